@@ -1,0 +1,122 @@
+//! The name of a scalable resource.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest alias accepted, in bytes (all of them ASCII).
+pub const MAX_ALIAS_LEN: usize = 128;
+
+/// A resource's alias: its service key in the platform's compose file.
+///
+/// `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`. Because the first character is a letter or a digit, `.` and `..` cannot be
+/// aliases, and an alias can never change the meaning of the path it is put into. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Alias(Arc<str>);
+
+/// Why a string is not an [`Alias`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAlias {
+    /// The empty string.
+    #[error("a resource alias must not be empty")]
+    Empty,
+    /// Longer than [`MAX_ALIAS_LEN`].
+    #[error("a resource alias has at most {MAX_ALIAS_LEN} characters")]
+    TooLong,
+    /// The first character is not a letter or digit.
+    #[error("a resource alias starts with a letter or a digit (A-Z, a-z, 0-9)")]
+    BadStart,
+    /// A character outside the allowed set.
+    #[error("a resource alias consists of letters, digits, '.', '_' and '-'")]
+    BadCharacter,
+}
+
+impl Alias {
+    /// The alias as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Alias {
+    type Err = InvalidAlias;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAlias> {
+        let first = text.bytes().next().ok_or(InvalidAlias::Empty)?;
+        if text.len() > MAX_ALIAS_LEN {
+            return Err(InvalidAlias::TooLong);
+        }
+        if !first.is_ascii_alphanumeric() {
+            return Err(InvalidAlias::BadStart);
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+            return Err(InvalidAlias::BadCharacter);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for Alias {
+    type Error = InvalidAlias;
+
+    fn try_from(text: String) -> Result<Self, InvalidAlias> {
+        text.parse()
+    }
+}
+
+impl From<Alias> for String {
+    fn from(alias: Alias) -> Self {
+        alias.0.as_ref().to_owned()
+    }
+}
+
+impl Borrow<str> for Alias {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Alias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Alias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_exactly_the_documented_form() {
+        let longest = "a".repeat(MAX_ALIAS_LEN);
+        for good in ["a", "7", "worker", "web-1.eu_west", "A..b", longest.as_str()] {
+            assert_eq!(good.parse::<Alias>().map(String::from), Ok(good.to_owned()));
+        }
+        for (bad, why) in [
+            ("", InvalidAlias::Empty),
+            (".", InvalidAlias::BadStart),
+            ("..", InvalidAlias::BadStart),
+            ("-a", InvalidAlias::BadStart),
+            ("_a", InvalidAlias::BadStart),
+            ("a/b", InvalidAlias::BadCharacter),
+            ("a%2fb", InvalidAlias::BadCharacter),
+            ("a b", InvalidAlias::BadCharacter),
+            ("a\n", InvalidAlias::BadCharacter),
+            ("a\u{e9}", InvalidAlias::BadCharacter),
+            ("\u{e9}", InvalidAlias::BadStart),
+            (&"a".repeat(MAX_ALIAS_LEN + 1), InvalidAlias::TooLong),
+        ] {
+            assert_eq!(bad.parse::<Alias>(), Err(why), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! How a resource is to be scaled: step size, waits and bounds.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::capacity::{Capacity, MAX_CAPACITY};
+
+/// Longest cooldown, settle time or active timeout. A day is far beyond anything the platform needs, and it bounds how
+/// long the records of an idle resource must be kept.
+pub const MAX_WAIT: Duration = Duration::from_hours(24);
+/// Longest time between two readings while a job waits; beyond an hour a job would look dead.
+pub const MAX_POLL_INTERVAL: Duration = Duration::from_hours(1);
+/// Shortest time between two readings while a job waits: below it, polling would be a busy loop.
+pub const MIN_POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Longest life of a job. Thirty days of five-minute steps are more than eight thousand steps.
+pub const MAX_DEADLINE: Duration = Duration::from_hours(30 * 24);
+
+/// The settings one job runs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Most units changed in one step, at least 1.
+    pub step_size: u32,
+    /// Least time between two changes of the resource.
+    #[serde(with = "duration_millis")]
+    pub cooldown: Duration,
+    /// Longest wait for the resource to be ready, for a change to show, or for the sidecar to answer.
+    #[serde(with = "duration_millis")]
+    pub active_timeout: Duration,
+    /// Longest time between two readings while a job waits for something to happen.
+    #[serde(with = "duration_millis")]
+    pub poll_interval: Duration,
+    /// How long a request may take to have its effect *and* that effect to be seen in readings.
+    #[serde(with = "duration_millis")]
+    pub settle: Duration,
+    /// Longest life of a job, counted from its submission.
+    #[serde(with = "duration_millis")]
+    pub deadline: Duration,
+}
+
+impl Settings {
+    /// The platform guide's advice (cooldown 5 min, steps of 1, 15 min for ACTIVE, polls every 30 s), 90 s for a
+    /// change to settle, and a day for the whole job.
+    pub const DEFAULT: Self = Self {
+        step_size: 1,
+        cooldown: Duration::from_mins(5),
+        active_timeout: Duration::from_mins(15),
+        poll_interval: Duration::from_secs(30),
+        settle: Duration::from_secs(90),
+        deadline: Duration::from_hours(24),
+    };
+
+    /// These settings with whatever `overrides` gives put in their place.
+    pub fn with(self, overrides: &SettingsOverrides) -> Self {
+        Self {
+            step_size: overrides.step_size.unwrap_or(self.step_size),
+            cooldown: overrides.cooldown.unwrap_or(self.cooldown),
+            active_timeout: overrides.active_timeout.unwrap_or(self.active_timeout),
+            poll_interval: overrides.poll_interval.unwrap_or(self.poll_interval),
+            settle: overrides.settle.unwrap_or(self.settle),
+            deadline: overrides.deadline.unwrap_or(self.deadline),
+        }
+    }
+}
+
+/// Settings of which each may be left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettingsOverrides {
+    /// See [`Settings::step_size`].
+    pub step_size: Option<u32>,
+    /// See [`Settings::cooldown`].
+    pub cooldown: Option<Duration>,
+    /// See [`Settings::active_timeout`].
+    pub active_timeout: Option<Duration>,
+    /// See [`Settings::poll_interval`].
+    pub poll_interval: Option<Duration>,
+    /// See [`Settings::settle`].
+    pub settle: Option<Duration>,
+    /// See [`Settings::deadline`].
+    pub deadline: Option<Duration>,
+}
+
+/// One setting outside its range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSetting {
+    /// Which one.
+    pub setting: Setting,
+    /// The range it must lie in, as a sentence fragment: `must be between … and …`.
+    pub detail: String,
+}
+
+/// The names of the settings, so that each surface can print its own spelling of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Setting {
+    StepSize,
+    Cooldown,
+    ActiveTimeout,
+    PollInterval,
+    Settle,
+    Deadline,
+}
+
+impl SettingsOverrides {
+    /// Every value outside its range; empty when all are fine.
+    pub fn problems(&self) -> Vec<InvalidSetting> {
+        let mut problems = Vec::new();
+        if let Some(step_size) = self.step_size
+            && !(1..=MAX_CAPACITY).contains(&step_size)
+        {
+            problems.push(InvalidSetting {
+                setting: Setting::StepSize,
+                detail: format!("must be between 1 and {MAX_CAPACITY}"),
+            });
+        }
+        let mut check = |setting, value: Option<Duration>, least: Duration, most: Duration| {
+            if let Some(value) = value
+                && !(least..=most).contains(&value)
+            {
+                problems.push(InvalidSetting {
+                    setting,
+                    detail: format!("must be between {} and {} seconds", least.as_secs_f64(), most.as_secs_f64()),
+                });
+            }
+        };
+        check(Setting::Cooldown, self.cooldown, Duration::ZERO, MAX_WAIT);
+        check(Setting::ActiveTimeout, self.active_timeout, MIN_POLL_INTERVAL, MAX_WAIT);
+        check(Setting::PollInterval, self.poll_interval, MIN_POLL_INTERVAL, MAX_POLL_INTERVAL);
+        check(Setting::Settle, self.settle, Duration::ZERO, MAX_WAIT);
+        check(Setting::Deadline, self.deadline, MIN_POLL_INTERVAL, MAX_DEADLINE);
+        problems
+    }
+}
+
+/// The least and the largest capacity a resource may be asked for, both inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Least capacity.
+    pub min: Capacity,
+    /// Largest capacity.
+    pub max: Capacity,
+}
+
+impl Bounds {
+    /// No restriction beyond what a capacity can be.
+    pub const NONE: Self = Self { min: Capacity::ZERO, max: Capacity::MAX };
+
+    /// Whether `capacity` lies within.
+    pub fn contains(&self, capacity: Capacity) -> bool {
+        (self.min..=self.max).contains(&capacity)
+    }
+}
+
+/// Durations as whole milliseconds.
+pub(super) mod duration_millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_replace_only_what_they_name() {
+        let overrides = SettingsOverrides { step_size: Some(3), settle: Some(Duration::ZERO), ..Default::default() };
+        let settings = Settings::DEFAULT.with(&overrides);
+        assert_eq!(settings, Settings { step_size: 3, settle: Duration::ZERO, ..Settings::DEFAULT });
+    }
+
+    #[test]
+    fn every_setting_has_a_range() {
+        let too_small = SettingsOverrides {
+            step_size: Some(0),
+            active_timeout: Some(Duration::ZERO),
+            poll_interval: Some(Duration::ZERO),
+            deadline: Some(Duration::ZERO),
+            ..Default::default()
+        };
+        assert_eq!(too_small.problems().len(), 4);
+        let huge = Some(Duration::MAX);
+        let too_large = SettingsOverrides {
+            step_size: Some(u32::MAX),
+            cooldown: huge,
+            active_timeout: huge,
+            poll_interval: huge,
+            settle: huge,
+            deadline: huge,
+        };
+        assert_eq!(too_large.problems().len(), 6);
+        let all_default = SettingsOverrides {
+            step_size: Some(Settings::DEFAULT.step_size),
+            cooldown: Some(Settings::DEFAULT.cooldown),
+            active_timeout: Some(Settings::DEFAULT.active_timeout),
+            poll_interval: Some(Settings::DEFAULT.poll_interval),
+            settle: Some(Settings::DEFAULT.settle),
+            deadline: Some(Settings::DEFAULT.deadline),
+        };
+        assert_eq!(all_default.problems(), []);
+    }
+}
