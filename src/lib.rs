@@ -1,4 +1,16 @@
 //! scalegate: an HTTP gateway that turns a capacity sidecar into a scaling API one can trust.
+//!
+//! The way in is [`app`], which puts the parts together. The rules of scaling are in [`domain`], free of I/O; [`engine`]
+//! owns all running work; [`store`] makes it durable; [`table`] shows it to readers; [`api`] serves it over HTTP;
+//! [`sidecar`] talks to the platform, and [`simulator`] plays the platform where there is none. `domain` imports nothing
+//! else of the crate, and nothing but `app` imports `api`.
 
+pub mod api;
+pub mod clock;
+pub mod config;
 pub mod domain;
+pub mod engine;
+pub mod sidecar;
 pub mod simulator;
+pub mod store;
+pub mod table;

@@ -100,7 +100,7 @@ impl fmt::Display for Op {
 }
 
 /// One move of a capacity: by at most `step_size` units toward `target`, never past it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
     /// Direction.
     pub op: Op,
@@ -119,12 +119,15 @@ impl Move {
         if units == 0 {
             return None;
         }
-        let (op, to) = if from < target {
-            (Op::Add, Capacity(from.0 + units))
-        } else {
-            (Op::Remove, Capacity(from.0 - units))
-        };
+        let (op, to) =
+            if from < target { (Op::Add, Capacity(from.0 + units)) } else { (Op::Remove, Capacity(from.0 - units)) };
         Some(Self { op, units, from, to })
+    }
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({} -> {})", self.op, self.units, self.from, self.to)
     }
 }
 

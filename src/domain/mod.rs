@@ -1,14 +1,34 @@
 //! The rules of scaling: no I/O, no clock, no async.
+//!
+//! Start reading at [`Lane`], which carries the jobs of one resource; it asks `assess` whether a reading may be used,
+//! `decide` what to do next, and keeps in the [`Ledger`] what must outlive a job. Everything takes the time as an
+//! argument. This module imports nothing else of the crate.
 
 mod alias;
+mod assess;
 mod capacity;
+mod decide;
+mod forecast;
+mod job;
+mod lane;
+mod ledger;
 mod policy;
+mod reading;
 mod settings;
 mod time;
 
 pub use alias::{Alias, InvalidAlias, MAX_ALIAS_LEN};
 pub use capacity::{Capacity, CapacityOutOfRange, MAX_CAPACITY, Move, Op};
-pub use policy::{Limits, Policy, ResourcePolicy};
+pub use decide::{MAX_EXTERNAL_CHANGES, MAX_FRUITLESS_STEPS};
+pub use forecast::{Forecast, PlannedStep, forecast};
+pub use job::{
+    Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobId, JobRequest, JobState, MAX_STEPS, OnConflict,
+    Patience, Step, StepOutcome, Trouble, WaitReason, Waiting,
+};
+pub use lane::{Admission, Call, CallId, ChangeAnswer, Lane, LaneRecord, Notice, Outcome, Turn};
+pub use ledger::{Change, DISPATCH_ALLOWANCE, Ledger, MAX_INTENT_AGE, SentChange, Stage};
+pub use policy::{Limits, Policy, ResourcePolicy, Retention};
+pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
 pub use settings::{
     Bounds, InvalidSetting, MAX_DEADLINE, MAX_POLL_INTERVAL, MAX_WAIT, MIN_POLL_INTERVAL, Setting, Settings,
     SettingsOverrides,

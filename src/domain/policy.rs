@@ -1,6 +1,7 @@
 //! What the operator has laid down: default settings, bounds and limits.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::alias::Alias;
 use super::settings::{Bounds, Settings};
@@ -57,4 +58,27 @@ impl Default for Policy {
     fn default() -> Self {
         Self { settings: Settings::DEFAULT, resources: BTreeMap::new(), only_listed: false, limits: Limits::DEFAULT }
     }
+}
+
+/// How long finished jobs are kept: until they are too old *or* too many. Unfinished ones are always kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Longest time since a job's end.
+    pub age: Duration,
+    /// Most finished jobs.
+    pub count: usize,
+}
+
+impl Retention {
+    /// A week, so that what happened over a long weekend can still be looked at in the days after it. And 10,000 jobs,
+    /// which is one a minute for that week: a gateway used this heavily keeps about as much as the age allows, and one
+    /// used far more heavily stays within some tens of megabytes, at a few kilobytes per job.
+    pub const DEFAULT: Self = Self { age: Duration::from_hours(7 * 24), count: 10_000 };
+
+    /// Shortest age. A job that disappeared the moment it ended could not be polled to its end.
+    pub const MIN_AGE: Duration = Duration::from_secs(1);
+    /// Longest age. The gateway is not an archive; a year-old job says nothing that the logs should not.
+    pub const MAX_AGE: Duration = Duration::from_hours(365 * 24);
+    /// Most finished jobs that can be configured. They are held in memory: a few kilobytes times a million.
+    pub const MAX_COUNT: u64 = 1_000_000;
 }

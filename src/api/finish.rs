@@ -1,0 +1,126 @@
+//! What all answers have in common, whoever gave them.
+//!
+//! Every answer carries the request's id; every error is a problem document, including a path that does not exist, a
+//! method that is not allowed, and a panic; `HEAD` is answered like `GET` without a body.
+
+use std::panic::AssertUnwindSafe;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
+use futures_util::FutureExt as _;
+use tracing_actix_web::RequestId;
+use utoipa::openapi::OpenApi;
+use uuid::Uuid;
+
+use super::problem::{ApiError, Code, PROBLEM_JSON};
+
+/// The middleware.
+pub(super) async fn finish(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let id = request.extensions().get::<RequestId>().map_or_else(Uuid::nil, |id| **id);
+    if request.method() == Method::HEAD {
+        // The connection remembers that it was HEAD and leaves the body out.
+        request.head_mut().method = Method::GET;
+    }
+    let kept = request.request().clone();
+    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let response = match outcome {
+        Ok(Ok(response)) => response.map_into_boxed_body().into_parts().1,
+        Ok(Err(error)) => error.error_response(),
+        Err(panic) => {
+            tracing::error!(panic = panic_text(&*panic), "a request handler panicked");
+            ApiError::new(Code::InternalError, "The request made the gateway stumble. Its log tells more.")
+                .error_response()
+        }
+    };
+    let mut response = as_problem(response, id);
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(actix_web::http::header::HeaderName::from_static("x-request-id"), value);
+    }
+    Ok(ServiceResponse::new(kept, response))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+/// Gives an error its problem document. One that did not come from a handler of ours gets the one for its status.
+fn as_problem(mut response: HttpResponse, id: Uuid) -> HttpResponse {
+    let error = response.extensions_mut().remove::<ApiError>();
+    let error = match error {
+        Some(error) => error,
+        None if response.status().is_client_error() || response.status().is_server_error() => {
+            generic(response.status())
+        }
+        None => return response,
+    };
+    let body = serde_json::to_vec(&error.document(id)).unwrap_or_default();
+    *response.status_mut() = error.status_code();
+    let mut response = response.set_body(BoxBody::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    response
+}
+
+fn generic(status: StatusCode) -> ApiError {
+    let code = match status {
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        status if status.is_client_error() => Code::MalformedRequest,
+        _ => Code::InternalError,
+    };
+    let reason = status.canonical_reason().unwrap_or("The request cannot be answered");
+    ApiError::new(code, format!("{reason}."))
+}
+
+/// Which methods the paths of a document support.
+pub(super) struct Methods(Vec<(ResourceDef, Vec<Method>)>);
+
+impl Methods {
+    pub(super) fn of(document: &OpenApi) -> Self {
+        let paths = document.paths.paths.iter().map(|(path, item)| {
+            let mut methods = Vec::new();
+            if item.get.is_some() {
+                methods.extend([Method::GET, Method::HEAD]);
+            }
+            if item.post.is_some() {
+                methods.push(Method::POST);
+            }
+            (ResourceDef::new(path.as_str()), methods)
+        });
+        let undocumented = ["/", "/docs", "/docs/{page:.*}", "/openapi.json"]
+            .map(|path| (ResourceDef::new(path), vec![Method::GET, Method::HEAD]));
+        Self(paths.chain(undocumented).collect())
+    }
+
+    fn at(&self, path: &str) -> Option<&[Method]> {
+        let found = self.0.iter().find(|(pattern, _)| pattern.is_match(path));
+        found.map(|(_, methods)| methods.as_slice())
+    }
+}
+
+/// Answers what no route takes: 405 if the path exists, 404 if it does not.
+pub(super) async fn no_route(methods: actix_web::web::Data<Methods>, request: HttpRequest) -> HttpResponse {
+    let path: String = request.path().chars().take(200).collect();
+    match methods.at(request.path()) {
+        Some(allowed) if !allowed.contains(request.method()) => {
+            let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+            let allowed = allowed.join(", ");
+            let mut response =
+                ApiError::new(Code::MethodNotAllowed, format!("{path} supports {allowed}.")).error_response();
+            if let Ok(value) = HeaderValue::from_str(&allowed) {
+                response.headers_mut().insert(ALLOW, value);
+            }
+            response
+        }
+        _ => ApiError::new(Code::NotFound, format!("There is nothing at {path}.")).error_response(),
+    }
+}

@@ -1,0 +1,321 @@
+//! How requests are read: bodies, queries and headers, each within limits.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{FromRequest, HttpRequest, web};
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::problem::{ApiError, Code, FieldError};
+use super::submission::Submission;
+use crate::domain::{Alias, JobId};
+use crate::engine::SubmitKey;
+use crate::store::{JobFilter, ListedState, Position};
+
+/// Largest body. The largest sensible job has a tenth of it.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Longest time a body may take to arrive: a client that trickles holds a connection, but not for long.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest idempotency key, in characters.
+const MAX_KEY_CHARS: usize = 255;
+/// Jobs on a page unless the caller says otherwise.
+const DEFAULT_PAGE_SIZE: usize = 50;
+/// Most jobs on a page.
+const MAX_PAGE_SIZE: usize = 200;
+/// Longest wait a caller can ask for with `Prefer: wait`. Proxies and load balancers like to cut longer ones.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// A request to scale, as it came in.
+pub struct SubmissionBody(pub Submission);
+
+impl FromRequest for SubmissionBody {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let declared = is_json(request.headers());
+        let length = content_length(request.headers());
+        let payload = payload.take();
+        Box::pin(async move {
+            if !declared {
+                let detail = "Send the body with Content-Type: application/json.";
+                return Err(ApiError::new(Code::UnsupportedMediaType, detail));
+            }
+            if length.is_some_and(|length| length > MAX_BODY_BYTES) {
+                return Err(too_large());
+            }
+            let body = tokio::time::timeout(BODY_TIMEOUT, receive(payload)).await.map_err(|_| {
+                let detail = format!("The body did not arrive within {} s.", BODY_TIMEOUT.as_secs());
+                ApiError::new(Code::BodyTimeout, detail)
+            })??;
+            parse_json(&body).map(Self)
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(declared) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let essence = declared.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(Code::BodyTooLarge, format!("The body has more than {MAX_BODY_BYTES} bytes."))
+}
+
+async fn receive(mut payload: Payload) -> Result<Vec<u8>, ApiError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk
+            .map_err(|error| ApiError::new(Code::MalformedRequest, format!("The body could not be read: {error}.")))?;
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The submission in `body`. Text that is not JSON is malformed; JSON that is something else does not make sense.
+fn parse_json(body: &[u8]) -> Result<Submission, ApiError> {
+    let mut text = serde_json::Deserializer::from_slice(body);
+    let parsed: Result<Submission, _> = serde_path_to_error::deserialize(&mut text);
+    let submission = parsed.map_err(|error| {
+        let path = error.path().to_string();
+        let error = error.into_inner();
+        if !error.is_data() {
+            return ApiError::new(Code::MalformedRequest, format!("The body is not JSON: {error}."));
+        }
+        let pointer = if path == "." { String::new() } else { format!("/{}", path.replace('.', "/")) };
+        ApiError::invalid(vec![FieldError { pointer, detail: error.to_string() }])
+    })?;
+    text.end()
+        .map_err(|error| ApiError::new(Code::MalformedRequest, format!("The body goes on after its JSON: {error}.")))?;
+    Ok(submission)
+}
+
+/// The idempotency key of a request with this `submission`, if it has one.
+///
+/// # Errors
+/// If the key is empty, too long, or not plain text.
+pub fn idempotency_key(headers: &HeaderMap, submission: &impl Serialize) -> Result<Option<SubmitKey>, ApiError> {
+    let mut values = headers.get_all("Idempotency-Key");
+    let Some(value) = values.next() else { return Ok(None) };
+    let invalid = |detail: &str| {
+        let pointer = "/header/Idempotency-Key".to_owned();
+        ApiError::invalid(vec![FieldError { pointer, detail: detail.to_owned() }])
+    };
+    if values.next().is_some() {
+        return Err(invalid("must be given once"));
+    }
+    let text = value.to_str().map_err(|_| invalid("must consist of printable ASCII characters"))?.trim();
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let key = quoted.unwrap_or(text);
+    if key.is_empty() || key.len() > MAX_KEY_CHARS {
+        return Err(invalid("must have 1 to 255 characters"));
+    }
+    // A submission's fields are serialised in a fixed order, so this form does not depend on white space or order.
+    let canonical = serde_json::to_vec(submission)
+        .map_err(|error| ApiError::new(Code::InternalError, format!("The request cannot be serialised: {error}.")))?;
+    Ok(Some(SubmitKey { key: key.to_owned(), fingerprint: Sha256::digest(canonical).into() }))
+}
+
+/// The job id in the path.
+///
+/// # Errors
+/// What is no id is the id of no job.
+pub fn job_id(path: &web::Path<String>) -> Result<JobId, ApiError> {
+    JobId::parse_str(path).map_err(|_| ApiError::no_such_job(path))
+}
+
+/// The alias in the path.
+///
+/// # Errors
+/// If it is none.
+pub fn alias(path: &web::Path<String>) -> Result<Alias, ApiError> {
+    path.parse().map_err(|error: crate::domain::InvalidAlias| {
+        ApiError::invalid(vec![FieldError { pointer: "/path/alias".into(), detail: error.to_string() }])
+    })
+}
+
+/// Which page of which jobs is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Which jobs.
+    pub filter: JobFilter,
+    /// Where the page begins.
+    pub after: Option<Position>,
+    /// How many.
+    pub size: usize,
+}
+
+impl ListQuery {
+    /// Parses a query string.
+    ///
+    /// # Errors
+    /// Everything in it that does not make sense, at once.
+    pub fn parse(query: &str) -> Result<Self, ApiError> {
+        let pairs: web::Query<Vec<(String, String)>> = web::Query::from_query(query)
+            .map_err(|error| ApiError::invalid(vec![query_error("", error.to_string())]))?;
+        let mut parsed = Self { filter: JobFilter::default(), after: None, size: DEFAULT_PAGE_SIZE };
+        let mut seen: Vec<String> = Vec::new();
+        let mut errors = Vec::new();
+        for (name, value) in pairs.into_inner() {
+            let taken = match name.as_str() {
+                "state" => parsed.take_state(&value),
+                _ if seen.contains(&name) => Err("must be given once".to_owned()),
+                "resource" => {
+                    value.parse().map(|alias| parsed.filter.resource = Some(alias)).map_err(|e| e.to_string())
+                }
+                "pageSize" => parsed.take_size(&value),
+                "pageToken" => parsed.take_token(&value),
+                _ => Err("is not a parameter of this list".to_owned()),
+            };
+            errors.extend(taken.err().map(|detail| query_error(&name, detail)));
+            seen.push(name);
+        }
+        if errors.is_empty() { Ok(parsed) } else { Err(ApiError::invalid(errors)) }
+    }
+
+    fn take_state(&mut self, value: &str) -> Result<(), String> {
+        let state = ListedState::ALL.into_iter().find(|state| state.as_str() == value).ok_or_else(|| {
+            let known: Vec<&str> = ListedState::ALL.iter().map(|state| state.as_str()).collect();
+            format!("must be one of {}", known.join(", "))
+        })?;
+        if !self.filter.states.contains(&state) {
+            self.filter.states.push(state);
+        }
+        Ok(())
+    }
+
+    fn take_size(&mut self, value: &str) -> Result<(), String> {
+        self.size = value
+            .parse()
+            .ok()
+            .filter(|size| (1..=MAX_PAGE_SIZE).contains(size))
+            .ok_or_else(|| format!("must be between 1 and {MAX_PAGE_SIZE}"))?;
+        Ok(())
+    }
+
+    fn take_token(&mut self, value: &str) -> Result<(), String> {
+        let position = i64::from_str_radix(value, 16).ok().filter(|position| *position >= 0);
+        self.after = Some(Position(position.ok_or("is not a token this list gave")?));
+        Ok(())
+    }
+}
+
+fn query_error(name: &str, detail: String) -> FieldError {
+    FieldError { pointer: format!("/query/{name}"), detail }
+}
+
+/// The token for the page that begins at `position`.
+pub fn page_token(position: Position) -> String {
+    format!("{:x}", position.0)
+}
+
+/// How long the caller wants to wait for the job to be over (`Prefer: wait=…`, RFC 7240), at most a minute.
+pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+    let preferences = headers.get_all("Prefer").filter_map(|value| value.to_str().ok());
+    let mut waits = preferences.flat_map(|value| value.split(',')).filter_map(|preference| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').parse::<u32>().ok())?
+    });
+    waits.next().map(|seconds| Duration::from_secs(seconds.into()).min(MAX_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header"));
+        }
+        headers
+    }
+
+    #[test]
+    fn bodies_are_malformed_or_senseless() {
+        for (body, code) in [
+            ("", Code::MalformedRequest),
+            ("{", Code::MalformedRequest),
+            ("{\"resource\":\"w\"} x", Code::MalformedRequest),
+            ("\u{feff}{}", Code::MalformedRequest),
+            ("null", Code::ValidationFailed),
+            ("[]", Code::ValidationFailed),
+            ("{}", Code::ValidationFailed),
+            ("{\"resource\":5}", Code::ValidationFailed),
+            ("{\"resource\":\"w\",\"resource\":\"w\"}", Code::ValidationFailed),
+            ("{\"resource\":\"w\",\"colour\":1}", Code::ValidationFailed),
+            ("{\"resource\":\"w\",\"targetCapacity\":5.5}", Code::ValidationFailed),
+            ("{\"resource\":\"w\",\"targetCapacity\":99999999999999999999}", Code::ValidationFailed),
+        ] {
+            assert_eq!(parse_json(body.as_bytes()).map_err(|error| error.code()), Err(code), "{body}");
+        }
+        let deep = "[".repeat(50_000);
+        assert_eq!(parse_json(deep.as_bytes()).map_err(|error| error.code()).err(), Some(Code::ValidationFailed));
+        assert_eq!(parse_json(&[0xff, 0xfe]).map_err(|error| error.code()), Err(Code::MalformedRequest));
+    }
+
+    #[test]
+    fn keys_may_be_bare_or_quoted_and_ignore_form() {
+        let submission = |text: &str| parse_json(text.as_bytes()).expect("a submission");
+        let a = submission(r#"{"resource":"w","targetCapacity":5,"stepSize":1}"#);
+        let b = submission(r#" { "stepSize" : 1, "targetCapacity" : 5, "resource" : "w" } "#);
+        let c = submission(r#"{"resource":"w","targetCapacity":6,"stepSize":1}"#);
+        let key = |values: &[&str], body| idempotency_key(&headers("idempotency-key", values), body);
+        let bare = key(&["abc"], &a).expect("valid").expect("given");
+        assert_eq!(key(&["\"abc\""], &b).expect("valid"), Some(bare.clone()));
+        assert_ne!(key(&["abc"], &c).expect("valid").expect("given").fingerprint, bare.fingerprint);
+        assert_eq!(key(&[], &a).expect("valid"), None);
+        for bad in [&[""][..], &["\"\""], &["a", "b"], &[&"x".repeat(256)]] {
+            assert!(key(bad, &a).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn list_queries_name_what_is_wrong() {
+        let query = ListQuery::parse("resource=w&state=queued&state=running&pageSize=200&pageToken=1f").expect("valid");
+        assert_eq!(query.filter.states, [ListedState::Queued, ListedState::Running]);
+        assert_eq!((query.after, query.size), (Some(Position(31)), 200));
+        assert_eq!(page_token(Position(31)), "1f");
+        for bad in [
+            "pageSize=0",
+            "pageSize=201",
+            "pageSize=x",
+            "pageToken=",
+            "pageToken=-1",
+            "pageToken=zz",
+            "state=",
+            "state=Queued",
+            "resource=..",
+            "color=red",
+            "pageSize=1&pageSize=2",
+        ] {
+            assert!(ListQuery::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn waits_are_preferences() {
+        let wait = |values: &[&str]| preferred_wait(&headers("prefer", values)).map(|wait| wait.as_secs());
+        assert_eq!(wait(&["wait=30"]), Some(30));
+        assert_eq!(wait(&["respond-async, WAIT = 5; x=y"]), Some(5));
+        assert_eq!(wait(&["respond-async", "wait=\"7\""]), Some(7));
+        assert_eq!(wait(&["wait=86400"]), Some(60));
+        for ignored in [&[][..], &["wait"], &["wait=-1"], &["wait=soon"], &["waiting=5"]] {
+            assert_eq!(wait(ignored), None, "{ignored:?}");
+        }
+    }
+}

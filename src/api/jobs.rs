@@ -1,0 +1,264 @@
+//! Jobs: submit, poll, list, cancel; and plans, which are jobs that stay on paper.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header::{ETag, EntityTag, IfNoneMatch};
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, post};
+use tokio::time::{Instant, timeout_at};
+
+use super::ApiState;
+use super::input::{self, ListQuery, SubmissionBody};
+use super::problem::{ApiError, CancelProblems, Code, GetJobProblems, ListJobsProblems, PlanProblems, SubmitProblems};
+use super::submission::Submission;
+use super::view::{JobList, JobView, Plan, job_path, render_job};
+use crate::domain::{Job, JobId, Timestamp, WaitReason};
+use crate::engine::{Answer, LOOK_TIMEOUT, Submitted};
+use crate::table::Published;
+
+/// Shortest and longest advice on when to poll again.
+const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
+
+/// Submit a job
+///
+/// Accepts the wish to scale a resource and returns at once; the gateway carries it out. The answer comes when the job is
+/// on the disk: it will not be lost.
+///
+/// If the resource has an unfinished job with the same target, that job is the answer (200). If it has one with another
+/// target, `onConflict` decides.
+///
+/// With an `Idempotency-Key`, the same request sent again gets the same answer and does nothing; keys are kept for at
+/// least 24 hours. Refused requests are not kept.
+#[utoipa::path(
+    operation_id = "submitJob", tag = "jobs",
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 257, example = "3f6c1b52-scale-up",
+        description = "At most 255 characters, bare or in double quotes. Makes it safe to send the request again.")),
+    request_body(content = Submission, description = "What to scale, and how.", examples(
+        ("target" = (summary = "Scale to a capacity", value = json!({"resource": "worker", "targetCapacity": 5}))),
+        ("delta" = (summary = "Add two units", value = json!({"resource": "worker", "delta": 2, "reason": "queue depth 812"}))),
+        ("everything" = (summary = "With every setting", value = json!({
+            "resource": "worker", "targetCapacity": 5, "stepSize": 1, "cooldownSeconds": 300,
+            "activeTimeoutSeconds": 900, "pollIntervalSeconds": 30, "settleSeconds": 90, "deadlineSeconds": 7200,
+            "onConflict": "queue", "reason": "queue depth 812", "labels": {"team": "data"}})))
+    )),
+    responses(
+        (status = 202, description = "The job is accepted.", body = JobView, headers(
+            ("Location" = String, description = "The address of the job."),
+            ("Retry-After" = u64, description = "When to poll first, in seconds."),
+            ("Idempotency-Replayed" = Option<bool>, description = "`true` if this is the answer given before to the same request."))),
+        (status = 200, description = "An unfinished job does the same already.", body = JobView, headers(
+            ("Location" = String, description = "The address of the job."),
+            ("Retry-After" = u64, description = "When to poll first, in seconds."),
+            ("Idempotency-Replayed" = Option<bool>, description = "`true` if this is the answer given before to the same request."))),
+        SubmitProblems,
+    )
+)]
+#[post("/v1/jobs")]
+pub async fn submit(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: SubmissionBody,
+) -> Result<HttpResponse, ApiError> {
+    let key = input::idempotency_key(request.headers(), &body.0)?;
+    let wish = body.0.parse()?;
+    let (joined, job, replayed) = match state.engine.submit(wish, key).await? {
+        Submitted::Answer(Answer::Created(job)) => (false, job, false),
+        Submitted::Answer(Answer::Joined(job)) => (true, job, false),
+        Submitted::Answer(Answer::Refused(refusal)) => return Err(refusal.into()),
+        Submitted::Answer(Answer::Canceled(_)) => return Err(ApiError::new(Code::InternalError, "A wrong answer.")),
+        Submitted::Replayed(stored) => (stored.joined, stored.job, true),
+    };
+    let mut response = if joined { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+    response.insert_header(("Location", job_path(job.id)));
+    if replayed {
+        response.insert_header(("Idempotency-Replayed", "true"));
+    }
+    tracing::info!(job = %job.id, resource = %job.resource, joined, replayed, "answered a submission");
+    Ok(with_job(&mut response, &job, render_job(&job), state.clock.now()))
+}
+
+/// Poll a job
+///
+/// Always 200 for a known job, whatever became of it. `Retry-After` says when polling again is worth while, until the job
+/// is over.
+///
+/// With `Prefer: wait=30` the answer is held back until the job is over or 30 seconds (60 at the most) have passed.
+/// With `If-None-Match` and the `ETag` of an earlier answer, an unchanged job is answered with 304.
+#[utoipa::path(
+    operation_id = "getJob", tag = "jobs",
+    params(
+        ("id" = Uuid, Path, description = "The job's id.", example = "0198c3f2-7a00-7000-8000-000000000001"),
+        ("Prefer" = Option<String>, Header, description = "`wait=` and a number of seconds.", example = "wait=30"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier answer.", example = "\"v17\""),
+    ),
+    responses(
+        (status = 200, description = "The job.", body = JobView, headers(
+            ("ETag" = String, description = "Identifies this version of the job."),
+            ("Retry-After" = Option<u64>, description = "When to poll again, in seconds; absent once the job is over."),
+            ("Preference-Applied" = Option<String>, description = "The wait that was granted."))),
+        (status = 304, description = "The job has not changed.", headers(
+            ("ETag" = String, description = "Identifies this version of the job."))),
+        GetJobProblems,
+    )
+)]
+#[get("/v1/jobs/{id}")]
+pub async fn get_job(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    path: web::Path<String>,
+    known: web::Header<IfNoneMatch>,
+) -> Result<HttpResponse, ApiError> {
+    let id = input::job_id(&path)?;
+    let mut published = state.table.get(id).ok_or_else(|| ApiError::no_such_job(&path))?;
+    let mut granted = None;
+    if let Some(wait) = input::preferred_wait(request.headers())
+        && let Ok(_seat) = state.long_polls.try_acquire()
+    {
+        granted = Some(wait);
+        published = until_over(&state, id, published, wait).await;
+    }
+    let job = published.job();
+    let tag = EntityTag::new_strong(format!("v{}", job.version));
+    let unchanged = match known.into_inner() {
+        IfNoneMatch::Any => true,
+        IfNoneMatch::Items(tags) => tags.iter().any(|known| known.weak_eq(&tag)),
+    };
+    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header(ETag(tag));
+    if let Some(wait) = granted {
+        response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
+    }
+    if unchanged {
+        return Ok(response.finish());
+    }
+    let body = published.rendered(render_job);
+    Ok(with_job(&mut response, job, body, state.clock.now()))
+}
+
+/// The job once it is over, or as it is after `wait` or when the gateway stops.
+async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait: Duration) -> Published {
+    let deadline = Instant::now() + wait;
+    let mut stopping = state.stopping.clone();
+    let mut changes = state.table.watch(id);
+    loop {
+        // Read after the watch began, and again after each change: none can be missed.
+        match state.table.get(id) {
+            Some(newer) => published = newer,
+            None => return published,
+        }
+        if published.job().ended().is_some() {
+            return published;
+        }
+        tokio::select! {
+            changed = timeout_at(deadline, changes.changed()) => match changed {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return published,
+            },
+            _ = stopping.wait_for(|stopping| *stopping) => return published,
+        }
+    }
+}
+
+/// List jobs
+///
+/// Newest first, a page at a time. A page token stays good while jobs are added and removed: no job is shown twice.
+#[utoipa::path(
+    operation_id = "listJobs", tag = "jobs",
+    params(
+        ("resource" = Option<String>, Query, description = "Only jobs for this resource.", example = "worker",
+            pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"),
+        ("state" = Option<Vec<super::view::StateView>>, Query, style = Form, explode,
+            description = "Only jobs in this state; may be repeated.", example = json!(["queued", "running"])),
+        ("pageSize" = Option<u16>, Query, description = "Most jobs on the page; 50 by default.", minimum = 1, maximum = 200, example = 50),
+        ("pageToken" = Option<String>, Query, description = "The `nextPageToken` of the page before.", pattern = "^[0-9a-f]{1,15}$", example = "1f"),
+    ),
+    responses(
+        (status = 200, description = "A page of jobs.", body = JobList, example = json!({
+            "jobs": [crate::api::openapi::example_job()], "nextPageToken": "1f"})),
+        ListJobsProblems,
+    )
+)]
+#[get("/v1/jobs")]
+pub async fn list_jobs(state: web::Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let query = ListQuery::parse(request.query_string())?;
+    let catalog = Arc::clone(&state.catalog);
+    let page = web::block(move || catalog.page(&query.filter, query.after, query.size))
+        .await
+        .map_err(|_| ApiError::new(Code::Overloaded, "The gateway is stopping."))?
+        .map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot list jobs");
+            ApiError::new(Code::StorageUnavailable, "The list cannot be read from the store at present.")
+        })?;
+    // A job committed this very moment may not be published yet, one removed may be gone: neither is on the page.
+    let jobs: Vec<Bytes> =
+        page.jobs.iter().filter_map(|id| state.table.get(*id)).map(|job| job.rendered(render_job)).collect();
+    let next = page.next.map_or("null".to_owned(), |position| format!("\"{}\"", input::page_token(position)));
+    let body = [&b"{\"jobs\":["[..], &jobs.join(&b","[..]), b"],\"nextPageToken\":", next.as_bytes(), b"}"].concat();
+    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+}
+
+/// Cancel a job
+///
+/// A job that waits ends as `canceled` at once. A change that was sent cannot be taken back: the job then goes on until
+/// its outcome is known, with `endingAs` set, and ends as `canceled` after that. Canceling twice is no error until the
+/// job is over.
+#[utoipa::path(
+    operation_id = "cancelJob", tag = "jobs",
+    params(("id" = Uuid, Path, description = "The job's id.", example = "0198c3f2-7a00-7000-8000-000000000001")),
+    responses(
+        (status = 200, description = "The job, canceled or about to be.", body = JobView, headers(
+            ("Retry-After" = Option<u64>, description = "When to poll again, in seconds; absent once the job is over."))),
+        CancelProblems,
+    )
+)]
+#[post("/v1/jobs/{id}/cancel")]
+pub async fn cancel_job(state: web::Data<ApiState>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let id = input::job_id(&path)?;
+    let published = state.table.get(id).ok_or_else(|| ApiError::no_such_job(&path))?;
+    if published.job().ended().is_some() {
+        return Err(ApiError::job_finished(published.job()));
+    }
+    match state.engine.cancel(id).await? {
+        Answer::Canceled(job) => Ok(with_job(&mut HttpResponse::Ok(), &job, render_job(&job), state.clock.now())),
+        // It ended between the look at the table and the engine's.
+        _ => Err(ApiError::job_finished(state.table.get(id).as_ref().unwrap_or(&published).job())),
+    }
+}
+
+/// Plan a job
+///
+/// Takes the same body as a job, reads the resource's capacity, and says which steps the job would take and when.
+/// Nothing is changed or kept. What would be refused as a job is refused as a plan.
+#[utoipa::path(
+    operation_id = "planJob", tag = "jobs",
+    request_body(content = Submission, description = "What to scale, and how.",
+        example = json!({"resource": "worker", "targetCapacity": 3})),
+    responses(
+        (status = 200, description = "The plan.", body = Plan, example = json!(crate::api::openapi::example_plan())),
+        PlanProblems,
+    )
+)]
+#[post("/v1/plans")]
+pub async fn plan(state: web::Data<ApiState>, body: SubmissionBody) -> Result<HttpResponse, ApiError> {
+    let wish = body.0.parse()?;
+    let resource = wish.resource.as_str().to_owned();
+    let plan = state.engine.plan(wish, LOOK_TIMEOUT).await??;
+    Ok(HttpResponse::Ok().json(Plan::new(resource, &plan)))
+}
+
+fn with_job(response: &mut HttpResponseBuilder, job: &Job, body: Bytes, now: Timestamp) -> HttpResponse {
+    if job.ended().is_none() {
+        response.insert_header(("Retry-After", retry_after(job, now).to_string()));
+    }
+    response.content_type("application/json").body(body)
+}
+
+/// When something is likely to have changed, in seconds.
+fn retry_after(job: &Job, now: Timestamp) -> u64 {
+    let wait = match &job.waiting {
+        Some(waiting) if waiting.reason == WaitReason::Cooldown => waiting.until.since(now),
+        _ => job.settings.poll_interval / 4,
+    };
+    wait.as_secs_f64().ceil().clamp(*RETRY_AFTER.start() as f64, *RETRY_AFTER.end() as f64) as u64
+}

@@ -1,0 +1,62 @@
+//! The HTTP API: routes, what requests and answers look like, and the OpenAPI document.
+//!
+//! Handlers parse input into the domain's types, ask the engine or the table, and render. They must never decide anything
+//! about scaling, hold a lock across an await, or answer before the engine says that a change is durable.
+
+mod finish;
+mod health;
+mod input;
+mod jobs;
+pub mod openapi;
+mod problem;
+mod resources;
+mod server;
+mod submission;
+pub mod view;
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::clock::Clock;
+use crate::engine::EngineHandle;
+use crate::store::Catalog;
+use crate::table::JobTable;
+
+pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};
+pub use server::{HttpServer, bind};
+pub use submission::{ConflictMode, Submission};
+
+/// Most answers held back at a time. Each is a connection and a timer; whoever comes later is answered at once.
+pub const MAX_LONG_POLLS: usize = 10_000;
+
+/// What handlers work with.
+pub struct ApiState {
+    /// The engine.
+    pub engine: EngineHandle,
+    /// The jobs as readers see them.
+    pub table: Arc<JobTable>,
+    /// The jobs as lists find them.
+    pub catalog: Arc<dyn Catalog>,
+    /// The time.
+    pub clock: Clock,
+    /// Becomes true when the process stops.
+    pub stopping: watch::Receiver<bool>,
+    /// Seats for answers that are held back.
+    pub long_polls: Semaphore,
+}
+
+/// The routes of the OpenAPI document.
+fn documented(config: &mut ServiceConfig) {
+    config
+        .service(jobs::submit)
+        .service(jobs::list_jobs)
+        .service(jobs::get_job)
+        .service(jobs::cancel_job)
+        .service(jobs::plan)
+        .service(resources::list_resources)
+        .service(resources::get_resource)
+        .service(health::live)
+        .service(health::ready);
+}

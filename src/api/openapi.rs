@@ -1,0 +1,148 @@
+//! The OpenAPI document, generated from the handlers.
+
+use actix_web::App;
+use serde_json::{Value, json};
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, tag::TagBuilder};
+use utoipa_actix_web::AppExt as _;
+
+use super::problem::{Code, FieldError, JobLink, Problem};
+use super::view;
+
+const DESCRIPTION: &str = "\
+A scaling API one can trust, on top of a capacity sidecar that can only read, add and remove.
+
+Submit a job (*scale `worker` to 5*), get its id, and poll it. The gateway does the rest: cooldowns, waiting for the \
+resource to become ready, steps, retries, restarts. A job shows at any moment what it waits for, until when, and why, and \
+it always ends.
+
+Times are RFC 3339 in UTC with milliseconds, durations are numbers of seconds. Errors are problem documents (RFC 9457) \
+with a stable `code`.";
+
+/// The document.
+pub fn document() -> OpenApi {
+    let base = OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("scalegate")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(DESCRIPTION))
+                .build(),
+        )
+        .tags(Some([
+            tag("jobs", "The wish to scale a resource, and what becomes of it."),
+            tag("resources", "What is known about resources."),
+            tag("health", "For probes."),
+        ]))
+        .build();
+    let (_, mut document) = App::new().into_utoipa_app().openapi(base).configure(super::documented).split_for_parts();
+    add_schemas(&mut document);
+    document
+}
+
+/// The document as it is committed and served: pretty-printed, with a line feed at the end.
+pub fn text() -> String {
+    // A document made of strings, numbers and maps with text for keys always becomes JSON.
+    let text = document().to_pretty_json().unwrap_or_default();
+    text + "\n"
+}
+
+fn tag(name: &str, description: &str) -> utoipa::openapi::Tag {
+    TagBuilder::new().name(name).description(Some(description)).build()
+}
+
+/// The schemas that only problem documents refer to, which are not written into the handlers' annotations.
+fn add_schemas(document: &mut OpenApi) {
+    #[derive(utoipa::OpenApi)]
+    #[openapi(components(schemas(Problem, Code, FieldError, JobLink, view::SidecarView)))]
+    struct Problems;
+    let more = <Problems as utoipa::OpenApi>::openapi().components.unwrap_or_default();
+    document.components.get_or_insert_default().schemas.extend(more.schemas);
+}
+
+/// A header that gives a number of seconds.
+pub(super) fn seconds_header(description: &str) -> Header {
+    HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0))))
+        .description(Some(description))
+        .build()
+}
+
+/// A job on its way from 1 to 5.
+pub fn example_job() -> Value {
+    json!({
+        "id": "0198c3f2-7a00-7000-8000-000000000001", "resource": "worker", "state": "running",
+        "targetCapacity": 5, "delta": null, "startCapacity": 1, "currentCapacity": 2,
+        "waitingFor": {
+            "reason": "cooldown", "until": "2026-01-31T12:05:00.131Z",
+            "detail": "Cooling down until 2026-01-31T12:05:00.131Z after the change at 2026-01-31T12:00:00.111Z."
+        },
+        "progress": {
+            "completedSteps": 1, "totalSteps": 4, "percent": 25, "estimatedCompletionAt": "2026-01-31T12:16:00.131Z"
+        },
+        "steps": [{
+            "index": 1, "op": "add", "units": 1, "fromCapacity": 1, "toCapacity": 2,
+            "sentAt": "2026-01-31T12:00:00.111Z", "resolvedAt": "2026-01-31T12:00:31.420Z", "outcome": "confirmed"
+        }],
+        "externalChanges": [],
+        "settings": example_settings(),
+        "reason": "queue depth 812", "labels": {"team": "data"}, "error": null, "endingAs": null, "supersededBy": null,
+        "createdAt": "2026-01-31T12:00:00.007Z", "startedAt": "2026-01-31T12:00:00.007Z",
+        "updatedAt": "2026-01-31T12:01:02.004Z", "deadlineAt": "2026-02-01T12:00:00.007Z", "finishedAt": null,
+        "version": 7
+    })
+}
+
+fn example_settings() -> Value {
+    json!({
+        "stepSize": 1, "cooldownSeconds": 300.0, "activeTimeoutSeconds": 900.0, "pollIntervalSeconds": 30.0,
+        "settleSeconds": 90.0, "deadlineSeconds": 86400.0
+    })
+}
+
+/// A plan from 1 to 3.
+pub fn example_plan() -> Value {
+    json!({
+        "resource": "worker", "startCapacity": 1, "targetCapacity": 3,
+        "steps": [
+            {"index": 1, "op": "add", "units": 1, "fromCapacity": 1, "toCapacity": 2,
+             "earliestAt": "2026-01-31T12:00:00.000Z"},
+            {"index": 2, "op": "add", "units": 1, "fromCapacity": 2, "toCapacity": 3,
+             "earliestAt": "2026-01-31T12:05:00.000Z"}
+        ],
+        "estimatedCompletionAt": "2026-01-31T12:06:00.000Z",
+        "settings": example_settings(),
+        "joins": null
+    })
+}
+
+/// A resource that is being scaled.
+pub fn example_resource() -> Value {
+    json!({
+        "resource": "worker", "status": "ACTIVE", "capacity": 2,
+        "lastObservation": {"observedAt": "2026-01-31T12:01:01.500Z", "receivedAt": "2026-01-31T12:01:02.000Z"},
+        "readFailure": null,
+        "bounds": {"min": 0, "max": 6},
+        "settings": example_settings(),
+        "cooldownRemainingSeconds": 238.1,
+        "activeJob": "0198c3f2-7a00-7000-8000-000000000001", "queue": [], "listed": true
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::view::{JobView, Plan, Resource};
+
+    #[test]
+    fn the_examples_are_what_the_types_say() {
+        fn round_trip<T: serde::de::DeserializeOwned + serde::Serialize>(example: &Value) {
+            let parsed: T = serde_json::from_value(example.clone()).expect("the example fits its type");
+            assert_eq!(&serde_json::to_value(parsed).expect("serialisable"), example);
+        }
+        round_trip::<JobView>(&example_job());
+        round_trip::<Plan>(&example_plan());
+        round_trip::<Resource>(&example_resource());
+    }
+}

@@ -1,0 +1,389 @@
+//! Everything that can go wrong with a request, as problem documents (RFC 9457).
+//!
+//! One table, [`Code`], holds the status, the title and an example of each problem; answers and the OpenAPI document are
+//! both made from it, so they cannot differ.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+use uuid::Uuid;
+
+use super::view::SidecarView;
+use crate::domain::{Job, ReadFailure, SidecarAnswer};
+use crate::engine::{PlanError, Refusal, Unavailable};
+
+/// The media type of problem documents.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+/// `Retry-After` where nothing better is known, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+macro_rules! codes {
+    ($($variant:ident $name:literal $status:literal $title:literal $example:literal;)*) => {
+        /// The stable codes of problems.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+        #[schema(as = ProblemCode)]
+        pub enum Code {
+            $(#[doc = $title] #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Code {
+            /// All codes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The code as it appears in the API.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+
+            const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            const fn example(self) -> &'static str {
+                match self { $(Self::$variant => $example,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedRequest "malformed_request" 400 "The request is malformed" "The body is not JSON: EOF while parsing an object at line 1 column 21.";
+    JobNotFound "job_not_found" 404 "No such job" "There is no job 0198c3f2-0000-7000-8000-000000000000. Finished jobs are removed after a while.";
+    ResourceNotFound "resource_not_found" 404 "No such resource" "The sidecar does not know a resource \"wroker\".";
+    NotFound "not_found" 404 "No such page" "There is nothing at /v2/jobs.";
+    MethodNotAllowed "method_not_allowed" 405 "Method not allowed" "/v1/jobs supports GET, HEAD, POST.";
+    BodyTimeout "body_timeout" 408 "The body did not arrive in time" "The body did not arrive within 10 s.";
+    ResourceBusy "resource_busy" 409 "The resource has an unfinished job" "Job 0198c3f2-7a00-7000-8000-000000000001 is scaling \"worker\" to 8.";
+    JobFinished "job_finished" 409 "The job is over" "Job 0198c3f2-7a00-7000-8000-000000000001 has succeeded already.";
+    BodyTooLarge "body_too_large" 413 "The body is too large" "The body has more than 65536 bytes.";
+    UnsupportedMediaType "unsupported_media_type" 415 "The body is not declared as JSON" "Send the body with Content-Type: application/json.";
+    ValidationFailed "validation_failed" 422 "The request does not make sense" "targetCapacity must be between 0 and 1000000.";
+    OutOfBounds "out_of_bounds" 422 "The target is outside the bounds of the resource" "The target 9 is outside the bounds of the resource, 0 to 6.";
+    IdempotencyKeyReused "idempotency_key_reused" 422 "The idempotency key was used for another request" "The Idempotency-Key came with a different body before.";
+    QueueFull "queue_full" 429 "Too many jobs wait for the resource" "16 jobs are waiting for this resource already.";
+    InternalError "internal_error" 500 "Something is broken" "The request made the gateway stumble. Its log tells more under this instance.";
+    SidecarUnreachable "sidecar_unreachable" 502 "The sidecar gives no reading" "Cannot connect to the sidecar: Connection refused.";
+    TooManyJobs "too_many_jobs" 503 "Too many unfinished jobs" "10000 jobs are unfinished already.";
+    StorageUnavailable "storage_unavailable" 503 "The store cannot be used" "The store failed: database or disk is full. Nothing is accepted until it works again.";
+    Overloaded "overloaded" 503 "The gateway cannot take the request now" "Too many requests are waiting.";
+    NotReady "not_ready" 503 "The gateway is not ready" "The store failed: database or disk is full.";
+}
+
+/// A problem document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// Identifies the kind of problem: `urn:scalegate:problem:` and the code.
+    #[schema(example = "urn:scalegate:problem:resource_busy")]
+    pub r#type: String,
+    /// The kind of problem in words.
+    pub title: String,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// What is wrong with this request in particular.
+    pub detail: String,
+    /// Identifies this occurrence: the id of the request, as in the log and in the `X-Request-Id` header.
+    #[schema(example = "urn:uuid:1b4e28ba-2fa1-41d2-883f-0016d3cca427")]
+    pub instance: String,
+    /// The kind of problem for programs; stable.
+    pub code: Code,
+    /// What is wrong where, if the request does not make sense.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// What the sidecar said, if it is the cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub sidecar: Option<SidecarView>,
+    /// The job concerned, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub job: Option<JobLink>,
+}
+
+/// One thing that is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
+    /// Where: a JSON Pointer into the body, or `/query/…`, `/path/…`, `/header/…`.
+    #[schema(example = "/targetCapacity")]
+    pub pointer: String,
+    /// What.
+    #[schema(example = "must be between 0 and 1000000")]
+    pub detail: String,
+}
+
+/// A job to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobLink {
+    /// Its id.
+    pub id: Uuid,
+    /// Its address.
+    #[schema(example = "/v1/jobs/0198c3f2-7a00-7000-8000-000000000001")]
+    pub href: String,
+}
+
+impl JobLink {
+    /// The link to job `id`.
+    pub fn to(id: Uuid) -> Self {
+        Self { id, href: super::view::job_path(id) }
+    }
+}
+
+/// What a handler returns instead of an answer.
+///
+/// The problem document is completed by [`super::finish`], which knows the request's id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiError(Box<Problem>);
+
+impl ApiError {
+    /// A problem of kind `code`; `detail` is a sentence.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem {
+            r#type: format!("urn:scalegate:problem:{}", code.as_str()),
+            title: code.title().to_owned(),
+            status: code.status(),
+            detail: detail.into(),
+            instance: String::new(),
+            code,
+            errors: Vec::new(),
+            sidecar: None,
+            job: None,
+        }))
+    }
+
+    /// A request that does not make sense in one place or more.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail: Vec<String> =
+            errors.iter().map(|error| format!("{} {}", error.pointer.trim_start_matches('/'), error.detail)).collect();
+        let mut invalid = Self::new(Code::ValidationFailed, format!("{}.", detail.join("; ")));
+        invalid.0.errors = errors;
+        invalid
+    }
+
+    fn at(mut self, pointer: &str) -> Self {
+        self.0.errors = vec![FieldError { pointer: pointer.to_owned(), detail: self.0.detail.clone() }];
+        self
+    }
+
+    fn with_sidecar(mut self, answer: Option<SidecarAnswer>) -> Self {
+        self.0.sidecar = answer.map(SidecarView::from);
+        self
+    }
+
+    fn with_job(mut self, id: Uuid) -> Self {
+        self.0.job = Some(JobLink::to(id));
+        self
+    }
+
+    /// There is no such job.
+    pub fn no_such_job(id: &str) -> Self {
+        let id: String = id.chars().take(64).collect();
+        Self::new(Code::JobNotFound, format!("There is no job {id}. Finished jobs are removed after a while."))
+    }
+
+    /// The job cannot be canceled any more.
+    pub fn job_finished(job: &Job) -> Self {
+        let state = crate::store::ListedState::of(job).as_str();
+        Self::new(Code::JobFinished, format!("Job {} is over: it has {state} already.", job.id)).with_job(job.id)
+    }
+
+    /// There is no reading of a resource.
+    pub fn no_reading(failure: ReadFailure) -> Self {
+        if failure.not_found {
+            let detail = "The sidecar does not know this resource.";
+            return Self::new(Code::ResourceNotFound, detail).with_sidecar(failure.answer);
+        }
+        let detail = format!("There is no reading of the resource: {}.", failure.detail);
+        Self::new(Code::SidecarUnreachable, detail).with_sidecar(failure.answer)
+    }
+
+    /// What went wrong.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// The document, for the request with this id.
+    pub(super) fn document(&self, request_id: Uuid) -> Problem {
+        Problem { instance: format!("urn:uuid:{request_id}"), ..(*self.0).clone() }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code.as_str(), self.0.detail)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if matches!(self.0.status, 429 | 503) {
+            response.insert_header(("Retry-After", RETRY_AFTER_SECONDS.to_string()));
+        }
+        let mut response = response.finish();
+        response.extensions_mut().insert(self.clone());
+        response
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::ResourceNotListed { resource } => Self::new(
+                Code::ResourceNotFound,
+                format!("\"{resource}\" is not among the resources this gateway is configured for."),
+            ),
+            Refusal::OutOfBounds { target, bounds } => Self::new(
+                Code::OutOfBounds,
+                format!("The target {target} is outside the bounds of the resource, {} to {}.", bounds.min, bounds.max),
+            )
+            .at("/targetCapacity"),
+            Refusal::DeltaOutOfBounds { start, delta, bounds } => Self::new(
+                Code::OutOfBounds,
+                format!("{start} {delta:+} is outside the bounds of the resource, {} to {}.", bounds.min, bounds.max),
+            )
+            .at("/delta"),
+            Refusal::TooManySteps { start, target, step_size } => Self::new(
+                Code::OutOfBounds,
+                format!(
+                    "From {start} to {target} by {step_size} takes more than {} steps; use a larger stepSize.",
+                    crate::domain::MAX_STEPS
+                ),
+            )
+            .at("/stepSize"),
+            Refusal::Busy { by } => Self::new(Code::ResourceBusy, busy_detail(&by)).with_job(by.id),
+            Refusal::QueueFull { limit } => {
+                Self::new(Code::QueueFull, format!("{limit} jobs are waiting for this resource already."))
+            }
+            Refusal::TooManyJobs { limit } => {
+                Self::new(Code::TooManyJobs, format!("{limit} jobs are unfinished already."))
+            }
+            Refusal::TooManyKeys { limit } => Self::new(
+                Code::Overloaded,
+                format!("{limit} idempotency keys were used within a day; send the request without one, or later."),
+            ),
+            Refusal::KeyReused => {
+                Self::new(Code::IdempotencyKeyReused, "The Idempotency-Key came with a different body before.")
+            }
+            Refusal::NotUnfinished => Self::new(Code::JobFinished, "The job is over already."),
+        }
+    }
+}
+
+fn busy_detail(job: &Job) -> String {
+    let goal = job.target.map_or("by a delta".to_owned(), |target| format!("to {target}"));
+    format!("Job {} is scaling \"{}\" {goal}. onConflict says what else can be done.", job.id, job.resource)
+}
+
+impl From<Unavailable> for ApiError {
+    fn from(unavailable: Unavailable) -> Self {
+        let code = match unavailable {
+            Unavailable::Storage(_) => Code::StorageUnavailable,
+            Unavailable::Busy | Unavailable::Stopping | Unavailable::Slow => Code::Overloaded,
+        };
+        let text = unavailable.to_string();
+        let mut letters = text.chars();
+        let sentence = letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect());
+        Self::new(code, format!("{sentence}."))
+    }
+}
+
+impl From<PlanError> for ApiError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Refused(refusal) => refusal.into(),
+            PlanError::NoReading(failure) => Self::no_reading(failure),
+        }
+    }
+}
+
+/// The OpenAPI responses for `codes`, one per status, each with an example per code.
+fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(code.status()).or_default().push(*code);
+    }
+    by_status.into_iter().map(|(status, codes)| (status.to_string(), RefOr::T(response(status, &codes)))).collect()
+}
+
+fn response(status: u16, codes: &[Code]) -> Response {
+    let titles: Vec<&str> = codes.iter().map(|code| code.title()).collect();
+    let mut response =
+        ResponseBuilder::new().description(format!("{}.", titles.join("; "))).content(PROBLEM_JSON, content(codes));
+    if matches!(status, 429 | 503) {
+        response = response.header("Retry-After", super::openapi::seconds_header("When to try again, in seconds."));
+    }
+    response.build()
+}
+
+fn content(codes: &[Code]) -> Content {
+    let examples = codes.iter().map(|code| {
+        let mut document = ApiError::new(*code, code.example()).document(Uuid::from_u128(EXAMPLE_REQUEST));
+        if *code == Code::ValidationFailed {
+            let detail = "must be between 0 and 1000000".to_owned();
+            document.errors = vec![FieldError { pointer: "/targetCapacity".into(), detail }];
+        }
+        let example = ExampleBuilder::new().summary(code.title()).value(serde_json::to_value(document).ok()).build();
+        (code.as_str(), RefOr::T(example))
+    });
+    ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples).build()
+}
+
+const EXAMPLE_REQUEST: u128 = 0x1b4e_28ba_2fa1_41d2_883f_0016_d3cc_a427;
+
+macro_rules! problems {
+    ($($(#[$doc:meta])* $name:ident: $($code:ident)*;)*) => {
+        $(
+            $(#[$doc])*
+            pub struct $name;
+
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    responses(&[$(Code::$code),*])
+                }
+            }
+        )*
+    };
+}
+
+problems! {
+    /// What can go wrong with `POST /v1/jobs`.
+    SubmitProblems: MalformedRequest ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
+        ValidationFailed OutOfBounds IdempotencyKeyReused QueueFull InternalError TooManyJobs StorageUnavailable
+        Overloaded;
+    /// What can go wrong with `POST /v1/plans`.
+    PlanProblems: MalformedRequest ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
+        ValidationFailed OutOfBounds QueueFull InternalError SidecarUnreachable TooManyJobs StorageUnavailable
+        Overloaded;
+    /// What can go wrong with `GET /v1/jobs/{id}`.
+    GetJobProblems: JobNotFound InternalError;
+    /// What can go wrong with `GET /v1/jobs`.
+    ListJobsProblems: ValidationFailed InternalError StorageUnavailable;
+    /// What can go wrong with `POST /v1/jobs/{id}/cancel`.
+    CancelProblems: JobNotFound JobFinished InternalError StorageUnavailable Overloaded;
+    /// What can go wrong with `GET /v1/resources`.
+    ListResourcesProblems: InternalError StorageUnavailable Overloaded;
+    /// What can go wrong with `GET /v1/resources/{alias}`.
+    GetResourceProblems: ResourceNotFound ValidationFailed InternalError SidecarUnreachable StorageUnavailable
+        Overloaded;
+    /// What can go wrong with `GET /livez`.
+    LiveProblems: InternalError;
+    /// What can go wrong with `GET /readyz`.
+    ReadyProblems: InternalError NotReady;
+}

@@ -1,0 +1,55 @@
+//! Resources: what is known about them.
+
+use actix_web::{HttpResponse, get, web};
+
+use super::problem::{ApiError, Code, GetResourceProblems, ListResourcesProblems};
+use super::view::{Resource, ResourceList};
+use super::{ApiState, input};
+use crate::engine::{LOOK_TIMEOUT, Look};
+
+/// List resources
+///
+/// The resources that are listed in the configuration or were scaled lately, with their last readings. The sidecar is not
+/// asked.
+#[utoipa::path(
+    operation_id = "listResources", tag = "resources",
+    responses(
+        (status = 200, description = "The resources.", body = ResourceList,
+            example = json!({"resources": [crate::api::openapi::example_resource()]})),
+        ListResourcesProblems,
+    )
+)]
+#[get("/v1/resources")]
+pub async fn list_resources(state: web::Data<ApiState>) -> Result<HttpResponse, ApiError> {
+    let now = state.clock.now();
+    let views = state.engine.list().await?;
+    let resources = views.iter().map(|view| Resource::new(view, None, now)).collect();
+    Ok(HttpResponse::Ok().json(ResourceList { resources }))
+}
+
+/// Look at a resource
+///
+/// Reads the resource's capacity and shows it with everything the gateway knows: bounds, settings, cooldown, jobs. If the
+/// sidecar gives no reading, the last one is shown and `readFailure` says why.
+#[utoipa::path(
+    operation_id = "getResource", tag = "resources",
+    params(("alias" = String, Path, description = "The resource's alias.", example = "worker",
+        pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")),
+    responses(
+        (status = 200, description = "The resource.", body = Resource, example = json!(crate::api::openapi::example_resource())),
+        GetResourceProblems,
+    )
+)]
+#[get("/v1/resources/{alias}")]
+pub async fn get_resource(state: web::Data<ApiState>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let alias = input::alias(&path)?;
+    let Some(Look { view, failure }) = state.engine.look(alias.clone(), LOOK_TIMEOUT).await? else {
+        let detail = format!("\"{alias}\" is not among the resources this gateway is configured for.");
+        return Err(ApiError::new(Code::ResourceNotFound, detail));
+    };
+    let unknown = !view.listed && view.observation.is_none() && view.active.is_none();
+    match failure {
+        Some(failure) if unknown => Err(ApiError::no_reading(failure)),
+        failure => Ok(HttpResponse::Ok().json(Resource::new(&view, failure.as_ref(), state.clock.now()))),
+    }
+}

@@ -1,0 +1,131 @@
+//! The HTTP server around the routes.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Bytes};
+use actix_web::{App, Error, HttpResponse};
+use tracing::Span;
+use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
+use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
+
+use super::finish::{Methods, finish, no_route};
+use super::{ApiState, documented, openapi};
+
+/// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
+const WORKERS: usize = 2;
+/// Longest wait for a request's headers, and the life of an idle connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Most connections per worker; thousands of idle clients are fine, but not without end.
+const MAX_CONNECTIONS: usize = 25_000;
+
+/// Takes `address`, so that what is printed about it is true before the first request comes.
+///
+/// # Errors
+/// If it cannot be had.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address)
+}
+
+/// A running server.
+pub struct HttpServer {
+    handle: ServerHandle,
+    running: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl HttpServer {
+    /// Serves on `listener`; on stopping, requests have `grace` to be answered.
+    ///
+    /// # Errors
+    /// If the system refuses what it takes.
+    pub fn start(listener: TcpListener, state: ApiState, grace: Duration) -> std::io::Result<Self> {
+        let state = web::Data::new(state);
+        let document = web::Data::new(Document(Bytes::from(openapi::text())));
+        let methods = web::Data::new(Methods::of(&openapi::document()));
+        let server: Server = actix_web::HttpServer::new(move || {
+            App::new()
+                .app_data(state.clone())
+                .app_data(document.clone())
+                .app_data(methods.clone())
+                .configure(|config| {
+                    let mut config = utoipa_actix_web::service_config::ServiceConfig::new(config);
+                    documented(&mut config);
+                })
+                .configure(undocumented)
+                .default_service(web::to(no_route))
+                .wrap(from_fn(finish))
+                .wrap(TracingLogger::<RequestSpan>::new())
+        })
+        .workers(WORKERS)
+        .client_request_timeout(HEADER_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
+        .max_connections(MAX_CONNECTIONS)
+        .shutdown_timeout(grace.as_secs().max(1))
+        .disable_signals()
+        .listen(listener)?
+        .run();
+        let handle = server.handle();
+        Ok(Self { handle, running: tokio::spawn(server) })
+    }
+
+    /// Takes no more connections and waits for the requests under way.
+    pub async fn stop(self) {
+        self.handle.stop(true).await;
+        if let Ok(Err(error)) = self.running.await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the HTTP server ended badly");
+        }
+    }
+}
+
+struct Document(Bytes);
+
+/// Pages for people, and the document itself.
+fn undocumented(config: &mut web::ServiceConfig) {
+    let ui = SwaggerConfig::new(["/openapi.json"])
+        .try_it_out_enabled(true)
+        .display_request_duration(true)
+        .display_operation_id(false)
+        .validator_url("none");
+    config
+        .route("/openapi.json", web::get().to(served_document))
+        .route("/", web::get().to(to_docs))
+        .route("/docs", web::get().to(to_docs))
+        .service(SwaggerUi::new("/docs/{page:.*}").config(ui));
+}
+
+async fn served_document(document: web::Data<Document>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(document.0.clone())
+}
+
+async fn to_docs() -> HttpResponse {
+    HttpResponse::TemporaryRedirect().insert_header(("Location", "/docs/")).finish()
+}
+
+/// The span around a request: what is needed to find it again, and no more.
+struct RequestSpan;
+
+impl RootSpanBuilder for RequestSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        use actix_web::HttpMessage as _;
+        let id = request.extensions().get::<RequestId>().copied();
+        let id = id.map_or_else(String::new, |id| id.to_string());
+        tracing::info_span!("request", id, method = %request.method(), path = request.path())
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        let _entered = span.enter();
+        if status.is_server_error() {
+            tracing::warn!(status = status.as_u16(), "answered with an error");
+        } else {
+            tracing::debug!(status = status.as_u16(), "answered");
+        }
+    }
+}

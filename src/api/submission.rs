@@ -1,0 +1,265 @@
+//! What a request to scale looks like on the wire, and how it is parsed into what the domain understands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::problem::{ApiError, FieldError};
+use crate::domain::{Alias, Capacity, Goal, JobRequest, MAX_CAPACITY, OnConflict, Setting, SettingsOverrides};
+
+/// Longest note, in characters.
+const MAX_REASON_CHARS: usize = 500;
+/// Most labels: they are for finding jobs again, not for storing data.
+const MAX_LABELS: usize = 16;
+/// Longest label name, in characters.
+const MAX_LABEL_NAME_CHARS: usize = 63;
+/// Longest label value, in characters.
+const MAX_LABEL_VALUE_CHARS: usize = 255;
+
+/// A request to scale a resource. `resource` and one of `targetCapacity` and `delta` are required; every setting left out
+/// is the resource's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = NewJob)]
+pub struct Submission {
+    /// The alias of the resource to scale: its service key in the compose file.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", example = "worker")]
+    pub resource: String,
+    /// The capacity to reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub target_capacity: Option<i64>,
+    /// Units to add or, negative, to remove, relative to the first usable reading. Not 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -1_000_000, maximum = 1_000_000)]
+    pub delta: Option<i64>,
+    /// Most units changed in one step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub step_size: Option<i64>,
+    /// Least time between two changes of the resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 86_400)]
+    pub cooldown_seconds: Option<f64>,
+    /// Longest wait for the resource to become ready, for a change to show, or for a reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.01, maximum = 86_400)]
+    pub active_timeout_seconds: Option<f64>,
+    /// Longest time between two readings while waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.01, maximum = 3600)]
+    pub poll_interval_seconds: Option<f64>,
+    /// How long a change may take to have its effect and to show in readings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 86_400)]
+    pub settle_seconds: Option<f64>,
+    /// Longest life of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.01, maximum = 2_592_000)]
+    pub deadline_seconds: Option<f64>,
+    /// What to do if the resource has an unfinished job with another target: refuse this one (409), let it wait for its
+    /// turn, or let it take the place of all unfinished ones. A job with the same target is joined in any case (200).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<ConflictMode>,
+    /// A note for people, at most 500 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 500, example = "queue depth 812")]
+    pub reason: Option<String>,
+    /// At most 16 labels; names of 1 to 63, values of at most 255 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
+/// What to do if the resource is busy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = OnConflict)]
+pub enum ConflictMode {
+    /// Refuse the job.
+    #[default]
+    Reject,
+    /// Let it wait for its turn.
+    Queue,
+    /// Let it take the place of all unfinished jobs of the resource.
+    Supersede,
+}
+
+impl Submission {
+    /// The request in the domain's terms.
+    ///
+    /// # Errors
+    /// Everything in it that does not make sense, at once.
+    pub fn parse(self) -> Result<JobRequest, ApiError> {
+        let mut problems = Problems::default();
+        let resource = problems.keep("/resource", self.resource.parse::<Alias>());
+        let goal = self.goal(&mut problems);
+        let overrides = self.overrides(&mut problems);
+        problems.check_text("/reason", self.reason.as_deref().unwrap_or_default(), MAX_REASON_CHARS);
+        let labels = self.labels.unwrap_or_default();
+        problems.check_labels(&labels);
+        let (Some(resource), Some(goal), true) = (resource, goal, problems.0.is_empty()) else {
+            return Err(ApiError::invalid(problems.0));
+        };
+        let on_conflict = match self.on_conflict.unwrap_or_default() {
+            ConflictMode::Reject => OnConflict::Reject,
+            ConflictMode::Queue => OnConflict::Queue,
+            ConflictMode::Supersede => OnConflict::Supersede,
+        };
+        Ok(JobRequest { resource, goal, overrides, on_conflict, reason: self.reason, labels })
+    }
+
+    fn goal(&self, problems: &mut Problems) -> Option<Goal> {
+        match (self.target_capacity, self.delta) {
+            (Some(target), None) => match Capacity::new(target) {
+                Ok(target) => Some(Goal::Target(target)),
+                Err(_) => problems.add("/targetCapacity", format!("must be between 0 and {MAX_CAPACITY}")),
+            },
+            (None, Some(delta)) => match i32::try_from(delta) {
+                Ok(delta) if delta != 0 && delta.unsigned_abs() <= MAX_CAPACITY => Some(Goal::Delta(delta)),
+                _ => problems.add("/delta", format!("must be between -{MAX_CAPACITY} and {MAX_CAPACITY}, and not 0")),
+            },
+            (None, None) => problems.add("/targetCapacity", "is required, unless delta is given".into()),
+            (Some(_), Some(_)) => problems.add("/delta", "must not be given together with targetCapacity".into()),
+        }
+    }
+
+    fn overrides(&self, problems: &mut Problems) -> SettingsOverrides {
+        let overrides = SettingsOverrides {
+            // Anything that does not fit is out of range in any case.
+            step_size: self.step_size.map(|units| u32::try_from(units).unwrap_or(0)),
+            cooldown: self.cooldown_seconds.map(seconds),
+            active_timeout: self.active_timeout_seconds.map(seconds),
+            poll_interval: self.poll_interval_seconds.map(seconds),
+            settle: self.settle_seconds.map(seconds),
+            deadline: self.deadline_seconds.map(seconds),
+        };
+        for invalid in overrides.problems() {
+            let pointer = match invalid.setting {
+                Setting::StepSize => "/stepSize",
+                Setting::Cooldown => "/cooldownSeconds",
+                Setting::ActiveTimeout => "/activeTimeoutSeconds",
+                Setting::PollInterval => "/pollIntervalSeconds",
+                Setting::Settle => "/settleSeconds",
+                Setting::Deadline => "/deadlineSeconds",
+            };
+            problems.add::<()>(pointer, invalid.detail);
+        }
+        overrides
+    }
+}
+
+/// A duration, rounded to milliseconds. What is negative or too large becomes a duration outside every range.
+fn seconds(seconds: f64) -> Duration {
+    let millis = (seconds * 1000.0).round();
+    if (0.0..=1e15).contains(&millis) { Duration::from_millis(millis as u64) } else { Duration::MAX }
+}
+
+#[derive(Default)]
+struct Problems(Vec<FieldError>);
+
+impl Problems {
+    fn add<T>(&mut self, pointer: &str, detail: String) -> Option<T> {
+        self.0.push(FieldError { pointer: pointer.to_owned(), detail });
+        None
+    }
+
+    fn keep<T, E: std::fmt::Display>(&mut self, pointer: &str, result: Result<T, E>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => self.add(pointer, error.to_string()),
+        }
+    }
+
+    fn check_text(&mut self, pointer: &str, text: &str, most_chars: usize) {
+        if text.chars().count() > most_chars {
+            self.add::<()>(pointer, format!("has more than {most_chars} characters"));
+        } else if text.chars().any(char::is_control) {
+            self.add::<()>(pointer, "contains a control character".into());
+        }
+    }
+
+    fn check_labels(&mut self, labels: &BTreeMap<String, String>) {
+        if labels.len() > MAX_LABELS {
+            self.add::<()>("/labels", format!("has more than {MAX_LABELS} entries"));
+            return;
+        }
+        for (name, value) in labels {
+            let pointer = format!("/labels/{}", name.replace('~', "~0").replace('/', "~1"));
+            if name.is_empty() {
+                self.add::<()>(&pointer, "has an empty name".into());
+            }
+            if name.chars().count() > MAX_LABEL_NAME_CHARS || name.chars().any(char::is_control) {
+                let detail =
+                    format!("has a name longer than {MAX_LABEL_NAME_CHARS} characters or with control characters");
+                self.add::<()>("/labels", detail);
+            } else {
+                self.check_text(&pointer, value, MAX_LABEL_VALUE_CHARS);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn parse(body: Value) -> Result<JobRequest, Vec<String>> {
+        let submission: Submission = serde_json::from_value(body).map_err(|error| vec![error.to_string()])?;
+        submission.parse().map_err(|error| {
+            let document = error.document(uuid::Uuid::nil());
+            document.errors.into_iter().map(|error| error.pointer).collect()
+        })
+    }
+
+    #[test]
+    fn parses_everything_it_documents() {
+        let request = parse(json!({
+            "resource": "worker", "targetCapacity": 5, "stepSize": 2, "cooldownSeconds": 0.5,
+            "activeTimeoutSeconds": 900, "pollIntervalSeconds": 30, "settleSeconds": 90.25, "deadlineSeconds": 7200,
+            "onConflict": "supersede", "reason": "queue depth 812", "labels": {"team": "data"}
+        }))
+        .expect("the documented example");
+        assert_eq!(request.goal, Goal::Target(Capacity::new(5).expect("small")));
+        assert_eq!(request.on_conflict, OnConflict::Supersede);
+        assert_eq!(request.overrides.cooldown, Some(Duration::from_millis(500)));
+        assert_eq!(request.overrides.settle, Some(Duration::from_millis(90_250)));
+        let least = parse(json!({"resource": "worker", "delta": -2, "reason": null})).expect("the least");
+        assert_eq!(least.goal, Goal::Delta(-2));
+        assert_eq!(least.overrides, SettingsOverrides::default());
+    }
+
+    #[test]
+    fn points_at_everything_that_is_wrong() {
+        let long = "x".repeat(501);
+        for (body, pointers) in [
+            (json!({"resource": "worker"}), vec!["/targetCapacity"]),
+            (json!({"resource": "../x", "targetCapacity": -1}), vec!["/resource", "/targetCapacity"]),
+            (json!({"resource": "w", "targetCapacity": 1, "delta": 1}), vec!["/delta"]),
+            (json!({"resource": "w", "delta": 0}), vec!["/delta"]),
+            (json!({"resource": "w", "delta": i64::MIN}), vec!["/delta"]),
+            (json!({"resource": "w", "targetCapacity": 1_000_001}), vec!["/targetCapacity"]),
+            (json!({"resource": "w", "targetCapacity": 1, "stepSize": 0}), vec!["/stepSize"]),
+            (json!({"resource": "w", "targetCapacity": 1, "stepSize": -3}), vec!["/stepSize"]),
+            (
+                json!({"resource": "w", "targetCapacity": 1, "cooldownSeconds": -1, "settleSeconds": 1e300,
+                       "pollIntervalSeconds": 0, "activeTimeoutSeconds": 86401, "deadlineSeconds": 0}),
+                vec![
+                    "/cooldownSeconds",
+                    "/activeTimeoutSeconds",
+                    "/pollIntervalSeconds",
+                    "/settleSeconds",
+                    "/deadlineSeconds",
+                ],
+            ),
+            (json!({"resource": "w", "targetCapacity": 1, "reason": long}), vec!["/reason"]),
+            (json!({"resource": "w", "targetCapacity": 1, "reason": "a\nb"}), vec!["/reason"]),
+            (json!({"resource": "w", "targetCapacity": 1, "labels": {"": "x"}}), vec!["/labels/"]),
+            (json!({"resource": "w", "targetCapacity": 1, "labels": {"a/b~c": "\u{0}"}}), vec!["/labels/a~1b~0c"]),
+        ] {
+            assert_eq!(parse(body.clone()), Err(pointers.into_iter().map(String::from).collect()), "{body}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What can be wrong with a configuration, in words for the person who has to mend it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::one_line;
+
+/// Why the configuration cannot be used.
+///
+/// The messages are complete: they contain their cause, and [`source`](std::error::Error::source) adds nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The configuration file could not be read.
+    #[error("cannot read the configuration file {}: {error}", one_line(path))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// The configuration file is not TOML, has a key that does not exist, or a value of the wrong kind.
+    #[error("the configuration file {} is not valid\n{}", one_line(path), error.to_string().trim_end())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line, key and what was expected.
+        error: Box<toml::de::Error>,
+    },
+    /// Values that were read but cannot be used: all of them, so that they can be mended in one go.
+    #[error("the configuration is not valid{}", Listed(problems))]
+    Invalid {
+        /// At least one.
+        problems: Vec<Problem>,
+    },
+}
+
+/// One thing wrong with the configuration. `name` is always the option as the user spelled it: `--cooldown`,
+/// `SCALEGATE_COOLDOWN`, `cooldown in FILE` or `resources.worker.cooldown in FILE`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// A value that does not parse or is out of range.
+    #[error("{name}: {value} {detail}")]
+    Value {
+        /// The option.
+        name: String,
+        /// What it was given.
+        value: String,
+        /// What is wrong with that.
+        detail: String,
+    },
+    /// Bounds of a resource that nothing lies between.
+    #[error("{name}: min = {min} is greater than max = {max}")]
+    BoundsReversed {
+        /// The resource's table.
+        name: String,
+        /// Its least capacity, in units.
+        min: u32,
+        /// Its largest capacity, in units.
+        max: u32,
+    },
+    /// Only listed resources may be scaled, and none is listed.
+    #[error(
+        "{name}: only listed resources may be scaled, but none is listed; add a table [resources.<alias>] for each to the \
+         file given by --config"
+    )]
+    NothingListed {
+        /// The option.
+        name: String,
+    },
+    /// An environment variable that looks like one of ours and is not.
+    #[error("{name}: no such environment variable; {hint}")]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The one meant, or all there are.
+        hint: String,
+    },
+}
+
+/// The problems, on the same line if it is only one.
+struct Listed<'a>(&'a [Problem]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [only] => write!(f, ": {only}"),
+            several => several.iter().try_for_each(|problem| write!(f, "\n  - {problem}")),
+        }
+    }
+}

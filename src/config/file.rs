@@ -1,0 +1,88 @@
+//! The configuration file.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::value::InFile;
+use super::{ConfigError, LogFormat, SidecarUrl};
+use crate::domain::{Alias, Bounds, Capacity, SettingsOverrides};
+
+/// What a configuration file can say. Everything may be left out; what is not listed here is refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub listen: Option<InFile<SocketAddr>>,
+    pub sidecar_url: Option<InFile<SidecarUrl>>,
+    pub data_dir: Option<InFile<PathBuf>>,
+    pub log_format: Option<InFile<LogFormat>>,
+    pub shutdown_grace: Option<InFile<Duration>>,
+    pub cooldown: Option<InFile<Duration>>,
+    pub step_size: Option<InFile<u64>>,
+    pub active_timeout: Option<InFile<Duration>>,
+    pub poll_interval: Option<InFile<Duration>>,
+    pub settle: Option<InFile<Duration>>,
+    pub deadline: Option<InFile<Duration>>,
+    pub max_active_jobs: Option<InFile<u64>>,
+    pub max_queue_length: Option<InFile<u64>>,
+    pub keep_finished_for: Option<InFile<Duration>>,
+    pub keep_finished_count: Option<InFile<u64>>,
+    pub only_listed: Option<InFile<bool>>,
+    #[serde(default)]
+    pub resources: BTreeMap<Alias, ResourceTable>,
+}
+
+/// What it can say about one resource.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResourceTable {
+    pub min: Option<InFile<Capacity>>,
+    pub max: Option<InFile<Capacity>>,
+    cooldown: Option<InFile<Duration>>,
+    step_size: Option<InFile<u64>>,
+    active_timeout: Option<InFile<Duration>>,
+    poll_interval: Option<InFile<Duration>>,
+    settle: Option<InFile<Duration>>,
+    deadline: Option<InFile<Duration>>,
+}
+
+impl ResourceTable {
+    /// The bounds given, the rest unrestricted. Not checked for their order.
+    pub fn bounds(&self) -> Bounds {
+        let given = |bound: &Option<InFile<Capacity>>, otherwise| bound.as_ref().map_or(otherwise, |bound| bound.0);
+        Bounds { min: given(&self.min, Bounds::NONE.min), max: given(&self.max, Bounds::NONE.max) }
+    }
+
+    /// The settings given. Not checked for their ranges.
+    pub fn overrides(&self) -> SettingsOverrides {
+        let duration = |setting: &Option<InFile<Duration>>| setting.as_ref().map(|setting| setting.0);
+        SettingsOverrides {
+            step_size: self.step_size.as_ref().map(|step_size| saturated(step_size.0)),
+            cooldown: duration(&self.cooldown),
+            active_timeout: duration(&self.active_timeout),
+            poll_interval: duration(&self.poll_interval),
+            settle: duration(&self.settle),
+            deadline: duration(&self.deadline),
+        }
+    }
+}
+
+/// `number` as a step size, for a range check to refuse if it is too large for one.
+pub(super) fn saturated(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+impl File {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not TOML, or says something a configuration cannot say.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Malformed { path: path.to_owned(), error: Box::new(error) })
+    }
+}

@@ -1,0 +1,108 @@
+//! Shows the configuration in effect, as a configuration file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::file::ResourceTable;
+use super::resolve::{Origin, SETTINGS, flag, setting_key, setting_value, variable};
+use super::value::Value;
+use super::{Config, one_line, table_key};
+use crate::domain::{Alias, Settings, SettingsOverrides};
+
+/// A configuration, and where each of its values was taken from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The configuration file, if there is one.
+    pub file: Option<PathBuf>,
+    pub(super) origins: BTreeMap<&'static str, Origin>,
+    pub(super) tables: BTreeMap<Alias, ResourceTable>,
+}
+
+impl Loaded {
+    /// The configuration as a TOML document which, used as the configuration file, gives the same configuration. A
+    /// comment at the end of each line says where the value was taken from.
+    ///
+    /// Settings that a resource takes from the general ones are shown commented out: written out, they would no longer
+    /// follow them.
+    pub fn to_toml(&self) -> String {
+        let Config { listen, sidecar_url, data_dir, log_format, shutdown_grace, .. } = &self.config;
+        let Config { settings, limits, retention, only_listed, .. } = &self.config;
+        let mut lines = vec![
+            self.line("listen", &listen.to_toml()),
+            self.line("sidecar_url", &sidecar_url.to_toml()),
+            self.line("data_dir", &data_dir.to_toml()),
+            self.line("log_format", &log_format.to_toml()),
+            self.line("shutdown_grace", &shutdown_grace.to_toml()),
+        ];
+        let settings = all(settings);
+        for setting in SETTINGS {
+            let value = setting_value(&settings, setting).unwrap_or_default();
+            lines.push(self.line(setting_key(setting), &value));
+        }
+        lines.extend([
+            self.line("only_listed", &only_listed.to_toml()),
+            self.line("max_active_jobs", &limits.active_jobs.to_string()),
+            self.line("max_queue_length", &limits.queue_length.to_string()),
+            self.line("keep_finished_for", &retention.age.to_toml()),
+            self.line("keep_finished_count", &retention.count.to_string()),
+        ]);
+        let tables = self.tables.iter().map(|(alias, table)| self.table(alias, table));
+        lines.into_iter().chain(tables).collect()
+    }
+
+    fn line(&self, key: &str, value: &str) -> String {
+        format!("{key} = {value}  # {}\n", self.source(key))
+    }
+
+    /// Where general setting `key` was taken from.
+    fn source(&self, key: &str) -> String {
+        match self.origins.get(key) {
+            Some(Origin::Flag) => format!("flag {}", flag(key)),
+            Some(Origin::Environment) => format!("environment {}", variable(key)),
+            Some(Origin::File) => self.file_source(),
+            Some(Origin::Default) | None => "default".to_owned(),
+        }
+    }
+
+    fn file_source(&self) -> String {
+        self.file.as_deref().map_or_else(|| "file".to_owned(), |path| format!("file {}", one_line(path)))
+    }
+
+    fn table(&self, alias: &Alias, table: &ResourceTable) -> String {
+        let mut text = format!("\n[{}]\n", table_key(alias));
+        let bounds = table.bounds();
+        for (key, bound, given) in [("min", bounds.min, table.min.is_some()), ("max", bounds.max, table.max.is_some())]
+        {
+            let source = if given { self.file_source() } else { "default".to_owned() };
+            let _ = writeln!(text, "{key} = {bound}  # {source}");
+        }
+        let (own, general) = (table.overrides(), all(&self.config.settings));
+        for setting in SETTINGS {
+            let key = setting_key(setting);
+            let _ = match (setting_value(&own, setting), setting_value(&general, setting)) {
+                (Some(value), _) => writeln!(text, "{key} = {value}  # {}", self.file_source()),
+                (None, general) => {
+                    let value = general.unwrap_or_default();
+                    writeln!(text, "# {key} = {value}  # general setting, {}", self.source(key))
+                }
+            };
+        }
+        text
+    }
+}
+
+/// `settings`, each of them given.
+fn all(settings: &Settings) -> SettingsOverrides {
+    let Settings { step_size, cooldown, active_timeout, poll_interval, settle, deadline } = *settings;
+    SettingsOverrides {
+        step_size: Some(step_size),
+        cooldown: Some(cooldown),
+        active_timeout: Some(active_timeout),
+        poll_interval: Some(poll_interval),
+        settle: Some(settle),
+        deadline: Some(deadline),
+    }
+}

@@ -1,0 +1,282 @@
+//! Decides which of flag, environment, file and default each setting is taken from, and checks the outcome.
+//!
+//! Problems are collected rather than returned one by one: whoever has to redeploy a container to see the next message
+//! wants to see all of them.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::args::{Given, ServeArgs};
+use super::error::{ConfigError, Problem};
+use super::file::{File, ResourceTable, saturated};
+use super::value::{InFile, Value};
+use super::{Config, Loaded, one_line, table_key};
+use crate::domain::{Alias, Limits, ResourcePolicy, Retention, Setting, Settings, SettingsOverrides};
+
+/// Where a value was taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Flag,
+    Environment,
+    File,
+    Default,
+}
+
+impl Origin {
+    fn of(given: &Given) -> Self {
+        if given.by_environment { Self::Environment } else { Self::Flag }
+    }
+
+    /// Setting `key` as the user spelled it. Flag and variable follow from the key; a test compares them with the
+    /// definitions.
+    pub fn name(self, key: &str, file: Option<&Path>) -> String {
+        match self {
+            Self::Flag => flag(key),
+            Self::Environment => variable(key),
+            Self::File => in_file(key, file),
+            Self::Default => format!("the default of {}", flag(key)),
+        }
+    }
+}
+
+pub(super) fn flag(key: &str) -> String {
+    format!("--{}", key.replace('_', "-"))
+}
+
+pub(super) fn variable(key: &str) -> String {
+    format!("SCALEGATE_{}", key.to_ascii_uppercase())
+}
+
+fn in_file(key: &str, file: Option<&Path>) -> String {
+    format!("{key} in {}", file.map_or_else(|| "the configuration file".to_owned(), one_line))
+}
+
+/// The configuration file that `args` name, if any.
+pub(super) fn config_file(args: &ServeArgs, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    let given = args.config.as_ref().filter(|given| given.is_set())?;
+    if given.text.is_empty() {
+        problems.push(Problem::Value {
+            name: flag("config"),
+            value: "\"\"".to_owned(),
+            detail: "must not be empty; write the path of a file, or leave the flag out".to_owned(),
+        });
+        return None;
+    }
+    Some(PathBuf::from(&given.text))
+}
+
+/// The configuration that `args`, `file` (read from `path`) and the defaults give.
+///
+/// # Errors
+/// If there is any problem, including the `problems` found before.
+pub(super) fn resolve(
+    args: &ServeArgs,
+    path: Option<PathBuf>,
+    file: File,
+    problems: Vec<Problem>,
+) -> Result<Loaded, ConfigError> {
+    let mut resolver = Resolver { path: path.as_deref(), origins: BTreeMap::new(), problems };
+    let default = Config::default();
+    let settings = resolver.settings(args, &file, &default.settings);
+    let config = Config {
+        settings,
+        limits: resolver.limits(args, &file, default.limits),
+        retention: resolver.retention(args, &file, default.retention),
+        shutdown_grace: resolver.shutdown_grace(args, &file, default.shutdown_grace),
+        resources: resolver.resources(&file.resources, settings),
+        only_listed: resolver.only_listed(args, &file, default.only_listed),
+        listen: resolver.pick("listen", &args.listen, file.listen, default.listen),
+        sidecar_url: resolver.pick("sidecar_url", &args.sidecar_url, file.sidecar_url, default.sidecar_url),
+        data_dir: resolver.pick("data_dir", &args.data_dir, file.data_dir, default.data_dir),
+        log_format: resolver.pick("log_format", &args.log_format, file.log_format, default.log_format),
+    };
+    let Resolver { origins, problems, .. } = resolver;
+    if problems.is_empty() {
+        Ok(Loaded { config, file: path, origins, tables: file.resources })
+    } else {
+        Err(ConfigError::Invalid { problems })
+    }
+}
+
+struct Resolver<'a> {
+    path: Option<&'a Path>,
+    origins: BTreeMap<&'static str, Origin>,
+    problems: Vec<Problem>,
+}
+
+impl Resolver<'_> {
+    /// The value of setting `key`: the first one given. Where it cannot be read, the problem is noted and the default
+    /// stands in for it, so that the other settings can be checked too.
+    fn pick<T: Value>(
+        &mut self,
+        key: &'static str,
+        given: &Option<Given>,
+        in_file: Option<InFile<T>>,
+        default: T,
+    ) -> T {
+        let given = given.as_ref().filter(|given| given.is_set());
+        let (origin, value) = match (given, in_file) {
+            (Some(given), _) => (Origin::of(given), self.read(key, given).unwrap_or(default)),
+            (None, Some(in_file)) => (Origin::File, in_file.0),
+            (None, None) => (Origin::Default, default),
+        };
+        self.origins.insert(key, origin);
+        value
+    }
+
+    fn read<T: Value>(&mut self, key: &str, given: &Given) -> Option<T> {
+        let read = match given.text.to_str() {
+            Some(text) => T::from_text(text),
+            None => Err("is not valid UTF-8".to_owned()),
+        };
+        let refuse = |detail| {
+            let value = format!("{:?}", given.text.to_string_lossy());
+            self.problems.push(Problem::Value { name: Origin::of(given).name(key, self.path), value, detail });
+        };
+        read.map_err(refuse).ok()
+    }
+
+    /// Setting `key` as the user spelled it.
+    fn name(&self, key: &str) -> String {
+        self.origins.get(key).copied().unwrap_or(Origin::Default).name(key, self.path)
+    }
+
+    fn check<T: Value + PartialOrd>(&mut self, key: &str, value: T, range: RangeInclusive<T>) {
+        if !range.contains(&value) {
+            let detail = format!("must be between {} and {}", range.start().to_toml(), range.end().to_toml());
+            self.problems.push(Problem::Value { name: self.name(key), value: value.to_toml(), detail });
+        }
+    }
+
+    fn settings(&mut self, args: &ServeArgs, file: &File, default: &Settings) -> Settings {
+        let mut pick = |key, given, in_file: &Option<_>, default| self.pick(key, given, in_file.clone(), default);
+        let cooldown = pick("cooldown", &args.cooldown, &file.cooldown, default.cooldown);
+        let active_timeout = pick("active_timeout", &args.active_timeout, &file.active_timeout, default.active_timeout);
+        let poll_interval = pick("poll_interval", &args.poll_interval, &file.poll_interval, default.poll_interval);
+        let settle = pick("settle", &args.settle, &file.settle, default.settle);
+        let deadline = pick("deadline", &args.deadline, &file.deadline, default.deadline);
+        let step_size = self.pick("step_size", &args.step_size, file.step_size.clone(), u64::from(default.step_size));
+        let overrides = SettingsOverrides {
+            step_size: Some(saturated(step_size)),
+            cooldown: Some(cooldown),
+            active_timeout: Some(active_timeout),
+            poll_interval: Some(poll_interval),
+            settle: Some(settle),
+            deadline: Some(deadline),
+        };
+        self.check_settings(&overrides, |resolver, key| resolver.name(key));
+        default.with(&overrides)
+    }
+
+    /// Notes every one of `overrides` that is out of range, under the name that `name` gives it.
+    fn check_settings(&mut self, overrides: &SettingsOverrides, name: impl Fn(&Self, &str) -> String) {
+        for problem in overrides.problems() {
+            let name = name(self, setting_key(problem.setting));
+            let value = setting_value(overrides, problem.setting).unwrap_or_default();
+            self.problems.push(Problem::Value { name, value, detail: problem.detail });
+        }
+    }
+
+    fn limits(&mut self, args: &ServeArgs, file: &File, default: Limits) -> Limits {
+        let active_jobs =
+            self.count("max_active_jobs", &args.max_active_jobs, &file.max_active_jobs, default.active_jobs);
+        self.check("max_active_jobs", active_jobs, 1..=Config::MAX_ACTIVE_JOBS);
+        let queue_length =
+            self.count("max_queue_length", &args.max_queue_length, &file.max_queue_length, default.queue_length);
+        self.check("max_queue_length", queue_length, 0..=Config::MAX_QUEUE_LENGTH);
+        Limits { active_jobs: as_usize(active_jobs), queue_length: as_usize(queue_length) }
+    }
+
+    fn retention(&mut self, args: &ServeArgs, file: &File, default: Retention) -> Retention {
+        let in_file = file.keep_finished_for.clone();
+        let age = self.pick("keep_finished_for", &args.keep_finished_for, in_file, default.age);
+        self.check("keep_finished_for", age, Retention::MIN_AGE..=Retention::MAX_AGE);
+        let count =
+            self.count("keep_finished_count", &args.keep_finished_count, &file.keep_finished_count, default.count);
+        self.check("keep_finished_count", count, 1..=Retention::MAX_COUNT);
+        Retention { age, count: as_usize(count) }
+    }
+
+    fn count(&mut self, key: &'static str, given: &Option<Given>, file: &Option<InFile<u64>>, default: usize) -> u64 {
+        self.pick(key, given, file.clone(), u64::try_from(default).unwrap_or(u64::MAX))
+    }
+
+    fn shutdown_grace(&mut self, args: &ServeArgs, file: &File, default: Duration) -> Duration {
+        let grace = self.pick("shutdown_grace", &args.shutdown_grace, file.shutdown_grace.clone(), default);
+        self.check("shutdown_grace", grace, Duration::ZERO..=Config::MAX_SHUTDOWN_GRACE);
+        grace
+    }
+
+    fn only_listed(&mut self, args: &ServeArgs, file: &File, default: bool) -> bool {
+        let only_listed = self.pick("only_listed", &args.only_listed, file.only_listed.clone(), default);
+        if only_listed && file.resources.is_empty() {
+            self.problems.push(Problem::NothingListed { name: self.name("only_listed") });
+        }
+        only_listed
+    }
+
+    fn resources(
+        &mut self,
+        tables: &BTreeMap<Alias, ResourceTable>,
+        general: Settings,
+    ) -> BTreeMap<Alias, ResourcePolicy> {
+        let policies = tables.iter().map(|(alias, table)| (alias.clone(), self.resource(alias, table, general)));
+        policies.collect()
+    }
+
+    fn resource(&mut self, alias: &Alias, table: &ResourceTable, general: Settings) -> ResourcePolicy {
+        let key = table_key(alias);
+        let overrides = table.overrides();
+        self.check_settings(&overrides, |resolver, setting| in_file(&format!("{key}.{setting}"), resolver.path));
+        let bounds = table.bounds();
+        if bounds.min > bounds.max {
+            self.problems.push(Problem::BoundsReversed {
+                name: in_file(&key, self.path),
+                min: bounds.min.units(),
+                max: bounds.max.units(),
+            });
+        }
+        ResourcePolicy { bounds, settings: general.with(&overrides) }
+    }
+}
+
+fn as_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// The settings in the order in which they are shown.
+pub(super) const SETTINGS: [Setting; 6] = [
+    Setting::Cooldown,
+    Setting::StepSize,
+    Setting::ActiveTimeout,
+    Setting::PollInterval,
+    Setting::Settle,
+    Setting::Deadline,
+];
+
+/// The key of `setting` in the file.
+pub(super) fn setting_key(setting: Setting) -> &'static str {
+    match setting {
+        Setting::StepSize => "step_size",
+        Setting::Cooldown => "cooldown",
+        Setting::ActiveTimeout => "active_timeout",
+        Setting::PollInterval => "poll_interval",
+        Setting::Settle => "settle",
+        Setting::Deadline => "deadline",
+    }
+}
+
+/// The value of `setting` as it is written in the file, if `overrides` give it.
+pub(super) fn setting_value(overrides: &SettingsOverrides, setting: Setting) -> Option<String> {
+    let duration = match setting {
+        Setting::StepSize => return overrides.step_size.map(|step_size| u64::from(step_size).to_toml()),
+        Setting::Cooldown => overrides.cooldown,
+        Setting::ActiveTimeout => overrides.active_timeout,
+        Setting::PollInterval => overrides.poll_interval,
+        Setting::Settle => overrides.settle,
+        Setting::Deadline => overrides.deadline,
+    };
+    duration.map(|duration| duration.to_toml())
+}

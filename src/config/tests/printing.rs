@@ -1,0 +1,67 @@
+//! The configuration shown is one that can be used.
+
+use super::*;
+
+#[test]
+fn what_is_printed_gives_the_same_configuration() {
+    let (_directory, path) = file(
+        "listen = \"0.0.0.0:80\"\nonly_listed = true\ndata_dir = 'a \"quoted\" \\ # directory'\n\
+         cooldown = \"1h 30m\"\nsettle = \"1500ms\"\n\
+         [resources.worker]\nmax = 6\ncooldown = \"2m\"\n[resources.\"web.eu-1\"]\nmin = 1\nsettle = \"0s\"\n\
+         step_size = 3\nactive_timeout = \"1h\"\npoll_interval = \"250ms\"\ndeadline = \"7d\"\n",
+    );
+    let args = with_variable(parsed(&["--config", &path, "--step-size", "4"]), "keep_finished_for", "36h");
+    let first = load_args(&args).expect("valid");
+    assert_ne!(first.config, Config::default());
+    for loaded in [first, load_args(&parsed(&[])).expect("valid")] {
+        let printed = loaded.to_toml();
+        let again = load_file(&printed).unwrap_or_else(|error| panic!("{error}\nin\n{printed}"));
+        assert_eq!(again, loaded.config, "{printed}");
+    }
+}
+
+#[test]
+fn the_printed_configuration_tells_its_sources() {
+    let (_directory, path) = file("deadline = \"2h\"\n[resources.\"web.eu\"]\nmax = 6\ncooldown = \"2m\"\n");
+    let args = with_variable(parsed(&["--config", &path, "--step-size=2"]), "settle", "45s");
+    let printed = load_args(&args).expect("valid").to_toml().replace(&path, "gate.toml");
+    let expected = r#"listen = "127.0.0.1:8080"  # default
+sidecar_url = "http://127.0.0.1:49750"  # default
+data_dir = "./scalegate-data"  # default
+log_format = "text"  # default
+shutdown_grace = "8s"  # default
+cooldown = "5m"  # default
+step_size = 2  # flag --step-size
+active_timeout = "15m"  # default
+poll_interval = "30s"  # default
+settle = "45s"  # environment SCALEGATE_SETTLE
+deadline = "2h"  # file gate.toml
+only_listed = false  # default
+max_active_jobs = 10000  # default
+max_queue_length = 16  # default
+keep_finished_for = "7d"  # default
+keep_finished_count = 10000  # default
+
+[resources."web.eu"]
+min = 0  # default
+max = 6  # file gate.toml
+cooldown = "2m"  # file gate.toml
+# step_size = 2  # general setting, flag --step-size
+# active_timeout = "15m"  # general setting, default
+# poll_interval = "30s"  # general setting, default
+# settle = "45s"  # general setting, environment SCALEGATE_SETTLE
+# deadline = "2h"  # general setting, file gate.toml
+"#;
+    assert_eq!(printed, expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_strange_file_name_does_not_break_the_printed_configuration() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("two\nlines \u{1b}[31m.toml");
+    fs::write(&path, "step_size = 2\n").expect("a file");
+    let args = ServeArgs { config: Some(Given::by_flag(&path)), ..Default::default() };
+    let loaded = load_args(&args).expect("valid");
+    assert_eq!(load_file(&loaded.to_toml()).expect("still TOML"), loaded.config);
+}

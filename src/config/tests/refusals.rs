@@ -1,0 +1,150 @@
+//! Whatever is wrong is refused, by the name the user gave it.
+
+use super::*;
+
+/// The message for a configuration file that says `text`, with its path replaced by FILE.
+fn refused_file(text: &str) -> String {
+    let (_directory, path) = file(text);
+    let refused = load_args(&parsed(&["--config", &path])).expect_err(text);
+    refused.to_string().replace(&path, "FILE")
+}
+
+#[test]
+fn a_wrong_option_is_named_as_it_was_spelled() {
+    for (key, value, detail) in [
+        ("listen", "localhost:8080", "\"localhost:8080\" must be a numeric address and a port"),
+        ("sidecar_url", "https://127.0.0.1:49750", "must begin with http://, not https://"),
+        ("sidecar_url", "http://127.0.0.1/resource", "contains a path"),
+        ("log_format", "xml", "must be \"text\" or \"json\""),
+        ("shutdown_grace", "2h", "\"2h\" must be between \"0s\" and \"1h\""),
+        ("cooldown", "5", "\"5\" has no unit; write \"5s\" for seconds or \"5m\" for minutes"),
+        ("cooldown", "-5m", "\"-5m\" must not be negative"),
+        ("cooldown", "2d", "\"2d\" must be between 0 and 86400 seconds"),
+        ("step_size", "0", "0 must be between 1 and 1000000"),
+        ("step_size", "99999999999", "must be between 1 and 1000000"),
+        ("step_size", "two", "\"two\" is not a whole number"),
+        ("active_timeout", "0s", "must be between"),
+        ("poll_interval", "2h", "\"2h\" must be between 0.01 and 3600 seconds"),
+        ("settle", "25h", "\"1d 1h\" must be between"),
+        ("deadline", "31d", "must be between"),
+        ("max_active_jobs", "0", "0 must be between 1 and 1000000"),
+        ("max_queue_length", "10001", "10001 must be between 0 and 10000"),
+        ("keep_finished_for", "0s", "\"0s\" must be between \"1s\" and \"365d\""),
+        ("keep_finished_count", "0", "0 must be between 1 and 1000000"),
+        ("only_listed", "perhaps", "must be true or false"),
+        ("only_listed", "true", "none is listed"),
+        ("listen", "127.0.0.1:80\n", "\"127.0.0.1:80\\n\" must be a numeric address"),
+    ] {
+        let flag = format!("--{}", key.replace('_', "-"));
+        let by_flag = load_args(&parsed(&[&format!("{flag}={value}")])).expect_err(value).to_string();
+        assert!(by_flag.contains(&format!("{flag}: ")) && by_flag.contains(detail), "{by_flag}");
+        let variable = format!("SCALEGATE_{}", key.to_ascii_uppercase());
+        let by_variable = load_args(&with_variable(parsed(&[]), key, value)).expect_err(value).to_string();
+        assert!(by_variable.contains(&format!("{variable}: ")) && by_variable.contains(detail), "{by_variable}");
+    }
+    for empty in ["--data-dir=", "--config=", "--cooldown=", "--only-listed="] {
+        let refused = load_args(&parsed(&[empty])).expect_err(empty).to_string();
+        assert!(refused.contains(&format!("{}: \"\" ", empty.trim_end_matches('='))), "{refused}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn text_that_is_not_unicode_is_refused_by_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let broken = std::ffi::OsStr::from_bytes(b"/data/\xff");
+    let args = ServeArgs { data_dir: Some(Given::by_environment(broken)), ..Default::default() };
+    let refused = load_args(&args).expect_err("not Unicode").to_string();
+    assert!(refused.contains("SCALEGATE_DATA_DIR: ") && refused.contains("is not valid UTF-8"), "{refused}");
+}
+
+#[test]
+fn a_wrong_key_or_value_in_the_file_is_shown_in_its_line() {
+    for (text, line, detail) in [
+        ("cooldwon = \"5m\"", "1 | cooldwon", "unknown field `cooldwon`, expected one of"),
+        ("step-size = 1", "1 | step-size", "unknown field `step-size`"),
+        ("config = \"x\"", "1 | config", "unknown field `config`"),
+        (
+            "\ncooldown = 300",
+            "2 | cooldown = 300",
+            "300 has no unit; write \"300s\" for seconds or \"300m\" for minutes",
+        ),
+        ("cooldown = 1.5", "1 | cooldown = 1.5", "1.5 is not a duration"),
+        ("cooldown = \"soon\"", "1 | cooldown", "\"soon\" is not a duration; write a number and a unit"),
+        ("cooldown = -1", "1 | cooldown = -1", "-1 must not be negative"),
+        ("step_size = -1", "1 | step_size", "-1 must not be negative"),
+        ("step_size = \"1\"", "1 | step_size", "\"1\" is not a whole number; write digits without quotes"),
+        ("only_listed = \"yes\"", "1 | only_listed", "must be true or false, without quotes"),
+        ("listen = 8080", "1 | listen", "8080 must be a text in quotes"),
+        ("listen = [\"127.0.0.1:80\"]", "1 | listen", "a list must be a text in quotes"),
+        ("sidecar_url = \"https://a\"", "1 | sidecar_url", "\"https://a\" must begin with http://, not https://"),
+        ("log_format = \"xml\"", "1 | log_format", "\"xml\" must be \"text\" or \"json\""),
+        ("data_dir = \"\"", "1 | data_dir", "\"\" must not be empty"),
+        ("cooldown = \"5m\"\ncooldown = \"6m\"", "2 | cooldown", "duplicate key"),
+        ("cooldown", "1 | cooldown", "key with no value"),
+        ("[resources.worker]\nmaximum = 1", "2 | maximum", "unknown field `maximum`, expected one of `min`, `max`"),
+        ("[resources.worker]\nmax = 1000001", "2 | max", "1000001 must be between 0 and 1000000 units"),
+        ("[resources.worker]\ncooldown = 5", "2 | cooldown", "5 has no unit"),
+        ("[resources.\"a b\"]\nmin = 1", "1 | [resources.\"a b\"]", "a resource alias consists of letters, digits"),
+        ("[resources.web.eu]\nmin = 1", "1 | [resources.web.eu]", "unknown field `eu`"),
+        ("resources = 1", "1 | resources", "invalid type: integer `1`, expected a map"),
+        ("[resource.worker]", "1 | [resource.worker]", "unknown field `resource`"),
+    ] {
+        let refused = refused_file(text);
+        assert!(refused.starts_with("the configuration file FILE is not valid\n"), "{refused}");
+        assert!(refused.contains(line) && refused.contains(detail), "{text}:\n{refused}");
+        assert!(!refused.ends_with('\n'));
+    }
+}
+
+#[test]
+fn values_of_the_file_out_of_range_are_named_with_their_table_and_file() {
+    for (text, expected) in [
+        ("cooldown = \"25h\"", "cooldown in FILE: \"1d 1h\" must be between 0 and 86400 seconds"),
+        ("step_size = 0", "step_size in FILE: 0 must be between 1 and 1000000"),
+        ("keep_finished_count = 0", "keep_finished_count in FILE: 0 must be between 1 and 1000000"),
+        (
+            "[resources.worker]\ncooldown = \"25h\"",
+            "resources.worker.cooldown in FILE: \"1d 1h\" must be between 0 and 86400 seconds",
+        ),
+        ("[resources.\"a.b\"]\nstep_size = 0", "resources.\"a.b\".step_size in FILE: 0 must be between 1 and 1000000"),
+        ("[resources.worker]\nmin = 5\nmax = 3", "resources.worker in FILE: min = 5 is greater than max = 3"),
+        ("only_listed = true", "only_listed in FILE: only listed resources may be scaled, but none is listed;"),
+    ] {
+        let refused = refused_file(text);
+        assert!(refused.starts_with(&format!("the configuration is not valid: {expected}")), "{refused}");
+    }
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let (_directory, path) = file("settle = \"25h\"\n[resources.worker]\nmin = 2\nmax = 1\ndeadline = \"0s\"\n");
+    let args = with_variable(parsed(&["--config", &path, "--cooldown", "5"]), "step_size", "0");
+    let environment = [("SCALEGATE_COOLDWON".into(), "5m".into())];
+    let refused = load(&args, environment).expect_err("five problems").to_string();
+    let starts = [
+        "the configuration is not valid".to_owned(),
+        "  - SCALEGATE_COOLDWON: no such environment variable; did you mean SCALEGATE_COOLDOWN?".to_owned(),
+        "  - --cooldown: \"5\" has no unit".to_owned(),
+        "  - SCALEGATE_STEP_SIZE: 0 must be".to_owned(),
+        format!("  - settle in {path}: \"1d 1h\" must be"),
+        format!("  - resources.worker.deadline in {path}: \"0s\" must be"),
+        format!("  - resources.worker in {path}: min = 2 is greater than max = 1"),
+    ];
+    assert_eq!(refused.lines().count(), starts.len(), "{refused}");
+    for (line, start) in refused.lines().zip(&starts) {
+        assert!(line.starts_with(start), "{line}\nshould begin with\n{start}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let missing = directory.path().join("none.toml");
+    let missing = missing.to_str().expect("a path in UTF-8");
+    let refused = load_args(&parsed(&["--config", missing])).expect_err("missing").to_string();
+    assert!(refused.starts_with(&format!("cannot read the configuration file {missing}: No such file")), "{refused}");
+    let named_by_variable = with_variable(parsed(&[]), "config", missing);
+    assert!(matches!(load_args(&named_by_variable), Err(ConfigError::Unreadable { .. })));
+    assert!(load_args(&with_variable(parsed(&[]), "config", "")).is_ok(), "empty is unset");
+}

@@ -1,0 +1,118 @@
+//! When things will probably happen: the steps of a plan, and the estimate shown with a job.
+//!
+//! Forecasts inform people; nothing is decided on them.
+
+use std::time::Duration;
+
+use super::capacity::{Capacity, Move};
+use super::job::{Job, MAX_STEPS};
+use super::ledger::Ledger;
+use super::settings::Settings;
+use super::time::Timestamp;
+
+/// How long a change is assumed to take until the resource is at rest, before one has been seen. Real ones take from
+/// tens of seconds to tens of minutes; a minute is at least the right order for the quick ones.
+const ASSUMED_PROVISIONING: Duration = Duration::from_mins(1);
+
+/// A step that a job would take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// The change.
+    pub movement: Move,
+    /// When it can be sent at the earliest.
+    pub earliest_at: Timestamp,
+}
+
+/// What a job would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// Its steps, in order.
+    pub steps: Vec<PlannedStep>,
+    /// When it would probably be over.
+    pub completion_at: Timestamp,
+}
+
+/// The steps from `from` to `target` for a job that can begin at `begin`, or `None` if there are more than
+/// [`MAX_STEPS`].
+pub fn forecast(
+    from: Capacity,
+    target: Capacity,
+    settings: &Settings,
+    ledger: &Ledger,
+    begin: Timestamp,
+) -> Option<Forecast> {
+    let provisioning = ledger.provisioning.unwrap_or(ASSUMED_PROVISIONING);
+    let mut next_at = ledger.next_change_at(settings.cooldown).map_or(begin, |at| at.max(begin));
+    let mut completion_at = begin;
+    let mut steps = Vec::new();
+    let mut capacity = from;
+    while let Some(movement) = Move::toward(capacity, target, settings.step_size) {
+        if steps.len() == MAX_STEPS {
+            return None;
+        }
+        steps.push(PlannedStep { movement, earliest_at: next_at });
+        completion_at = next_at + provisioning;
+        next_at = next_at + settings.cooldown.max(provisioning);
+        capacity = movement.to;
+    }
+    Some(Forecast { steps, completion_at })
+}
+
+/// When `job` will probably be over, or `None` if nothing can be said yet.
+pub fn estimate_completion(
+    job: &Job,
+    ledger: &Ledger,
+    change_in_flight: Option<Move>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let provisioning = ledger.provisioning.unwrap_or(ASSUMED_PROVISIONING);
+    let from = change_in_flight.map_or(job.current?, |change| change.to);
+    let resting_at = match ledger.last_change {
+        Some(last) if change_in_flight.is_some() || job.patience.active_by.is_some() => {
+            (last.at + provisioning).max(now)
+        }
+        _ => now,
+    };
+    let ahead = forecast(from, job.target?, &job.settings, ledger, resting_at)?;
+    Some(ahead.completion_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ledger::{DISPATCH_ALLOWANCE, SentChange};
+
+    fn units(units: i64) -> Capacity {
+        Capacity::new(units).expect("a small number")
+    }
+
+    #[test]
+    fn steps_are_a_cooldown_apart_and_respect_the_running_one() {
+        let begin = Timestamp::from_millis(1_800_000_000_000);
+        let settings = Settings { step_size: 2, ..Settings::DEFAULT };
+        let seconds = Duration::from_secs;
+        let mut ledger = Ledger {
+            last_change: Some(SentChange { at: begin - seconds(100), cooldown: seconds(300), settle: seconds(90) }),
+            ..Ledger::default()
+        };
+        let plan = forecast(units(1), units(6), &settings, &ledger, begin).expect("few steps");
+        let steps: Vec<_> =
+            plan.steps.iter().map(|step| (step.movement.to.units(), step.earliest_at.since(begin))).collect();
+        let first = seconds(200) + DISPATCH_ALLOWANCE;
+        assert_eq!(steps, [(3, first), (5, first + seconds(300)), (6, first + seconds(600))]);
+        assert_eq!(plan.completion_at.since(begin), first + seconds(660));
+
+        ledger.provisioning = Some(seconds(400));
+        let slow = forecast(units(1), units(6), &settings, &ledger, begin).expect("few steps");
+        assert_eq!(slow.completion_at.since(begin), first + seconds(1200), "the resource is slower than the cooldown");
+    }
+
+    #[test]
+    fn nothing_to_do_takes_no_time_and_too_much_has_no_plan() {
+        let begin = Timestamp::from_millis(0);
+        let plan = |from, to| forecast(units(from), units(to), &Settings::DEFAULT, &Ledger::default(), begin);
+        assert_eq!(plan(4, 4), Some(Forecast { steps: vec![], completion_at: begin }));
+        assert_eq!(plan(0, 1000).map(|plan| plan.steps.len()), Some(1000));
+        assert_eq!(plan(0, 1001), None);
+    }
+}

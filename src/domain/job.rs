@@ -1,0 +1,448 @@
+//! A job: the wish "scale this resource to that capacity", and everything that has happened to it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::alias::Alias;
+use super::capacity::{Capacity, Move, Op};
+use super::reading::SidecarAnswer;
+use super::settings::{Settings, SettingsOverrides};
+use super::time::Timestamp;
+
+/// A job's id: a UUIDv7.
+pub type JobId = Uuid;
+
+/// Most steps one job may take. With the default cooldown that is three and a half days; a job that needs more has a
+/// step size that does not fit its target, and its record would grow beyond what is pleasant to poll.
+pub const MAX_STEPS: usize = 1000;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// A capacity.
+    Target(Capacity),
+    /// So many units more (or, negative, fewer) than the first usable reading shows. Never 0.
+    Delta(i32),
+}
+
+/// Where a job is in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Accepted, waiting for earlier jobs on the same resource.
+    Queued,
+    /// Being worked on.
+    Running,
+    /// Over.
+    Ended(Ending),
+}
+
+/// How a job ended, or is about to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The target was reached and the resource is at rest.
+    Succeeded,
+    /// It cannot be reached.
+    Failed(JobError),
+    /// Somebody canceled it.
+    Canceled,
+    /// Another job took its place.
+    Superseded {
+        /// That job.
+        by: JobId,
+    },
+}
+
+/// Why a job failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobError {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+    /// What the sidecar said, if that explains it.
+    pub sidecar: Option<SidecarAnswer>,
+}
+
+impl JobError {
+    /// An error without an answer of the sidecar.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), sidecar: None }
+    }
+}
+
+/// The reasons for which a job can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The sidecar does not know the resource.
+    ResourceNotFound,
+    /// The resource's status is FAILED.
+    ResourceFailed,
+    /// The resource did not come to rest in time.
+    ActiveTimeout,
+    /// Changes are accepted but do not show, or somebody else keeps undoing them.
+    NoProgress,
+    /// It cannot be told whether a change took effect.
+    OutcomeUnknown,
+    /// The sidecar refused a change.
+    SidecarRejected,
+    /// The sidecar gives no readings.
+    SidecarUnreachable,
+    /// The target lies outside the bounds of the resource.
+    OutOfBounds,
+    /// The job's own deadline has passed.
+    DeadlineExceeded,
+}
+
+impl ErrorCode {
+    /// The code as it appears in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ResourceNotFound => "resource_not_found",
+            Self::ResourceFailed => "resource_failed",
+            Self::ActiveTimeout => "active_timeout",
+            Self::NoProgress => "no_progress",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::SidecarRejected => "sidecar_rejected",
+            Self::SidecarUnreachable => "sidecar_unreachable",
+            Self::OutOfBounds => "out_of_bounds",
+            Self::DeadlineExceeded => "deadline_exceeded",
+        }
+    }
+}
+
+/// What a job waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// Earlier jobs on the same resource.
+    Turn,
+    /// A reading from the sidecar.
+    Sidecar,
+    /// The resource to come to rest.
+    Active,
+    /// The resource's cooldown.
+    Cooldown,
+    /// A change, sent or about to be, to be answered and to show in a reading.
+    Change,
+    /// Enough time to pass that a reading cannot be older than the last change.
+    Settle,
+}
+
+impl WaitReason {
+    /// The reason as it appears in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Turn => "turn",
+            Self::Sidecar => "sidecar",
+            Self::Active => "active",
+            Self::Cooldown => "cooldown",
+            Self::Change => "change",
+            Self::Settle => "settle",
+        }
+    }
+}
+
+/// A wait in progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// What for.
+    pub reason: WaitReason,
+    /// When it is over, or given up, at the latest.
+    pub until: Timestamp,
+    /// The same for people.
+    pub detail: String,
+}
+
+/// One change of capacity that a job made or tried to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Direction.
+    pub op: Op,
+    /// Number of units.
+    pub units: u32,
+    /// Capacity before.
+    pub from: Capacity,
+    /// Capacity asked for.
+    pub to: Capacity,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// When its outcome was established.
+    pub resolved_at: Option<Timestamp>,
+    /// What became of it.
+    pub outcome: StepOutcome,
+}
+
+impl Step {
+    /// A step about to be sent.
+    pub fn pending(change: Move, now: Timestamp) -> Self {
+        Self {
+            op: change.op,
+            units: change.units,
+            from: change.from,
+            to: change.to,
+            sent_at: now,
+            resolved_at: None,
+            outcome: StepOutcome::Pending,
+        }
+    }
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// Not established yet.
+    Pending,
+    /// The capacity moved as asked.
+    Confirmed,
+    /// It could not be established.
+    Unknown,
+    /// It had no effect.
+    NotApplied,
+    /// The sidecar refused it.
+    Rejected,
+}
+
+impl StepOutcome {
+    /// The outcome as it appears in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed => "confirmed",
+            Self::Unknown => "unknown",
+            Self::NotApplied => "not_applied",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// A movement of capacity that scalegate did not ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalChange {
+    /// When it was noticed.
+    pub noticed_at: Timestamp,
+    /// The capacity expected.
+    pub from: Capacity,
+    /// The capacity found.
+    pub to: Capacity,
+}
+
+/// A change that did not go as it should.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What happened, as a sentence fragment.
+    pub detail: String,
+    /// The sidecar's answer, if it gave one.
+    pub answer: Option<SidecarAnswer>,
+}
+
+/// The points in time at which patience ends. Each is set when a wait of its kind begins and cleared only by what was
+/// waited for, so that taking turns with other waits, or a restart, does not prolong it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patience {
+    /// The resource must be at rest by then.
+    pub active_by: Option<Timestamp>,
+    /// The sidecar must have given a reading by then.
+    pub reading_by: Option<Timestamp>,
+    /// A reading must be fresh enough to be used by then.
+    pub fresh_by: Option<Timestamp>,
+}
+
+/// A job. Immutable once [`JobState::Ended`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Id, in order of submission.
+    pub id: JobId,
+    /// The resource to scale.
+    pub resource: Alias,
+    /// What was asked for.
+    pub goal: Goal,
+    /// Settings, complete.
+    pub settings: Settings,
+    /// The submitter's note.
+    pub reason: Option<String>,
+    /// The submitter's labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it must be over.
+    pub deadline_at: Timestamp,
+
+    /// State.
+    pub state: JobState,
+    /// How it will end as soon as the change in flight is resolved: canceled or superseded.
+    pub ending: Option<Ending>,
+    /// The capacity to reach; known from the start unless the goal is a delta.
+    pub target: Option<Capacity>,
+    /// The capacity the first usable reading showed.
+    pub start: Option<Capacity>,
+    /// The capacity the last usable reading showed.
+    pub current: Option<Capacity>,
+    /// What it waits for; `None` once ended.
+    pub waiting: Option<Waiting>,
+    /// Its changes, in order.
+    pub steps: Vec<Step>,
+    /// What others did meanwhile.
+    pub external_changes: Vec<ExternalChange>,
+    /// When its waits are given up.
+    pub patience: Patience,
+    /// What last went wrong with one of its changes.
+    pub trouble: Option<Trouble>,
+    /// When it will probably be over.
+    pub estimated_completion_at: Option<Timestamp>,
+    /// When work on it began.
+    pub started_at: Option<Timestamp>,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Counts the times it was handed out to be committed; 0 before the first.
+    pub version: u64,
+}
+
+/// What a submitter may say about a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRequest {
+    /// The resource to scale.
+    pub resource: Alias,
+    /// What is asked for.
+    pub goal: Goal,
+    /// Settings that differ from the resource's.
+    pub overrides: SettingsOverrides,
+    /// What to do if the resource is busy.
+    pub on_conflict: OnConflict,
+    /// A note.
+    pub reason: Option<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What to do with a job for a resource that has an unfinished one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnConflict {
+    /// Refuse it.
+    #[default]
+    Reject,
+    /// Let it wait for its turn.
+    Queue,
+    /// Let it take the place of all unfinished jobs of the resource.
+    Supersede,
+}
+
+impl Job {
+    /// A job as it is when it is accepted.
+    pub fn accept(id: JobId, request: JobRequest, settings: Settings, now: Timestamp) -> Self {
+        let deadline_at = now + settings.deadline;
+        let target = match request.goal {
+            Goal::Target(target) => Some(target),
+            Goal::Delta(_) => None,
+        };
+        Self {
+            id,
+            resource: request.resource,
+            goal: request.goal,
+            settings,
+            reason: request.reason,
+            labels: request.labels,
+            created_at: now,
+            deadline_at,
+            state: JobState::Queued,
+            ending: None,
+            target,
+            start: None,
+            current: None,
+            waiting: None,
+            steps: Vec::new(),
+            external_changes: Vec::new(),
+            patience: Patience::default(),
+            trouble: None,
+            estimated_completion_at: None,
+            started_at: None,
+            updated_at: now,
+            finished_at: None,
+            version: 0,
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&self) -> Option<&Ending> {
+        match &self.state {
+            JobState::Ended(ending) => Some(ending),
+            JobState::Queued | JobState::Running => None,
+        }
+    }
+
+    /// The job that takes or took its place.
+    pub fn superseded_by(&self) -> Option<JobId> {
+        match self.ended().or(self.ending.as_ref()) {
+            Some(Ending::Superseded { by }) => Some(*by),
+            _ => None,
+        }
+    }
+
+    /// Ends the job.
+    pub fn end(&mut self, ending: Ending, now: Timestamp) {
+        for step in self.steps.iter_mut().filter(|step| step.outcome == StepOutcome::Pending) {
+            step.outcome = StepOutcome::Unknown;
+            step.resolved_at = Some(now);
+        }
+        self.state = JobState::Ended(ending);
+        self.ending = None;
+        self.waiting = None;
+        self.patience = Patience::default();
+        self.estimated_completion_at = None;
+        self.finished_at = Some(now);
+    }
+
+    /// Notes what the job waits for.
+    pub fn wait(&mut self, reason: WaitReason, until: Timestamp, detail: String) {
+        self.waiting = Some(Waiting { reason, until, detail });
+    }
+
+    /// Steps that did what they were to do.
+    pub fn completed_steps(&self) -> usize {
+        self.steps.iter().filter(|step| step.outcome == StepOutcome::Confirmed).count()
+    }
+
+    /// Steps still to go, as far as is known.
+    pub fn remaining_steps(&self) -> Option<u32> {
+        let distance = self.current?.distance(self.target?);
+        let in_flight = self.steps.last().is_some_and(|step| step.outcome == StepOutcome::Pending);
+        let steps = distance.div_ceil(self.settings.step_size.max(1));
+        // While a change is in flight the last usable reading is the one it was based on.
+        Some(if in_flight { steps.max(1) } else { steps })
+    }
+
+    /// Consecutive changes without any effect, most recent first.
+    pub fn fruitless_steps(&self) -> usize {
+        self.steps.iter().rev().take_while(|step| step.outcome == StepOutcome::NotApplied).count()
+    }
+
+    /// Cuts back what lies in a future that a clock set backwards has taken away, so that no wait grows longer than its
+    /// setting allows.
+    pub fn rebase(&mut self, now: Timestamp) {
+        let longest = now + self.settings.active_timeout.max(self.settings.settle);
+        let cut = |limit: &mut Option<Timestamp>| *limit = limit.map(|at| at.min(longest));
+        self.deadline_at = self.deadline_at.min(now + self.settings.deadline);
+        cut(&mut self.patience.active_by);
+        cut(&mut self.patience.reading_by);
+        cut(&mut self.patience.fresh_by);
+    }
+
+    /// The patience of a wait that begins now.
+    pub fn patience_from(&self, now: Timestamp) -> Timestamp {
+        now + self.settings.active_timeout
+    }
+
+    /// The least time between two readings.
+    pub fn shortest_poll(&self) -> Duration {
+        self.settings.poll_interval.min(Duration::from_secs(1))
+    }
+}

@@ -1,0 +1,75 @@
+//! What the sidecar's answer to a change means for the active job.
+
+use super::super::job::{Ending, ErrorCode, Job, JobError, StepOutcome, Trouble, WaitReason};
+use super::super::ledger::{Change, Stage};
+use super::super::time::Timestamp;
+use super::{ChangeAnswer, Lane, Next, Turn, pace};
+
+impl Lane {
+    /// What the sidecar's `answer` to `change` means.
+    pub(super) fn digest(&mut self, job: &mut Job, mut change: Change, answer: ChangeAnswer, turn: &mut Turn) -> Next {
+        let now = turn.now;
+        let movement = change.movement;
+        let reached_sidecar = !matches!(answer, ChangeAnswer::NotSent { .. });
+        if reached_sidecar {
+            self.ledger.record_sent(change.sent);
+            job.patience.active_by = Some(job.patience_from(change.sent.at));
+        }
+        match answer {
+            ChangeAnswer::NotSent { detail } => {
+                turn.warn(job.id, format!("{movement} not sent: {detail}"));
+                self.resolve(job, StepOutcome::NotApplied, now);
+                let retry_at = now + pace::backoff(job, u32::try_from(job.fruitless_steps()).unwrap_or(u32::MAX));
+                job.wait(WaitReason::Sidecar, retry_at, format!("{movement} could not be sent: {detail}."));
+                job.trouble = Some(Trouble { detail, answer: None });
+                Next::Sleep(retry_at)
+            }
+            ChangeAnswer::Acknowledged => {
+                turn.note(job.id, format!("{movement} accepted by the sidecar"));
+                change.stage = Stage::Acknowledged;
+                self.change = Some(change);
+                job.wait(
+                    WaitReason::Change,
+                    change.give_up_at(),
+                    format!("Accepted {movement}; waiting for it to show."),
+                );
+                Next::Sleep(pace::next_reading(job, &self.ledger, movement.to, now))
+            }
+            ChangeAnswer::Rejected(answer) => {
+                self.resolve(job, StepOutcome::Rejected, now);
+                self.ledger.expected = Some(movement.from);
+                Next::End(Ending::Failed(JobError {
+                    code: ErrorCode::SidecarRejected,
+                    message: format!("The sidecar refused {movement} with status {}.", answer.status),
+                    sidecar: Some(answer),
+                }))
+            }
+            ChangeAnswer::Unknown { detail, answer } => {
+                turn.warn(job.id, format!("{movement} has an unknown outcome: {detail}"));
+                change.stage = Stage::Unknown { since: now };
+                self.change = Some(change);
+                let settled_at = change.sent.settled_at().max(now);
+                job.wait(
+                    WaitReason::Settle,
+                    change.give_up_at(),
+                    format!(
+                        "Whether {movement} took effect is unknown ({detail}) and can be told from {settled_at} on."
+                    ),
+                );
+                job.trouble = Some(Trouble { detail, answer });
+                Next::Sleep(settled_at)
+            }
+        }
+    }
+
+    /// Clears the unresolved change and notes its outcome on the step of the job that made it.
+    pub(super) fn resolve(&mut self, job: &mut Job, outcome: StepOutcome, now: Timestamp) {
+        let Some(change) = self.change.take() else { return };
+        if change.job == job.id
+            && let Some(step) = job.steps.last_mut()
+        {
+            step.outcome = outcome;
+            step.resolved_at = Some(now);
+        }
+    }
+}

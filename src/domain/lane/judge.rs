@@ -1,0 +1,199 @@
+//! What a reading means for the active job.
+
+use super::super::assess::{Lack, Verdict, assess};
+use super::super::capacity::Capacity;
+use super::super::decide::{Decision, MAX_EXTERNAL_CHANGES, decide, resolve_goal, resource_failed};
+use super::super::job::{Ending, ErrorCode, ExternalChange, Job, JobError, StepOutcome, WaitReason};
+use super::super::ledger::{Change, Stage};
+use super::super::reading::{ReadFailure, Reading};
+use super::super::time::Timestamp;
+use super::{Lane, Next, Turn, pace, words};
+
+/// Consecutive "no such resource" answers after which a job believes it. One may be a hiccup of a restarting sidecar;
+/// three, with the usual backoff, cost a mistyped alias three seconds.
+const NOT_FOUND_BELIEVED: u32 = 3;
+
+impl Lane {
+    pub(super) fn judge(&mut self, job: &mut Job, reading: &Reading, turn: &mut Turn) -> Next {
+        self.failed_reads = 0;
+        self.not_found_reads = 0;
+        job.patience.reading_by = None;
+        match assess(reading, &self.ledger, self.change.as_ref(), job.settings.settle) {
+            Verdict::NotYet { observed_at, lacks } => self.doubt(job, reading, observed_at, lacks, turn),
+            Verdict::Usable { observed_at, outcome, instead_of } => {
+                self.accept_reading(job, reading, observed_at, outcome, instead_of, turn);
+                if let Some(ending) = job.ending.clone() {
+                    return Next::End(ending);
+                }
+                self.act(job, reading, turn)
+            }
+        }
+    }
+
+    /// A reading that cannot be used: read again, within limits.
+    fn doubt(
+        &mut self,
+        job: &mut Job,
+        reading: &Reading,
+        observed_at: Timestamp,
+        lacks: Lack,
+        turn: &mut Turn,
+    ) -> Next {
+        let now = turn.now;
+        if reading.status.is_failed() && self.ledger.fresh_from.is_none_or(|from| from <= observed_at) {
+            return Next::End(Ending::Failed(resource_failed(reading.capacity)));
+        }
+        let Some(change) = self.change else {
+            return self.doubt_without_change(job, lacks, now);
+        };
+        if now < change.give_up_at() {
+            let (reason, detail) = match lacks {
+                Lack::Settling(at) => {
+                    (WaitReason::Settle, format!("Whether {} took effect can be told from {at} on.", change.movement))
+                }
+                Lack::Freshness => (
+                    WaitReason::Change,
+                    format!("Sent {}; the sidecar still shows a state from before it.", change.movement),
+                ),
+                Lack::Progress => (
+                    WaitReason::Change,
+                    format!("Accepted {}; the sidecar still shows {}.", change.movement, reading.capacity),
+                ),
+            };
+            job.wait(reason, change.give_up_at(), detail);
+            let settling = match (change.stage, lacks) {
+                (Stage::Unknown { .. }, Lack::Settling(at)) => Some(at),
+                _ => None,
+            };
+            let next = pace::next_reading(job, &self.ledger, change.movement.to, now);
+            return Next::Sleep(settling.map_or(next, |at| at.max(next)).min(change.give_up_at()));
+        }
+        let error = words::given_up(&change, reading, lacks, job.trouble.as_ref());
+        self.give_up(job, change, reading.capacity, lacks, now);
+        if change.job == job.id { Next::End(Ending::Failed(error)) } else { Next::Sleep(now + job.shortest_poll()) }
+    }
+
+    fn doubt_without_change(&mut self, job: &mut Job, lacks: Lack, now: Timestamp) -> Next {
+        let limit = *job.patience.fresh_by.get_or_insert(now + job.settings.active_timeout.max(job.settings.settle));
+        if limit <= now {
+            return Next::End(Ending::Failed(JobError::new(
+                ErrorCode::OutcomeUnknown,
+                "The sidecar answers, but its readings stay older than the last change of the resource.",
+            )));
+        }
+        let (detail, from) = match lacks {
+            Lack::Settling(at) => (format!("The reading contradicts an earlier one and is believed from {at} on."), at),
+            Lack::Freshness | Lack::Progress => {
+                ("The reading is older than what is already known of the resource.".into(), now)
+            }
+        };
+        job.wait(WaitReason::Settle, limit, detail);
+        let next = pace::next_reading(job, &self.ledger, job.current.unwrap_or(Capacity::ZERO), now);
+        Next::Sleep(next.max(from).min(limit))
+    }
+
+    fn give_up(&mut self, job: &mut Job, change: Change, capacity: Capacity, lacks: Lack, now: Timestamp) {
+        // A fresh reading without progress shows that nothing happened; anything else shows nothing.
+        let nothing_happened = lacks == Lack::Progress && capacity == change.movement.from;
+        let outcome = if nothing_happened { StepOutcome::NotApplied } else { StepOutcome::Unknown };
+        self.resolve(job, outcome, now);
+        self.ledger.fresh_from = self.ledger.fresh_from.max(self.ledger.settled_at());
+        self.ledger.expected = None;
+    }
+
+    fn accept_reading(
+        &mut self,
+        job: &mut Job,
+        reading: &Reading,
+        observed_at: Timestamp,
+        outcome: Option<StepOutcome>,
+        instead_of: Option<Capacity>,
+        turn: &mut Turn,
+    ) {
+        let capacity = reading.capacity;
+        job.patience.fresh_by = None;
+        if let (Some(outcome), Some(change)) = (outcome, self.change) {
+            self.resolve(job, outcome, turn.now);
+            let message = format!("{} {}: the capacity is {capacity}", change.movement, outcome.as_str());
+            if outcome == StepOutcome::Confirmed { turn.note(job.id, message) } else { turn.warn(job.id, message) }
+        }
+        if let Some(expected) = instead_of
+            && job.start.is_some()
+        {
+            turn.warn(job.id, format!("somebody else changed the capacity from {expected} to {capacity}"));
+            if job.external_changes.len() < MAX_EXTERNAL_CHANGES {
+                job.external_changes.push(ExternalChange { noticed_at: turn.now, from: expected, to: capacity });
+            }
+        }
+        self.ledger.record_seen(capacity, observed_at);
+        job.current = Some(capacity);
+        job.start.get_or_insert(capacity);
+        if reading.status.is_at_rest(capacity) {
+            if job.patience.active_by.take().is_some() && job.completed_steps() > 0 {
+                self.ledger.provisioning = self.ledger.last_change.map(|last| observed_at.since(last.at));
+            }
+        } else {
+            let limit = job.patience_from(turn.now);
+            job.patience.active_by.get_or_insert(limit);
+        }
+    }
+
+    fn act(&mut self, job: &mut Job, reading: &Reading, turn: &mut Turn) -> Next {
+        let now = turn.now;
+        if let Ok(target) = resolve_goal(job, reading.capacity, turn.bounds) {
+            job.target = Some(target);
+        }
+        match decide(job, reading, &self.ledger, turn.bounds, now) {
+            Decision::End(ending) => Next::End(ending),
+            Decision::Change(change) => Next::Intend(change),
+            Decision::AwaitRest(until) => {
+                let detail = format!(
+                    "The status is {} at capacity {}; waiting for the resource to become ready.",
+                    reading.status, reading.capacity
+                );
+                if job.waiting.as_ref().is_none_or(|waiting| waiting.detail != detail) {
+                    turn.note(job.id, format!("waiting: status {} at capacity {}", reading.status, reading.capacity));
+                }
+                job.wait(WaitReason::Active, until, detail);
+                Next::Sleep(pace::next_reading(job, &self.ledger, reading.capacity, now).min(until))
+            }
+            Decision::AwaitCooldown(until) => {
+                let last =
+                    self.ledger.last_change.map_or(String::new(), |last| format!(" after the change at {}", last.at));
+                turn.note(job.id, format!("cooling down until {until}{last}"));
+                job.wait(WaitReason::Cooldown, until, format!("Cooling down until {until}{last}."));
+                Next::Sleep(until)
+            }
+        }
+    }
+
+    /// No reading: try again, within limits.
+    pub(super) fn endure(&mut self, job: &mut Job, failure: ReadFailure, turn: &mut Turn) -> Next {
+        let now = turn.now;
+        self.failed_reads = self.failed_reads.saturating_add(1);
+        self.not_found_reads = if failure.not_found { self.not_found_reads.saturating_add(1) } else { 0 };
+        let limit = job.patience_from(now);
+        let limit = *job.patience.reading_by.get_or_insert(limit);
+        let code = match (self.not_found_reads >= NOT_FOUND_BELIEVED, limit <= now) {
+            (true, _) => ErrorCode::ResourceNotFound,
+            (false, true) => ErrorCode::SidecarUnreachable,
+            (false, false) => {
+                let detail = format!("No reading from the sidecar, trying again: {}.", failure.detail);
+                if job.waiting.as_ref().is_none_or(|waiting| waiting.detail != detail) {
+                    turn.warn(job.id, format!("no reading from the sidecar: {}", failure.detail));
+                }
+                job.wait(WaitReason::Sidecar, limit, detail);
+                return Next::Sleep((now + pace::backoff(job, self.failed_reads)).min(limit));
+            }
+        };
+        let message = match code {
+            ErrorCode::ResourceNotFound => format!("The sidecar does not know a resource \"{}\".", job.resource),
+            _ => format!(
+                "The sidecar gave no reading for {} s: {}.",
+                job.settings.active_timeout.as_secs_f64(),
+                failure.detail
+            ),
+        };
+        Next::End(Ending::Failed(JobError { code, message, sidecar: failure.answer }))
+    }
+}

@@ -1,0 +1,560 @@
+//! A lane: the state machine of one resource.
+//!
+//! It owns the resource's unfinished jobs, its ledger and its unresolved change, takes events with the time at which
+//! they happened, and says what to commit, read, send, and when to wake it. It performs none of that itself, so that
+//! live running, recovery after a crash and simulation all go through these same transitions.
+//!
+//! What it must never do: send a change whose intent is not committed (a change is returned by
+//! [`Lane::intent_committed`] alone), send one again, or have two unresolved. There is one place for the unresolved
+//! change, and it must be empty before a new one is intended.
+//!
+//! One task per job, the obvious alternative, would hide these states in the stack of an async function, where neither
+//! a store nor a test can see them.
+
+mod digest;
+mod judge;
+mod pace;
+mod words;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::alias::Alias;
+use super::capacity::{Capacity, Move};
+use super::forecast::estimate_completion;
+use super::job::{Ending, Goal, Job, JobId, JobState, OnConflict, Step, StepOutcome, WaitReason};
+use super::ledger::{Change, Ledger, MAX_INTENT_AGE, SentChange, Stage};
+use super::reading::{ReadFailure, Reading, SidecarAnswer};
+use super::settings::Bounds;
+use super::time::Timestamp;
+
+/// Identifies a call to the sidecar, so that an answer that comes after its question has lost its meaning is not taken
+/// for the answer to a later one.
+pub type CallId = u64;
+
+/// The part of a lane, besides its jobs, that must survive a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneRecord {
+    /// The resource.
+    pub resource: Alias,
+    /// What earlier changes mean for later ones.
+    pub ledger: Ledger,
+    /// The unresolved change.
+    pub change: Option<Change>,
+}
+
+/// The sidecar's answer to a change, as far as it tells whether the change takes effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeAnswer {
+    /// Nothing was sent, for instance because the connection was refused.
+    NotSent {
+        /// What went wrong.
+        detail: String,
+    },
+    /// It was accepted.
+    Acknowledged,
+    /// It was refused and has no effect.
+    Rejected(SidecarAnswer),
+    /// It may or may not take effect.
+    Unknown {
+        /// What went wrong.
+        detail: String,
+        /// The answer, if there was one.
+        answer: Option<SidecarAnswer>,
+    },
+}
+
+/// A call to be made to the sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Read the capacity.
+    Read,
+    /// Change it. The intent is committed.
+    Change(Move),
+}
+
+/// What an event asks of the engine.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Jobs to be committed and then published, in their new version.
+    pub jobs: Vec<Arc<Job>>,
+    /// Whether the lane's record is to be committed with them.
+    pub record: bool,
+    /// Whether that commit is the intent of a change; if so, [`Lane::intent_committed`] must follow it.
+    pub intent: bool,
+    /// A call to be made now.
+    pub call: Option<(CallId, Call)>,
+    /// What happened, for the log.
+    pub notices: Vec<Notice>,
+}
+
+/// Something worth a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The job concerned.
+    pub job: JobId,
+    /// Whether an operator should look at it.
+    pub warning: bool,
+    /// What happened and why, in a sentence.
+    pub message: String,
+}
+
+/// What becomes of a request to scale a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It becomes a job.
+    Accept,
+    /// An unfinished job with the same target does it already.
+    Join(Arc<Job>),
+    /// The resource is busy with this job.
+    Busy(Arc<Job>),
+    /// Too many jobs are waiting.
+    QueueFull,
+}
+
+/// What the lane is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    /// Nothing yet, or not any more.
+    Idle,
+    /// Waiting to read.
+    Sleeping { until: Timestamp },
+    /// A reading was asked for.
+    Reading { call: CallId },
+    /// An intent is on its way to the disk.
+    Committing,
+    /// A change is on its way to the sidecar.
+    Sending { call: CallId },
+}
+
+/// What follows an event for the active job.
+enum Next {
+    Sleep(Timestamp),
+    End(Ending),
+    Intend(Move),
+}
+
+/// The circumstances of an event.
+pub struct Turn<'a> {
+    /// When it happened.
+    pub now: Timestamp,
+    /// Where the resource's capacity may be put.
+    pub bounds: Bounds,
+    /// Whether changes may be sent; not so while the process stops.
+    pub may_send: bool,
+    /// The id of the next call to the sidecar.
+    pub next_call: &'a mut CallId,
+    /// What is to be done.
+    pub outcome: Outcome,
+}
+
+impl<'a> Turn<'a> {
+    /// A turn at `now` in which nothing has happened yet.
+    pub fn new(now: Timestamp, bounds: Bounds, may_send: bool, next_call: &'a mut CallId) -> Self {
+        Self { now, bounds, may_send, next_call, outcome: Outcome::default() }
+    }
+
+    fn call(&mut self, call: Call) -> CallId {
+        let id = *self.next_call;
+        *self.next_call += 1;
+        self.outcome.call = Some((id, call));
+        id
+    }
+
+    fn note(&mut self, job: JobId, message: String) {
+        self.outcome.notices.push(Notice { job, warning: false, message });
+    }
+
+    fn warn(&mut self, job: JobId, message: String) {
+        self.outcome.notices.push(Notice { job, warning: true, message });
+    }
+}
+
+type Essence = (Option<SentChange>, Option<Capacity>, Option<Change>);
+
+/// The state machine of one resource. See the module's documentation.
+#[derive(Debug)]
+pub struct Lane {
+    resource: Alias,
+    ledger: Ledger,
+    change: Option<Change>,
+    active: Option<Arc<Job>>,
+    /// `active` as it was last handed out to be committed.
+    handed_out: Option<Arc<Job>>,
+    handed_out_essence: Essence,
+    queue: VecDeque<Arc<Job>>,
+    activity: Activity,
+    observation: Option<Reading>,
+    failed_reads: u32,
+    not_found_reads: u32,
+}
+
+impl Lane {
+    /// The lane of a resource that was never scaled.
+    pub fn new(resource: Alias) -> Self {
+        let record = LaneRecord { resource, ledger: Ledger::default(), change: None };
+        Self::restore(record, Vec::new())
+    }
+
+    /// The lane as a store remembers it; `jobs` are its unfinished jobs in order of submission. [`Lane::recover`] must
+    /// be its first event.
+    pub fn restore(record: LaneRecord, jobs: Vec<Arc<Job>>) -> Self {
+        let (running, queue): (VecDeque<_>, VecDeque<_>) =
+            jobs.into_iter().partition(|job| job.state == JobState::Running);
+        let active = running.into_iter().next();
+        Self {
+            resource: record.resource,
+            ledger: record.ledger,
+            change: record.change,
+            handed_out: active.clone(),
+            handed_out_essence: (record.ledger.last_change, record.ledger.expected, record.change),
+            active,
+            queue,
+            activity: Activity::Idle,
+            observation: None,
+            failed_reads: 0,
+            not_found_reads: 0,
+        }
+    }
+
+    /// The part of the lane that must survive a restart.
+    pub fn record(&self) -> LaneRecord {
+        LaneRecord { resource: self.resource.clone(), ledger: self.ledger, change: self.change }
+    }
+
+    /// What earlier changes mean for later ones.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The unresolved change.
+    pub fn change(&self) -> Option<&Change> {
+        self.change.as_ref()
+    }
+
+    /// The job being worked on.
+    pub fn active(&self) -> Option<&Arc<Job>> {
+        self.active.as_ref()
+    }
+
+    /// The jobs waiting for their turn, in order.
+    pub fn queue(&self) -> impl ExactSizeIterator<Item = &Arc<Job>> {
+        self.queue.iter()
+    }
+
+    /// The last reading, usable or not.
+    pub fn observation(&self) -> Option<&Reading> {
+        self.observation.as_ref()
+    }
+
+    /// Whether nothing is lost if the lane is forgotten.
+    pub fn is_forgettable(&self, now: Timestamp) -> bool {
+        self.active.is_none() && self.queue.is_empty() && self.ledger.is_forgettable(now)
+    }
+
+    /// When [`Lane::wake`] is due, if it is.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        let job_deadline = match self.activity {
+            Activity::Committing | Activity::Sending { .. } => None,
+            _ => self.active.as_ref().map(|job| job.deadline_at),
+        };
+        let reading = match self.activity {
+            Activity::Sleeping { until } => Some(until),
+            _ => None,
+        };
+        self.queue.iter().map(|job| job.deadline_at).chain(job_deadline).chain(reading).min()
+    }
+
+    /// What would become of a request for `goal`.
+    pub fn admit(&self, goal: Goal, on_conflict: OnConflict, queue_length: usize) -> Admission {
+        let Some(last) = self.queue.back().or(self.active.as_ref()) else {
+            return Admission::Accept;
+        };
+        if let Goal::Target(target) = goal
+            && last.target == Some(target)
+            && last.ending.is_none()
+        {
+            return Admission::Join(Arc::clone(last));
+        }
+        match on_conflict {
+            OnConflict::Reject => Admission::Busy(Arc::clone(self.active.as_ref().unwrap_or(last))),
+            OnConflict::Queue if self.queue.len() >= queue_length => Admission::QueueFull,
+            OnConflict::Queue | OnConflict::Supersede => Admission::Accept,
+        }
+    }
+
+    /// Takes in a job that [`Lane::admit`] accepts. It is among [`Outcome::jobs`] afterwards.
+    pub fn submit(&mut self, mut job: Job, on_conflict: OnConflict, turn: &mut Turn) {
+        let id = job.id;
+        turn.note(id, words::accepted(&job));
+        if on_conflict == OnConflict::Supersede {
+            self.supersede(id, turn);
+        }
+        job.wait(WaitReason::Turn, job.deadline_at, "Waiting for earlier jobs on this resource to end.".into());
+        self.queue.push_back(Arc::new(job));
+        self.finish(turn);
+        if let Some(queued) = self.queue.back_mut().filter(|queued| queued.id == id) {
+            Arc::make_mut(queued).version += 1;
+            turn.outcome.jobs.push(Arc::clone(queued));
+        }
+    }
+
+    fn supersede(&mut self, by: JobId, turn: &mut Turn) {
+        for job in std::mem::take(&mut self.queue) {
+            end_job(job, Ending::Superseded { by }, turn);
+        }
+        if let Some(active) = &mut self.active
+            && active.ending.is_none()
+        {
+            Arc::make_mut(active).ending = Some(Ending::Superseded { by });
+        }
+    }
+
+    /// Cancels the unfinished job `id`; whether there is one. If that changed it, it is among [`Outcome::jobs`].
+    pub fn cancel(&mut self, id: JobId, turn: &mut Turn) -> bool {
+        if let Some(queued) = self.queue.iter().position(|job| job.id == id).and_then(|at| self.queue.remove(at)) {
+            end_job(queued, Ending::Canceled, turn);
+            return true;
+        }
+        let Some(active) = self.active.as_mut().filter(|active| active.id == id) else { return false };
+        if active.ending.is_none() {
+            Arc::make_mut(active).ending = Some(Ending::Canceled);
+            turn.note(id, "cancel requested".into());
+            self.finish(turn);
+        }
+        true
+    }
+
+    /// The unfinished job `id`.
+    pub fn job(&self, id: JobId) -> Option<&Arc<Job>> {
+        self.active.iter().chain(&self.queue).find(|job| job.id == id)
+    }
+
+    /// The first event after [`Lane::restore`]: whatever was under way when the process died is settled with what the
+    /// store knows.
+    pub fn recover(&mut self, turn: &mut Turn) {
+        let now = turn.now;
+        self.ledger.rebase(now);
+        for job in self.active.iter_mut().chain(&mut self.queue) {
+            Arc::make_mut(job).rebase(now);
+        }
+        if let Some(change) = &mut self.change {
+            change.sent.at = change.sent.at.min(now);
+            if change.stage == Stage::Intended {
+                // The intent's time is known, the time of sending is not: it is at most this much later.
+                change.sent.at = (change.sent.at + MAX_INTENT_AGE).min(now);
+                change.stage = Stage::Unknown { since: now };
+                self.ledger.record_sent(change.sent);
+                turn.warn(change.job, format!("restarted while {} was under way: reading back", change.movement));
+            }
+        }
+        self.finish(turn);
+    }
+
+    /// The time of [`Lane::wake_at`] has come.
+    pub fn wake(&mut self, turn: &mut Turn) {
+        self.finish(turn);
+    }
+
+    /// The answer to [`Call::Read`].
+    pub fn reading_arrived(&mut self, call: CallId, reading: Result<Reading, ReadFailure>, turn: &mut Turn) {
+        if let Ok(reading) = &reading {
+            self.observation = Some(reading.clone());
+        }
+        if self.activity != (Activity::Reading { call }) {
+            return;
+        }
+        let Some(mut job) = self.active.take() else { return };
+        let next = match reading {
+            Ok(reading) => self.judge(Arc::make_mut(&mut job), &reading, turn),
+            Err(failure) => self.endure(Arc::make_mut(&mut job), failure, turn),
+        };
+        self.active = Some(job);
+        self.follow(next, turn);
+        self.finish(turn);
+    }
+
+    /// The commit with [`Outcome::intent`] is on disk.
+    pub fn intent_committed(&mut self, turn: &mut Turn) {
+        if self.activity != Activity::Committing {
+            return;
+        }
+        let (Some(mut active), Some(mut change)) = (self.active.take(), self.change) else { return };
+        let job = Arc::make_mut(&mut active);
+        let withdrawn = !turn.may_send || job.ending.is_some() || job.deadline_at <= turn.now;
+        if withdrawn || turn.now.since(change.sent.at) > MAX_INTENT_AGE {
+            turn.note(job.id, format!("{} withdrawn before it was sent", change.movement));
+            self.resolve(job, StepOutcome::NotApplied, turn.now);
+            self.activity = Activity::Sleeping { until: turn.now };
+        } else {
+            change.sent.at = turn.now;
+            if let Some(step) = job.steps.last_mut() {
+                step.sent_at = turn.now;
+            }
+            job.wait(
+                WaitReason::Change,
+                change.give_up_at(),
+                format!("Sent {}; waiting for the sidecar's answer.", change.movement),
+            );
+            turn.note(job.id, format!("sending {}", change.movement));
+            self.change = Some(change);
+            let call = turn.call(Call::Change(change.movement));
+            self.activity = Activity::Sending { call };
+        }
+        self.active = Some(active);
+        self.finish(turn);
+    }
+
+    /// The answer to [`Call::Change`].
+    pub fn change_answered(&mut self, call: CallId, answer: ChangeAnswer, turn: &mut Turn) {
+        if self.activity != (Activity::Sending { call }) {
+            return;
+        }
+        let (Some(mut active), Some(change)) = (self.active.take(), self.change) else { return };
+        let next = self.digest(Arc::make_mut(&mut active), change, answer, turn);
+        self.active = Some(active);
+        self.follow(next, turn);
+        self.finish(turn);
+    }
+
+    fn follow(&mut self, next: Next, turn: &mut Turn) {
+        match next {
+            Next::Sleep(until) => self.activity = Activity::Sleeping { until },
+            Next::End(ending) => self.end_active(ending, turn),
+            Next::Intend(movement) => self.intend(movement, turn),
+        }
+    }
+
+    fn intend(&mut self, movement: Move, turn: &mut Turn) {
+        debug_assert!(self.change.is_none(), "an unresolved change precedes a new one");
+        let Some(active) = &mut self.active else { return };
+        let job = Arc::make_mut(active);
+        let change = Change::intended(job, movement, turn.now);
+        job.steps.push(Step::pending(movement, turn.now));
+        job.wait(WaitReason::Change, change.give_up_at(), format!("About to send {movement}."));
+        self.change = Some(change);
+        self.activity = Activity::Committing;
+        turn.outcome.intent = true;
+    }
+
+    fn end_active(&mut self, ending: Ending, turn: &mut Turn) {
+        self.activity = Activity::Idle;
+        self.handed_out = None;
+        if let Some(mut job) = self.active.take() {
+            // A job that is to be canceled or superseded ends as that, whatever else befell it meanwhile.
+            let ending = Arc::make_mut(&mut job).ending.take().unwrap_or(ending);
+            end_job(job, ending, turn);
+        }
+    }
+
+    /// Ends every event: moves on as far as possible without waiting, and hands out what has changed.
+    fn finish(&mut self, turn: &mut Turn) {
+        self.advance(turn);
+        let essence = self.essence();
+        if self.handed_out_essence != essence {
+            self.handed_out_essence = essence;
+            turn.outcome.record = true;
+        }
+        self.hand_out(turn);
+    }
+
+    /// What of the lane's record is worth a commit. A later `fresh_from` alone is not: it changes with every reading,
+    /// and losing it costs at most a reading that is refused.
+    fn essence(&self) -> Essence {
+        (self.ledger.last_change, self.ledger.expected, self.change)
+    }
+
+    fn advance(&mut self, turn: &mut Turn) {
+        self.expire_queue(turn);
+        while !matches!(self.activity, Activity::Committing | Activity::Sending { .. }) {
+            if self.active.is_none() && !self.start_next(turn) {
+                self.activity = Activity::Idle;
+                return;
+            }
+            match self.due_ending(turn.now) {
+                Some(ending) => self.end_active(ending, turn),
+                None => break,
+            }
+        }
+        let due = match self.activity {
+            Activity::Idle => true,
+            Activity::Sleeping { until } => until <= turn.now,
+            Activity::Reading { .. } | Activity::Committing | Activity::Sending { .. } => false,
+        };
+        if due {
+            let call = turn.call(Call::Read);
+            self.activity = Activity::Reading { call };
+        }
+    }
+
+    fn expire_queue(&mut self, turn: &mut Turn) {
+        let now = turn.now;
+        if self.queue.iter().all(|job| now < job.deadline_at) {
+            return;
+        }
+        for job in std::mem::take(&mut self.queue) {
+            if now < job.deadline_at {
+                self.queue.push_back(job);
+            } else {
+                let error = words::deadline_exceeded(&job);
+                end_job(job, Ending::Failed(error), turn);
+            }
+        }
+    }
+
+    fn start_next(&mut self, turn: &mut Turn) -> bool {
+        let Some(mut next) = self.queue.pop_front() else { return false };
+        self.handed_out = (next.version > 0).then(|| Arc::clone(&next));
+        let job = Arc::make_mut(&mut next);
+        job.state = JobState::Running;
+        job.started_at = Some(turn.now);
+        let limit = job.patience_from(turn.now);
+        job.patience.reading_by = Some(limit);
+        job.wait(WaitReason::Sidecar, limit, "Reading the current capacity.".into());
+        turn.note(job.id, "started".into());
+        self.active = Some(next);
+        self.activity = Activity::Idle;
+        self.failed_reads = 0;
+        self.not_found_reads = 0;
+        true
+    }
+
+    fn due_ending(&self, now: Timestamp) -> Option<Ending> {
+        let job = self.active.as_ref()?;
+        if job.deadline_at <= now {
+            return Some(Ending::Failed(words::deadline_exceeded(job)));
+        }
+        job.ending.clone().filter(|_| self.change.is_none())
+    }
+
+    /// Hands the active job out to be committed if it has changed since the last time.
+    fn hand_out(&mut self, turn: &mut Turn) {
+        let Some(active) = &mut self.active else { return };
+        if self.handed_out.as_ref() == Some(active) {
+            return;
+        }
+        let in_flight = self.change.filter(|change| change.job == active.id).map(|change| change.movement);
+        let job = Arc::make_mut(active);
+        job.version += 1;
+        job.updated_at = turn.now;
+        job.estimated_completion_at = estimate_completion(job, &self.ledger, in_flight, turn.now);
+        self.handed_out = Some(Arc::clone(active));
+        turn.outcome.jobs.push(Arc::clone(active));
+    }
+}
+
+fn end_job(mut job: Arc<Job>, ending: Ending, turn: &mut Turn) {
+    let message = words::ended(&ending);
+    if matches!(ending, Ending::Failed(_)) {
+        turn.warn(job.id, message)
+    } else {
+        turn.note(job.id, message)
+    }
+    let ended = Arc::make_mut(&mut job);
+    ended.end(ending, turn.now);
+    ended.version += 1;
+    ended.updated_at = turn.now;
+    turn.outcome.jobs.push(job);
+}

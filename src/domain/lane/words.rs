@@ -1,0 +1,64 @@
+//! Sentences about a job's life, for its record and for the log.
+
+use super::super::assess::Lack;
+use super::super::job::{Ending, ErrorCode, Goal, Job, JobError, Trouble};
+use super::super::ledger::{Change, Stage};
+use super::super::reading::Reading;
+
+pub(super) fn accepted(job: &Job) -> String {
+    let goal = match job.goal {
+        Goal::Target(target) => format!("to {target}"),
+        Goal::Delta(delta) => format!("by {delta:+}"),
+    };
+    match &job.reason {
+        Some(reason) => format!("accepted: scale {goal} ({reason})"),
+        None => format!("accepted: scale {goal}"),
+    }
+}
+
+pub(super) fn ended(ending: &Ending) -> String {
+    match ending {
+        Ending::Succeeded => "succeeded".into(),
+        Ending::Failed(error) => format!("failed ({}): {}", error.code.as_str(), error.message),
+        Ending::Canceled => "canceled".into(),
+        Ending::Superseded { by } => format!("superseded by {by}"),
+    }
+}
+
+pub(super) fn deadline_exceeded(job: &Job) -> JobError {
+    let reached = match (job.current, job.target) {
+        (Some(current), Some(target)) => format!(" at capacity {current} on the way to {target}"),
+        _ => String::new(),
+    };
+    JobError::new(
+        ErrorCode::DeadlineExceeded,
+        format!("The job was not over within its {} s; it ended{reached}.", job.settings.deadline.as_secs_f64()),
+    )
+}
+
+/// The error of a job whose `change` cannot be resolved within its time.
+pub(super) fn given_up(change: &Change, reading: &Reading, lacks: Lack, trouble: Option<&Trouble>) -> JobError {
+    let within = change.patience.as_secs_f64();
+    let movement = change.movement;
+    match change.stage {
+        Stage::Acknowledged if lacks == Lack::Progress => JobError::new(
+            ErrorCode::NoProgress,
+            format!(
+                "The sidecar accepted {movement}, but after {within} s the capacity is still {} (status {}).",
+                reading.capacity, reading.status
+            ),
+        ),
+        Stage::Acknowledged | Stage::Intended => JobError::new(
+            ErrorCode::NoProgress,
+            format!("The sidecar accepted {movement}, but for {within} s its readings were older than that."),
+        ),
+        Stage::Unknown { .. } => JobError {
+            code: ErrorCode::OutcomeUnknown,
+            message: format!(
+                "Whether {movement} took effect could not be told within {within} s: the sidecar's readings are too old{}.",
+                trouble.map_or(String::new(), |trouble| format!(". The change itself: {}", trouble.detail))
+            ),
+            sidecar: trouble.and_then(|trouble| trouble.answer.clone()),
+        },
+    }
+}

@@ -1,0 +1,165 @@
+//! What earlier changes of a resource still mean for later ones.
+//!
+//! Cooldown, settling and the age a reading must not exceed belong to the resource: they outlive the job that sent the
+//! change, and the process. This is the part of a lane that a store must never lose.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::capacity::{Capacity, Move};
+use super::job::{Job, JobId};
+use super::settings::{MAX_WAIT, Settings, duration_millis};
+use super::time::Timestamp;
+
+/// Added to every cooldown: the request leaves the process a little after the decision, and the next one may leave a
+/// little faster. Without it, two requests could reach the sidecar some milliseconds less than a cooldown apart.
+pub const DISPATCH_ALLOWANCE: Duration = Duration::from_millis(20);
+
+/// How old an intent may be when its commit is reported and still be sent.
+///
+/// A cooldown is counted from the moment of sending, but only the intent's time is on disk if the process dies right
+/// then. Refusing to send on an old intent bounds the difference, and recovery adds it on.
+pub const MAX_INTENT_AGE: Duration = Duration::from_secs(5);
+
+/// The last change sent to a resource, and what is known since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The last change that may have reached the sidecar.
+    pub last_change: Option<SentChange>,
+    /// Readings observed before this are older than something already known.
+    pub fresh_from: Option<Timestamp>,
+    /// What a reading should show as long as nobody else changes the capacity.
+    pub expected: Option<Capacity>,
+    /// How long the last change took from being sent to the resource being at rest.
+    #[serde(with = "optional_millis", default)]
+    pub provisioning: Option<Duration>,
+}
+
+/// When a change was sent and the waits its job attached to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentChange {
+    /// When it was sent.
+    pub at: Timestamp,
+    /// No other change until this long after.
+    #[serde(with = "duration_millis")]
+    pub cooldown: Duration,
+    /// Its effect shows in readings made this long after, at the latest.
+    #[serde(with = "duration_millis")]
+    pub settle: Duration,
+}
+
+impl SentChange {
+    /// From when on a reading shows its effect.
+    pub fn settled_at(self) -> Timestamp {
+        self.at + self.settle
+    }
+}
+
+impl Ledger {
+    /// Notes that a change was sent, or may have been.
+    pub fn record_sent(&mut self, sent: SentChange) {
+        self.last_change = Some(sent);
+        self.fresh_from = self.fresh_from.max(Some(sent.at));
+        self.expected = None;
+    }
+
+    /// Notes what a usable reading, observed at `observed_at`, showed.
+    pub fn record_seen(&mut self, capacity: Capacity, observed_at: Timestamp) {
+        self.fresh_from = self.fresh_from.max(Some(observed_at));
+        self.expected = Some(capacity);
+    }
+
+    /// When a job with this `cooldown` may send the next change. Neither its own cooldown nor that of the job before is
+    /// cut short.
+    pub fn next_change_at(&self, cooldown: Duration) -> Option<Timestamp> {
+        self.last_change.map(|last| {
+            let cooldown = cooldown.max(last.cooldown);
+            if cooldown.is_zero() { last.at } else { last.at + cooldown + DISPATCH_ALLOWANCE }
+        })
+    }
+
+    /// From when on a reading shows the effect of the last change whatever happened to it on the way.
+    pub fn settled_at(&self) -> Option<Timestamp> {
+        self.last_change.map(SentChange::settled_at)
+    }
+
+    /// Cuts back what lies in the future because the clock was set backwards: the cooldown then starts over, which is
+    /// long, but bounded and never too short.
+    pub fn rebase(&mut self, now: Timestamp) {
+        if let Some(last) = &mut self.last_change {
+            last.at = last.at.min(now);
+        }
+        self.fresh_from = self.fresh_from.map(|at| at.min(now));
+    }
+
+    /// Whether nothing in here can matter to a later job any more.
+    pub fn is_forgettable(&self, now: Timestamp) -> bool {
+        self.last_change.is_none_or(|last| last.at + MAX_WAIT + MAX_INTENT_AGE < now)
+    }
+}
+
+/// The one change of a resource whose outcome is not established.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The job that made it.
+    pub job: JobId,
+    /// Direction, units, and the capacities before and after.
+    #[serde(flatten)]
+    pub movement: Move,
+    /// When it was decided on and, from the moment of sending, when it was sent; with its job's waits.
+    pub sent: SentChange,
+    /// How long its effect is waited for.
+    #[serde(with = "duration_millis")]
+    pub patience: Duration,
+    /// How far it has got.
+    pub stage: Stage,
+}
+
+impl Change {
+    /// A change that `job` has decided on.
+    pub fn intended(job: &Job, movement: Move, now: Timestamp) -> Self {
+        let Settings { cooldown, settle, active_timeout, .. } = job.settings;
+        Self {
+            job: job.id,
+            movement,
+            sent: SentChange { at: now, cooldown, settle },
+            patience: active_timeout.max(settle),
+            stage: Stage::Intended,
+        }
+    }
+
+    /// Until when its effect is waited for.
+    pub fn give_up_at(&self) -> Timestamp {
+        self.sent.at + self.patience
+    }
+}
+
+/// How far a change has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Decided and possibly sent; no answer so far.
+    Intended,
+    /// The sidecar said yes.
+    Acknowledged,
+    /// No answer, or one that does not tell. Whatever happened, happened before `since`, when the request ended.
+    Unknown {
+        /// When the request ended.
+        since: Timestamp,
+    },
+}
+
+mod optional_millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+    }
+}

@@ -1,0 +1,457 @@
+//! The engine without its I/O: all lanes, one timer structure, and the order of commits.
+//!
+//! Inputs come with the time at which they happened; what is to be done about them comes out as [`Effect`]s. Nothing is
+//! published or answered before the commit it rests on is on the disk: such effects wait in a queue until
+//! [`Core::committed`] says so. The same code runs live, in recovery, and under simulation in virtual time.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
+use crate::domain::{
+    Admission, Alias, Call, CallId, ChangeAnswer, Goal, Job, JobId, JobRequest, Lane, LaneRecord, Ledger, Notice,
+    OnConflict, Outcome, Policy, ReadFailure, Reading, ResourcePolicy, Timestamp, Turn, forecast,
+};
+use crate::store::{Batch, KEY_RETENTION, KeyedAnswer, Snapshot, UsedKey};
+
+/// Most idempotency keys remembered at a time, about 20 MB. At one submission a second a day's worth of keys.
+const MAX_KEYS: usize = 100_000;
+
+/// Something the engine is to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Make this durable; [`Core::committed`] follows, in the same order.
+    Commit(Batch),
+    /// Ask the sidecar.
+    Call {
+        /// About this resource.
+        resource: Alias,
+        /// Identifies the answer.
+        id: CallId,
+        /// What to ask.
+        call: Call,
+    },
+    /// Show the job to readers.
+    Publish(Arc<Job>),
+    /// Answer a request.
+    Reply(ReplyTo, Answer),
+    /// Answer a request with the answer stored for its idempotency key.
+    Replay(ReplyTo, String),
+    /// Tell the operator.
+    Log(Alias, Notice),
+}
+
+struct LaneSlot {
+    lane: Lane,
+    timer: Option<Timestamp>,
+}
+
+struct KeyEntry {
+    fingerprint: [u8; 32],
+    answered_at: Timestamp,
+}
+
+/// What waits for a commit.
+#[derive(Default)]
+struct AfterCommit {
+    effects: Vec<Effect>,
+    intent_of: Option<Alias>,
+}
+
+/// All work in progress. See the module's documentation.
+pub struct Core {
+    policy: Arc<Policy>,
+    lanes: HashMap<Alias, LaneSlot>,
+    timers: BTreeSet<(Timestamp, Alias)>,
+    unfinished: HashMap<JobId, Alias>,
+    keys: HashMap<String, KeyEntry>,
+    next_call: CallId,
+    sending: usize,
+    draining: bool,
+    uncommitted: VecDeque<AfterCommit>,
+    effects: Vec<Effect>,
+}
+
+impl Core {
+    /// Carries on from `snapshot` at `now`.
+    pub fn recover(policy: Arc<Policy>, snapshot: Snapshot, now: Timestamp) -> Self {
+        let mut core = Self {
+            policy,
+            lanes: HashMap::new(),
+            timers: BTreeSet::new(),
+            unfinished: HashMap::new(),
+            keys: snapshot.keys.into_iter().map(remembered_key).collect(),
+            next_call: 1,
+            sending: 0,
+            draining: false,
+            uncommitted: VecDeque::new(),
+            effects: Vec::new(),
+        };
+        let mut jobs: HashMap<Alias, Vec<Arc<Job>>> = HashMap::new();
+        for job in snapshot.jobs.into_iter().filter(|job| job.ended().is_none()) {
+            core.unfinished.insert(job.id, job.resource.clone());
+            jobs.entry(job.resource.clone()).or_default().push(job);
+        }
+        let mut records: HashMap<Alias, LaneRecord> =
+            snapshot.lanes.into_iter().map(|lane| (lane.resource.clone(), lane)).collect();
+        for resource in jobs.keys().filter(|resource| !records.contains_key(*resource)).cloned().collect::<Vec<_>>() {
+            records.insert(resource.clone(), Lane::new(resource).record());
+        }
+        for (resource, record) in records {
+            let lane = Lane::restore(record, jobs.remove(&resource).unwrap_or_default());
+            core.lanes.insert(resource.clone(), LaneSlot { lane, timer: None });
+            core.turn(&resource, now, |lane, turn| lane.recover(turn));
+        }
+        core
+    }
+
+    /// What is to be done, in order; empties the list.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Core::wake_due`] is to be called next.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Number of unfinished jobs.
+    pub fn unfinished_jobs(&self) -> usize {
+        self.unfinished.len()
+    }
+
+    /// Whether no change is on its way to the sidecar and no commit to the disk.
+    pub fn is_quiet(&self) -> bool {
+        self.sending == 0 && self.uncommitted.is_empty()
+    }
+
+    /// From now on nothing new is begun: what is on its way is seen through, the rest is left for the next process.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// The lane of `resource`, for checking invariants.
+    pub fn lane(&self, resource: &Alias) -> Option<&Lane> {
+        self.lanes.get(resource).map(|slot| &slot.lane)
+    }
+
+    // ---- requests ---------------------------------------------------------------------------------------------
+
+    /// Takes in a request to scale, which becomes job `id` if it becomes one.
+    pub fn submit(
+        &mut self,
+        id: JobId,
+        request: JobRequest,
+        key: Option<SubmitKey>,
+        reply_to: ReplyTo,
+        now: Timestamp,
+    ) {
+        if let Some(key) = &key
+            && let Some(used) = self.keys.get(&key.key)
+        {
+            if used.fingerprint == key.fingerprint {
+                self.after_pending_commits(Effect::Replay(reply_to, key.key.clone()));
+            } else {
+                self.refuse(reply_to, Refusal::KeyReused);
+            }
+            return;
+        }
+        match self.admit(&request, key.is_some()) {
+            Ok((_, Some(job))) => self.join(job, key, reply_to, now),
+            Ok((rules, None)) => self.accept(id, request, rules, key, reply_to, now),
+            Err(refusal) => self.refuse(reply_to, refusal),
+        }
+    }
+
+    /// The rules for the resource, and the unfinished job that does the same already.
+    fn admit(&self, request: &JobRequest, keyed: bool) -> Result<(ResourcePolicy, Option<Arc<Job>>), Refusal> {
+        let rules = self
+            .policy
+            .resource(&request.resource)
+            .ok_or_else(|| Refusal::ResourceNotListed { resource: request.resource.clone() })?;
+        if let Goal::Target(target) = request.goal
+            && !rules.bounds.contains(target)
+        {
+            return Err(Refusal::OutOfBounds { target, bounds: rules.bounds });
+        }
+        let queue_length = self.policy.limits.queue_length;
+        let admission = self
+            .lane(&request.resource)
+            .map_or(Admission::Accept, |lane| lane.admit(request.goal, request.on_conflict, queue_length));
+        if keyed && self.keys.len() >= MAX_KEYS {
+            return Err(Refusal::TooManyKeys { limit: MAX_KEYS });
+        }
+        match admission {
+            Admission::Join(job) => Ok((rules, Some(job))),
+            Admission::Busy(job) => Err(Refusal::Busy { by: job }),
+            Admission::QueueFull => Err(Refusal::QueueFull { limit: queue_length }),
+            Admission::Accept if self.unfinished.len() >= self.policy.limits.active_jobs => {
+                Err(Refusal::TooManyJobs { limit: self.policy.limits.active_jobs })
+            }
+            Admission::Accept => Ok((rules, None)),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        id: JobId,
+        request: JobRequest,
+        rules: ResourcePolicy,
+        key: Option<SubmitKey>,
+        reply_to: ReplyTo,
+        now: Timestamp,
+    ) {
+        let resource = request.resource.clone();
+        let on_conflict = request.on_conflict;
+        let settings = rules.settings.with(&request.overrides);
+        let job = Job::accept(id, request, settings, now);
+        self.lanes
+            .entry(resource.clone())
+            .or_insert_with(|| LaneSlot { lane: Lane::new(resource.clone()), timer: None });
+        self.unfinished.insert(id, resource.clone());
+        let outcome = self.run(&resource, now, |lane, turn| lane.submit(job, on_conflict, turn));
+        let accepted = outcome.jobs.iter().find(|job| job.id == id).cloned();
+        let mut batch = Batch::default();
+        let mut after = AfterCommit::default();
+        if let Some(job) = accepted {
+            batch.answers.extend(key.map(|key| self.remember(key, false, &job, now)));
+            after.effects.push(Effect::Reply(reply_to, Answer::Created(job)));
+        }
+        self.settle(&resource, outcome, batch, after);
+    }
+
+    fn join(&mut self, job: Arc<Job>, key: Option<SubmitKey>, reply_to: ReplyTo, now: Timestamp) {
+        let reply = Effect::Reply(reply_to, Answer::Joined(Arc::clone(&job)));
+        match key {
+            None => self.after_pending_commits(reply),
+            Some(key) => {
+                let answers = vec![self.remember(key, true, &job, now)];
+                self.commit(
+                    Batch { answers, ..Batch::default() },
+                    AfterCommit { effects: vec![reply], intent_of: None },
+                );
+            }
+        }
+    }
+
+    fn remember(&mut self, key: SubmitKey, joined: bool, job: &Arc<Job>, now: Timestamp) -> KeyedAnswer {
+        let SubmitKey { key, fingerprint } = key;
+        self.keys.insert(key.clone(), KeyEntry { fingerprint, answered_at: now });
+        KeyedAnswer { key, fingerprint, joined, job: Arc::clone(job), answered_at: now }
+    }
+
+    /// Cancels the unfinished job `id`.
+    pub fn cancel(&mut self, id: JobId, reply_to: ReplyTo, now: Timestamp) {
+        let Some(resource) = self.unfinished.get(&id).cloned() else {
+            self.after_pending_commits(Effect::Reply(reply_to, Answer::Refused(Refusal::NotUnfinished)));
+            return;
+        };
+        let before = self.lane(&resource).and_then(|lane| lane.job(id)).cloned();
+        let outcome = self.run(&resource, now, |lane, turn| {
+            lane.cancel(id, turn);
+        });
+        let changed = outcome.jobs.iter().find(|job| job.id == id).cloned();
+        let answer = match changed.or(before) {
+            Some(job) => Answer::Canceled(job),
+            None => Answer::Refused(Refusal::NotUnfinished),
+        };
+        let reply = Effect::Reply(reply_to, answer);
+        if outcome.jobs.is_empty() {
+            self.settle(&resource, outcome, Batch::default(), AfterCommit::default());
+            self.after_pending_commits(reply);
+        } else {
+            self.settle(&resource, outcome, Batch::default(), AfterCommit { effects: vec![reply], intent_of: None });
+        }
+    }
+
+    /// What `request` would do, given `reading`.
+    ///
+    /// # Errors
+    /// As the request itself would be refused.
+    pub fn plan(&self, request: &JobRequest, reading: &Reading, now: Timestamp) -> Result<JobPlan, Refusal> {
+        let (rules, joined) = self.admit(request, false)?;
+        let lane = self.lane(&request.resource);
+        let settings = rules.settings.with(&request.overrides);
+        let waits_for = lane
+            .filter(|_| request.on_conflict == OnConflict::Queue || joined.is_some())
+            .and_then(|lane| lane.queue().last().or(lane.active()));
+        let (start, begin) = match waits_for {
+            Some(job) => (job.target.unwrap_or(reading.capacity), job.estimated_completion_at.unwrap_or(now).max(now)),
+            None => (reading.capacity, now),
+        };
+        let target = match request.goal {
+            Goal::Target(target) => target,
+            Goal::Delta(delta) => crate::domain::Capacity::new(i64::from(start.units()) + i64::from(delta))
+                .ok()
+                .filter(|target| rules.bounds.contains(*target))
+                .ok_or(Refusal::DeltaOutOfBounds { start, delta, bounds: rules.bounds })?,
+        };
+        let ledger = lane.map_or_else(Ledger::default, |lane| *lane.ledger());
+        let forecast = forecast(start, target, &settings, &ledger, begin).ok_or(Refusal::TooManySteps {
+            start,
+            target,
+            step_size: settings.step_size,
+        })?;
+        Ok(JobPlan { start, target, settings, forecast, joins: joined })
+    }
+
+    /// Everything known about `resource`, or `None` if it may not be scaled here.
+    pub fn resource(&self, resource: &Alias) -> Option<ResourceView> {
+        let rules = self.policy.resource(resource)?;
+        let lane = self.lane(resource);
+        Some(ResourceView {
+            resource: resource.clone(),
+            listed: self.policy.resources.contains_key(resource),
+            rules,
+            observation: lane.and_then(|lane| lane.observation().cloned()),
+            next_change_at: lane.and_then(|lane| lane.ledger().next_change_at(rules.settings.cooldown)),
+            active: lane.and_then(|lane| lane.active().cloned()),
+            queue: lane.map_or_else(Vec::new, |lane| lane.queue().map(|job| job.id).collect()),
+        })
+    }
+
+    /// Everything known about all resources that are listed or were scaled, by name.
+    pub fn resources(&self) -> Vec<ResourceView> {
+        let names: BTreeSet<&Alias> = self.policy.resources.keys().chain(self.lanes.keys()).collect();
+        names.into_iter().filter_map(|resource| self.resource(resource)).collect()
+    }
+
+    // ---- what happens -----------------------------------------------------------------------------------------
+
+    /// The oldest [`Effect::Commit`] is on the disk.
+    pub fn committed(&mut self, now: Timestamp) {
+        let Some(after) = self.uncommitted.pop_front() else { return };
+        self.effects.extend(after.effects);
+        if let Some(resource) = after.intent_of {
+            self.turn(&resource, now, |lane, turn| lane.intent_committed(turn));
+        }
+    }
+
+    /// The sidecar answered [`Call::Read`].
+    pub fn reading_arrived(
+        &mut self,
+        resource: &Alias,
+        call: CallId,
+        reading: Result<Reading, ReadFailure>,
+        now: Timestamp,
+    ) {
+        if self.draining {
+            return;
+        }
+        self.turn(resource, now, |lane, turn| lane.reading_arrived(call, reading, turn));
+    }
+
+    /// The sidecar answered [`Call::Change`].
+    pub fn change_answered(&mut self, resource: &Alias, call: CallId, answer: ChangeAnswer, now: Timestamp) {
+        self.sending = self.sending.saturating_sub(1);
+        self.turn(resource, now, |lane, turn| lane.change_answered(call, answer, turn));
+    }
+
+    /// Moves on all lanes whose time has come.
+    pub fn wake_due(&mut self, now: Timestamp) {
+        while let Some((at, resource)) = self.timers.pop_first() {
+            if at > now {
+                self.timers.insert((at, resource));
+                return;
+            }
+            if let Some(slot) = self.lanes.get_mut(&resource) {
+                slot.timer = None;
+            }
+            self.turn(&resource, now, |lane, turn| lane.wake(turn));
+        }
+    }
+
+    /// Forgets keys and lanes that can no longer matter.
+    pub fn forget(&mut self, now: Timestamp) {
+        self.keys.retain(|_, key| now < key.answered_at + KEY_RETENTION);
+        let forgotten: Vec<Alias> = self
+            .lanes
+            .iter()
+            .filter(|(_, slot)| slot.lane.is_forgettable(now))
+            .map(|(resource, _)| resource.clone())
+            .collect();
+        for resource in &forgotten {
+            self.lanes.remove(resource);
+        }
+        if !forgotten.is_empty() {
+            self.commit(Batch { forgotten_lanes: forgotten, ..Batch::default() }, AfterCommit::default());
+        }
+    }
+
+    // ---- bookkeeping ------------------------------------------------------------------------------------------
+
+    fn turn(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) {
+        let outcome = self.run(resource, now, event);
+        self.settle(resource, outcome, Batch::default(), AfterCommit::default());
+    }
+
+    fn run(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) -> Outcome {
+        let Some(slot) = self.lanes.get_mut(resource) else { return Outcome::default() };
+        let bounds = self.policy.resource(resource).map_or(crate::domain::Bounds::NONE, |rules| rules.bounds);
+        let mut turn = Turn::new(now, bounds, !self.draining, &mut self.next_call);
+        event(&mut slot.lane, &mut turn);
+        turn.outcome
+    }
+
+    /// Turns what a lane asks for into effects, in the order that keeps the promises.
+    fn settle(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
+        let Outcome { jobs, record, intent, call, notices } = outcome;
+        self.set_timer(resource);
+        for job in jobs.iter().filter(|job| job.ended().is_some()) {
+            self.unfinished.remove(&job.id);
+        }
+        if let Some((id, call)) = call {
+            self.sending += usize::from(matches!(call, Call::Change(_)));
+            self.effects.push(Effect::Call { resource: resource.clone(), id, call });
+        }
+        if record {
+            batch.lanes.extend(self.lane(resource).map(Lane::record));
+        }
+        let mut effects: Vec<Effect> =
+            notices.into_iter().map(|notice| Effect::Log(resource.clone(), notice)).collect();
+        effects.extend(jobs.iter().cloned().map(Effect::Publish));
+        effects.append(&mut after.effects);
+        batch.jobs = jobs;
+        if batch == Batch::default() && !intent {
+            self.effects.append(&mut effects);
+        } else {
+            self.commit(batch, AfterCommit { effects, intent_of: intent.then(|| resource.clone()) });
+        }
+    }
+
+    fn commit(&mut self, batch: Batch, after: AfterCommit) {
+        self.uncommitted.push_back(after);
+        self.effects.push(Effect::Commit(batch));
+    }
+
+    fn refuse(&mut self, reply_to: ReplyTo, refusal: Refusal) {
+        self.after_pending_commits(Effect::Reply(reply_to, Answer::Refused(refusal)));
+    }
+
+    /// An answer may speak of jobs whose commit is under way, so it does not overtake it.
+    fn after_pending_commits(&mut self, effect: Effect) {
+        match self.uncommitted.back_mut() {
+            Some(after) => after.effects.push(effect),
+            None => self.effects.push(effect),
+        }
+    }
+
+    fn set_timer(&mut self, resource: &Alias) {
+        let Some(slot) = self.lanes.get_mut(resource) else { return };
+        let wanted = slot.lane.wake_at();
+        if slot.timer == wanted {
+            return;
+        }
+        if let Some(old) = slot.timer.take() {
+            self.timers.remove(&(old, resource.clone()));
+        }
+        if let Some(at) = wanted {
+            self.timers.insert((at, resource.clone()));
+        }
+        slot.timer = wanted;
+    }
+}
+
+fn remembered_key(used: UsedKey) -> (String, KeyEntry) {
+    (used.key, KeyEntry { fingerprint: used.fingerprint, answered_at: used.answered_at })
+}

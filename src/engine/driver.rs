@@ -1,0 +1,444 @@
+//! The engine's I/O: feeds [`Core`] with what happens and does what it says.
+//!
+//! One task owns the core. Tasks of their own exist only for sidecar calls in flight. If a commit fails, the core is
+//! thrown away and built anew from the store, exactly as after a crash: there is one way to recover, and it is used for
+//! both.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use uuid::{ContextV7, Uuid};
+
+use super::core::{Core, Effect};
+use super::handle::{Command, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
+use super::requests::{Answer, JobPlan, ReplyTo};
+use crate::clock::Clock;
+use crate::domain::{
+    Alias, Call, CallId, ChangeAnswer, JobId, JobRequest, Notice, Policy, ReadFailure, Reading, Retention, Timestamp,
+};
+use crate::sidecar::Sidecar;
+use crate::store::{Acknowledgement, KeyedAnswer, Snapshot, StoreError, StoreWriter};
+use crate::table::JobTable;
+
+/// How often old jobs, keys and lanes are removed. They may be kept a little longer than asked for.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
+/// Pause between two attempts to get a failed store to work again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+/// Longest wait for a reading that only somebody who looks on wants.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the engine works with.
+pub struct Parts<S> {
+    /// The sidecar.
+    pub sidecar: S,
+    /// The store, and what becomes of commits.
+    pub store: StoreWriter,
+    /// See [`StoreWriter::start`].
+    pub acknowledgements: mpsc::UnboundedReceiver<Acknowledgement>,
+    /// Where readers see the jobs.
+    pub table: Arc<JobTable>,
+    /// The operator's rules.
+    pub policy: Arc<Policy>,
+    /// What is kept of what is over.
+    pub retention: Retention,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Runs until `stop` says so, and then for at most the grace time it says, until nothing is under way.
+pub(super) async fn run<S: Sidecar>(
+    parts: Parts<S>,
+    mut commands: mpsc::Receiver<Command>,
+    snapshot: Snapshot,
+    mut stop: watch::Receiver<Option<Duration>>,
+) {
+    let sidecar = Arc::new(parts.sidecar);
+    let mut acknowledgements = parts.acknowledgements;
+    let mut snapshot = Some(snapshot);
+    let mut contact = SidecarContact::default();
+    let ids = ContextV7::new();
+    loop {
+        let Some(loaded) = snapshot.take() else { return };
+        let mut shift = Shift {
+            core: Core::recover(Arc::clone(&parts.policy), loaded, parts.clock.now()),
+            sidecar: Arc::clone(&sidecar),
+            store: &parts.store,
+            table: &parts.table,
+            retention: parts.retention,
+            clock: parts.clock,
+            ids: &ids,
+            contact: &mut contact,
+            calls: JoinSet::new(),
+            waiting: HashMap::new(),
+            next_reply: 0,
+        };
+        let ended = shift.work(&mut commands, &mut acknowledgements, &mut stop).await;
+        let Err(error) = ended else { return };
+        // Dropping the shift closes the connections of its calls: as far as the sidecar can tell, the process died.
+        shift.turn_away(&error);
+        drop(shift);
+        report_failure(&error);
+        snapshot = reopen(&parts.store, &mut commands, &mut stop, &error).await;
+        while acknowledgements.try_recv().is_ok() {}
+        if let Some(reloaded) = &snapshot {
+            tracing::warn!(jobs = reloaded.jobs.len(), "the store works again: carrying on from it");
+            for job in &reloaded.jobs {
+                parts.table.publish(Arc::clone(job));
+            }
+        }
+    }
+}
+
+fn report_failure(error: &StoreError) {
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "the store failed: no job is accepted or moved on until it works again"
+    );
+}
+
+/// Tries to read the store until it works, refusing all requests meanwhile.
+async fn reopen(
+    store: &StoreWriter,
+    commands: &mut mpsc::Receiver<Command>,
+    stop: &mut watch::Receiver<Option<Duration>>,
+    error: &StoreError,
+) -> Option<Snapshot> {
+    loop {
+        if let Ok(snapshot) = store.load().await {
+            return Some(snapshot);
+        }
+        let pause = sleep(STORE_RETRY);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                _ = stop.wait_for(Option::is_some) => return None,
+                command = commands.recv() => command?.refuse(&storage_unavailable(error)),
+            }
+        }
+    }
+}
+
+fn storage_unavailable(error: &StoreError) -> Unavailable {
+    let cause = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
+    Unavailable::Storage(format!("{error}{cause}"))
+}
+
+/// A request that waits for the core's answer.
+enum Waiting {
+    Submit(oneshot::Sender<Result<Submitted, Unavailable>>),
+    Cancel(oneshot::Sender<Result<Answer, Unavailable>>),
+}
+
+/// Something asked of the sidecar or the store that is done.
+enum Done {
+    Read { resource: Alias, call: CallId, reading: Result<Reading, ReadFailure> },
+    Change { resource: Alias, call: CallId, answer: ChangeAnswer },
+    Plan { request: Box<JobRequest>, reading: Result<Reading, ReadFailure>, reply: PlanReply },
+    Look { resource: Alias, reading: Result<Reading, ReadFailure>, reply: LookReply },
+    Pruned(Result<Vec<JobId>, StoreError>),
+    Replay { to: ReplyTo, stored: Result<Option<KeyedAnswer>, StoreError> },
+}
+
+type PlanReply = oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>;
+type LookReply = oneshot::Sender<Result<Option<Look>, Unavailable>>;
+
+/// From one reading of the store to the next.
+struct Shift<'a, S> {
+    core: Core,
+    sidecar: Arc<S>,
+    store: &'a StoreWriter,
+    table: &'a JobTable,
+    retention: Retention,
+    clock: Clock,
+    ids: &'a ContextV7,
+    contact: &'a mut SidecarContact,
+    calls: JoinSet<Done>,
+    waiting: HashMap<ReplyTo, Waiting>,
+    next_reply: ReplyTo,
+}
+
+impl<S: Sidecar> Shift<'_, S> {
+    async fn work(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        acknowledgements: &mut mpsc::UnboundedReceiver<Acknowledgement>,
+        stop: &mut watch::Receiver<Option<Duration>>,
+    ) -> Result<(), StoreError> {
+        let mut housekeeping = interval_at(Instant::now() + HOUSEKEEPING_INTERVAL, HOUSEKEEPING_INTERVAL);
+        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.perform()?;
+            let wake_in = self.core.next_wake().map(|at| at.since(self.clock.now()));
+            tokio::select! {
+                acknowledgement = acknowledgements.recv() => {
+                    acknowledgement.ok_or(StoreError::Closed)??;
+                    self.core.committed(self.clock.now());
+                }
+                Some(done) = self.calls.join_next() => match done {
+                    Ok(done) => self.digest(done)?,
+                    // A panic must not leave a lane waiting for an answer that never comes.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                command = commands.recv() => match command {
+                    Some(command) => self.take(command),
+                    None => return Ok(()),
+                },
+                () = sleep(wake_in.unwrap_or_default()), if wake_in.is_some() => self.core.wake_due(self.clock.now()),
+                _ = housekeeping.tick() => self.clean_up(),
+                _ = stop.wait_for(Option::is_some) => break,
+            }
+        }
+        let grace = stop.borrow().unwrap_or_default();
+        self.core.drain();
+        match timeout(grace, self.see_through(acknowledgements)).await {
+            Ok(seen_through) => seen_through,
+            Err(_) => {
+                tracing::warn!("stopping with a change on its way: its outcome will be read back at the next start");
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for the changes on their way to be answered, and their answers to be committed.
+    async fn see_through(
+        &mut self,
+        acknowledgements: &mut mpsc::UnboundedReceiver<Acknowledgement>,
+    ) -> Result<(), StoreError> {
+        self.perform()?;
+        while !self.core.is_quiet() {
+            tokio::select! {
+                acknowledgement = acknowledgements.recv() => {
+                    acknowledgement.ok_or(StoreError::Closed)??;
+                    self.core.committed(self.clock.now());
+                }
+                Some(Ok(done)) = self.calls.join_next() => self.digest(done)?,
+            }
+            self.perform()?;
+        }
+        Ok(())
+    }
+
+    // ---- requests ---------------------------------------------------------------------------------------------
+
+    fn take(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Submit(request, key, reply) => {
+                let id = self.new_job_id(now);
+                let reply_to = self.await_answer(Waiting::Submit(reply));
+                self.core.submit(id, *request, key, reply_to, now);
+            }
+            Command::Cancel(id, reply) => {
+                let reply_to = self.await_answer(Waiting::Cancel(reply));
+                self.core.cancel(id, reply_to, now);
+            }
+            Command::Plan(request, reply) => {
+                let resource = request.resource.clone();
+                self.look(resource, |reading| Done::Plan { request, reading, reply });
+            }
+            Command::Look(resource, reply) if self.core.resource(&resource).is_none() => drop(reply.send(Ok(None))),
+            Command::Look(resource, reply) => {
+                self.look(resource.clone(), |reading| Done::Look { resource, reading, reply });
+            }
+            Command::List(reply) => drop(reply.send(Ok(self.core.resources()))),
+            Command::Health(reply) => {
+                let health = Health { unfinished_jobs: self.core.unfinished_jobs(), sidecar: self.contact.clone() };
+                drop(reply.send(Ok(health)));
+            }
+        }
+    }
+
+    fn new_job_id(&self, now: Timestamp) -> JobId {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+        let (seconds, nanos) = (millis / 1000, (millis % 1000) as u32 * 1_000_000);
+        Uuid::new_v7(uuid::Timestamp::from_unix(self.ids, seconds, nanos))
+    }
+
+    fn await_answer(&mut self, waiting: Waiting) -> ReplyTo {
+        self.next_reply += 1;
+        self.waiting.insert(self.next_reply, waiting);
+        self.next_reply
+    }
+
+    /// Reads the sidecar for somebody who only looks on; nothing is decided on such a reading.
+    fn look(&mut self, resource: Alias, done: impl FnOnce(Result<Reading, ReadFailure>) -> Done + 'static) {
+        let sidecar = Arc::clone(&self.sidecar);
+        let clock = self.clock;
+        self.calls.spawn_local(async move {
+            let reading = timeout(LOOK_TIMEOUT, read(&*sidecar, &resource, clock)).await;
+            done(reading.unwrap_or_else(|_| {
+                let detail = format!("no answer from the sidecar within {} s", LOOK_TIMEOUT.as_secs());
+                Err(ReadFailure { not_found: false, detail, answer: None })
+            }))
+        });
+    }
+
+    fn turn_away(&mut self, error: &StoreError) {
+        let unavailable = storage_unavailable(error);
+        for (_, waiting) in self.waiting.drain() {
+            match waiting {
+                Waiting::Submit(reply) => drop(reply.send(Err(unavailable.clone()))),
+                Waiting::Cancel(reply) => drop(reply.send(Err(unavailable.clone()))),
+            }
+        }
+    }
+
+    // ---- what happened ----------------------------------------------------------------------------------------
+
+    fn digest(&mut self, done: Done) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        match done {
+            Done::Read { resource, call, reading } => {
+                self.note_contact(&reading);
+                self.core.reading_arrived(&resource, call, reading, now);
+            }
+            Done::Change { resource, call, answer } => self.core.change_answered(&resource, call, answer, now),
+            Done::Plan { request, reading, reply } => {
+                self.note_contact(&reading);
+                let plan = match reading {
+                    Ok(reading) => self.core.plan(&request, &reading, now).map_err(PlanError::Refused),
+                    Err(failure) => Err(PlanError::NoReading(failure)),
+                };
+                drop(reply.send(Ok(plan)));
+            }
+            Done::Look { resource, reading, reply } => {
+                self.note_contact(&reading);
+                let look = self.core.resource(&resource).map(|mut view| match reading {
+                    Ok(reading) => {
+                        view.observation = Some(reading);
+                        Look { view, failure: None }
+                    }
+                    Err(failure) => Look { view, failure: Some(failure) },
+                });
+                drop(reply.send(Ok(look)));
+            }
+            Done::Pruned(removed) => {
+                let removed = removed?;
+                if !removed.is_empty() {
+                    self.table.remove(&removed);
+                    self.prune();
+                }
+            }
+            Done::Replay { to, stored } => {
+                // A key the engine knows and the store does not: they have parted ways.
+                let stored = stored?.ok_or(StoreError::Uncertain)?;
+                if let Some(Waiting::Submit(reply)) = self.waiting.remove(&to) {
+                    drop(reply.send(Ok(Submitted::Replayed(stored))));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_contact(&mut self, reading: &Result<Reading, ReadFailure>) {
+        let answered = match reading {
+            Ok(_) => true,
+            Err(failure) => failure.answer.is_some(),
+        };
+        self.contact.reachable = Some(answered);
+        if answered {
+            self.contact.last_answer_at = Some(self.clock.now());
+            self.contact.last_failure = None;
+        } else {
+            self.contact.last_failure = reading.as_ref().err().map(|failure| failure.detail.clone());
+        }
+    }
+
+    /// Removes what is no longer kept, a little at a time, so that commits are not held up.
+    fn clean_up(&mut self) {
+        self.core.forget(self.clock.now());
+        self.prune();
+    }
+
+    fn prune(&mut self) {
+        let (store, retention, now) = (self.store.clone(), self.retention, self.clock.now());
+        self.calls.spawn_local(async move { Done::Pruned(store.prune(retention, now).await) });
+    }
+
+    // ---- what is to be done -----------------------------------------------------------------------------------
+
+    fn perform(&mut self) -> Result<(), StoreError> {
+        for effect in self.core.take_effects() {
+            match effect {
+                Effect::Commit(batch) => self.store.commit(batch)?,
+                Effect::Call { resource, id, call } => self.call(resource, id, call),
+                Effect::Publish(job) => self.table.publish(job),
+                Effect::Reply(to, answer) => self.answer(to, answer),
+                Effect::Replay(to, key) => self.replay(to, key),
+                Effect::Log(resource, notice) => log(&resource, &notice),
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, resource: Alias, call: CallId, what: Call) {
+        let sidecar = Arc::clone(&self.sidecar);
+        let clock = self.clock;
+        self.calls.spawn_local(async move {
+            match what {
+                Call::Read => {
+                    let reading = read(&*sidecar, &resource, clock).await;
+                    Done::Read { resource, call, reading }
+                }
+                Call::Change(change) => {
+                    let answer = sidecar.change(&resource, change).await;
+                    Done::Change { resource, call, answer }
+                }
+            }
+        });
+    }
+
+    fn answer(&mut self, to: ReplyTo, answer: Answer) {
+        // Whoever asked may have hung up; there is nobody left to tell then.
+        match self.waiting.remove(&to) {
+            Some(Waiting::Submit(reply)) => drop(reply.send(Ok(Submitted::Answer(answer)))),
+            Some(Waiting::Cancel(reply)) => drop(reply.send(Ok(answer))),
+            None => {}
+        }
+    }
+
+    fn replay(&mut self, to: ReplyTo, key: String) {
+        let store = self.store.clone();
+        self.calls.spawn_local(async move { Done::Replay { to, stored: store.answer(key).await } });
+    }
+}
+
+async fn read<S: Sidecar>(sidecar: &S, resource: &Alias, clock: Clock) -> Result<Reading, ReadFailure> {
+    let asked_at = clock.now();
+    let raw = sidecar.read(resource).await?;
+    Ok(Reading {
+        status: raw.status,
+        capacity: raw.capacity,
+        stamp: raw.stamp.map(|stamp| clock.from_wall(stamp)),
+        asked_at,
+        received_at: clock.now(),
+    })
+}
+
+fn log(resource: &Alias, notice: &Notice) {
+    let Notice { job, warning, message } = notice;
+    if *warning {
+        tracing::warn!(%job, %resource, "{message}");
+    } else {
+        tracing::info!(%job, %resource, "{message}");
+    }
+}
+
+impl Command {
+    fn refuse(self, why: &Unavailable) {
+        let why = why.clone();
+        match self {
+            Self::Submit(_, _, reply) => drop(reply.send(Err(why))),
+            Self::Cancel(_, reply) => drop(reply.send(Err(why))),
+            Self::Plan(_, reply) => drop(reply.send(Err(why))),
+            Self::Look(_, reply) => drop(reply.send(Err(why))),
+            Self::List(reply) => drop(reply.send(Err(why))),
+            Self::Health(reply) => drop(reply.send(Err(why))),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! How the rest of the process talks to the engine: over a bounded channel, with a reply.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::requests::{Answer, JobPlan, Refusal, ResourceView, SubmitKey};
+use crate::domain::{Alias, JobId, JobRequest, ReadFailure, Timestamp};
+use crate::store::KeyedAnswer;
+
+/// Requests that may wait for the engine. It takes some microseconds for each, so a full queue means that it is stuck
+/// in something else, and more waiting would not help.
+const QUEUE: usize = 1024;
+/// Longest wait for the engine itself, as opposed to the sidecar.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is asked of the engine.
+pub(super) enum Command {
+    Submit(Box<JobRequest>, Option<SubmitKey>, oneshot::Sender<Result<Submitted, Unavailable>>),
+    Cancel(JobId, oneshot::Sender<Result<Answer, Unavailable>>),
+    Plan(Box<JobRequest>, oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>),
+    Look(Alias, oneshot::Sender<Result<Option<Look>, Unavailable>>),
+    List(oneshot::Sender<Result<Vec<ResourceView>, Unavailable>>),
+    Health(oneshot::Sender<Result<Health, Unavailable>>),
+}
+
+/// The answer to a submission.
+#[derive(Clone, Debug)]
+pub enum Submitted {
+    /// The engine's own.
+    Answer(Answer),
+    /// The one given to the same request before.
+    Replayed(KeyedAnswer),
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanError {
+    /// The job would be refused.
+    Refused(Refusal),
+    /// The sidecar gives no reading.
+    NoReading(ReadFailure),
+}
+
+/// A resource, and why there is no new reading of it, if there is none.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// What is known.
+    pub view: ResourceView,
+    /// What went wrong when it was asked for just now.
+    pub failure: Option<ReadFailure>,
+}
+
+/// How the engine is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Unfinished jobs.
+    pub unfinished_jobs: usize,
+    /// The last contact with the sidecar.
+    pub sidecar: SidecarContact,
+}
+
+/// The last contact with the sidecar.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SidecarContact {
+    /// Whether the last call got an answer; `None` before the first.
+    pub reachable: Option<bool>,
+    /// When a call last got an answer.
+    pub last_answer_at: Option<Timestamp>,
+    /// Why the last one got none.
+    pub last_failure: Option<String>,
+}
+
+/// The engine cannot take the request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Its queue is full.
+    #[error("too many requests are waiting")]
+    Busy,
+    /// The store cannot be written.
+    #[error("the store cannot be used at present: {0}")]
+    Storage(String),
+    /// The process is going down, or the engine did not answer in time.
+    #[error("the gateway is stopping")]
+    Stopping,
+    /// It did not answer in time.
+    #[error("the engine did not answer in time")]
+    Slow,
+}
+
+/// A handle to the engine. Cheap to clone.
+#[derive(Clone)]
+pub struct EngineHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+impl EngineHandle {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Command>) {
+        let (commands, inbox) = mpsc::channel(QUEUE);
+        (Self { commands }, inbox)
+    }
+
+    /// Submits a request to scale; the answer comes once it is durable.
+    ///
+    /// # Errors
+    /// If the engine cannot take it. Unless that is [`Unavailable::Slow`] or [`Unavailable::Storage`], nothing was done.
+    pub async fn submit(&self, request: JobRequest, key: Option<SubmitKey>) -> Result<Submitted, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::Submit(Box::new(request), key, reply)).await
+    }
+
+    /// Cancels an unfinished job.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn cancel(&self, id: JobId) -> Result<Answer, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::Cancel(id, reply)).await
+    }
+
+    /// Says what a request would do. Reads the sidecar, waiting for it at most `patience`.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn plan(
+        &self,
+        request: JobRequest,
+        patience: Duration,
+    ) -> Result<Result<JobPlan, PlanError>, Unavailable> {
+        self.ask(PATIENCE + patience, |reply| Command::Plan(Box::new(request), reply)).await
+    }
+
+    /// Everything known about a resource, with a new reading; `None` if it may not be scaled here. Waits for the sidecar
+    /// at most `patience`.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn look(&self, resource: Alias, patience: Duration) -> Result<Option<Look>, Unavailable> {
+        self.ask(PATIENCE + patience, |reply| Command::Look(resource, reply)).await
+    }
+
+    /// Everything known about all resources, without new readings.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn list(&self) -> Result<Vec<ResourceView>, Unavailable> {
+        self.ask(PATIENCE, Command::List).await
+    }
+
+    /// How the engine is doing.
+    ///
+    /// # Errors
+    /// If it cannot work at present.
+    pub async fn health(&self) -> Result<Health, Unavailable> {
+        self.ask(PATIENCE, Command::Health).await
+    }
+
+    async fn ask<T>(
+        &self,
+        patience: Duration,
+        command: impl FnOnce(oneshot::Sender<Result<T, Unavailable>>) -> Command,
+    ) -> Result<T, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.try_send(command(reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unavailable::Busy,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Stopping,
+        })?;
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Unavailable::Stopping),
+            Err(_) => Err(Unavailable::Slow),
+        }
+    }
+}

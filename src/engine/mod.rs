@@ -1,0 +1,76 @@
+//! The single owner of all running work.
+//!
+//! [`Core`] decides in which order things become durable and visible, and is free of I/O; the driver around it runs on a
+//! thread of its own (the HTTP client is bound to one) and is reached through an [`EngineHandle`]. A panic on that thread
+//! ends the process: whatever state it left behind, the store knows a better one.
+
+mod core;
+mod driver;
+mod handle;
+mod requests;
+
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::LocalSet;
+
+use crate::sidecar::Sidecar;
+use crate::store::Snapshot;
+
+pub use self::core::{Core, Effect};
+pub use driver::{LOOK_TIMEOUT, Parts};
+pub use handle::{EngineHandle, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
+pub use requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
+
+/// A running engine.
+pub struct RunningEngine {
+    /// To talk to it.
+    pub handle: EngineHandle,
+    stop: watch::Sender<Option<Duration>>,
+    stopped: oneshot::Receiver<()>,
+}
+
+impl RunningEngine {
+    /// Starts an engine that carries on from `snapshot`. `parts` is called on the engine's thread.
+    ///
+    /// # Errors
+    /// If the system refuses a thread or what belongs to it.
+    pub fn start<S: Sidecar>(
+        snapshot: Snapshot,
+        parts: impl FnOnce() -> Parts<S> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (handle, commands) = EngineHandle::new();
+        let (stop, stopping) = watch::channel(None);
+        let (report, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("engine".into()).spawn(move || {
+            // If this thread panics, `report` is dropped without a word, which is how the other side finds out.
+            LocalSet::new().block_on(&runtime, driver::run(parts(), commands, snapshot, stopping));
+            // Nobody listening any more means that nobody cares.
+            let _ = report.send(());
+        })?;
+        Ok(Self { handle, stop, stopped })
+    }
+
+    /// Ends when the engine does; never before [`RunningEngine::stop`], unless it has died.
+    ///
+    /// # Errors
+    /// If it panicked.
+    pub async fn ended(&mut self) -> Result<(), EngineDied> {
+        (&mut self.stopped).await.map_err(|_| EngineDied)
+    }
+
+    /// Stops the engine: no further change is sent, and one on its way has `grace` to be answered and recorded.
+    ///
+    /// # Errors
+    /// If it panicked.
+    pub async fn stop(mut self, grace: Duration) -> Result<(), EngineDied> {
+        self.stop.send_replace(Some(grace));
+        self.ended().await
+    }
+}
+
+/// The engine's thread panicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the engine died; its last words are in the log")]
+pub struct EngineDied;

@@ -1,0 +1,123 @@
+//! What can be asked of the engine, and what it answers.
+
+use std::sync::Arc;
+
+use crate::domain::{Alias, Bounds, Capacity, Forecast, Job, JobId, Reading, ResourcePolicy, Settings, Timestamp};
+
+/// Identifies a request that waits for its answer.
+pub type ReplyTo = u64;
+
+/// An idempotency key with the fingerprint of the request it came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmitKey {
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the request in a canonical form.
+    pub fingerprint: [u8; 32],
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A job was made of it.
+    Created(Arc<Job>),
+    /// An unfinished job does the same already.
+    Joined(Arc<Job>),
+    /// The job is canceled, or will be once its change in flight is resolved.
+    Canceled(Arc<Job>),
+    /// No.
+    Refused(Refusal),
+}
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The operator allows only listed resources, and this is none of them.
+    ResourceNotListed {
+        /// The resource.
+        resource: Alias,
+    },
+    /// The target lies outside the bounds of the resource.
+    OutOfBounds {
+        /// The target.
+        target: Capacity,
+        /// The bounds.
+        bounds: Bounds,
+    },
+    /// The delta leads outside the bounds of the resource.
+    DeltaOutOfBounds {
+        /// From here.
+        start: Capacity,
+        /// By so much.
+        delta: i32,
+        /// The bounds.
+        bounds: Bounds,
+    },
+    /// Nobody wants to wait for so many steps.
+    TooManySteps {
+        /// From here.
+        start: Capacity,
+        /// To there.
+        target: Capacity,
+        /// In steps of this size.
+        step_size: u32,
+    },
+    /// The resource has an unfinished job.
+    Busy {
+        /// That job.
+        by: Arc<Job>,
+    },
+    /// Too many jobs wait for the resource.
+    QueueFull {
+        /// So many may.
+        limit: usize,
+    },
+    /// Too many jobs are unfinished.
+    TooManyJobs {
+        /// So many may be.
+        limit: usize,
+    },
+    /// Too many idempotency keys were used lately.
+    TooManyKeys {
+        /// So many may be.
+        limit: usize,
+    },
+    /// The idempotency key came with another request before.
+    KeyReused,
+    /// There is no unfinished job with that id.
+    NotUnfinished,
+}
+
+/// What a request would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobPlan {
+    /// From this capacity.
+    pub start: Capacity,
+    /// To this one.
+    pub target: Capacity,
+    /// With these settings.
+    pub settings: Settings,
+    /// In these steps.
+    pub forecast: Forecast,
+    /// The unfinished job that does it already.
+    pub joins: Option<Arc<Job>>,
+}
+
+/// Everything known about a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceView {
+    /// Its alias.
+    pub resource: Alias,
+    /// Whether it is listed in the configuration.
+    pub listed: bool,
+    /// The operator's rules for it.
+    pub rules: ResourcePolicy,
+    /// The last reading.
+    pub observation: Option<Reading>,
+    /// When its cooldown ends or ended.
+    pub next_change_at: Option<Timestamp>,
+    /// The job being worked on.
+    pub active: Option<Arc<Job>>,
+    /// The jobs waiting, in order.
+    pub queue: Vec<JobId>,
+}

@@ -1,0 +1,33 @@
+//! The capacity sidecar as scalegate sees it.
+//!
+//! The trait says what is needed, [`HttpSidecar`] is the only place that knows of HTTP and names its client. It must never
+//! retry a change, follow a redirect, or send a change over a connection that was used before: each of these could turn
+//! "not sent" into "perhaps sent", or once into twice.
+
+mod answer;
+mod http;
+
+use crate::domain::{Alias, Capacity, ChangeAnswer, Move, ReadFailure, Status, Timestamp};
+
+pub use answer::{interpret_change, interpret_reading};
+pub use http::{HttpSidecar, REQUEST_TIMEOUT};
+
+/// A reading as the sidecar gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawReading {
+    /// Status.
+    pub status: Status,
+    /// Capacity.
+    pub capacity: Capacity,
+    /// `lastObservedTimestamp` by the wall's clock, if there is one.
+    pub stamp: Option<Timestamp>,
+}
+
+/// The calls to the sidecar. Their futures need not be `Send`: the engine runs on one thread.
+pub trait Sidecar: 'static {
+    /// Reads the capacity of `resource`.
+    fn read(&self, resource: &Alias) -> impl Future<Output = Result<RawReading, ReadFailure>>;
+
+    /// Adds or removes units, once.
+    fn change(&self, resource: &Alias, change: Move) -> impl Future<Output = ChangeAnswer>;
+}

@@ -1,0 +1,244 @@
+//! The durable journal: what is in it survives `kill -9`, and nothing is promised to anybody that is not in it.
+//!
+//! [`Journal`] is all the engine knows of storage: whole batches go in, one snapshot comes out at start. It must never
+//! decide anything, and no SQL, lease or lock leaves this module, so that another store can take the place of SQLite
+//! without the engine noticing. A log of events instead of current records lost: jobs are small, their records are what
+//! readers want, and a log would need snapshots and compaction of its own.
+
+mod schema;
+mod sqlite;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::{Alias, Job, JobId, LaneRecord, Retention, Timestamp};
+
+pub use sqlite::{SqliteCatalog, SqliteJournal};
+pub use writer::{Acknowledgement, StoreWriter};
+
+/// Records that become durable together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Jobs, new or in a new version.
+    pub jobs: Vec<Arc<Job>>,
+    /// Lanes, new or changed.
+    pub lanes: Vec<LaneRecord>,
+    /// Lanes with nothing left worth remembering.
+    pub forgotten_lanes: Vec<Alias>,
+    /// Answers to requests that carried an idempotency key.
+    pub answers: Vec<KeyedAnswer>,
+}
+
+/// The answer once given to a request with an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyedAnswer {
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the request in a canonical form.
+    pub fingerprint: [u8; 32],
+    /// Whether the request joined a job that was there already.
+    pub joined: bool,
+    /// The job as it was in the answer.
+    pub job: Arc<Job>,
+    /// When it was given.
+    pub answered_at: Timestamp,
+}
+
+/// A key that was used, without the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedKey {
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the request in a canonical form.
+    pub fingerprint: [u8; 32],
+    /// When the request was answered.
+    pub answered_at: Timestamp,
+}
+
+/// Everything a process needs to carry on where another one stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// All lanes.
+    pub lanes: Vec<LaneRecord>,
+    /// All jobs, in order of submission.
+    pub jobs: Vec<Arc<Job>>,
+    /// All keys.
+    pub keys: Vec<UsedKey>,
+}
+
+/// How long an answer to a request with an idempotency key is kept: a day is promised, the hour on top makes up for
+/// clocks that differ.
+pub const KEY_RETENTION: Duration = Duration::from_hours(25);
+
+/// A store of jobs and lanes with one writer. Calls block.
+pub trait Journal: Send + 'static {
+    /// Makes `batches` durable, all of them or none.
+    ///
+    /// # Errors
+    /// If they may not be durable. Which ones are, the next [`Journal::load`] tells.
+    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError>;
+
+    /// Reads everything. Also the way to make a store usable again after an error.
+    ///
+    /// # Errors
+    /// If the store cannot be read or makes no sense.
+    fn load(&mut self) -> Result<Snapshot, StoreError>;
+
+    /// The answer given to the request with `key`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError>;
+
+    /// Removes some of what `retention` no longer covers and returns the jobs removed; an empty list means that nothing
+    /// is left to remove. Short, so that commits are not held up.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Vec<JobId>, StoreError>;
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Of this resource only.
+    pub resource: Option<Alias>,
+    /// In one of these states only; empty means any.
+    pub states: Vec<ListedState>,
+}
+
+/// A job's state as a list can be filtered by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum ListedState {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Canceled,
+    Superseded,
+}
+
+impl ListedState {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Canceled, Self::Superseded];
+
+    /// The state of `job`.
+    pub fn of(job: &Job) -> Self {
+        use crate::domain::{Ending, JobState};
+        match &job.state {
+            JobState::Queued => Self::Queued,
+            JobState::Running => Self::Running,
+            JobState::Ended(Ending::Succeeded) => Self::Succeeded,
+            JobState::Ended(Ending::Failed(_)) => Self::Failed,
+            JobState::Ended(Ending::Canceled) => Self::Canceled,
+            JobState::Ended(Ending::Superseded { .. }) => Self::Superseded,
+        }
+    }
+
+    /// The state as it appears in the API and in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// A place in the list of all jobs, newest first; further pages begin after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub i64);
+
+/// Ids of one page of jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Newest first.
+    pub jobs: Vec<JobId>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Position>,
+}
+
+/// A view of the store for lists. Calls block, and may be made from several threads.
+pub trait Catalog: Send + Sync + 'static {
+    /// At most `size` jobs after `after`, newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page, StoreError>;
+}
+
+/// What can be wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory or a file in it cannot be used.
+    #[error("the data directory {path} cannot be used")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process has it open.
+    #[error("the data directory {path} is in use by another scalegate process{}", pid_suffix(holder))]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process id the other one left in the lock file.
+        holder: Option<u32>,
+    },
+    /// It was written by a later release.
+    #[error(
+        "the store {path} has schema version {found}, but this release knows only versions up to {known}: run the release \
+         that wrote it, or a later one"
+    )]
+    NewerSchema {
+        /// The database file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The latest version known.
+        known: i64,
+    },
+    /// The file is some other program's database.
+    #[error("{path} is an SQLite database, but not one of scalegate's: choose another data directory")]
+    Foreign {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// It is damaged.
+    #[error(
+        "the store {path} is corrupt ({detail}): restore it from a backup, or move it away to start empty; unfinished jobs \
+         and running cooldowns in it are then lost"
+    )]
+    Corrupt {
+        /// The database file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// An operation failed.
+    #[error("the store {path} failed")]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// An earlier commit failed, and the store was not read again since.
+    #[error("an earlier commit failed, and what is on the disk is uncertain")]
+    Uncertain,
+    /// The thread that writes is gone.
+    #[error("the store is closed")]
+    Closed,
+}
+
+fn pid_suffix(pid: &Option<u32>) -> String {
+    pid.map_or(String::new(), |pid| format!(" (process {pid})"))
+}

@@ -1,0 +1,73 @@
+//! The tables, and how older ones become current ones.
+//!
+//! Ordinary rowid tables with text columns, so that `sqlite3 scalegate.db 'select * from jobs'` answers questions at
+//! 3 a.m. The records themselves are JSON: they are always read and written whole.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Marks a database as scalegate's (`PRAGMA application_id`); the letters "scgt".
+pub(super) const APPLICATION_ID: i64 = 0x7363_6774;
+
+/// The statements that lead from schema version `index` to `index + 1`. Never change one that was released.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE jobs (
+        seq         INTEGER PRIMARY KEY,
+        id          TEXT    NOT NULL UNIQUE,
+        resource    TEXT    NOT NULL,
+        state       TEXT    NOT NULL,
+        created_at  TEXT    NOT NULL,
+        finished_ms INTEGER,
+        record      TEXT    NOT NULL
+    );
+    CREATE INDEX jobs_by_state ON jobs (state, seq);
+    CREATE INDEX jobs_by_resource ON jobs (resource, seq);
+    CREATE INDEX jobs_by_resource_and_state ON jobs (resource, state, seq);
+    CREATE INDEX jobs_by_end ON jobs (finished_ms) WHERE finished_ms IS NOT NULL;
+
+    CREATE TABLE lanes (
+        seq      INTEGER PRIMARY KEY,
+        resource TEXT NOT NULL UNIQUE,
+        record   TEXT NOT NULL
+    );
+
+    CREATE TABLE answers (
+        seq         INTEGER PRIMARY KEY,
+        key         TEXT    NOT NULL UNIQUE,
+        fingerprint BLOB    NOT NULL,
+        joined      INTEGER NOT NULL,
+        answered_ms INTEGER NOT NULL,
+        job         TEXT    NOT NULL
+    );
+    CREATE INDEX answers_by_age ON answers (answered_ms);
+"];
+
+/// The version this release reads and writes.
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// What kind of database a connection leads to.
+pub(super) enum Kind {
+    /// Nothing in it so far, or an older version of ours.
+    Ours { version: i64 },
+    /// Somebody else's.
+    Foreign,
+}
+
+pub(super) fn identify(db: &Connection) -> rusqlite::Result<Kind> {
+    let application_id: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let untouched = application_id == 0 && version == 0 && tables == 0;
+    Ok(if application_id == APPLICATION_ID || untouched { Kind::Ours { version } } else { Kind::Foreign })
+}
+
+/// Brings a database of an older `version` up to date, one version a transaction.
+pub(super) fn migrate(db: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    for (from, statements) in (0i64..).zip(MIGRATIONS).filter(|(from, _)| *from >= version) {
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(statements)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", from + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,357 @@
+//! The journal in an SQLite file.
+//!
+//! Write-ahead log with `synchronous = FULL`: a commit is on the disk when it returns, and readers (lists, the `sqlite3`
+//! shell) never wait for the writer.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+
+use super::schema::{self, Kind};
+use super::{
+    Batch, Catalog, JobFilter, Journal, KEY_RETENTION, KeyedAnswer, ListedState, Page, Position, Snapshot, StoreError,
+    UsedKey,
+};
+use crate::domain::{Job, JobId, LaneRecord, Retention, Timestamp};
+
+/// How long to wait for somebody with an `sqlite3` shell to finish a write of theirs.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most jobs removed in one go: at a few microseconds each, commits wait for some milliseconds at the most.
+const PRUNE_CHUNK: usize = 500;
+
+/// The writing side of the store. At most one exists per data directory, on this machine.
+pub struct SqliteJournal {
+    path: PathBuf,
+    db: Connection,
+    /// Held for as long as the journal lives; the system lets go of it if the process dies.
+    _lock: File,
+}
+
+impl SqliteJournal {
+    /// Opens the store in `directory`, creating both if need be.
+    ///
+    /// # Errors
+    /// If the directory cannot be used, is used by another process, or holds something that is not a store this release
+    /// can read.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let unusable = |source| StoreError::Directory { path: directory.to_owned(), source };
+        std::fs::create_dir_all(directory).map_err(unusable)?;
+        let lock = lock(directory)?;
+        let path = database_path(directory);
+        let mut db = Connection::open(&path).map_err(|error| explain(&path, error))?;
+        prepare(&path, &mut db)?;
+        Ok(Self { path, db, _lock: lock })
+    }
+
+    fn explain(&self, error: rusqlite::Error) -> StoreError {
+        explain(&self.path, error)
+    }
+
+    fn corrupt(&self, what: &str, error: impl std::fmt::Display) -> StoreError {
+        StoreError::Corrupt { path: self.path.clone(), detail: format!("{what}: {error}") }
+    }
+
+    fn write(&mut self, batches: &[Batch]) -> rusqlite::Result<()> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for batch in batches {
+            write_batch(&transaction, batch)?;
+        }
+        transaction.commit()
+    }
+
+    fn read_jobs(&self) -> Result<Vec<Arc<Job>>, StoreError> {
+        self.read_records("SELECT record FROM jobs ORDER BY seq", "a job")
+    }
+
+    fn read_lanes(&self) -> Result<Vec<LaneRecord>, StoreError> {
+        self.read_records("SELECT record FROM lanes ORDER BY seq", "a lane")
+    }
+
+    fn read_records<T: serde::de::DeserializeOwned>(&self, sql: &str, what: &str) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.db.prepare(sql).map_err(|error| self.explain(error))?;
+        let mut rows = statement.query([]).map_err(|error| self.explain(error))?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next().map_err(|error| self.explain(error))? {
+            let text = row.get_ref(0).map_err(|error| self.explain(error))?;
+            let text = text.as_str().map_err(|error| self.corrupt(what, error))?;
+            records.push(serde_json::from_str(text).map_err(|error| self.corrupt(what, error))?);
+        }
+        Ok(records)
+    }
+
+    fn read_keys(&self) -> rusqlite::Result<Vec<UsedKey>> {
+        let mut statement = self.db.prepare("SELECT key, fingerprint, answered_ms FROM answers")?;
+        let keys = statement.query_map([], |row| {
+            Ok(UsedKey { key: row.get(0)?, fingerprint: row.get(1)?, answered_at: Timestamp::from_millis(row.get(2)?) })
+        })?;
+        keys.collect()
+    }
+
+    fn remove_old(&mut self, retention: Retention, now: Timestamp) -> rusqlite::Result<Vec<String>> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let too_old = (now - retention.age).as_millis();
+        let too_many: Option<i64> = transaction
+            .prepare_cached(
+                "SELECT finished_ms FROM jobs WHERE finished_ms IS NOT NULL ORDER BY finished_ms DESC LIMIT 1 OFFSET ?1",
+            )?
+            .query_row([i64::try_from(retention.count).unwrap_or(i64::MAX)], |row| row.get(0))
+            .optional()?;
+        let removed = transaction
+            .prepare_cached(
+                "DELETE FROM jobs WHERE seq IN (SELECT seq FROM jobs WHERE finished_ms <= ?1 ORDER BY finished_ms \
+                 LIMIT ?2) RETURNING id",
+            )?
+            .query_map(params![too_many.map_or(too_old, |at| at.max(too_old)), PRUNE_CHUNK as i64], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<String>>>()?;
+        transaction
+            .prepare_cached("DELETE FROM answers WHERE answered_ms <= ?1")?
+            .execute([(now - KEY_RETENTION).as_millis()])?;
+        transaction.commit()?;
+        Ok(removed)
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        self.write(batches).map_err(|error| self.explain(error))
+    }
+
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        // A connection that failed may be stuck in its error; a new one begins from what is on the disk.
+        let mut db = Connection::open(&self.path).map_err(|error| self.explain(error))?;
+        prepare(&self.path, &mut db)?;
+        self.db = db;
+        Ok(Snapshot {
+            lanes: self.read_lanes()?,
+            jobs: self.read_jobs()?,
+            keys: self.read_keys().map_err(|error| self.explain(error))?,
+        })
+    }
+
+    fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
+        let found = self
+            .db
+            .prepare_cached("SELECT fingerprint, joined, answered_ms, job FROM answers WHERE key = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?)))
+                    .optional()
+            })
+            .map_err(|error| self.explain(error))?;
+        let Some((fingerprint, joined, answered_ms, job)) = found else { return Ok(None) };
+        let job = serde_json::from_str(&job).map_err(|error| self.corrupt("an answer", error))?;
+        let answered_at = Timestamp::from_millis(answered_ms);
+        Ok(Some(KeyedAnswer { key: key.to_owned(), fingerprint, joined, job, answered_at }))
+    }
+
+    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
+        let removed = self.remove_old(retention, now).map_err(|error| self.explain(error))?;
+        removed.iter().map(|id| id.parse().map_err(|error| self.corrupt("a job's id", error))).collect()
+    }
+}
+
+fn write_batch(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    let json = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+    let mut upsert_job = db.prepare_cached(
+        "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+         ON CONFLICT (id) DO UPDATE SET state = ?3, finished_ms = ?5, record = ?6",
+    )?;
+    for job in &batch.jobs {
+        upsert_job.execute(params![
+            job.id.to_string(),
+            job.resource.as_str(),
+            ListedState::of(job).as_str(),
+            job.created_at.to_string(),
+            job.finished_at.map(Timestamp::as_millis),
+            serde_json::to_string(job).map_err(json)?,
+        ])?;
+    }
+    let mut upsert_lane = db.prepare_cached(
+        "INSERT INTO lanes (resource, record) VALUES (?1, ?2) ON CONFLICT (resource) DO UPDATE SET record = ?2",
+    )?;
+    for lane in &batch.lanes {
+        upsert_lane.execute(params![lane.resource.as_str(), serde_json::to_string(lane).map_err(json)?])?;
+    }
+    let mut forget_lane = db.prepare_cached("DELETE FROM lanes WHERE resource = ?1")?;
+    for resource in &batch.forgotten_lanes {
+        forget_lane.execute([resource.as_str()])?;
+    }
+    let mut insert_answer = db.prepare_cached(
+        "INSERT OR REPLACE INTO answers (key, fingerprint, joined, answered_ms, job) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for answer in &batch.answers {
+        insert_answer.execute(params![
+            answer.key,
+            answer.fingerprint,
+            answer.joined,
+            answer.answered_at.as_millis(),
+            serde_json::to_string(&answer.job).map_err(json)?,
+        ])?;
+    }
+    Ok(())
+}
+
+/// The reading side of the store, for lists.
+pub struct SqliteCatalog {
+    path: PathBuf,
+    db: Mutex<Connection>,
+}
+
+impl SqliteCatalog {
+    /// Opens the store in `directory`, where a [`SqliteJournal`] is open already.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let path = database_path(directory);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(&path, flags)
+            .and_then(|db| db.busy_timeout(BUSY_TIMEOUT).map(|()| db))
+            .map_err(|error| explain(&path, error))?;
+        Ok(Self { path, db: Mutex::new(db) })
+    }
+}
+
+impl Catalog for SqliteCatalog {
+    fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page, StoreError> {
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = find(&db, filter, after, size + 1).map_err(|error| explain(&self.path, error))?;
+        let next = found.get(size).and_then(|_| found.get(size.wrapping_sub(1))).map(|(seq, _)| Position(*seq));
+        let ids = found.into_iter().take(size).map(|(_, id)| {
+            id.parse().map_err(|error| StoreError::Corrupt {
+                path: self.path.clone(),
+                detail: format!("a job's id: {error}"),
+            })
+        });
+        Ok(Page { jobs: ids.collect::<Result<_, _>>()?, next })
+    }
+}
+
+/// At most `limit` jobs after `after`, newest first, each found through an index whatever the filter.
+fn find(
+    db: &Connection,
+    filter: &JobFilter,
+    after: Option<Position>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(i64, String)>> {
+    let after = after.map_or(i64::MAX, |position| position.0);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let resource = filter.resource.as_ref().map(|resource| resource.as_str());
+    let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?));
+    if filter.states.is_empty() {
+        let mut statement = db.prepare_cached(page_sql(resource.is_some(), false))?;
+        let found = match resource {
+            Some(resource) => statement.query_map(params![after, limit, resource], row)?.collect(),
+            None => statement.query_map(params![after, limit], row)?.collect(),
+        };
+        return found;
+    }
+    // One ordered run per state, merged here: over several states at once no index is in order of submission.
+    let mut statement = db.prepare_cached(page_sql(resource.is_some(), true))?;
+    let mut found: Vec<(i64, String)> = Vec::new();
+    for state in &filter.states {
+        let state = state.as_str();
+        match resource {
+            Some(resource) => {
+                for job in statement.query_map(params![after, limit, resource, state], row)? {
+                    found.push(job?);
+                }
+            }
+            None => {
+                for job in statement.query_map(params![after, limit, state], row)? {
+                    found.push(job?);
+                }
+            }
+        }
+    }
+    found.sort_unstable_by_key(|(seq, _)| std::cmp::Reverse(*seq));
+    found.dedup();
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(found)
+}
+
+const fn page_sql(by_resource: bool, by_state: bool) -> &'static str {
+    match (by_resource, by_state) {
+        (false, false) => "SELECT seq, id FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
+        (true, false) => "SELECT seq, id FROM jobs WHERE resource = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+        (false, true) => "SELECT seq, id FROM jobs WHERE state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+        (true, true) => {
+            "SELECT seq, id FROM jobs WHERE resource = ?3 AND state = ?4 AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
+        }
+    }
+}
+
+fn database_path(directory: &Path) -> PathBuf {
+    directory.join("scalegate.db")
+}
+
+/// Takes the lock on `directory`, leaving the process id in it for whoever comes second.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let unusable = |source| StoreError::Directory { path: directory.to_owned(), source };
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(directory.join("scalegate.lock"))
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let holder = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            return Err(StoreError::InUse { path: directory.to_owned(), holder });
+        }
+        Err(TryLockError::Error(source)) => return Err(unusable(source)),
+    }
+    let note_pid = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    note_pid(&mut file).map_err(unusable)?;
+    Ok(file)
+}
+
+/// Checks that `db` is a sound store of ours and brings it up to date.
+fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
+    let version = match schema::identify(db).map_err(|error| explain(path, error))? {
+        Kind::Foreign => return Err(StoreError::Foreign { path: path.to_owned() }),
+        Kind::Ours { version } => version,
+    };
+    if version > schema::VERSION {
+        return Err(StoreError::NewerSchema { path: path.to_owned(), found: version, known: schema::VERSION });
+    }
+    configure(db).map_err(|error| explain(path, error))?;
+    let verdict: String =
+        db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
+    if verdict != "ok" {
+        return Err(StoreError::Corrupt { path: path.to_owned(), detail: verdict });
+    }
+    schema::migrate(db, version).map_err(|error| explain(path, error))
+}
+
+fn configure(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    db.pragma_update(None, "synchronous", "FULL")
+}
+
+fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode;
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Corrupt { path, detail: error.to_string() }
+        }
+        _ => StoreError::Sqlite { path, source: error },
+    }
+}
+
+#[cfg(test)]
+#[path = "sqlite_tests.rs"]
+mod tests;

@@ -1,0 +1,145 @@
+//! The thread that writes.
+//!
+//! One writer, and group commit: whatever has queued up while the disk was busy goes into the next transaction
+//! together. Handing blocking calls to a thread pool instead would lose the order of commits, on which the engine
+//! relies.
+
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Batch, Journal, KeyedAnswer, Snapshot, StoreError};
+use crate::domain::{JobId, Retention, Timestamp};
+
+/// Most batches in one transaction: enough that the cost of syncing no longer matters, few enough that the first one
+/// does not wait for long.
+const MAX_GROUP: usize = 512;
+
+/// What became of one [`StoreWriter::commit`]; they come in the order of the commits.
+pub type Acknowledgement = Result<(), StoreError>;
+
+enum Request {
+    Commit(Batch),
+    Load(oneshot::Sender<Result<Snapshot, StoreError>>),
+    Answer(String, oneshot::Sender<Result<Option<KeyedAnswer>, StoreError>>),
+    Prune(Retention, Timestamp, oneshot::Sender<Result<Vec<JobId>, StoreError>>),
+}
+
+/// A handle to the writing thread. Once the last one is dropped, the thread does what it was asked for and ends.
+///
+/// The queue is not bounded here but by those who feed it: the engine commits at most once for each event it takes from
+/// its own bounded queue.
+#[derive(Clone)]
+pub struct StoreWriter {
+    requests: mpsc::UnboundedSender<Request>,
+}
+
+impl StoreWriter {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system refuses one more thread.
+    pub fn start<J: Journal>(
+        journal: J,
+    ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Acknowledgement>, JoinHandle<()>)> {
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let (acknowledge, acknowledgements) = mpsc::unbounded_channel();
+        let thread =
+            std::thread::Builder::new().name("store".into()).spawn(move || run(journal, inbox, &acknowledge))?;
+        Ok((Self { requests }, acknowledgements, thread))
+    }
+
+    /// Asks for `batch` to be made durable.
+    ///
+    /// # Errors
+    /// If the thread is gone.
+    pub fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.requests.send(Request::Commit(batch)).map_err(|_| StoreError::Closed)
+    }
+
+    /// See [`Journal::load`].
+    ///
+    /// # Errors
+    /// As there, and if the thread is gone.
+    pub async fn load(&self) -> Result<Snapshot, StoreError> {
+        self.ask(Request::Load).await
+    }
+
+    /// See [`Journal::answer`].
+    ///
+    /// # Errors
+    /// As there, and if the thread is gone.
+    pub async fn answer(&self, key: String) -> Result<Option<KeyedAnswer>, StoreError> {
+        self.ask(|reply| Request::Answer(key, reply)).await
+    }
+
+    /// See [`Journal::prune`].
+    ///
+    /// # Errors
+    /// As there, and if the thread is gone.
+    pub async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
+        self.ask(|reply| Request::Prune(retention, now, reply)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn run<J: Journal>(
+    mut journal: J,
+    mut inbox: mpsc::UnboundedReceiver<Request>,
+    acknowledge: &mpsc::UnboundedSender<Acknowledgement>,
+) {
+    let mut held_back = None;
+    // After a failed commit what is on the disk is uncertain, and later batches may rest on the failed one: nothing more
+    // is written until everything was read again.
+    let mut certain = true;
+    while let Some(request) = held_back.take().or_else(|| inbox.blocking_recv()) {
+        // Whoever asked may be gone by the time of the answer; there is nobody left to tell then.
+        match request {
+            Request::Commit(_) if !certain => drop(acknowledge.send(Err(StoreError::Uncertain))),
+            Request::Commit(batch) => {
+                let mut group = vec![batch];
+                held_back = gather(&mut group, &mut inbox);
+                certain = commit(&mut journal, &group, acknowledge);
+            }
+            Request::Load(reply) => {
+                let loaded = journal.load();
+                certain = loaded.is_ok();
+                drop(reply.send(loaded));
+            }
+            Request::Answer(key, reply) => drop(reply.send(journal.answer(&key))),
+            Request::Prune(retention, now, reply) => drop(reply.send(journal.prune(retention, now))),
+        }
+    }
+}
+
+/// Adds to `group` the commits that are waiting already; returns the first request that is something else.
+fn gather(group: &mut Vec<Batch>, inbox: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
+    while group.len() < MAX_GROUP {
+        match inbox.try_recv() {
+            Ok(Request::Commit(batch)) => group.push(batch),
+            Ok(other) => return Some(other),
+            Err(_) => break,
+        }
+    }
+    None
+}
+
+/// Whether it worked. Every batch is acknowledged; of a failed group, the first carries the reason.
+fn commit<J: Journal>(journal: &mut J, group: &[Batch], acknowledge: &mpsc::UnboundedSender<Acknowledgement>) -> bool {
+    let result = journal.commit(group);
+    let committed = result.is_ok();
+    let mut first = Some(result);
+    for _ in group {
+        let rest = if committed { Ok(()) } else { Err(StoreError::Uncertain) };
+        drop(acknowledge.send(first.take().unwrap_or(rest)));
+    }
+    committed
+}

@@ -1,0 +1,501 @@
+//! Whole jobs in virtual time: the engine's core against a simulated sidecar, hours in milliseconds.
+
+mod support;
+
+use std::time::Duration;
+
+use scalegate::domain::{
+    Bounds, Capacity, Ending, ErrorCode, Goal, Job, OnConflict, Policy, ResourcePolicy, SettingsOverrides, StepOutcome,
+    WaitReason,
+};
+use scalegate::simulator::{Behaviour, Fault, OutsideBounds, TimestampMode};
+use support::world::{SETTINGS, World, cooldown, defaults, request, worker};
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn units(units: u32) -> Capacity {
+    Capacity::try_from(units).expect("a small number")
+}
+
+fn start_at(capacity: u32) -> Behaviour {
+    Behaviour { start_capacity: units(capacity), provisioning: secs(60), ..Behaviour::default() }
+}
+
+fn error_code(job: &Job) -> Option<ErrorCode> {
+    match job.ended() {
+        Some(Ending::Failed(error)) => Some(error.code),
+        _ => None,
+    }
+}
+
+fn outcomes(job: &Job) -> Vec<StepOutcome> {
+    job.steps.iter().map(|step| step.outcome).collect()
+}
+
+/// Succeeded, and the truth agrees, and nothing went past the target, and no two changes were too close.
+#[track_caller]
+fn assert_reached(world: &mut World, job: &Job, target: u32) {
+    assert_eq!(job.ended(), Some(&Ending::Succeeded), "{job:#?}");
+    assert_eq!(world.capacity(), target);
+    assert!(world.largest_capacity() <= target.max(job.start.map_or(0, Capacity::units)), "went past the target");
+    assert_cooldowns(world, job.settings.cooldown);
+}
+
+#[track_caller]
+fn assert_cooldowns(world: &mut World, cooldown: Duration) {
+    for pair in world.changes().windows(2) {
+        let apart = pair[1].at.since(pair[0].at);
+        assert!(apart >= cooldown, "two changes only {apart:?} apart");
+    }
+}
+
+#[test]
+fn from_1_to_3_takes_hardly_longer_than_it_must() {
+    let mut world = World::new(start_at(1));
+    let id = world.submit(3, cooldown(300));
+    let job = world.run(id);
+    assert_reached(&mut world, &job, 3);
+    let took = job.finished_at.expect("over").since(job.created_at);
+    let least = secs(360);
+    assert!(took >= least && took <= least.mul_f64(1.02), "{took:?}");
+    println!("1 -> 3, 60 s provisioning, 300 s cooldown: {took:?} with {} reads", world.reads);
+    assert!(world.reads <= 80, "{} reads", world.reads);
+}
+
+#[test]
+fn is_punctual_for_slow_resources_too() {
+    for provisioning in [10, 45, 60, 120, 299, 301, 600] {
+        for to in [2, 3, 5] {
+            let mut world = World::new(Behaviour { provisioning: secs(provisioning), ..start_at(1) });
+            let id = world.submit(to, cooldown(300));
+            let job = world.run(id);
+            assert_reached(&mut world, &job, to);
+            let took = job.finished_at.expect("over").since(job.created_at);
+            let least = secs(300.max(provisioning)) * (to - 2) + secs(provisioning);
+            let late = took.as_secs_f64() / least.as_secs_f64();
+            assert!((1.0..1.025).contains(&late) || took - least < secs(2), "{provisioning} s, 1 -> {to}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn goes_down_as_well_as_up_in_steps_of_the_size_asked_for() {
+    for (from, to, step_size, expected) in [
+        (1, 6, 2, vec![2, 2, 1]),
+        (6, 1, 2, vec![2, 2, 1]),
+        (0, 3, 5, vec![3]),
+        (3, 0, 1, vec![1, 1, 1]),
+        (4, 4, 1, vec![]),
+    ] {
+        let mut world = World::new(start_at(from));
+        let id = world.submit(to, SettingsOverrides { step_size: Some(step_size), ..cooldown(120) });
+        let job = world.run(id);
+        assert_reached(&mut world, &job, to);
+        assert_eq!(job.steps.iter().map(|step| step.units).collect::<Vec<_>>(), expected, "{from} -> {to}");
+        assert!(outcomes(&job).iter().all(|outcome| *outcome == StepOutcome::Confirmed));
+    }
+}
+
+#[test]
+fn a_delta_counts_from_the_first_reading() {
+    let mut world = World::new(start_at(3));
+    let id = world.submit_request(request(Goal::Delta(-2), cooldown(60)));
+    let job = world.run(id);
+    assert_reached(&mut world, &job, 1);
+    assert_eq!(job.target, Some(units(1)));
+
+    let mut world = World::new(start_at(3));
+    let id = world.submit_request(request(Goal::Delta(-4), cooldown(60)));
+    let job = world.run(id);
+    assert_eq!(error_code(&job), Some(ErrorCode::OutOfBounds));
+    assert_eq!(world.changes(), []);
+}
+
+/// Every way in which readings can be old, with every way of saying so.
+#[test]
+fn stale_readings_never_lead_past_the_target() {
+    for read_lag in [0, 1, 4, 30, 80] {
+        for timestamps in [TimestampMode::Honest, TimestampMode::Fresh, TimestampMode::Missing, TimestampMode::Zero] {
+            for goal_while_modifying in [true, false] {
+                for cooldown_seconds in [0, 2, 300] {
+                    let behaviour = Behaviour {
+                        read_lag: secs(read_lag),
+                        timestamps,
+                        goal_while_modifying,
+                        provisioning: secs(7),
+                        ..start_at(1)
+                    };
+                    let mut world = World::new(behaviour);
+                    let id = world.submit(4, cooldown(cooldown_seconds));
+                    let job = world.run(id);
+                    assert_reached(&mut world, &job, 4);
+                    assert_eq!(world.changes().len(), 3);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_add_whose_answer_is_lost_is_not_sent_again() {
+    for fault in [Fault::AnswerLost, Fault::ErrorAfter, Fault::Garbage, Fault::Slow] {
+        for read_lag in [0, 20] {
+            let mut world = World::new(Behaviour { read_lag: secs(read_lag), ..start_at(1) });
+            world.model.behaviour_mut().faults.slow_for = secs(75);
+            world.model.script_change(fault);
+            let id = world.submit(3, cooldown(300));
+            let job = world.run(id);
+            assert_reached(&mut world, &job, 3);
+            assert_eq!(world.changes().len(), 2, "{fault:?}");
+            assert_eq!(outcomes(&job), [StepOutcome::Confirmed, StepOutcome::Confirmed], "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn an_add_that_never_arrived_is_made_up_for_after_the_cooldown() {
+    for fault in [Fault::RequestLost, Fault::ErrorBefore] {
+        let mut world = World::new(start_at(1));
+        world.model.script_change(fault);
+        let id = world.submit(2, cooldown(300));
+        let job = world.run(id);
+        assert_reached(&mut world, &job, 2);
+        assert_eq!(outcomes(&job), [StepOutcome::NotApplied, StepOutcome::Confirmed], "{fault:?}");
+        assert_eq!(world.changes().len(), 2);
+    }
+}
+
+#[test]
+fn an_unknown_outcome_is_decided_only_when_a_late_application_is_ruled_out() {
+    let mut world = World::new(Behaviour { apply_delay: secs(80), read_lag: secs(5), ..start_at(1) });
+    world.model.script_change(Fault::AnswerLost);
+    let id = world.submit(2, cooldown(0));
+    let job = world.run(id);
+    assert_reached(&mut world, &job, 2);
+    assert_eq!(world.changes().len(), 1);
+}
+
+#[test]
+fn changes_without_any_effect_are_given_up_with_the_sidecars_words() {
+    let mut world = World::new(start_at(1));
+    for _ in 0..10 {
+        world.model.script_change(Fault::ErrorBefore);
+    }
+    let id = world.submit(2, cooldown(300));
+    let job = world.run(id);
+    let Some(Ending::Failed(error)) = job.ended() else { panic!("{job:#?}") };
+    assert_eq!(error.code, ErrorCode::NoProgress);
+    assert_eq!(error.sidecar.as_ref().map(|answer| answer.status), Some(500));
+    assert_eq!(world.changes().len(), 5);
+    assert_cooldowns(&mut world, secs(300));
+}
+
+#[test]
+fn a_rejected_change_fails_the_job_and_counts_for_the_cooldown() {
+    let bounds = Bounds { min: units(0), max: units(2) };
+    let mut world = World::new(Behaviour { bounds, ..start_at(1) });
+    let id = world.submit(4, cooldown(300));
+    let job = world.run(id);
+    let Some(Ending::Failed(error)) = job.ended() else { panic!("{job:#?}") };
+    assert_eq!(error.code, ErrorCode::SidecarRejected);
+    assert_eq!(error.sidecar.as_ref().map(|answer| answer.status), Some(400));
+    assert_eq!(outcomes(&job), [StepOutcome::Confirmed, StepOutcome::Rejected]);
+    assert_eq!(world.capacity(), 2);
+
+    let next = world.submit(1, cooldown(300));
+    let next = world.run(next);
+    assert_eq!(next.ended(), Some(&Ending::Succeeded));
+    assert_cooldowns(&mut world, secs(300));
+}
+
+#[test]
+fn changes_that_are_accepted_and_not_done_are_no_progress() {
+    for outside_bounds in [OutsideBounds::Ignore, OutsideBounds::Clamp] {
+        let bounds = Bounds { min: units(0), max: units(2) };
+        let mut world = World::new(Behaviour { bounds, outside_bounds, ..start_at(1) });
+        let id = world.submit(4, SettingsOverrides { step_size: Some(2), ..cooldown(300) });
+        let job = world.run(id);
+        assert_eq!(error_code(&job), Some(ErrorCode::NoProgress), "{outside_bounds:?}");
+        assert!(world.changes().len() <= 1, "{outside_bounds:?}");
+    }
+}
+
+#[test]
+fn scales_up_from_zero_whatever_zero_is_called() {
+    for status in ["PAUSED", "UNKNOWN", "STOPPED", "ACTIVE", "unknown", "ASLEEP"] {
+        let mut world = World::new(Behaviour { status_at_zero: status.into(), ..start_at(0) });
+        let id = world.submit(2, cooldown(60));
+        let job = world.run(id);
+        assert_reached(&mut world, &job, 2);
+        let down = world.submit(0, cooldown(60));
+        let down = world.run(down);
+        assert_eq!(down.ended(), Some(&Ending::Succeeded), "{status}");
+        assert_eq!(world.capacity(), 0);
+    }
+}
+
+#[test]
+fn a_resource_that_never_comes_to_rest_ends_the_job_in_time() {
+    let mut world = World::new(Behaviour { never_active: true, ..start_at(1) });
+    let id = world.submit(3, cooldown(300));
+    let job = world.run(id);
+    assert_eq!(error_code(&job), Some(ErrorCode::ActiveTimeout));
+    let took = job.finished_at.expect("over").since(job.created_at);
+    assert!(took >= SETTINGS.active_timeout && took < SETTINGS.active_timeout + secs(5), "{took:?}");
+    assert_eq!(world.changes().len(), 1);
+
+    let mut world = World::new(Behaviour { status_at_zero: "DEPLOYING".into(), ..start_at(0) });
+    let id = world.submit(1, cooldown(300));
+    let job = world.run(id);
+    assert_eq!(error_code(&job), Some(ErrorCode::ActiveTimeout));
+}
+
+#[test]
+fn a_failed_resource_ends_the_job_at_once() {
+    let mut world = World::new(Behaviour { status_override: Some("FAILED".into()), ..start_at(1) });
+    let id = world.submit(3, cooldown(300));
+    let job = world.run(id);
+    assert_eq!(error_code(&job), Some(ErrorCode::ResourceFailed));
+    assert_eq!(world.changes(), []);
+
+    let mut world = World::new(Behaviour { goal_while_modifying: false, ..start_at(1) });
+    let id = world.submit(3, cooldown(300));
+    world.run_until(|world| world.changes().len() == 1);
+    world.run_for(secs(10));
+    world.model.behaviour_mut().status_override = Some("FAILED".into());
+    let job = world.run(id);
+    assert_eq!(error_code(&job), Some(ErrorCode::ResourceFailed));
+    assert!(job.finished_at.expect("over").since(job.created_at) < secs(120));
+}
+
+#[test]
+fn an_unknown_resource_is_reported_soon_and_an_absent_sidecar_late() {
+    let known = Some(["other".parse().expect("an alias")].into());
+    let mut world = World::new(Behaviour { known, ..start_at(1) });
+    let id = world.submit(3, defaults());
+    let job = world.run(id);
+    assert_eq!(error_code(&job), Some(ErrorCode::ResourceNotFound));
+    assert!(job.finished_at.expect("over").since(job.created_at) < secs(10));
+
+    let mut world = World::new(start_at(1));
+    world.sidecar_down = true;
+    let id = world.submit(3, defaults());
+    let job = world.run(id);
+    assert_eq!(error_code(&job), Some(ErrorCode::SidecarUnreachable));
+    let took = job.finished_at.expect("over").since(job.created_at);
+    assert!(took >= SETTINGS.active_timeout && took < SETTINGS.active_timeout + secs(31), "{took:?}");
+    assert!(world.reads < 60, "{} reads", world.reads);
+}
+
+#[test]
+fn an_absent_sidecar_that_comes_back_is_forgiven() {
+    let mut world = World::new(start_at(1));
+    let id = world.submit(3, cooldown(60));
+    world.run_until(|world| world.changes().len() == 1);
+    world.run_for(secs(3));
+    world.sidecar_down = true;
+    world.run_for(secs(600));
+    assert_eq!(world.job(id).waiting.as_ref().map(|waiting| waiting.reason), Some(WaitReason::Sidecar));
+    world.sidecar_down = false;
+    let job = world.run(id);
+    assert_reached(&mut world, &job, 3);
+}
+
+#[test]
+fn somebody_elses_changes_are_noticed_and_planned_around() {
+    let mut world = World::new(start_at(1));
+    let id = world.submit(4, cooldown(300));
+    world.run_until(|world| world.changes().len() == 1);
+    world.run_for(secs(150));
+    let now = world.now;
+    assert!(world.model.set_capacity(now, &worker(), units(6)));
+    let job = world.run(id);
+    assert_eq!(job.ended(), Some(&Ending::Succeeded));
+    assert_eq!(world.capacity(), 4);
+    let seen: Vec<_> = job.external_changes.iter().map(|change| (change.from.units(), change.to.units())).collect();
+    assert_eq!(seen, [(2, 6)]);
+    assert_cooldowns(&mut world, secs(300));
+}
+
+#[test]
+fn a_tug_of_war_ends() {
+    let mut world = World::new(Behaviour { provisioning: secs(1), ..start_at(1) });
+    let id = world.submit(4, SettingsOverrides { settle: Some(secs(1)), ..cooldown(60) });
+    let mut seen = 0;
+    world.run_until(|world| {
+        let changes = world.changes().len();
+        if changes > seen {
+            seen = changes;
+            world.run_for(secs(30));
+            let now = world.now;
+            world.model.set_capacity(now, &worker(), units(1));
+        }
+        world.job(id).ended().is_some()
+    });
+    assert_eq!(error_code(&world.job(id)), Some(ErrorCode::NoProgress));
+}
+
+#[test]
+fn the_cooldown_belongs_to_the_resource_not_to_the_job() {
+    let mut world = World::new(start_at(1));
+    let first = world.submit(2, cooldown(300));
+    world.run(first);
+    let second = world.submit(3, cooldown(10));
+    let second = world.run(second);
+    assert_reached(&mut world, &second, 3);
+    assert_cooldowns(&mut world, secs(300));
+
+    let mut world = World::new(start_at(1));
+    let first = world.submit(2, cooldown(10));
+    world.run(first);
+    let second = world.submit(3, cooldown(300));
+    let second = world.run(second);
+    assert_reached(&mut world, &second, 3);
+}
+
+#[test]
+fn jobs_queue_join_and_supersede() {
+    let mut world = World::new(start_at(1));
+    let target = |target| request(Goal::Target(units(target)), cooldown(60));
+    let first = world.submit(4, cooldown(60));
+    let queued = world.submit_request(scalegate::domain::JobRequest { on_conflict: OnConflict::Queue, ..target(2) });
+    let joined = world.submit(2, cooldown(60));
+    world.run_until(|world| world.changes().len() == 1);
+    assert!(world.core().lane(&worker()).is_some_and(|lane| lane.job(joined).is_none()), "it joined the queued one");
+    let winner =
+        world.submit_request(scalegate::domain::JobRequest { on_conflict: OnConflict::Supersede, ..target(3) });
+    let winner = world.run(winner);
+    assert_eq!(winner.ended(), Some(&Ending::Succeeded));
+    for loser in [first, queued] {
+        assert_eq!(world.job(loser).ended(), Some(&Ending::Superseded { by: winner.id }));
+    }
+    assert_eq!(outcomes(&world.job(first)), [StepOutcome::Confirmed], "its change was resolved first");
+    assert_eq!(world.capacity(), 3);
+    assert_cooldowns(&mut world, secs(60));
+}
+
+#[test]
+fn canceling_waits_for_the_change_in_flight_only() {
+    let mut world = World::new(Behaviour { goal_while_modifying: false, ..start_at(1) });
+    let id = world.submit(3, cooldown(300));
+    world.run_until(|world| world.changes().len() == 1);
+    world.run_for(secs(5));
+    world.cancel(id);
+    assert_eq!(world.job(id).ended(), None);
+    let job = world.run(id);
+    assert_eq!(job.ended(), Some(&Ending::Canceled));
+    assert_eq!(outcomes(&job), [StepOutcome::Confirmed]);
+
+    let next = world.submit(4, cooldown(300));
+    world.run_until(|world| world.job(next).waiting.as_ref().is_some_and(|w| w.reason == WaitReason::Cooldown));
+    world.cancel(next);
+    world.run_for(secs(1));
+    assert_eq!(world.job(next).ended(), Some(&Ending::Canceled), "nothing in flight, nothing to wait for");
+}
+
+#[test]
+fn a_deadline_ends_whatever_the_job_is_doing() {
+    let deadline = |seconds| SettingsOverrides { deadline: Some(secs(seconds)), ..cooldown(300) };
+    let mut world = World::new(start_at(1));
+    let id = world.submit(5, deadline(400));
+    let waiting = world.submit_request(scalegate::domain::JobRequest {
+        on_conflict: OnConflict::Queue,
+        ..request(Goal::Target(units(2)), deadline(100))
+    });
+    let job = world.run(id);
+    assert_eq!(error_code(&job), Some(ErrorCode::DeadlineExceeded));
+    assert_eq!(job.finished_at.expect("over").since(job.created_at), secs(400));
+    let waited = world.job(waiting);
+    assert_eq!(error_code(&waited), Some(ErrorCode::DeadlineExceeded));
+    assert_eq!(waited.finished_at.expect("over").since(waited.created_at), secs(100));
+}
+
+#[test]
+fn a_change_that_outlives_its_job_is_resolved_by_the_next() {
+    let mut world = World::new(Behaviour { goal_while_modifying: false, provisioning: secs(200), ..start_at(1) });
+    let first = world.submit(2, SettingsOverrides { deadline: Some(secs(30)), ..cooldown(60) });
+    let first = world.run(first);
+    assert_eq!(error_code(&first), Some(ErrorCode::DeadlineExceeded));
+    assert_eq!(outcomes(&first), [StepOutcome::Unknown]);
+    let second = world.submit(3, cooldown(60));
+    let second = world.run(second);
+    assert_reached(&mut world, &second, 3);
+    assert_eq!(world.changes().len(), 2, "the first job's change was not made again");
+}
+
+#[test]
+fn bounds_are_never_left() {
+    let bounds = Bounds { min: units(1), max: units(4) };
+    let rules = ResourcePolicy { bounds, settings: SETTINGS };
+    let policy = || Policy { resources: [(worker(), rules)].into(), ..Policy::default() };
+    for (goal, accepted) in
+        [(Goal::Target(units(5)), false), (Goal::Target(units(0)), false), (Goal::Target(units(4)), true)]
+    {
+        let mut world = World::with_policy(start_at(3), policy());
+        world.submit_request(request(goal, defaults()));
+        world.run_for(secs(1));
+        let created = matches!(world.answers[..], [scalegate::engine::Answer::Created(_)]);
+        assert_eq!(created, accepted, "{goal:?}");
+    }
+    let mut world = World::with_policy(start_at(3), policy());
+    let id = world.submit_request(request(Goal::Delta(2), defaults()));
+    let job = world.run(id);
+    assert_eq!(error_code(&job), Some(ErrorCode::OutOfBounds));
+    assert_eq!(world.changes(), []);
+}
+
+/// A crash after every single event of a job's life, and after a pause short or long.
+#[test]
+fn a_job_survives_a_crash_at_any_moment() {
+    let mut crash_after = 0;
+    loop {
+        let mut finished_before_crash = false;
+        for pause in [secs(0), secs(45), secs(400)] {
+            let mut world = World::new(Behaviour { read_lag: secs(3), provisioning: secs(20), ..start_at(1) });
+            let id = world.submit(3, cooldown(300));
+            for _ in 0..crash_after {
+                finished_before_crash |= !world.step();
+            }
+            world.crash(pause, 0);
+            let job = world.run(id);
+            assert_reached(&mut world, &job, 3);
+            assert!(world.changes().len() <= 3, "crash after {crash_after} events");
+        }
+        if finished_before_crash {
+            break;
+        }
+        crash_after += 1;
+    }
+    println!("{crash_after} moments to crash in");
+    assert!(crash_after > 20);
+}
+
+#[test]
+fn a_clock_set_back_makes_a_cooldown_longer_but_not_endless() {
+    let mut world = World::new(start_at(1));
+    let id = world.submit(3, cooldown(300));
+    world.run_until(|world| world.job(id).waiting.as_ref().is_some_and(|w| w.reason == WaitReason::Cooldown));
+    let before = world.now;
+    world.crash(secs(1), -3_600_000);
+    let restarted = world.now;
+    let job = world.run(id);
+    assert_eq!(job.ended(), Some(&Ending::Succeeded));
+    assert_eq!(world.changes().len(), 2);
+    let second = world.changes()[1].at;
+    assert!(before > restarted && second.since(restarted) >= secs(300) && second.since(restarted) < secs(310));
+}
+
+#[test]
+fn resources_do_not_wait_for_each_other() {
+    let mut world = World::new(start_at(1));
+    let mut other = request(Goal::Target(units(2)), cooldown(300));
+    other.resource = "api".parse().expect("an alias");
+    let slow = world.submit(5, cooldown(300));
+    let quick = world.submit_request(other);
+    let quick = world.run(quick);
+    assert_eq!(quick.ended(), Some(&Ending::Succeeded));
+    assert!(quick.finished_at.expect("over").since(quick.created_at) < secs(65));
+    assert_eq!(world.job(slow).ended(), None);
+}
