@@ -6,6 +6,8 @@
 //! else of the crate, and nothing but `app` imports `api`.
 
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
@@ -14,3 +16,4 @@ pub mod sidecar;
 pub mod simulator;
 pub mod store;
 pub mod table;
+pub mod telemetry;

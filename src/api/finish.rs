@@ -3,11 +3,13 @@
 //! Every answer carries the request's id; every error is a problem document, including a path that does not exist, a
 //! method that is not allowed, and a panic; `HEAD` is answered like `GET` without a body.
 
+use std::cell::Cell;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
@@ -28,22 +30,55 @@ pub(super) async fn finish(
         // The connection remembers that it was HEAD and leaves the body out.
         request.head_mut().method = Method::GET;
     }
-    let kept = request.request().clone();
-    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-    let response = match outcome {
-        Ok(Ok(response)) => response.map_into_boxed_body().into_parts().1,
-        Ok(Err(error)) => error.error_response(),
+    match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        Ok(Ok(response)) => {
+            let (request, response) = response.map_into_boxed_body().into_parts();
+            Ok(ServiceResponse::new(request, finished(response, id)))
+        }
+        Ok(Err(error)) => Err(Unanswered { response: Cell::new(Some(error.error_response())), id }.into()),
         Err(panic) => {
             tracing::error!(panic = panic_text(&*panic), "a request handler panicked");
-            ApiError::new(Code::InternalError, "The request made the gateway stumble. Its log tells more.")
-                .error_response()
+            let stumbled = "The request made the gateway stumble. Its log tells more under this instance.";
+            let response = ApiError::new(Code::InternalError, stumbled).error_response();
+            Err(Unanswered { response: Cell::new(Some(response)), id }.into())
         }
-    };
+    }
+}
+
+/// The answer to a request that got none from a handler. It travels as an error because the request is gone by then.
+struct Unanswered {
+    response: Cell<Option<HttpResponse>>,
+    id: Uuid,
+}
+
+impl fmt::Debug for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request {} was not answered by a handler", self.id)
+    }
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl actix_web::ResponseError for Unanswered {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        finished(self.response.take().unwrap_or_else(|| HttpResponse::InternalServerError().finish()), self.id)
+    }
+}
+
+fn finished(response: HttpResponse, id: Uuid) -> HttpResponse {
     let mut response = as_problem(response, id);
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        response.headers_mut().insert(actix_web::http::header::HeaderName::from_static("x-request-id"), value);
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
-    Ok(ServiceResponse::new(kept, response))
+    response
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -38,6 +38,7 @@ pub use args::{Given, GivenParser, ServeArgs};
 pub use error::{ConfigError, Problem};
 pub use print::Loaded;
 pub use sidecar_url::{InvalidSidecarUrl, SidecarUrl};
+pub use value::{parse_capacity, parse_duration};
 
 use crate::domain::{Alias, Limits, Policy, ResourcePolicy, Retention, Settings};
 

@@ -38,6 +38,22 @@ pub(super) trait Value: Sized {
     fn to_toml(&self) -> String;
 }
 
+/// A duration as people write it: `5m`, `1h 30m`, `250ms`, `7d`.
+///
+/// # Errors
+/// Why `text` is refused, as a fragment that follows it.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    Value::from_text(text)
+}
+
+/// A number of capacity units.
+///
+/// # Errors
+/// Why `text` is refused, as a fragment that follows it.
+pub fn parse_capacity(text: &str) -> Result<Capacity, String> {
+    Value::from_text(text)
+}
+
 /// A value of the configuration file.
 ///
 /// Deserialised through [`Value`], so that a wrong one is refused in the same words everywhere, with the line in the

@@ -1,0 +1,32 @@
+//! `scalegate serve`.
+
+use std::process::ExitCode;
+
+use crate::config::{self, ServeArgs};
+use crate::{app, telemetry};
+
+/// Runs the gateway until it is told to stop.
+pub async fn run(args: ServeArgs) -> ExitCode {
+    let loaded = match config::load(&args, std::env::vars_os()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("scalegate: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    if args.print_config {
+        print!("{}", loaded.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = telemetry::init(loaded.config.log_format, None) {
+        eprintln!("scalegate: {error}");
+        return ExitCode::from(2);
+    }
+    match app::serve(&loaded.config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("scalegate ended: {}", telemetry::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
