@@ -2,4 +2,6 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod gateway;
+pub mod sidecar;
 pub mod world;
