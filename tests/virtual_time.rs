@@ -472,6 +472,36 @@ fn a_job_survives_a_crash_at_any_moment() {
     assert!(crash_after > 20);
 }
 
+/// Runs until the intent of the next change is on its way to the disk.
+fn run_to_intent(world: &mut World) {
+    world.run_until(|world| world.core().lane(&worker()).is_some_and(|lane| lane.change().is_some()));
+    assert_eq!(world.changes(), []);
+}
+
+#[test]
+fn an_intent_that_took_too_long_to_commit_is_not_sent() {
+    let mut world = World::new(start_at(1));
+    let id = world.submit(2, cooldown(300));
+    world.commit_takes = secs(6);
+    run_to_intent(&mut world);
+    world.commit_takes = Duration::from_millis(2);
+    let job = world.run(id);
+    assert_reached(&mut world, &job, 2);
+    assert_eq!(outcomes(&job), [StepOutcome::NotApplied, StepOutcome::Confirmed]);
+    assert_eq!(world.changes().len(), 1, "only the second one was sent");
+}
+
+#[test]
+fn canceling_before_the_intent_is_committed_sends_nothing() {
+    let mut world = World::new(start_at(1));
+    let id = world.submit(2, cooldown(300));
+    run_to_intent(&mut world);
+    world.cancel(id);
+    let job = world.run(id);
+    assert_eq!(job.ended(), Some(&Ending::Canceled));
+    assert_eq!(world.changes(), []);
+}
+
 #[test]
 fn a_clock_set_back_makes_a_cooldown_longer_but_not_endless() {
     let mut world = World::new(start_at(1));

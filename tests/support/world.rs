@@ -16,7 +16,7 @@ use scalegate::sidecar::{interpret_change, interpret_reading};
 use scalegate::simulator::{Behaviour, Model, Record, RecordKind, Reply};
 use scalegate::store::{Batch, Snapshot};
 
-/// How long a commit takes.
+/// How long a commit takes, unless the disk is slow.
 const COMMIT: Duration = Duration::from_millis(2);
 /// How long the sidecar takes to answer, unless it is slow.
 const CALL: Duration = Duration::from_millis(3);
@@ -80,6 +80,8 @@ pub struct World {
     next_job: u128,
     /// Whether the sidecar refuses connections.
     pub sidecar_down: bool,
+    /// How long a commit takes.
+    pub commit_takes: Duration,
 }
 
 impl World {
@@ -102,6 +104,7 @@ impl World {
             next_event: 0,
             next_job: 1,
             sidecar_down: false,
+            commit_takes: COMMIT,
         }
     }
 
@@ -223,7 +226,7 @@ impl World {
     fn perform(&mut self) {
         for effect in self.core.take_effects() {
             match effect {
-                Effect::Commit(batch) => self.schedule(COMMIT, Event::Committed(batch)),
+                Effect::Commit(batch) => self.schedule(self.commit_takes, Event::Committed(batch)),
                 Effect::Call { resource, id, call: Call::Read } => self.read(resource, id),
                 Effect::Call { resource, id, call: Call::Change(change) } => {
                     let (after, answer) = if self.sidecar_down {
