@@ -131,3 +131,142 @@ fn fruitless(job: &Job, capacity: Capacity) -> JobError {
         sidecar: job.trouble.as_ref().and_then(|trouble| trouble.answer.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::job::{ExternalChange, JobRequest, OnConflict, Patience, Step, StepOutcome, Trouble};
+    use crate::domain::ledger::{DISPATCH_ALLOWANCE, SentChange};
+    use crate::domain::reading::Status;
+    use crate::domain::settings::Settings;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn units(units: i64) -> Capacity {
+        Capacity::new(units).expect("a small number")
+    }
+
+    fn job(goal: Goal) -> Job {
+        let request = JobRequest {
+            resource: "worker".parse().expect("an alias"),
+            goal,
+            overrides: Default::default(),
+            on_conflict: OnConflict::Reject,
+            reason: None,
+            labels: Default::default(),
+        };
+        Job::accept(uuid::Uuid::nil(), request, Settings { step_size: 2, ..Settings::DEFAULT }, NOW)
+    }
+
+    fn to(target: i64) -> Job {
+        job(Goal::Target(units(target)))
+    }
+
+    fn reading(status: &str, capacity: i64) -> Reading {
+        let capacity = units(capacity);
+        Reading { status: Status::new(status), capacity, stamp: Some(NOW), asked_at: NOW, received_at: NOW }
+    }
+
+    fn decided(job: &Job, status: &str, capacity: i64) -> Decision {
+        let bounds = Bounds { min: units(0), max: units(10) };
+        decide(job, &reading(status, capacity), &Ledger::default(), bounds, NOW)
+    }
+
+    fn failure(decision: &Decision) -> Option<ErrorCode> {
+        match decision {
+            Decision::End(Ending::Failed(error)) => Some(error.code),
+            _ => None,
+        }
+    }
+
+    fn change(op: crate::domain::Op, moved: u32, from: i64, to: i64) -> Decision {
+        Decision::Change(Move { op, units: moved, from: units(from), to: units(to) })
+    }
+
+    #[test]
+    fn by_status_capacity_and_target() {
+        use crate::domain::Op::{Add, Remove};
+        let patience = NOW + Settings::DEFAULT.active_timeout;
+        for (target, status, capacity, expected) in [
+            (5, "ACTIVE", 1, change(Add, 2, 1, 3)),
+            (5, "active", 4, change(Add, 1, 4, 5)),
+            (1, "ACTIVE", 4, change(Remove, 2, 4, 2)),
+            (5, "ACTIVE", 5, Decision::End(Ending::Succeeded)),
+            (5, "MODIFYING", 5, Decision::AwaitRest(patience)),
+            (5, "PAUSED", 1, Decision::AwaitRest(patience)),
+            (5, "NOVEL", 1, Decision::AwaitRest(patience)),
+            (5, "PAUSED", 0, change(Add, 2, 0, 2)),
+            (5, "UNKNOWN", 0, change(Add, 2, 0, 2)),
+            (5, "DEPLOYING", 0, Decision::AwaitRest(patience)),
+            (0, "PAUSED", 0, Decision::End(Ending::Succeeded)),
+            (0, "SCALING_DOWN", 0, Decision::AwaitRest(patience)),
+            (0, "ACTIVE", 1, change(Remove, 1, 1, 0)),
+        ] {
+            assert_eq!(decided(&to(target), status, capacity), expected, "{status} at {capacity}, target {target}");
+        }
+    }
+
+    #[test]
+    fn failures_come_with_their_code() {
+        for (job, status, capacity, code, why) in [
+            (to(5), "FAILED", 5, ErrorCode::ResourceFailed, "even at the target"),
+            (to(5), "FAILED", 0, ErrorCode::ResourceFailed, "even at zero"),
+            (to(11), "ACTIVE", 5, ErrorCode::OutOfBounds, "the bounds may have changed since it was accepted"),
+            (job(Goal::Delta(6)), "ACTIVE", 5, ErrorCode::OutOfBounds, "above"),
+            (job(Goal::Delta(-6)), "ACTIVE", 5, ErrorCode::OutOfBounds, "below zero"),
+        ] {
+            assert_eq!(failure(&decided(&job, status, capacity)), Some(code), "{why}");
+        }
+        let wide = decide(&to(5000), &reading("ACTIVE", 1), &Ledger::default(), Bounds::NONE, NOW);
+        assert_eq!(failure(&wide), Some(ErrorCode::OutOfBounds), "too many steps");
+    }
+
+    #[test]
+    fn waits_end() {
+        let impatient = Patience { active_by: Some(NOW), ..Patience::default() };
+        let waited = Job { patience: impatient, ..to(5) };
+        assert_eq!(failure(&decided(&waited, "STARTING", 1)), Some(ErrorCode::ActiveTimeout));
+        assert_eq!(failure(&decided(&waited, "ACTIVE", 1)), None, "in time after all");
+    }
+
+    #[test]
+    fn no_change_inside_a_cooldown_but_success() {
+        let cooldown = Settings::DEFAULT.cooldown;
+        let sent = |ago| {
+            let last = SentChange { at: NOW - ago, cooldown, settle: Duration::ZERO };
+            Ledger { last_change: Some(last), ..Ledger::default() }
+        };
+        let decide = |ago, capacity| decide(&to(3), &reading("ACTIVE", capacity), &sent(ago), Bounds::NONE, NOW);
+        let over = cooldown + DISPATCH_ALLOWANCE;
+        let tick = Duration::from_millis(1);
+        assert_eq!(decide(over - tick, 1), Decision::AwaitCooldown(NOW + tick));
+        assert_eq!(decide(over, 1), change(crate::domain::Op::Add, 2, 1, 3));
+        assert_eq!(decide(tick, 3), Decision::End(Ending::Succeeded));
+    }
+
+    #[test]
+    fn effort_is_limited() {
+        let step = |outcome| {
+            let movement = Move::toward(units(1), units(3), 2).expect("a distance");
+            Step { outcome, ..Step::pending(movement, NOW) }
+        };
+        let fruitless = |count| Job { steps: vec![step(StepOutcome::NotApplied); count], ..to(5) };
+        assert_eq!(failure(&decided(&fruitless(MAX_FRUITLESS_STEPS - 1), "ACTIVE", 1)), None);
+        let mut tired = fruitless(MAX_FRUITLESS_STEPS);
+        tired.trouble = Some(Trouble { detail: "status 500".into(), answer: None });
+        let Decision::End(Ending::Failed(error)) = decided(&tired, "ACTIVE", 1) else { panic!("it goes on") };
+        assert_eq!(error.code, ErrorCode::NoProgress);
+        assert!(error.message.contains("status 500"), "{}", error.message);
+        tired.steps.push(step(StepOutcome::Confirmed));
+        assert_eq!(failure(&decided(&tired, "ACTIVE", 3)), None, "one success makes up for all");
+
+        let long = Job { steps: vec![step(StepOutcome::Confirmed); MAX_STEPS], ..to(5) };
+        assert_eq!(failure(&decided(&long, "ACTIVE", 1)), Some(ErrorCode::NoProgress));
+        let external = ExternalChange { noticed_at: NOW, from: units(1), to: units(2) };
+        let fought_over = Job { external_changes: vec![external; MAX_EXTERNAL_CHANGES], ..to(5) };
+        assert_eq!(failure(&decided(&fought_over, "ACTIVE", 1)), Some(ErrorCode::NoProgress));
+        assert_eq!(decided(&fought_over, "ACTIVE", 5), Decision::End(Ending::Succeeded), "unless it is there");
+    }
+}

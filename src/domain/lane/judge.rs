@@ -129,7 +129,8 @@ impl Lane {
         job.current = Some(capacity);
         job.start.get_or_insert(capacity);
         if reading.status.is_at_rest(capacity) {
-            if job.patience.active_by.take().is_some() && job.completed_steps() > 0 {
+            let after_a_change = job.steps.last().is_some_and(|step| step.outcome == StepOutcome::Confirmed);
+            if job.patience.active_by.take().is_some() && after_a_change {
                 self.ledger.provisioning = self.ledger.last_change.map(|last| observed_at.since(last.at));
             }
         } else {

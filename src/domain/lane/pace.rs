@@ -46,3 +46,58 @@ fn jitter(job: &Job, attempt: u32) -> u32 {
     let low_bits = (job.id.as_u128() & u128::from(u32::MAX)) as u32;
     low_bits.wrapping_add(attempt).wrapping_mul(0x9E37_79B9) >> 24
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::job::{Goal, JobRequest, OnConflict};
+    use super::super::super::ledger::SentChange;
+    use super::super::super::settings::Settings;
+    use super::*;
+
+    const SENT: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn units(units: i64) -> Capacity {
+        Capacity::new(units).expect("a small number")
+    }
+
+    fn job(target: i64) -> Job {
+        let request = JobRequest {
+            resource: "worker".parse().expect("an alias"),
+            goal: Goal::Target(units(target)),
+            overrides: Default::default(),
+            on_conflict: OnConflict::Reject,
+            reason: None,
+            labels: Default::default(),
+        };
+        Job::accept(uuid::Uuid::from_u128(7), request, Settings::DEFAULT, SENT)
+    }
+
+    #[test]
+    fn reads_often_when_it_matters_and_seldom_when_not() {
+        let seconds = Duration::from_secs;
+        let last = SentChange { at: SENT, cooldown: seconds(300), settle: seconds(90) };
+        let ledger = Ledger { last_change: Some(last), ..Ledger::default() };
+        let pause = |target, after: u64| {
+            let now = SENT + seconds(after);
+            next_reading(&job(target), &ledger, units(2), now).since(now)
+        };
+        // The change leads to the target: the job is over as soon as it shows.
+        for (after, expected) in [(0, 1.0), (10, 1.0), (60, 1.2), (200, 4.0), (1000, 20.0), (9000, 30.0)] {
+            assert_eq!(pause(2, after).as_secs_f64(), expected, "after {after} s");
+        }
+        // Another change has to follow, and the cooldown comes first.
+        for (after, expected) in [(0, 30.0), (100, 25.0025), (292, 1.0025), (299, 1.0), (300, 0.02), (400, 8.0)] {
+            let pause = pause(5, after).as_secs_f64();
+            assert!((pause - expected).abs() < 0.01, "after {after} s: {pause}");
+        }
+    }
+
+    #[test]
+    fn backs_off_up_to_the_poll_interval_and_never_by_more_than_a_quarter_less() {
+        let job = job(2);
+        for (attempt, most) in [(1, 1.0), (2, 2.0), (3, 4.0), (5, 16.0), (6, 30.0), (99, 30.0), (u32::MAX, 30.0)] {
+            let pause = backoff(&job, attempt).as_secs_f64();
+            assert!(pause <= most && pause >= most * 0.75, "attempt {attempt}: {pause}");
+        }
+    }
+}
