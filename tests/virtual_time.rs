@@ -491,6 +491,20 @@ fn an_intent_that_took_too_long_to_commit_is_not_sent() {
     assert_eq!(world.changes().len(), 1, "only the second one was sent");
 }
 
+/// Only the intent's time is on the disk when the process dies right after sending; the cooldown counts from the sending.
+#[test]
+fn a_slow_commit_before_a_crash_does_not_shorten_the_cooldown() {
+    let mut world = World::new(start_at(1));
+    let id = world.submit(3, cooldown(300));
+    world.commit_takes = secs(4);
+    world.run_until(|world| world.changes().len() == 1);
+    world.crash(Duration::ZERO, 0);
+    world.commit_takes = Duration::from_millis(2);
+    let job = world.run(id);
+    assert_reached(&mut world, &job, 3);
+    assert_eq!(world.changes().len(), 2);
+}
+
 #[test]
 fn canceling_before_the_intent_is_committed_sends_nothing() {
     let mut world = World::new(start_at(1));

@@ -1,8 +1,17 @@
 //! The command line.
 
+mod client;
+mod demo;
+mod exit;
+mod follow;
+mod healthcheck;
+mod jobs;
 mod openapi;
+mod output;
+mod scale;
 mod serve;
 mod simulate;
+mod words;
 
 use std::process::ExitCode;
 
@@ -25,7 +34,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<ServeArgs>),
+    Demo(Box<demo::DemoArgs>),
+    Scale(Box<scale::ScaleArgs>),
+    Jobs(Box<jobs::JobsArgs>),
     Simulate(Box<simulate::SimulateArgs>),
+    Healthcheck(Box<healthcheck::HealthcheckArgs>),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -39,7 +52,11 @@ impl Cli {
         actix_web::rt::System::new().block_on(async {
             match self.command {
                 Command::Serve(args) => serve::run(*args).await,
+                Command::Demo(args) => demo::run(*args).await,
+                Command::Scale(args) => scale::run(*args).await.into(),
+                Command::Jobs(args) => jobs::run(*args).await.into(),
                 Command::Simulate(args) => simulate::run(*args).await,
+                Command::Healthcheck(args) => healthcheck::run(*args).await.into(),
                 Command::Openapi => openapi::run(),
             }
         })

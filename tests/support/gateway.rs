@@ -160,19 +160,16 @@ impl Gateway {
     }
 
     /// Polls until the job is as wanted.
-    #[track_caller]
-    pub fn wait_for(&self, id: uuid::Uuid, wanted: impl Fn(&JobView) -> bool) -> impl Future<Output = JobView> {
-        async move {
-            let begin = Instant::now();
-            loop {
-                let job = self.job(id).await;
-                if wanted(&job) {
-                    return job;
-                }
-                assert!(!job.state.is_over(), "it is over before: {job:#?}");
-                assert!(begin.elapsed() < PATIENCE, "it takes too long: {job:#?}");
-                tokio::time::sleep(Duration::from_millis(2)).await;
+    pub async fn wait_for(&self, id: uuid::Uuid, wanted: impl Fn(&JobView) -> bool) -> JobView {
+        let begin = Instant::now();
+        loop {
+            let job = self.job(id).await;
+            if wanted(&job) {
+                return job;
             }
+            assert!(!job.state.is_over(), "it is over before: {job:#?}");
+            assert!(begin.elapsed() < PATIENCE, "it takes too long: {job:#?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 

@@ -1,0 +1,244 @@
+//! The gateway as the command line sees it: HTTP requests, and what their answers mean.
+//!
+//! Only a submission is ever sent twice, and only under one idempotency key: the first may have been accepted although
+//! its answer was lost, and a second job would scale twice.
+
+mod failure;
+mod server;
+#[cfg(test)]
+pub(super) mod stub;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use awc::http::StatusCode;
+use awc::http::header::{ETAG, HeaderMap, IF_NONE_MATCH, RETRY_AFTER};
+use awc::{ClientRequest, Connector};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+pub use failure::Failure;
+pub use server::{ServerArgs, ServerUrl};
+
+use crate::api::Submission;
+use crate::api::view::{JobList, JobView, Plan, job_path};
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer that is not held back on purpose. A plan is the slowest: it asks the sidecar.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest answer read: a full page of jobs with as many steps as a job may have.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Pauses before a submission is sent again. Enough for a lost packet or a connection closed at the wrong moment; a
+/// gateway that is not there at all should be reported while the user still looks.
+const SUBMIT_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// Longest pause a gateway can ask for.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// A running gateway.
+pub struct Client {
+    http: awc::Client,
+    server: ServerUrl,
+    submit_pauses: Vec<Duration>,
+}
+
+/// An accepted submission.
+#[derive(Debug)]
+pub struct Submitted {
+    /// The job.
+    pub job: JobView,
+    /// Whether it is an earlier one that does the same.
+    pub joined: bool,
+}
+
+/// What a poll brought.
+#[derive(Debug)]
+pub enum Polled {
+    /// The job is as it was.
+    Unchanged,
+    /// The job, and the tag of this version of it.
+    Job(Box<JobView>, Option<String>),
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery {
+    /// Only those for this resource.
+    pub resource: Option<String>,
+    /// Only those in one of these states, if there are any.
+    pub states: Vec<&'static str>,
+    /// How many, at most 200.
+    pub page_size: usize,
+    /// Where to go on.
+    pub page_token: Option<String>,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Client {
+    /// The gateway at `server`. Must be made within an actix runtime, on the thread that uses it.
+    pub fn new(server: ServerUrl) -> Self {
+        let http = awc::Client::builder()
+            .connector(Connector::new().timeout(CONNECT_TIMEOUT))
+            .timeout(ANSWER_TIMEOUT)
+            .disable_redirects()
+            .add_default_header(("User-Agent", concat!("scalegate/", env!("CARGO_PKG_VERSION"))))
+            .finish();
+        Self { http, server, submit_pauses: SUBMIT_PAUSES.to_vec() }
+    }
+
+    /// The same with other pauses before a submission is sent again.
+    #[cfg(test)]
+    pub fn with_submit_pauses(mut self, pauses: &[Duration]) -> Self {
+        self.submit_pauses = pauses.to_vec();
+        self
+    }
+
+    /// Submits a job, several times under the same `key` if need be. `on_retry` hears of each failure but the last.
+    ///
+    /// # Errors
+    /// The last failure, with a word on whether the job may have been accepted in spite of it.
+    pub async fn submit(
+        &self,
+        submission: &Submission,
+        key: &str,
+        mut on_retry: impl FnMut(&Failure),
+    ) -> Result<Submitted, Failure> {
+        let mut maybe_accepted = false;
+        let mut pauses = self.submit_pauses.iter();
+        loop {
+            let failure = match self.submit_once(submission, key).await {
+                Ok(submitted) => return Ok(submitted),
+                Err(failure) => failure,
+            };
+            maybe_accepted |= failure.may_have_been_obeyed();
+            match pauses.next() {
+                Some(pause) if failure.may_pass_for_a_submission() => {
+                    on_retry(&failure);
+                    tokio::time::sleep(failure.retry_after().unwrap_or_default().clamp(*pause, MAX_PAUSE)).await;
+                }
+                _ if maybe_accepted => {
+                    return Err(Failure::Undecided { last: Box::new(failure), key: key.to_owned() });
+                }
+                _ => return Err(failure),
+            }
+        }
+    }
+
+    async fn submit_once(&self, submission: &Submission, key: &str) -> Result<Submitted, Failure> {
+        let request = self.http.post(self.url("/v1/jobs")).insert_header(("Idempotency-Key", key));
+        let answer = self.exchange(request, Some(submission)).await?;
+        let joined = answer.status == StatusCode::OK;
+        Ok(Submitted { job: self.read(answer)?, joined })
+    }
+
+    /// What the gateway would do.
+    ///
+    /// # Errors
+    /// If it refuses, fails or cannot be reached.
+    pub async fn plan(&self, submission: &Submission) -> Result<Plan, Failure> {
+        self.read(self.exchange(self.http.post(self.url("/v1/plans")), Some(submission)).await?)
+    }
+
+    /// The job `id`.
+    ///
+    /// # Errors
+    /// If there is none, or the gateway fails or cannot be reached.
+    pub async fn job(&self, id: Uuid) -> Result<JobView, Failure> {
+        self.read(self.get(&job_path(id)).await?)
+    }
+
+    /// The job `id` if it is not as `known`, the tag of an earlier answer, says. Unless the job is over, the gateway
+    /// may hold its answer back for `wait` (whole seconds), in case it will be.
+    ///
+    /// # Errors
+    /// If there is none, or the gateway fails or cannot be reached.
+    pub async fn poll(&self, id: Uuid, known: Option<&str>, wait: Duration) -> Result<Polled, Failure> {
+        let mut request = self.http.get(self.url(&job_path(id))).timeout(wait + ANSWER_TIMEOUT);
+        if wait.as_secs() > 0 {
+            request = request.insert_header(("Prefer", format!("wait={}", wait.as_secs())));
+        }
+        if let Some(tag) = known {
+            request = request.insert_header((IF_NONE_MATCH, tag));
+        }
+        let answer = self.exchange(request, None::<&()>).await?;
+        if answer.status == StatusCode::NOT_MODIFIED {
+            return Ok(Polled::Unchanged);
+        }
+        let tag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok(Polled::Job(Box::new(self.read(answer)?), tag))
+    }
+
+    /// A page of jobs.
+    ///
+    /// # Errors
+    /// If the gateway refuses, fails or cannot be reached.
+    pub async fn list(&self, query: &ListQuery) -> Result<JobList, Failure> {
+        let mut path = format!("/v1/jobs?pageSize={}", query.page_size);
+        let mut add = |name: &str, value: &str| {
+            let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+            path.push_str(&format!("&{name}={value}"));
+        };
+        query.resource.iter().for_each(|resource| add("resource", resource));
+        query.states.iter().for_each(|state| add("state", state));
+        query.page_token.iter().for_each(|token| add("pageToken", token));
+        self.read(self.get(&path).await?)
+    }
+
+    /// Cancels the job `id`.
+    ///
+    /// # Errors
+    /// If there is none, it is over, or the gateway fails or cannot be reached.
+    pub async fn cancel(&self, id: Uuid) -> Result<JobView, Failure> {
+        let request = self.http.post(self.url(&format!("{}/cancel", job_path(id))));
+        self.read(self.exchange(request, None::<&()>).await?)
+    }
+
+    /// What is at `path`.
+    ///
+    /// # Errors
+    /// If it is something else, or the gateway refuses, fails or cannot be reached.
+    pub async fn look_at<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.read(self.get(path).await?)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server)
+    }
+
+    async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        self.exchange(self.http.get(self.url(path)), None::<&()>).await
+    }
+
+    async fn exchange(&self, request: ClientRequest, body: Option<&impl Serialize>) -> Result<Answer, Failure> {
+        let sending = match body {
+            Some(body) => request.send_json(body),
+            None => request.send(),
+        };
+        let response = sending.await.map_err(|error| Failure::of_sending(&self.server, error))?;
+        let mut response = response.timeout(ANSWER_TIMEOUT);
+        let body = response.body().limit(MAX_ANSWER_BYTES).await.map_err(|error| Failure::NoAnswer {
+            server: self.server.clone(),
+            detail: format!("the answer broke off: {error}"),
+        })?;
+        Ok(Answer { status: response.status(), headers: response.headers().clone(), body: body.to_vec() })
+    }
+
+    /// What a 2xx answer says.
+    fn read<T: DeserializeOwned>(&self, answer: Answer) -> Result<T, Failure> {
+        if !answer.status.is_success() {
+            let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            return Err(Failure::of_answer(answer.status, &answer.body, retry_after.map(Duration::from_secs)));
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| Failure::Strange {
+            status: answer.status.as_u16(),
+            detail: format!("What answers at {} does not look like a gateway: {error}.", self.server),
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! Why a command did not work, told to people.
+
+use std::time::Duration;
+
+use awc::error::{ConnectError, SendRequestError};
+use awc::http::StatusCode;
+use serde_json::Value;
+
+use super::ServerUrl;
+use crate::api::{Code, Problem};
+use crate::cli::exit::Exit;
+
+/// How much of an answer that is not ours is shown, in characters.
+const MAX_SHOWN_CHARS: usize = 200;
+
+/// Why a command did not work. Shown as one line or several.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// There was no connection, so that nothing was sent.
+    #[error("cannot reach the gateway at {server}: {detail}")]
+    NotConnected {
+        /// The gateway.
+        server: ServerUrl,
+        /// Why.
+        detail: String,
+    },
+    /// A request was sent, or part of it, and no complete answer came.
+    #[error("no answer from the gateway at {server}: {detail}")]
+    NoAnswer {
+        /// The gateway.
+        server: ServerUrl,
+        /// Why.
+        detail: String,
+    },
+    /// The gateway says no, or that it cannot.
+    #[error("{}", describe(.problem))]
+    Problem {
+        /// In its own words.
+        problem: Box<Problem>,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// An answer that this client does not understand: of another server, a proxy, or a newer gateway.
+    #[error("unexpected answer, status {status}: {detail}")]
+    Strange {
+        /// Its HTTP status.
+        status: u16,
+        /// What is strange about it.
+        detail: String,
+    },
+    /// A submission failed, after it may have been accepted.
+    #[error(
+        "{last}\n  The job may have been accepted all the same. To submit it again without the risk of scaling twice, \
+         add\n  --idempotency-key {key}"
+    )]
+    Undecided {
+        /// The last failure.
+        last: Box<Self>,
+        /// The idempotency key it had.
+        key: String,
+    },
+}
+
+impl Failure {
+    /// Why a request brought no answer. awc also reports a connection closed *after* the request was sent as a failure
+    /// to connect, with [`ConnectError::Disconnected`]; only the other kinds mean that nothing was sent.
+    pub(super) fn of_sending(server: &ServerUrl, error: SendRequestError) -> Self {
+        let server = server.clone();
+        match error {
+            SendRequestError::Connect(ConnectError::Disconnected) => {
+                Self::NoAnswer { server, detail: "the connection was closed".into() }
+            }
+            SendRequestError::Connect(ConnectError::Io(error)) => {
+                Self::NotConnected { server, detail: error.to_string() }
+            }
+            SendRequestError::Connect(ConnectError::Resolver(error)) => {
+                Self::NotConnected { server, detail: format!("its name cannot be resolved: {error}") }
+            }
+            SendRequestError::Connect(error) => Self::NotConnected { server, detail: error.to_string() },
+            SendRequestError::Url(error) => Self::NotConnected { server, detail: error.to_string() },
+            SendRequestError::Timeout => Self::NoAnswer { server, detail: "it takes too long".into() },
+            error => Self::NoAnswer { server, detail: error.to_string() },
+        }
+    }
+
+    /// What an answer that is not 2xx says.
+    pub(super) fn of_answer(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Self {
+        if let Ok(problem) = serde_json::from_slice(body) {
+            return Self::Problem { problem: Box::new(problem), retry_after };
+        }
+        // A problem with a code that did not exist when this client was built still has words.
+        let words = serde_json::from_slice::<Value>(body).ok().and_then(|document| {
+            let text = |name: &str| document.get(name)?.as_str().map(str::to_owned);
+            Some(format!("{}: {}", text("title")?, text("detail")?))
+        });
+        let shown = || String::from_utf8_lossy(body).trim().chars().take(MAX_SHOWN_CHARS).collect::<String>();
+        let detail = words.unwrap_or_else(shown);
+        let detail = if detail.is_empty() { "(no body)".to_owned() } else { detail };
+        Self::Strange { status: status.as_u16(), detail }
+    }
+
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Problem { problem, .. } => Some(problem.status),
+            Self::Strange { status, .. } => Some(*status),
+            Self::Undecided { last, .. } => last.status(),
+            Self::Usage(_) | Self::NotConnected { .. } | Self::NoAnswer { .. } => None,
+        }
+    }
+
+    /// How a command ends that failed like this.
+    pub fn exit(&self) -> Exit {
+        match (self, self.status()) {
+            (Self::Usage(_), _) => Exit::Usage,
+            (_, Some(400..=499)) => Exit::Refused,
+            _ => Exit::Unreachable,
+        }
+    }
+
+    /// Whether the gateway may have done what it was asked for.
+    pub(super) fn may_have_been_obeyed(&self) -> bool {
+        match self {
+            Self::Usage(_) | Self::NotConnected { .. } => false,
+            Self::Problem { problem, .. } => !matches!(problem.status, 400..=499 | 503),
+            Self::Strange { status, .. } => !(400..=499).contains(status),
+            Self::NoAnswer { .. } | Self::Undecided { .. } => true,
+        }
+    }
+
+    /// Whether the same submission may fare better in a moment.
+    pub(super) fn may_pass_for_a_submission(&self) -> bool {
+        match self {
+            Self::NotConnected { .. } | Self::NoAnswer { .. } => true,
+            _ => matches!(self.status(), Some(502..=504)),
+        }
+    }
+
+    /// Whether this is what a gateway that restarts, or a proxy before it, looks like.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::NotConnected { .. } | Self::NoAnswer { .. } => true,
+            _ => matches!(self.status(), Some(408 | 425 | 429 | 500..=599)),
+        }
+    }
+
+    /// When the gateway wants to be asked again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Problem { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// A problem document as people want to read it: the kind, what is wrong, where, in whose words, and where to look.
+fn describe(problem: &Problem) -> String {
+    let mut text = format!("{} ({} {})", problem.title, problem.status, problem.code.as_str());
+    let mut add = |line: String| text.push_str(&format!("\n  {line}"));
+    // The detail of an invalid request is the list of its errors in one sentence.
+    let invalid = problem.code == Code::ValidationFailed && !problem.errors.is_empty();
+    if !invalid {
+        add(problem.detail.clone());
+    }
+    for error in problem.errors.iter().filter(|error| invalid || error.detail != problem.detail) {
+        match error.pointer.trim_start_matches('/') {
+            "" => add(error.detail.clone()),
+            field => add(format!("{field}: {}", error.detail)),
+        }
+    }
+    if let Some(answer) = &problem.sidecar {
+        add(format!("The sidecar said ({}): {}", answer.status, answer.body.trim()));
+    }
+    if problem.code == Code::ResourceBusy {
+        add("To let this job wait for its turn: --on-conflict queue. To end the other one: --on-conflict supersede"
+            .into());
+    }
+    if let Some(job) = &problem.job {
+        add(format!("To look at that job: scalegate jobs {}", job.id));
+    }
+    text
+}

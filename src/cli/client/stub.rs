@@ -1,0 +1,192 @@
+//! A gateway for tests that answers as it is told, over a raw socket: it can also lose answers, and go away.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use actix_web::rt;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Client, ServerUrl};
+use crate::api::openapi::example_job;
+use crate::api::view::JobView;
+
+/// What a stub does with a request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Answers with this status and body.
+    Json(u16, Value),
+    /// Answers with this status, headers and body.
+    Full(u16, Vec<(&'static str, String)>, String),
+    /// Closes the connection without an answer.
+    Lost,
+}
+
+/// A request as it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// `GET /v1/jobs`
+    pub line: String,
+    /// Headers with names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Seen {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A gateway that gives its replies in order, the last one again and again.
+pub struct Stub {
+    address: SocketAddr,
+    seen: Rc<RefCell<Vec<Seen>>>,
+    serving: rt::task::JoinHandle<()>,
+}
+
+impl Stub {
+    /// Starts one on a free port.
+    pub async fn start(replies: Vec<Reply>) -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), replies).await
+    }
+
+    /// Starts one at `address`.
+    pub async fn start_at(address: SocketAddr, replies: Vec<Reply>) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the address is free");
+        let address = listener.local_addr().expect("it is bound");
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let serving = rt::spawn(serve(listener, replies.into(), Rc::clone(&seen)));
+        Self { address, seen, serving }
+    }
+
+    /// Closes its port.
+    pub async fn stop(self) -> SocketAddr {
+        self.serving.abort();
+        let _ = self.serving.await;
+        self.address
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A client of it.
+    pub fn client(&self) -> Client {
+        Client::new(self.url().parse::<ServerUrl>().expect("a URL"))
+    }
+
+    /// The requests so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.borrow().clone()
+    }
+
+    /// The first lines of the requests so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.seen.borrow().iter().map(|seen| seen.line.clone()).collect()
+    }
+}
+
+/// One connection after the other: these clients have one request under way at a time.
+async fn serve(listener: TcpListener, mut replies: VecDeque<Reply>, seen: Rc<RefCell<Vec<Seen>>>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let Some(request) = receive(&mut stream).await else { continue };
+        seen.borrow_mut().push(request);
+        let next = if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() };
+        let (status, headers, body) = match next {
+            Some(Reply::Json(status, body)) => (status, Vec::new(), body.to_string()),
+            Some(Reply::Full(status, headers, body)) => (status, headers, body),
+            Some(Reply::Lost) | None => continue,
+        };
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status} Whatever\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        );
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    }
+}
+
+async fn receive(stream: &mut TcpStream) -> Option<Seen> {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let mut lines = head.lines();
+            let line = lines.next()?.trim_end_matches(" HTTP/1.1").to_owned();
+            let headers: Vec<(String, String)> = lines
+                .filter_map(|line| line.split_once(": "))
+                .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+                .collect();
+            let seen = Seen { line, headers, body: body.to_owned() };
+            if body.len() >= seen.header("content-length").map_or(0, |length| length.parse().expect("a length")) {
+                return Some(seen);
+            }
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// The example job of the OpenAPI document, with `changes` to its top level.
+pub fn job(changes: Value) -> Value {
+    let mut job = example_job();
+    for (name, value) in changes.as_object().expect("an object") {
+        job[name] = value.clone();
+    }
+    job
+}
+
+/// The same as a client sees it.
+pub fn job_view(changes: Value) -> JobView {
+    serde_json::from_value(job(changes)).expect("a job")
+}
+
+/// The changes that make the job one that has succeeded.
+pub fn succeeded() -> Value {
+    json!({
+        "state": "succeeded", "currentCapacity": 5, "waitingFor": null, "version": 30,
+        "progress": {"completedSteps": 4, "totalSteps": 4, "percent": 100, "estimatedCompletionAt": null},
+        "updatedAt": "2026-01-31T12:16:00.000Z", "finishedAt": "2026-01-31T12:16:00.000Z"
+    })
+}
+
+/// The changes that make the job one that has failed.
+pub fn failed() -> Value {
+    json!({
+        "state": "failed", "waitingFor": null, "version": 9, "finishedAt": "2026-01-31T12:03:00.000Z",
+        "error": {"code": "sidecar_rejected", "message": "The sidecar refused add 1 with status 400.",
+                  "sidecar": {"status": 400, "body": "quota exceeded"}}
+    })
+}
+
+/// The changes that make the job one that was canceled.
+pub fn canceled() -> Value {
+    json!({"state": "canceled", "waitingFor": null, "version": 9, "finishedAt": "2026-01-31T12:03:00.000Z"})
+}
+
+/// The problem document of a busy resource.
+pub fn busy() -> Reply {
+    let document = json!({
+        "type": "urn:scalegate:problem:resource_busy", "title": "The resource has an unfinished job", "status": 409,
+        "detail": "Job 0198c3f2-7a00-7000-8000-000000000001 is scaling \"worker\" to 8.",
+        "instance": "urn:uuid:1b4e28ba-2fa1-41d2-883f-0016d3cca427", "code": "resource_busy",
+        "job": {"id": "0198c3f2-7a00-7000-8000-000000000001", "href": "/v1/jobs/0198c3f2-7a00-7000-8000-000000000001"}
+    });
+    Reply::Json(409, document)
+}
+
+/// A problem document with nothing in particular.
+pub fn problem(status: u16, code: &str) -> Reply {
+    let document = json!({"type": format!("urn:scalegate:problem:{code}"), "title": "A title", "status": status,
+        "detail": "A detail.", "instance": "urn:uuid:0", "code": code});
+    Reply::Json(status, document)
+}

@@ -1,0 +1,172 @@
+//! `scalegate demo`: the whole thing in one terminal, through the real HTTP API.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::client::{Client, Failure};
+use super::exit::{self, Exit};
+use super::follow::{Pace, Screen, follow};
+use super::output::Output;
+use crate::api::Submission;
+use crate::api::view::JobView;
+use crate::app::{Gateway, StartError};
+use crate::clock::Clock;
+use crate::config::{Config, LogFormat};
+use crate::domain::Settings;
+use crate::simulator::{Behaviour, RunningSimulator, Simulator};
+use crate::telemetry;
+
+/// How long a simulated change takes.
+const PROVISIONING: Duration = Duration::from_secs(2);
+/// Waits short enough to watch.
+const SETTINGS: Settings = Settings {
+    step_size: 1,
+    cooldown: Duration::from_secs(4),
+    active_timeout: Duration::from_secs(30),
+    poll_interval: Duration::from_millis(250),
+    settle: Duration::from_secs(2),
+    deadline: Duration::from_mins(5),
+};
+/// Time between two looks at the job.
+const PACE: Pace = Pace { every: Duration::from_millis(200), patience: Duration::from_secs(10) };
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Show the main job: scale a simulated worker from 1 to 5.
+///
+/// Starts a simulated sidecar and a gateway, submits a job through the HTTP API, and shows its steps live. Stays up
+/// afterwards, so that Swagger UI and the API can be tried, until Ctrl-C. Needs nothing and leaves nothing behind.
+#[derive(Debug, Args)]
+#[command(after_help = exit::HELP)]
+pub struct DemoArgs {
+    /// Where the gateway listens. By default on port 8080 of the loopback address, or on a free port if that is taken.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// End when the job has ended, with its exit code.
+    #[arg(long)]
+    exit: bool,
+}
+
+/// Why there is no demo.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error("cannot start the simulated sidecar")]
+    Sidecar(#[source] std::io::Error),
+    #[error("cannot make a directory for the gateway's data")]
+    Directory(#[source] std::io::Error),
+    #[error(transparent)]
+    Gateway(#[from] StartError),
+    #[error("the gateway's address makes no URL")]
+    Address,
+    #[error("{0}")]
+    Client(Failure),
+}
+
+/// Runs the demo.
+pub async fn run(args: DemoArgs) -> ExitCode {
+    // What matters is on the screen; the log has only what goes wrong.
+    if let Err(error) = telemetry::init(LogFormat::Text, Some("error,actix_http=off")) {
+        eprintln!("scalegate: {error}");
+        return Exit::Usage.into();
+    }
+    match play(&args).await {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("scalegate: {}", telemetry::chain(&error));
+            Exit::Unreachable.into()
+        }
+    }
+}
+
+async fn play(args: &DemoArgs) -> Result<Exit, DemoError> {
+    let mut output = Output::standard();
+    let sidecar = start_sidecar().map_err(DemoError::Sidecar)?;
+    let data = tempfile::Builder::new().prefix("scalegate-demo-").tempdir().map_err(DemoError::Directory)?;
+    let config = Config {
+        sidecar_url: format!("http://{}", sidecar.address()).parse().map_err(|_| DemoError::Address)?,
+        data_dir: data.path().to_owned(),
+        settings: SETTINGS,
+        shutdown_grace: GRACE,
+        ..Config::default()
+    };
+    let gateway = start_gateway(config, args.listen)?;
+    introduce(&mut output, &sidecar, &gateway);
+
+    let told_to_stop = super::until_told_to_stop();
+    tokio::pin!(told_to_stop);
+    let played = tokio::select! {
+        job = scale(&gateway, &mut output) => Some(job?),
+        () = &mut told_to_stop => None,
+    };
+    if let Some(job) = &played {
+        sum_up(&mut output, job, &gateway, args.exit);
+        if !args.exit {
+            told_to_stop.await;
+        }
+    }
+    // Stopping is for the process that runs on; here everything ends with it, and nothing is kept.
+    let _ = gateway.stop(GRACE).await;
+    let _ = sidecar.stop().await;
+    let exit = played.filter(|_| args.exit).map_or(Exit::Done, |job| Exit::of_job(&job));
+    Ok(output.finish(exit))
+}
+
+fn start_sidecar() -> std::io::Result<RunningSimulator> {
+    let clock = Clock::start();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let behaviour = Behaviour { provisioning: PROVISIONING, ..Behaviour::default() };
+    Simulator::start(listener, behaviour, 1, move || clock.now())
+}
+
+/// Starts the gateway where it was asked for, or else on its usual port, or else on any.
+fn start_gateway(config: Config, listen: Option<SocketAddr>) -> Result<Gateway, StartError> {
+    if let Some(listen) = listen {
+        return Gateway::start(&Config { listen, ..config });
+    }
+    match Gateway::start(&config) {
+        Err(StartError::Listen { source, .. }) if source.kind() == ErrorKind::AddrInUse => {
+            Gateway::start(&Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..config })
+        }
+        outcome => outcome,
+    }
+}
+
+fn introduce(output: &mut Output, sidecar: &RunningSimulator, gateway: &Gateway) {
+    let (sidecar, gateway) = (sidecar.address(), gateway.address());
+    output.line(format_args!("Simulated sidecar  http://{sidecar}  (worker is at 1; a change takes {PROVISIONING:?})"));
+    output.line(format_args!("Gateway            http://{gateway}"));
+    output.line(format_args!("Swagger UI         http://{gateway}/docs/"));
+    output.line(format_args!("API                http://{gateway}/v1/jobs\n"));
+    output.line(format_args!("Scaling worker to 5, one unit at a time, with a cooldown of {:?}:\n", SETTINGS.cooldown));
+}
+
+async fn scale(gateway: &Gateway, output: &mut Output) -> Result<JobView, DemoError> {
+    let server = format!("http://{}", gateway.address()).parse().map_err(|_| DemoError::Address)?;
+    let client = Client::new(server);
+    let wish = Submission {
+        resource: "worker".to_owned(),
+        target_capacity: Some(5),
+        reason: Some("demo".to_owned()),
+        ..Submission::default()
+    };
+    let key = uuid::Uuid::now_v7().to_string();
+    let submitted = client.submit(&wish, &key, |_| {}).await.map_err(DemoError::Client)?;
+    let mut screen = Screen::live(output);
+    follow(&client, submitted.job, PACE, &mut screen).await.map_err(DemoError::Client)
+}
+
+fn sum_up(output: &mut Output, job: &JobView, gateway: &Gateway, exit: bool) {
+    let gateway = gateway.address();
+    output.line(format_args!("\nThe job as the API shows it: curl -s http://{gateway}/v1/jobs/{}", job.id));
+    if exit {
+        return;
+    }
+    output.line(format_args!("Try another one, in a second terminal:"));
+    output.line(format_args!(
+        "  curl -s http://{gateway}/v1/jobs -H 'Content-Type: application/json' -d '{{\"resource\":\"worker\",\"targetCapacity\":2}}'"
+    ));
+    output.line("Ctrl-C ends the demo.");
+}

@@ -1,0 +1,62 @@
+//! How the client commands end, as far as a script can see it.
+
+use std::process::ExitCode;
+
+use crate::api::view::{JobView, StateView};
+
+/// The exit codes, for the end of `--help`.
+pub const HELP: &str = "\
+Exit codes:
+  0  the job succeeded, or the command did what it was told
+  1  the job failed
+  2  the command line makes no sense
+  3  the job was canceled or superseded
+  4  the gateway refused the request
+  5  the gateway could not be reached, or answered with an error of its own";
+
+/// How a client command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The job succeeded, or the command did what it was told.
+    Done = 0,
+    /// The job failed.
+    JobFailed = 1,
+    /// The command line makes no sense. The command-line library uses the same code.
+    Usage = 2,
+    /// The job was canceled or superseded.
+    JobStopped = 3,
+    /// The gateway refused the request.
+    Refused = 4,
+    /// The gateway could not be reached, or answered with an error of its own.
+    Unreachable = 5,
+}
+
+impl Exit {
+    /// How a command that waited for `job` ends. A job that is not over says nothing against the command.
+    pub fn of_job(job: &JobView) -> Self {
+        match job.state {
+            StateView::Succeeded | StateView::Queued | StateView::Running => Self::Done,
+            StateView::Failed => Self::JobFailed,
+            StateView::Canceled | StateView::Superseded => Self::JobStopped,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_lists_every_code() {
+        for exit in [Exit::Done, Exit::JobFailed, Exit::Usage, Exit::JobStopped, Exit::Refused, Exit::Unreachable] {
+            let line = format!("\n  {}  ", exit as u8);
+            assert!(HELP.contains(&line), "{exit:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `scalegate healthcheck`: is the gateway alive and ready? For container health checks, which have no curl.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use super::client::{Client, Failure, ServerArgs, ServerUrl};
+use super::exit::Exit;
+use super::output::Output;
+use crate::api::view::{Alive, Ready};
+use crate::config::{Given, parse_duration};
+
+/// The environment variable that says where a gateway in the same container listens.
+const LISTEN_VARIABLE: &str = "SCALEGATE_LISTEN";
+
+/// Ask a gateway whether it can do its work.
+///
+/// Exits with 0 if it can and with 1 if it cannot or does not answer, and says why in one line. Without --server, asks
+/// the gateway that --listen or SCALEGATE_LISTEN describes, which in a container is the one beside it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct HealthcheckArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+
+    /// Where the gateway listens, as its own option of that name; 0.0.0.0 means this machine
+    #[arg(long, env = LISTEN_VARIABLE, value_name = "ADDR:PORT")]
+    pub listen: Option<Given>,
+
+    /// Ask only whether the process is alive, not whether its store is usable and its engine runs
+    #[arg(long)]
+    pub live: bool,
+
+    /// Longest wait for the answer
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// Runs the command. Must be called within an actix runtime. Ends with 0 or 1 only: Docker reserves the other codes.
+pub async fn run(args: HealthcheckArgs) -> Exit {
+    let mut output = Output::standard();
+    let exit = args.run(&mut output).await;
+    output.finish(exit)
+}
+
+impl HealthcheckArgs {
+    async fn run(self, output: &mut Output) -> Exit {
+        let failure = match self.address() {
+            Ok(server) => match tokio::time::timeout(self.timeout, self.ask(&Client::new(server.clone()))).await {
+                Ok(Ok(healthy)) => {
+                    output.line(healthy);
+                    return Exit::Done;
+                }
+                Ok(Err(failure)) => failure.to_string(),
+                Err(_) => format!("no answer from the gateway at {server} within {} s", self.timeout.as_secs_f64()),
+            },
+            Err(failure) => failure.to_string(),
+        };
+        output.notice(format_args!("unhealthy: {}", failure.replace("\n  ", ": ").replace('\n', " ")));
+        Exit::JobFailed
+    }
+
+    async fn ask(&self, client: &Client) -> Result<String, Failure> {
+        if self.live {
+            let alive: Alive = client.look_at("/livez").await?;
+            return Ok(alive.status);
+        }
+        let ready: Ready = client.look_at("/readyz").await?;
+        let sidecar = match ready.sidecar.reachable {
+            Some(true) => "the sidecar answers",
+            Some(false) => "the sidecar did not answer last time",
+            None => "the sidecar was not needed yet",
+        };
+        Ok(format!("{}: unfinished jobs: {}; {sidecar}", ready.status, ready.unfinished_jobs))
+    }
+
+    fn address(&self) -> Result<ServerUrl, Failure> {
+        if let Some(server) = self.server.given()? {
+            return Ok(server);
+        }
+        let Some(given) = self.listen.as_ref().filter(|given| given.is_set()) else { return Ok(ServerUrl::default()) };
+        let source = if given.by_environment { LISTEN_VARIABLE } else { "--listen" };
+        let text = given.text.to_string_lossy();
+        let refuse = |why: &str| Failure::Usage(format!("{source}: {text:?} {why}"));
+        let listen: SocketAddr =
+            text.parse().map_err(|_| refuse("is not an address and a port, such as 0.0.0.0:8080"))?;
+        if listen.port() == 0 {
+            return Err(refuse("does not say which port the gateway took; use --server"));
+        }
+        format!("http://{}", reachable(listen)).parse().map_err(|why| refuse(&format!("{why}")))
+    }
+}
+
+/// Where something that listens at `listen` can be reached from the same machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests;

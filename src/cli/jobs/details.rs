@@ -1,0 +1,111 @@
+//! All there is to know about a job, for people.
+
+use std::fmt::Write as _;
+
+use crate::api::view::{JobView, StepView, WireTime};
+use crate::cli::words;
+use crate::domain::Timestamp;
+
+/// `job` in words. Without a line break at the end.
+pub fn text(job: &JobView, now: Timestamp) -> String {
+    let mut text = format!("Job {}", job.id);
+    for (name, value) in facts(job, now) {
+        let _ = write!(text, "\n  {name:<9}  {}", value.replace('\n', "\n             "));
+    }
+    if !job.steps.is_empty() {
+        text.push_str("\nSteps");
+        for step in &job.steps {
+            let _ = write!(text, "\n{}", step_line(step, now));
+        }
+    }
+    if !job.external_changes.is_empty() {
+        text.push_str("\nChanges by somebody else");
+        for change in &job.external_changes {
+            let at = words::time_near(change.noticed_at.0, now);
+            let _ = write!(text, "\n        {} → {}, noticed {at}", change.from_capacity, change.to_capacity);
+        }
+    }
+    text
+}
+
+fn facts(job: &JobView, now: Timestamp) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("resource", job.resource.clone()),
+        ("state", if job.state.is_over() { words::ending(job) } else { words::state(job.state).to_owned() }),
+        ("capacity", capacity(job)),
+        ("progress", progress(job, now)),
+    ];
+    let mut add = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
+    add("waiting", waiting(job, now));
+    add(
+        "ending",
+        job.ending_as.map(|state| format!("as {}, when its change in flight is resolved", words::state(state))),
+    );
+    add("reason", job.reason.clone());
+    let labels: Vec<String> = job.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    add("labels", (!labels.is_empty()).then(|| labels.join(", ")));
+    add("settings", Some(settings(job)));
+    add("created", Some(moment(job.created_at, now)));
+    add("started", job.started_at.map(|at| moment(at, now)));
+    match job.finished_at {
+        Some(at) => add("finished", Some(moment(at, now))),
+        None => add("deadline", Some(moment(job.deadline_at, now))),
+    }
+    facts
+}
+
+fn capacity(job: &JobView) -> String {
+    let shown = |capacity: Option<u32>| capacity.map_or("?".to_owned(), |capacity| capacity.to_string());
+    format!("{} (from {} to {})", shown(job.current_capacity), shown(job.start_capacity), words::goal(job))
+}
+
+fn progress(job: &JobView, now: Timestamp) -> String {
+    let done = format!("{} steps, {} %", words::steps(&job.progress), job.progress.percent);
+    match job.progress.estimated_completion_at {
+        Some(at) if !job.state.is_over() => format!("{done}, probably done {}", moment(at, now)),
+        _ => done,
+    }
+}
+
+fn waiting(job: &JobView, now: Timestamp) -> Option<String> {
+    let waiting = job.waiting_for.as_ref()?;
+    let until = moment(waiting.until, now);
+    let limit = if words::ends_by_itself(waiting) { "" } else { " at the latest" };
+    Some(format!("for {} until {until}{limit}\n{}", words::awaited(waiting), waiting.detail))
+}
+
+fn settings(job: &JobView) -> String {
+    let settings = &job.settings;
+    format!(
+        "step size {}, cooldown {}, active timeout {}, poll interval {}, settle {}, deadline {}",
+        settings.step_size,
+        words::setting(settings.cooldown_seconds),
+        words::setting(settings.active_timeout_seconds),
+        words::setting(settings.poll_interval_seconds),
+        words::setting(settings.settle_seconds),
+        words::setting(settings.deadline_seconds),
+    )
+}
+
+/// `2026-01-31 12:00:00Z (5m ago)`
+fn moment(at: WireTime, now: Timestamp) -> String {
+    let at = at.0;
+    let distance = if at > now {
+        format!("in {}", words::brief(at.since(now)))
+    } else {
+        format!("{} ago", words::brief(now.since(at)))
+    };
+    format!("{} ({distance})", words::time_near(at, now))
+}
+
+fn step_line(step: &StepView, now: Timestamp) -> String {
+    let sent = words::time_near(step.sent_at.0, now);
+    let resolved = match step.resolved_at {
+        Some(at) => {
+            format!(", resolved {} ({} later)", words::time_near(at.0, now), words::brief(at.0.since(step.sent_at.0)))
+        }
+        None => String::new(),
+    };
+    let outcome = if step.resolved_at.is_some() { words::outcome(step) } else { "pending" };
+    format!("  {:>4}  {:<18}  {outcome:<12}  sent {sent}{resolved}", step.index, words::step(step))
+}

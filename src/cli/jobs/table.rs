@@ -1,0 +1,52 @@
+//! Jobs as a table.
+
+use crate::api::view::{JobView, StateView};
+use crate::cli::words;
+use crate::domain::Timestamp;
+
+const HEADER: [&str; 6] = ["ID", "RESOURCE", "STATE", "PROGRESS", "WAITING FOR", "AGE"];
+
+/// `jobs` as a table with a header. Without a line break at the end.
+pub fn text(jobs: &[JobView], now: Timestamp) -> String {
+    let mut rows = vec![HEADER.map(str::to_owned)];
+    rows.extend(jobs.iter().map(|job| row(job, now)));
+    let mut widths = [0; HEADER.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &[String; HEADER.len()]| {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn row(job: &JobView, now: Timestamp) -> [String; HEADER.len()] {
+    [
+        job.id.to_string(),
+        job.resource.clone(),
+        state(job),
+        format!("{} → {}", words::steps(&job.progress), words::goal(job)),
+        waiting(job, now),
+        words::brief(now.since(job.created_at.0)),
+    ]
+}
+
+fn state(job: &JobView) -> String {
+    let state = words::state(job.state);
+    match (&job.error, job.ending_as) {
+        (Some(error), _) if job.state == StateView::Failed => format!("{state} ({})", error.code),
+        (_, Some(ending)) if !job.state.is_over() => format!("{state} (to be {})", words::state(ending)),
+        _ => state.to_owned(),
+    }
+}
+
+fn waiting(job: &JobView, now: Timestamp) -> String {
+    let Some(waiting) = &job.waiting_for else { return "-".to_owned() };
+    if words::ends_by_itself(waiting) {
+        return format!("{}, {} left", waiting.reason, words::brief(waiting.until.0.since(now)));
+    }
+    waiting.reason.clone()
+}

@@ -1,0 +1,168 @@
+use clap::Parser;
+use serde_json::{Value, json};
+
+use super::{JobsArgs, details, table};
+use crate::cli::client::stub::{Reply, Stub, canceled, failed, job, job_view, problem, succeeded};
+use crate::cli::exit::Exit;
+use crate::cli::output::capture::Captured;
+use crate::domain::Timestamp;
+
+const ID: &str = "0198c3f2-7a00-7000-8000-000000000001";
+/// 2026-01-31T12:04:00Z
+const NOW: Timestamp = Timestamp::from_millis(1_769_861_040_000);
+
+#[derive(Debug, Parser)]
+struct Command {
+    #[command(flatten)]
+    args: JobsArgs,
+}
+
+fn parse(arguments: &[&str]) -> Result<JobsArgs, clap::Error> {
+    Command::try_parse_from(["jobs"].iter().chain(arguments)).map(|command| command.args)
+}
+
+async fn jobs(stub: &Stub, arguments: &[&str]) -> (Exit, Captured) {
+    let url = stub.url();
+    let args = parse(&[arguments, &["--server", &url]].concat()).expect("valid arguments");
+    let captured = Captured::default();
+    let mut output = captured.output();
+    let exit = args.run(&mut output).await;
+    (output.finish(exit), captured)
+}
+
+fn page(count: usize, next: Option<&str>) -> Reply {
+    let jobs: Vec<Value> = (0..count).map(|_| job(json!({}))).collect();
+    Reply::Json(200, json!({"jobs": jobs, "nextPageToken": next}))
+}
+
+#[actix_web::test]
+async fn lists_page_by_page_up_to_the_limit() {
+    let stub = Stub::start(vec![page(200, Some("2b")), page(50, Some("1f"))]).await;
+    let (exit, captured) =
+        jobs(&stub, &["--limit", "250", "--resource", "web-1.eu", "--state", "queued", "--state", "running"]).await;
+    assert_eq!(exit, Exit::Done, "{}", captured.err());
+    let filter = "resource=web%2D1%2Eeu&state=queued&state=running";
+    assert_eq!(
+        stub.lines(),
+        [format!("GET /v1/jobs?pageSize=200&{filter}"), format!("GET /v1/jobs?pageSize=50&{filter}&pageToken=2b"),]
+    );
+    assert_eq!(captured.out().lines().count(), 1 + 250);
+    assert_eq!(captured.err(), "scalegate: there are more; --limit shows them\n");
+}
+
+#[actix_web::test]
+async fn a_list_that_ends_early_ends() {
+    let stub = Stub::start(vec![page(3, None)]).await;
+    let (exit, captured) = jobs(&stub, &["--json"]).await;
+    assert_eq!(exit, Exit::Done);
+    assert_eq!(stub.lines(), ["GET /v1/jobs?pageSize=20"]);
+    let list: Value = serde_json::from_str(&captured.out()).expect("JSON");
+    assert_eq!((list["jobs"][2].clone(), list["nextPageToken"].clone()), (job(json!({})), Value::Null));
+    let stub = Stub::start(vec![page(0, None)]).await;
+    let (exit, captured) = jobs(&stub, &[]).await;
+    assert_eq!((exit, captured.out().as_str(), captured.err().as_str()), (Exit::Done, "", "scalegate: no such jobs\n"));
+}
+
+#[test]
+fn a_row_says_where_the_job_is() {
+    let unread = json!({"targetCapacity": null, "delta": -2, "waitingFor": {"reason": "turn", "detail": "",
+        "until": "2026-01-31T12:05:00Z"}, "state": "queued", "endingAs": "canceled",
+        "progress": {"completedSteps": 0, "totalSteps": null, "percent": 0, "estimatedCompletionAt": null}});
+    let listed: Vec<_> = [json!({}), unread, failed(), succeeded()].into_iter().map(job_view).collect();
+    let expected = "\
+ID                                    RESOURCE  STATE                      PROGRESS  WAITING FOR        AGE
+0198c3f2-7a00-7000-8000-000000000001  worker    running                    1/4 → 5   cooldown, 1m left  3m 59s
+0198c3f2-7a00-7000-8000-000000000001  worker    queued (to be canceled)    0/? → -2  turn               3m 59s
+0198c3f2-7a00-7000-8000-000000000001  worker    failed (sidecar_rejected)  1/4 → 5   -                  3m 59s
+0198c3f2-7a00-7000-8000-000000000001  worker    succeeded                  4/4 → 5   -                  3m 59s";
+    assert_eq!(table::text(&listed, NOW), expected);
+}
+
+#[test]
+fn details_say_everything() {
+    let text = details::text(&job_view(json!({})), NOW);
+    let expected = "\
+Job 0198c3f2-7a00-7000-8000-000000000001
+  resource   worker
+  state      running
+  capacity   2 (from 1 to 5)
+  progress   1/4 steps, 25 %, probably done 12:16:00Z (in 12m)
+  waiting    for cooldown until 12:05:00Z (in 1m)
+             Cooling down until 2026-01-31T12:05:00.131Z after the change at 2026-01-31T12:00:00.111Z.
+  reason     queue depth 812
+  labels     team=data
+  settings   step size 1, cooldown 5m, active timeout 15m, poll interval 30s, settle 1m 30s, deadline 1d
+  created    12:00:00Z (3m 59s ago)
+  started    12:00:00Z (3m 59s ago)
+  deadline   2026-02-01 12:00:00Z (in 23h 56m)
+Steps
+     1  add 1: 1 → 2        confirmed     sent 12:00:00Z, resolved 12:00:31Z (31s later)";
+    assert_eq!(text, expected);
+    let text = details::text(&job_view(failed()), NOW);
+    assert!(text.contains("\n               the sidecar said (400): quota exceeded\n"), "{text}");
+}
+
+#[actix_web::test]
+async fn shows_follows_and_cancels_one_job() {
+    let ending = json!({"endingAs": "canceled"});
+    for (arguments, first, then, exit, lines) in [
+        (&[ID][..], failed(), None, Exit::Done, vec![format!("GET /v1/jobs/{ID}")]),
+        (&[ID, "--wait"], json!({}), Some(failed()), Exit::JobFailed, vec![format!("GET /v1/jobs/{ID}"); 2]),
+        (&[ID, "--wait"], json!({}), Some(canceled()), Exit::JobStopped, vec![format!("GET /v1/jobs/{ID}"); 2]),
+        (&[ID, "--cancel"], canceled(), None, Exit::Done, vec![format!("POST /v1/jobs/{ID}/cancel")]),
+        (
+            &[ID, "--cancel", "--wait"],
+            ending,
+            Some(canceled()),
+            Exit::Done,
+            vec![format!("POST /v1/jobs/{ID}/cancel"), format!("GET /v1/jobs/{ID}")],
+        ),
+    ] {
+        let replies = std::iter::once(first).chain(then).map(|changes| Reply::Json(200, job(changes))).collect();
+        let stub = Stub::start(replies).await;
+        let (ended, captured) = jobs(&stub, arguments).await;
+        assert_eq!(ended, exit, "{arguments:?}: {}", captured.err());
+        assert_eq!(stub.lines(), lines, "{arguments:?}");
+        assert!(captured.out().starts_with(&format!("Job {ID}")), "{}", captured.out());
+    }
+}
+
+#[actix_web::test]
+async fn json_of_one_job_is_the_job() {
+    for (arguments, expected) in [
+        (&[ID, "--json"][..], json!({})),
+        (&[ID, "--cancel", "--json"], json!({})),
+        (&[ID, "--wait", "--json"], failed()),
+    ] {
+        let stub = Stub::start(vec![Reply::Json(200, job(json!({}))), Reply::Json(200, job(failed()))]).await;
+        let (_, captured) = jobs(&stub, arguments).await;
+        assert_eq!(serde_json::from_str::<Value>(&captured.out()).expect("JSON"), job(expected));
+    }
+}
+
+#[actix_web::test]
+async fn a_job_that_is_not_there_is_refused_at_once() {
+    let stub = Stub::start(vec![problem(404, "job_not_found")]).await;
+    let (exit, captured) = jobs(&stub, &[ID, "--wait"]).await;
+    assert_eq!((exit, stub.seen().len()), (Exit::Refused, 1));
+    assert_eq!(captured.err(), "scalegate: A title (404 job_not_found)\n  A detail.\n");
+}
+
+#[actix_web::test]
+async fn nonsense_is_refused() {
+    for arguments in [
+        &["not-an-id"][..],
+        &["--cancel"],
+        &["--state", "sleeping"],
+        &["--limit", "0"],
+        &["--resource", ".."],
+        &[ID, "--state", "queued"],
+        &[ID, "--limit", "3"],
+    ] {
+        assert_eq!(parse(arguments).expect_err("nonsense").exit_code(), Exit::Usage as i32, "{arguments:?}");
+    }
+    let captured = Captured::default();
+    let waiting = parse(&["--wait"]).expect("checked later");
+    assert_eq!(waiting.run(&mut captured.output()).await, Exit::Usage);
+    assert_eq!(captured.err(), "scalegate: --wait needs the ID of a job\n");
+}

@@ -1,0 +1,159 @@
+//! What the client commands write: results to standard output, everything else to standard error.
+//!
+//! `println!` would not do: it panics when the reader has gone (`scalegate jobs | head -1`), and it would hand on
+//! whatever control characters a sidecar put into its answers. A closed pipe silences the output and nothing more: a
+//! command that waits for a job still waits for it, since its exit code may be all that anybody wants of it.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write};
+
+use super::exit::Exit;
+
+/// Standard output and standard error.
+pub struct Output {
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    interactive: bool,
+    /// Why nothing more is written to `out`.
+    broken: Option<io::Error>,
+}
+
+impl Output {
+    /// Those of the process.
+    pub fn standard() -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let interactive = io::stdout().is_terminal() && !dumb;
+        Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()), interactive, broken: None }
+    }
+
+    /// Whether somebody looks at standard output on a terminal that can be drawn on.
+    pub fn is_interactive(&self) -> bool {
+        self.interactive
+    }
+
+    /// Writes a line, or several, of the result.
+    pub fn line(&mut self, text: impl Display) {
+        if self.broken.is_none() {
+            let text = harmless(&text.to_string());
+            self.broken = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).err();
+        }
+    }
+
+    /// Writes `value` as JSON, on one line.
+    pub fn json(&mut self, value: &impl serde::Serialize) {
+        match serde_json::to_string(value) {
+            Ok(text) => self.line(text),
+            Err(error) => self.broken = Some(error.into()),
+        }
+    }
+
+    /// Writes a line, or several, that is not part of the result. If that fails there is nobody left to tell.
+    pub fn notice(&mut self, text: impl Display) {
+        let _ = self.err.write_all(harmless(&format!("scalegate: {text}")).as_bytes());
+    }
+
+    /// `exit`, unless the result could not be written. That the reader did not want all of it is no failure.
+    pub fn finish(mut self, exit: Exit) -> Exit {
+        match self.broken.take() {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.notice(format_args!("cannot write to standard output: {error}"));
+                if exit == Exit::Done { Exit::JobFailed } else { exit }
+            }
+            _ => exit,
+        }
+    }
+}
+
+/// `text` and a line break, without anything a terminal would obey.
+fn harmless(text: &str) -> String {
+    let mut line: String = text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+pub(super) mod capture {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// What was written, for tests.
+    #[derive(Clone, Default)]
+    pub struct Captured {
+        out: Rc<RefCell<Vec<u8>>>,
+        err: Rc<RefCell<Vec<u8>>>,
+    }
+
+    struct Shared(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Captured {
+        /// An output that writes here.
+        pub fn output(&self) -> Output {
+            let (out, err) = (Shared(Rc::clone(&self.out)), Shared(Rc::clone(&self.err)));
+            Output { out: Box::new(out), err: Box::new(err), interactive: false, broken: None }
+        }
+
+        /// Standard output so far.
+        pub fn out(&self) -> String {
+            String::from_utf8_lossy(&self.out.borrow()).into_owned()
+        }
+
+        /// Standard error so far.
+        pub fn err(&self) -> String {
+            String::from_utf8_lossy(&self.err.borrow()).into_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::capture::Captured;
+    use super::*;
+
+    struct Failing(io::ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_left_is_no_failure_but_a_full_disk_is() {
+        for (kind, exit, told) in
+            [(io::ErrorKind::BrokenPipe, Exit::Done, false), (io::ErrorKind::StorageFull, Exit::JobFailed, true)]
+        {
+            let captured = Captured::default();
+            let mut output = captured.output();
+            output.out = Box::new(Failing(kind));
+            output.line("one");
+            output.line("two");
+            assert_eq!(output.finish(Exit::Done), exit);
+            assert_eq!(captured.err().contains("cannot write"), told, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let captured = Captured::default();
+        captured.output().line("a\u{1b}[2Jb\r\nc");
+        captured.output().notice("d\u{7}");
+        assert_eq!(captured.out(), "a\u{fffd}[2Jb\u{fffd}\nc\n");
+        assert_eq!(captured.err(), "scalegate: d\u{fffd}\n");
+    }
+}

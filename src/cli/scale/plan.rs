@@ -1,0 +1,37 @@
+//! A plan for people.
+
+use crate::api::view::Plan;
+use crate::cli::words;
+use crate::domain::Timestamp;
+
+/// `plan` as a headline and a line per step.
+pub fn text(plan: &Plan, now: Timestamp) -> String {
+    let Plan { resource, start_capacity, target_capacity, .. } = plan;
+    let joins = plan.joins.map_or(String::new(), |id| {
+        format!("\nAn unfinished job does the same and would be joined. To look at it: scalegate jobs {id}")
+    });
+    if plan.steps.is_empty() {
+        return format!("{resource} is at {start_capacity}: nothing to do{joins}");
+    }
+    let count = plan.steps.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let mut text = format!(
+        "{resource}: {start_capacity} → {target_capacity} in {count} step{plural}, done at about {}",
+        at(plan.estimated_completion_at.0, now)
+    );
+    for step in &plan.steps {
+        let change = format!("{} {}", step.op, step.units);
+        let movement = format!("{} → {}", step.from_capacity, step.to_capacity);
+        let earliest = at(step.earliest_at.0, now);
+        text.push_str(&format!("\n{:>4}  {change:<10}  {movement:<12}  {earliest}", step.index));
+    }
+    text + &joins
+}
+
+fn at(time: Timestamp, now: Timestamp) -> String {
+    let left = time.since(now);
+    if left.as_secs() == 0 {
+        return "now".to_owned();
+    }
+    format!("{} (in {})", words::time_near(time, now), words::brief(left))
+}

@@ -1,0 +1,161 @@
+use clap::Parser;
+use serde_json::{Value, json};
+
+use super::ScaleArgs;
+use crate::api::openapi::example_plan;
+use crate::cli::client::stub::{Reply, Stub, busy, canceled, failed, job, problem, succeeded};
+use crate::cli::exit::Exit;
+use crate::cli::output::capture::Captured;
+
+#[derive(Debug, Parser)]
+struct Command {
+    #[command(flatten)]
+    args: ScaleArgs,
+}
+
+fn parse(arguments: &[&str]) -> Result<ScaleArgs, clap::Error> {
+    Command::try_parse_from(["scale"].iter().chain(arguments)).map(|command| command.args)
+}
+
+async fn scale(stub: &Stub, arguments: &[&str]) -> (Exit, Captured) {
+    let url = stub.url();
+    let args = parse(&[arguments, &["--server", &url]].concat()).expect("valid arguments");
+    let captured = Captured::default();
+    let mut output = captured.output();
+    let exit = args.run(&mut output).await;
+    (output.finish(exit), captured)
+}
+
+#[actix_web::test]
+async fn sends_what_was_asked_for_and_nothing_else() {
+    let stub = Stub::start(vec![Reply::Json(202, job(json!({})))]).await;
+    let all = "worker 5 --on-conflict supersede --step-size 2 --cooldown 1m --active-timeout 1h --poll-interval 250ms \
+               --settle 0s --deadline 1d --reason why --label a=b --label c=d=e --idempotency-key k";
+    let (exit, captured) = scale(&stub, &all.split_whitespace().collect::<Vec<_>>()).await;
+    assert_eq!(exit, Exit::Done, "{}", captured.err());
+    assert_eq!(captured.out(), "Submitted: worker to 5, job 0198c3f2-7a00-7000-8000-000000000001\n");
+    for delta in ["+2", "-1"] {
+        scale(&stub, &["worker", delta]).await;
+    }
+    let bodies: Vec<Value> =
+        stub.seen().iter().map(|seen| serde_json::from_str(&seen.body).expect("a JSON body")).collect();
+    let expected = json!({
+        "resource": "worker", "targetCapacity": 5, "stepSize": 2, "cooldownSeconds": 60.0,
+        "activeTimeoutSeconds": 3600.0, "pollIntervalSeconds": 0.25, "settleSeconds": 0.0, "deadlineSeconds": 86400.0,
+        "onConflict": "supersede", "reason": "why", "labels": {"a": "b", "c": "d=e"}
+    });
+    assert_eq!(bodies[0], expected);
+    assert_eq!(bodies[1], json!({"resource": "worker", "delta": 2}));
+    assert_eq!(bodies[2], json!({"resource": "worker", "delta": -1}));
+    let keys: Vec<String> =
+        stub.seen().iter().map(|seen| seen.header("idempotency-key").expect("a key").to_owned()).collect();
+    assert_eq!(keys[0], "k");
+    assert_ne!(keys[1], keys[2], "each run is a wish of its own");
+}
+
+#[actix_web::test]
+async fn a_lost_answer_does_not_make_a_second_job() {
+    let stub = Stub::start(vec![Reply::Lost, Reply::Json(202, job(json!({})))]).await;
+    let (exit, captured) = scale(&stub, &["worker", "5"]).await;
+    assert_eq!(exit, Exit::Done);
+    assert!(captured.err().contains("the connection was closed; trying again"), "{}", captured.err());
+    let seen = stub.seen();
+    assert_eq!(seen.len(), 2);
+    assert!(seen[0].header("idempotency-key").is_some());
+    assert_eq!(seen[0].header("idempotency-key"), seen[1].header("idempotency-key"));
+}
+
+#[actix_web::test]
+async fn the_exit_code_tells_what_became_of_the_job() {
+    for (changes, exit, words) in [
+        (succeeded(), Exit::Done, "12:16:00Z  succeeded: worker at capacity 5 after 4 steps in 15m 59s\n"),
+        (failed(), Exit::JobFailed, "with status 400.\n  the sidecar said (400): quota exceeded\n"),
+        (canceled(), Exit::JobStopped, "12:03:00Z  canceled at capacity 2\n"),
+        (json!({"state": "superseded", "waitingFor": null}), Exit::JobStopped, "superseded at capacity 2\n"),
+    ] {
+        let stub = Stub::start(vec![Reply::Json(202, job(json!({}))), Reply::Json(200, job(changes))]).await;
+        let (ended, captured) = scale(&stub, &["worker", "5", "--wait"]).await;
+        assert_eq!(ended, exit);
+        assert!(captured.out().starts_with("Submitted: worker to 5"), "{}", captured.out());
+        assert!(captured.out().ends_with(words), "{}", captured.out());
+        assert_eq!(stub.lines()[1], "GET /v1/jobs/0198c3f2-7a00-7000-8000-000000000001");
+    }
+}
+
+#[actix_web::test]
+async fn json_is_the_job_and_nothing_else() {
+    for (arguments, expected) in
+        [(&["worker", "5", "--json"][..], json!({})), (&["worker", "5", "--json", "--wait"], succeeded())]
+    {
+        let stub = Stub::start(vec![Reply::Json(202, job(json!({}))), Reply::Json(200, job(succeeded()))]).await;
+        let (exit, captured) = scale(&stub, arguments).await;
+        assert_eq!(exit, Exit::Done);
+        assert_eq!(serde_json::from_str::<Value>(&captured.out()).expect("JSON"), job(expected));
+        assert_eq!(captured.out().lines().count(), 1);
+    }
+}
+
+#[actix_web::test]
+async fn refusals_are_shown_with_the_other_job() {
+    let stub = Stub::start(vec![busy()]).await;
+    let (exit, captured) = scale(&stub, &["worker", "5", "--json"]).await;
+    assert_eq!((exit, captured.out()), (Exit::Refused, String::new()));
+    let told = captured.err();
+    assert!(
+        told.starts_with("scalegate: The resource has an unfinished job (409 resource_busy)\n  Job 0198"),
+        "{told}"
+    );
+    assert!(told.contains("scalegate jobs 0198c3f2-7a00-7000-8000-000000000001\n"), "{told}");
+    assert!(told.contains("--on-conflict queue"), "{told}");
+    let stub = Stub::start(vec![problem(500, "internal_error")]).await;
+    assert_eq!(scale(&stub, &["worker", "5"]).await.0, Exit::Unreachable);
+}
+
+#[actix_web::test]
+async fn plans_are_shown_and_nothing_is_submitted() {
+    let mut plan = example_plan();
+    plan["joins"] = json!("0198c3f2-7a00-7000-8000-000000000001");
+    plan["steps"][0]["earliestAt"] = json!("2000-01-01T00:00:00Z");
+    plan["steps"][1]["earliestAt"] = json!("2199-01-01T00:00:00Z");
+    let stub = Stub::start(vec![Reply::Json(200, plan)]).await;
+    let (exit, captured) = scale(&stub, &["worker", "3", "--plan"]).await;
+    assert_eq!(exit, Exit::Done, "{}", captured.err());
+    assert_eq!(stub.lines(), ["POST /v1/plans"]);
+    let lines: Vec<String> = captured.out().lines().map(str::to_owned).collect();
+    assert!(lines[0].starts_with("worker: 1 → 3 in 2 steps"), "{lines:?}");
+    assert_eq!(lines[1], "   1  add 1       1 → 2         now");
+    assert!(lines[2].starts_with("   2  add 1       2 → 3         2199-01-01 00:00:00Z (in "), "{lines:?}");
+    assert!(lines[3].ends_with("scalegate jobs 0198c3f2-7a00-7000-8000-000000000001"), "{lines:?}");
+}
+
+#[actix_web::test]
+async fn an_address_that_is_none_is_a_usage_error() {
+    let args = parse(&["worker", "5", "--server", "gateway:8080"]).expect("checked later");
+    let captured = Captured::default();
+    assert_eq!(args.run(&mut captured.output()).await, Exit::Usage);
+    assert!(captured.err().contains("--server: \"gateway:8080\" is not an http:// URL"), "{}", captured.err());
+}
+
+#[test]
+fn nonsense_is_refused_before_anything_is_sent() {
+    for (arguments, words) in [
+        (&["worker"][..], "<TARGET>"),
+        (&["worker", "--wait"], "<TARGET>"),
+        (&["worker", "five"], "write a capacity (5)"),
+        (&["worker", "-1e3"], "write a capacity (5)"),
+        (&["worker", "+0"], "changes nothing"),
+        (&["../x", "5"], "starts with a letter or a digit"),
+        (&["worker", "5", "--wiat"], "--wait"),
+        (&["worker", "5", "--cooldown", "5"], "write \"5s\" for seconds"),
+        (&["worker", "5", "--label", "team"], "key=value"),
+        (&["worker", "5", "--on-conflict", "replace"], "supersede"),
+        (&["worker", "5", "--idempotency-key", "a\u{e9}"], "printable ASCII"),
+        (&["worker", "5", "--plan", "--wait"], "cannot be used with"),
+    ] {
+        let error = parse(arguments).expect_err("nonsense");
+        assert_eq!(error.exit_code(), Exit::Usage as i32);
+        assert!(error.to_string().contains(words), "{arguments:?}: {error}");
+    }
+    let twice = parse(&["worker", "5", "--label", "a=b", "--label", "a=c"]).expect("checked later");
+    assert_eq!(twice.submission().map_err(|failure| failure.exit()), Err(Exit::Usage));
+}

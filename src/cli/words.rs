@@ -1,0 +1,201 @@
+//! Times, durations and jobs in few words, as the client commands show them.
+
+use std::time::Duration;
+
+use crate::api::view::{JobView, ProgressView, StateView, StepView, WaitingView};
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+
+/// The time by this machine's clock, for ages and countdowns only.
+pub fn now() -> Timestamp {
+    Clock::start().now()
+}
+
+/// The time of day: `12:00:31Z`.
+pub fn clock_time(at: Timestamp) -> String {
+    formatted(at, "%H:%M:%SZ")
+}
+
+/// The time of day, with the date if it is not that of `near`.
+pub fn time_near(at: Timestamp, near: Timestamp) -> String {
+    const DATE: &str = "%Y-%m-%d";
+    if formatted(at, DATE) == formatted(near, DATE) { clock_time(at) } else { full_time(at) }
+}
+
+/// Date and time to the second: `2026-01-31 12:00:31Z`.
+pub fn full_time(at: Timestamp) -> String {
+    formatted(at, "%Y-%m-%d %H:%M:%SZ")
+}
+
+fn formatted(at: Timestamp, format: &str) -> String {
+    match jiff::Timestamp::from_millisecond(at.as_millis()) {
+        Ok(time) => time.strftime(format).to_string(),
+        Err(_) => at.to_string(),
+    }
+}
+
+/// `duration` in at most two units: `42s`, `5m 3s`, `2h 5m`, `3d 4h`.
+pub fn brief(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (large, large_unit, small, small_unit) = match seconds {
+        0..60 => return format!("{seconds}s"),
+        60..3600 => (seconds / 60, 'm', seconds % 60, 's'),
+        3600..86_400 => (seconds / 3600, 'h', seconds % 3600 / 60, 'm'),
+        _ => (seconds / 86_400, 'd', seconds % 86_400 / 3600, 'h'),
+    };
+    if small == 0 { format!("{large}{large_unit}") } else { format!("{large}{large_unit} {small}{small_unit}") }
+}
+
+/// A setting: in the units people use where they express it exactly, in seconds otherwise.
+pub fn setting(seconds: f64) -> String {
+    let exact = |duration: &Duration| {
+        let seconds = duration.as_secs();
+        let unit = if seconds < 3600 {
+            1
+        } else if seconds < 86_400 {
+            60
+        } else {
+            3600
+        };
+        duration.subsec_nanos() == 0 && seconds.is_multiple_of(unit)
+    };
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if exact(&duration) => brief(duration),
+        _ => format!("{seconds}s"),
+    }
+}
+
+/// Where the job goes: `5`, or `+2` as long as a delta has not met its first reading.
+pub fn goal(job: &JobView) -> String {
+    match (job.target_capacity, job.delta) {
+        (Some(target), _) => target.to_string(),
+        (None, Some(delta)) => format!("{delta:+}"),
+        (None, None) => "?".to_owned(),
+    }
+}
+
+/// `3/4`: steps done and steps in all.
+pub fn steps(progress: &ProgressView) -> String {
+    let total = progress.total_steps.map_or("?".to_owned(), |total| total.to_string());
+    format!("{}/{total}", progress.completed_steps)
+}
+
+/// `add 1: 1 → 2`.
+pub fn step(step: &StepView) -> String {
+    format!("{} {}: {} → {}", step.op, step.units, step.from_capacity, step.to_capacity)
+}
+
+/// What became of a step.
+pub fn outcome(step: &StepView) -> &str {
+    match step.outcome.as_str() {
+        "pending" => "sent",
+        "unknown" => "has an unknown outcome",
+        "not_applied" => "had no effect",
+        "rejected" => "rejected by the sidecar",
+        other => other,
+    }
+}
+
+/// What is waited for.
+pub fn awaited(waiting: &WaitingView) -> &str {
+    match waiting.reason.as_str() {
+        "turn" => "its turn",
+        "sidecar" => "a reading from the sidecar",
+        "active" => "the resource to become ready",
+        "change" => "the change to show",
+        "settle" => "readings that can be trusted",
+        other => other,
+    }
+}
+
+/// What goes on during a wait, in fewer words than [`awaited`]: beside a progress bar there is little room.
+pub fn doing(waiting: &WaitingView) -> &str {
+    match waiting.reason.as_str() {
+        "turn" => "in the queue",
+        "sidecar" => "reading the capacity",
+        "active" => "becoming ready",
+        "change" => "change under way",
+        "settle" => "settling",
+        other => other,
+    }
+}
+
+/// Whether the wait ends at its time, rather than being given up then.
+pub fn ends_by_itself(waiting: &WaitingView) -> bool {
+    waiting.reason == "cooldown"
+}
+
+/// The name of a state.
+pub fn state(state: StateView) -> &'static str {
+    match state {
+        StateView::Queued => "queued",
+        StateView::Running => "running",
+        StateView::Succeeded => "succeeded",
+        StateView::Failed => "failed",
+        StateView::Canceled => "canceled",
+        StateView::Superseded => "superseded",
+    }
+}
+
+/// How the job ended, in a line or two.
+pub fn ending(job: &JobView) -> String {
+    let capacity = job.current_capacity.map_or(String::new(), |capacity| format!(" at capacity {capacity}"));
+    match (job.state, &job.error) {
+        (StateView::Succeeded, _) => {
+            let count = job.progress.completed_steps;
+            let took =
+                job.finished_at.map_or(String::new(), |at| format!(" in {}", brief(at.0.since(job.created_at.0))));
+            format!(
+                "succeeded: {}{capacity} after {count} step{}{took}",
+                job.resource,
+                if count == 1 { "" } else { "s" }
+            )
+        }
+        (StateView::Failed, Some(error)) => {
+            let said = error.sidecar.as_ref().map_or(String::new(), |answer| {
+                format!("\n  the sidecar said ({}): {}", answer.status, answer.body.trim())
+            });
+            format!("failed{capacity} ({}): {}{said}", error.code, error.message)
+        }
+        (StateView::Superseded, _) => {
+            let by = job.superseded_by.map_or(String::new(), |by| format!(" by job {by}"));
+            format!("superseded{by}{capacity}")
+        }
+        (other, _) => format!("{}{capacity}", state(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (303, "5m 3s"),
+            (7200, "2h"),
+            (7500, "2h 5m"),
+            (86_399, "23h 59m"),
+            (86_400, "1d"),
+            (273_600, "3d 4h"),
+        ] {
+            assert_eq!(brief(Duration::from_secs(seconds)), text);
+        }
+        for (seconds, text) in
+            [(300.0, "5m"), (0.25, "0.25s"), (7500.0, "2h 5m"), (3661.0, "3661s"), (0.0, "0s"), (-1.0, "-1s")]
+        {
+            assert_eq!(setting(seconds), text);
+        }
+    }
+
+    #[test]
+    fn times_carry_a_date_only_where_they_need_one() {
+        let at = Timestamp::from_millis(1_769_860_831_007);
+        assert_eq!(clock_time(at), "12:00:31Z");
+        assert_eq!(time_near(at, at - Duration::from_hours(12)), "12:00:31Z");
+        assert_eq!(time_near(at, at + Duration::from_hours(12)), "2026-01-31 12:00:31Z");
+    }
+}
