@@ -142,7 +142,7 @@ impl JobsArgs {
 }
 
 fn headline(job: &JobView) -> String {
-    format!("Job {}: {} to {}, {}", job.id, job.resource, words::goal(job), words::state(job.state))
+    format!("Job {}: {} {}, {}", job.id, job.resource, words::aim(job), words::state(job.state))
 }
 
 fn canceled(job: &JobView) -> String {

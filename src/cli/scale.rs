@@ -143,7 +143,7 @@ impl ScaleArgs {
         let Submitted { job, joined } = submitted.await?;
         if !self.json {
             let verb = if joined { "Joined a job that does the same" } else { "Submitted" };
-            output.line(format_args!("{verb}: {} to {}, job {}", job.resource, words::goal(&job), job.id));
+            output.line(format_args!("{verb}: {} {}, job {}", job.resource, words::aim(&job), job.id));
         }
         if !self.follow.wait {
             if self.json {

@@ -74,6 +74,12 @@ pub fn goal(job: &JobView) -> String {
     }
 }
 
+/// `to 5`, or `by +2` as long as a delta has not met its first reading.
+pub fn aim(job: &JobView) -> String {
+    let preposition = if job.target_capacity.is_some() { "to" } else { "by" };
+    format!("{preposition} {}", goal(job))
+}
+
 /// `3/4`: steps done and steps in all.
 pub fn steps(progress: &ProgressView) -> String {
     let total = progress.total_steps.map_or("?".to_owned(), |total| total.to_string());

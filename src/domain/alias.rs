@@ -18,20 +18,20 @@ pub const MAX_ALIAS_LEN: usize = 128;
 #[serde(try_from = "String", into = "String")]
 pub struct Alias(Arc<str>);
 
-/// Why a string is not an [`Alias`].
+/// Why a string is not an [`Alias`], as a fragment that follows the name of what holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAlias {
     /// The empty string.
-    #[error("a resource alias must not be empty")]
+    #[error("must not be empty")]
     Empty,
     /// Longer than [`MAX_ALIAS_LEN`].
-    #[error("a resource alias has at most {MAX_ALIAS_LEN} characters")]
+    #[error("must have at most {MAX_ALIAS_LEN} characters")]
     TooLong,
     /// The first character is not a letter or digit.
-    #[error("a resource alias starts with a letter or a digit (A-Z, a-z, 0-9)")]
+    #[error("must begin with a letter or a digit (A-Z, a-z, 0-9)")]
     BadStart,
     /// A character outside the allowed set.
-    #[error("a resource alias consists of letters, digits, '.', '_' and '-'")]
+    #[error("must consist of letters, digits, '.', '_' and '-'")]
     BadCharacter,
 }
 

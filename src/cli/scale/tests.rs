@@ -144,7 +144,7 @@ fn nonsense_is_refused_before_anything_is_sent() {
         (&["worker", "five"], "write a capacity (5)"),
         (&["worker", "-1e3"], "write a capacity (5)"),
         (&["worker", "+0"], "changes nothing"),
-        (&["../x", "5"], "starts with a letter or a digit"),
+        (&["../x", "5"], "begin with a letter or a digit"),
         (&["worker", "5", "--wiat"], "--wait"),
         (&["worker", "5", "--cooldown", "5"], "write \"5s\" for seconds"),
         (&["worker", "5", "--label", "team"], "key=value"),

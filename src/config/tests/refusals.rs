@@ -85,7 +85,7 @@ fn a_wrong_key_or_value_in_the_file_is_shown_in_its_line() {
         ("[resources.worker]\nmaximum = 1", "2 | maximum", "unknown field `maximum`, expected one of `min`, `max`"),
         ("[resources.worker]\nmax = 1000001", "2 | max", "1000001 must be between 0 and 1000000 units"),
         ("[resources.worker]\ncooldown = 5", "2 | cooldown", "5 has no unit"),
-        ("[resources.\"a b\"]\nmin = 1", "1 | [resources.\"a b\"]", "a resource alias consists of letters, digits"),
+        ("[resources.\"a b\"]\nmin = 1", "1 | [resources.\"a b\"]", "must consist of letters, digits"),
         ("[resources.web.eu]\nmin = 1", "1 | [resources.web.eu]", "unknown field `eu`"),
         ("resources = 1", "1 | resources", "invalid type: integer `1`, expected a map"),
         ("[resource.worker]", "1 | [resource.worker]", "unknown field `resource`"),
