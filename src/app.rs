@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::api::{self, ApiState, HttpServer, MAX_LONG_POLLS};
 use crate::clock::Clock;
@@ -19,6 +19,8 @@ use crate::table::JobTable;
 
 /// Share of the grace time in which requests under way are to be answered; the rest is for a change in flight.
 const SHARE_FOR_REQUESTS: f64 = 0.25;
+/// Time for the store to close even if nothing is left of the grace time; it has little to do.
+const LEAST_TIME_TO_CLOSE: Duration = Duration::from_millis(500);
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +64,7 @@ impl Gateway {
         let catalog = SqliteCatalog::open(&config.data_dir)?;
         let table = Arc::new(JobTable::default());
         let unfinished = snapshot.jobs.iter().filter(|job| job.ended().is_none()).count();
-        for job in &snapshot.jobs {
-            table.publish(Arc::clone(job));
-        }
+        table.reset(&snapshot.jobs);
         tracing::info!(jobs = table.len(), unfinished, data_dir = %config.data_dir.display(), "store opened");
 
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal)?;
@@ -122,7 +122,10 @@ impl Gateway {
         let left = deadline.saturating_duration_since(Instant::now());
         let stopped = self.engine.stop(left).await;
         // The engine held the last handle to the store's thread, which now writes what is left and ends.
-        let _ = tokio::task::spawn_blocking(move || self.store.join()).await;
+        let closed = tokio::task::spawn_blocking(move || self.store.join());
+        if timeout_at(deadline.max(Instant::now() + LEAST_TIME_TO_CLOSE), closed).await.is_err() {
+            tracing::warn!("the disk is too slow to wait for; whatever was promised is on it");
+        }
         stopped
     }
 }

@@ -4,6 +4,7 @@
 //! of the map leaves this file or is held across an await. A plain lock around a map lost: readers of different jobs
 //! would wait for each other.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use actix_web::web::Bytes;
@@ -68,6 +69,16 @@ impl JobTable {
         self.notify(id);
     }
 
+    /// Shows `jobs` and no others.
+    pub fn reset(&self, jobs: &[Arc<Job>]) {
+        let kept: HashSet<JobId> = jobs.iter().map(|job| job.id).collect();
+        let gone: Vec<JobId> = self.jobs.iter().map(|entry| *entry.key()).filter(|id| !kept.contains(id)).collect();
+        self.remove(&gone);
+        for job in jobs {
+            self.publish(Arc::clone(job));
+        }
+    }
+
     /// Takes away jobs that are no longer kept.
     pub fn remove(&self, ids: &[JobId]) {
         for id in ids {
@@ -119,7 +130,9 @@ mod tests {
         table.publish(job(1, 3));
         let newer = table.get(JobId::from_u128(1)).expect("published");
         assert_eq!(newer.rendered(|job| Bytes::from(job.version.to_string())), "3");
-        table.remove(&[JobId::from_u128(1)]);
+        table.reset(&[job(2, 1), job(3, 1)]);
+        assert!(table.get(JobId::from_u128(1)).is_none());
+        table.remove(&[JobId::from_u128(2), JobId::from_u128(3)]);
         assert!(table.is_empty());
     }
 

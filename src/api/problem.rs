@@ -295,7 +295,9 @@ impl From<Unavailable> for ApiError {
     fn from(unavailable: Unavailable) -> Self {
         let code = match unavailable {
             Unavailable::Storage(_) => Code::StorageUnavailable,
-            Unavailable::Busy | Unavailable::Stopping | Unavailable::Slow => Code::Overloaded,
+            Unavailable::Busy | Unavailable::Stopping | Unavailable::Interrupted | Unavailable::Slow => {
+                Code::Overloaded
+            }
         };
         let text = unavailable.to_string();
         let mut letters = text.chars();

@@ -52,7 +52,7 @@ pub fn assess(reading: &Reading, ledger: &Ledger, change: Option<&Change>, settl
         None => without_change(reading.capacity, observed_at, ledger),
         Some(change) => match change.stage {
             Stage::Acknowledged => acknowledged(reading.capacity, observed_at, ledger, change),
-            Stage::Unknown { since } => unknown(reading.capacity, observed_at, ledger, change, since),
+            Stage::Unknown { since } => unknown(reading, observed_at, ledger, change, since),
             // No reading is asked for while a request is out; one that comes all the same proves nothing about it.
             Stage::Intended => Err(Lack::Freshness),
         },
@@ -95,14 +95,17 @@ fn acknowledged(capacity: Capacity, observed_at: Timestamp, ledger: &Ledger, cha
     }
 }
 
-fn unknown(capacity: Capacity, observed_at: Timestamp, ledger: &Ledger, change: &Change, since: Timestamp) -> Judged {
+fn unknown(reading: &Reading, observed_at: Timestamp, ledger: &Ledger, change: &Change, since: Timestamp) -> Judged {
     settled(observed_at, ledger)?;
     if observed_at < since {
         return Err(Lack::Settling(since));
     }
-    let movement = change.movement;
+    let (capacity, movement) = (reading.capacity, change.movement);
     if capacity == movement.to {
         Ok((Some(StepOutcome::Confirmed), None))
+    } else if capacity == movement.from && !reading.status.is_at_rest(capacity) {
+        // Something is going on, and some resources show the old capacity until it is over.
+        Err(Lack::Progress)
     } else if capacity == movement.from {
         Ok((Some(StepOutcome::NotApplied), None))
     } else {

@@ -19,6 +19,10 @@ pub type JobId = Uuid;
 /// step size that does not fit its target, and its record would grow beyond what is pleasant to poll.
 pub const MAX_STEPS: usize = 1000;
 
+/// Least patience after a restart. The sidecar and the resource are often restarted together with the gateway, and a
+/// minute is what they may take.
+const RESTART_PATIENCE: Duration = Duration::from_mins(1);
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -244,7 +248,7 @@ pub struct Trouble {
 }
 
 /// The points in time at which patience ends. Each is set when a wait of its kind begins and cleared only by what was
-/// waited for, so that taking turns with other waits, or a restart, does not prolong it.
+/// waited for, so that taking turns with other waits does not prolong it, and a restart hardly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patience {
     /// The resource must be at rest by then.
@@ -425,15 +429,17 @@ impl Job {
         self.steps.iter().rev().take_while(|step| step.outcome == StepOutcome::NotApplied).count()
     }
 
-    /// Cuts back what lies in a future that a clock set backwards has taken away, so that no wait grows longer than its
-    /// setting allows.
+    /// Fits the limits of waits to a process that starts at `now`: cuts back what lies in a future that a clock set
+    /// backwards has taken away, so that no wait grows longer than its setting allows, and leaves some time for what could
+    /// not be waited for while no process ran.
     pub fn rebase(&mut self, now: Timestamp) {
-        let longest = now + self.settings.active_timeout.max(self.settings.settle);
-        let cut = |limit: &mut Option<Timestamp>| *limit = limit.map(|at| at.min(longest));
+        let least = now + self.settings.active_timeout.min(RESTART_PATIENCE);
+        let most = now + self.settings.active_timeout + self.settings.settle * 2;
+        let fit = |limit: &mut Option<Timestamp>| *limit = limit.map(|at| at.clamp(least, most));
         self.deadline_at = self.deadline_at.min(now + self.settings.deadline);
-        cut(&mut self.patience.active_by);
-        cut(&mut self.patience.reading_by);
-        cut(&mut self.patience.fresh_by);
+        fit(&mut self.patience.active_by);
+        fit(&mut self.patience.reading_by);
+        fit(&mut self.patience.fresh_by);
     }
 
     /// The patience of a wait that begins now.

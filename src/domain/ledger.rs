@@ -130,8 +130,14 @@ impl Change {
     }
 
     /// Until when its effect is waited for.
+    ///
+    /// While the outcome is unknown nothing can be told before the change has settled and its request has ended, however
+    /// late that is: patience begins only then. It covers one more `settle`, which readings without a timestamp need.
     pub fn give_up_at(&self) -> Timestamp {
-        self.sent.at + self.patience
+        match self.stage {
+            Stage::Intended | Stage::Acknowledged => self.sent.at + self.patience,
+            Stage::Unknown { since } => self.sent.settled_at().max(since) + self.patience,
+        }
     }
 }
 

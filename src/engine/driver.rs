@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use uuid::{ContextV7, Uuid};
 
 use super::core::{Core, Effect};
@@ -26,7 +26,8 @@ use crate::table::JobTable;
 
 /// How often old jobs, keys and lanes are removed. They may be kept a little longer than asked for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
-/// Pause between two attempts to get a failed store to work again.
+/// Pause before each attempt to get a failed store to work again, also before the first: a store that can be read but not
+/// written would otherwise fail again at once, and again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait for a reading that only somebody who looks on wants.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,12 +50,15 @@ pub struct Parts<S> {
     pub clock: Clock,
 }
 
-/// Runs until `stop` says so, and then for at most the grace time it says, until nothing is under way.
+/// Runs until `stop` says so, and then until nothing is under way, but no longer than it says.
+///
+/// # Panics
+/// If a task, or the thread of the store, has panicked.
 pub(super) async fn run<S: Sidecar>(
     parts: Parts<S>,
     mut commands: mpsc::Receiver<Command>,
     snapshot: Snapshot,
-    mut stop: watch::Receiver<Option<Duration>>,
+    mut stop: watch::Receiver<Option<Instant>>,
 ) {
     let sidecar = Arc::new(parts.sidecar);
     let mut acknowledgements = parts.acknowledgements;
@@ -86,9 +90,7 @@ pub(super) async fn run<S: Sidecar>(
         while acknowledgements.try_recv().is_ok() {}
         if let Some(reloaded) = &snapshot {
             tracing::warn!(jobs = reloaded.jobs.len(), "the store works again: carrying on from it");
-            for job in &reloaded.jobs {
-                parts.table.publish(Arc::clone(job));
-            }
+            parts.table.reset(&reloaded.jobs);
         }
     }
 }
@@ -100,25 +102,32 @@ fn report_failure(error: &StoreError) {
     );
 }
 
-/// Tries to read the store until it works, refusing all requests meanwhile.
+/// Tries to read the store until it works, refusing all requests meanwhile; `None` if it is time to stop.
 async fn reopen(
     store: &StoreWriter,
     commands: &mut mpsc::Receiver<Command>,
-    stop: &mut watch::Receiver<Option<Duration>>,
+    stop: &mut watch::Receiver<Option<Instant>>,
     error: &StoreError,
 ) -> Option<Snapshot> {
+    let unavailable = storage_unavailable(error);
     loop {
-        if let Ok(snapshot) = store.load().await {
-            return Some(snapshot);
-        }
-        let pause = sleep(STORE_RETRY);
-        tokio::pin!(pause);
-        loop {
+        let attempt = async {
+            sleep(STORE_RETRY).await;
+            store.load().await
+        };
+        tokio::pin!(attempt);
+        let loaded = loop {
             tokio::select! {
-                () = &mut pause => break,
+                loaded = &mut attempt => break loaded,
                 _ = stop.wait_for(Option::is_some) => return None,
-                command = commands.recv() => command?.refuse(&storage_unavailable(error)),
+                command = commands.recv() => command?.refuse(&unavailable),
             }
+        };
+        match loaded {
+            Ok(snapshot) => return Some(snapshot),
+            // No attempt will ever succeed: it takes a new process.
+            Err(StoreError::Closed) => panic!("the thread of the store is gone"),
+            Err(_) => {}
         }
     }
 }
@@ -140,7 +149,7 @@ enum Done {
     Change { resource: Alias, call: CallId, answer: ChangeAnswer },
     Plan { request: Box<JobRequest>, reading: Result<Reading, ReadFailure>, reply: PlanReply },
     Look { resource: Alias, reading: Result<Reading, ReadFailure>, reply: LookReply },
-    Pruned(Result<Vec<JobId>, StoreError>),
+    Pruned { as_of: Timestamp, removed: Result<Vec<JobId>, StoreError> },
     Replay { to: ReplyTo, stored: Result<Option<KeyedAnswer>, StoreError> },
 }
 
@@ -167,9 +176,9 @@ impl<S: Sidecar> Shift<'_, S> {
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
         acknowledgements: &mut mpsc::UnboundedReceiver<Acknowledgement>,
-        stop: &mut watch::Receiver<Option<Duration>>,
+        stop: &mut watch::Receiver<Option<Instant>>,
     ) -> Result<(), StoreError> {
-        let mut housekeeping = interval_at(Instant::now() + HOUSEKEEPING_INTERVAL, HOUSEKEEPING_INTERVAL);
+        let mut housekeeping = interval(HOUSEKEEPING_INTERVAL);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.perform()?;
@@ -179,11 +188,7 @@ impl<S: Sidecar> Shift<'_, S> {
                     acknowledgement.ok_or(StoreError::Closed)??;
                     self.core.committed(self.clock.now());
                 }
-                Some(done) = self.calls.join_next() => match done {
-                    Ok(done) => self.digest(done)?,
-                    // A panic must not leave a lane waiting for an answer that never comes.
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
-                },
+                Some(done) = self.calls.join_next() => self.digest(unless_panicked(done))?,
                 command = commands.recv() => match command {
                     Some(command) => self.take(command),
                     None => return Ok(()),
@@ -193,9 +198,9 @@ impl<S: Sidecar> Shift<'_, S> {
                 _ = stop.wait_for(Option::is_some) => break,
             }
         }
-        let grace = stop.borrow().unwrap_or_default();
+        let deadline = stop.borrow().unwrap_or_else(Instant::now);
         self.core.drain();
-        match timeout(grace, self.see_through(acknowledgements)).await {
+        match timeout_at(deadline, self.see_through(acknowledgements)).await {
             Ok(seen_through) => seen_through,
             Err(_) => {
                 tracing::warn!("stopping with a change on its way: its outcome will be read back at the next start");
@@ -216,7 +221,7 @@ impl<S: Sidecar> Shift<'_, S> {
                     acknowledgement.ok_or(StoreError::Closed)??;
                     self.core.committed(self.clock.now());
                 }
-                Some(Ok(done)) = self.calls.join_next() => self.digest(done)?,
+                Some(done) = self.calls.join_next() => self.digest(unless_panicked(done))?,
             }
             self.perform()?;
         }
@@ -317,11 +322,11 @@ impl<S: Sidecar> Shift<'_, S> {
                 });
                 drop(reply.send(Ok(look)));
             }
-            Done::Pruned(removed) => {
+            Done::Pruned { as_of, removed } => {
                 let removed = removed?;
                 if !removed.is_empty() {
                     self.table.remove(&removed);
-                    self.prune();
+                    self.prune(as_of);
                 }
             }
             Done::Replay { to, stored } => {
@@ -351,13 +356,15 @@ impl<S: Sidecar> Shift<'_, S> {
 
     /// Removes what is no longer kept, a little at a time, so that commits are not held up.
     fn clean_up(&mut self) {
-        self.core.forget(self.clock.now());
-        self.prune();
+        let now = self.clock.now();
+        self.core.forget(now);
+        // The store forgets later than the core, which must find there every key it knows.
+        self.prune(now - HOUSEKEEPING_INTERVAL);
     }
 
-    fn prune(&mut self) {
-        let (store, retention, now) = (self.store.clone(), self.retention, self.clock.now());
-        self.calls.spawn_local(async move { Done::Pruned(store.prune(retention, now).await) });
+    fn prune(&mut self, as_of: Timestamp) {
+        let (store, retention) = (self.store.clone(), self.retention);
+        self.calls.spawn_local(async move { Done::Pruned { as_of, removed: store.prune(retention, as_of).await } });
     }
 
     // ---- what is to be done -----------------------------------------------------------------------------------
@@ -406,6 +413,11 @@ impl<S: Sidecar> Shift<'_, S> {
         let store = self.store.clone();
         self.calls.spawn_local(async move { Done::Replay { to, stored: store.answer(key).await } });
     }
+}
+
+/// A panic must not leave a lane waiting for an answer that never comes.
+fn unless_panicked(done: Result<Done, JoinError>) -> Done {
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 async fn read<S: Sidecar>(sidecar: &S, resource: &Alias, clock: Clock) -> Result<Reading, ReadFailure> {

@@ -80,9 +80,12 @@ pub enum Unavailable {
     /// The store cannot be written.
     #[error("the store cannot be used at present: {0}")]
     Storage(String),
-    /// The process is going down, or the engine did not answer in time.
+    /// The process is going down.
     #[error("the gateway is stopping")]
     Stopping,
+    /// The engine stopped, or started over from the store, before it answered.
+    #[error("the request was interrupted, and may have been obeyed")]
+    Interrupted,
     /// It did not answer in time.
     #[error("the engine did not answer in time")]
     Slow,
@@ -103,7 +106,8 @@ impl EngineHandle {
     /// Submits a request to scale; the answer comes once it is durable.
     ///
     /// # Errors
-    /// If the engine cannot take it. Unless that is [`Unavailable::Slow`] or [`Unavailable::Storage`], nothing was done.
+    /// If the engine cannot take it. Only after [`Unavailable::Busy`] is it certain that nothing was done: otherwise the
+    /// job may be durable without the engine having come to say so.
     pub async fn submit(&self, request: JobRequest, key: Option<SubmitKey>) -> Result<Submitted, Unavailable> {
         self.ask(PATIENCE, |reply| Command::Submit(Box::new(request), key, reply)).await
     }
@@ -165,7 +169,7 @@ impl EngineHandle {
         })?;
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Unavailable::Stopping),
+            Ok(Err(_)) => Err(Unavailable::Interrupted),
             Err(_) => Err(Unavailable::Slow),
         }
     }

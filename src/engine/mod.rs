@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 use crate::sidecar::Sidecar;
 use crate::store::Snapshot;
@@ -26,7 +27,7 @@ pub use requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 pub struct RunningEngine {
     /// To talk to it.
     pub handle: EngineHandle,
-    stop: watch::Sender<Option<Duration>>,
+    stop: watch::Sender<Option<Instant>>,
     stopped: oneshot::Receiver<()>,
 }
 
@@ -65,7 +66,7 @@ impl RunningEngine {
     /// # Errors
     /// If it panicked.
     pub async fn stop(mut self, grace: Duration) -> Result<(), EngineDied> {
-        self.stop.send_replace(Some(grace));
+        self.stop.send_replace(Some(Instant::now() + grace));
         self.ended().await
     }
 }

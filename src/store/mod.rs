@@ -178,7 +178,7 @@ pub trait Catalog: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory or a file in it cannot be used.
-    #[error("the data directory {path} cannot be used")]
+    #[error("the data directory {path} cannot be used: choose another one, or let this process write to it")]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -186,7 +186,10 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// Another process has it open.
-    #[error("the data directory {path} is in use by another scalegate process{}", pid_suffix(holder))]
+    #[error(
+        "the data directory {path} is in use by another scalegate process{}: stop that one, or choose another directory",
+        pid_suffix(holder)
+    )]
     InUse {
         /// The directory.
         path: PathBuf,
@@ -224,7 +227,7 @@ pub enum StoreError {
         detail: String,
     },
     /// An operation failed.
-    #[error("the store {path} failed")]
+    #[error("the store {path} failed: see that its disk has space and that this process may write to it")]
     Sqlite {
         /// The database file.
         path: PathBuf,

@@ -71,3 +71,11 @@ pub(super) fn migrate(db: &mut Connection, version: i64) -> rusqlite::Result<()>
     }
     Ok(())
 }
+
+/// Fails if nothing can be written: a store that can only be read is not usable, and better found out before anything is
+/// promised.
+pub(super) fn try_to_write(db: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}

@@ -93,19 +93,22 @@ impl SqliteJournal {
 
     fn remove_old(&mut self, retention: Retention, now: Timestamp) -> rusqlite::Result<Vec<String>> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let too_old = (now - retention.age).as_millis();
-        let too_many: Option<i64> = transaction
+        // The latest end no longer kept, and the latest of the jobs that ended right then.
+        let too_old = ((now - retention.age).as_millis(), i64::MAX);
+        let too_many: Option<(i64, i64)> = transaction
             .prepare_cached(
-                "SELECT finished_ms FROM jobs WHERE finished_ms IS NOT NULL ORDER BY finished_ms DESC LIMIT 1 OFFSET ?1",
+                "SELECT finished_ms, seq FROM jobs WHERE finished_ms IS NOT NULL ORDER BY finished_ms DESC, seq DESC \
+                 LIMIT 1 OFFSET ?1",
             )?
-            .query_row([i64::try_from(retention.count).unwrap_or(i64::MAX)], |row| row.get(0))
+            .query_row([i64::try_from(retention.count).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
+        let (end, seq) = too_many.map_or(too_old, |last| last.max(too_old));
         let removed = transaction
             .prepare_cached(
-                "DELETE FROM jobs WHERE seq IN (SELECT seq FROM jobs WHERE finished_ms <= ?1 ORDER BY finished_ms \
-                 LIMIT ?2) RETURNING id",
+                "DELETE FROM jobs WHERE seq IN (SELECT seq FROM jobs WHERE finished_ms <= ?1 \
+                 AND (finished_ms < ?1 OR seq <= ?2) ORDER BY finished_ms, seq LIMIT ?3) RETURNING id",
             )?
-            .query_map(params![too_many.map_or(too_old, |at| at.max(too_old)), PRUNE_CHUNK as i64], |row| row.get(0))?
+            .query_map(params![end, seq, PRUNE_CHUNK as i64], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<String>>>()?;
         transaction
             .prepare_cached("DELETE FROM answers WHERE answered_ms <= ?1")?
@@ -332,7 +335,7 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
     if verdict != "ok" {
         return Err(StoreError::Corrupt { path: path.to_owned(), detail: verdict });
     }
-    schema::migrate(db, version).map_err(|error| explain(path, error))
+    schema::migrate(db, version).and_then(|()| schema::try_to_write(db)).map_err(|error| explain(path, error))
 }
 
 fn configure(db: &Connection) -> rusqlite::Result<()> {

@@ -115,6 +115,7 @@ fn run<J: Journal>(
                 drop(reply.send(loaded));
             }
             Request::Answer(key, reply) => drop(reply.send(journal.answer(&key))),
+            Request::Prune(_, _, reply) if !certain => drop(reply.send(Err(StoreError::Uncertain))),
             Request::Prune(retention, now, reply) => drop(reply.send(journal.prune(retention, now))),
         }
     }
@@ -143,3 +144,7 @@ fn commit<J: Journal>(journal: &mut J, group: &[Batch], acknowledge: &mpsc::Unbo
     }
     committed
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -42,8 +42,12 @@ struct Disk {
 impl Disk {
     fn write(&mut self, batch: &Batch) {
         for job in &batch.jobs {
-            if self.jobs.insert(job.id, Arc::clone(job)).is_none() {
-                self.order.push(job.id);
+            match self.jobs.insert(job.id, Arc::clone(job)) {
+                None => self.order.push(job.id),
+                Some(before) => {
+                    assert!(before.version < job.version, "a version that does not grow: {before:#?} {job:#?}");
+                    assert!(before.ended().is_none(), "changed after its end: {before:#?} {job:#?}");
+                }
             }
         }
         for lane in &batch.lanes {
@@ -126,6 +130,11 @@ impl World {
     pub fn cancel(&mut self, id: JobId) {
         self.core.cancel(id, 0, self.now);
         self.perform();
+    }
+
+    /// All jobs as the store has them, in order of submission.
+    pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.disk.order.iter().map(|id| &self.disk.jobs[id])
     }
 
     /// The job as the store has it.
@@ -211,7 +220,20 @@ impl World {
 
     /// The process dies, and another one starts after `pause`, with its clock off by `skew_ms`.
     pub fn crash(&mut self, pause: Duration, skew_ms: i64) {
-        self.events.clear();
+        self.crash_after_commits(0, pause, skew_ms);
+    }
+
+    /// As [`World::crash`], except that the first `durable` of the commits under way have reached the disk, only that
+    /// nobody has heard of it any more.
+    pub fn crash_after_commits(&mut self, durable: usize, pause: Duration, skew_ms: i64) {
+        let events = std::mem::take(&mut self.events);
+        let commits = events.into_values().filter_map(|event| match event {
+            Event::Committed(batch) => Some(batch),
+            Event::Reading(..) | Event::Answered(..) => None,
+        });
+        for batch in commits.take(durable) {
+            self.disk.write(&batch);
+        }
         self.now = self.now + pause;
         self.now = Timestamp::from_millis(self.now.as_millis() + skew_ms);
         self.core = Core::recover(Arc::clone(&self.policy), self.disk.read(), self.now);

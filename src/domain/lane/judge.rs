@@ -57,7 +57,10 @@ impl Lane {
                 ),
                 Lack::Progress => (
                     WaitReason::Change,
-                    format!("Accepted {}; the sidecar still shows {}.", change.movement, reading.capacity),
+                    format!(
+                        "{} is not to be seen yet: the status is {} at capacity {}.",
+                        change.movement, reading.status, reading.capacity
+                    ),
                 ),
             };
             job.wait(reason, change.give_up_at(), detail);
@@ -69,12 +72,14 @@ impl Lane {
             return Next::Sleep(settling.map_or(next, |at| at.max(next)).min(change.give_up_at()));
         }
         let error = words::given_up(&change, reading, lacks, job.trouble.as_ref());
-        self.give_up(job, change, reading.capacity, lacks, now);
+        self.give_up(job, change, reading, lacks, now);
         if change.job == job.id { Next::End(Ending::Failed(error)) } else { Next::Sleep(now + job.shortest_poll()) }
     }
 
     fn doubt_without_change(&mut self, job: &mut Job, lacks: Lack, now: Timestamp) -> Next {
-        let limit = *job.patience.fresh_by.get_or_insert(now + job.settings.active_timeout.max(job.settings.settle));
+        // A reading without a timestamp is fresh two settle times after the change; patience begins then.
+        let limit = now + job.settings.settle * 2 + job.settings.active_timeout;
+        let limit = *job.patience.fresh_by.get_or_insert(limit);
         if limit <= now {
             return Next::End(Ending::Failed(JobError::new(
                 ErrorCode::OutcomeUnknown,
@@ -92,9 +97,10 @@ impl Lane {
         Next::Sleep(next.max(from).min(limit))
     }
 
-    fn give_up(&mut self, job: &mut Job, change: Change, capacity: Capacity, lacks: Lack, now: Timestamp) {
-        // A fresh reading without progress shows that nothing happened; anything else shows nothing.
-        let nothing_happened = lacks == Lack::Progress && capacity == change.movement.from;
+    fn give_up(&mut self, job: &mut Job, change: Change, reading: &Reading, lacks: Lack, now: Timestamp) {
+        // A fresh reading of a resource at rest, as it was before, shows that nothing happened; anything else shows nothing.
+        let as_before = reading.capacity == change.movement.from && reading.status.is_at_rest(reading.capacity);
+        let nothing_happened = lacks == Lack::Progress && as_before;
         let outcome = if nothing_happened { StepOutcome::NotApplied } else { StepOutcome::Unknown };
         self.resolve(job, outcome, now);
         self.ledger.fresh_from = self.ledger.fresh_from.max(self.ledger.settled_at());

@@ -348,6 +348,8 @@ impl Lane {
                 change.stage = Stage::Unknown { since: now };
                 self.ledger.record_sent(change.sent);
                 turn.warn(change.job, format!("restarted while {} was under way: reading back", change.movement));
+            } else if let Stage::Unknown { since } = &mut change.stage {
+                *since = (*since).min(now);
             }
         }
         self.finish(turn);
@@ -526,7 +528,7 @@ impl Lane {
         if job.deadline_at <= now {
             return Some(Ending::Failed(words::deadline_exceeded(job)));
         }
-        job.ending.clone().filter(|_| self.change.is_none())
+        job.ending.clone().filter(|_| self.change.is_none_or(|change| change.job != job.id))
     }
 
     /// Hands the active job out to be committed if it has changed since the last time.

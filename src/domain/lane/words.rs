@@ -40,6 +40,13 @@ pub(super) fn deadline_exceeded(job: &Job) -> JobError {
 pub(super) fn given_up(change: &Change, reading: &Reading, lacks: Lack, trouble: Option<&Trouble>) -> JobError {
     let within = change.patience.as_secs_f64();
     let movement = change.movement;
+    if lacks == Lack::Progress && !reading.status.is_at_rest(reading.capacity) {
+        let message = format!(
+            "{movement} was sent, but after {within} s the resource is still {} at capacity {}.",
+            reading.status, reading.capacity
+        );
+        return JobError::new(ErrorCode::ActiveTimeout, message);
+    }
     match change.stage {
         Stage::Acknowledged if lacks == Lack::Progress => JobError::new(
             ErrorCode::NoProgress,

@@ -1,0 +1,623 @@
+//! The engine's thread, its store and its end: what happens when the store fails, the sidecar hangs, or it is told to
+//! stop.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use scalegate::clock::Clock;
+use scalegate::domain::{
+    Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobId, JobRequest, Move, OnConflict, Op, Policy, ReadFailure,
+    Retention, Settings, SettingsOverrides, Status, StepOutcome, Timestamp,
+};
+use scalegate::engine::{
+    Answer, EngineDied, EngineHandle, LOOK_TIMEOUT, Parts, PlanError, Refusal, RunningEngine, SubmitKey, Submitted,
+    Unavailable,
+};
+use scalegate::sidecar::{RawReading, Sidecar};
+use scalegate::store::{Batch, Journal, KeyedAnswer, Snapshot, SqliteJournal, StoreError, StoreWriter};
+use scalegate::table::JobTable;
+use support::world::{request, worker};
+use tokio::sync::watch;
+
+const GRACE: Duration = Duration::from_secs(10);
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn units(units: u32) -> Capacity {
+    Capacity::try_from(units).expect("a small number")
+}
+
+// ---- a sidecar and a journal that do as they are told -----------------------------------------------------------
+
+/// What the sidecar does with requests; "applies" is about changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// Applies and answers them at once.
+    Prompt,
+    /// Applies them, and answers only when told to behave otherwise.
+    Hang,
+    /// Panics instead of answering.
+    Panic,
+}
+
+/// The sidecar's side of the calls, shared with the test.
+struct FakeSidecar {
+    capacities: Mutex<BTreeMap<Alias, u32>>,
+    changes: Mutex<Vec<(Alias, Move)>>,
+    on_change: watch::Sender<Manner>,
+    on_read: watch::Sender<Manner>,
+}
+
+impl FakeSidecar {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            capacities: Mutex::default(),
+            changes: Mutex::default(),
+            on_change: watch::Sender::new(Manner::Prompt),
+            on_read: watch::Sender::new(Manner::Prompt),
+        })
+    }
+
+    fn changes(&self) -> usize {
+        self.changes.lock().expect("no panic").len()
+    }
+
+    fn capacity(&self) -> u32 {
+        self.capacities.lock().expect("no panic").get(&worker()).copied().unwrap_or(1)
+    }
+}
+
+async fn behave(manner: &watch::Sender<Manner>) {
+    let mut manner = manner.subscribe();
+    let manner = *manner.wait_for(|manner| *manner != Manner::Hang).await.expect("the sidecar lives");
+    assert!(manner != Manner::Panic, "the sidecar's client panics, as told");
+}
+
+/// Not `Send`, as the real one.
+struct Client {
+    sidecar: Arc<FakeSidecar>,
+    _not_send: Rc<()>,
+}
+
+impl Sidecar for Client {
+    async fn read(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
+        behave(&self.sidecar.on_read).await;
+        let capacity = self.sidecar.capacities.lock().expect("no panic").get(resource).copied().unwrap_or(1);
+        Ok(RawReading { status: Status::new("ACTIVE"), capacity: units(capacity), stamp: None })
+    }
+
+    async fn change(&self, resource: &Alias, change: Move) -> ChangeAnswer {
+        self.sidecar.changes.lock().expect("no panic").push((resource.clone(), change));
+        {
+            let mut capacities = self.sidecar.capacities.lock().expect("no panic");
+            let capacity = capacities.entry(resource.clone()).or_insert(1);
+            match change.op {
+                Op::Add => *capacity += change.units,
+                Op::Remove => *capacity -= change.units,
+            }
+        }
+        behave(&self.sidecar.on_change).await;
+        ChangeAnswer::Acknowledged
+    }
+}
+
+/// What becomes of commits.
+#[derive(Default)]
+struct Disk {
+    /// Whether commits fail.
+    broken: AtomicBool,
+    /// Whether a failing commit is on the disk all the same.
+    keeps: AtomicBool,
+    /// Whether it cannot even be read.
+    unreadable: AtomicBool,
+    /// Whether the next commit of an intent breaks it.
+    breaks_at_intent: AtomicBool,
+    /// Whether commits of intents take until this changes.
+    holds_intents: AtomicBool,
+    held_intents: AtomicUsize,
+    panics: AtomicBool,
+    loads: AtomicUsize,
+    pruned: Mutex<Vec<JobId>>,
+}
+
+impl Disk {
+    fn set(flag: &AtomicBool, value: bool) {
+        flag.store(value, Ordering::SeqCst);
+    }
+}
+
+/// The real journal, failing when told to.
+struct FakeJournal {
+    inner: SqliteJournal,
+    disk: Arc<Disk>,
+}
+
+fn failure() -> StoreError {
+    StoreError::Directory { path: "store".into(), source: std::io::Error::other("no space left on device") }
+}
+
+impl Journal for FakeJournal {
+    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        assert!(!self.disk.panics.load(Ordering::SeqCst), "the journal panics, as told");
+        let is_intent = batches
+            .iter()
+            .flat_map(|batch| &batch.lanes)
+            .any(|lane| lane.change.is_some_and(|change| change.stage == scalegate::domain::Stage::Intended));
+        if is_intent && self.disk.holds_intents.load(Ordering::SeqCst) {
+            self.disk.held_intents.fetch_add(1, Ordering::SeqCst);
+            while self.disk.holds_intents.load(Ordering::SeqCst) {
+                std::thread::sleep(millis(1));
+            }
+        }
+        if is_intent && self.disk.breaks_at_intent.swap(false, Ordering::SeqCst) {
+            Disk::set(&self.disk.broken, true);
+        }
+        if !self.disk.broken.load(Ordering::SeqCst) {
+            return self.inner.commit(batches);
+        }
+        if self.disk.keeps.load(Ordering::SeqCst) {
+            self.inner.commit(batches)?;
+        }
+        Err(failure())
+    }
+
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        self.disk.loads.fetch_add(1, Ordering::SeqCst);
+        if self.disk.unreadable.load(Ordering::SeqCst) { Err(failure()) } else { self.inner.load() }
+    }
+
+    fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
+        self.inner.answer(key)
+    }
+
+    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
+        let removed = self.inner.prune(retention, now)?;
+        self.disk.pruned.lock().expect("no panic").extend(&removed);
+        Ok(removed)
+    }
+}
+
+// ---- a running engine -------------------------------------------------------------------------------------------
+
+struct Rig {
+    engine: RunningEngine,
+    handle: EngineHandle,
+    table: Arc<JobTable>,
+    sidecar: Arc<FakeSidecar>,
+    disk: Arc<Disk>,
+    directory: Arc<tempfile::TempDir>,
+    store_thread: std::thread::JoinHandle<()>,
+}
+
+/// Everything quick, and nothing given up during a test.
+fn quick() -> SettingsOverrides {
+    SettingsOverrides {
+        cooldown: Some(Duration::ZERO),
+        poll_interval: Some(millis(10)),
+        settle: Some(millis(50)),
+        ..SettingsOverrides::default()
+    }
+}
+
+fn to(target: u32) -> JobRequest {
+    request(Goal::Target(units(target)), quick())
+}
+
+fn of(resource: &str, request: JobRequest) -> JobRequest {
+    JobRequest { resource: resource.parse().expect("an alias"), ..request }
+}
+
+impl Rig {
+    fn start() -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().expect("a directory")), FakeSidecar::new(), Retention::DEFAULT)
+    }
+
+    fn start_in(directory: Arc<tempfile::TempDir>, sidecar: Arc<FakeSidecar>, retention: Retention) -> Self {
+        let disk = Arc::new(Disk::default());
+        let inner = SqliteJournal::open(directory.path()).expect("a store");
+        let mut journal = FakeJournal { inner, disk: Arc::clone(&disk) };
+        let snapshot = journal.load().expect("readable");
+        let table = Arc::new(JobTable::default());
+        for job in &snapshot.jobs {
+            table.publish(Arc::clone(job));
+        }
+        let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
+        let parts = {
+            let (sidecar, table) = (Arc::clone(&sidecar), Arc::clone(&table));
+            move || Parts {
+                sidecar: Client { sidecar, _not_send: Rc::new(()) },
+                store,
+                acknowledgements,
+                table,
+                policy: Arc::new(Policy::default()),
+                retention,
+                clock: Clock::start(),
+            }
+        };
+        let engine = RunningEngine::start(snapshot, parts).expect("a thread");
+        let handle = engine.handle.clone();
+        Self { engine, handle, table, sidecar, disk, directory, store_thread }
+    }
+
+    async fn create(&self, request: JobRequest) -> JobId {
+        match self.handle.submit(request, None).await {
+            Ok(Submitted::Answer(Answer::Created(job))) => job.id,
+            other => panic!("not created: {other:?}"),
+        }
+    }
+
+    fn job(&self, id: JobId) -> Arc<Job> {
+        Arc::clone(self.table.get(id).expect("published").job())
+    }
+
+    async fn until(&self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let begin = Instant::now();
+        while !condition(self) {
+            assert!(begin.elapsed() < Duration::from_secs(20), "in vain: {what}");
+            tokio::time::sleep(millis(2)).await;
+        }
+    }
+
+    async fn ended(&self, id: JobId) -> Arc<Job> {
+        self.until("the job ends", |rig| rig.job(id).ended().is_some()).await;
+        self.job(id)
+    }
+
+    async fn unhealthy(&self) {
+        let begin = Instant::now();
+        while !matches!(self.handle.health().await, Err(Unavailable::Storage(_))) {
+            assert!(begin.elapsed() < Duration::from_secs(10), "in vain: the failure is noticed");
+        }
+    }
+
+    async fn healthy(&self) {
+        let begin = Instant::now();
+        while self.handle.health().await.is_err() {
+            assert!(begin.elapsed() < Duration::from_secs(10), "in vain: it works again");
+            tokio::time::sleep(millis(20)).await;
+        }
+    }
+
+    /// Stops it and returns what is on the disk.
+    async fn stop(self) -> (Result<(), EngineDied>, Snapshot) {
+        let stopped = self.engine.stop(GRACE).await;
+        self.store_thread.join().expect("no panic");
+        (stopped, on_disk(self.directory.path()))
+    }
+}
+
+fn on_disk(directory: &Path) -> Snapshot {
+    SqliteJournal::open(directory).and_then(|mut journal| journal.load()).expect("readable")
+}
+
+#[track_caller]
+fn assert_succeeded(job: &Job, steps: &[StepOutcome]) {
+    assert_eq!(job.ended(), Some(&Ending::Succeeded), "{job:#?}");
+    assert_eq!(job.steps.iter().map(|step| step.outcome).collect::<Vec<_>>(), steps, "{job:#?}");
+}
+
+// ---- when the store fails ---------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_job_that_cannot_be_made_durable_is_not_accepted() {
+    let rig = Rig::start();
+    let before = rig.create(to(2)).await;
+    rig.ended(before).await;
+    Disk::set(&rig.disk.broken, true);
+    Disk::set(&rig.disk.unreadable, true);
+    let refused = rig.handle.submit(to(3), None).await;
+    assert!(matches!(&refused, Err(Unavailable::Storage(why)) if why.contains("no space left")), "{refused:?}");
+    for _ in 0..3 {
+        assert!(matches!(rig.handle.submit(to(3), None).await, Err(Unavailable::Storage(_))));
+        assert!(matches!(rig.handle.cancel(before).await, Err(Unavailable::Storage(_))));
+        assert!(matches!(rig.handle.health().await, Err(Unavailable::Storage(_))));
+        assert!(matches!(rig.handle.list().await, Err(Unavailable::Storage(_))));
+    }
+    assert_eq!(rig.table.len(), 1, "what was refused is not shown");
+
+    Disk::set(&rig.disk.broken, false);
+    Disk::set(&rig.disk.unreadable, false);
+    rig.healthy().await;
+    let after = rig.create(to(3)).await;
+    assert_succeeded(&*rig.ended(after).await, &[StepOutcome::Confirmed]);
+    assert_eq!((rig.sidecar.capacity(), rig.sidecar.changes()), (3, 2));
+    let (stopped, snapshot) = rig.stop().await;
+    assert_eq!(stopped, Ok(()));
+    assert_eq!(snapshot.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [before, after]);
+}
+
+/// What is under way when the store fails goes on when it works again, and nothing is sent twice.
+#[tokio::test]
+async fn jobs_go_on_by_themselves_when_the_store_works_again() {
+    for keeps in [false, true] {
+        let rig = Rig::start();
+        rig.sidecar.on_change.send_replace(Manner::Hang);
+        let in_flight = rig.create(to(2)).await;
+        let api = rig.create(of("api", to(1))).await;
+        rig.until("the change is sent", |rig| rig.sidecar.changes() == 1).await;
+        rig.ended(api).await;
+        Disk::set(&rig.disk.keeps, keeps);
+        Disk::set(&rig.disk.broken, true);
+        rig.sidecar.on_change.send_replace(Manner::Prompt);
+        rig.unhealthy().await;
+        Disk::set(&rig.disk.broken, false);
+        let job = rig.ended(in_flight).await;
+        assert_succeeded(&job, &[StepOutcome::Confirmed]);
+        assert_eq!((rig.sidecar.capacity(), rig.sidecar.changes()), (2, 1), "kept: {keeps}");
+        let (stopped, snapshot) = rig.stop().await;
+        assert_eq!(stopped, Ok(()));
+        assert_eq!(snapshot.jobs.iter().find(|stored| stored.id == in_flight), Some(&job), "shown as stored");
+    }
+}
+
+#[tokio::test]
+async fn a_submission_whose_commit_failed_after_it_was_durable_is_carried_out_all_the_same() {
+    let rig = Rig::start();
+    // The intent of the first change must not be in the same group.
+    rig.sidecar.on_read.send_replace(Manner::Hang);
+    Disk::set(&rig.disk.keeps, true);
+    Disk::set(&rig.disk.broken, true);
+    let key = || Some(SubmitKey { key: "k".into(), fingerprint: [1; 32] });
+    assert!(matches!(rig.handle.submit(to(2), key()).await, Err(Unavailable::Storage(_))));
+    Disk::set(&rig.disk.broken, false);
+    rig.healthy().await;
+    // The submitter does what one does, and tries again.
+    let Ok(Submitted::Replayed(answer)) = rig.handle.submit(to(2), key()).await else { panic!("not replayed") };
+    assert!(rig.table.get(answer.job.id).is_some(), "shown before anything else happens to it");
+    rig.sidecar.on_read.send_replace(Manner::Prompt);
+    assert_succeeded(&*rig.ended(answer.job.id).await, &[StepOutcome::Confirmed]);
+    assert_eq!((rig.table.len(), rig.sidecar.changes()), (1, 1));
+}
+
+#[tokio::test]
+async fn without_a_durable_intent_nothing_is_sent() {
+    for keeps in [false, true] {
+        let rig = Rig::start();
+        Disk::set(&rig.disk.keeps, keeps);
+        Disk::set(&rig.disk.breaks_at_intent, true);
+        rig.sidecar.on_read.send_replace(Manner::Hang);
+        let id = rig.create(to(2)).await;
+        rig.sidecar.on_read.send_replace(Manner::Prompt);
+        rig.unhealthy().await;
+        tokio::time::sleep(millis(50)).await;
+        assert_eq!(rig.sidecar.changes(), 0);
+        Disk::set(&rig.disk.broken, false);
+        let job = rig.ended(id).await;
+        // An intent on the disk may have been sent, for all a new process knows.
+        let first = keeps.then_some(StepOutcome::NotApplied);
+        let outcomes: Vec<_> = first.into_iter().chain([StepOutcome::Confirmed]).collect();
+        assert_succeeded(&job, &outcomes);
+        assert_eq!((rig.sidecar.capacity(), rig.sidecar.changes()), (2, 1));
+    }
+}
+
+/// A full disk: everything can be read, nothing written.
+#[tokio::test]
+async fn a_store_that_can_only_be_read_is_not_tried_again_and_again() {
+    let rig = Rig::start();
+    rig.sidecar.on_change.send_replace(Manner::Hang);
+    rig.create(to(2)).await;
+    rig.until("the change is sent", |rig| rig.sidecar.changes() == 1).await;
+    Disk::set(&rig.disk.broken, true);
+    let loads = rig.disk.loads.load(Ordering::SeqCst);
+    rig.sidecar.on_change.send_replace(Manner::Prompt);
+    tokio::time::sleep(millis(2500)).await;
+    let loads = rig.disk.loads.load(Ordering::SeqCst) - loads;
+    assert!((1..=3).contains(&loads), "{loads} times in 2.5 s");
+    assert_eq!(rig.sidecar.changes(), 1);
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_a_store_that_does_not_work() {
+    let rig = Rig::start();
+    Disk::set(&rig.disk.broken, true);
+    Disk::set(&rig.disk.unreadable, true);
+    assert!(rig.handle.submit(to(2), None).await.is_err());
+    let begin = Instant::now();
+    assert_eq!(rig.engine.stop(GRACE).await, Ok(()));
+    assert!(begin.elapsed() < millis(500), "{:?}", begin.elapsed());
+}
+
+// ---- when it dies -----------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_panic_ends_the_engine_loudly() {
+    let mut rig = Rig::start();
+    rig.sidecar.on_change.send_replace(Manner::Panic);
+    rig.create(to(2)).await;
+    assert_eq!(rig.engine.ended().await, Err(EngineDied));
+    assert_eq!(rig.handle.health().await, Err(Unavailable::Stopping));
+    assert!(matches!(rig.handle.submit(to(3), None).await, Err(Unavailable::Stopping)));
+    rig.store_thread.join().expect("the store's thread ends in order");
+    let job = &on_disk(rig.directory.path()).jobs[0];
+    assert_eq!(job.ended(), None, "the next process carries on");
+}
+
+#[tokio::test]
+async fn a_panic_while_stopping_is_not_hidden() {
+    let rig = Rig::start();
+    rig.sidecar.on_change.send_replace(Manner::Hang);
+    rig.create(to(2)).await;
+    rig.until("the change is sent", |rig| rig.sidecar.changes() == 1).await;
+    let stopping = tokio::spawn(rig.engine.stop(GRACE));
+    tokio::time::sleep(millis(50)).await;
+    let begin = Instant::now();
+    rig.sidecar.on_change.send_replace(Manner::Panic);
+    assert_eq!(stopping.await.expect("joined"), Err(EngineDied));
+    assert!(begin.elapsed() < Duration::from_secs(2), "nor waited out");
+}
+
+#[tokio::test]
+async fn the_engine_does_not_outlive_its_store() {
+    let mut rig = Rig::start();
+    Disk::set(&rig.disk.panics, true);
+    let refused = rig.handle.submit(to(2), None).await;
+    assert!(matches!(refused, Err(Unavailable::Storage(_))), "{refused:?}");
+    assert_eq!(rig.engine.ended().await, Err(EngineDied));
+}
+
+// ---- when it is told to stop ------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn stopping_waits_for_the_change_on_its_way_and_records_its_answer() {
+    let rig = Rig::start();
+    rig.sidecar.on_change.send_replace(Manner::Hang);
+    let id = rig.create(to(3)).await;
+    let queued = rig.create(JobRequest { on_conflict: OnConflict::Queue, ..to(1) }).await;
+    rig.until("the change is sent", |rig| rig.sidecar.changes() == 1).await;
+    let Rig { engine, sidecar, directory, store_thread, .. } = rig;
+    let stopping = tokio::spawn(engine.stop(GRACE));
+    tokio::time::sleep(millis(200)).await;
+    assert!(!stopping.is_finished(), "it waits");
+    let begin = Instant::now();
+    sidecar.on_change.send_replace(Manner::Prompt);
+    assert_eq!(stopping.await.expect("joined"), Ok(()));
+    assert!(begin.elapsed() < Duration::from_secs(2), "and no longer than it must");
+    store_thread.join().expect("no panic");
+
+    let snapshot = on_disk(directory.path());
+    let change = snapshot.lanes[0].change.expect("unresolved");
+    assert_eq!(change.stage, scalegate::domain::Stage::Acknowledged);
+    assert_eq!(sidecar.changes(), 1, "nothing new was sent");
+
+    // And the next process goes on from there.
+    let next = Rig::start_in(directory, Arc::clone(&sidecar), Retention::DEFAULT);
+    assert_succeeded(&*next.ended(id).await, &[StepOutcome::Confirmed; 2]);
+    assert_succeeded(&*next.ended(queued).await, &[StepOutcome::Confirmed; 2]);
+    assert_eq!((sidecar.capacity(), sidecar.changes()), (1, 4));
+}
+
+#[tokio::test]
+async fn stopping_takes_no_longer_than_the_grace_time() {
+    let rig = Rig::start();
+    rig.sidecar.on_change.send_replace(Manner::Hang);
+    rig.create(to(3)).await;
+    rig.until("the change is sent", |rig| rig.sidecar.changes() == 1).await;
+    let begin = Instant::now();
+    assert_eq!(rig.engine.stop(millis(400)).await, Ok(()));
+    let took = begin.elapsed();
+    assert!(took >= millis(400) && took < millis(1500), "{took:?}");
+    rig.store_thread.join().expect("no panic");
+    let change = on_disk(rig.directory.path()).lanes[0].change.expect("unresolved");
+    assert_eq!(change.stage, scalegate::domain::Stage::Intended, "to be read back");
+}
+
+/// Not even what is decided already, and on its way to the disk.
+#[tokio::test]
+async fn stopping_sends_nothing_new() {
+    let rig = Rig::start();
+    Disk::set(&rig.disk.holds_intents, true);
+    rig.sidecar.on_read.send_replace(Manner::Hang);
+    let id = rig.create(to(3)).await;
+    rig.sidecar.on_read.send_replace(Manner::Prompt);
+    rig.until("the intent is on its way", |rig| rig.disk.held_intents.load(Ordering::SeqCst) == 1).await;
+    let Rig { engine, sidecar, directory, store_thread, disk, .. } = rig;
+    let stopping = tokio::spawn(engine.stop(GRACE));
+    tokio::time::sleep(millis(100)).await;
+    Disk::set(&disk.holds_intents, false);
+    assert_eq!(stopping.await.expect("joined"), Ok(()));
+    store_thread.join().expect("no panic");
+    assert_eq!(sidecar.changes(), 0);
+    let snapshot = on_disk(directory.path());
+    assert_eq!(snapshot.lanes[0].change, None, "it is known not to have been sent");
+    let outcomes: Vec<_> = snapshot.jobs[0].steps.iter().map(|step| step.outcome).collect();
+    assert_eq!(outcomes, [StepOutcome::NotApplied]);
+
+    let next = Rig::start_in(directory, sidecar, Retention::DEFAULT);
+    let job = next.ended(id).await;
+    assert_succeeded(&job, &[StepOutcome::NotApplied, StepOutcome::Confirmed, StepOutcome::Confirmed]);
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_a_reading() {
+    let rig = Rig::start();
+    rig.sidecar.on_read.send_replace(Manner::Hang);
+    rig.create(to(3)).await;
+    let begin = Instant::now();
+    assert_eq!(rig.engine.stop(GRACE).await, Ok(()));
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+}
+
+// ---- requests ---------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn the_same_key_gets_the_same_answer_before_and_after_a_restart() {
+    let rig = Rig::start();
+    let key = |fingerprint| Some(SubmitKey { key: "k".into(), fingerprint: [fingerprint; 32] });
+    let (first, second) = tokio::join!(rig.handle.submit(to(2), key(1)), rig.handle.submit(to(2), key(1)));
+    let Ok(Submitted::Answer(Answer::Created(created))) = first else { panic!("not created: {first:?}") };
+    let Ok(Submitted::Replayed(replayed)) = second else { panic!("not replayed: {second:?}") };
+    assert_eq!((&replayed.job, replayed.joined), (&created, false));
+    let reused = rig.handle.submit(to(3), key(2)).await;
+    assert!(matches!(reused, Ok(Submitted::Answer(Answer::Refused(Refusal::KeyReused)))), "{reused:?}");
+    rig.ended(created.id).await;
+    let Ok(Submitted::Replayed(later)) = rig.handle.submit(to(2), key(1)).await else { panic!("not replayed") };
+    assert_eq!(later, replayed, "as it was then, not as it is now");
+
+    let (directory, sidecar) = (Arc::clone(&rig.directory), Arc::clone(&rig.sidecar));
+    assert_eq!(rig.stop().await.0, Ok(()));
+    let next = Rig::start_in(directory, sidecar, Retention::DEFAULT);
+    let Ok(Submitted::Replayed(restored)) = next.handle.submit(to(2), key(1)).await else { panic!("not replayed") };
+    assert_eq!(restored, replayed);
+    assert_eq!(next.sidecar.changes(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_goes_from_the_table_and_the_store() {
+    let directory = Arc::new(tempfile::tempdir().expect("a directory"));
+    let minute = Duration::from_secs(60);
+    let now = Clock::start().now();
+    let job = |id: u128, ended_ago: Option<Duration>| {
+        let mut job = Job::accept(JobId::from_u128(id), to(1), Settings::DEFAULT.with(&quick()), now - minute);
+        job.version = 1;
+        if let Some(ago) = ended_ago {
+            job.end(Ending::Canceled, now - ago);
+        }
+        Arc::new(job)
+    };
+    let jobs = vec![job(1, Some(minute * 10)), job(2, Some(minute * 4)), job(3, None), job(4, Some(minute * 10))];
+    SqliteJournal::open(directory.path())
+        .expect("a store")
+        .commit(&[Batch { jobs, ..Batch::default() }])
+        .expect("committed");
+    let rig = Rig::start_in(directory, FakeSidecar::new(), Retention { age: minute * 5, count: 100 });
+    // The first time is right after the start.
+    rig.until("old jobs go", |rig| rig.table.len() == 2).await;
+    assert!(rig.table.get(JobId::from_u128(2)).is_some(), "young enough");
+    rig.ended(JobId::from_u128(3)).await;
+    assert_eq!(*rig.disk.pruned.lock().expect("no panic"), [1, 4].map(JobId::from_u128));
+    let (_, snapshot) = rig.stop().await;
+    assert_eq!(snapshot.jobs.iter().map(|job| job.id.as_u128()).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[tokio::test]
+async fn a_sidecar_that_hangs_holds_up_nobody_who_only_looks() {
+    let rig = Rig::start();
+    rig.sidecar.on_read.send_replace(Manner::Hang);
+    let id = rig.create(to(2)).await;
+    let begin = Instant::now();
+    let (look, plan, quick) =
+        tokio::join!(rig.handle.look(worker(), LOOK_TIMEOUT), rig.handle.plan(of("api", to(2)), LOOK_TIMEOUT), async {
+            // Meanwhile the engine is there for everybody else.
+            let health = rig.handle.health().await.expect("healthy");
+            let canceled = rig.handle.cancel(id).await;
+            assert!(matches!(canceled, Ok(Answer::Canceled(_))), "{canceled:?}");
+            (health.unfinished_jobs, begin.elapsed())
+        },);
+    assert_eq!(quick.0, 1);
+    assert!(quick.1 < Duration::from_secs(2), "{:?}", quick.1);
+    let took = begin.elapsed();
+    assert!(took >= LOOK_TIMEOUT && took < LOOK_TIMEOUT + Duration::from_secs(3), "{took:?}");
+    let look = look.expect("an answer").expect("a resource");
+    assert!(look.failure.is_some_and(|failure| failure.detail.contains("no answer from the sidecar within 10 s")));
+    assert!(matches!(plan, Ok(Err(PlanError::NoReading(_)))), "{plan:?}");
+    assert_eq!(rig.handle.health().await.expect("healthy").sidecar.reachable, Some(false));
+}
