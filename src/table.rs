@@ -101,17 +101,10 @@ impl JobTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Capacity, Goal, JobRequest, OnConflict, Settings, Timestamp};
+    use crate::domain::{Capacity, Goal, JobRequest, Settings, Timestamp};
 
     fn job(id: u128, version: u64) -> Arc<Job> {
-        let request = JobRequest {
-            resource: "worker".parse().expect("an alias"),
-            goal: Goal::Target(Capacity::ZERO),
-            overrides: Default::default(),
-            on_conflict: OnConflict::Reject,
-            reason: None,
-            labels: Default::default(),
-        };
+        let request = JobRequest::for_worker(Goal::Target(Capacity::ZERO));
         let job = Job::accept(JobId::from_u128(id), request, Settings::DEFAULT, Timestamp::from_millis(0));
         Arc::new(Job { version, ..job })
     }

@@ -9,30 +9,12 @@ use proptest::strategy::{Just, Strategy};
 use proptest::test_runner::{Config, TestRunner};
 use proptest::{collection, prop_oneof};
 use scalegate::domain::{
-    Bounds, Capacity, Ending, ErrorCode, Goal, Job, JobRequest, OnConflict, Policy, ResourcePolicy, SettingsOverrides,
+    Bounds, Ending, ErrorCode, Goal, Job, JobRequest, OnConflict, Policy, ResourcePolicy, SettingsOverrides,
     StepOutcome,
 };
 use scalegate::simulator::{Behaviour, Fault, TimestampMode};
-use support::world::{SETTINGS, World, cooldown, request, worker};
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn units(units: u32) -> Capacity {
-    Capacity::try_from(units).expect("a small number")
-}
-
-fn start_at(capacity: u32) -> Behaviour {
-    Behaviour { start_capacity: units(capacity), provisioning: secs(60), ..Behaviour::default() }
-}
-
-fn error_code(job: &Job) -> Option<ErrorCode> {
-    match job.ended() {
-        Some(Ending::Failed(error)) => Some(error.code),
-        _ => None,
-    }
-}
+use support::sidecar::units;
+use support::world::{SETTINGS, World, cooldown, error_code, request, secs, start_at, worker};
 
 // ---- everything at once -----------------------------------------------------------------------------------------
 

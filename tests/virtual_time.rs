@@ -9,26 +9,8 @@ use scalegate::domain::{
     WaitReason,
 };
 use scalegate::simulator::{Behaviour, Fault, OutsideBounds, TimestampMode};
-use support::world::{SETTINGS, World, cooldown, defaults, request, worker};
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn units(units: u32) -> Capacity {
-    Capacity::try_from(units).expect("a small number")
-}
-
-fn start_at(capacity: u32) -> Behaviour {
-    Behaviour { start_capacity: units(capacity), provisioning: secs(60), ..Behaviour::default() }
-}
-
-fn error_code(job: &Job) -> Option<ErrorCode> {
-    match job.ended() {
-        Some(Ending::Failed(error)) => Some(error.code),
-        _ => None,
-    }
-}
+use support::sidecar::units;
+use support::world::{SETTINGS, World, cooldown, defaults, error_code, request, secs, start_at, worker};
 
 fn outcomes(job: &Job) -> Vec<StepOutcome> {
     job.steps.iter().map(|step| step.outcome).collect()

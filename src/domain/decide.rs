@@ -137,7 +137,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::job::{ExternalChange, JobRequest, OnConflict, Patience, Step, StepOutcome, Trouble};
+    use crate::domain::job::{ExternalChange, JobRequest, Patience, Step, StepOutcome, Trouble};
     use crate::domain::ledger::{DISPATCH_ALLOWANCE, SentChange};
     use crate::domain::reading::Status;
     use crate::domain::settings::Settings;
@@ -149,14 +149,7 @@ mod tests {
     }
 
     fn job(goal: Goal) -> Job {
-        let request = JobRequest {
-            resource: "worker".parse().expect("an alias"),
-            goal,
-            overrides: Default::default(),
-            on_conflict: OnConflict::Reject,
-            reason: None,
-            labels: Default::default(),
-        };
+        let request = JobRequest::for_worker(goal);
         Job::accept(uuid::Uuid::nil(), request, Settings { step_size: 2, ..Settings::DEFAULT }, NOW)
     }
 

@@ -340,6 +340,21 @@ pub enum OnConflict {
     Supersede,
 }
 
+#[cfg(test)]
+impl JobRequest {
+    /// The plainest request there is, for tests.
+    pub(crate) fn for_worker(goal: Goal) -> Self {
+        Self {
+            resource: "worker".parse().expect("an alias"),
+            goal,
+            overrides: SettingsOverrides::default(),
+            on_conflict: OnConflict::Reject,
+            reason: None,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
 impl Job {
     /// A job as it is when it is accepted.
     pub fn accept(id: JobId, request: JobRequest, settings: Settings, now: Timestamp) -> Self {

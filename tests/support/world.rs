@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalegate::domain::{
-    Alias, Call, CallId, Capacity, ChangeAnswer, Goal, Job, JobId, JobRequest, LaneRecord, OnConflict, Policy,
-    ReadFailure, Reading, Settings, SettingsOverrides, Timestamp,
+    Alias, Call, CallId, Capacity, ChangeAnswer, Ending, ErrorCode, Goal, Job, JobId, JobRequest, LaneRecord,
+    OnConflict, Policy, ReadFailure, Reading, Settings, SettingsOverrides, Timestamp,
 };
 use scalegate::engine::{Answer, Core, Effect};
 use scalegate::sidecar::{interpret_change, interpret_reading};
@@ -310,9 +310,7 @@ fn unknown(detail: &str) -> ChangeAnswer {
     ChangeAnswer::Unknown { detail: detail.into(), answer: None }
 }
 
-pub fn worker() -> Alias {
-    "worker".parse().expect("an alias")
-}
+pub use super::sidecar::worker;
 
 pub fn request(goal: Goal, overrides: SettingsOverrides) -> JobRequest {
     JobRequest {
@@ -336,3 +334,19 @@ pub fn cooldown(seconds: u64) -> SettingsOverrides {
 }
 
 pub const SETTINGS: Settings = Settings::DEFAULT;
+
+pub const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A sidecar whose resources begin at `capacity` and take a minute for a change.
+pub fn start_at(capacity: u32) -> Behaviour {
+    Behaviour { start_capacity: super::sidecar::units(capacity), provisioning: secs(60), ..Behaviour::default() }
+}
+
+pub fn error_code(job: &Job) -> Option<ErrorCode> {
+    match job.ended() {
+        Some(Ending::Failed(error)) => Some(error.code),
+        _ => None,
+    }
+}

@@ -49,7 +49,7 @@ fn jitter(job: &Job, attempt: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::job::{Goal, JobRequest, OnConflict};
+    use super::super::super::job::{Goal, JobRequest};
     use super::super::super::ledger::SentChange;
     use super::super::super::settings::Settings;
     use super::*;
@@ -61,14 +61,7 @@ mod tests {
     }
 
     fn job(target: i64) -> Job {
-        let request = JobRequest {
-            resource: "worker".parse().expect("an alias"),
-            goal: Goal::Target(units(target)),
-            overrides: Default::default(),
-            on_conflict: OnConflict::Reject,
-            reason: None,
-            labels: Default::default(),
-        };
+        let request = JobRequest::for_worker(Goal::Target(units(target)));
         Job::accept(uuid::Uuid::from_u128(7), request, Settings::DEFAULT, SENT)
     }
 
