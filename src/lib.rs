@@ -3,7 +3,7 @@
 //! The way in is [`app`], which puts the parts together. The rules of scaling are in [`domain`], free of I/O; [`engine`]
 //! owns all running work; [`store`] makes it durable; [`table`] shows it to readers; [`api`] serves it over HTTP;
 //! [`sidecar`] talks to the platform, and [`simulator`] plays the platform where there is none. `domain` imports nothing
-//! else of the crate, and nothing but `app` imports `api`.
+//! else of the crate; of `api`, only `app` starts it, and [`cli`] borrows what requests and answers look like.
 
 pub mod api;
 pub mod app;

@@ -8,8 +8,9 @@ use crate::config::LogFormat;
 
 /// The environment variable with the log filter, in the syntax of `RUST_LOG`: `info`, `scalegate=debug`, ….
 pub const FILTER_VARIABLE: &str = "SCALEGATE_LOG";
-/// Everything scalegate has to say, and of the HTTP server only what goes wrong.
-const DEFAULT_FILTER: &str = "info,actix_server=warn";
+/// Everything scalegate has to say, and of the HTTP server only what goes wrong. What goes wrong with single connections
+/// is up to whoever sends nonsense to the port, and must not fill the log.
+const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
 
 /// A log filter that cannot be understood.
 #[derive(Debug, thiserror::Error)]

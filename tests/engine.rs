@@ -94,6 +94,10 @@ impl Sidecar for Client {
         Ok(RawReading { status: Status::new("ACTIVE"), capacity: units(capacity), stamp: None })
     }
 
+    async fn look(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
+        self.read(resource).await
+    }
+
     async fn change(&self, resource: &Alias, change: Move) -> ChangeAnswer {
         self.sidecar.changes.lock().expect("no panic").push((resource.clone(), change));
         {

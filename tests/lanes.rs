@@ -190,7 +190,7 @@ fn check_all(world: &mut World) {
     for pair in changes.windows(2) {
         let cooldown = jobs
             .iter()
-            .flat_map(|job| job.steps.iter().map(move |step| (job.settings.cooldown, step.sent_at)))
+            .flat_map(|job| job.steps.iter().filter_map(move |step| Some((job.settings.cooldown, step.sent_at?))))
             .filter(|(_, sent_at)| pair[0].at.since(*sent_at) < secs(6) && sent_at.since(pair[0].at) < secs(6))
             .map(|(cooldown, _)| cooldown)
             .min()

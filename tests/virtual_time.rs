@@ -359,6 +359,27 @@ fn jobs_queue_join_and_supersede() {
 }
 
 #[test]
+fn superseding_does_not_wait_behind_the_jobs_it_supersedes() {
+    let mut world = World::new(start_at(1));
+    let target = |target, on_conflict| scalegate::domain::JobRequest {
+        on_conflict,
+        ..request(Goal::Target(units(target)), cooldown(60))
+    };
+    let first = world.submit(8, cooldown(60));
+    let queued = world.submit_request(target(3, OnConflict::Queue));
+    let winner = world.submit_request(target(3, OnConflict::Supersede));
+    let winner = world.run(winner);
+    assert_eq!(winner.ended(), Some(&Ending::Succeeded));
+    for loser in [first, queued] {
+        assert_eq!(world.job(loser).ended(), Some(&Ending::Superseded { by: winner.id }));
+    }
+    // Alone, the same wish is joined.
+    let only = world.submit(5, cooldown(60));
+    world.submit_request(target(5, OnConflict::Supersede));
+    assert_eq!(world.run(only).ended(), Some(&Ending::Succeeded));
+}
+
+#[test]
 fn canceling_waits_for_the_change_in_flight_only() {
     let mut world = World::new(Behaviour { goal_while_modifying: false, ..start_at(1) });
     let id = world.submit(3, cooldown(300));
@@ -470,6 +491,7 @@ fn an_intent_that_took_too_long_to_commit_is_not_sent() {
     let job = world.run(id);
     assert_reached(&mut world, &job, 2);
     assert_eq!(outcomes(&job), [StepOutcome::NotApplied, StepOutcome::Confirmed]);
+    assert_eq!(job.steps[0].sent_at, None);
     assert_eq!(world.changes().len(), 1, "only the second one was sent");
 }
 
@@ -485,6 +507,23 @@ fn a_slow_commit_before_a_crash_does_not_shorten_the_cooldown() {
     let job = world.run(id);
     assert_reached(&mut world, &job, 3);
     assert_eq!(world.changes().len(), 2);
+}
+
+/// The cooldown counts from when the request was on its way, not from when it was handed over.
+#[test]
+fn a_slow_connection_does_not_shorten_the_cooldown() {
+    for fault in [None, Some(Fault::Slow), Some(Fault::AnswerLost)] {
+        let mut world = World::new(start_at(1));
+        world.model.behaviour_mut().faults.slow_for = secs(20);
+        world.model.script_change(fault);
+        world.dispatch_takes = Duration::from_millis(900);
+        let id = world.submit(3, cooldown(300));
+        world.run_until(|world| world.changes().len() == 1);
+        world.dispatch_takes = Duration::ZERO;
+        let job = world.run(id);
+        assert_reached(&mut world, &job, 3);
+        assert_eq!(world.changes().len(), 2);
+    }
 }
 
 #[test]

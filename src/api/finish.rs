@@ -159,3 +159,64 @@ pub(super) async fn no_route(methods: actix_web::web::Data<Methods>, request: Ht
         _ => ApiError::new(Code::NotFound, format!("There is nothing at {path}.")).error_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Problem;
+    use actix_web::{App, middleware::from_fn, test, web};
+    use tracing_actix_web::TracingLogger;
+
+    async fn panics() -> HttpResponse {
+        panic!("this handler is broken")
+    }
+
+    /// Panics where the request is read, which is before the handler.
+    struct Trap;
+
+    impl actix_web::FromRequest for Trap {
+        type Error = Error;
+        type Future = std::future::Ready<Result<Self, Error>>;
+
+        fn from_request(_: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+            panic!("this extractor is broken")
+        }
+    }
+
+    /// A panic is answered with a problem document and the request's id, and the next request is served as usual.
+    #[actix_web::test]
+    async fn panics_are_problems() {
+        let app = App::new()
+            .route("/handler", web::get().to(panics))
+            .route("/extractor", web::get().to(async |_: Trap| HttpResponse::Ok()))
+            .route("/fine", web::get().to(HttpResponse::Ok))
+            .wrap(from_fn(finish))
+            .wrap(TracingLogger::default());
+        let app = test::init_service(app).await;
+        for path in ["/handler", "/extractor"] {
+            let answer = test::try_call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
+            let response = answer.expect_err("it travels as an error").error_response();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.headers().get(CONTENT_TYPE), Some(&HeaderValue::from_static(PROBLEM_JSON)));
+            let id = response.headers().get("x-request-id").expect("an id").to_str().expect("text").to_owned();
+            let body = actix_web::body::to_bytes(response.into_body()).await.expect("a body");
+            let problem: Problem = serde_json::from_slice(&body).expect("a problem document");
+            assert_eq!(problem.code, Code::InternalError);
+            assert_eq!(problem.instance, format!("urn:uuid:{id}"));
+            assert!(!problem.detail.contains("broken"), "what went wrong inside is for the log alone");
+        }
+        let fine = test::call_service(&app, test::TestRequest::get().uri("/fine").to_request()).await;
+        assert_eq!(fine.status(), StatusCode::OK);
+    }
+
+    #[actix_web::test]
+    async fn answers_of_others_become_problems() {
+        let app = App::new().route("/", web::get().to(HttpResponse::ImATeapot)).wrap(from_fn(finish));
+        let app = test::init_service(app).await;
+        for (path, code) in [("/", Code::MalformedRequest), ("/elsewhere", Code::NotFound)] {
+            let response = test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
+            let problem: Problem = test::read_body_json(response).await;
+            assert_eq!(problem.code, code);
+        }
+    }
+}

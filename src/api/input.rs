@@ -1,5 +1,6 @@
 //! How requests are read: bodies, queries and headers, each within limits.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -8,7 +9,10 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::StreamExt as _;
-use serde::Serialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_path_to_error::{Path, Segment};
 use sha2::{Digest as _, Sha256};
 
 use super::problem::{ApiError, Code, FieldError};
@@ -88,19 +92,69 @@ async fn receive(mut payload: Payload) -> Result<Vec<u8>, ApiError> {
 /// The submission in `body`. Text that is not JSON is malformed; JSON that is something else does not make sense.
 fn parse_json(body: &[u8]) -> Result<Submission, ApiError> {
     let mut text = serde_json::Deserializer::from_slice(body);
-    let parsed: Result<Submission, _> = serde_path_to_error::deserialize(&mut text);
-    let submission = parsed.map_err(|error| {
-        let path = error.path().to_string();
+    let parsed: Result<Object, _> = serde_path_to_error::deserialize(&mut text);
+    let Object(submission) = parsed.map_err(|error| {
+        let mut pointer = pointer(error.path());
         let error = error.into_inner();
-        if !error.is_data() {
+        // What cannot be a value of its type can be JSON all the same: a number where a word is expected, say.
+        if !error.is_data() && !is_json_text(body) {
             return ApiError::new(Code::MalformedRequest, format!("The body is not JSON: {error}."));
         }
-        let pointer = if path == "." { String::new() } else { format!("/{}", path.replace('.', "/")) };
-        ApiError::invalid(vec![FieldError { pointer, detail: error.to_string() }])
+        let mut detail = format!("cannot be read: {error}");
+        // The path ends before a key that is refused for being there twice.
+        if let Some((name, _)) =
+            error.to_string().strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'))
+        {
+            pointer = format!("{pointer}/{}", escaped(name));
+            detail = "is given twice".to_owned();
+        }
+        ApiError::invalid(vec![FieldError { pointer, detail }])
     })?;
     text.end()
         .map_err(|error| ApiError::new(Code::MalformedRequest, format!("The body goes on after its JSON: {error}.")))?;
     Ok(submission)
+}
+
+fn is_json_text(body: &[u8]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
+
+/// A submission that is an object. The derived form would also take an array of the fields' values in their order.
+struct Object(Submission);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Submission;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Submission, A::Error> {
+                Submission::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields).map(Self)
+    }
+}
+
+/// The JSON Pointer (RFC 6901) to what is at `path`.
+fn pointer(path: &Path) -> String {
+    let tokens = path.iter().map(|segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", escaped(key)),
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
+    });
+    tokens.collect()
+}
+
+/// `name` as part of a JSON Pointer.
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The idempotency key of a request with this `submission`, if it has one.
@@ -214,7 +268,7 @@ impl ListQuery {
 }
 
 fn query_error(name: &str, detail: String) -> FieldError {
-    FieldError { pointer: format!("/query/{name}"), detail }
+    FieldError { pointer: format!("/query/{}", escaped(name)), detail }
 }
 
 /// The token for the page that begins at `position`.
@@ -254,7 +308,7 @@ mod tests {
             ("\u{feff}{}", Code::MalformedRequest),
             ("null", Code::ValidationFailed),
             ("[]", Code::ValidationFailed),
-            ("{}", Code::ValidationFailed),
+            ("[\"w\",5]", Code::ValidationFailed),
             ("{\"resource\":5}", Code::ValidationFailed),
             ("{\"resource\":\"w\",\"resource\":\"w\"}", Code::ValidationFailed),
             ("{\"resource\":\"w\",\"colour\":1}", Code::ValidationFailed),
@@ -266,6 +320,26 @@ mod tests {
         let deep = "[".repeat(50_000);
         assert_eq!(parse_json(deep.as_bytes()).map_err(|error| error.code()).err(), Some(Code::ValidationFailed));
         assert_eq!(parse_json(&[0xff, 0xfe]).map_err(|error| error.code()), Err(Code::MalformedRequest));
+    }
+
+    #[test]
+    fn pointers_lead_to_what_is_wrong() {
+        for (body, pointer) in [
+            ("5", ""),
+            (r#"{"resource": 5}"#, "/resource"),
+            (r#"{"resource": "w", "a/b": 1}"#, "/a~1b"),
+            (r#"{"resource": "w", "resource": "w"}"#, "/resource"),
+            (r#"{"resource": "w", "onConflict": 1}"#, "/onConflict"),
+            (r#"{"resource": "w", "targetCapacity": 1e999}"#, "/targetCapacity"),
+            (r#"{"resource": "w", "labels": []}"#, "/labels"),
+            (r#"{"resource": "w", "labels": {"a.b": 1}}"#, "/labels/a.b"),
+            (r#"{"resource": "w", "labels": {"a/b~c": null}}"#, "/labels/a~1b~0c"),
+            (r#"{"resource": "w", "labels": {"a": "1", "a": "2"}}"#, "/labels/a"),
+        ] {
+            let problem = parse_json(body.as_bytes()).expect_err("wrong").document(uuid::Uuid::nil());
+            let pointers: Vec<&str> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
+            assert_eq!(pointers, [pointer], "{body}");
+        }
     }
 
     #[test]

@@ -8,11 +8,11 @@ use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, post};
 use tokio::time::{Instant, timeout_at};
 
-use super::ApiState;
 use super::input::{self, ListQuery, SubmissionBody};
 use super::problem::{ApiError, CancelProblems, Code, GetJobProblems, ListJobsProblems, PlanProblems, SubmitProblems};
 use super::submission::Submission;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
+use super::{ApiState, openapi};
 use crate::domain::{Job, JobId, Timestamp, WaitReason};
 use crate::engine::{Answer, LOOK_TIMEOUT, Submitted};
 use crate::table::Published;
@@ -46,11 +46,13 @@ const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
         (status = 202, description = "The job is accepted.", body = JobView, headers(
             ("Location" = String, description = "The address of the job."),
             ("Retry-After" = u64, description = "When to poll first, in seconds."),
-            ("Idempotency-Replayed" = Option<bool>, description = "`true` if this is the answer given before to the same request."))),
+            ("Idempotency-Replayed" = bool, description = "`true` if this is the answer given before to the same request.")),
+            example = json!(openapi::example_new_job())),
         (status = 200, description = "An unfinished job does the same already.", body = JobView, headers(
             ("Location" = String, description = "The address of the job."),
             ("Retry-After" = u64, description = "When to poll first, in seconds."),
-            ("Idempotency-Replayed" = Option<bool>, description = "`true` if this is the answer given before to the same request."))),
+            ("Idempotency-Replayed" = bool, description = "`true` if this is the answer given before to the same request.")),
+            example = json!(openapi::example_job())),
         SubmitProblems,
     )
 )]
@@ -95,8 +97,9 @@ pub async fn submit(
     responses(
         (status = 200, description = "The job.", body = JobView, headers(
             ("ETag" = String, description = "Identifies this version of the job."),
-            ("Retry-After" = Option<u64>, description = "When to poll again, in seconds; absent once the job is over."),
-            ("Preference-Applied" = Option<String>, description = "The wait that was granted."))),
+            ("Retry-After" = u64, description = "When to poll again, in seconds; absent once the job is over."),
+            ("Preference-Applied" = String, description = "The wait that was granted.")),
+            example = json!(openapi::example_job())),
         (status = 304, description = "The job has not changed.", headers(
             ("ETag" = String, description = "Identifies this version of the job."))),
         GetJobProblems,
@@ -107,7 +110,7 @@ pub async fn get_job(
     state: web::Data<ApiState>,
     request: HttpRequest,
     path: web::Path<String>,
-    known: web::Header<IfNoneMatch>,
+    known: Option<web::Header<IfNoneMatch>>,
 ) -> Result<HttpResponse, ApiError> {
     let id = input::job_id(&path)?;
     let mut published = state.table.get(id).ok_or_else(|| ApiError::no_such_job(&path))?;
@@ -120,9 +123,11 @@ pub async fn get_job(
     }
     let job = published.job();
     let tag = EntityTag::new_strong(format!("v{}", job.version));
-    let unchanged = match known.into_inner() {
-        IfNoneMatch::Any => true,
-        IfNoneMatch::Items(tags) => tags.iter().any(|known| known.weak_eq(&tag)),
+    // What cannot be understood matches nothing.
+    let unchanged = match known.map(web::Header::into_inner) {
+        Some(IfNoneMatch::Any) => true,
+        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
+        None => false,
     };
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header(ETag(tag));
@@ -175,7 +180,7 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
     ),
     responses(
         (status = 200, description = "A page of jobs.", body = JobList, example = json!({
-            "jobs": [crate::api::openapi::example_job()], "nextPageToken": "1f"})),
+            "jobs": [openapi::example_job()], "nextPageToken": "1f"})),
         ListJobsProblems,
     )
 )]
@@ -208,7 +213,8 @@ pub async fn list_jobs(state: web::Data<ApiState>, request: HttpRequest) -> Resu
     params(("id" = Uuid, Path, description = "The job's id.", example = "0198c3f2-7a00-7000-8000-000000000001")),
     responses(
         (status = 200, description = "The job, canceled or about to be.", body = JobView, headers(
-            ("Retry-After" = Option<u64>, description = "When to poll again, in seconds; absent once the job is over."))),
+            ("Retry-After" = u64, description = "When to poll again, in seconds; absent once the job is over.")),
+            example = json!(openapi::example_canceled_job())),
         CancelProblems,
     )
 )]
@@ -235,7 +241,7 @@ pub async fn cancel_job(state: web::Data<ApiState>, path: web::Path<String>) -> 
     request_body(content = Submission, description = "What to scale, and how.",
         example = json!({"resource": "worker", "targetCapacity": 3})),
     responses(
-        (status = 200, description = "The plan.", body = Plan, example = json!(crate::api::openapi::example_plan())),
+        (status = 200, description = "The plan.", body = Plan, example = json!(openapi::example_plan())),
         PlanProblems,
     )
 )]

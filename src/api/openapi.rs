@@ -3,8 +3,10 @@
 use actix_web::App;
 use serde_json::{Value, json};
 use utoipa::openapi::header::{Header, HeaderBuilder};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, tag::TagBuilder};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{
+    InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Schema, ServerBuilder, tag::TagBuilder,
+};
 use utoipa_actix_web::AppExt as _;
 
 use super::problem::{Code, FieldError, JobLink, Problem};
@@ -18,7 +20,11 @@ resource to become ready, steps, retries, restarts. A job shows at any moment wh
 it always ends.
 
 Times are RFC 3339 in UTC with milliseconds, durations are numbers of seconds. Errors are problem documents (RFC 9457) \
-with a stable `code`.";
+with a stable `code`. A field of an answer that has no value is `null`; only problem documents leave such fields out.
+
+Every answer has an `X-Request-Id`, by which the log of the gateway can be searched.";
+
+const LICENSE: &str = env!("CARGO_PKG_LICENSE");
 
 /// The document.
 pub fn document() -> OpenApi {
@@ -28,8 +34,12 @@ pub fn document() -> OpenApi {
                 .title("scalegate")
                 .version(env!("CARGO_PKG_VERSION"))
                 .description(Some(DESCRIPTION))
+                .license(Some(LicenseBuilder::new().name(LICENSE).identifier(Some(LICENSE)).build()))
                 .build(),
         )
+        .servers(Some([ServerBuilder::new().url("/").description(Some("This gateway.")).build()]))
+        // Whoever reaches the gateway may use it: explicitly no security, rather than nothing said about it.
+        .security(Some([]))
         .tags(Some([
             tag("jobs", "The wish to scale a resource, and what becomes of it."),
             tag("resources", "What is known about resources."),
@@ -38,6 +48,8 @@ pub fn document() -> OpenApi {
         .build();
     let (_, mut document) = App::new().into_utoipa_app().openapi(base).configure(super::documented).split_for_parts();
     add_schemas(&mut document);
+    add_request_ids(&mut document);
+    require_all_fields_of_answers(&mut document);
     document
 }
 
@@ -59,6 +71,33 @@ fn add_schemas(document: &mut OpenApi) {
     struct Problems;
     let more = <Problems as utoipa::OpenApi>::openapi().components.unwrap_or_default();
     document.components.get_or_insert_default().schemas.extend(more.schemas);
+}
+
+/// Adds the header that every answer has, and that no handler knows of.
+fn add_request_ids(document: &mut OpenApi) {
+    const NAME: &str = "X-Request-Id";
+    let id = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+    let header = HeaderBuilder::new().schema(Some(id)).description(Some("Identifies the request in the log.")).build();
+    document.components.get_or_insert_default().headers.insert(NAME.to_owned(), header.into());
+    let operations = document.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]);
+    for response in operations.flatten().flat_map(|operation| operation.responses.responses.values_mut()) {
+        if let RefOr::T(response) = response {
+            response.headers.insert(NAME.to_owned(), RefOr::Ref(Ref::new(format!("#/components/headers/{NAME}"))));
+        }
+    }
+}
+
+/// Answers have all their fields, `null` or not. The derivation takes a field that can be `null` for one that can be
+/// absent, which is true of requests and problem documents alone.
+fn require_all_fields_of_answers(document: &mut OpenApi) {
+    let schemas = &mut document.components.get_or_insert_default().schemas;
+    for (name, schema) in schemas {
+        if let RefOr::T(Schema::Object(object)) = schema
+            && !["NewJob", "Problem"].contains(&name.as_str())
+        {
+            object.required = object.properties.keys().cloned().collect();
+        }
+    }
 }
 
 /// A header that gives a number of seconds.
@@ -92,6 +131,37 @@ pub fn example_job() -> Value {
         "updatedAt": "2026-01-31T12:01:02.004Z", "deadlineAt": "2026-02-01T12:00:00.007Z", "finishedAt": null,
         "version": 7
     })
+}
+
+/// The same job when it was accepted.
+pub fn example_new_job() -> Value {
+    let changes = json!({
+        "startCapacity": null, "currentCapacity": null,
+        "waitingFor": {
+            "reason": "sidecar", "until": "2026-01-31T12:15:00.007Z", "detail": "Reading the current capacity."
+        },
+        "progress": {"completedSteps": 0, "totalSteps": null, "percent": 0, "estimatedCompletionAt": null},
+        "steps": [], "updatedAt": "2026-01-31T12:00:00.007Z", "version": 1
+    });
+    changed(example_job(), changes)
+}
+
+/// The same job after it was canceled.
+pub fn example_canceled_job() -> Value {
+    let changes = json!({
+        "state": "canceled", "waitingFor": null, "endingAs": null,
+        "progress": {"completedSteps": 1, "totalSteps": 4, "percent": 25, "estimatedCompletionAt": null},
+        "updatedAt": "2026-01-31T12:02:10.300Z", "finishedAt": "2026-01-31T12:02:10.300Z", "version": 8
+    });
+    changed(example_job(), changes)
+}
+
+/// `object` with the fields of `changes` put in.
+fn changed(mut object: Value, changes: Value) -> Value {
+    if let (Value::Object(object), Value::Object(changes)) = (&mut object, changes) {
+        object.extend(changes);
+    }
+    object
 }
 
 fn example_settings() -> Value {
@@ -142,6 +212,8 @@ mod tests {
             assert_eq!(&serde_json::to_value(parsed).expect("serialisable"), example);
         }
         round_trip::<JobView>(&example_job());
+        round_trip::<JobView>(&example_new_job());
+        round_trip::<JobView>(&example_canceled_job());
         round_trip::<Plan>(&example_plan());
         round_trip::<Resource>(&example_resource());
     }

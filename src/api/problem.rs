@@ -24,7 +24,8 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 const RETRY_AFTER_SECONDS: u64 = 5;
 
 macro_rules! codes {
-    ($($variant:ident $name:literal $status:literal $title:literal $example:literal;)*) => {
+    // `$name` is a token, not a literal: wrapped as the latter, it is invisible to the derivation of the schema.
+    ($($variant:ident $name:tt $status:literal $title:literal $example:literal;)*) => {
         /// The stable codes of problems.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
         #[schema(as = ProblemCode)]
@@ -141,7 +142,7 @@ impl JobLink {
 
 /// What a handler returns instead of an answer.
 ///
-/// The problem document is completed by [`super::finish`], which knows the request's id.
+/// The problem document is completed by the middleware, which knows the request's id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiError(Box<Problem>);
 
@@ -163,8 +164,11 @@ impl ApiError {
 
     /// A request that does not make sense in one place or more.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
-        let detail: Vec<String> =
-            errors.iter().map(|error| format!("{} {}", error.pointer.trim_start_matches('/'), error.detail)).collect();
+        let sentence = |error: &FieldError| match error.pointer.strip_prefix('/') {
+            Some(place) => format!("{place} {}", error.detail),
+            None => format!("The body {}", error.detail),
+        };
+        let detail: Vec<String> = errors.iter().map(sentence).collect();
         let mut invalid = Self::new(Code::ValidationFailed, format!("{}.", detail.join("; ")));
         invalid.0.errors = errors;
         invalid
@@ -235,6 +239,10 @@ impl ResponseError for ApiError {
         let mut response = HttpResponse::build(self.status_code());
         if matches!(self.0.status, 429 | 503) {
             response.insert_header(("Retry-After", RETRY_AFTER_SECONDS.to_string()));
+        }
+        if self.0.status == 408 {
+            // What is still to come of the body would be taken for the next request.
+            response.force_close();
         }
         let mut response = response.finish();
         response.extensions_mut().insert(self.clone());
@@ -376,7 +384,7 @@ problems! {
     /// What can go wrong with `GET /v1/jobs/{id}`.
     GetJobProblems: JobNotFound InternalError;
     /// What can go wrong with `GET /v1/jobs`.
-    ListJobsProblems: ValidationFailed InternalError StorageUnavailable;
+    ListJobsProblems: ValidationFailed InternalError StorageUnavailable Overloaded;
     /// What can go wrong with `POST /v1/jobs/{id}/cancel`.
     CancelProblems: JobNotFound JobFinished InternalError StorageUnavailable Overloaded;
     /// What can go wrong with `GET /v1/resources`.

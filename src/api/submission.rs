@@ -1,11 +1,14 @@
 //! What a request to scale looks like on the wire, and how it is parsed into what the domain understands.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::input::escaped;
 use super::problem::{ApiError, FieldError};
 use crate::domain::{Alias, Capacity, Goal, JobRequest, MAX_CAPACITY, OnConflict, Setting, SettingsOverrides};
 
@@ -25,7 +28,9 @@ const MAX_LABEL_VALUE_CHARS: usize = 255;
 #[schema(as = NewJob)]
 pub struct Submission {
     /// The alias of the resource to scale: its service key in the compose file.
-    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", example = "worker")]
+    // Left out it is empty and refused as such, together with whatever else is wrong.
+    #[serde(default)]
+    #[schema(required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", example = "worker")]
     pub resource: String,
     /// The capacity to reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +73,7 @@ pub struct Submission {
     #[schema(max_length = 500, example = "queue depth 812")]
     pub reason: Option<String>,
     /// At most 16 labels; names of 1 to 63, values of at most 255 characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "labels")]
     pub labels: Option<BTreeMap<String, String>>,
 }
 
@@ -156,6 +161,36 @@ fn seconds(seconds: f64) -> Duration {
     if (0.0..=1e15).contains(&millis) { Duration::from_millis(millis as u64) } else { Duration::MAX }
 }
 
+/// Labels, refusing a name that comes twice: a map would keep one of its values without a word.
+fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    struct Labels;
+
+    impl<'de> Visitor<'de> for Labels {
+        type Value = Option<BTreeMap<String, String>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of strings")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut labels = BTreeMap::new();
+            while let Some((name, value)) = entries.next_entry::<String, String>()? {
+                if labels.contains_key(&name) {
+                    return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                }
+                labels.insert(name, value);
+            }
+            Ok(Some(labels))
+        }
+    }
+
+    deserializer.deserialize_any(Labels)
+}
+
 #[derive(Default)]
 struct Problems(Vec<FieldError>);
 
@@ -186,7 +221,7 @@ impl Problems {
             return;
         }
         for (name, value) in labels {
-            let pointer = format!("/labels/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("/labels/{}", escaped(name));
             if name.is_empty() {
                 self.add::<()>(&pointer, "has an empty name".into());
             }
@@ -235,6 +270,7 @@ mod tests {
     fn points_at_everything_that_is_wrong() {
         let long = "x".repeat(501);
         for (body, pointers) in [
+            (json!({}), vec!["/resource", "/targetCapacity"]),
             (json!({"resource": "worker"}), vec!["/targetCapacity"]),
             (json!({"resource": "../x", "targetCapacity": -1}), vec!["/resource", "/targetCapacity"]),
             (json!({"resource": "w", "targetCapacity": 1, "delta": 1}), vec!["/delta"]),

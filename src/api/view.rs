@@ -200,9 +200,9 @@ pub struct StepView {
     pub from_capacity: u32,
     /// Capacity asked for.
     pub to_capacity: u32,
-    /// When it was sent.
-    #[schema(value_type = String, format = DateTime)]
-    pub sent_at: WireTime,
+    /// When it was sent. `null` before, and for ever if it was withdrawn.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub sent_at: Option<WireTime>,
     /// When its outcome was established.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub resolved_at: Option<WireTime>,
@@ -529,7 +529,7 @@ impl StepView {
             units: step.units,
             from_capacity: step.from.units(),
             to_capacity: step.to.units(),
-            sent_at: WireTime(step.sent_at),
+            sent_at: step.sent_at.map(WireTime),
             resolved_at: step.resolved_at.map(WireTime),
             outcome: StepOutcome::as_str(step.outcome).to_owned(),
         }

@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
     use crate::domain::job::{ExternalChange, JobRequest, Patience, Step, StepOutcome, Trouble};
-    use crate::domain::ledger::{DISPATCH_ALLOWANCE, SentChange};
+    use crate::domain::ledger::SentChange;
     use crate::domain::reading::Status;
     use crate::domain::settings::Settings;
 
@@ -232,7 +232,7 @@ mod tests {
             Ledger { last_change: Some(last), ..Ledger::default() }
         };
         let decide = |ago, capacity| decide(&to(3), &reading("ACTIVE", capacity), &sent(ago), Bounds::NONE, NOW);
-        let over = cooldown + DISPATCH_ALLOWANCE;
+        let over = cooldown;
         let tick = Duration::from_millis(1);
         assert_eq!(decide(over - tick, 1), Decision::AwaitCooldown(NOW + tick));
         assert_eq!(decide(over, 1), change(crate::domain::Op::Add, 2, 1, 3));
@@ -243,7 +243,7 @@ mod tests {
     fn effort_is_limited() {
         let step = |outcome| {
             let movement = Move::toward(units(1), units(3), 2).expect("a distance");
-            Step { outcome, ..Step::pending(movement, NOW) }
+            Step { outcome, sent_at: Some(NOW), ..Step::pending(movement) }
         };
         let fruitless = |count| Job { steps: vec![step(StepOutcome::NotApplied); count], ..to(5) };
         assert_eq!(failure(&decided(&fruitless(MAX_FRUITLESS_STEPS - 1), "ACTIVE", 1)), None);
@@ -252,6 +252,8 @@ mod tests {
         let Decision::End(Ending::Failed(error)) = decided(&tired, "ACTIVE", 1) else { panic!("it goes on") };
         assert_eq!(error.code, ErrorCode::NoProgress);
         assert!(error.message.contains("status 500"), "{}", error.message);
+        let withdrawn = Job { steps: vec![Step { sent_at: None, ..step(StepOutcome::NotApplied) }; 9], ..to(5) };
+        assert_eq!(failure(&decided(&withdrawn, "ACTIVE", 1)), None, "what was never sent is no failure");
         tired.steps.push(step(StepOutcome::Confirmed));
         assert_eq!(failure(&decided(&tired, "ACTIVE", 3)), None, "one success makes up for all");
 

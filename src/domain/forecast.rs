@@ -80,7 +80,7 @@ pub fn estimate_completion(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ledger::{DISPATCH_ALLOWANCE, SentChange};
+    use crate::domain::ledger::SentChange;
 
     fn units(units: i64) -> Capacity {
         Capacity::new(units).expect("a small number")
@@ -98,7 +98,7 @@ mod tests {
         let plan = forecast(units(1), units(6), &settings, &ledger, begin).expect("few steps");
         let steps: Vec<_> =
             plan.steps.iter().map(|step| (step.movement.to.units(), step.earliest_at.since(begin))).collect();
-        let first = seconds(200) + DISPATCH_ALLOWANCE;
+        let first = seconds(200);
         assert_eq!(steps, [(3, first), (5, first + seconds(300)), (6, first + seconds(600))]);
         assert_eq!(plan.completion_at.since(begin), first + seconds(660));
 

@@ -175,8 +175,8 @@ pub struct Step {
     pub from: Capacity,
     /// Capacity asked for.
     pub to: Capacity,
-    /// When it was sent.
-    pub sent_at: Timestamp,
+    /// When it was sent. `None` before, and for ever if it was withdrawn.
+    pub sent_at: Option<Timestamp>,
     /// When its outcome was established.
     pub resolved_at: Option<Timestamp>,
     /// What became of it.
@@ -185,13 +185,13 @@ pub struct Step {
 
 impl Step {
     /// A step about to be sent.
-    pub fn pending(change: Move, now: Timestamp) -> Self {
+    pub fn pending(change: Move) -> Self {
         Self {
             op: change.op,
             units: change.units,
             from: change.from,
             to: change.to,
-            sent_at: now,
+            sent_at: None,
             resolved_at: None,
             outcome: StepOutcome::Pending,
         }
@@ -439,9 +439,11 @@ impl Job {
         Some(if in_flight { steps.max(1) } else { steps })
     }
 
-    /// Consecutive changes without any effect, most recent first.
+    /// Consecutive changes without any effect, most recent first. One that was withdrawn does not count: it says nothing
+    /// about the resource.
     pub fn fruitless_steps(&self) -> usize {
-        self.steps.iter().rev().take_while(|step| step.outcome == StepOutcome::NotApplied).count()
+        let fruitless = self.steps.iter().rev().take_while(|step| step.outcome == StepOutcome::NotApplied);
+        fruitless.filter(|step| step.sent_at.is_some()).count()
     }
 
     /// Fits the limits of waits to a process that starts at `now`: cuts back what lies in a future that a clock set

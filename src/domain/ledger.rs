@@ -12,9 +12,12 @@ use super::job::{Job, JobId};
 use super::settings::{MAX_WAIT, Settings, duration_millis};
 use super::time::Timestamp;
 
-/// Added to every cooldown: the request leaves the process a little after the decision, and the next one may leave a
-/// little faster. Without it, two requests could reach the sidecar some milliseconds less than a cooldown apart.
-pub const DISPATCH_ALLOWANCE: Duration = Duration::from_millis(20);
+/// Longest time between the decision to send a change and the moment its request is on the way: whoever sends it gives up
+/// connecting by then and reports that nothing was sent.
+///
+/// Cooldowns count from the moment of sending, which only bounds are known of: it is not after the answer, and not after
+/// this. On the same machine a connection stands within a millisecond or not at all.
+pub const MAX_DISPATCH: Duration = Duration::from_secs(1);
 
 /// How old an intent may be when its commit is reported and still be sent.
 ///
@@ -75,7 +78,7 @@ impl Ledger {
     pub fn next_change_at(&self, cooldown: Duration) -> Option<Timestamp> {
         self.last_change.map(|last| {
             let cooldown = cooldown.max(last.cooldown);
-            if cooldown.is_zero() { last.at } else { last.at + cooldown + DISPATCH_ALLOWANCE }
+            last.at + cooldown
         })
     }
 
@@ -107,7 +110,7 @@ pub struct Change {
     /// Direction, units, and the capacities before and after.
     #[serde(flatten)]
     pub movement: Move,
-    /// When it was decided on and, from the moment of sending, when it was sent; with its job's waits.
+    /// When it was sent, at the latest as far as is known; with its job's waits.
     pub sent: SentChange,
     /// How long its effect is waited for.
     #[serde(with = "duration_millis")]
@@ -127,6 +130,11 @@ impl Change {
             patience: active_timeout.max(settle),
             stage: Stage::Intended,
         }
+    }
+
+    /// Notes that its request ended at `ended_at`, so that it was sent before that.
+    pub fn ended(&mut self, ended_at: Timestamp) {
+        self.sent.at = ended_at.min(self.sent.at + MAX_DISPATCH);
     }
 
     /// Until when its effect is waited for.

@@ -26,7 +26,7 @@ pub use job::{
     Patience, Step, StepOutcome, Trouble, WaitReason, Waiting,
 };
 pub use lane::{Admission, Call, CallId, ChangeAnswer, Lane, LaneRecord, Notice, Outcome, Turn};
-pub use ledger::{Change, DISPATCH_ALLOWANCE, Ledger, MAX_INTENT_AGE, SentChange, Stage};
+pub use ledger::{Change, Ledger, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
 pub use policy::{Limits, Policy, ResourcePolicy, Retention};
 pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
 pub use settings::{

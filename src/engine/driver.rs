@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, JobId, JobRequest, Notice, Policy, ReadFailure, Reading, Retention, Timestamp,
 };
-use crate::sidecar::Sidecar;
+use crate::sidecar::{RawReading, Sidecar};
 use crate::store::{Acknowledgement, KeyedAnswer, Snapshot, StoreError, StoreWriter};
 use crate::table::JobTable;
 
@@ -275,7 +275,7 @@ impl<S: Sidecar> Shift<'_, S> {
         let sidecar = Arc::clone(&self.sidecar);
         let clock = self.clock;
         self.calls.spawn_local(async move {
-            let reading = timeout(LOOK_TIMEOUT, read(&*sidecar, &resource, clock)).await;
+            let reading = timeout(LOOK_TIMEOUT, timed(sidecar.look(&resource), clock)).await;
             done(reading.unwrap_or_else(|_| {
                 let detail = format!("no answer from the sidecar within {} s", LOOK_TIMEOUT.as_secs());
                 Err(ReadFailure { not_found: false, detail, answer: None })
@@ -323,17 +323,28 @@ impl<S: Sidecar> Shift<'_, S> {
                 drop(reply.send(Ok(look)));
             }
             Done::Pruned { as_of, removed } => {
-                let removed = removed?;
-                if !removed.is_empty() {
-                    self.table.remove(&removed);
-                    self.prune(as_of);
+                match removed {
+                    Ok(removed) if removed.is_empty() => {}
+                    Ok(removed) => {
+                        self.table.remove(&removed);
+                        self.prune(as_of);
+                    }
+                    Err(StoreError::Closed) => return Err(StoreError::Closed),
+                    // Nothing rests on it, and the next housekeeping tries again.
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "old jobs could not be removed");
+                    }
                 }
             }
             Done::Replay { to, stored } => {
-                // A key the engine knows and the store does not: they have parted ways.
-                let stored = stored?.ok_or(StoreError::Uncertain)?;
+                let answer = match stored {
+                    Ok(Some(stored)) => Ok(Submitted::Replayed(stored)),
+                    // It has just expired; asked again, the engine will not know it any more either.
+                    Ok(None) => Err(Unavailable::Interrupted),
+                    Err(error) => Err(storage_unavailable(&error)),
+                };
                 if let Some(Waiting::Submit(reply)) = self.waiting.remove(&to) {
-                    drop(reply.send(Ok(Submitted::Replayed(stored))));
+                    drop(reply.send(answer));
                 }
             }
         }
@@ -389,7 +400,7 @@ impl<S: Sidecar> Shift<'_, S> {
         self.calls.spawn_local(async move {
             match what {
                 Call::Read => {
-                    let reading = read(&*sidecar, &resource, clock).await;
+                    let reading = timed(sidecar.read(&resource), clock).await;
                     Done::Read { resource, call, reading }
                 }
                 Call::Change(change) => {
@@ -420,9 +431,13 @@ fn unless_panicked(done: Result<Done, JoinError>) -> Done {
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-async fn read<S: Sidecar>(sidecar: &S, resource: &Alias, clock: Clock) -> Result<Reading, ReadFailure> {
+/// A reading with the times at which it was asked for and received.
+async fn timed(
+    asking: impl Future<Output = Result<RawReading, ReadFailure>>,
+    clock: Clock,
+) -> Result<Reading, ReadFailure> {
     let asked_at = clock.now();
-    let raw = sidecar.read(resource).await?;
+    let raw = asking.await?;
     Ok(Reading {
         status: raw.status,
         capacity: raw.capacity,

@@ -10,16 +10,19 @@ use serde_json::{Value, json};
 
 use super::answer::{interpret_change, interpret_reading};
 use super::{RawReading, Sidecar};
-use crate::domain::{Alias, ChangeAnswer, Move, Op, ReadFailure};
+use crate::domain::{Alias, ChangeAnswer, MAX_DISPATCH, Move, Op, ReadFailure};
 
 /// Longest wait for an answer, the platform guide's advice. The sidecar asks the platform, which may take its time.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest wait for a connection; the sidecar is on the same machine.
+/// Longest wait for a connection to read over; the sidecar is on the same machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer read; real ones have some hundred bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// Most connections at a time. A request beyond waits for its turn, so there is a limit to what the sidecar must bear.
-const MAX_CONNECTIONS: usize = 256;
+/// No limit on connections: a limit would make resources wait for each other. The engine has at most one call for each
+/// resource on its way.
+const UNLIMITED: usize = 0;
+/// Most connections for those who only look on: they come in any number.
+const MAX_LOOKS: usize = 32;
 /// What may stand in a path segment as it is (RFC 3986, unreserved).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -29,6 +32,8 @@ pub struct HttpSidecar {
     timeout: Duration,
     /// Keeps connections.
     reads: Client,
+    /// Keeps a few, for those who only look on.
+    looks: Client,
     /// Opens a connection for each request: one that was used before may have been closed by the other side, and then it
     /// cannot be told whether the request was seen.
     changes: Client,
@@ -38,8 +43,8 @@ impl HttpSidecar {
     /// The sidecar at `base_url` (`http://host:port`), whose answers are waited for at most `timeout`. Must be made on
     /// the thread that uses it.
     pub fn new(base_url: impl Into<String>, timeout: Duration) -> Self {
-        let client = || {
-            let connector = Connector::new().timeout(CONNECT_TIMEOUT).limit(MAX_CONNECTIONS);
+        let client = |connect_timeout, limit| {
+            let connector = Connector::new().timeout(connect_timeout).limit(limit);
             Client::builder()
                 .connector(connector)
                 .timeout(timeout)
@@ -47,7 +52,21 @@ impl HttpSidecar {
                 .add_default_header(("User-Agent", concat!("scalegate/", env!("CARGO_PKG_VERSION"))))
                 .finish()
         };
-        Self { base_url: base_url.into(), timeout, reads: client(), changes: client() }
+        Self {
+            base_url: base_url.into(),
+            timeout,
+            reads: client(CONNECT_TIMEOUT, UNLIMITED),
+            looks: client(CONNECT_TIMEOUT, MAX_LOOKS),
+            changes: client(MAX_DISPATCH, UNLIMITED),
+        }
+    }
+
+    async fn read_with(&self, client: &Client, resource: &Alias) -> Result<RawReading, ReadFailure> {
+        let request = client.get(self.url(resource, ""));
+        match exchange(request, None, self.timeout).await {
+            Ok(answer) => interpret_reading(answer.status, &answer.body),
+            Err(failure) => Err(ReadFailure { not_found: false, detail: failure.detail, answer: None }),
+        }
     }
 
     fn url(&self, resource: &Alias, action: &str) -> String {
@@ -58,12 +77,11 @@ impl HttpSidecar {
 
 impl Sidecar for HttpSidecar {
     async fn read(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
-        let request = self.reads.get(self.url(resource, ""));
-        let answer = match exchange(request, None, self.timeout).await {
-            Ok(answer) => answer,
-            Err(failure) => return Err(ReadFailure { not_found: false, detail: failure.detail, answer: None }),
-        };
-        interpret_reading(answer.status, &answer.body)
+        self.read_with(&self.reads, resource).await
+    }
+
+    async fn look(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
+        self.read_with(&self.looks, resource).await
     }
 
     async fn change(&self, resource: &Alias, change: Move) -> ChangeAnswer {
@@ -119,9 +137,7 @@ async fn exchange(request: ClientRequest, body: Option<Value>, timeout: Duration
 fn explain(error: SendRequestError, timeout: Duration) -> Failure {
     let (sent, detail) = match error {
         SendRequestError::Connect(ConnectError::Disconnected) => (true, "connection closed without an answer".into()),
-        SendRequestError::Connect(ConnectError::Timeout) => {
-            (false, format!("no connection to the sidecar within {} s", CONNECT_TIMEOUT.as_secs_f64()))
-        }
+        SendRequestError::Connect(ConnectError::Timeout) => (false, "no connection to the sidecar in time".into()),
         SendRequestError::Connect(
             error @ (ConnectError::Io(_)
             | ConnectError::Resolver(_)

@@ -28,6 +28,10 @@ pub trait Sidecar: 'static {
     /// Reads the capacity of `resource`.
     fn read(&self, resource: &Alias) -> impl Future<Output = Result<RawReading, ReadFailure>>;
 
-    /// Adds or removes units, once.
+    /// Reads the capacity of `resource` for somebody who only looks on; must not hold up [`Sidecar::read`].
+    fn look(&self, resource: &Alias) -> impl Future<Output = Result<RawReading, ReadFailure>>;
+
+    /// Adds or removes units, once. The request is on its way within [`MAX_DISPATCH`](crate::domain::MAX_DISPATCH), or
+    /// the answer is that nothing was sent.
     fn change(&self, resource: &Alias, change: Move) -> impl Future<Output = ChangeAnswer>;
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::domain::{Job, JobId, LaneRecord, Retention, Timestamp};
 
 /// How long to wait for somebody with an `sqlite3` shell to finish a write of theirs.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most jobs removed in one go: at a few microseconds each, commits wait for some milliseconds at the most.
 const PRUNE_CHUNK: usize = 500;
 

@@ -61,8 +61,8 @@ fn eventful_job() -> Job {
     job.current = Some(units(3));
     job.wait(WaitReason::Cooldown, NOW + Duration::from_secs(300), "Cooling down.".into());
     job.steps = vec![
-        Step { outcome: StepOutcome::Confirmed, resolved_at: Some(NOW), ..Step::pending(movement, NOW) },
-        Step::pending(Move::toward(units(3), units(1), 1).expect("a distance"), NOW),
+        Step { outcome: StepOutcome::Confirmed, sent_at: Some(NOW), resolved_at: Some(NOW), ..Step::pending(movement) },
+        Step::pending(Move::toward(units(3), units(1), 1).expect("a distance")),
     ];
     job.external_changes = vec![ExternalChange { noticed_at: NOW, from: units(3), to: units(4) }];
     job.patience = Patience { active_by: Some(NOW), reading_by: None, fresh_by: Some(NOW) };
@@ -219,7 +219,7 @@ fn the_stored_form_is_this() {
             r#""current":3,"waiting":{"reason":"cooldown","until":1800000300000,"detail":"Cooling down."},"#,
             r#""steps":[{"op":"add","units":2,"from":1,"to":3,"sent_at":1800000000000,"#,
             r#""resolved_at":1800000000000,"outcome":"confirmed"},{"op":"remove","units":1,"from":3,"to":2,"#,
-            r#""sent_at":1800000000000,"resolved_at":null,"outcome":"pending"}],"#,
+            r#""sent_at":null,"resolved_at":null,"outcome":"pending"}],"#,
             r#""external_changes":[{"noticed_at":1800000000000,"from":3,"to":4}],"#,
             r#""patience":{"active_by":1800000000000,"reading_by":null,"fresh_by":1800000000000},"#,
             r#""trouble":{"detail":"status 500","answer":{"status":500,"body":"{\"name\":\"fault\"}"}},"#,

@@ -8,8 +8,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::HeaderMap;
+use scalegate::api::Problem;
 use scalegate::api::view::JobView;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// Longest wait for anything in a test; far more than it takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -202,4 +205,151 @@ pub async fn send(request: awc::ClientRequest, body: Option<Vec<u8>>) -> Respons
     .expect("an answer");
     let body = response.body().limit(64 << 20).await.expect("a body").to_vec();
     Response { status: response.status().as_u16(), headers: response.headers().clone(), body }
+}
+
+// ---- requests of any shape, and what every answer must have ---------------------------------------------------
+
+/// A request in all its parts, sent byte by byte as it is: no client in between makes it better than it was meant.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    method: String,
+    target: String,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+impl Raw {
+    pub fn new(method: &str, target: &str) -> Self {
+        Self { method: method.into(), target: target.into(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub fn get(target: &str) -> Self {
+        Self::new("GET", target)
+    }
+
+    /// A POST with this body, declared as JSON.
+    pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::new("POST", target).header("Content-Type", "application/json").body(body)
+    }
+
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.into(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// A body with its length.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        let length = self.body.len().to_string();
+        self.header("Content-Length", length)
+    }
+
+    /// A body in chunks of at most `size` bytes.
+    pub fn chunked(mut self, body: &[u8], size: usize) -> Self {
+        for chunk in body.chunks(size) {
+            self.body.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            self.body.extend_from_slice(chunk);
+            self.body.extend_from_slice(b"\r\n");
+        }
+        self.body.extend_from_slice(b"0\r\n\r\n");
+        self.header("Transfer-Encoding", "chunked")
+    }
+
+    /// The head as it goes over the wire.
+    pub fn head(&self) -> Vec<u8> {
+        let mut head = format!("{} {} HTTP/1.1\r\nHost: gateway\r\n", self.method, self.target).into_bytes();
+        for (name, value) in &self.headers {
+            head.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}
+
+/// Reads one answer. Fails if the connection ends before.
+pub async fn read_answer(stream: &mut TcpStream, has_body: bool) -> Response {
+    let answer = tokio::time::timeout(PATIENCE, try_read_answer(stream, has_body)).await.expect("an answer in time");
+    answer.expect("a whole answer")
+}
+
+async fn try_read_answer(stream: &mut TcpStream, has_body: bool) -> std::io::Result<Response> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let head = String::from_utf8(head).expect("the head is ASCII");
+    let mut lines = head.trim_end().split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        headers.append(name.parse().expect("a header name"), value.parse().expect("a header value"));
+    }
+    let length = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+    let mut body = vec![0; length.filter(|_| has_body).unwrap_or(0)];
+    stream.read_exact(&mut body).await?;
+    Ok(Response { status: status.expect("a status"), headers, body })
+}
+
+impl Gateway {
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("the gateway takes connections")
+    }
+
+    /// Sends a request as it is, over a connection of its own.
+    pub async fn raw(&self, request: &Raw) -> Response {
+        let mut stream = self.connect().await;
+        // An answer may come before the body is sent, and then nobody reads the rest of it.
+        let _ = stream.write_all(&[request.head(), request.body.clone()].concat()).await;
+        read_answer(&mut stream, request.method != "HEAD").await
+    }
+
+    /// Sends a request that must be refused with this problem.
+    pub async fn refuses(&self, request: &Raw, status: u16, code: &str) -> Problem {
+        let response = self.raw(request).await;
+        let said = format!("{request:?} -> {} {}", response.status, String::from_utf8_lossy(&response.body));
+        assert_eq!(response.status, status, "{said}");
+        let problem = response.problem();
+        assert_eq!(problem.code.as_str(), code, "{said}");
+        assert_documented(&request.method, &request.target, status, code);
+        problem
+    }
+}
+
+impl Response {
+    /// The problem document, which must be complete.
+    #[track_caller]
+    pub fn problem(&self) -> Problem {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem: Problem = serde_json::from_slice(&self.body).expect("a problem document");
+        assert_eq!(problem.status, self.status);
+        assert_eq!(problem.r#type, format!("urn:scalegate:problem:{}", problem.code.as_str()));
+        let id = self.header("x-request-id").expect("a request id");
+        assert_eq!(problem.instance, format!("urn:uuid:{id}"));
+        assert!(!uuid::Uuid::parse_str(id).expect("a UUID").is_nil());
+        assert!(!problem.title.is_empty() && problem.detail.ends_with('.'), "{problem:?}");
+        problem
+    }
+}
+
+/// Fails if the OpenAPI document has this operation without this error.
+#[track_caller]
+pub fn assert_documented(method: &str, target: &str, status: u16, code: &str) {
+    let document = serde_json::to_value(scalegate::api::openapi::document()).expect("a document");
+    let path = target.split('?').next().unwrap_or_default();
+    let fits = |template: &str| {
+        let (template, path) = (template.split('/'), path.split('/'));
+        template.clone().count() == path.clone().count()
+            && template
+                .zip(path)
+                .all(|(expected, given)| (expected.starts_with('{') && !given.is_empty()) || expected == given)
+    };
+    let (_, item) = match document["paths"].as_object().expect("paths").iter().find(|(template, _)| fits(template)) {
+        Some(found) => found,
+        None => return,
+    };
+    let operation = &item[method.to_lowercase()];
+    if operation.is_object() {
+        let examples = &operation["responses"][status.to_string()]["content"]["application/problem+json"]["examples"];
+        assert!(examples[code].is_object(), "{method} {path} answers {status} {code}, which is not documented");
+    }
 }

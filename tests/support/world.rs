@@ -81,11 +81,14 @@ pub struct World {
     disk: Disk,
     events: BTreeMap<(Timestamp, u64), Event>,
     next_event: u64,
+    disk_busy_until: Timestamp,
     next_job: u128,
     /// Whether the sidecar refuses connections.
     pub sidecar_down: bool,
     /// How long a commit takes.
     pub commit_takes: Duration,
+    /// How long it takes until a change that is handed over is on its way.
+    pub dispatch_takes: Duration,
 }
 
 impl World {
@@ -106,9 +109,11 @@ impl World {
             disk: Disk::default(),
             events: BTreeMap::new(),
             next_event: 0,
+            disk_busy_until: now,
             next_job: 1,
             sidecar_down: false,
             commit_takes: COMMIT,
+            dispatch_takes: Duration::ZERO,
         }
     }
 
@@ -236,6 +241,7 @@ impl World {
         }
         self.now = self.now + pause;
         self.now = Timestamp::from_millis(self.now.as_millis() + skew_ms);
+        self.disk_busy_until = self.now;
         self.core = Core::recover(Arc::clone(&self.policy), self.disk.read(), self.now);
         self.perform();
     }
@@ -248,14 +254,19 @@ impl World {
     fn perform(&mut self) {
         for effect in self.core.take_effects() {
             match effect {
-                Effect::Commit(batch) => self.schedule(self.commit_takes, Event::Committed(batch)),
+                Effect::Commit(batch) => {
+                    // One after the other, also when the disk gets faster.
+                    self.disk_busy_until = self.disk_busy_until.max(self.now + self.commit_takes);
+                    self.schedule(self.disk_busy_until.since(self.now), Event::Committed(batch));
+                }
                 Effect::Call { resource, id, call: Call::Read } => self.read(resource, id),
                 Effect::Call { resource, id, call: Call::Change(change) } => {
                     let (after, answer) = if self.sidecar_down {
                         (CALL, ChangeAnswer::NotSent { detail: "connection refused".into() })
                     } else {
-                        let answer = self.model.change(self.now, &resource, change.op, change.units.into());
-                        arrival(answer.delay, answer.reply, |reply| match reply {
+                        let sent_at = self.now + self.dispatch_takes;
+                        let answer = self.model.change(sent_at, &resource, change.op, change.units.into());
+                        arrival(self.dispatch_takes + answer.delay, answer.reply, |reply| match reply {
                             Reply::Response { status, body } => interpret_change(status, body.as_bytes()),
                             Reply::ConnectionClosed => unknown("connection closed"),
                         })

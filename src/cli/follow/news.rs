@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::api::view::{JobView, StateView, StepView, WaitingView};
+use crate::api::view::{JobView, StateView, StepView, WaitingView, WireTime};
 use crate::cli::words;
 use crate::domain::Timestamp;
 
@@ -39,7 +39,7 @@ pub fn between(before: Option<&JobView>, now: &JobView) -> Vec<News> {
     for (index, step) in now.steps.iter().enumerate() {
         let known = before.and_then(|before| before.steps.get(index));
         if known.is_none_or(|known| known.outcome != step.outcome) {
-            news.push(of_step(step));
+            news.push(of_step(step, now.updated_at));
         }
     }
     let known_changes = before.map_or(0, |before| before.external_changes.len());
@@ -53,11 +53,11 @@ pub fn between(before: Option<&JobView>, now: &JobView) -> Vec<News> {
     news
 }
 
-fn of_step(step: &StepView) -> News {
+fn of_step(step: &StepView, seen_at: WireTime) -> News {
     let text = format!("{} {}", words::step(step), words::outcome(step));
     match step.resolved_at {
         Some(at) => News::lasting(at.0, text),
-        None => News::passing(step.sent_at.0, text),
+        None => News::passing(step.sent_at.unwrap_or(seen_at).0, text),
     }
 }
 

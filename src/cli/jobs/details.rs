@@ -99,13 +99,13 @@ fn moment(at: WireTime, now: Timestamp) -> String {
 }
 
 fn step_line(step: &StepView, now: Timestamp) -> String {
-    let sent = words::time_near(step.sent_at.0, now);
-    let resolved = match step.resolved_at {
-        Some(at) => {
-            format!(", resolved {} ({} later)", words::time_near(at.0, now), words::brief(at.0.since(step.sent_at.0)))
+    let sent = step.sent_at.map_or("not sent".to_owned(), |at| format!("sent {}", words::time_near(at.0, now)));
+    let resolved = match (step.sent_at, step.resolved_at) {
+        (Some(sent_at), Some(at)) => {
+            format!(", resolved {} ({} later)", words::time_near(at.0, now), words::brief(at.0.since(sent_at.0)))
         }
-        None => String::new(),
+        _ => String::new(),
     };
     let outcome = if step.resolved_at.is_some() { words::outcome(step) } else { "pending" };
-    format!("  {:>4}  {:<18}  {outcome:<12}  sent {sent}{resolved}", step.index, words::step(step))
+    format!("  {:>4}  {:<18}  {outcome:<12}  {sent}{resolved}", step.index, words::step(step))
 }

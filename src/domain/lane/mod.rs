@@ -25,7 +25,7 @@ use super::alias::Alias;
 use super::capacity::{Capacity, Move};
 use super::forecast::estimate_completion;
 use super::job::{Ending, Goal, Job, JobId, JobState, OnConflict, Step, StepOutcome, WaitReason};
-use super::ledger::{Change, Ledger, MAX_INTENT_AGE, SentChange, Stage};
+use super::ledger::{Change, Ledger, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
 use super::reading::{ReadFailure, Reading, SidecarAnswer};
 use super::settings::Bounds;
 use super::time::Timestamp;
@@ -272,9 +272,12 @@ impl Lane {
         let Some(last) = self.queue.back().or(self.active.as_ref()) else {
             return Admission::Accept;
         };
+        // Joining a job that waits behind others would not be what somebody wants who supersedes them.
+        let at_once = self.queue.is_empty() || on_conflict != OnConflict::Supersede;
         if let Goal::Target(target) = goal
             && last.target == Some(target)
             && last.ending.is_none()
+            && at_once
         {
             return Admission::Join(Arc::clone(last));
         }
@@ -343,8 +346,13 @@ impl Lane {
         if let Some(change) = &mut self.change {
             change.sent.at = change.sent.at.min(now);
             if change.stage == Stage::Intended {
+                if let Some(active) = self.active.as_mut().filter(|active| active.id == change.job)
+                    && let Some(step) = Arc::make_mut(active).steps.last_mut()
+                {
+                    step.sent_at.get_or_insert(change.sent.at);
+                }
                 // The intent's time is known, the time of sending is not: it is at most this much later.
-                change.sent.at = (change.sent.at + MAX_INTENT_AGE).min(now);
+                change.sent.at = (change.sent.at + MAX_INTENT_AGE + MAX_DISPATCH).min(now);
                 change.stage = Stage::Unknown { since: now };
                 self.ledger.record_sent(change.sent);
                 turn.warn(change.job, format!("restarted while {} was under way: reading back", change.movement));
@@ -393,7 +401,7 @@ impl Lane {
         } else {
             change.sent.at = turn.now;
             if let Some(step) = job.steps.last_mut() {
-                step.sent_at = turn.now;
+                step.sent_at = Some(turn.now);
             }
             job.wait(
                 WaitReason::Change,
@@ -434,7 +442,7 @@ impl Lane {
         let Some(active) = &mut self.active else { return };
         let job = Arc::make_mut(active);
         let change = Change::intended(job, movement, turn.now);
-        job.steps.push(Step::pending(movement, turn.now));
+        job.steps.push(Step::pending(movement));
         job.wait(WaitReason::Change, change.give_up_at(), format!("About to send {movement}."));
         self.change = Some(change);
         self.activity = Activity::Committing;
@@ -462,8 +470,9 @@ impl Lane {
         self.hand_out(turn);
     }
 
-    /// What of the lane's record is worth a commit. A later `fresh_from` alone is not: it changes with every reading,
-    /// and losing it costs at most a reading that is refused.
+    /// What of the lane's record is worth a commit. A later `fresh_from` alone is not, although it changes with every
+    /// reading: should an older reading pass after a restart, `expected` still keeps it from being believed before the
+    /// last change has settled.
     fn essence(&self) -> Essence {
         (self.ledger.last_change, self.ledger.expected, self.change)
     }

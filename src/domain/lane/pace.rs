@@ -79,7 +79,7 @@ mod tests {
             assert_eq!(pause(2, after).as_secs_f64(), expected, "after {after} s");
         }
         // Another change has to follow, and the cooldown comes first.
-        for (after, expected) in [(0, 30.0), (100, 25.0025), (292, 1.0025), (299, 1.0), (300, 0.02), (400, 8.0)] {
+        for (after, expected) in [(0, 30.0), (100, 25.0025), (292, 1.0025), (299, 1.0), (300, 6.0), (400, 8.0)] {
             let pause = pause(5, after).as_secs_f64();
             assert!((pause - expected).abs() < 0.01, "after {after} s: {pause}");
         }

@@ -1,0 +1,499 @@
+//! The OpenAPI document: the code, the committed file, what is served, and what the gateway does are one and the same.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::iter::successors;
+use std::time::Duration;
+
+use scalegate::api::{Code, openapi};
+use scalegate::domain::{ErrorCode, Op, StepOutcome, WaitReason};
+use scalegate::simulator::Behaviour;
+use scalegate::store::ListedState;
+use serde_json::{Map, Value, json};
+use support::gateway::{Gateway, Raw, Response};
+use support::sidecar::Sidecar;
+use tempfile::TempDir;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
+
+fn document() -> Value {
+    serde_json::from_str(&openapi::text()).expect("JSON")
+}
+
+/// Every operation: method, path, description.
+fn operations(document: &Value) -> Vec<(String, String, &Value)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let of_path = |(path, item): (&String, &'_ Value)| -> Vec<(String, String)> {
+        item.as_object().expect("an item").keys().map(|method| (method.to_uppercase(), path.clone())).collect()
+    };
+    let all = paths.iter().flat_map(of_path);
+    all.map(|(method, path)| {
+        let operation = &document["paths"][&path][method.to_lowercase()];
+        (method, path, operation)
+    })
+    .collect()
+}
+
+fn schema<'a>(document: &'a Value, name: &str) -> &'a Value {
+    let schema = &document["components"]["schemas"][name];
+    assert!(schema.is_object(), "there is no schema {name}");
+    schema
+}
+
+fn following<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(address) => document.pointer(address.trim_start_matches('#')).unwrap_or_else(|| panic!("no {address}")),
+        None => value,
+    }
+}
+
+/// The committed file is what the code says.
+#[test]
+fn the_file_is_up_to_date() {
+    let committed = std::fs::read_to_string(FILE).unwrap_or_default();
+    assert!(
+        committed == openapi::text(),
+        "openapi/openapi.json is not what the code says any more; mend it with\n\n    \
+         cargo run -- openapi > openapi/openapi.json\n"
+    );
+}
+
+#[test]
+fn the_command_prints_it() {
+    let output = support::gateway::scalegate().arg("openapi").output().expect("the binary runs");
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).expect("text"), openapi::text());
+}
+
+#[test]
+fn every_operation_is_described() {
+    let document = document();
+    let operations = operations(&document);
+    assert_eq!(operations.len(), 9);
+    let ids: BTreeSet<&str> =
+        operations.iter().filter_map(|(.., operation)| operation["operationId"].as_str()).collect();
+    assert_eq!(ids.len(), operations.len(), "ids are there, and each is used once");
+    let tags: BTreeSet<&str> =
+        document["tags"].as_array().expect("tags").iter().filter_map(|tag| tag["name"].as_str()).collect();
+    for (method, path, operation) in &operations {
+        let name = format!("{method} {path}");
+        for field in ["summary", "description", "operationId"] {
+            assert!(operation[field].as_str().is_some_and(|text| text.len() > 5), "{name} has no {field}");
+        }
+        let tag = operation["tags"][0].as_str().unwrap_or_else(|| panic!("{name} has no tag"));
+        assert!(tags.contains(tag), "{name}: the tag {tag} is not described");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(parameter["description"].is_string() && parameter["schema"].is_object(), "{name}: {parameter}");
+            assert!(parameter.get("example").is_some(), "{name}: {parameter} has no example");
+        }
+        if let Some(body) = operation.get("requestBody") {
+            assert_eq!(body["required"], true, "{name}");
+            assert!(has_example(&body["content"]["application/json"]), "{name} has no example of its request");
+        }
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let name = format!("{name} {status}");
+            assert!(response["description"].as_str().is_some_and(|text| text.ends_with('.')), "{name}");
+            for (kind, content) in response["content"].as_object().into_iter().flatten() {
+                let is_error = status.starts_with(['4', '5']);
+                assert_eq!(kind, if is_error { "application/problem+json" } else { "application/json" }, "{name}");
+                assert!(has_example(content), "{name} has no example");
+                assert!(content["schema"].is_object(), "{name} has no schema");
+            }
+            let headers = response["headers"].as_object().unwrap_or_else(|| panic!("{name} has no headers"));
+            assert!(headers.contains_key("X-Request-Id"), "{name}");
+            for (header, described) in headers {
+                let described = following(&document, described);
+                assert!(described["schema"]["type"].is_string(), "{name}: {header} has no schema");
+                assert!(described["description"].is_string(), "{name}: {header} has no description");
+            }
+            if matches!(status.as_str(), "429" | "503" | "202") {
+                assert!(headers.contains_key("Retry-After"), "{name}");
+            }
+        }
+    }
+}
+
+fn has_example(content: &Value) -> bool {
+    content.get("example").is_some() || content["examples"].as_object().is_some_and(|examples| !examples.is_empty())
+}
+
+/// The codes of the errors an operation documents, each under its status and in an example.
+fn documented_codes(operation: &Value) -> BTreeSet<String> {
+    let mut codes = BTreeSet::new();
+    for (status, response) in operation["responses"].as_object().expect("responses") {
+        for (code, example) in
+            response["content"]["application/problem+json"]["examples"].as_object().into_iter().flatten()
+        {
+            assert_eq!(
+                (&example["value"]["code"], example["value"]["status"].to_string()),
+                (&json!(code), status.clone())
+            );
+            codes.insert(code.clone());
+        }
+    }
+    codes
+}
+
+/// Every operation documents the errors that its inputs make possible, every code is documented somewhere, and none where
+/// it cannot happen. That no answer has an undocumented code is asserted wherever the other tests provoke one.
+#[test]
+fn every_error_is_documented_where_it_can_happen() {
+    let document = document();
+    let mut seen = BTreeSet::new();
+    for (method, path, operation) in operations(&document) {
+        let codes = documented_codes(operation);
+        let name = format!("{method} {path}: {codes:?}");
+        let all = |wanted: &[&str], is_expected: bool| {
+            for code in wanted {
+                assert_eq!(codes.contains(*code), is_expected, "{name}: {code}");
+            }
+        };
+        all(&["internal_error"], true);
+        let body = ["malformed_request", "unsupported_media_type", "body_too_large", "body_timeout"];
+        all(&body, operation.get("requestBody").is_some());
+        let admission = ["resource_busy", "out_of_bounds", "queue_full", "too_many_jobs"];
+        all(&admission, operation.get("requestBody").is_some());
+        let parameters: Vec<&str> =
+            operation["parameters"].as_array().into_iter().flatten().filter_map(|p| p["name"].as_str()).collect();
+        all(&["idempotency_key_reused"], parameters.contains(&"Idempotency-Key"));
+        all(&["job_not_found"], parameters.contains(&"id"));
+        let is_checked = |name: &&str| ["resource", "alias", "Idempotency-Key"].contains(name);
+        all(&["validation_failed"], parameters.iter().any(is_checked) || operation.get("requestBody").is_some());
+        all(&["job_finished"], path.ends_with("/cancel"));
+        all(&["sidecar_unreachable"], ["/v1/plans", "/v1/resources/{alias}"].contains(&path.as_str()));
+        all(&["not_ready"], path == "/readyz");
+        let needs_store_or_engine = !["/livez", "/readyz", "/v1/jobs/{id}"].contains(&path.as_str());
+        all(&["overloaded", "storage_unavailable"], needs_store_or_engine);
+        seen.extend(codes);
+    }
+    // These two belong to no operation: there is none at such a path, or with such a method.
+    seen.extend(["not_found", "method_not_allowed"].map(str::to_owned));
+    let all: BTreeSet<String> = Code::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+    assert_eq!(seen, all);
+}
+
+/// The enumerations that exist for the document alone list what there is. A value added to the domain does not compile
+/// here until it has its place in the row.
+#[test]
+fn enumerations_list_exactly_what_there_is() {
+    fn values<T: Copy>(
+        next: impl Fn(Option<T>) -> Option<T>,
+        name: impl Fn(T) -> &'static str,
+    ) -> BTreeSet<&'static str> {
+        successors(next(None), |value| next(Some(*value))).map(name).collect()
+    }
+    let wait_reasons = values(
+        |reason| match reason {
+            None => Some(WaitReason::Turn),
+            Some(WaitReason::Turn) => Some(WaitReason::Sidecar),
+            Some(WaitReason::Sidecar) => Some(WaitReason::Active),
+            Some(WaitReason::Active) => Some(WaitReason::Cooldown),
+            Some(WaitReason::Cooldown) => Some(WaitReason::Change),
+            Some(WaitReason::Change) => Some(WaitReason::Settle),
+            Some(WaitReason::Settle) => None,
+        },
+        WaitReason::as_str,
+    );
+    let ops = values(
+        |op| match op {
+            None => Some(Op::Add),
+            Some(Op::Add) => Some(Op::Remove),
+            Some(Op::Remove) => None,
+        },
+        Op::as_str,
+    );
+    let outcomes = values(
+        |outcome| match outcome {
+            None => Some(StepOutcome::Pending),
+            Some(StepOutcome::Pending) => Some(StepOutcome::Confirmed),
+            Some(StepOutcome::Confirmed) => Some(StepOutcome::Unknown),
+            Some(StepOutcome::Unknown) => Some(StepOutcome::NotApplied),
+            Some(StepOutcome::NotApplied) => Some(StepOutcome::Rejected),
+            Some(StepOutcome::Rejected) => None,
+        },
+        StepOutcome::as_str,
+    );
+    let error_codes = values(
+        |code| match code {
+            None => Some(ErrorCode::ResourceNotFound),
+            Some(ErrorCode::ResourceNotFound) => Some(ErrorCode::ResourceFailed),
+            Some(ErrorCode::ResourceFailed) => Some(ErrorCode::ActiveTimeout),
+            Some(ErrorCode::ActiveTimeout) => Some(ErrorCode::NoProgress),
+            Some(ErrorCode::NoProgress) => Some(ErrorCode::OutcomeUnknown),
+            Some(ErrorCode::OutcomeUnknown) => Some(ErrorCode::SidecarRejected),
+            Some(ErrorCode::SidecarRejected) => Some(ErrorCode::SidecarUnreachable),
+            Some(ErrorCode::SidecarUnreachable) => Some(ErrorCode::OutOfBounds),
+            Some(ErrorCode::OutOfBounds) => Some(ErrorCode::DeadlineExceeded),
+            Some(ErrorCode::DeadlineExceeded) => None,
+        },
+        ErrorCode::as_str,
+    );
+    let document = document();
+    for (name, expected) in [
+        ("WaitReason", wait_reasons),
+        ("StepOp", ops),
+        ("StepOutcome", outcomes),
+        ("JobErrorCode", error_codes),
+        ("JobState", ListedState::ALL.iter().map(|state| state.as_str()).collect()),
+        ("ProblemCode", Code::ALL.iter().map(|code| code.as_str()).collect()),
+        ("OnConflict", ["reject", "queue", "supersede"].into()),
+    ] {
+        let listed = schema(&document, name)["enum"].as_array().unwrap_or_else(|| panic!("{name} is no enumeration"));
+        let listed: Vec<&str> = listed.iter().filter_map(Value::as_str).collect();
+        assert_eq!(listed.iter().copied().collect::<BTreeSet<_>>(), expected, "{name}");
+        assert_eq!(listed.len(), expected.len(), "{name} lists something twice");
+    }
+}
+
+#[test]
+fn examples_fit_their_schemas() {
+    let document = document();
+    let mut checked = 0;
+    let mut check = |name: &str, schema: &Value, content: &Value| {
+        let examples = content["examples"].as_object().into_iter().flatten().map(|(_, example)| &example["value"]);
+        for example in content.get("example").into_iter().chain(examples) {
+            let found = misfits(&document, schema, example, name);
+            assert!(found.is_empty(), "{found:#?}");
+            checked += 1;
+        }
+    };
+    for (method, path, operation) in operations(&document) {
+        let name = format!("{method} {path}");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            check(&name, &parameter["schema"], parameter);
+        }
+        let request = &operation["requestBody"]["content"]["application/json"];
+        check(&name, &request["schema"], request);
+        for response in operation["responses"].as_object().expect("responses").values() {
+            for content in response["content"].as_object().into_iter().flatten().map(|(_, content)| content) {
+                check(&name, &content["schema"], content);
+            }
+        }
+    }
+    for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+        check(name, schema, schema);
+    }
+    assert!(checked > 70, "only {checked} examples were found");
+}
+
+/// The gateway's own answers fit the schemas they are documented with.
+#[actix_web::test]
+async fn answers_fit_their_schemas() {
+    let document = document();
+    let scene = Scene::start();
+    let gateway = &scene.gateway;
+    let fits = |method: &str, path: &str, response: &Response| {
+        let operation = &document["paths"][path][method.to_lowercase()];
+        let documented = &operation["responses"][response.status.to_string()];
+        assert!(documented.is_object(), "{method} {path}: {} is not documented: {response:?}", response.status);
+        let kind = response.header("content-type").expect("a content type");
+        let found = misfits(&document, &documented["content"][kind]["schema"], &response.json(), path);
+        assert!(found.is_empty(), "{method} {path}: {found:#?}\n{:#}", response.json());
+        for name in response.headers.keys().map(|name| name.as_str().to_lowercase()) {
+            let is_documented =
+                documented["headers"].as_object().expect("headers").keys().any(|known| known.to_lowercase() == name);
+            let is_common = ["content-type", "content-length", "date", "connection"].contains(&name.as_str());
+            assert!(
+                is_documented || is_common,
+                "{method} {path} {}: the header {name} is not documented",
+                response.status
+            );
+        }
+    };
+    let body = json!({"resource": "worker", "targetCapacity": 3, "cooldownSeconds": 0.3, "reason": "why", "labels": {"a": "b"}});
+    let submitted = gateway.post_with("/v1/jobs", &body, &[("Idempotency-Key", "k")]).await;
+    fits("POST", "/v1/jobs", &submitted);
+    fits("POST", "/v1/jobs", &gateway.post_with("/v1/jobs", &body, &[("Idempotency-Key", "k")]).await);
+    fits("POST", "/v1/jobs", &gateway.post("/v1/jobs", &body).await);
+    fits("POST", "/v1/jobs", &gateway.post("/v1/jobs", &json!({"resource": "worker", "targetCapacity": 4})).await);
+    fits("POST", "/v1/jobs", &gateway.post("/v1/jobs", &json!({"resource": "..", "targetCapacity": -1})).await);
+    let path = format!("/v1/jobs/{}", submitted.job().id);
+    for _ in 0..30 {
+        fits("GET", "/v1/jobs/{id}", &gateway.get_with(&path, ("Prefer", "wait=0")).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    gateway.finish(submitted.job().id).await;
+    fits("GET", "/v1/jobs/{id}", &gateway.get(&path).await);
+    fits("GET", "/v1/jobs/{id}", &gateway.get("/v1/jobs/x").await);
+    fits("POST", "/v1/jobs/{id}/cancel", &gateway.post(&format!("{path}/cancel"), &Value::Null).await);
+    // A job that fails, with what the sidecar said; one that waits; one that is canceled.
+    scene.sidecar.with(|model, _| model.behaviour_mut().bounds.max = support::sidecar::units(3));
+    let failed = gateway.submit(&json!({"resource": "worker", "targetCapacity": 9, "cooldownSeconds": 0})).await.id;
+    let failed = gateway.finish(failed).await;
+    assert!(failed.error.as_ref().is_some_and(|error| error.sidecar.is_some()), "{failed:?}");
+    let last = gateway.submit(&json!({"resource": "other", "delta": 2, "cooldownSeconds": 600})).await;
+    fits("GET", "/v1/jobs", &gateway.get("/v1/jobs?pageSize=2").await);
+    fits("GET", "/v1/jobs", &gateway.get("/v1/jobs?pageSize=x").await);
+    fits("POST", "/v1/jobs/{id}/cancel", &gateway.post(&format!("/v1/jobs/{}/cancel", last.id), &Value::Null).await);
+    fits("GET", "/v1/jobs", &gateway.get("/v1/jobs").await);
+    fits("POST", "/v1/plans", &gateway.post("/v1/plans", &json!({"resource": "worker", "delta": -2})).await);
+    fits("GET", "/v1/resources", &gateway.get("/v1/resources").await);
+    fits("GET", "/v1/resources/{alias}", &gateway.get("/v1/resources/worker").await);
+    fits("GET", "/v1/resources/{alias}", &gateway.get("/v1/resources/new").await);
+    fits("GET", "/livez", &gateway.get("/livez").await);
+    fits("GET", "/readyz", &gateway.get("/readyz").await);
+}
+
+/// What is documented is there, what is there is documented, and what is served is the file.
+#[actix_web::test]
+async fn routes_and_document_agree() {
+    let scene = Scene::start();
+    let served = scene.gateway.get("/openapi.json").await;
+    assert_eq!(served.status, 200);
+    assert_eq!(String::from_utf8(served.body).expect("text"), std::fs::read_to_string(FILE).expect("the file"));
+
+    let document = document();
+    let job = scene.gateway.submit(&json!({"resource": "worker", "targetCapacity": 1})).await.id.to_string();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let concrete = path.replace("{id}", &job).replace("{alias}", "worker");
+        for method in ["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"] {
+            let is_documented =
+                item.get(method.to_lowercase()).is_some() || (method == "HEAD" && item.get("get").is_some());
+            let status = scene.gateway.raw(&Raw::new(method, &concrete)).await.status;
+            assert_ne!(status, 404, "{method} {concrete}");
+            assert_eq!(status != 405, is_documented, "{method} {concrete}");
+        }
+    }
+    // Routes are registered in these two files, each either documented or a page.
+    let registered: BTreeSet<&str> = [include_str!("../src/api/mod.rs"), include_str!("../src/api/server.rs")]
+        .iter()
+        .flat_map(|source| source.lines())
+        .map(str::trim)
+        .filter(|line| line.starts_with(".service(") || line.starts_with(".route("))
+        .collect();
+    let pages = [
+        r#".route("/openapi.json", web::get().to(served_document))"#,
+        r#".route("/", web::get().to(to_docs))"#,
+        r#".route("/docs", web::get().to(to_docs))"#,
+        r#".service(SwaggerUi::new("/docs/{page:.*}").config(ui));"#,
+    ];
+    for page in pages {
+        assert!(registered.contains(page), "{page} is gone: {registered:#?}");
+    }
+    assert_eq!(registered.len() - pages.len(), operations(&document).len(), "{registered:#?}");
+}
+
+struct Scene {
+    gateway: Gateway,
+    sidecar: Sidecar,
+    _dir: TempDir,
+}
+
+impl Scene {
+    fn start() -> Self {
+        let behaviour = Behaviour { provisioning: Duration::from_millis(200), ..Behaviour::default() };
+        let (sidecar, dir) = (Sidecar::start(behaviour), TempDir::new().expect("a directory"));
+        let settings = ["--settle", "300ms", "--poll-interval", "50ms"];
+        Self { gateway: Gateway::start(dir.path(), sidecar.address(), &settings), sidecar, _dir: dir }
+    }
+}
+
+/// Where `value` does not fit `schema`. Knows the part of JSON Schema that the document uses, and fails on anything else
+/// rather than letting it pass unchecked. An object must not have fields that its schema does not list.
+fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    let Value::Object(schema) = schema else { panic!("{at} has no schema: {schema}") };
+    let mut found = Vec::new();
+    for (keyword, rule) in schema {
+        let number = |test: fn(f64, f64) -> bool| {
+            value.as_f64().is_none_or(|value| test(value, rule.as_f64().expect("a number")))
+        };
+        let fits = match keyword.as_str() {
+            "description" | "example" | "examples" | "propertyNames" => true,
+            "$ref" => {
+                found.extend(misfits(document, following(document, &Value::Object(schema.clone())), value, at));
+                true
+            }
+            "oneOf" => {
+                let options = rule.as_array().expect("options").iter();
+                options.filter(|option| misfits(document, option, value, at).is_empty()).count() == 1
+            }
+            "type" => match rule {
+                Value::Array(types) => types.iter().any(|name| is_of_type(value, name)),
+                name => is_of_type(value, name),
+            },
+            "enum" => rule.as_array().expect("values").contains(value),
+            "format" => has_format(value, rule.as_str().expect("a format")),
+            "pattern" => value.as_str().is_none_or(|text| matches_pattern(text, rule.as_str().expect("a pattern"))),
+            "minimum" => number(|value, least| value >= least),
+            "maximum" => number(|value, most| value <= most),
+            "minLength" | "maxLength" => {
+                let limit = rule.as_u64().expect("a length");
+                let fits = |length| if keyword == "minLength" { length >= limit } else { length <= limit };
+                value.as_str().is_none_or(|text| fits(text.chars().count() as u64))
+            }
+            "required" => {
+                let names = rule.as_array().expect("names").iter().filter_map(Value::as_str);
+                value.as_object().is_none_or(|object| names.into_iter().all(|name| object.contains_key(name)))
+            }
+            "properties" => {
+                found.extend(misfit_fields(document, schema, value, at));
+                true
+            }
+            "additionalProperties" => {
+                if rule.is_object() {
+                    for (name, field) in value.as_object().into_iter().flatten() {
+                        found.extend(misfits(document, rule, field, &format!("{at}/{name}")));
+                    }
+                }
+                true
+            }
+            "items" => {
+                for item in value.as_array().into_iter().flatten() {
+                    found.extend(misfits(document, rule, item, &format!("{at}/items")));
+                }
+                true
+            }
+            _ => panic!("{at}: {keyword} is not known here"),
+        };
+        if !fits {
+            found.push(format!("{at}: {value} does not fit {keyword} {rule}"));
+        }
+    }
+    found
+}
+
+fn misfit_fields(document: &Value, schema: &Map<String, Value>, value: &Value, at: &str) -> Vec<String> {
+    let fields = value.as_object().into_iter().flatten();
+    fields
+        .flat_map(|(name, field)| match schema["properties"].get(name) {
+            Some(expected) => misfits(document, expected, field, &format!("{at}/{name}")),
+            None => vec![format!("{at}: {name} is not a field")],
+        })
+        .collect()
+}
+
+fn is_of_type(value: &Value, name: &Value) -> bool {
+    match name.as_str().expect("a type") {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("{other} is not a type"),
+    }
+}
+
+fn has_format(value: &Value, format: &str) -> bool {
+    let text = value.as_str();
+    match format {
+        "uuid" => text.is_none_or(|text| uuid::Uuid::parse_str(text).is_ok_and(|id| id.to_string() == text)),
+        // The API's own form is stricter than RFC 3339: UTC, with milliseconds.
+        "date-time" => {
+            text.is_none_or(|text| text.parse::<jiff::Timestamp>().is_ok_and(|time| format!("{time:.3}") == text))
+        }
+        "int32" => value.as_i64().is_none_or(|value| i32::try_from(value).is_ok()),
+        "int64" | "double" => true,
+        other => panic!("{other} is not a format"),
+    }
+}
+
+fn matches_pattern(text: &str, pattern: &str) -> bool {
+    match pattern {
+        "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" => text.parse::<scalegate::domain::Alias>().is_ok(),
+        "^[0-9a-f]{1,15}$" => (1..=15).contains(&text.len()) && i64::from_str_radix(text, 16).is_ok(),
+        other => panic!("{other} is not known here"),
+    }
+}
