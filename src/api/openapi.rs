@@ -138,7 +138,7 @@ pub fn example_new_job() -> Value {
     let changes = json!({
         "startCapacity": null, "currentCapacity": null,
         "waitingFor": {
-            "reason": "sidecar", "until": "2026-01-31T12:15:00.007Z", "detail": "Reading the current capacity."
+            "reason": "sidecar", "until": "2026-01-31T12:15:00.007Z", "detail": "Asked for the current capacity."
         },
         "progress": {"completedSteps": 0, "totalSteps": null, "percent": 0, "estimatedCompletionAt": null},
         "steps": [], "updatedAt": "2026-01-31T12:00:00.007Z", "version": 1

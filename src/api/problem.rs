@@ -65,7 +65,7 @@ codes! {
     MethodNotAllowed "method_not_allowed" 405 "Method not allowed" "/v1/jobs supports GET, HEAD, POST.";
     BodyTimeout "body_timeout" 408 "The body did not arrive in time" "The body did not arrive within 10 s.";
     ResourceBusy "resource_busy" 409 "The resource has an unfinished job" "Job 0198c3f2-7a00-7000-8000-000000000001 is scaling \"worker\" to 8.";
-    JobFinished "job_finished" 409 "The job is over" "Job 0198c3f2-7a00-7000-8000-000000000001 has succeeded already.";
+    JobFinished "job_finished" 409 "The job is over" "Job 0198c3f2-7a00-7000-8000-000000000001 is over: its state is succeeded.";
     BodyTooLarge "body_too_large" 413 "The body is too large" "The body has more than 65536 bytes.";
     UnsupportedMediaType "unsupported_media_type" 415 "The body is not declared as JSON" "Send the body with Content-Type: application/json.";
     ValidationFailed "validation_failed" 422 "The request does not make sense" "targetCapacity must be between 0 and 1000000.";
@@ -198,7 +198,7 @@ impl ApiError {
     /// The job cannot be canceled any more.
     pub fn job_finished(job: &Job) -> Self {
         let state = crate::store::ListedState::of(job).as_str();
-        Self::new(Code::JobFinished, format!("Job {} is over: it has {state} already.", job.id)).with_job(job.id)
+        Self::new(Code::JobFinished, format!("Job {} is over: its state is {state}.", job.id)).with_job(job.id)
     }
 
     /// There is no reading of a resource.

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use crate::app::{self, ServeError};
 use crate::config::{self, ServeArgs};
-use crate::{app, telemetry};
+use crate::telemetry;
 
 /// Runs the gateway until it is told to stop.
 pub async fn run(args: ServeArgs) -> ExitCode {
@@ -25,7 +26,8 @@ pub async fn run(args: ServeArgs) -> ExitCode {
     match app::serve(&loaded.config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("scalegate ended: {}", telemetry::chain(&error));
+            let what = if matches!(error, ServeError::Start(_)) { "did not start" } else { "died" };
+            tracing::error!("scalegate {what}: {}", telemetry::chain(&error));
             ExitCode::FAILURE
         }
     }

@@ -11,11 +11,20 @@ use crate::domain::{Alias, Bounds, Capacity};
 use crate::simulator::{Behaviour, FaultRates, Faults, OutsideBounds, Simulator, TimestampMode};
 use crate::telemetry;
 
+/// What else it can do.
+const AFTER_HELP: &str = "\
+Beyond the platform's API:
+  GET /simulator/log                          the last 10,000 requests and changes, as JSON
+  PUT /simulator/resource/ALIAS/capacity      {\"capacity\": 3}: somebody else changes the capacity
+  PUT /simulator/faults                       what befalls the next requests, in order:
+                                              {\"changes\": [\"answer_lost\", null], \"reads\": [\"garbage\"]}";
+
 /// Run a simulated sidecar.
 ///
 /// Speaks the platform's sidecar API, so that a gateway, or any other client of the sidecar, can be tried out where there
 /// is no platform. Well-behaved by default; the options make it as difficult as the real one can be.
 #[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct SimulateArgs {
     /// Where to listen. The default is where the platform's sidecar listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:49750")]

@@ -9,12 +9,19 @@ use std::ffi::{OsStr, OsString};
 use clap::builder::{TypedValueParser, ValueParserFactory};
 use clap::parser::ValueSource;
 
+/// What is to be known besides the options.
+const AFTER_HELP: &str = "\
+SCALEGATE_LOG sets what is logged, in the syntax of RUST_LOG: info (the default), debug, scalegate=debug.
+
+Exit codes: 0 stopped by SIGTERM or SIGINT; 1 did not start, or died; 2 wrong configuration; 130 second signal.";
+
 /// Run the gateway
 ///
 /// A setting is taken from its flag, else from its environment variable, else from the configuration file, else from
 /// its default. An empty environment variable counts as unset. What the file says about one resource
 /// (`[resources.<alias>]`) holds for that resource, whatever the general setting is.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[command(after_help = AFTER_HELP)]
 pub struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, env = "SCALEGATE_LISTEN", value_name = "ADDR:PORT", help_heading = SERVER)]

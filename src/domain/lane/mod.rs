@@ -523,7 +523,7 @@ impl Lane {
         job.started_at = Some(turn.now);
         let limit = job.patience_from(turn.now);
         job.patience.reading_by = Some(limit);
-        job.wait(WaitReason::Sidecar, limit, "Reading the current capacity.".into());
+        job.wait(WaitReason::Sidecar, limit, "Asked for the current capacity.".into());
         turn.note(job.id, "started".into());
         self.active = Some(next);
         self.activity = Activity::Idle;
