@@ -564,3 +564,17 @@ fn resources_do_not_wait_for_each_other() {
     assert!(quick.finished_at.expect("over").since(quick.created_at) < secs(65));
     assert_eq!(world.job(slow).ended(), None);
 }
+
+#[test]
+fn superseding_needs_no_free_place() {
+    let limits = scalegate::domain::Limits { active_jobs: 1, ..scalegate::domain::Limits::DEFAULT };
+    let mut world = World::with_policy(start_at(1), Policy { limits, ..Policy::default() });
+    let first = world.submit(4, cooldown(60));
+    let other = scalegate::domain::JobRequest {
+        on_conflict: OnConflict::Supersede,
+        ..request(Goal::Target(units(2)), cooldown(60))
+    };
+    let winner = world.submit_request(other);
+    assert_eq!(world.run(winner).ended(), Some(&Ending::Succeeded));
+    assert_eq!(world.job(first).ended(), Some(&Ending::Superseded { by: winner }));
+}

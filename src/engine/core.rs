@@ -175,9 +175,10 @@ impl Core {
             return Err(Refusal::OutOfBounds { target, bounds: rules.bounds });
         }
         let queue_length = self.policy.limits.queue_length;
-        let admission = self
-            .lane(&request.resource)
-            .map_or(Admission::Accept, |lane| lane.admit(request.goal, request.on_conflict, queue_length));
+        let lane = self.lane(&request.resource);
+        let busy = lane.is_some_and(|lane| lane.active().is_some());
+        let admission =
+            lane.map_or(Admission::Accept, |lane| lane.admit(request.goal, request.on_conflict, queue_length));
         if keyed && self.keys.len() >= MAX_KEYS {
             return Err(Refusal::TooManyKeys { limit: MAX_KEYS });
         }
@@ -185,6 +186,8 @@ impl Core {
             Admission::Join(job) => Ok((rules, Some(job))),
             Admission::Busy(job) => Err(Refusal::Busy { by: job }),
             Admission::QueueFull => Err(Refusal::QueueFull { limit: queue_length }),
+            // Superseding frees at least as many places as it takes.
+            Admission::Accept if busy && request.on_conflict == OnConflict::Supersede => Ok((rules, None)),
             Admission::Accept if self.unfinished.len() >= self.policy.limits.active_jobs => {
                 Err(Refusal::TooManyJobs { limit: self.policy.limits.active_jobs })
             }
@@ -217,7 +220,7 @@ impl Core {
             batch.answers.extend(key.map(|key| self.remember(key, false, &job, now)));
             after.effects.push(Effect::Reply(reply_to, Answer::Created(job)));
         }
-        self.settle(&resource, outcome, batch, after);
+        self.carry_out(&resource, outcome, batch, after);
     }
 
     fn join(&mut self, job: Arc<Job>, key: Option<SubmitKey>, reply_to: ReplyTo, now: Timestamp) {
@@ -257,10 +260,10 @@ impl Core {
         };
         let reply = Effect::Reply(reply_to, answer);
         if outcome.jobs.is_empty() {
-            self.settle(&resource, outcome, Batch::default(), AfterCommit::default());
+            self.carry_out(&resource, outcome, Batch::default(), AfterCommit::default());
             self.after_pending_commits(reply);
         } else {
-            self.settle(&resource, outcome, Batch::default(), AfterCommit { effects: vec![reply], intent_of: None });
+            self.carry_out(&resource, outcome, Batch::default(), AfterCommit { effects: vec![reply], intent_of: None });
         }
     }
 
@@ -382,7 +385,7 @@ impl Core {
 
     fn turn(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) {
         let outcome = self.run(resource, now, event);
-        self.settle(resource, outcome, Batch::default(), AfterCommit::default());
+        self.carry_out(resource, outcome, Batch::default(), AfterCommit::default());
     }
 
     fn run(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) -> Outcome {
@@ -394,7 +397,7 @@ impl Core {
     }
 
     /// Turns what a lane asks for into effects, in the order that keeps the promises.
-    fn settle(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
+    fn carry_out(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
         let Outcome { jobs, record, intent, call, notices } = outcome;
         self.set_timer(resource);
         for job in jobs.iter().filter(|job| job.ended().is_some()) {

@@ -67,7 +67,7 @@ pub(super) async fn run<S: Sidecar>(
     let ids = ContextV7::new();
     loop {
         let Some(loaded) = snapshot.take() else { return };
-        let mut shift = Shift {
+        let mut incarnation = Incarnation {
             core: Core::recover(Arc::clone(&parts.policy), loaded, parts.clock.now()),
             sidecar: Arc::clone(&sidecar),
             store: &parts.store,
@@ -80,11 +80,11 @@ pub(super) async fn run<S: Sidecar>(
             waiting: HashMap::new(),
             next_reply: 0,
         };
-        let ended = shift.work(&mut commands, &mut acknowledgements, &mut stop).await;
+        let ended = incarnation.work(&mut commands, &mut acknowledgements, &mut stop).await;
         let Err(error) = ended else { return };
-        // Dropping the shift closes the connections of its calls: as far as the sidecar can tell, the process died.
-        shift.turn_away(&error);
-        drop(shift);
+        // Dropping the incarnation closes the connections of its calls: as far as the sidecar can tell, the process died.
+        incarnation.turn_away(&error);
+        drop(incarnation);
         report_failure(&error);
         snapshot = reopen(&parts.store, &mut commands, &mut stop, &error).await;
         while acknowledgements.try_recv().is_ok() {}
@@ -157,7 +157,7 @@ type PlanReply = oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>
 type LookReply = oneshot::Sender<Result<Option<Look>, Unavailable>>;
 
 /// From one reading of the store to the next.
-struct Shift<'a, S> {
+struct Incarnation<'a, S> {
     core: Core,
     sidecar: Arc<S>,
     store: &'a StoreWriter,
@@ -171,7 +171,7 @@ struct Shift<'a, S> {
     next_reply: ReplyTo,
 }
 
-impl<S: Sidecar> Shift<'_, S> {
+impl<S: Sidecar> Incarnation<'_, S> {
     async fn work(
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
@@ -188,7 +188,7 @@ impl<S: Sidecar> Shift<'_, S> {
                     acknowledgement.ok_or(StoreError::Closed)??;
                     self.core.committed(self.clock.now());
                 }
-                Some(done) = self.calls.join_next() => self.digest(unless_panicked(done))?,
+                Some(done) = self.calls.join_next() => self.take_in(unless_panicked(done))?,
                 command = commands.recv() => match command {
                     Some(command) => self.take(command),
                     None => return Ok(()),
@@ -221,7 +221,7 @@ impl<S: Sidecar> Shift<'_, S> {
                     acknowledgement.ok_or(StoreError::Closed)??;
                     self.core.committed(self.clock.now());
                 }
-                Some(done) = self.calls.join_next() => self.digest(unless_panicked(done))?,
+                Some(done) = self.calls.join_next() => self.take_in(unless_panicked(done))?,
             }
             self.perform()?;
         }
@@ -295,7 +295,7 @@ impl<S: Sidecar> Shift<'_, S> {
 
     // ---- what happened ----------------------------------------------------------------------------------------
 
-    fn digest(&mut self, done: Done) -> Result<(), StoreError> {
+    fn take_in(&mut self, done: Done) -> Result<(), StoreError> {
         let now = self.clock.now();
         match done {
             Done::Read { resource, call, reading } => {
