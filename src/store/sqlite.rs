@@ -27,6 +27,8 @@ const PRUNE_CHUNK: usize = 500;
 pub struct SqliteJournal {
     path: PathBuf,
     db: Connection,
+    /// Whether the connection was checked and is unused since.
+    just_opened: bool,
     /// Held for as long as the journal lives; the system lets go of it if the process dies.
     _lock: File,
 }
@@ -44,7 +46,7 @@ impl SqliteJournal {
         let path = database_path(directory);
         let mut db = Connection::open(&path).map_err(|error| explain(&path, error))?;
         prepare(&path, &mut db)?;
-        Ok(Self { path, db, _lock: lock })
+        Ok(Self { path, db, just_opened: true, _lock: lock })
     }
 
     fn explain(&self, error: rusqlite::Error) -> StoreError {
@@ -124,10 +126,12 @@ impl Journal for SqliteJournal {
     }
 
     fn load(&mut self) -> Result<Snapshot, StoreError> {
-        // A connection that failed may be stuck in its error; a new one begins from what is on the disk.
-        let mut db = Connection::open(&self.path).map_err(|error| self.explain(error))?;
-        prepare(&self.path, &mut db)?;
-        self.db = db;
+        if !std::mem::take(&mut self.just_opened) {
+            // A connection that failed may be stuck in its error; a new one begins from what is on the disk.
+            let mut db = Connection::open(&self.path).map_err(|error| self.explain(error))?;
+            prepare(&self.path, &mut db)?;
+            self.db = db;
+        }
         Ok(Snapshot {
             lanes: self.read_lanes()?,
             jobs: self.read_jobs()?,
