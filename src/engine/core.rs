@@ -16,6 +16,8 @@ use crate::store::{Batch, KEY_RETENTION, KeyedAnswer, Snapshot, UsedKey};
 
 /// Most idempotency keys remembered at a time, about 20 MB. At one submission a second a day's worth of keys.
 const MAX_KEYS: usize = 100_000;
+/// Most of them for one resource, so that whoever sends a new key with every request for one does not use up all.
+const MAX_KEYS_PER_RESOURCE: usize = MAX_KEYS / 2;
 
 /// Something the engine is to do.
 #[derive(Debug)]
@@ -47,6 +49,7 @@ struct LaneSlot {
 }
 
 struct KeyEntry {
+    resource: Alias,
     fingerprint: [u8; 32],
     answered_at: Timestamp,
 }
@@ -65,6 +68,7 @@ pub struct Core {
     timers: BTreeSet<(Timestamp, Alias)>,
     unfinished: HashMap<JobId, Alias>,
     keys: HashMap<String, KeyEntry>,
+    keys_per_resource: HashMap<Alias, usize>,
     next_call: CallId,
     sending: usize,
     draining: bool,
@@ -80,13 +84,17 @@ impl Core {
             lanes: HashMap::new(),
             timers: BTreeSet::new(),
             unfinished: HashMap::new(),
-            keys: snapshot.keys.into_iter().map(remembered_key).collect(),
+            keys: HashMap::new(),
+            keys_per_resource: HashMap::new(),
             next_call: 1,
             sending: 0,
             draining: false,
             uncommitted: VecDeque::new(),
             effects: Vec::new(),
         };
+        for UsedKey { key, resource, fingerprint, answered_at } in snapshot.keys {
+            core.insert_key(key, KeyEntry { resource, fingerprint, answered_at });
+        }
         let mut jobs: HashMap<Alias, Vec<Arc<Job>>> = HashMap::new();
         for job in snapshot.jobs.into_iter().filter(|job| job.ended().is_none()) {
             core.unfinished.insert(job.id, job.resource.clone());
@@ -179,8 +187,8 @@ impl Core {
         let busy = lane.is_some_and(|lane| lane.active().is_some());
         let admission =
             lane.map_or(Admission::Accept, |lane| lane.admit(request.goal, request.on_conflict, queue_length));
-        if keyed && self.keys.len() >= MAX_KEYS {
-            return Err(Refusal::TooManyKeys { limit: MAX_KEYS });
+        if keyed {
+            self.admit_key(&request.resource)?;
         }
         match admission {
             Admission::Join(job) => Ok((rules, Some(job))),
@@ -239,8 +247,36 @@ impl Core {
 
     fn remember(&mut self, key: SubmitKey, joined: bool, job: &Arc<Job>, now: Timestamp) -> KeyedAnswer {
         let SubmitKey { key, fingerprint } = key;
-        self.keys.insert(key.clone(), KeyEntry { fingerprint, answered_at: now });
+        self.insert_key(key.clone(), KeyEntry { resource: job.resource.clone(), fingerprint, answered_at: now });
         KeyedAnswer { key, fingerprint, joined, job: Arc::clone(job), answered_at: now }
+    }
+
+    /// Whether there is room for another key.
+    fn admit_key(&self, resource: &Alias) -> Result<(), Refusal> {
+        let of_resource = self.keys_per_resource.get(resource).copied().unwrap_or(0);
+        for (used, limit) in [(self.keys.len(), MAX_KEYS), (of_resource, MAX_KEYS_PER_RESOURCE)] {
+            if used >= limit {
+                return Err(Refusal::TooManyKeys { limit });
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_key(&mut self, key: String, entry: KeyEntry) {
+        *self.keys_per_resource.entry(entry.resource.clone()).or_default() += 1;
+        self.keys.insert(key, entry);
+    }
+
+    fn forget_keys(&mut self, now: Timestamp) {
+        let per_resource = &mut self.keys_per_resource;
+        self.keys.retain(|_, key| {
+            let kept = now < key.answered_at + KEY_RETENTION;
+            if !kept && let Some(count) = per_resource.get_mut(&key.resource) {
+                *count -= 1;
+            }
+            kept
+        });
+        per_resource.retain(|_, count| *count > 0);
     }
 
     /// Cancels the unfinished job `id`.
@@ -366,7 +402,7 @@ impl Core {
 
     /// Forgets keys and lanes that can no longer matter.
     pub fn forget(&mut self, now: Timestamp) {
-        self.keys.retain(|_, key| now < key.answered_at + KEY_RETENTION);
+        self.forget_keys(now);
         let forgotten: Vec<Alias> = self
             .lanes
             .iter()
@@ -455,6 +491,44 @@ impl Core {
     }
 }
 
-fn remembered_key(used: UsedKey) -> (String, KeyEntry) {
-    (used.key, KeyEntry { fingerprint: used.fingerprint, answered_at: used.answered_at })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Capacity;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    /// Submits a request for `resource` with a key of its own; the answer.
+    fn submit(core: &mut Core, resource: &str, number: u128, now: Timestamp) -> Answer {
+        let request = JobRequest {
+            resource: resource.parse().expect("an alias"),
+            ..JobRequest::for_worker(Goal::Target(Capacity::ZERO))
+        };
+        let key = SubmitKey { key: format!("{resource}-{number}"), fingerprint: [0; 32] };
+        core.submit(JobId::from_u128(number), request, Some(key), 0, now);
+        while !core.uncommitted.is_empty() {
+            core.committed(now);
+        }
+        let answers = core.take_effects().into_iter().filter_map(|effect| match effect {
+            Effect::Reply(_, answer) => Some(answer),
+            _ => None,
+        });
+        answers.last().expect("an answer")
+    }
+
+    #[test]
+    fn a_storm_of_keys_for_one_resource_leaves_room_for_others() {
+        let mut core = Core::recover(Arc::new(Policy::default()), Snapshot::default(), NOW);
+        assert!(matches!(submit(&mut core, "noisy", 0, NOW), Answer::Created(_)));
+        for number in 1..MAX_KEYS_PER_RESOURCE as u128 {
+            assert!(matches!(submit(&mut core, "noisy", number, NOW), Answer::Joined(_)));
+        }
+        let refused = submit(&mut core, "noisy", u128::MAX, NOW);
+        assert_eq!(refused, Answer::Refused(Refusal::TooManyKeys { limit: MAX_KEYS_PER_RESOURCE }));
+        assert!(matches!(submit(&mut core, "quiet", u128::MAX - 1, NOW), Answer::Created(_)));
+        let later = NOW + KEY_RETENTION;
+        core.forget(later);
+        assert!(core.keys.is_empty() && core.keys_per_resource.is_empty());
+        assert!(matches!(submit(&mut core, "noisy", u128::MAX - 2, later), Answer::Created(_) | Answer::Joined(_)));
+    }
 }

@@ -51,6 +51,8 @@ pub struct KeyedAnswer {
 pub struct UsedKey {
     /// The key.
     pub key: String,
+    /// The resource the request was about.
+    pub resource: Alias,
     /// SHA-256 of the request in a canonical form.
     pub fingerprint: [u8; 32],
     /// When the request was answered.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
 use super::schema::{self, Kind};
@@ -86,9 +87,13 @@ impl SqliteJournal {
     }
 
     fn read_keys(&self) -> rusqlite::Result<Vec<UsedKey>> {
-        let mut statement = self.db.prepare("SELECT key, fingerprint, answered_ms FROM answers")?;
+        let sql = "SELECT key, fingerprint, answered_ms, job ->> '$.resource' FROM answers";
+        let mut statement = self.db.prepare(sql)?;
         let keys = statement.query_map([], |row| {
-            Ok(UsedKey { key: row.get(0)?, fingerprint: row.get(1)?, answered_at: Timestamp::from_millis(row.get(2)?) })
+            let not_an_alias = |error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error));
+            let resource = row.get::<_, String>(3)?.parse().map_err(not_an_alias)?;
+            let answered_at = Timestamp::from_millis(row.get(2)?);
+            Ok(UsedKey { key: row.get(0)?, resource, fingerprint: row.get(1)?, answered_at })
         })?;
         keys.collect()
     }

@@ -136,7 +136,12 @@ fn what_is_committed_comes_back_after_a_restart() {
     let mut journal = open(directory.path());
     assert_eq!(journal.load().expect("readable"), Snapshot::default(), "a new store is empty");
     journal.commit(std::slice::from_ref(&batch)).expect("committed");
-    let keys = vec![UsedKey { key: "key".into(), fingerprint: [7; 32], answered_at: NOW }];
+    let keys = vec![UsedKey {
+        key: "key".into(),
+        resource: "worker".parse().expect("an alias"),
+        fingerprint: [7; 32],
+        answered_at: NOW,
+    }];
     let expected = Snapshot { lanes: batch.lanes, jobs: batch.jobs, keys };
     assert_eq!(journal.load().expect("readable"), expected);
     drop(journal);
