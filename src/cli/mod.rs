@@ -11,6 +11,8 @@ mod output;
 mod scale;
 mod serve;
 mod simulate;
+#[cfg(test)]
+mod testing;
 mod words;
 
 use std::process::ExitCode;

@@ -138,7 +138,7 @@ impl Core {
         self.draining = true;
     }
 
-    /// The lane of `resource`, for checking invariants.
+    /// The lane of `resource`, if it was scaled lately.
     pub fn lane(&self, resource: &Alias) -> Option<&Lane> {
         self.lanes.get(resource).map(|slot| &slot.lane)
     }

@@ -1,21 +1,12 @@
-use clap::Parser;
 use serde_json::json;
 
 use super::*;
 use crate::cli::client::stub::{Reply, Stub, problem};
 use crate::cli::output::capture::Captured;
-
-#[derive(Debug, Parser)]
-struct Command {
-    #[command(flatten)]
-    args: HealthcheckArgs,
-}
+use crate::cli::testing;
 
 async fn check(arguments: &[&str]) -> (Exit, Captured) {
-    let command = Command::try_parse_from(["healthcheck"].iter().chain(arguments)).expect("valid arguments");
-    let captured = Captured::default();
-    let exit = command.args.run(&mut captured.output()).await;
-    (exit, captured)
+    testing::captured(arguments, HealthcheckArgs::run).await
 }
 
 #[actix_web::test]

@@ -1,33 +1,23 @@
-use clap::Parser;
 use serde_json::{Value, json};
 
 use super::{JobsArgs, details, table};
 use crate::cli::client::stub::{Reply, Stub, canceled, failed, job, job_view, problem, succeeded};
 use crate::cli::exit::Exit;
 use crate::cli::output::capture::Captured;
+use crate::cli::testing;
 use crate::domain::Timestamp;
 
 const ID: &str = "0198c3f2-7a00-7000-8000-000000000001";
 /// 2026-01-31T12:04:00Z
 const NOW: Timestamp = Timestamp::from_millis(1_769_861_040_000);
 
-#[derive(Debug, Parser)]
-struct Command {
-    #[command(flatten)]
-    args: JobsArgs,
-}
-
 fn parse(arguments: &[&str]) -> Result<JobsArgs, clap::Error> {
-    Command::try_parse_from(["jobs"].iter().chain(arguments)).map(|command| command.args)
+    testing::parse(arguments)
 }
 
 async fn jobs(stub: &Stub, arguments: &[&str]) -> (Exit, Captured) {
     let url = stub.url();
-    let args = parse(&[arguments, &["--server", &url]].concat()).expect("valid arguments");
-    let captured = Captured::default();
-    let mut output = captured.output();
-    let exit = args.run(&mut output).await;
-    (output.finish(exit), captured)
+    testing::captured(&[arguments, &["--server", &url]].concat(), JobsArgs::run).await
 }
 
 fn page(count: usize, next: Option<&str>) -> Reply {

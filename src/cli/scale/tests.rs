@@ -1,4 +1,3 @@
-use clap::Parser;
 use serde_json::{Value, json};
 
 use super::ScaleArgs;
@@ -6,24 +5,15 @@ use crate::api::openapi::example_plan;
 use crate::cli::client::stub::{Reply, Stub, busy, canceled, failed, job, problem, succeeded};
 use crate::cli::exit::Exit;
 use crate::cli::output::capture::Captured;
-
-#[derive(Debug, Parser)]
-struct Command {
-    #[command(flatten)]
-    args: ScaleArgs,
-}
+use crate::cli::testing;
 
 fn parse(arguments: &[&str]) -> Result<ScaleArgs, clap::Error> {
-    Command::try_parse_from(["scale"].iter().chain(arguments)).map(|command| command.args)
+    testing::parse(arguments)
 }
 
 async fn scale(stub: &Stub, arguments: &[&str]) -> (Exit, Captured) {
     let url = stub.url();
-    let args = parse(&[arguments, &["--server", &url]].concat()).expect("valid arguments");
-    let captured = Captured::default();
-    let mut output = captured.output();
-    let exit = args.run(&mut output).await;
-    (output.finish(exit), captured)
+    testing::captured(&[arguments, &["--server", &url]].concat(), ScaleArgs::run).await
 }
 
 #[actix_web::test]
