@@ -10,17 +10,21 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::api::{self, ApiState, HttpServer, MAX_LONG_POLLS};
-use crate::clock::Clock;
+use crate::clock::{Clock, Present, Start};
 use crate::config::Config;
+use crate::domain::Timestamp;
 use crate::engine::{EngineDied, Parts, RunningEngine};
 use crate::sidecar::{HttpSidecar, REQUEST_TIMEOUT};
-use crate::store::{Journal as _, SqliteCatalog, SqliteJournal, StoreError, StoreWriter};
+use crate::store::{Journal as _, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter};
 use crate::table::JobTable;
 
 /// Share of the grace time in which requests under way are to be answered; the rest is for a change in flight.
 const SHARE_FOR_REQUESTS: f64 = 0.25;
 /// Time for the store to close even if nothing is left of the grace time; it has little to do.
 const LEAST_TIME_TO_CLOSE: Duration = Duration::from_millis(500);
+/// How far the gateway's clock and the machine's may be apart without anybody being told; time servers correct less all
+/// the time.
+const UNNOTICED_DIFFERENCE: Duration = Duration::from_secs(2);
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +64,8 @@ impl Gateway {
         let listener = api::bind(config.listen).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let mut journal = SqliteJournal::open(&config.data_dir)?;
-        let snapshot = journal.load()?;
+        let mut snapshot = journal.load()?;
+        let clock = start_clock(&mut journal, &mut snapshot, &Present::look())?;
         let catalog = SqliteCatalog::open(&config.data_dir)?;
         let table = Arc::new(JobTable::default());
         let unfinished = snapshot.jobs.iter().filter(|job| job.ended().is_none()).count();
@@ -68,7 +73,6 @@ impl Gateway {
         tracing::info!(jobs = table.len(), unfinished, data_dir = %config.data_dir.display(), "store opened");
 
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal)?;
-        let clock = Clock::start();
         let parts = {
             let (policy, retention, table) = (Arc::new(config.policy()), config.retention, Arc::clone(&table));
             let sidecar_url = config.sidecar_url.as_str().to_owned();
@@ -130,6 +134,44 @@ impl Gateway {
     }
 }
 
+/// The clock for a process that starts at `present`; fits the store and the `snapshot` of it to that clock.
+///
+/// As long as work is unfinished the clock of the process before goes on, and nothing has to be fitted. Otherwise only the
+/// lanes hold points in time that decide anything, and they are carried over to the wall's clock.
+fn start_clock(journal: &mut SqliteJournal, snapshot: &mut Snapshot, present: &Present) -> Result<Clock, StoreError> {
+    let work = snapshot.jobs.iter().any(|job| job.ended().is_none())
+        || snapshot.lanes.iter().any(|lane| lane.change.is_some());
+    match Start::decide(journal.clock_anchor()?.as_ref(), present, work) {
+        Start::Resume(shows) => {
+            warn_of_difference(shows, present.wall);
+            Ok(Clock::showing(shows, present))
+        }
+        Start::Wall { before } => {
+            let mut carried_over = Vec::new();
+            if let Some(before) = before {
+                snapshot.lanes.iter_mut().for_each(|lane| lane.ledger.carry_over(before, present.wall));
+                carried_over.clone_from(&snapshot.lanes);
+            }
+            journal.change_clock(present.anchor().as_ref(), carried_over)?;
+            Ok(Clock::showing(present.wall, present))
+        }
+    }
+}
+
+fn warn_of_difference(clock: Timestamp, wall: Timestamp) {
+    let (ahead, behind) = (clock.since(wall), wall.since(clock));
+    let (difference, direction) = if ahead > behind { (ahead, "ahead of") } else { (behind, "behind") };
+    if difference > UNNOTICED_DIFFERENCE {
+        tracing::warn!(
+            %clock,
+            %wall,
+            "this gateway's clock is {} s {direction} the machine's, which was set: it goes on as it was, so that waits \
+             stay as long as they are, until the gateway starts without unfinished jobs or the machine starts anew",
+            difference.as_secs(),
+        );
+    }
+}
+
 /// Runs a gateway until SIGTERM or SIGINT. A second signal ends the process at once.
 ///
 /// # Errors
@@ -167,4 +209,78 @@ pub enum ServeError {
     /// Its engine died.
     #[error(transparent)]
     Died(#[from] EngineDied),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::domain::{Capacity, Change, JobId, LaneRecord, Ledger, Move, SentChange, Stage};
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const NOON: Timestamp = Timestamp::from_millis(1_769_860_800_000);
+
+    fn present(passed: Duration, wall: Timestamp) -> Present {
+        Present { wall, uptime: HOUR + passed, boot: Some("this".into()) }
+    }
+
+    /// Changed at noon, by the clock of a process that started then.
+    fn lane(stage: Option<Stage>) -> LaneRecord {
+        let sent = SentChange { at: NOON, cooldown: HOUR, settle: HOUR };
+        let units = |units| Capacity::new(units).expect("a small number");
+        let movement = Move::toward(units(1), units(2), 1).expect("a distance");
+        let change = stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, patience: HOUR, stage });
+        let ledger = Ledger { last_change: Some(sent), fresh_from: Some(NOON), ..Ledger::default() };
+        LaneRecord { resource: "worker".parse().expect("an alias"), ledger, change }
+    }
+
+    fn store_left_behind(directory: &Path, stage: Option<Stage>) -> SqliteJournal {
+        let mut journal = SqliteJournal::open(directory).expect("a store");
+        let anchor = present(Duration::ZERO, NOON).anchor();
+        journal.change_clock(anchor.as_ref(), vec![lane(stage)]).expect("written");
+        journal
+    }
+
+    /// A process starts at `present`: its clock shows `shown` then; the lane as it finds it, and as the next one will.
+    #[track_caller]
+    fn start(journal: &mut SqliteJournal, present: &Present, shown: Timestamp) -> LaneRecord {
+        let mut snapshot = journal.load().expect("readable");
+        let clock = start_clock(journal, &mut snapshot, present).expect("a clock");
+        assert_eq!(clock, Clock::showing(shown, present));
+        assert_eq!(journal.load().expect("readable"), snapshot);
+        snapshot.lanes.remove(0)
+    }
+
+    #[test]
+    fn an_unresolved_change_keeps_the_clock_as_it_was() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut journal = store_left_behind(directory.path(), Some(Stage::Acknowledged));
+        for minutes in [1, 2] {
+            let passed = Duration::from_mins(minutes);
+            let found = start(&mut journal, &present(passed, NOON + HOUR * 5), NOON + passed);
+            assert_eq!(found, lane(Some(Stage::Acknowledged)));
+        }
+    }
+
+    #[test]
+    fn with_nothing_under_way_ages_stay_the_same_on_the_walls_clock() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut journal = store_left_behind(directory.path(), None);
+        for (minutes, wall) in [(1, NOON + HOUR * 5), (2, NOON - HOUR * 5), (3, NOON)] {
+            let passed = Duration::from_mins(minutes);
+            let lane = start(&mut journal, &present(passed, wall), wall);
+            assert_eq!(lane.ledger.last_change.map(|last| last.at), Some(wall - passed));
+            assert_eq!(lane.ledger.fresh_from, Some(wall - passed));
+        }
+    }
+
+    #[test]
+    fn without_a_name_for_the_boot_no_old_anchor_stays_behind() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut journal = store_left_behind(directory.path(), Some(Stage::Acknowledged));
+        let nameless = Present { boot: None, ..present(HOUR, NOON + HOUR * 5) };
+        start(&mut journal, &nameless, NOON + HOUR * 5);
+        start(&mut journal, &present(HOUR * 2, NOON), NOON);
+    }
 }

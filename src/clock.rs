@@ -1,29 +1,45 @@
 //! The only place that asks what time it is.
 //!
-//! Decisions compare durable points in time, so they need UTC; but a wall clock that is set while the process runs would
-//! cut cooldowns short or stretch them. A [`Clock`] therefore takes the wall's time once, when it is made, and counts
-//! monotonically from there. What a clock set between two processes does is bounded by the lanes' recovery.
+//! Decisions compare durable points in time, so they need UTC; but a wall clock that is set would cut cooldowns short or
+//! stretch them. A [`Clock`] therefore shows UTC at its beginning and counts from there what time passes since the machine
+//! was started, suspended or not, which nobody can set. (Timers do not count a suspended machine's time: after it they are
+//! late, never early.)
+//!
+//! The next process carries on with the same clock: the first one leaves an [`Anchor`] in the store, and as long as the
+//! machine is not started anew, it tells what that clock shows by now, whatever was done to the wall's. Only where there is
+//! no such anchor the wall's clock is believed, and what a wrong one does is then bounded by the lanes' recovery. It is
+//! believed as well when no job is unfinished, or a machine whose clock was wrong at first would keep the wrong time. An
+//! anchor per wait instead of one for all would have to be understood by all who compare times.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::domain::Timestamp;
 
-/// UTC at its creation, monotonic from then on.
-#[derive(Clone, Copy, Debug)]
+/// The end of the year 9999. No later time can be written down.
+const LATEST: Timestamp = Timestamp::from_millis(253_402_300_799_999);
+
+/// UTC at its beginning, and what has passed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    origin: Instant,
-    started_at: Timestamp,
+    begun_at: Duration,
+    shown_then: Timestamp,
 }
 
 impl Clock {
     /// A clock that shows the wall's time now.
     pub fn start() -> Self {
-        Self { origin: Instant::now(), started_at: wall_now() }
+        let present = Present::look();
+        Self::showing(present.wall, &present)
+    }
+
+    /// A clock that showed `shown` at the moment of `present`.
+    pub fn showing(shown: Timestamp, present: &Present) -> Self {
+        Self { begun_at: present.uptime, shown_then: shown }
     }
 
     /// The time, never less than it was before.
     pub fn now(&self) -> Timestamp {
-        self.started_at + self.origin.elapsed()
+        self.shown_then + uptime().saturating_sub(self.begun_at)
     }
 
     /// The time on this clock of something that happened at `wall` by the wall's clock as it is set at present.
@@ -31,8 +47,74 @@ impl Clock {
     /// Timestamps from other processes on this machine are converted with this: if the wall's clock was set meanwhile,
     /// theirs and ours differ by that much, but the age of what they describe does not.
     pub fn from_wall(&self, wall: Timestamp) -> Timestamp {
-        let offset = self.now().as_millis().saturating_sub(wall_now().as_millis());
-        Timestamp::from_millis(wall.as_millis().saturating_add(offset))
+        wall.on_another_clock(wall_now(), self.now())
+    }
+}
+
+/// What a clock showed at some moment since the machine was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Which start of which machine.
+    pub boot: String,
+    /// How long ago the machine was started then, in whole milliseconds.
+    pub uptime: Duration,
+    /// What the clock showed then.
+    pub shown: Timestamp,
+}
+
+impl Anchor {
+    /// What the clock shows at `present`; `None` if that cannot be told.
+    fn shows_at(&self, present: &Present) -> Option<Timestamp> {
+        let same_boot = present.boot.as_ref() == Some(&self.boot);
+        let passed = present.uptime.checked_sub(self.uptime)?;
+        let shows = self.shown + passed;
+        (same_boot && self.shown >= Timestamp::from_millis(0) && shows <= LATEST).then_some(shows)
+    }
+}
+
+/// What the system tells of the time at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// The wall's clock.
+    pub wall: Timestamp,
+    /// How long ago the machine was started, in whole milliseconds.
+    pub uptime: Duration,
+    /// Which start of which machine this is, if the system tells.
+    pub boot: Option<String>,
+}
+
+impl Present {
+    /// Asks the system.
+    pub fn look() -> Self {
+        Self { wall: wall_now(), uptime: uptime(), boot: boot() }
+    }
+
+    /// The anchor of a clock that shows the wall's time now, if there can be one.
+    pub fn anchor(&self) -> Option<Anchor> {
+        self.boot.clone().map(|boot| Anchor { boot, uptime: self.uptime, shown: self.wall })
+    }
+}
+
+/// What the clock of a new process is to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// What the clock of the process before it shows by now.
+    Resume(Timestamp),
+    /// What the wall's clock shows.
+    Wall {
+        /// What the clock of the process before it shows by now, if that can be told. The points in time it left behind
+        /// are by that clock.
+        before: Option<Timestamp>,
+    },
+}
+
+impl Start {
+    /// Decides on it, given the `anchor` that the process before it left, and whether it left any `work` unfinished.
+    pub fn decide(anchor: Option<&Anchor>, present: &Present, work: bool) -> Self {
+        match anchor.and_then(|anchor| anchor.shows_at(present)) {
+            Some(shows) if work => Self::Resume(shows),
+            before => Self::Wall { before },
+        }
     }
 }
 
@@ -42,27 +124,127 @@ fn wall_now() -> Timestamp {
     Timestamp::from_millis(0) + since_epoch
 }
 
+/// How long ago the machine was started, counting the time it was suspended, in whole milliseconds: an anchor has no more,
+/// and a clock must not lose the rest from one process to the next.
+#[cfg(target_os = "linux")]
+fn uptime() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    // It is never negative.
+    let uptime = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
+    Duration::from_secs(uptime.as_secs()) + Duration::from_millis(uptime.subsec_millis().into())
+}
+
+/// How long ago this was first asked for: there are no anchors here to compare it with.
+#[cfg(not(target_os = "linux"))]
+fn uptime() -> Duration {
+    static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    FIRST.get_or_init(std::time::Instant::now).elapsed()
+}
+
+#[cfg(target_os = "linux")]
+fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn boot() -> Option<String> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const NOON: Timestamp = Timestamp::from_millis(1_769_860_800_000);
+
+    fn apart(a: Timestamp, b: Timestamp) -> Duration {
+        a.since(b) + b.since(a)
+    }
+
+    /// Ten hours after the machine was started.
+    fn present(wall: Timestamp) -> Present {
+        Present { wall, uptime: HOUR * 10, boot: Some("this".into()) }
+    }
+
+    /// Left two hours before, at noon.
+    fn anchor() -> Anchor {
+        Anchor { boot: "this".into(), uptime: HOUR * 8, shown: NOON }
+    }
 
     #[test]
     fn agrees_with_the_wall_while_nobody_sets_it() {
         let clock = Clock::start();
         let wall = wall_now();
-        let apart = |a: Timestamp, b: Timestamp| a.since(b) + b.since(a);
         assert!(apart(clock.now(), wall) < Duration::from_secs(5));
         assert!(apart(clock.from_wall(wall), wall) < Duration::from_secs(5));
     }
 
     #[test]
     fn keeps_ages_when_the_wall_was_set() {
-        // As if the wall had been set back by an hour after the clock was made.
-        let hour = Duration::from_hours(1);
-        let clock = Clock { origin: Instant::now(), started_at: wall_now() + hour };
-        let a_minute_ago = wall_now() - Duration::from_mins(1);
-        let age = clock.now().since(clock.from_wall(a_minute_ago));
-        assert!(age.abs_diff(Duration::from_mins(1)) < Duration::from_secs(5), "{age:?}");
+        let present = Present::look();
+        for shown in [present.wall + HOUR, present.wall - HOUR] {
+            let clock = Clock::showing(shown, &present);
+            assert!(apart(clock.now(), shown) < Duration::from_secs(5));
+            let a_minute_ago = wall_now() - Duration::from_mins(1);
+            let age = clock.now().since(clock.from_wall(a_minute_ago));
+            assert!(age.abs_diff(Duration::from_mins(1)) < Duration::from_secs(5), "{age:?}");
+        }
+    }
+
+    #[test]
+    fn goes_on_while_somebody_waits_whatever_the_wall_says() {
+        for wall in [NOON, NOON + HOUR * 2, NOON + HOUR * 100, NOON - HOUR * 100, Timestamp::from_millis(0)] {
+            let start = Start::decide(Some(&anchor()), &present(wall), true);
+            assert_eq!(start, Start::Resume(NOON + HOUR * 2), "{wall}");
+        }
+    }
+
+    #[test]
+    fn takes_the_walls_time_when_nobody_waits() {
+        let start = Start::decide(Some(&anchor()), &present(NOON + HOUR * 3), false);
+        assert_eq!(start, Start::Wall { before: Some(NOON + HOUR * 2) });
+        assert_eq!(Start::decide(None, &present(NOON), false), Start::Wall { before: None });
+    }
+
+    #[test]
+    fn believes_the_wall_where_the_anchor_does_not_tell() {
+        let anchors = [
+            ("none", None),
+            ("another start", Some(Anchor { boot: "that".into(), ..anchor() })),
+            ("in the future", Some(Anchor { uptime: HOUR * 11, ..anchor() })),
+            ("before 1970", Some(Anchor { shown: Timestamp::from_millis(-1), ..anchor() })),
+            ("after 9999", Some(Anchor { shown: LATEST - HOUR, ..anchor() })),
+        ];
+        for ((what, anchor), work) in anchors.iter().flat_map(|anchor| [(anchor, true), (anchor, false)]) {
+            let start = Start::decide(anchor.as_ref(), &present(NOON), work);
+            assert_eq!(start, Start::Wall { before: None }, "{what}");
+        }
+        let nameless = Present { boot: None, ..present(NOON) };
+        assert_eq!(Start::decide(Some(&anchor()), &nameless, true), Start::Wall { before: None });
+        assert_eq!(nameless.anchor(), None);
+    }
+
+    #[test]
+    fn nothing_is_lost_from_one_clock_to_the_next() {
+        let first = present(NOON);
+        let second = Present { wall: NOON - HOUR, uptime: first.uptime + Duration::from_millis(1), ..first.clone() };
+        let start = Start::decide(first.anchor().as_ref(), &second, true);
+        assert_eq!(start, Start::Resume(NOON + Duration::from_millis(1)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_tells_which_start_this_is_and_how_long_ago() {
+        let (first, second) = (Present::look(), Present::look());
+        assert!(first.boot.is_some());
+        assert_eq!(first.boot, second.boot);
+        assert!(first.uptime > Duration::ZERO && first.uptime <= second.uptime);
+        assert_eq!(first.uptime.subsec_micros() % 1000, 0);
+        // The system's own words for it, which have two decimals.
+        let words = std::fs::read_to_string("/proc/uptime").expect("readable");
+        let told: f64 = words.split(' ').next().and_then(|seconds| seconds.parse().ok()).expect("seconds");
+        assert!((told - second.uptime.as_secs_f64()).abs() < 5.0, "{told} {second:?}");
     }
 }

@@ -96,6 +96,15 @@ impl Ledger {
         self.fresh_from = self.fresh_from.map(|at| at.min(now));
     }
 
+    /// Carries it over to a clock that shows `there` when the one so far shows `here`: how long ago everything was stays
+    /// the same.
+    pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
+        if let Some(last) = &mut self.last_change {
+            last.at = last.at.on_another_clock(here, there);
+        }
+        self.fresh_from = self.fresh_from.map(|at| at.on_another_clock(here, there));
+    }
+
     /// Whether nothing in here can matter to a later job any more.
     pub fn is_forgettable(&self, now: Timestamp) -> bool {
         self.last_change.is_none_or(|last| last.at + MAX_WAIT + MAX_INTENT_AGE < now)

@@ -31,6 +31,12 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+
+    /// The same moment by a clock that shows `there` when the one that this is by shows `here`.
+    #[must_use]
+    pub fn on_another_clock(self, here: Self, there: Self) -> Self {
+        Self(self.0.saturating_add(there.0.saturating_sub(here.0)))
+    }
 }
 
 fn whole_millis(duration: Duration) -> i64 {
@@ -81,5 +87,12 @@ mod tests {
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(Timestamp::from_millis(i64::MAX) + Duration::from_secs(1), Timestamp::from_millis(i64::MAX));
         assert_eq!(late - Duration::from_millis(5), Timestamp::from_millis(20));
+    }
+
+    #[test]
+    fn ages_are_the_same_on_every_clock() {
+        let at = Timestamp::from_millis;
+        assert_eq!(at(90).on_another_clock(at(100), at(1000)), at(990));
+        assert_eq!(at(90).on_another_clock(at(100), at(40)), at(30));
     }
 }

@@ -9,7 +9,8 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x7363_6774;
 
 /// The statements that lead from schema version `index` to `index + 1`. Never change one that was released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE jobs (
         seq         INTEGER PRIMARY KEY,
         id          TEXT    NOT NULL UNIQUE,
@@ -39,7 +40,16 @@ const MIGRATIONS: &[&str] = &["
         job         TEXT    NOT NULL
     );
     CREATE INDEX answers_by_age ON answers (answered_ms);
-"];
+",
+    "
+    CREATE TABLE clock (
+        only      INTEGER PRIMARY KEY CHECK (only = 1),
+        boot      TEXT    NOT NULL,
+        uptime_ms INTEGER NOT NULL,
+        shown_ms  INTEGER NOT NULL
+    );
+",
+];
 
 /// The version this release reads and writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

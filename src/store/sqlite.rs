@@ -17,6 +17,7 @@ use super::{
     Batch, Catalog, JobFilter, Journal, KEY_RETENTION, KeyedAnswer, ListedState, Page, Position, Snapshot, StoreError,
     UsedKey,
 };
+use crate::clock::Anchor;
 use crate::domain::{Job, JobId, LaneRecord, Retention, Timestamp};
 
 /// How long to wait for somebody with an `sqlite3` shell to finish a write of theirs.
@@ -48,6 +49,46 @@ impl SqliteJournal {
         let mut db = Connection::open(&path).map_err(|error| explain(&path, error))?;
         prepare(&path, &mut db)?;
         Ok(Self { path, db, just_opened: true, _lock: lock })
+    }
+
+    /// The anchor of the clock that the points in time in here are by, if there is one that makes sense.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn clock_anchor(&self) -> Result<Option<Anchor>, StoreError> {
+        let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let found: (String, i64, i64) =
+            match self.db.query_row("SELECT boot, uptime_ms, shown_ms FROM clock", [], row).optional() {
+                Ok(Some(found)) => found,
+                // A clock that cannot be understood is as good as none; no job is lost with it.
+                Ok(None) | Err(rusqlite::Error::InvalidColumnType(..)) => return Ok(None),
+                Err(error) => return Err(self.explain(error)),
+            };
+        let (boot, uptime_ms, shown_ms) = found;
+        let (uptime, shown) = (u64::try_from(uptime_ms).ok(), Timestamp::from_millis(shown_ms));
+        Ok(uptime.map(|uptime_ms| Anchor { boot, uptime: Duration::from_millis(uptime_ms), shown }))
+    }
+
+    /// Notes that the points in time in here are by another clock from now on: the one with this `anchor`, if it has any.
+    /// `lanes` are by the new clock already, and become durable together with it.
+    ///
+    /// # Errors
+    /// If that may not be durable.
+    pub fn change_clock(&mut self, anchor: Option<&Anchor>, lanes: Vec<LaneRecord>) -> Result<(), StoreError> {
+        let batch = Batch { lanes, ..Batch::default() };
+        self.write_clock(anchor, &batch).map_err(|error| self.explain(error))
+    }
+
+    fn write_clock(&mut self, anchor: Option<&Anchor>, batch: &Batch) -> rusqlite::Result<()> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        write_batch(&transaction, batch)?;
+        transaction.execute("DELETE FROM clock", [])?;
+        if let Some(Anchor { boot, uptime, shown }) = anchor {
+            let uptime_ms = i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX);
+            let row = params![boot, uptime_ms, shown.as_millis()];
+            transaction.execute("INSERT INTO clock (only, boot, uptime_ms, shown_ms) VALUES (1, ?1, ?2, ?3)", row)?;
+        }
+        transaction.commit()
     }
 
     fn explain(&self, error: rusqlite::Error) -> StoreError {

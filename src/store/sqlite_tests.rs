@@ -93,6 +93,10 @@ fn answer(key: &str, answered_at: Timestamp) -> KeyedAnswer {
     KeyedAnswer { key: key.into(), fingerprint: [7; 32], joined: true, job: Arc::new(job(7, "worker")), answered_at }
 }
 
+fn anchor(boot: &str) -> Anchor {
+    Anchor { boot: boot.into(), uptime: Duration::from_secs(5), shown: NOW }
+}
+
 fn jobs(jobs: impl IntoIterator<Item = Job>) -> Batch {
     Batch { jobs: jobs.into_iter().map(Arc::new).collect(), ..Batch::default() }
 }
@@ -192,6 +196,88 @@ fn a_group_of_batches_is_committed_whole_or_not_at_all() {
 }
 
 #[test]
+fn the_last_clock_comes_back_after_a_restart_with_the_lanes_that_are_by_it() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    assert_eq!(journal.clock_anchor().expect("readable"), None);
+    journal.commit(&[Batch { lanes: vec![lane("a", None), lane("b", None)], ..Batch::default() }]).expect("committed");
+    for (boot, lanes) in
+        [("first", vec![]), ("second", vec![LaneRecord { ledger: Ledger::default(), ..lane("b", None) }])]
+    {
+        journal.change_clock(Some(&anchor(boot)), lanes).expect("changed");
+    }
+    drop(journal);
+    let mut journal = open(directory.path());
+    assert_eq!(journal.clock_anchor().expect("readable"), Some(anchor("second")));
+    let ledgers: Vec<Ledger> = journal.load().expect("readable").lanes.iter().map(|lane| lane.ledger).collect();
+    assert_eq!(ledgers, [lane("a", None).ledger, Ledger::default()]);
+    journal.change_clock(None, vec![]).expect("changed");
+    assert_eq!(journal.clock_anchor().expect("readable"), None);
+}
+
+#[test]
+fn a_clock_changes_together_with_the_lanes_or_not_at_all() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    journal.change_clock(Some(&anchor("first")), vec![lane("a", None)]).expect("changed");
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON clock BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    shell(directory.path()).execute_batch(refuse).expect("a trigger");
+    let moved = LaneRecord { ledger: Ledger::default(), ..lane("a", None) };
+    assert!(journal.change_clock(Some(&anchor("second")), vec![moved]).is_err());
+    assert_eq!(journal.clock_anchor().expect("readable"), Some(anchor("first")));
+    assert_eq!(journal.load().expect("readable").lanes, [lane("a", None)]);
+}
+
+#[test]
+fn a_clock_that_makes_no_sense_is_none() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    for nonsense in ["uptime_ms = -1", "uptime_ms = 'long'", "shown_ms = 0.5", "boot = x'00'"] {
+        journal.change_clock(Some(&anchor("this")), vec![]).expect("changed");
+        shell(directory.path()).execute_batch(&format!("UPDATE clock SET {nonsense}")).expect("updated");
+        assert_eq!(journal.clock_anchor().expect("readable"), None, "{nonsense}");
+    }
+}
+
+/// As version 1 was released.
+const VERSION_1: &str = "
+    PRAGMA application_id = 1935894388;
+    PRAGMA user_version = 1;
+    CREATE TABLE jobs (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, resource TEXT NOT NULL, state TEXT NOT NULL,
+        created_at TEXT NOT NULL, finished_ms INTEGER, record TEXT NOT NULL);
+    CREATE INDEX jobs_by_state ON jobs (state, seq);
+    CREATE INDEX jobs_by_resource ON jobs (resource, seq);
+    CREATE INDEX jobs_by_resource_and_state ON jobs (resource, state, seq);
+    CREATE INDEX jobs_by_end ON jobs (finished_ms) WHERE finished_ms IS NOT NULL;
+    CREATE TABLE lanes (seq INTEGER PRIMARY KEY, resource TEXT NOT NULL UNIQUE, record TEXT NOT NULL);
+    CREATE TABLE answers (seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, fingerprint BLOB NOT NULL,
+        joined INTEGER NOT NULL, answered_ms INTEGER NOT NULL, job TEXT NOT NULL);
+    CREATE INDEX answers_by_age ON answers (answered_ms);
+";
+
+#[test]
+fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
+    let directory = directory();
+    let old = shell(directory.path());
+    old.execute_batch(VERSION_1).expect("version 1");
+    let contents =
+        Batch { lanes: vec![lane("worker", None)], answers: vec![answer("key", NOW)], ..jobs([eventful_job()]) };
+    write_batch(&old, &contents).expect("the statements of today fit");
+    drop(old);
+    let mut journal = open(directory.path());
+    let snapshot = journal.load().expect("readable");
+    assert_eq!((&snapshot.jobs, &snapshot.lanes), (&contents.jobs, &contents.lanes));
+    assert_eq!(journal.answer("key").expect("readable").as_ref(), contents.answers.first());
+    assert_eq!(journal.clock_anchor().expect("readable"), None);
+    journal.change_clock(Some(&anchor("this")), vec![]).expect("changed");
+    drop(journal);
+    assert_eq!(open(directory.path()).clock_anchor().expect("readable"), Some(anchor("this")));
+    let version: i64 =
+        shell(directory.path()).pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
+    assert_eq!(version, 2);
+}
+
+#[test]
 fn every_commit_is_synced() {
     let directory = directory();
     let mut journal = open(directory.path());
@@ -246,6 +332,8 @@ fn the_stored_form_is_this() {
     for column in ["seq         INTEGER PRIMARY KEY", "id          TEXT    NOT NULL UNIQUE", "finished_ms INTEGER"] {
         assert!(schema.contains(column), "{schema}");
     }
+    journal.change_clock(Some(&anchor("this")), vec![]).expect("changed");
+    assert_eq!(stored("SELECT only || boot || uptime_ms || '-' || shown_ms FROM clock"), "1this5000-1800000000000");
     let columns = "SELECT id || resource || state || created_at || coalesce(finished_ms, '-') FROM jobs";
     assert_eq!(stored(columns), "00000000-0000-0000-0000-000000000007workerrunning2027-01-15T08:00:00.000Z-");
 }
@@ -463,7 +551,7 @@ fn refuses_a_store_of_a_later_release_and_leaves_it_alone() {
     shell(directory.path()).pragma_update(None, "user_version", schema::VERSION + 1).expect("a later version");
     let error = refusal(directory.path());
     assert!(matches!(error, StoreError::NewerSchema { found, known, .. } if found == known + 1), "{error:?}");
-    assert_says(&error, &["scalegate.db", "version 2", "up to 1", "run the release that wrote it, or a later one"]);
+    assert_says(&error, &["scalegate.db", "version 3", "up to 2", "run the release that wrote it, or a later one"]);
     let version: i64 =
         shell(directory.path()).pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
     assert_eq!(version, schema::VERSION + 1);

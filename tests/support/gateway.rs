@@ -21,6 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Gateway {
     child: Child,
     pub address: SocketAddr,
+    /// What it logged until it was ready.
+    pub starting: Vec<Value>,
     log: mpsc::Receiver<Value>,
 }
 
@@ -64,7 +66,12 @@ pub fn scalegate() -> Command {
 impl Gateway {
     /// Starts the binary on a free port with its data in `data_dir`, and waits until it is ready.
     pub fn start(data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
-        let mut child = scalegate()
+        Self::start_as(scalegate(), data_dir, sidecar, more)
+    }
+
+    /// As [`Gateway::start`], from a [`scalegate`] command that was given something special.
+    pub fn start_as(mut command: Command, data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(["--sidecar-url", &format!("http://{sidecar}")])
             .arg("--data-dir")
@@ -91,7 +98,7 @@ impl Gateway {
                 None => seen.push(line),
             }
         };
-        Self { child, address, log }
+        Self { child, address, starting: seen, log }
     }
 
     pub fn pid(&self) -> u32 {
