@@ -4,7 +4,7 @@
 //! published or answered before the commit it rests on is on the disk: such effects wait in a queue until
 //! [`Core::committed`] says so. The same code runs live, in recovery, and under simulation in virtual time.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
@@ -100,7 +100,8 @@ impl Core {
             core.unfinished.insert(job.id, job.resource.clone());
             jobs.entry(job.resource.clone()).or_default().push(job);
         }
-        let mut records: HashMap<Alias, LaneRecord> =
+        // By name, so that the same snapshot leads to the same effects in the same order.
+        let mut records: BTreeMap<Alias, LaneRecord> =
             snapshot.lanes.into_iter().map(|lane| (lane.resource.clone(), lane)).collect();
         for resource in jobs.keys().filter(|resource| !records.contains_key(*resource)).cloned().collect::<Vec<_>>() {
             records.insert(resource.clone(), Lane::new(resource).record());
@@ -403,12 +404,13 @@ impl Core {
     /// Forgets keys and lanes that can no longer matter.
     pub fn forget(&mut self, now: Timestamp) {
         self.forget_keys(now);
-        let forgotten: Vec<Alias> = self
+        let mut forgotten: Vec<Alias> = self
             .lanes
             .iter()
             .filter(|(_, slot)| slot.lane.is_forgettable(now))
             .map(|(resource, _)| resource.clone())
             .collect();
+        forgotten.sort_unstable();
         for resource in &forgotten {
             self.lanes.remove(resource);
         }

@@ -3,5 +3,6 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 pub mod gateway;
+pub mod machine;
 pub mod sidecar;
 pub mod world;

@@ -72,7 +72,7 @@ impl Lane {
             return Next::Sleep(settling.map_or(next, |at| at.max(next)).min(change.give_up_at()));
         }
         let error = words::given_up(&change, reading, lacks, job.trouble.as_ref());
-        self.give_up(job, change, reading, lacks, now);
+        self.give_up(job, change, reading, observed_at, lacks, now);
         if change.job == job.id { Next::End(Ending::Failed(error)) } else { Next::Sleep(now + job.shortest_poll()) }
     }
 
@@ -97,10 +97,20 @@ impl Lane {
         Next::Sleep(next.max(from).min(limit))
     }
 
-    fn give_up(&mut self, job: &mut Job, change: Change, reading: &Reading, lacks: Lack, now: Timestamp) {
-        // A fresh reading of a resource at rest, as it was before, shows that nothing happened; anything else shows nothing.
+    fn give_up(
+        &mut self,
+        job: &mut Job,
+        change: Change,
+        reading: &Reading,
+        observed_at: Timestamp,
+        lacks: Lack,
+        now: Timestamp,
+    ) {
+        // A settled reading of a resource at rest, as it was before, shows that nothing happened; anything else shows
+        // nothing. A reading can be unsettled however late it is: its answer may have been slow.
         let as_before = reading.capacity == change.movement.from && reading.status.is_at_rest(reading.capacity);
-        let nothing_happened = lacks == Lack::Progress && as_before;
+        let settled = change.sent.settled_at() <= observed_at;
+        let nothing_happened = lacks == Lack::Progress && as_before && settled;
         let outcome = if nothing_happened { StepOutcome::NotApplied } else { StepOutcome::Unknown };
         self.resolve(job, outcome, now);
         self.ledger.fresh_from = self.ledger.fresh_from.max(self.ledger.settled_at());

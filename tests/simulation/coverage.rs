@@ -1,0 +1,109 @@
+//! What befell the lives that were lived: a simulation that never loses an answer proves nothing about lost answers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::AddAssign;
+
+use scalegate::domain::{Ending, Job};
+
+use crate::scenario::{ChangeFate, ReadFate};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    pub lives: u64,
+    pub changes: u64,
+    pub readings: u64,
+    change_fates: BTreeMap<ChangeFate, u64>,
+    read_fates: BTreeMap<ReadFate, u64>,
+    endings: BTreeMap<&'static str, u64>,
+    others: BTreeMap<&'static str, u64>,
+}
+
+impl Coverage {
+    pub fn change(&mut self, fate: Option<ChangeFate>) {
+        self.changes += 1;
+        if let Some(fate) = fate {
+            *self.change_fates.entry(fate).or_default() += 1;
+        }
+    }
+
+    pub fn reading(&mut self, fate: Option<ReadFate>) {
+        self.readings += 1;
+        if let Some(fate) = fate {
+            *self.read_fates.entry(fate).or_default() += 1;
+        }
+    }
+
+    pub fn readings(&self, fate: ReadFate) -> u64 {
+        self.read_fates.get(&fate).copied().unwrap_or(0)
+    }
+
+    pub fn count(&mut self, what: &'static str) {
+        *self.others.entry(what).or_default() += 1;
+    }
+
+    pub fn has(&self, what: &'static str) -> bool {
+        self.others.contains_key(what)
+    }
+
+    /// One job's life is over.
+    pub fn life(&mut self, job: &Job) {
+        self.lives += 1;
+        let ending = match job.ended() {
+            None => return,
+            Some(Ending::Succeeded) => "succeeded",
+            Some(Ending::Canceled) => "canceled",
+            Some(Ending::Superseded { .. }) => "superseded",
+            Some(Ending::Failed(error)) => error.code.as_str(),
+        };
+        *self.endings.entry(ending).or_default() += 1;
+    }
+
+    /// The kinds of faults, and how often each struck.
+    pub fn faults(&self) -> impl Iterator<Item = (String, u64)> {
+        let changes = ChangeFate::ALL
+            .iter()
+            .map(|fate| (format!("change: {fate:?}"), self.change_fates.get(fate).copied().unwrap_or(0)));
+        let readings = ReadFate::ALL.iter().map(|fate| (format!("reading: {fate:?}"), self.readings(*fate)));
+        let others = self.others.iter().map(|(what, count)| ((*what).to_owned(), *count));
+        changes.chain(readings).chain(others)
+    }
+
+    /// How the jobs ended.
+    pub fn endings(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.endings.iter().map(|(ending, count)| (*ending, *count))
+    }
+}
+
+impl AddAssign for Coverage {
+    fn add_assign(&mut self, other: Self) {
+        self.lives += other.lives;
+        self.changes += other.changes;
+        self.readings += other.readings;
+        add(&mut self.change_fates, other.change_fates);
+        add(&mut self.read_fates, other.read_fates);
+        add(&mut self.endings, other.endings);
+        add(&mut self.others, other.others);
+    }
+}
+
+fn add<K: Ord>(sum: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
+    for (what, count) in more {
+        *sum.entry(what).or_default() += count;
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:>12}  jobs, from submission to end", self.lives)?;
+        writeln!(f, "{:>12}  changes sent", self.changes)?;
+        writeln!(f, "{:>12}  readings", self.readings)?;
+        for (ending, count) in self.endings() {
+            writeln!(f, "{count:>12}  ended as {ending}")?;
+        }
+        for (fault, count) in self.faults() {
+            writeln!(f, "{count:>12}  {fault}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! Living a scenario: everything it says is done to a gateway, and the referee watches.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use scalegate::domain::{Bounds, Goal, JobId, JobRequest, Policy, ResourcePolicy, Settings, SettingsOverrides};
+use scalegate::engine::SubmitKey;
+
+use crate::coverage::Coverage;
+use crate::referee::{ALIASES, Referee, Request, Violation};
+use crate::sabotage::Sabotage;
+use crate::scenario::{Act, MOST_UNITS, Nature, Scenario, Submission, Wish};
+use crate::sidecar::capacity;
+use crate::support::machine::{CALL_TIMEOUT, Machine};
+
+/// More events than any life has that gets anywhere.
+const MOST_EVENTS: usize = 50_000;
+
+/// A life that was lived.
+pub struct Life {
+    pub violation: Option<Violation>,
+    pub coverage: Coverage,
+    pub story: Vec<String>,
+}
+
+/// Lives `scenario`. A panic of the engine is a violation too.
+pub fn live(scenario: &Scenario, sabotage: Option<Sabotage>, with_story: bool) -> Life {
+    let mut lived = Lived::new(scenario, sabotage, with_story);
+    let outcome = catch_unwind(AssertUnwindSafe(|| lived.all(&scenario.acts)));
+    let Referee { violation, coverage, story, .. } = lived.machine.surroundings;
+    let violation = match outcome {
+        Ok(()) => violation,
+        Err(panic) => Some(format!("it panics: {}", words(panic.as_ref()))),
+    };
+    Life { violation, coverage, story: story.unwrap_or_default() }
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(words), _) => words.clone(),
+        (None, Some(words)) => (*words).to_owned(),
+        (None, None) => "without words".to_owned(),
+    }
+}
+
+struct Lived {
+    machine: Machine<Referee>,
+    sabotage: Option<Sabotage>,
+    submissions: Vec<Submission>,
+    jobs: Vec<JobId>,
+}
+
+impl Lived {
+    fn new(scenario: &Scenario, sabotage: Option<Sabotage>, with_story: bool) -> Self {
+        let referee = Referee::new(scenario, sabotage, with_story);
+        let mut machine = Machine::new(referee, policy(&scenario.nature, sabotage));
+        if let Some(sabotage) = sabotage {
+            sabotage.apply(&mut machine);
+        }
+        Self { machine, sabotage, submissions: Vec::new(), jobs: Vec::new() }
+    }
+
+    fn all(&mut self, acts: &[Act]) {
+        for act in acts {
+            let now = self.machine.now;
+            self.machine.surroundings.tell(now, || format!("- {act:?}"));
+            self.perform(act);
+            if self.is_over() {
+                return;
+            }
+        }
+        self.machine.surroundings.sidecar.calm_down();
+        self.machine.dispatch_takes = Duration::ZERO;
+        self.machine.commit_takes = Duration::from_millis(2);
+        let mut events = 0;
+        while self.machine.core().unfinished_jobs() > 0 || !self.machine.is_committed() {
+            events += 1;
+            if events > MOST_EVENTS || !self.step() {
+                let jobs: Vec<_> = self.machine.disk.jobs().filter(|job| job.ended().is_none()).collect();
+                self.machine.surroundings.violation.get_or_insert_with(|| format!("every job ends: not so {jobs:#?}"));
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+        Referee::check_end(&mut self.machine);
+    }
+
+    fn is_over(&self) -> bool {
+        self.machine.surroundings.violation.is_some()
+    }
+
+    /// Lets one thing happen, unless nothing can; whether it did.
+    fn step(&mut self) -> bool {
+        let stepped = self.machine.step();
+        Referee::check(&mut self.machine);
+        stepped
+    }
+
+    fn perform(&mut self, act: &Act) {
+        let now = self.machine.now;
+        let surroundings = &mut self.machine.surroundings;
+        match *act {
+            Act::Submit(submission) => {
+                self.submissions.push(submission);
+                self.submit(submission);
+            }
+            Act::SubmitAgain(which) => {
+                if let Some(submission) = self.submissions.get(which).copied() {
+                    self.submit(submission);
+                }
+            }
+            Act::Cancel(which) => {
+                if let Some(id) = self.jobs.get(which) {
+                    surroundings.coverage.count("cancel");
+                    self.machine.cancel(*id);
+                }
+            }
+            Act::Events(count) => {
+                for _ in 0..count {
+                    if !self.step() || self.is_over() {
+                        break;
+                    }
+                }
+            }
+            Act::Pass(duration) => self.pass(duration),
+            Act::Crash { durable, away, reboot } => {
+                surroundings.coverage.count("kill -9");
+                self.restart(durable, away, reboot);
+            }
+            Act::Restart { away } => {
+                surroundings.coverage.count("orderly restart");
+                self.machine.drain();
+                let end = now + CALL_TIMEOUT + Duration::from_secs(20);
+                while !self.machine.core().is_quiet() && self.machine.next_at().is_some_and(|at| at <= end) {
+                    self.step();
+                }
+                self.restart(0, away, false);
+            }
+            Act::SetClock(millis) => {
+                surroundings.coverage.count(if millis < 0 { "clock set back" } else { "clock set forward" });
+                self.machine.wall_error += millis;
+                surroundings.sidecar.set_wall(now, self.machine.wall_error);
+            }
+            Act::NextChange(fate) => surroundings.sidecar.next_changes.push_back(fate),
+            Act::NextReading(fate) => surroundings.sidecar.next_readings.push_back(fate),
+            Act::SidecarDown(down) => {
+                surroundings.coverage.count("sidecar up or down");
+                surroundings.sidecar.down = down;
+            }
+            Act::SetCapacity { resource, units } => {
+                surroundings.coverage.count("capacity changed by somebody else");
+                surroundings.sidecar.set_capacity(now, resource, units);
+            }
+            Act::Status { resource, status } => {
+                surroundings.coverage.count(match status {
+                    Some("FAILED") => "status FAILED",
+                    Some(_) => "status out of the ordinary",
+                    None => "status back to normal",
+                });
+                surroundings.sidecar.set_status(resource, status);
+            }
+            Act::CommitsTake(duration) => self.machine.commit_takes = duration,
+            Act::DispatchTakes(duration) => self.machine.dispatch_takes = duration,
+            Act::CleanUp => self.machine.clean_up(),
+        }
+        Referee::check(&mut self.machine);
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        let end = self.machine.now + duration;
+        while self.machine.next_at().is_some_and(|at| at <= end) && !self.is_over() {
+            self.step();
+        }
+        self.machine.now = end;
+    }
+
+    /// Ends the process one way or other and starts the next.
+    fn restart(&mut self, durable: usize, away: Duration, reboot: bool) {
+        let machine = &mut self.machine;
+        let before = machine.clock_error;
+        // A broken gateway takes every restart for one of the machine.
+        machine.boots += u64::from(reboot || self.sabotage == Some(Sabotage::WallClock));
+        machine.crash(durable, away);
+        let gain = if reboot { machine.clock_error - before } else { 0 };
+        let clock = machine.clock();
+        let Machine { surroundings, disk, .. } = machine;
+        surroundings.restarted(clock, gain, disk);
+    }
+
+    fn submit(&mut self, submission: Submission) {
+        let key =
+            submission.key.map(|key| SubmitKey { key: format!("key-{key}"), fingerprint: fingerprint(&submission) });
+        let to = self.machine.next_request();
+        let request = Request { key: key.as_ref().map(|key| key.key.clone()) };
+        self.machine.surroundings.requests.insert(to, request);
+        let id = self.machine.submit(request_of(&submission), key);
+        self.jobs.push(id);
+    }
+}
+
+fn policy(nature: &Nature, sabotage: Option<Sabotage>) -> Policy {
+    let settle = sabotage.map_or(nature.settle, |sabotage| sabotage.settle(nature.settle));
+    let Nature { active_timeout, poll_interval, .. } = *nature;
+    let settings = Settings { settle, active_timeout, poll_interval, ..Settings::DEFAULT };
+    let rules = ResourcePolicy { bounds: Bounds { min: capacity(0), max: capacity(MOST_UNITS) }, settings };
+    let mut policy =
+        Policy { resources: ALIASES.iter().map(|alias| (alias.clone(), rules)).collect(), ..Policy::default() };
+    policy.limits.queue_length = 3;
+    policy
+}
+
+fn request_of(submission: &Submission) -> JobRequest {
+    let Submission { step_size, cooldown, deadline, .. } = *submission;
+    JobRequest {
+        resource: ALIASES[submission.resource].clone(),
+        goal: match submission.goal {
+            Wish::Target(units) => Goal::Target(capacity(units)),
+            Wish::Delta(delta) => Goal::Delta(delta),
+        },
+        overrides: SettingsOverrides {
+            step_size: Some(step_size),
+            cooldown: Some(cooldown),
+            deadline: Some(deadline),
+            ..SettingsOverrides::default()
+        },
+        on_conflict: submission.on_conflict,
+        reason: None,
+        labels: BTreeMap::new(),
+    }
+}
+
+/// The same for the same submission, and hardly for another.
+fn fingerprint(submission: &Submission) -> [u8; 32] {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    submission.hash(&mut hasher);
+    let mut fingerprint = [0; 32];
+    fingerprint[..8].copy_from_slice(&hasher.finish().to_le_bytes());
+    fingerprint
+}

@@ -1,0 +1,432 @@
+//! Watches a life from outside and knows the truth: one check per promise, made at the moment it could be broken.
+//!
+//! It never looks at how the engine decides. What it knows is what reached the disk, the sidecar, the readers and the
+//! clients, and what the resources really were.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use scalegate::domain::{
+    Alias, ChangeAnswer, Ending, ErrorCode, Goal, Job, JobId, JobState, Move, Notice, ReadFailure, Step, StepOutcome,
+    Timestamp,
+};
+use scalegate::engine::{Answer, Refusal, ReplyTo};
+use scalegate::sidecar::RawReading;
+
+use crate::coverage::Coverage;
+use crate::sabotage::Sabotage;
+use crate::scenario::{MOST_UNITS, RESOURCES, ReadFate, Scenario};
+use crate::sidecar::{Changed, Sidecar, index_of};
+use crate::support::machine::{BEGIN, CALL_TIMEOUT, Delayed, Disk, Machine, Surroundings};
+
+/// How long a limit may be overrun: by the longest call, which is waited for, and by the slowest commits around it.
+const GRACE: Duration = CALL_TIMEOUT.saturating_add(Duration::from_secs(30));
+/// How long the answer to an idempotency key is promised to be kept.
+const KEYS_KEPT: Duration = Duration::from_hours(24);
+
+/// The names of the resources.
+pub static ALIASES: LazyLock<[Alias; RESOURCES.len()]> =
+    LazyLock::new(|| RESOURCES.map(|name| name.parse().expect("an alias")));
+
+/// Which promise was broken, and how.
+pub type Violation = String;
+
+/// What is true of capacities in this life besides what the gateway does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rigour {
+    /// Nobody else changes them, and every delay keeps to the settings.
+    Exact,
+    /// Somebody else changes them too.
+    Interference,
+    /// The sidecar, or the clock of a machine that was off, breaks what the promises assume of it.
+    Lawless,
+}
+
+/// A change that reached the sidecar.
+struct Arrival {
+    at: Timestamp,
+    cooldown: Duration,
+    /// How much of the cooldown a clock set forward while the machine was off takes away, which nobody can know.
+    forgiven: Duration,
+}
+
+/// What a client is waiting for.
+pub struct Request {
+    pub key: Option<String>,
+}
+
+pub struct Referee {
+    pub sidecar: Sidecar,
+    pub coverage: Coverage,
+    pub violation: Option<Violation>,
+    /// What happened, in words, if anybody wants to read it.
+    pub story: Option<Vec<String>>,
+    pub requests: HashMap<ReplyTo, Request>,
+    rigour: Rigour,
+    sabotage: Option<Sabotage>,
+    restarted_at: Timestamp,
+    /// What readers see.
+    table: HashMap<JobId, Arc<Job>>,
+    promised: HashSet<JobId>,
+    promised_for: HashMap<String, (JobId, Timestamp)>,
+    arrivals: [Option<Arrival>; RESOURCES.len()],
+    /// How much older a reading can be than it says, which only matters if somebody else changes capacities.
+    hidden_age: Duration,
+    /// When the last change that takes effect reached the sidecar.
+    last_effects: [Timestamp; RESOURCES.len()],
+    /// Every change that was sent, by job and step, and whether it takes effect.
+    sent: HashMap<(JobId, usize), bool>,
+}
+
+impl Referee {
+    pub fn new(scenario: &Scenario, sabotage: Option<Sabotage>, with_story: bool) -> Self {
+        let rigour = if scenario.is_lawless() {
+            Rigour::Lawless
+        } else if scenario.is_interfered_with() {
+            Rigour::Interference
+        } else {
+            Rigour::Exact
+        };
+        Self {
+            sidecar: Sidecar::new(&scenario.nature),
+            coverage: Coverage::default(),
+            violation: None,
+            story: with_story.then(Vec::new),
+            requests: HashMap::new(),
+            rigour,
+            sabotage,
+            restarted_at: BEGIN,
+            table: HashMap::new(),
+            promised: HashSet::new(),
+            promised_for: HashMap::new(),
+            arrivals: [const { None }; RESOURCES.len()],
+            hidden_age: scenario.nature.hidden_age(),
+            last_effects: [BEGIN; RESOURCES.len()],
+            sent: HashMap::new(),
+        }
+    }
+
+    /// Adds a line to the story.
+    pub fn tell(&mut self, now: Timestamp, line: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            let seconds = now.since(BEGIN).as_secs_f64();
+            story.push(format!("{seconds:>10.3}  {}", line()));
+        }
+    }
+
+    /// Unless `holds`, a promise is broken. Only the first time is worth telling.
+    fn demand(&mut self, holds: bool, violation: impl FnOnce() -> Violation) {
+        if !holds && self.violation.is_none() {
+            self.violation = Some(violation());
+        }
+    }
+
+    /// The process is back; its clock moved on by `clock_gain` more than the time that passed.
+    pub fn restarted(&mut self, clock: Timestamp, clock_gain: i64, disk: &Disk) {
+        self.restarted_at = clock;
+        self.table = disk.jobs().map(|job| (job.id, Arc::clone(job))).collect();
+        self.requests.clear();
+        let gain = Duration::from_millis(u64::try_from(clock_gain).unwrap_or(0));
+        if gain > Duration::ZERO {
+            self.rigour = Rigour::Lawless;
+        }
+        for arrival in self.arrivals.iter_mut().flatten() {
+            arrival.forgiven += gain;
+        }
+        let lost = self.promised.iter().find(|id| disk.job(**id).is_none()).copied();
+        self.demand(lost.is_none(), || format!("accepted is durable: {lost:?} was promised and is gone"));
+    }
+
+    /// What must hold between any two events.
+    pub fn check(machine: &mut Machine<Self>) {
+        let (clock, is_committed) = (machine.clock(), machine.is_committed());
+        let patience_ends = |until: Timestamp, since: Timestamp| until.max(since) + GRACE;
+        for name in ALIASES.iter() {
+            let Some(lane) = machine.core().lane(name) else { continue };
+            let idle_queue = lane.active().is_none() && lane.queue().len() > 0;
+            let waiting = lane.active().map(|job| (job.id, job.waiting.as_ref().map(|waiting| waiting.until)));
+            let referee = &mut machine.surroundings;
+            let restarted_at = referee.restarted_at;
+            referee.demand(!idle_queue, || format!("never stuck: jobs of {name} wait behind nobody"));
+            if let Some((id, until)) = waiting {
+                let patient = until.is_some_and(|until| clock <= patience_ends(until, restarted_at));
+                referee.demand(patient, || format!("never stuck: {id} waits until {until:?}, and it is {clock}"));
+            }
+        }
+        let Machine { surroundings: referee, disk, .. } = machine;
+        let mut unresolved = [0; RESOURCES.len()];
+        for job in disk.jobs() {
+            let pending = job.steps.iter().filter(|step| step.outcome == StepOutcome::Pending).count();
+            unresolved[index_of(&job.resource)] += pending;
+            if is_committed {
+                let same = referee.table.get(&job.id).is_some_and(|seen| Arc::ptr_eq(seen, job) || seen == job);
+                referee.demand(same, || format!("readers see what is stored: not so for {job:#?}"));
+            }
+        }
+        let one_at_most = unresolved.iter().all(|count| *count <= 1);
+        referee.demand(one_at_most, || format!("one change at a time: unresolved are {unresolved:?}"));
+    }
+
+    /// What must hold when everything is over.
+    pub fn check_end(machine: &mut Machine<Self>) {
+        let Machine { surroundings: referee, disk, .. } = machine;
+        for job in disk.jobs() {
+            referee.coverage.life(job);
+            referee.demand(job.ended().is_some(), || format!("every job ends: not so {job:#?}"));
+            let resolved = job.steps.iter().all(|step| step.resolved_at.is_some());
+            referee.demand(resolved, || format!("every step is resolved: not so in {job:#?}"));
+            if referee.rigour == Rigour::Exact {
+                for (index, step) in job.steps.iter().enumerate() {
+                    let accepted = referee.sent.get(&(job.id, index)).copied();
+                    let honest = is_honest(step, accepted);
+                    referee.demand(honest, || format!("step {index} is not what happened ({accepted:?}): {job:#?}"));
+                }
+            }
+        }
+        let unjobbed = referee.promised.iter().find(|id| disk.job(**id).is_none()).copied();
+        referee.demand(unjobbed.is_none(), || format!("accepted is durable: {unjobbed:?} is gone"));
+    }
+
+    fn check_history(&mut self, before: &Job, after: &Job) {
+        let grows = before.version < after.version
+            && before.created_at == after.created_at
+            && before.settings == after.settings
+            && rank(&before.state) <= rank(&after.state)
+            && before.external_changes.len() <= after.external_changes.len()
+            && before.steps.len() <= after.steps.len()
+            && (before.target.is_none() || before.target == after.target)
+            && before.steps.iter().zip(&after.steps).all(|(before, after)| is_history_of(before, after));
+        self.demand(grows, || format!("no history goes backwards: {before:#?} became {after:#?}"));
+        self.demand(before.ended().is_none(), || format!("what has ended stays: {before:#?} became {after:#?}"));
+    }
+
+    fn check_form(&mut self, job: &Job) {
+        let consistent = match &job.state {
+            JobState::Queued | JobState::Running => job.waiting.is_some() && job.finished_at.is_none(),
+            JobState::Ended(_) => job.waiting.is_none() && job.finished_at.is_some(),
+        };
+        self.demand(consistent, || format!("a job waits for something or has ended: not so {job:#?}"));
+        let Some(ending) = job.ended() else { return };
+        if let Some(finished_at) = job.finished_at {
+            let limit = job.deadline_at.max(self.restarted_at) + GRACE;
+            self.demand(finished_at <= limit, || format!("within its limits: not so {job:#?}"));
+        }
+        if let Ending::Failed(error) = ending {
+            let explained = !error.message.is_empty() && self.is_to_blame(error.code, job);
+            self.demand(explained, || format!("ends with its reason: not so {job:#?}"));
+        }
+    }
+
+    fn check_success(&mut self, now: Timestamp, job: &Job) {
+        if self.rigour != Rigour::Exact || job.ended() != Some(&Ending::Succeeded) {
+            return;
+        }
+        let units = self.sidecar.resource(now, index_of(&job.resource)).booked();
+        let reached = job.target.is_some_and(|target| target.units() == units);
+        self.demand(reached, || format!("success means reached: the capacity is {units} after {job:#?}"));
+    }
+
+    /// Whether something happened that explains the failure.
+    fn is_to_blame(&self, code: ErrorCode, job: &Job) -> bool {
+        match code {
+            ErrorCode::ResourceNotFound => self.coverage.readings(ReadFate::NotFound) > 0,
+            ErrorCode::ResourceFailed => self.coverage.has("status FAILED"),
+            ErrorCode::SidecarRejected => job.steps.iter().any(|step| step.outcome == StepOutcome::Rejected),
+            ErrorCode::OutOfBounds => matches!(job.goal, Goal::Delta(_)),
+            ErrorCode::DeadlineExceeded => job.finished_at.is_some_and(|at| job.deadline_at <= at),
+            ErrorCode::ActiveTimeout
+            | ErrorCode::NoProgress
+            | ErrorCode::OutcomeUnknown
+            | ErrorCode::SidecarUnreachable => true,
+        }
+    }
+
+    /// Whether `disk` justifies sending `change` now; the job and step it belongs to.
+    fn check_intent(&mut self, resource: &Alias, change: Move, disk: &Disk) -> Option<(Arc<Job>, usize)> {
+        let mut intended = disk.jobs().filter(|job| job.resource == *resource).filter_map(|job| {
+            let step = job.steps.iter().position(|step| step.outcome == StepOutcome::Pending)?;
+            Some((Arc::clone(job), step))
+        });
+        let (first, second) = (intended.next(), intended.next());
+        self.demand(second.is_none(), || format!("one change at a time: {first:#?} and {second:#?}"));
+        let Some((job, index)) = first else {
+            self.demand(false, || format!("intended before sent: no intent of {change} is on disk"));
+            return None;
+        };
+        let step = &job.steps[index];
+        let as_intended =
+            (step.op, step.units, step.from, step.to) == (change.op, change.units, change.from, change.to);
+        self.demand(as_intended, || format!("intended before sent: {change} is not {step:?}"));
+        let first_time = !self.sent.contains_key(&(job.id, index));
+        self.demand(first_time, || format!("never twice: {change} of {} was sent before", job.id));
+        let target = job.target.unwrap_or(change.from);
+        let toward = change.from.distance(target) == change.units + change.to.distance(target);
+        // Whoever put it beyond the bounds, going back toward them is right.
+        let bounded = change.to.units() <= MOST_UNITS.max(change.from.units());
+        let within = toward && bounded && change.units <= job.settings.step_size;
+        self.demand(within, || format!("never past the target or the bounds: {change} in {job:#?}"));
+        Some((job, index))
+    }
+
+    fn check_cooldown(&mut self, now: Timestamp, index: usize, cooldown: Duration) {
+        let Some(Arrival { at, cooldown: earlier, forgiven }) = &self.arrivals[index] else { return };
+        let (apart, least) = (now.since(*at), cooldown.max(*earlier).saturating_sub(*forgiven));
+        self.demand(apart >= least, || {
+            format!("never inside a cooldown: {apart:?} after a change instead of {least:?}")
+        });
+    }
+
+    fn check_reading(&mut self, now: Timestamp, index: usize, change: Move) {
+        let since = self.last_effects[index] - self.hidden_age;
+        let resource = self.sidecar.resource(now, index);
+        let (from, booked) = (change.from.units(), resource.booked());
+        let was_so = match self.rigour {
+            Rigour::Exact => booked == from,
+            Rigour::Interference => resource.was(from, since),
+            Rigour::Lawless => true,
+        };
+        self.demand(was_so, || format!("never on a stale reading: {change} at a capacity of {booked}"));
+    }
+}
+
+impl Surroundings for Referee {
+    fn read(&mut self, now: Timestamp, resource: &Alias) -> Delayed<Result<RawReading, ReadFailure>> {
+        let index = index_of(resource);
+        let ((after, mut reading), fate) = self.sidecar.read(now, index);
+        if let (Ok(reading), Some(Sabotage::ActOnReRead)) = (&mut reading, self.sabotage) {
+            reading.capacity = self.sidecar.observe(now, index).capacity;
+        }
+        self.coverage.reading(fate);
+        self.tell(now, || match &reading {
+            Ok(RawReading { status, capacity, stamp }) => {
+                let age = stamp.map_or("without a timestamp".into(), |stamp| format!("of {stamp}"));
+                format!("reading of {resource}: {status} at {capacity}, {age}{}", told(fate))
+            }
+            Err(failure) => format!("reading of {resource}: {}", failure.detail),
+        });
+        (after, reading)
+    }
+
+    fn change(&mut self, now: Timestamp, resource: &Alias, change: Move, disk: &Disk) -> Delayed<ChangeAnswer> {
+        let index = index_of(resource);
+        let intent = self.check_intent(resource, change, disk);
+        if let Some((job, _)) = &intent {
+            self.check_cooldown(now, index, job.settings.cooldown);
+        }
+        self.check_reading(now, index, change);
+        let Changed { answer, fate, arrived, accepted } = self.sidecar.change(now, index, change);
+        self.coverage.change(fate);
+        self.tell(now, || {
+            format!("{change} reaches {resource}: {:?}{}, takes effect: {accepted}", answer.1, told(fate))
+        });
+        if accepted {
+            self.last_effects[index] = now;
+        }
+        if let Some((job, step)) = intent {
+            self.sent.insert((job.id, step), accepted);
+            if arrived {
+                let cooldown = job.settings.cooldown;
+                self.arrivals[index] = Some(Arrival { at: now, cooldown, forgiven: Duration::ZERO });
+            }
+        }
+        let is_unknown = matches!(answer.1, ChangeAnswer::Unknown { .. });
+        if is_unknown && self.sabotage == Some(Sabotage::ResendOnTimeout) && self.violation.is_none() {
+            return self.change(now, resource, change, disk);
+        }
+        answer
+    }
+
+    fn written(&mut self, now: Timestamp, job: &Arc<Job>, disk: &Disk) {
+        if let Some(before) = disk.job(job.id) {
+            self.check_history(before, job);
+        }
+        self.check_form(job);
+        self.check_success(now, job);
+        self.tell(now, || {
+            let waiting = job.waiting.as_ref().map_or(String::new(), |waiting| format!(", {}", waiting.detail));
+            format!("on disk: {} v{} {:?}{waiting}", short(job.id), job.version, job.state)
+        });
+    }
+
+    fn published(&mut self, _: Timestamp, job: &Arc<Job>, disk: &Disk) {
+        let stored = disk.job(job.id);
+        let durable = stored.is_some_and(|stored| stored.version > job.version || stored == job);
+        self.demand(durable, || format!("readers see what is stored: {job:#?} is not"));
+        let before = self.table.insert(job.id, Arc::clone(job));
+        let newer = before.is_none_or(|before| before.version < job.version);
+        self.demand(newer, || format!("no history goes backwards: {job:#?} is shown again"));
+    }
+
+    fn answered(&mut self, now: Timestamp, to: ReplyTo, answer: Answer, disk: &Disk) {
+        let request = self.requests.remove(&to);
+        self.tell(now, || format!("answer {to}: {}", summary(&answer)));
+        let (Answer::Created(job) | Answer::Joined(job) | Answer::Canceled(job)) = &answer else { return };
+        let durable = disk.job(job.id).is_some_and(|stored| stored.version >= job.version);
+        self.demand(durable, || format!("accepted is durable: {job:#?} is not on disk"));
+        self.promised.insert(job.id);
+        if let Some(key) = request.and_then(|request| request.key) {
+            let known = self.promised_for.get(&key).is_some_and(|(_, at)| now.since(*at) < KEYS_KEPT);
+            self.demand(!known, || format!("the same key gets the same answer: {key} was answered before"));
+            self.promised_for.insert(key, (job.id, now));
+        }
+    }
+
+    fn replayed(&mut self, now: Timestamp, to: ReplyTo, key: &str, disk: &Disk) {
+        self.requests.remove(&to);
+        let stored = disk.answer(key).map(|answer| answer.job.id);
+        self.tell(now, || format!("answer {to}: as before for key {key}: {:?}", stored.map(short)));
+        self.demand(stored.is_some(), || format!("accepted is durable: the answer for key {key} is not on disk"));
+        let promised = self.promised_for.get(key).filter(|(_, at)| now.since(*at) < KEYS_KEPT).map(|(id, _)| *id);
+        let same = promised.is_none() || promised == stored;
+        self.demand(same, || format!("the same key gets the same answer: {promised:?} became {stored:?}"));
+        self.coverage.count("answers given again");
+    }
+
+    fn noticed(&mut self, now: Timestamp, resource: &Alias, notice: &Notice) {
+        self.tell(now, || format!("log: {resource} {} {}", short(notice.job), notice.message));
+    }
+}
+
+/// Whether the outcome that `step` shows agrees with whether its change takes effect; `None` is never sent.
+fn is_honest(step: &Step, accepted: Option<bool>) -> bool {
+    match step.outcome {
+        StepOutcome::Confirmed => accepted == Some(true),
+        StepOutcome::NotApplied | StepOutcome::Rejected => accepted != Some(true),
+        StepOutcome::Pending | StepOutcome::Unknown => true,
+    }
+}
+
+/// Whether a step may have become another.
+fn is_history_of(before: &Step, after: &Step) -> bool {
+    let same = (before.op, before.units, before.from, before.to) == (after.op, after.units, after.from, after.to);
+    let resolved = before.outcome != StepOutcome::Pending;
+    same && if resolved { before == after } else { before.sent_at.is_none() || before.sent_at == after.sent_at }
+}
+
+fn rank(state: &JobState) -> u8 {
+    match state {
+        JobState::Queued => 0,
+        JobState::Running => 1,
+        JobState::Ended(_) => 2,
+    }
+}
+
+/// The number of a job, which is all that its id consists of here.
+pub fn short(id: JobId) -> String {
+    format!("job {}", id.as_u128())
+}
+
+fn told(fate: Option<impl std::fmt::Debug>) -> String {
+    fate.map_or(String::new(), |fate| format!(" ({fate:?})"))
+}
+
+fn summary(answer: &Answer) -> String {
+    match answer {
+        Answer::Created(job) => format!("created {}", short(job.id)),
+        Answer::Joined(job) => format!("joined {}", short(job.id)),
+        Answer::Canceled(job) => format!("canceled {}", short(job.id)),
+        Answer::Refused(Refusal::Busy { by }) => format!("busy with {}", short(by.id)),
+        Answer::Refused(refusal) => format!("refused: {refusal:?}"),
+    }
+}

@@ -1,0 +1,81 @@
+//! Gateways broken on purpose. The referee has to catch every one of them, or it proves nothing about the real one.
+//!
+//! Each is broken from outside, in what surrounds the engine, so that the engine needs no hooks for it.
+
+use std::time::Duration;
+
+use scalegate::domain::{JobState, StepOutcome};
+use scalegate::store::{Batch, Snapshot};
+
+use crate::referee::Referee;
+use crate::support::machine::Machine;
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// A change whose outcome is unknown is sent again.
+    ResendOnTimeout,
+    /// A restart forgets when the last change was sent.
+    CooldownInMemoryOnly,
+    /// A usable reading is waited for, and then the capacity is read once more to decide on.
+    ActOnReRead,
+    /// A change is taken to show at once.
+    NoSettleTime,
+    /// A change is sent without having been recorded.
+    NoIntentRecord,
+    /// The store says of a commit that it is on the disk when it is not yet.
+    CommitsEarly,
+    /// A restart forgets which idempotency keys were used.
+    ForgottenKeys,
+    /// A restart takes the time from a clock that may have been set.
+    WallClock,
+    /// A restart forgets the jobs that wait for their turn.
+    ForgottenQueue,
+}
+
+impl Sabotage {
+    pub const ALL: [Self; 9] = [
+        Self::ResendOnTimeout,
+        Self::CooldownInMemoryOnly,
+        Self::ActOnReRead,
+        Self::NoSettleTime,
+        Self::NoIntentRecord,
+        Self::CommitsEarly,
+        Self::ForgottenKeys,
+        Self::WallClock,
+        Self::ForgottenQueue,
+    ];
+
+    /// The settle time the gateway works with where `settle` would be right.
+    pub fn settle(self, settle: Duration) -> Duration {
+        if self == Self::NoSettleTime { Duration::ZERO } else { settle }
+    }
+
+    /// Breaks `machine`.
+    pub fn apply(self, machine: &mut Machine<Referee>) {
+        match self {
+            Self::CooldownInMemoryOnly => machine.disk.forget = Some(forget_cooldowns),
+            Self::ForgottenKeys => machine.disk.forget = Some(|snapshot| snapshot.keys.clear()),
+            Self::ForgottenQueue => machine.disk.forget = Some(forget_queue),
+            Self::NoIntentRecord => machine.disk.corrupt = Some(drop_intents),
+            Self::CommitsEarly => machine.commits_early = true,
+            Self::ResendOnTimeout | Self::ActOnReRead | Self::NoSettleTime | Self::WallClock => {}
+        }
+    }
+}
+
+fn forget_cooldowns(snapshot: &mut Snapshot) {
+    for lane in &mut snapshot.lanes {
+        lane.ledger.last_change = None;
+    }
+}
+
+fn forget_queue(snapshot: &mut Snapshot) {
+    snapshot.jobs.retain(|job| job.state == JobState::Running);
+}
+
+fn drop_intents(batch: &mut Batch) {
+    let is_intended = |outcome| outcome == StepOutcome::Pending;
+    batch.jobs.retain(|job| job.steps.last().is_none_or(|step| !is_intended(step.outcome)));
+    batch.lanes.retain(|lane| lane.change.is_none());
+}
