@@ -187,17 +187,19 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
 #[get("/v1/jobs")]
 pub async fn list_jobs(state: web::Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let query = ListQuery::parse(request.query_string())?;
-    let catalog = Arc::clone(&state.catalog);
-    let page = web::block(move || catalog.page(&query.filter, query.after, query.size))
+    let (catalog, filter) = (Arc::clone(&state.catalog), query.filter.clone());
+    let page = web::block(move || catalog.page(&filter, query.after, query.size))
         .await
         .map_err(|_| ApiError::new(Code::Overloaded, "The gateway is stopping."))?
         .map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot list jobs");
             ApiError::new(Code::StorageUnavailable, "The list cannot be read from the store at present.")
         })?;
-    // A job committed this very moment may not be published yet, one removed may be gone: neither is on the page.
+    // A job committed this very moment may not be published yet, one removed may be gone, and one found in a state may
+    // be shown in another by now: none of them is on the page.
+    let published = page.jobs.iter().filter_map(|id| state.table.get(*id));
     let jobs: Vec<Bytes> =
-        page.jobs.iter().filter_map(|id| state.table.get(*id)).map(|job| job.rendered(render_job)).collect();
+        published.filter(|job| query.filter.admits(job.job())).map(|job| job.rendered(render_job)).collect();
     let next = page.next.map_or("null".to_owned(), |position| format!("\"{}\"", input::page_token(position)));
     let body = [&b"{\"jobs\":["[..], &jobs.join(&b","[..]), b"],\"nextPageToken\":", next.as_bytes(), b"}"].concat();
     Ok(HttpResponse::Ok().content_type("application/json").body(body))

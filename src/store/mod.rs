@@ -111,6 +111,14 @@ pub struct JobFilter {
     pub states: Vec<ListedState>,
 }
 
+impl JobFilter {
+    /// Whether `job` as it is here belongs on the list.
+    pub fn admits(&self, job: &Job) -> bool {
+        self.resource.as_ref().is_none_or(|resource| *resource == job.resource)
+            && (self.states.is_empty() || self.states.contains(&ListedState::of(job)))
+    }
+}
+
 /// A job's state as a list can be filtered by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]

@@ -271,8 +271,12 @@ impl SqliteCatalog {
 
 impl Catalog for SqliteCatalog {
     fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page, StoreError> {
-        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = find(&db, filter, after, size + 1).map_err(|error| explain(&self.path, error))?;
+        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        // All of it as of one moment: a job that goes from one state asked for to another must not slip through between.
+        let found = db
+            .transaction()
+            .and_then(|snapshot| find(&snapshot, filter, after, size + 1))
+            .map_err(|error| explain(&self.path, error))?;
         let next = found.get(size).and_then(|_| found.get(size.wrapping_sub(1))).map(|(seq, _)| Position(*seq));
         let ids = found.into_iter().take(size).map(|(_, id)| {
             id.parse().map_err(|error| StoreError::Corrupt {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use scalegate::domain::OnConflict;
 
-use crate::dice::Dice;
 use crate::scenario::{Act, ChangeFate, Lags, MOST_UNITS, Nature, ReadFate, Scenario, Stamps, Submission, Wish};
+use crate::support::dice::Dice;
 
 impl Scenario {
     /// The life that follows from `seed`.
@@ -20,15 +20,15 @@ impl Scenario {
 }
 
 fn nature(dice: &mut Dice, seed: u64) -> Nature {
-    let settle = dice.seconds(&[30, 90]);
-    let beyond_settle = dice.chance(8);
+    let settle = Duration::from_secs(dice.pick(&[30, 90]));
+    let beyond_settle = dice.percent(8);
     let apply_most = if beyond_settle { settle * 3 } else { settle / 2 };
     Nature {
         seed,
         start_units: units(dice),
         settle,
-        apply_within: if dice.chance(50) { Duration::ZERO } else { dice.duration(apply_most) },
-        lag: if dice.chance(30) { Duration::ZERO } else { dice.duration(settle / 2) },
+        apply_within: if dice.percent(50) { Duration::ZERO } else { dice.duration(apply_most) },
+        lag: if dice.percent(30) { Duration::ZERO } else { dice.duration(settle / 2) },
         lags: dice.pick(&[Lags::Steady, Lags::Replicas]),
         stamps: dice.pick(&[
             Stamps::Honest,
@@ -41,11 +41,11 @@ fn nature(dice: &mut Dice, seed: u64) -> Nature {
             Stamps::OfLastChange,
             Stamps::Mixed,
         ]),
-        provisioning: dice.seconds(&[0, 1, 5, 20, 70]),
-        goal_while_modifying: dice.chance(70),
+        provisioning: Duration::from_secs(dice.pick(&[0, 1, 5, 20, 70])),
+        goal_while_modifying: dice.percent(70),
         status_at_zero: dice.pick(&["PAUSED", "UNKNOWN", "STOPPED", "ACTIVE", "DEPLOYING"]),
-        active_timeout: dice.seconds(&[40, 60, 120]),
-        poll_interval: dice.seconds(&[5, 15, 30]),
+        active_timeout: Duration::from_secs(dice.pick(&[40, 60, 120])),
+        poll_interval: Duration::from_secs(dice.pick(&[5, 15, 30])),
         beyond_settle,
     }
 }
@@ -53,12 +53,12 @@ fn nature(dice: &mut Dice, seed: u64) -> Nature {
 fn submission(dice: &mut Dice) -> Submission {
     Submission {
         resource: resource(dice),
-        goal: if dice.chance(75) { Wish::Target(units(dice)) } else { Wish::Delta(dice.pick(&[-3, -2, -1, 1, 2, 3])) },
+        goal: if dice.percent(75) { Wish::Target(units(dice)) } else { Wish::Delta(dice.pick(&[-3, -2, -1, 1, 2, 3])) },
         on_conflict: dice.pick(&[OnConflict::Reject, OnConflict::Queue, OnConflict::Queue, OnConflict::Supersede]),
         step_size: dice.between(1, 3) as u32,
-        cooldown: dice.seconds(&[0, 5, 60, 300]),
-        deadline: if dice.chance(20) { Duration::from_secs(dice.between(1, 900)) } else { Duration::from_hours(24) },
-        key: dice.chance(40).then(|| dice.between(0, 3) as u8),
+        cooldown: Duration::from_secs(dice.pick(&[0, 5, 60, 300])),
+        deadline: if dice.percent(20) { Duration::from_secs(dice.between(1, 900)) } else { Duration::from_hours(24) },
+        key: dice.percent(40).then(|| dice.between(0, 3) as u8),
     }
 }
 
@@ -71,12 +71,12 @@ const KINDS: [(u64, Draw); 16] = [
     (12, |dice| Act::Pass(pause(dice))),
     (3, |dice| Act::SubmitAgain(dice.between(0, 7) as usize)),
     (6, |dice| Act::Cancel(dice.between(0, 5) as usize)),
-    (10, |dice| Act::Crash { durable: dice.between(0, 2) as usize, away: away(dice), reboot: dice.chance(20) }),
+    (10, |dice| Act::Crash { durable: dice.between(0, 2) as usize, away: away(dice), reboot: dice.percent(20) }),
     (2, |dice| Act::Restart { away: away(dice) }),
     (4, |dice| Act::SetClock(clock_jump(dice))),
     (10, |dice| Act::NextChange(dice.pick(&ChangeFate::ALL))),
     (4, |dice| Act::NextReading(dice.pick(&ReadFate::ALL))),
-    (3, |dice| Act::SidecarDown(dice.chance(50))),
+    (3, |dice| Act::SidecarDown(dice.percent(50))),
     (2, |dice| Act::SetCapacity { resource: resource(dice), units: units(dice) }),
     (3, |dice| Act::Status { resource: resource(dice), status: dice.pick(&STATUSES) }),
     (2, |dice| Act::CommitsTake(Duration::from_millis(dice.pick(&[2, 2000, 7000])))),
@@ -103,7 +103,7 @@ const STATUSES: [Option<&str>; 9] = [
 fn acts(dice: &mut Dice) -> Vec<Act> {
     let mut kinds: Vec<_> = KINDS[..ALWAYS].to_vec();
     let share = dice.pick(&[30, 60, 100]);
-    kinds.extend(KINDS[ALWAYS..].iter().filter(|_| dice.chance(share)));
+    kinds.extend(KINDS[ALWAYS..].iter().filter(|_| dice.percent(share)));
     let weights = kinds.iter().map(|(weight, _)| weight).sum();
     let mut acts = vec![Act::Submit(submission(dice))];
     for _ in 0..dice.between(3, 24) {
@@ -124,7 +124,7 @@ fn units(dice: &mut Dice) -> u32 {
 }
 
 fn resource(dice: &mut Dice) -> usize {
-    usize::from(dice.chance(25))
+    usize::from(dice.percent(25))
 }
 
 fn pause(dice: &mut Dice) -> Duration {

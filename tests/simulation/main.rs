@@ -11,7 +11,6 @@
 mod support;
 
 mod coverage;
-mod dice;
 mod draw;
 mod life;
 mod referee;

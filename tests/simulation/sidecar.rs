@@ -9,8 +9,8 @@ use std::time::Duration;
 use scalegate::domain::{Alias, Capacity, ChangeAnswer, Move, Op, ReadFailure, Status, Timestamp};
 use scalegate::sidecar::{RawReading, interpret_change, interpret_reading};
 
-use crate::dice::Dice;
 use crate::scenario::{ChangeFate, Lags, MOST_UNITS, Nature, RESOURCES, ReadFate, Stamps};
+use crate::support::dice::Dice;
 use crate::support::machine::{BEGIN, CALL_TIMEOUT, Delayed};
 
 /// How long the sidecar takes to answer, unless it is slow.

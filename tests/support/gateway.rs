@@ -1,10 +1,12 @@
 //! The real binary as a process, and a client for it.
 
+use std::borrow::Cow;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::HeaderMap;
@@ -17,13 +19,20 @@ use tokio::net::TcpStream;
 /// Longest wait for anything in a test; far more than it takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running `scalegate serve`. Killed when dropped.
-pub struct Gateway {
+/// A `scalegate serve`, ready or not. Killed when dropped.
+pub struct Process {
     child: Child,
+    log: mpsc::Receiver<Value>,
+    /// Reads the log, until it ends.
+    reader: Option<JoinHandle<()>>,
+}
+
+/// A running gateway that is ready. Killed when dropped.
+pub struct Gateway {
+    process: Process,
     pub address: SocketAddr,
     /// What it logged until it was ready.
     pub starting: Vec<Value>,
-    log: mpsc::Receiver<Value>,
 }
 
 /// An answer.
@@ -35,6 +44,10 @@ pub struct Response {
 }
 
 impl Response {
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
@@ -63,13 +76,13 @@ pub fn scalegate() -> Command {
     command
 }
 
-impl Gateway {
-    /// Starts the binary on a free port with its data in `data_dir`, and waits until it is ready.
+impl Process {
+    /// Starts the binary on a free port with its data in `data_dir`.
     pub fn start(data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
         Self::start_as(scalegate(), data_dir, sidecar, more)
     }
 
-    /// As [`Gateway::start`], from a [`scalegate`] command that was given something special.
+    /// As [`Process::start`], from a [`scalegate`] command that was given something special.
     pub fn start_as(mut command: Command, data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
@@ -82,7 +95,7 @@ impl Gateway {
             .expect("the binary starts");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let (lines, log) = mpsc::channel();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 if lines.send(line).is_err() {
@@ -90,25 +103,62 @@ impl Gateway {
                 }
             }
         });
-        let mut seen = Vec::new();
-        let address = loop {
-            let line = log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it does not become ready: {seen:#?}"));
-            match line["address"].as_str() {
-                Some(address) => break address.parse().expect("an address"),
-                None => seen.push(line),
+        Self { child, log, reader: Some(reader) }
+    }
+
+    /// Waits until it is ready, but no longer than `patience`: its address. What it logs meanwhile is added to `seen`.
+    pub fn address_within(&self, patience: Duration, seen: &mut Vec<Value>) -> Option<SocketAddr> {
+        let begin = Instant::now();
+        while let Ok(line) = self.log.recv_timeout(patience.saturating_sub(begin.elapsed())) {
+            let address = line["address"].as_str().map(|address| address.parse().expect("an address"));
+            seen.push(line);
+            if address.is_some() {
+                return address;
             }
-        };
-        Self { child, address, starting: seen, log }
+        }
+        None
+    }
+
+    /// `kill -9`. Returns what was left of its log. Fails if it had ended by itself.
+    pub fn kill(mut self) -> Vec<Value> {
+        let ended = self.child.try_wait().expect("it can be waited for");
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it is gone");
+        // Now that it is gone, its log has an end.
+        let log: Vec<Value> = self.log.iter().collect();
+        assert_eq!(ended, None, "it ended by itself: {log:#?}");
+        log
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Gateway {
+    /// Starts the binary on a free port with its data in `data_dir`, and waits until it is ready.
+    pub fn start(data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
+        Self::start_as(scalegate(), data_dir, sidecar, more)
+    }
+
+    /// As [`Gateway::start`], from a [`scalegate`] command that was given something special.
+    pub fn start_as(command: Command, data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
+        let (process, mut starting) = (Process::start_as(command, data_dir, sidecar, more), Vec::new());
+        let ready = process.address_within(PATIENCE, &mut starting);
+        let address = ready.unwrap_or_else(|| panic!("it does not become ready: {starting:#?}"));
+        Self { process, address, starting }
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.child.id()
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
-        self.child.kill().expect("it can be killed");
-        self.child.wait().expect("it is gone");
+    pub fn kill(self) {
+        self.process.kill();
     }
 
     /// Sends a signal.
@@ -121,8 +171,13 @@ impl Gateway {
     pub fn wait(&mut self) -> (Option<i32>, Duration) {
         let begin = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
-                return (status.code(), begin.elapsed());
+            if let Some(status) = self.process.child.try_wait().expect("it can be waited for") {
+                let took = begin.elapsed();
+                // It may be gone before its last words were read.
+                if let Some(reader) = self.process.reader.take() {
+                    reader.join().expect("the log can be read");
+                }
+                return (status.code(), took);
             }
             assert!(begin.elapsed() < PATIENCE, "it does not end");
             std::thread::sleep(Duration::from_millis(5));
@@ -131,7 +186,7 @@ impl Gateway {
 
     /// The log so far, or since the last time.
     pub fn log(&self) -> Vec<Value> {
-        self.log.try_iter().collect()
+        self.process.log.try_iter().collect()
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -196,22 +251,20 @@ impl Gateway {
     }
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+pub async fn send(request: awc::ClientRequest, body: Option<Vec<u8>>) -> Response {
+    try_send(request, body).await.expect("an answer")
 }
 
-pub async fn send(request: awc::ClientRequest, body: Option<Vec<u8>>) -> Response {
+/// Sends a request to somebody who may be gone, or may go before the answer is complete.
+pub async fn try_send(request: awc::ClientRequest, body: Option<Vec<u8>>) -> Result<Response, String> {
     let request = request.timeout(PATIENCE).force_close();
     let mut response = match body {
         Some(body) => request.send_body(body).await,
         None => request.send().await,
     }
-    .expect("an answer");
-    let body = response.body().limit(64 << 20).await.expect("a body").to_vec();
-    Response { status: response.status().as_u16(), headers: response.headers().clone(), body }
+    .map_err(|error| error.to_string())?;
+    let body = response.body().limit(64 << 20).await.map_err(|error| error.to_string())?.to_vec();
+    Ok(Response { status: response.status().as_u16(), headers: response.headers().clone(), body })
 }
 
 // ---- requests of any shape, and what every answer must have ---------------------------------------------------

@@ -44,6 +44,17 @@ impl Sidecar {
         self.with(|model, now| model.records(now).iter().filter(is_change).cloned().collect())
     }
 
+    /// When the last change reached it.
+    pub fn last_change_at(&self) -> Option<scalegate::domain::Timestamp> {
+        let is_change = |record: &&Record| matches!(record.kind, RecordKind::Add | RecordKind::Remove);
+        self.with(|model, now| model.records(now).iter().rev().find(is_change).map(|record| record.at))
+    }
+
+    /// Everything that reached it or happened in it, oldest first.
+    pub fn records(&self) -> Vec<Record> {
+        self.with(|model, now| model.records(now).iter().cloned().collect())
+    }
+
     /// Fails if two changes reached it less than `cooldown` apart.
     #[track_caller]
     pub fn assert_cooldowns(&self, cooldown: Duration) {
