@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::api::{self, ApiState, HttpServer, MAX_LONG_POLLS};
-use crate::clock::{Clock, Present, Start};
+use crate::clock::{Clock, Present, Start, WallWatch};
 use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::engine::{EngineDied, Parts, RunningEngine};
@@ -65,7 +65,7 @@ impl Gateway {
         let address = listener.local_addr().map_err(listening)?;
         let mut journal = SqliteJournal::open(&config.data_dir)?;
         let mut snapshot = journal.load()?;
-        let clock = start_clock(&mut journal, &mut snapshot, &Present::look())?;
+        let (clock, wall) = start_clock(&mut journal, &mut snapshot, &Present::look())?;
         let catalog = SqliteCatalog::open(&config.data_dir)?;
         let table = Arc::new(JobTable::default());
         let unfinished = snapshot.jobs.iter().filter(|job| job.ended().is_none()).count();
@@ -84,6 +84,7 @@ impl Gateway {
                 policy,
                 retention,
                 clock,
+                wall,
             }
         };
         let engine = RunningEngine::start(snapshot, parts)?;
@@ -138,13 +139,18 @@ impl Gateway {
 ///
 /// As long as work is unfinished the clock of the process before goes on, and nothing has to be fitted. Otherwise only the
 /// lanes hold points in time that decide anything, and they are carried over to the wall's clock.
-fn start_clock(journal: &mut SqliteJournal, snapshot: &mut Snapshot, present: &Present) -> Result<Clock, StoreError> {
+fn start_clock(
+    journal: &mut SqliteJournal,
+    snapshot: &mut Snapshot,
+    present: &Present,
+) -> Result<(Clock, WallWatch), StoreError> {
     let work = snapshot.jobs.iter().any(|job| job.ended().is_none())
         || snapshot.lanes.iter().any(|lane| lane.change.is_some());
-    match Start::decide(journal.clock_anchor()?.as_ref(), present, work) {
+    let anchor = journal.clock_anchor()?;
+    let shown = match Start::decide(anchor.as_ref(), present, work) {
         Start::Resume(shows) => {
             warn_of_difference(shows, present.wall);
-            Ok(Clock::showing(shows, present))
+            shows
         }
         Start::Wall { before } => {
             let mut carried_over = Vec::new();
@@ -153,9 +159,11 @@ fn start_clock(journal: &mut SqliteJournal, snapshot: &mut Snapshot, present: &P
                 carried_over.clone_from(&snapshot.lanes);
             }
             journal.change_clock(present.anchor().as_ref(), carried_over)?;
-            Ok(Clock::showing(present.wall, present))
+            present.wall
         }
-    }
+    };
+    let wall = WallWatch::begin(shown, present.wall, present.may_have_been_set_since(anchor.as_ref()));
+    Ok((Clock::showing(shown, present), wall))
 }
 
 fn warn_of_difference(clock: Timestamp, wall: Timestamp) {
@@ -216,7 +224,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::domain::{Capacity, Change, JobId, LaneRecord, Ledger, Move, SentChange, Stage};
+    use crate::domain::{Capacity, Change, JobId, LaneRecord, Ledger, Move, Op, SentChange, Stage};
 
     const HOUR: Duration = Duration::from_hours(1);
     const NOON: Timestamp = Timestamp::from_millis(1_769_860_800_000);
@@ -227,7 +235,7 @@ mod tests {
 
     /// Changed at noon, by the clock of a process that started then.
     fn lane(stage: Option<Stage>) -> LaneRecord {
-        let sent = SentChange { at: NOON, cooldown: HOUR, settle: HOUR };
+        let sent = SentChange { at: NOON, op: Some(Op::Add), cooldown: HOUR, settle: HOUR };
         let units = |units| Capacity::new(units).expect("a small number");
         let movement = Move::toward(units(1), units(2), 1).expect("a distance");
         let change = stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, patience: HOUR, stage });
@@ -246,7 +254,7 @@ mod tests {
     #[track_caller]
     fn start(journal: &mut SqliteJournal, present: &Present, shown: Timestamp) -> LaneRecord {
         let mut snapshot = journal.load().expect("readable");
-        let clock = start_clock(journal, &mut snapshot, present).expect("a clock");
+        let (clock, _) = start_clock(journal, &mut snapshot, present).expect("a clock");
         assert_eq!(clock, Clock::showing(shown, present));
         assert_eq!(journal.load().expect("readable"), snapshot);
         snapshot.lanes.remove(0)

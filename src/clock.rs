@@ -15,6 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::domain::Timestamp;
 
+/// How far two clocks may be apart and still be taken to show the same: they cannot be asked at the same moment.
+const TOLERANCE: Duration = Duration::from_millis(250);
 /// The end of the year 9999. No later time can be written down.
 const LATEST: Timestamp = Timestamp::from_millis(253_402_300_799_999);
 
@@ -49,6 +51,37 @@ impl Clock {
     pub fn from_wall(&self, wall: Timestamp) -> Timestamp {
         wall.on_another_clock(wall_now(), self.now())
     }
+}
+
+/// Notices when somebody sets the wall's clock.
+///
+/// Timestamps from other processes are by the wall's clock as it was set when they were made. As long as nobody sets it,
+/// [`Clock::from_wall`] tells what they mean; when somebody does, they cannot be told from later or earlier ones for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct WallWatch {
+    ahead_millis: i64,
+    set_at: Option<Timestamp>,
+}
+
+impl WallWatch {
+    /// Begins when a [`Clock`] shows `clock` and the wall's `wall`. Unless the wall's clock `was_set` shortly before, as far
+    /// as is known.
+    pub fn begin(clock: Timestamp, wall: Timestamp, was_set: bool) -> Self {
+        Self { ahead_millis: millis_ahead(wall, clock), set_at: was_set.then_some(clock) }
+    }
+
+    /// Compares the two again: when it was last noticed that the wall's clock had been set, by the other one.
+    pub fn look(&mut self, clock: Timestamp, wall: Timestamp) -> Option<Timestamp> {
+        let ahead_millis = millis_ahead(wall, clock);
+        if u128::from(ahead_millis.abs_diff(self.ahead_millis)) > TOLERANCE.as_millis() {
+            *self = Self { ahead_millis, set_at: Some(clock) };
+        }
+        self.set_at
+    }
+}
+
+fn millis_ahead(one: Timestamp, other: Timestamp) -> i64 {
+    one.as_millis().saturating_sub(other.as_millis())
 }
 
 /// What a clock showed at some moment since the machine was started.
@@ -89,6 +122,13 @@ impl Present {
         Self { wall: wall_now(), uptime: uptime(), boot: boot() }
     }
 
+    /// Whether the wall's clock may have been set since the process that left `anchor` began. Without one, there was none.
+    pub fn may_have_been_set_since(&self, anchor: Option<&Anchor>) -> bool {
+        anchor.is_some_and(|anchor| {
+            anchor.shows_at(self).is_none_or(|shows| shows.since(self.wall) + self.wall.since(shows) > TOLERANCE)
+        })
+    }
+
     /// The anchor of a clock that shows the wall's time now, if there can be one.
     pub fn anchor(&self) -> Option<Anchor> {
         self.boot.clone().map(|boot| Anchor { boot, uptime: self.uptime, shown: self.wall })
@@ -119,7 +159,7 @@ impl Start {
 }
 
 /// The wall's clock. A time before 1970 counts as 1970.
-fn wall_now() -> Timestamp {
+pub fn wall_now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(0) + since_epoch
 }
@@ -224,6 +264,32 @@ mod tests {
         let nameless = Present { boot: None, ..present(NOON) };
         assert_eq!(Start::decide(Some(&anchor()), &nameless, true), Start::Wall { before: None });
         assert_eq!(nameless.anchor(), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_noticed() {
+        let minute = Duration::from_mins(1);
+        let mut watch = WallWatch::begin(NOON, NOON + HOUR, false);
+        assert_eq!(watch.look(NOON + minute, NOON + HOUR + minute + TOLERANCE), None, "asked one after the other");
+        assert_eq!(watch.look(NOON + minute * 2, NOON + minute * 2), Some(NOON + minute * 2), "set back");
+        assert_eq!(watch.look(NOON + minute * 3, NOON + minute * 3), Some(NOON + minute * 2), "once");
+        assert_eq!(watch.look(NOON + minute * 4, NOON + minute * 5), Some(NOON + minute * 4), "set forward");
+        assert_eq!(WallWatch::begin(NOON, NOON, true).look(NOON + minute, NOON + minute), Some(NOON));
+    }
+
+    #[test]
+    fn a_clock_may_have_been_set_while_no_process_looked() {
+        let shown = NOON + HOUR * 2;
+        for (anchor, wall, expected, why) in [
+            (None, shown, false, "nobody looked before"),
+            (Some(anchor()), shown, false, "it shows what it should"),
+            (Some(anchor()), shown + TOLERANCE, false, "or nearly"),
+            (Some(anchor()), shown + TOLERANCE * 2, true, "set forward"),
+            (Some(anchor()), shown - TOLERANCE * 2, true, "set back"),
+            (Some(Anchor { boot: "that".into(), ..anchor() }), shown, true, "nobody can tell what it should show"),
+        ] {
+            assert_eq!(present(wall).may_have_been_set_since(anchor.as_ref()), expected, "{why}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use scalegate::clock::Clock;
+use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
     Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobId, JobRequest, Move, OnConflict, Op, Policy, ReadFailure,
     Retention, Settings, SettingsOverrides, Status, StepOutcome, Timestamp,
@@ -235,7 +235,7 @@ impl Rig {
         }
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
         let parts = {
-            let (sidecar, table) = (Arc::clone(&sidecar), Arc::clone(&table));
+            let (sidecar, table, clock) = (Arc::clone(&sidecar), Arc::clone(&table), Clock::start());
             move || Parts {
                 sidecar: Client { sidecar, _not_send: Rc::new(()) },
                 store,
@@ -243,7 +243,8 @@ impl Rig {
                 table,
                 policy: Arc::new(Policy::default()),
                 retention,
-                clock: Clock::start(),
+                clock,
+                wall: WallWatch::begin(clock.now(), wall_now(), false),
             }
         };
         let engine = RunningEngine::start(snapshot, parts).expect("a thread");

@@ -102,3 +102,37 @@ fn one_refused_reading_after_a_long_absence_is_forgiven() {
     let job = world.run(id);
     assert_eq!(job.ended(), Some(&Ending::Succeeded));
 }
+
+/// An answer can come late enough for patience to be over, and still tell of a time at which the change was on its way.
+#[test]
+fn a_slow_reading_does_not_prove_that_nothing_happened() {
+    let mut world = World::new(Behaviour { apply_delay: secs(15), read_lag: secs(15), ..start_at(1) });
+    world.surroundings.model.behaviour_mut().faults.slow_for = secs(20);
+    let short = SettingsOverrides { settle: Some(secs(30)), active_timeout: Some(secs(40)), ..cooldown(300) };
+    let id = world.submit(2, short);
+    world.run_until(|world| world.changes().len() == 1);
+    world.run_for(secs(22));
+    world.surroundings.model.script_read(Fault::Slow);
+    let job = world.run(id);
+    assert_eq!(outcomes(&job), [StepOutcome::Unknown], "{job:#?}");
+    assert_eq!(world.capacity(), 2, "it did happen");
+}
+
+/// After up and down again, an old reading of the top would pass for the success of another change up.
+#[test]
+fn a_change_of_direction_is_not_confirmed_by_a_reading_from_before_the_last_one() {
+    let behaviour = Behaviour { timestamps: TimestampMode::Fresh, provisioning: secs(0), ..start_at(2) };
+    let mut world = World::new(behaviour);
+    let quick = SettingsOverrides { settle: Some(secs(30)), ..cooldown(5) };
+    let down = world.submit(1, quick);
+    world.run(down);
+    world.surroundings.model.behaviour_mut().apply_delay = secs(15);
+    let up = world.submit(2, quick);
+    world.run_until(|world| world.changes().len() == 2);
+    world.surroundings.model.behaviour_mut().read_lag = secs(10);
+    let up = world.run(up);
+    assert_eq!(up.ended(), Some(&Ending::Succeeded));
+    assert_eq!(world.capacity(), 2, "confirmed when it was so");
+    let apart = world.changes()[1].at.since(world.changes()[0].at);
+    assert!(apart >= secs(30), "only {apart:?} apart");
+}

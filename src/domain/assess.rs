@@ -123,7 +123,7 @@ fn settled(observed_at: Timestamp, ledger: &Ledger) -> Result<(), Lack> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::capacity::Move;
+    use crate::domain::capacity::{Move, Op};
     use crate::domain::ledger::SentChange;
     use crate::domain::reading::Status;
 
@@ -142,6 +142,7 @@ mod tests {
             status: Status::new("ACTIVE"),
             capacity: units(capacity),
             stamp: Some(at(seconds)),
+            wall_set_at: None,
             asked_at: at(seconds),
             received_at: at(seconds),
         }
@@ -153,7 +154,7 @@ mod tests {
 
     /// A change by 2 units, from 3 to 5, sent at 0.
     fn sent(stage: Stage) -> (Ledger, Change) {
-        let sent = SentChange { at: at(0), cooldown: Duration::from_secs(300), settle: SETTLE };
+        let sent = SentChange { at: at(0), op: Some(Op::Add), cooldown: Duration::from_secs(300), settle: SETTLE };
         let ledger = Ledger { last_change: Some(sent), fresh_from: Some(at(0)), expected: None, provisioning: None };
         let movement = Move::toward(units(3), units(5), 2).expect("a distance");
         let change = Change { job: uuid::Uuid::nil(), movement, sent, patience: Duration::from_secs(900), stage };

@@ -21,6 +21,8 @@ pub enum Decision {
     AwaitRest(Timestamp),
     /// Wait for the cooldown to end at this time.
     AwaitCooldown(Timestamp),
+    /// Wait until this time, when readings cannot be from before the last change any more: the next one leads back there.
+    AwaitDistinction(Timestamp),
     /// Change the capacity.
     Change(Move),
 }
@@ -52,8 +54,9 @@ fn try_decide(
         return Ok(Decision::End(Ending::Succeeded));
     };
     check_effort(job, capacity, target)?;
-    match ledger.next_change_at(job.settings.cooldown) {
-        Some(at) if now < at => Ok(Decision::AwaitCooldown(at)),
+    match (ledger.next_change_at(job.settings.cooldown), ledger.distinct_from(change.op)) {
+        (Some(at), _) if now < at => Ok(Decision::AwaitCooldown(at)),
+        (_, Some(at)) if now < at => Ok(Decision::AwaitDistinction(at)),
         _ => Ok(Decision::Change(change)),
     }
 }
@@ -137,6 +140,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::capacity::Op;
     use crate::domain::job::{ExternalChange, JobRequest, Patience, Step, StepOutcome, Trouble};
     use crate::domain::ledger::SentChange;
     use crate::domain::reading::Status;
@@ -159,7 +163,14 @@ mod tests {
 
     fn reading(status: &str, capacity: i64) -> Reading {
         let capacity = units(capacity);
-        Reading { status: Status::new(status), capacity, stamp: Some(NOW), asked_at: NOW, received_at: NOW }
+        Reading {
+            status: Status::new(status),
+            capacity,
+            stamp: Some(NOW),
+            wall_set_at: None,
+            asked_at: NOW,
+            received_at: NOW,
+        }
     }
 
     fn decided(job: &Job, status: &str, capacity: i64) -> Decision {
@@ -228,7 +239,7 @@ mod tests {
     fn no_change_inside_a_cooldown_but_success() {
         let cooldown = Settings::DEFAULT.cooldown;
         let sent = |ago| {
-            let last = SentChange { at: NOW - ago, cooldown, settle: Duration::ZERO };
+            let last = SentChange { at: NOW - ago, op: Some(Op::Add), cooldown, settle: Duration::ZERO };
             Ledger { last_change: Some(last), ..Ledger::default() }
         };
         let decide = |ago, capacity| decide(&to(3), &reading("ACTIVE", capacity), &sent(ago), Bounds::NONE, NOW);
@@ -237,6 +248,22 @@ mod tests {
         assert_eq!(decide(over - tick, 1), Decision::AwaitCooldown(NOW + tick));
         assert_eq!(decide(over, 1), change(crate::domain::Op::Add, 2, 1, 3));
         assert_eq!(decide(tick, 3), Decision::End(Ending::Succeeded));
+    }
+
+    #[test]
+    fn a_change_of_direction_waits_until_the_last_change_has_settled() {
+        let settle = Duration::from_secs(90);
+        let sent = |ago, op| {
+            let last = SentChange { at: NOW - ago, op, cooldown: Duration::ZERO, settle };
+            Ledger { last_change: Some(last), ..Ledger::default() }
+        };
+        let job = Job { settings: Settings { cooldown: Duration::ZERO, ..Settings::DEFAULT }, ..to(3) };
+        let decide = |ago, op| decide(&job, &reading("ACTIVE", 1), &sent(ago, op), Bounds::NONE, NOW);
+        let (tick, add) = (Duration::from_millis(1), change(Op::Add, 1, 1, 2));
+        assert_eq!(decide(tick, Some(Op::Add)), add, "further the same way");
+        assert_eq!(decide(settle - tick, Some(Op::Remove)), Decision::AwaitDistinction(NOW + tick));
+        assert_eq!(decide(settle, Some(Op::Remove)), add);
+        assert_eq!(decide(settle - tick, None), Decision::AwaitDistinction(NOW + tick), "a direction nobody noted");
     }
 
     #[test]

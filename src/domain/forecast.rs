@@ -42,7 +42,8 @@ pub fn forecast(
     begin: Timestamp,
 ) -> Option<Forecast> {
     let provisioning = ledger.provisioning.unwrap_or(ASSUMED_PROVISIONING);
-    let mut next_at = ledger.next_change_at(settings.cooldown).map_or(begin, |at| at.max(begin));
+    let distinct_from = Move::toward(from, target, settings.step_size).and_then(|first| ledger.distinct_from(first.op));
+    let mut next_at = begin.max(ledger.next_change_at(settings.cooldown).max(distinct_from).unwrap_or(begin));
     let mut completion_at = begin;
     let mut steps = Vec::new();
     let mut capacity = from;
@@ -80,6 +81,7 @@ pub fn estimate_completion(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::capacity::Op;
     use crate::domain::ledger::SentChange;
 
     fn units(units: i64) -> Capacity {
@@ -92,7 +94,12 @@ mod tests {
         let settings = Settings { step_size: 2, ..Settings::DEFAULT };
         let seconds = Duration::from_secs;
         let mut ledger = Ledger {
-            last_change: Some(SentChange { at: begin - seconds(100), cooldown: seconds(300), settle: seconds(90) }),
+            last_change: Some(SentChange {
+                at: begin - seconds(100),
+                op: Some(Op::Add),
+                cooldown: seconds(300),
+                settle: seconds(90),
+            }),
             ..Ledger::default()
         };
         let plan = forecast(units(1), units(6), &settings, &ledger, begin).expect("few steps");
@@ -105,6 +112,20 @@ mod tests {
         ledger.provisioning = Some(seconds(400));
         let slow = forecast(units(1), units(6), &settings, &ledger, begin).expect("few steps");
         assert_eq!(slow.completion_at.since(begin), first + seconds(1200), "the resource is slower than the cooldown");
+    }
+
+    #[test]
+    fn the_first_step_in_another_direction_waits_for_the_last_change_to_settle() {
+        let begin = Timestamp::from_millis(1_800_000_000_000);
+        let settings = Settings { cooldown: Duration::ZERO, ..Settings::DEFAULT };
+        let settle = Duration::from_secs(90);
+        let last_change = Some(SentChange { at: begin, op: Some(Op::Add), cooldown: Duration::ZERO, settle });
+        let ledger = Ledger { last_change, ..Ledger::default() };
+        let first_at = |target| {
+            let plan = forecast(units(2), units(target), &settings, &ledger, begin).expect("few steps");
+            plan.steps[0].earliest_at.since(begin)
+        };
+        assert_eq!((first_at(3), first_at(1)), (Duration::ZERO, settle));
     }
 
     #[test]

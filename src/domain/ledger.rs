@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::capacity::{Capacity, Move};
+use super::capacity::{Capacity, Move, Op};
 use super::job::{Job, JobId};
 use super::settings::{MAX_WAIT, Settings, duration_millis};
 use super::time::Timestamp;
@@ -44,6 +44,9 @@ pub struct Ledger {
 pub struct SentChange {
     /// When it was sent.
     pub at: Timestamp,
+    /// Its direction; `None` if the record is older than this field.
+    #[serde(default)]
+    pub op: Option<Op>,
     /// No other change until this long after.
     #[serde(with = "duration_millis")]
     pub cooldown: Duration,
@@ -80,6 +83,12 @@ impl Ledger {
             let cooldown = cooldown.max(last.cooldown);
             last.at + cooldown
         })
+    }
+
+    /// From when on a change by `op` can be told from the last one undone: one in the other direction leads back to what
+    /// readings showed before the last one, and may go on showing until it has settled.
+    pub fn distinct_from(&self, op: Op) -> Option<Timestamp> {
+        self.last_change.filter(|last| last.op != Some(op)).map(SentChange::settled_at)
     }
 
     /// From when on a reading shows the effect of the last change whatever happened to it on the way.
@@ -135,7 +144,7 @@ impl Change {
         Self {
             job: job.id,
             movement,
-            sent: SentChange { at: now, cooldown, settle },
+            sent: SentChange { at: now, op: Some(movement.op), cooldown, settle },
             patience: active_timeout.max(settle),
             stage: Stage::Intended,
         }

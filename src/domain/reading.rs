@@ -80,6 +80,8 @@ pub struct Reading {
     pub capacity: Capacity,
     /// When the sidecar claims to have observed this, if it claims anything.
     pub stamp: Option<Timestamp>,
+    /// When the clock that `stamp` is by was last noticed to have been set.
+    pub wall_set_at: Option<Timestamp>,
     /// When the reading was asked for.
     pub asked_at: Timestamp,
     /// When it was received.
@@ -89,10 +91,11 @@ pub struct Reading {
 impl Reading {
     /// The latest time at which this was surely the state of the resource.
     ///
-    /// Where the sidecar's timestamp is missing or plainly wrong (in the future, or a day old), the state may have been
-    /// `settle` old when it was asked for.
+    /// Where the sidecar's timestamp is missing, plainly wrong (in the future, or a day old), or perhaps from before its clock
+    /// was set, the state may have been `settle` old when it was asked for.
     pub fn observed_at(&self, settle: Duration) -> Timestamp {
-        match self.plausible_stamp() {
+        let clock_was_set = self.wall_set_at.is_some_and(|set_at| self.asked_at < set_at + settle);
+        match self.plausible_stamp().filter(|_| !clock_was_set) {
             Some(stamp) => stamp.min(self.received_at),
             None => self.asked_at - settle,
         }
@@ -167,6 +170,7 @@ mod tests {
             status: Status::new("ACTIVE"),
             capacity: Capacity::ZERO,
             stamp,
+            wall_set_at: None,
             asked_at: at(100),
             received_at: at(110),
         };
@@ -181,6 +185,14 @@ mod tests {
             (None, at(10), "without one, the state may be as old as things take to settle"),
         ] {
             assert_eq!(reading(stamp).observed_at(settle), observed, "{why}");
+        }
+        for (set_at, observed, why) in [
+            (105, 10, "set while the answer was on its way"),
+            (11, 10, "what was observed before may still be told"),
+            (10, 105, "but no longer than things take to settle"),
+        ] {
+            let reading = Reading { wall_set_at: Some(at(set_at)), ..reading(Some(at(105))) };
+            assert_eq!(reading.observed_at(settle), at(observed), "{why}");
         }
     }
 }

@@ -16,7 +16,7 @@ use uuid::{ContextV7, Uuid};
 use super::core::{Core, Effect};
 use super::handle::{Command, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
 use super::requests::{Answer, JobPlan, ReplyTo};
-use crate::clock::Clock;
+use crate::clock::{Clock, WallWatch, wall_now};
 use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, JobId, JobRequest, Notice, Policy, ReadFailure, Reading, Retention, Timestamp,
 };
@@ -48,6 +48,8 @@ pub struct Parts<S> {
     pub retention: Retention,
     /// The time.
     pub clock: Clock,
+    /// How the wall's clock, by which the sidecar tells the time, compares to it.
+    pub wall: WallWatch,
 }
 
 /// Runs until `stop` says so, and then until nothing is under way, but no longer than it says.
@@ -64,6 +66,7 @@ pub(super) async fn run<S: Sidecar>(
     let mut acknowledgements = parts.acknowledgements;
     let mut snapshot = Some(snapshot);
     let mut contact = SidecarContact::default();
+    let mut wall = parts.wall;
     let ids = ContextV7::new();
     loop {
         let Some(loaded) = snapshot.take() else { return };
@@ -74,6 +77,7 @@ pub(super) async fn run<S: Sidecar>(
             table: &parts.table,
             retention: parts.retention,
             clock: parts.clock,
+            wall: &mut wall,
             ids: &ids,
             contact: &mut contact,
             calls: JoinSet::new(),
@@ -164,6 +168,7 @@ struct Incarnation<'a, S> {
     table: &'a JobTable,
     retention: Retention,
     clock: Clock,
+    wall: &'a mut WallWatch,
     ids: &'a ContextV7,
     contact: &'a mut SidecarContact,
     calls: JoinSet<Done>,
@@ -300,6 +305,8 @@ impl<S: Sidecar> Incarnation<'_, S> {
         match done {
             Done::Read { resource, call, reading } => {
                 self.note_contact(&reading);
+                let wall_set_at = self.wall.look(now, wall_now());
+                let reading = reading.map(|reading| Reading { wall_set_at, ..reading });
                 self.core.reading_arrived(&resource, call, reading, now);
             }
             Done::Change { resource, call, answer } => self.core.change_answered(&resource, call, answer, now),
@@ -442,6 +449,7 @@ async fn timed(
         status: raw.status,
         capacity: raw.capacity,
         stamp: raw.stamp.map(|stamp| clock.from_wall(stamp)),
+        wall_set_at: None,
         asked_at,
         received_at: clock.now(),
     })

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::domain::{
     Alias, Capacity, Change, Ending, ErrorCode, ExternalChange, Goal, JobError, JobRequest, JobState, Ledger, Move,
-    OnConflict, Patience, SentChange, Settings, SidecarAnswer, Stage, Step, StepOutcome, Trouble, WaitReason,
+    OnConflict, Op, Patience, SentChange, Settings, SidecarAnswer, Stage, Step, StepOutcome, Trouble, WaitReason,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -74,7 +74,8 @@ fn eventful_job() -> Job {
 }
 
 fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {
-    let sent = SentChange { at: NOW, cooldown: Duration::from_secs(300), settle: Duration::from_secs(90) };
+    let sent =
+        SentChange { at: NOW, op: Some(Op::Add), cooldown: Duration::from_secs(300), settle: Duration::from_secs(90) };
     let movement = Move::toward(units(1), units(5), 2).expect("a distance");
     let patience = Duration::from_secs(900);
     LaneRecord {
@@ -321,10 +322,10 @@ fn the_stored_form_is_this() {
     assert_eq!(
         stored("SELECT record FROM lanes"),
         concat!(
-            r#"{"resource":"worker","ledger":{"last_change":{"at":1800000000000,"cooldown":300000,"settle":90000},"#,
+            r#"{"resource":"worker","ledger":{"last_change":{"at":1800000000000,"op":"add","cooldown":300000,"settle":90000},"#,
             r#""fresh_from":1800000000000,"expected":3,"provisioning":60000},"#,
             r#""change":{"job":"00000000-0000-0000-0000-000000000007","op":"add","units":2,"from":1,"to":3,"#,
-            r#""sent":{"at":1800000000000,"cooldown":300000,"settle":90000},"patience":900000,"#,
+            r#""sent":{"at":1800000000000,"op":"add","cooldown":300000,"settle":90000},"patience":900000,"#,
             r#""stage":{"unknown":{"since":1800000060000}}}}"#,
         )
     );

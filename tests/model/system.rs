@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use scalegate::api::view::JobView;
 use scalegate::api::{self, ApiState, HttpServer, MAX_LONG_POLLS};
-use scalegate::clock::Clock;
+use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, Settings};
 use scalegate::engine::{Parts, RunningEngine};
 use scalegate::store::{Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
@@ -67,10 +67,11 @@ impl Gateway {
         table.reset(&snapshot.jobs);
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
         let clock = Clock::start();
+        let wall = WallWatch::begin(clock.now(), wall_now(), false);
         let parts = {
             let (sidecar, table) = (Client(Arc::clone(platform)), Arc::clone(&table));
             let (policy, retention) = (Arc::new(policy()), Retention::DEFAULT);
-            move || Parts { sidecar, store, acknowledgements, table, policy, retention, clock }
+            move || Parts { sidecar, store, acknowledgements, table, policy, retention, clock, wall }
         };
         let engine = RunningEngine::start(snapshot, parts).expect("a thread");
         let (stopping, stopped) = watch::channel(false);

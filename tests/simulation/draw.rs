@@ -75,7 +75,7 @@ const KINDS: [(u64, Draw); 16] = [
     (2, |dice| Act::Restart { away: away(dice) }),
     (4, |dice| Act::SetClock(clock_jump(dice))),
     (10, |dice| Act::NextChange(dice.pick(&ChangeFate::ALL))),
-    (4, |dice| Act::NextReading(dice.pick(&ReadFate::ALL))),
+    (4, |dice| Act::NextReadings(dice.pick(&ReadFate::ALL), dice.between(1, 5) as u8)),
     (3, |dice| Act::SidecarDown(dice.percent(50))),
     (2, |dice| Act::SetCapacity { resource: resource(dice), units: units(dice) }),
     (3, |dice| Act::Status { resource: resource(dice), status: dice.pick(&STATUSES) }),

@@ -144,7 +144,9 @@ impl Lived {
                 surroundings.sidecar.set_wall(now, self.machine.wall_error);
             }
             Act::NextChange(fate) => surroundings.sidecar.next_changes.push_back(fate),
-            Act::NextReading(fate) => surroundings.sidecar.next_readings.push_back(fate),
+            Act::NextReadings(fate, times) => {
+                surroundings.sidecar.next_readings.extend(std::iter::repeat_n(fate, times.into()));
+            }
             Act::SidecarDown(down) => {
                 surroundings.coverage.count("sidecar up or down");
                 surroundings.sidecar.down = down;

@@ -78,7 +78,7 @@ pub enum ChangeFate {
     ErrorBefore,
     /// 500, and it has its effect all the same.
     ErrorAfter,
-    /// Answered 20 s later.
+    /// Answered some time later.
     Slow,
     /// No answer in time; it takes effect at some time.
     TimedOutApplied,
@@ -126,7 +126,7 @@ pub enum ReadFate {
     Error,
     Garbage,
     NotFound,
-    /// Answered 20 s later, with what was true when it was asked.
+    /// Answered some time later, with what was true when it was asked.
     Slow,
     TimedOut,
 }
@@ -160,7 +160,7 @@ pub enum Act {
     /// The wall's clock is set by so many milliseconds.
     SetClock(i64),
     NextChange(ChangeFate),
-    NextReading(ReadFate),
+    NextReadings(ReadFate, u8),
     /// The sidecar refuses connections from now on, or no longer.
     SidecarDown(bool),
     /// Somebody else sets the capacity.

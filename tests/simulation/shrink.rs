@@ -54,6 +54,7 @@ fn plainer_act(act: &Act) -> Option<Act> {
             Some(Act::Crash { durable: *durable, away: Duration::ZERO, reboot: *reboot })
         }
         Act::Pass(duration) if *duration > Duration::from_secs(1) => Some(Act::Pass(*duration / 2)),
+        Act::NextReadings(fate, times) if *times > 1 => Some(Act::NextReadings(*fate, times - 1)),
         Act::Events(count) if *count > 1 => Some(Act::Events(count - 1)),
         _ => None,
     }

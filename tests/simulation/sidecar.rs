@@ -15,8 +15,8 @@ use crate::support::machine::{BEGIN, CALL_TIMEOUT, Delayed};
 
 /// How long the sidecar takes to answer, unless it is slow.
 const CALL: Duration = Duration::from_millis(3);
-/// How long it takes if it is slow.
-const SLOW: Duration = Duration::from_secs(20);
+/// How long it can take if it is slow; any longer, and nobody waits for it.
+const SLOW: Duration = Duration::from_secs(55);
 
 /// What a resource was from one moment until the next.
 #[derive(Clone, Copy)]
@@ -203,7 +203,7 @@ impl Sidecar {
         let fate = self.next_readings.pop_front();
         let answer = match fate {
             None => (CALL, Ok(self.observe(now, index))),
-            Some(ReadFate::Slow) => (SLOW, Ok(self.observe(now, index))),
+            Some(ReadFate::Slow) => (self.dice.duration(SLOW), Ok(self.observe(now, index))),
             Some(ReadFate::Closed) => (CALL, failure("connection closed")),
             Some(ReadFate::TimedOut) => (CALL_TIMEOUT, failure("no answer")),
             Some(ReadFate::Error) => (CALL, interpret_reading(500, b"{}")),
@@ -263,7 +263,7 @@ impl Sidecar {
         let (effective, answer) = match fate {
             Some(ChangeFate::Refused) => return refused(fate),
             None => (true, (CALL, ChangeAnswer::Acknowledged)),
-            Some(ChangeFate::Slow) => (true, (SLOW, ChangeAnswer::Acknowledged)),
+            Some(ChangeFate::Slow) => (true, (self.dice.duration(SLOW), ChangeAnswer::Acknowledged)),
             Some(ChangeFate::Swallowed) => (false, (CALL, ChangeAnswer::Acknowledged)),
             Some(ChangeFate::Garbage) => (true, (CALL, interpret_change(200, b"<html>"))),
             Some(ChangeFate::RequestLost) => (false, unknown(CALL, "connection closed")),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use scalegate::clock::{Anchor, Present, Start};
+use scalegate::clock::{Anchor, Present, Start, WallWatch};
 use scalegate::domain::{
     Alias, Call, CallId, ChangeAnswer, Job, JobId, JobRequest, LaneRecord, Move, Notice, Policy, ReadFailure, Reading,
     Timestamp,
@@ -148,6 +148,7 @@ pub struct Machine<S> {
     pub dispatch_takes: Duration,
     /// Whether the store says of commits that they are on the disk when they are not yet.
     pub commits_early: bool,
+    wall: WallWatch,
     core: Core,
     policy: Arc<Policy>,
     events: BTreeMap<(Timestamp, u64), Event>,
@@ -171,6 +172,7 @@ impl<S: Surroundings> Machine<S> {
             commit_takes: COMMIT,
             dispatch_takes: Duration::ZERO,
             commits_early: false,
+            wall: WallWatch::begin(BEGIN, BEGIN, false),
             core: Core::recover(Arc::clone(&policy), Snapshot::default(), BEGIN),
             policy,
             events: BTreeMap::new(),
@@ -293,10 +295,12 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    fn timed(&self, raw: RawReading, asked_at: Timestamp) -> Reading {
+    fn timed(&mut self, raw: RawReading, asked_at: Timestamp) -> Reading {
         let RawReading { status, capacity, stamp } = raw;
-        let stamp = stamp.map(|stamp| shifted(stamp, self.clock_error - self.wall_error));
-        Reading { status, capacity, stamp, asked_at, received_at: self.clock() }
+        let (clock, wall) = (self.clock(), shifted(self.now, self.wall_error));
+        let stamp = stamp.map(|stamp| stamp.on_another_clock(wall, clock));
+        let wall_set_at = self.wall.look(clock, wall);
+        Reading { status, capacity, stamp, wall_set_at, asked_at, received_at: clock }
     }
 
     fn write(&mut self, mut batch: Batch) {
@@ -335,6 +339,7 @@ impl<S: Surroundings> Machine<S> {
         let wall = shifted(self.now, self.wall_error);
         let present = Present { wall, uptime: UPTIME + self.now.since(BEGIN), boot: Some(self.boots.to_string()) };
         let work = !snapshot.jobs.is_empty() || snapshot.lanes.iter().any(|lane| lane.change.is_some());
+        let was_set = present.may_have_been_set_since(self.disk.clock.as_ref());
         let shows = match Start::decide(self.disk.clock.as_ref(), &present, work) {
             Start::Resume(shows) => shows,
             Start::Wall { before } => {
@@ -346,6 +351,7 @@ impl<S: Surroundings> Machine<S> {
                 wall
             }
         };
+        self.wall = WallWatch::begin(shows, wall, was_set);
         self.clock_error = shows.as_millis() - self.now.as_millis();
     }
 

@@ -181,6 +181,15 @@ impl Lane {
                 job.wait(WaitReason::Cooldown, until, format!("Cooling down until {until}{last}."));
                 Next::Sleep(until)
             }
+            Decision::AwaitDistinction(until) => {
+                turn.note(job.id, format!("waiting until {until} before changing direction"));
+                let detail = format!(
+                    "Changing direction: until {until} a reading from before the last change could pass for the success of \
+                     the next one."
+                );
+                job.wait(WaitReason::Settle, until, detail);
+                Next::Sleep(until)
+            }
         }
     }
 

@@ -49,6 +49,7 @@ fn jitter(job: &Job, attempt: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::capacity::Op;
     use super::super::super::job::{Goal, JobRequest};
     use super::super::super::ledger::SentChange;
     use super::super::super::settings::Settings;
@@ -68,7 +69,7 @@ mod tests {
     #[test]
     fn reads_often_when_it_matters_and_seldom_when_not() {
         let seconds = Duration::from_secs;
-        let last = SentChange { at: SENT, cooldown: seconds(300), settle: seconds(90) };
+        let last = SentChange { at: SENT, op: Some(Op::Add), cooldown: seconds(300), settle: seconds(90) };
         let ledger = Ledger { last_change: Some(last), ..Ledger::default() };
         let pause = |target, after: u64| {
             let now = SENT + seconds(after);
