@@ -310,6 +310,10 @@ impl Surroundings for Referee {
 
     fn change(&mut self, now: Timestamp, resource: &Alias, change: Move, disk: &Disk) -> Delayed<ChangeAnswer> {
         let index = index_of(resource);
+        let change = match self.sabotage {
+            Some(Sabotage::OneUnitTooMany) => Move { units: change.units + 1, ..change },
+            _ => change,
+        };
         let intent = self.check_intent(resource, change, disk);
         if let Some((job, _)) = &intent {
             self.check_cooldown(now, index, job.settings.cooldown);

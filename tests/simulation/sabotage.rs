@@ -31,10 +31,14 @@ pub enum Sabotage {
     WallClock,
     /// A restart forgets the jobs that wait for their turn.
     ForgottenQueue,
+    /// One unit more is changed than was decided.
+    OneUnitTooMany,
+    /// What is to happen at some time does not.
+    TimersIgnored,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::ResendOnTimeout,
         Self::CooldownInMemoryOnly,
         Self::ActOnReRead,
@@ -44,6 +48,8 @@ impl Sabotage {
         Self::ForgottenKeys,
         Self::WallClock,
         Self::ForgottenQueue,
+        Self::OneUnitTooMany,
+        Self::TimersIgnored,
     ];
 
     /// The settle time the gateway works with where `settle` would be right.
@@ -59,7 +65,9 @@ impl Sabotage {
             Self::ForgottenQueue => machine.disk.forget = Some(forget_queue),
             Self::NoIntentRecord => machine.disk.corrupt = Some(drop_intents),
             Self::CommitsEarly => machine.commits_early = true,
-            Self::ResendOnTimeout | Self::ActOnReRead | Self::NoSettleTime | Self::WallClock => {}
+            Self::TimersIgnored => machine.ignores_timers = true,
+            Self::ResendOnTimeout | Self::ActOnReRead | Self::NoSettleTime | Self::WallClock | Self::OneUnitTooMany => {
+            }
         }
     }
 }

@@ -148,6 +148,8 @@ pub struct Machine<S> {
     pub dispatch_takes: Duration,
     /// Whether the store says of commits that they are on the disk when they are not yet.
     pub commits_early: bool,
+    /// Whether nothing happens by itself.
+    pub ignores_timers: bool,
     wall: WallWatch,
     core: Core,
     policy: Arc<Policy>,
@@ -172,6 +174,7 @@ impl<S: Surroundings> Machine<S> {
             commit_takes: COMMIT,
             dispatch_takes: Duration::ZERO,
             commits_early: false,
+            ignores_timers: false,
             wall: WallWatch::begin(BEGIN, BEGIN, false),
             core: Core::recover(Arc::clone(&policy), Snapshot::default(), BEGIN),
             policy,
@@ -241,7 +244,8 @@ impl<S: Surroundings> Machine<S> {
 
     /// When something is going to happen next.
     pub fn next_at(&self) -> Option<Timestamp> {
-        let wake_at = self.core.next_wake().map(|at| shifted(at, -self.clock_error));
+        let wake_at = self.core.next_wake().filter(|_| !self.ignores_timers);
+        let wake_at = wake_at.map(|at| shifted(at, -self.clock_error));
         self.next_event_at().into_iter().chain(wake_at).min()
     }
 
