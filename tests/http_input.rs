@@ -130,7 +130,7 @@ async fn bodies_that_make_no_sense() {
         (&nested, vec!["/x"]),
         (&nested_label, vec!["/labels/a"]),
         // Numbers that are none, or too large for any.
-        (r#"{"resource": "worker", "targetCapacity": 1e3}"#, vec!["/targetCapacity"]),
+        (r#"{"resource": "worker", "targetCapacity": 1e-3}"#, vec!["/targetCapacity"]),
         (r#"{"resource": "worker", "targetCapacity": 5.5}"#, vec!["/targetCapacity"]),
         (r#"{"resource": "worker", "targetCapacity": 1e999}"#, vec!["/targetCapacity"]),
         (r#"{"resource": "worker", "targetCapacity": 5, "cooldownSeconds": -1e999}"#, vec!["/cooldownSeconds"]),

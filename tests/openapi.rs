@@ -277,6 +277,104 @@ fn examples_fit_their_schemas() {
     assert!(checked > 70, "only {checked} examples were found");
 }
 
+/// New jobs that the document forbids are refused and those that it allows are not, where fields depend on each other or
+/// hold text.
+#[actix_web::test]
+async fn new_jobs_are_as_documented() {
+    let document = document();
+    let scene = Scene::start();
+    let labels = |count: usize| (0..count).map(|n| (n.to_string(), json!(""))).collect::<Map<_, _>>();
+    for (fields, is_fine) in [
+        (json!({"targetCapacity": 2}), true),
+        (json!({"targetCapacity": 0, "delta": null}), true),
+        (json!({"targetCapacity": null, "delta": 1}), true),
+        (json!({"delta": -1}), true),
+        (json!({}), false),
+        (json!({"targetCapacity": null}), false),
+        (json!({"targetCapacity": null, "delta": null}), false),
+        (json!({"targetCapacity": 2, "delta": 1}), false),
+        (json!({"delta": 0}), false),
+        (json!({"delta": 1_000_001}), false),
+        (json!({"targetCapacity": 2, "reason": null, "labels": null, "onConflict": null}), true),
+        (json!({"targetCapacity": 2, "reason": "\u{a0}\u{2028}"}), true),
+        (json!({"targetCapacity": 2, "reason": "\u{9f}"}), false),
+        (json!({"targetCapacity": 2, "labels": {"a\u{a0}": ""}}), true),
+        (json!({"targetCapacity": 2, "labels": {"": "x"}}), false),
+        (json!({"targetCapacity": 2, "labels": {"a\n": "x"}}), false),
+        (json!({"targetCapacity": 2, "labels": {"a": "\r"}}), false),
+        (json!({"targetCapacity": 2, "labels": {"ä".repeat(63): "ä".repeat(255)}}), true),
+        (json!({"targetCapacity": 2, "labels": {"ä".repeat(64): ""}}), false),
+        (json!({"targetCapacity": 2, "labels": {"a": "ä".repeat(256)}}), false),
+        (json!({"targetCapacity": 2, "labels": labels(16)}), true),
+        (json!({"targetCapacity": 2, "labels": labels(17)}), false),
+    ] {
+        let mut body = fields.clone();
+        body["resource"] = json!("worker");
+        let found = misfits(&document, schema(&document, "NewJob"), &body, "NewJob");
+        assert_eq!(found.is_empty(), is_fine, "{fields}: {found:?}");
+        let status = scene.gateway.post("/v1/plans", &body).await.status;
+        assert!(if is_fine { status == 200 } else { status == 422 }, "{fields} is answered with {status}");
+    }
+}
+
+/// The gateway takes exactly the keys that the document's pattern describes.
+#[actix_web::test]
+async fn idempotency_keys_are_as_documented() {
+    let document = document();
+    let pattern = &document["paths"]["/v1/jobs"]["post"]["parameters"][0]["schema"]["pattern"];
+    // One character; more, of which not both the first and the last are quotes; or more within quotes.
+    assert_eq!(pattern, r#"^([!-~]|[!#-~][ -~]{0,253}[!-~]|"[ -~]{0,253}[!#-~]|"[ -~]{1,255}")$"#);
+    let scene = Scene::start();
+    let of_length = |length: usize| "k".repeat(length);
+    for (key, is_fine) in [
+        ("\"".to_owned(), true),
+        ("a\"b c".to_owned(), true),
+        ("\"a".to_owned(), true),
+        ("\"\"".to_owned(), false),
+        ("\" \"".to_owned(), true),
+        ("a\tb".to_owned(), false),
+        (of_length(255), true),
+        (of_length(256), false),
+        (format!("\"{}\"", of_length(255)), true),
+        (format!("\"{}\"", of_length(256)), false),
+        (format!("\"{}", of_length(254)), true),
+        (format!("\"{}", of_length(255)), false),
+    ] {
+        let body = json!({"resource": "worker", "targetCapacity": 1}).to_string();
+        let answer = scene.gateway.raw(&Raw::post("/v1/jobs", body).header("Idempotency-Key", &key)).await;
+        assert_eq!(answer.status < 300, is_fine, "{key}: {answer:?}");
+    }
+}
+
+/// Each link leads to an operation, and what it takes from the answer is there and fits.
+#[test]
+fn links_lead_somewhere() {
+    let document = document();
+    let operations = operations(&document);
+    let mut checked = 0;
+    for (method, path, operation) in &operations {
+        for response in operation["responses"].as_object().expect("responses").values() {
+            for (name, link) in response["links"].as_object().into_iter().flatten() {
+                let name = format!("{method} {path}: {name}");
+                let leads_to =
+                    |(_, _, operation): &&(String, String, &Value)| operation["operationId"] == link["operationId"];
+                let (.., target) = operations.iter().find(leads_to).unwrap_or_else(|| panic!("{name} leads nowhere"));
+                for (parameter, source) in link["parameters"].as_object().expect("parameters") {
+                    let known = target["parameters"].as_array().expect("parameters");
+                    let known = known.iter().find(|known| known["name"] == *parameter);
+                    let pointer = source.as_str().and_then(|source| source.strip_prefix("$response.body#"));
+                    let value = response["content"]["application/json"]["example"].pointer(pointer.expect("a pointer"));
+                    let value = value.unwrap_or_else(|| panic!("{name}: there is no {source}"));
+                    let found = misfits(&document, &known.expect("its parameter")["schema"], value, &name);
+                    assert!(found.is_empty(), "{found:?}");
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked >= 18, "only {checked} links were found");
+}
+
 /// The gateway's own answers fit the schemas they are documented with.
 #[actix_web::test]
 async fn answers_fit_their_schemas() {
@@ -390,7 +488,8 @@ impl Scene {
 }
 
 /// Where `value` does not fit `schema`. Knows the part of JSON Schema that the document uses, and fails on anything else
-/// rather than letting it pass unchecked. An object must not have fields that its schema does not list.
+/// rather than letting it pass unchecked. An object must not have fields that its schema does not list, unless the schema
+/// only adds something to another one.
 fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let Value::Object(schema) = schema else { panic!("{at} has no schema: {schema}") };
     let mut found = Vec::new();
@@ -399,7 +498,7 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
             value.as_f64().is_none_or(|value| test(value, rule.as_f64().expect("a number")))
         };
         let fits = match keyword.as_str() {
-            "description" | "example" | "examples" | "propertyNames" => true,
+            "description" | "example" | "examples" | "title" => true,
             "$ref" => {
                 found.extend(misfits(document, following(document, &Value::Object(schema.clone())), value, at));
                 true
@@ -421,6 +520,15 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
                 let limit = rule.as_u64().expect("a length");
                 let fits = |length| if keyword == "minLength" { length >= limit } else { length <= limit };
                 value.as_str().is_none_or(|text| fits(text.chars().count() as u64))
+            }
+            "propertyNames" => {
+                for name in value.as_object().into_iter().flat_map(Map::keys) {
+                    found.extend(misfits(document, rule, &json!(name), &format!("{at}/{name}")));
+                }
+                true
+            }
+            "maxProperties" => {
+                value.as_object().is_none_or(|object| object.len() as u64 <= rule.as_u64().expect("a count"))
             }
             "required" => {
                 let names = rule.as_array().expect("names").iter().filter_map(Value::as_str);
@@ -458,6 +566,7 @@ fn misfit_fields(document: &Value, schema: &Map<String, Value>, value: &Value, a
     fields
         .flat_map(|(name, field)| match schema["properties"].get(name) {
             Some(expected) => misfits(document, expected, field, &format!("{at}/{name}")),
+            None if schema.get("type").is_none() => vec![],
             None => vec![format!("{at}: {name} is not a field")],
         })
         .collect()
@@ -493,7 +602,12 @@ fn has_format(value: &Value, format: &str) -> bool {
 fn matches_pattern(text: &str, pattern: &str) -> bool {
     match pattern {
         "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" => text.parse::<scalegate::domain::Alias>().is_ok(),
-        "^[0-9a-f]{1,15}$" => (1..=15).contains(&text.len()) && i64::from_str_radix(text, 16).is_ok(),
+        "^[1-9a-f][0-9a-f]{0,14}$" => {
+            text.len() <= 15 && !text.starts_with('0') && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        }
+        r"^[^\u0000-\u001f\u007f-\u009f]*$" => !text.chars().any(char::is_control),
+        // What this one is about is in `idempotency_keys_are_as_documented`.
+        pattern if pattern.contains("{0,253}") => !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~')),
         other => panic!("{other} is not known here"),
     }
 }

@@ -31,6 +31,8 @@ const MAX_KEY_CHARS: usize = 255;
 const DEFAULT_PAGE_SIZE: usize = 50;
 /// Most jobs on a page.
 const MAX_PAGE_SIZE: usize = 200;
+/// Longest page token, in characters. There are not so many jobs.
+const MAX_TOKEN_CHARS: usize = 15;
 /// Longest wait a caller can ask for with `Prefer: wait`. Proxies and load balancers like to cut longer ones.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -43,11 +45,16 @@ impl FromRequest for SubmissionBody {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let declared = is_json(request.headers());
+        let encoded = is_encoded(request.headers());
         let length = content_length(request.headers());
         let payload = payload.take();
         Box::pin(async move {
             if !declared {
                 let detail = "Send the body with Content-Type: application/json.";
+                return Err(ApiError::new(Code::UnsupportedMediaType, detail));
+            }
+            if encoded {
+                let detail = "Send the body as it is, without Content-Encoding.";
                 return Err(ApiError::new(Code::UnsupportedMediaType, detail));
             }
             if length.is_some_and(|length| length > MAX_BODY_BYTES) {
@@ -66,6 +73,12 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(declared) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let essence = declared.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Whether the body is said to be compressed or otherwise encoded, which is not undone here.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let is_none = |value: &header::HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+    !headers.get_all(header::CONTENT_ENCODING).all(is_none)
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
@@ -171,7 +184,8 @@ pub fn idempotency_key(headers: &HeaderMap, submission: &impl Serialize) -> Resu
     if values.next().is_some() {
         return Err(invalid("must be given once"));
     }
-    let text = value.to_str().map_err(|_| invalid("must consist of printable ASCII characters"))?.trim();
+    let text = value.to_str().ok().filter(|text| !text.contains('\t'));
+    let text = text.ok_or_else(|| invalid("must consist of printable ASCII characters"))?.trim();
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let key = quoted.unwrap_or(text);
     if key.is_empty() || key.len() > MAX_KEY_CHARS {
@@ -261,8 +275,10 @@ impl ListQuery {
     }
 
     fn take_token(&mut self, value: &str) -> Result<(), String> {
-        let position = i64::from_str_radix(value, 16).ok().filter(|position| *position >= 0);
-        self.after = Some(Position(position.ok_or("is not a token this list gave")?));
+        let position = i64::from_str_radix(value, 16).ok().filter(|position| *position > 0).map(Position);
+        // Only as the list writes it: a number has other forms as well, with a sign for example.
+        let position = position.filter(|it| value.len() <= MAX_TOKEN_CHARS && page_token(*it) == value);
+        self.after = Some(position.ok_or("is not a token this list gave")?);
         Ok(())
     }
 }
@@ -371,6 +387,10 @@ mod tests {
             "pageToken=",
             "pageToken=-1",
             "pageToken=zz",
+            "pageToken=1F",
+            "pageToken=01f",
+            "pageToken=%2B1f",
+            "pageToken=1000000000000000",
             "state=",
             "state=Queued",
             "resource=..",

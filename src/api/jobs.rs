@@ -32,7 +32,8 @@ const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
 /// least 24 hours. Refused requests are not kept.
 #[utoipa::path(
     operation_id = "submitJob", tag = "jobs",
-    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 257, example = "3f6c1b52-scale-up",
+    params(("Idempotency-Key" = Option<String>, Header, example = "3f6c1b52-scale-up",
+        pattern = r#"^([!-~]|[!#-~][ -~]{0,253}[!-~]|"[ -~]{0,253}[!#-~]|"[ -~]{1,255}")$"#,
         description = "At most 255 characters, bare or in double quotes. Makes it safe to send the request again.")),
     request_body(content = Submission, description = "What to scale, and how.", examples(
         ("target" = (summary = "Scale to a capacity", value = json!({"resource": "worker", "targetCapacity": 5}))),
@@ -176,7 +177,7 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
         ("state" = Option<Vec<super::view::StateView>>, Query, style = Form, explode,
             description = "Only jobs in this state; may be repeated.", example = json!(["queued", "running"])),
         ("pageSize" = Option<u16>, Query, description = "Most jobs on the page; 50 by default.", minimum = 1, maximum = 200, example = 50),
-        ("pageToken" = Option<String>, Query, description = "The `nextPageToken` of the page before.", pattern = "^[0-9a-f]{1,15}$", example = "1f"),
+        ("pageToken" = Option<String>, Query, description = "The `nextPageToken` of the page before.", pattern = "^[1-9a-f][0-9a-f]{0,14}$", example = "1f"),
     ),
     responses(
         (status = 200, description = "A page of jobs.", body = JobList, example = json!({

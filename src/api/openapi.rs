@@ -3,6 +3,7 @@
 use actix_web::App;
 use serde_json::{Value, json};
 use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::link::LinkBuilder;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{
     InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Schema, ServerBuilder, tag::TagBuilder,
@@ -22,7 +23,8 @@ it always ends.
 Times are RFC 3339 in UTC with milliseconds, durations are numbers of seconds. Errors are problem documents (RFC 9457) \
 with a stable `code`. A field of an answer that has no value is `null`; only problem documents leave such fields out.
 
-Every answer has an `X-Request-Id`, by which the log of the gateway can be searched.";
+Every answer to a request has an `X-Request-Id`, by which the log of the gateway can be searched. Bytes that are not HTTP \
+are answered with a bare 400, 408 or 431, and the connection ends.";
 
 const LICENSE: &str = env!("CARGO_PKG_LICENSE");
 
@@ -50,6 +52,8 @@ pub fn document() -> OpenApi {
     add_schemas(&mut document);
     add_request_ids(&mut document);
     require_all_fields_of_answers(&mut document);
+    require_one_goal(&mut document);
+    add_links(&mut document);
     document
 }
 
@@ -96,6 +100,53 @@ fn require_all_fields_of_answers(document: &mut OpenApi) {
             && !["NewJob", "Problem"].contains(&name.as_str())
         {
             object.required = object.properties.keys().cloned().collect();
+        }
+    }
+}
+
+/// A new job has either a target or a delta. The derivation knows fields, but not what holds between them.
+fn require_one_goal(document: &mut OpenApi) {
+    let goals = json!([
+        {"title": "To a capacity", "required": ["targetCapacity"],
+         "properties": {"targetCapacity": {"type": "integer"}, "delta": {"type": "null"}}},
+        {"title": "Up by some units", "required": ["delta"],
+         "properties": {"delta": {"type": "integer", "minimum": 1}, "targetCapacity": {"type": "null"}}},
+        {"title": "Down by some units", "required": ["delta"],
+         "properties": {"delta": {"type": "integer", "maximum": -1}, "targetCapacity": {"type": "null"}}}
+    ]);
+    let schemas = &mut document.components.get_or_insert_default().schemas;
+    if let Some(RefOr::T(Schema::Object(job))) = schemas.get_mut("NewJob") {
+        // There is no field for `oneOf` next to `properties`; extensions are written out as they are.
+        job.extensions = Some([("oneOf", goals)].into_iter().collect());
+    }
+}
+
+/// Where answers lead: each job to its resource and to what can be done with it, wherever it is answered. Lists have no
+/// links, because a link says where to find one value, and a list can be empty.
+fn add_links(document: &mut OpenApi) {
+    let targets = |schema: &str| -> &[(&str, &str, &str)] {
+        match schema {
+            "Job" => &[
+                ("getJob", "id", "$response.body#/id"),
+                ("cancelJob", "id", "$response.body#/id"),
+                ("getResource", "alias", "$response.body#/resource"),
+                ("listJobs", "resource", "$response.body#/resource"),
+            ],
+            "Plan" => &[("getResource", "alias", "$response.body#/resource")],
+            "Resource" => &[("listJobs", "resource", "$response.body#/resource")],
+            _ => &[],
+        }
+    };
+    for operation in document.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]).flatten() {
+        for response in operation.responses.responses.values_mut() {
+            let RefOr::T(response) = response else { continue };
+            let Some(RefOr::T(content)) = response.content.get("application/json") else { continue };
+            let Some(RefOr::Ref(body)) = &content.schema else { continue };
+            let schema = body.ref_location.rsplit('/').next().unwrap_or_default();
+            for (operation_id, parameter, value) in targets(schema) {
+                let link = LinkBuilder::new().operation_id(*operation_id).parameter(*parameter, *value).build();
+                response.links.insert((*operation_id).to_owned(), link.into());
+            }
         }
     }
 }

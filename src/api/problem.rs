@@ -23,6 +23,21 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// `Retry-After` where nothing better is known, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
+/// Most errors told of one request. There are fewer fields in it.
+const MAX_FIELD_ERRORS: usize = 32;
+/// Longest part of what a caller wrote that is repeated to him, in characters.
+const MAX_REPEATED_CHARS: usize = 300;
+
+/// `text`, with its middle left out if it is very long: the end of a message often says what was expected.
+fn shortened(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= MAX_REPEATED_CHARS {
+        return text.to_owned();
+    }
+    let half = MAX_REPEATED_CHARS / 2;
+    text.chars().take(half).chain(['…']).chain(text.chars().skip(length - half)).collect()
+}
+
 macro_rules! codes {
     // `$name` is a token, not a literal: wrapped as the latter, it is invisible to the derivation of the schema.
     ($($variant:ident $name:tt $status:literal $title:literal $example:literal;)*) => {
@@ -67,7 +82,7 @@ codes! {
     ResourceBusy "resource_busy" 409 "The resource has an unfinished job" "Job 0198c3f2-7a00-7000-8000-000000000001 is scaling \"worker\" to 8.";
     JobFinished "job_finished" 409 "The job is over" "Job 0198c3f2-7a00-7000-8000-000000000001 is over: its state is succeeded.";
     BodyTooLarge "body_too_large" 413 "The body is too large" "The body has more than 65536 bytes.";
-    UnsupportedMediaType "unsupported_media_type" 415 "The body is not declared as JSON" "Send the body with Content-Type: application/json.";
+    UnsupportedMediaType "unsupported_media_type" 415 "The body is not declared as plain JSON" "Send the body with Content-Type: application/json.";
     ValidationFailed "validation_failed" 422 "The request does not make sense" "targetCapacity must be between 0 and 1000000.";
     OutOfBounds "out_of_bounds" 422 "The target is outside the bounds of the resource" "The target 9 is outside the bounds of the resource, 0 to 6.";
     IdempotencyKeyReused "idempotency_key_reused" 422 "The idempotency key was used for another request" "The Idempotency-Key came with a different body before.";
@@ -162,13 +177,23 @@ impl ApiError {
         }))
     }
 
-    /// A request that does not make sense in one place or more.
-    pub fn invalid(errors: Vec<FieldError>) -> Self {
+    /// A request that does not make sense in one place or more. Not everything is repeated to a caller who got very much
+    /// wrong: an answer must not be larger than what was asked.
+    pub fn invalid(mut errors: Vec<FieldError>) -> Self {
+        let more = errors.len().saturating_sub(MAX_FIELD_ERRORS);
+        errors.truncate(MAX_FIELD_ERRORS);
+        for error in &mut errors {
+            error.pointer = shortened(&error.pointer);
+            error.detail = shortened(&error.detail);
+        }
         let sentence = |error: &FieldError| match error.pointer.strip_prefix('/') {
             Some(place) => format!("{place} {}", error.detail),
             None => format!("The body {}", error.detail),
         };
-        let detail: Vec<String> = errors.iter().map(sentence).collect();
+        let mut detail: Vec<String> = errors.iter().map(sentence).collect();
+        if more > 0 {
+            detail.push(format!("and {more} more are wrong"));
+        }
         let mut invalid = Self::new(Code::ValidationFailed, format!("{}.", detail.join("; ")));
         invalid.0.errors = errors;
         invalid

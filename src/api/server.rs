@@ -17,9 +17,14 @@ use super::{ApiState, documented, openapi};
 
 /// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
 const WORKERS: usize = 2;
-/// Longest wait for a request's headers, and the life of an idle connection.
+/// Longest wait for the headers of a connection's first request, and the life of an idle connection. The library waits for
+/// the headers of later requests as long as some of them keep coming; [`MAX_CONNECTIONS`] bounds what that can hold.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Longest time a client may leave what was sent to it unread, or its machine may be silent while something is on the way.
+/// Without it, one that asks for much and reads nothing would be kept for ever, together with what it asked for.
+#[cfg(target_os = "linux")]
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most connections per worker; thousands of idle clients are fine, but not without end.
 const MAX_CONNECTIONS: usize = 25_000;
 
@@ -28,7 +33,11 @@ const MAX_CONNECTIONS: usize = 25_000;
 /// # Errors
 /// If it cannot be had.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address)
+    let listener = TcpListener::bind(address)?;
+    // Connections inherit it.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
+    Ok(listener)
 }
 
 /// A running server.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use super::input::escaped;
 use super::problem::{ApiError, FieldError};
@@ -20,6 +21,8 @@ const MAX_LABELS: usize = 16;
 const MAX_LABEL_NAME_CHARS: usize = 63;
 /// Longest label value, in characters.
 const MAX_LABEL_VALUE_CHARS: usize = 255;
+/// Text without control characters, as a pattern.
+const NO_CONTROL_CHARACTERS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
 /// A request to scale a resource. `resource` and one of `targetCapacity` and `delta` are required; every setting left out
 /// is the resource's.
@@ -33,15 +36,15 @@ pub struct Submission {
     #[schema(required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", example = "worker")]
     pub resource: String,
     /// The capacity to reach.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole_number")]
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub target_capacity: Option<i64>,
     /// Units to add or, negative, to remove, relative to the first usable reading. Not 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole_number")]
     #[schema(minimum = -1_000_000, maximum = 1_000_000)]
     pub delta: Option<i64>,
     /// Most units changed in one step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole_number")]
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub step_size: Option<i64>,
     /// Least time between two changes of the resource.
@@ -68,12 +71,13 @@ pub struct Submission {
     /// turn, or let it take the place of all unfinished ones. A job with the same target is joined in any case (200).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<ConflictMode>,
-    /// A note for people, at most 500 characters.
+    /// A note for people, at most 500 characters and no control characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 500, example = "queue depth 812")]
+    #[schema(max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "queue depth 812")]
     pub reason: Option<String>,
-    /// At most 16 labels; names of 1 to 63, values of at most 255 characters.
+    /// At most 16 labels; names of 1 to 63, values of at most 255 characters, and no control characters.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "labels")]
+    #[schema(schema_with = labels_schema)]
     pub labels: Option<BTreeMap<String, String>>,
 }
 
@@ -131,16 +135,8 @@ impl Submission {
     }
 
     fn overrides(&self, problems: &mut Problems) -> SettingsOverrides {
-        let overrides = SettingsOverrides {
-            // Anything that does not fit is out of range in any case.
-            step_size: self.step_size.map(|units| u32::try_from(units).unwrap_or(0)),
-            cooldown: self.cooldown_seconds.map(seconds),
-            active_timeout: self.active_timeout_seconds.map(seconds),
-            poll_interval: self.poll_interval_seconds.map(seconds),
-            settle: self.settle_seconds.map(seconds),
-            deadline: self.deadline_seconds.map(seconds),
-        };
-        for invalid in overrides.problems() {
+        // What lies outside a range must not be rounded into it.
+        for invalid in self.overrides_by(unrounded).problems() {
             let pointer = match invalid.setting {
                 Setting::StepSize => "/stepSize",
                 Setting::Cooldown => "/cooldownSeconds",
@@ -151,14 +147,92 @@ impl Submission {
             };
             problems.add::<()>(pointer, invalid.detail);
         }
-        overrides
+        self.overrides_by(rounded)
+    }
+
+    fn overrides_by(&self, duration: fn(f64) -> Duration) -> SettingsOverrides {
+        SettingsOverrides {
+            // Anything that does not fit is out of range in any case.
+            step_size: self.step_size.map(|units| u32::try_from(units).unwrap_or(0)),
+            cooldown: self.cooldown_seconds.map(duration),
+            active_timeout: self.active_timeout_seconds.map(duration),
+            poll_interval: self.poll_interval_seconds.map(duration),
+            settle: self.settle_seconds.map(duration),
+            deadline: self.deadline_seconds.map(duration),
+        }
     }
 }
 
 /// A duration, rounded to milliseconds. What is negative or too large becomes a duration outside every range.
-fn seconds(seconds: f64) -> Duration {
+fn rounded(seconds: f64) -> Duration {
     let millis = (seconds * 1000.0).round();
-    if (0.0..=1e15).contains(&millis) { Duration::from_millis(millis as u64) } else { Duration::MAX }
+    if seconds >= 0.0 && millis <= 1e15 { Duration::from_millis(millis as u64) } else { Duration::MAX }
+}
+
+/// The same without rounding, as far as it matters: what lies beside a whole millisecond stays on its side of it. All
+/// ranges begin and end at whole milliseconds.
+fn unrounded(seconds: f64) -> Duration {
+    let rounded = rounded(seconds);
+    let hair = Duration::from_nanos(1);
+    if seconds < rounded.as_millis() as f64 / 1000.0 {
+        rounded.saturating_sub(hair)
+    } else if seconds > rounded.as_millis() as f64 / 1000.0 {
+        rounded.saturating_add(hair)
+    } else {
+        rounded
+    }
+}
+
+/// What labels have to be.
+fn labels_schema() -> Object {
+    let text = |least, most| {
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(NO_CONTROL_CHARACTERS));
+        text.min_length(least).max_length(Some(most))
+    };
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .max_properties(Some(MAX_LABELS))
+        .property_names(Some(text(Some(1), MAX_LABEL_NAME_CHARS)))
+        .additional_properties(Some(text(None, MAX_LABEL_VALUE_CHARS)))
+        .build()
+}
+
+/// A whole number in any form JSON has for it: `5`, `5.0` and `5e0` are the same, and not every language can choose.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    /// Up to here all whole numbers can be told apart in the form they are read in.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+
+    struct Whole;
+
+    impl<'de> Visitor<'de> for Whole {
+        type Value = Option<i64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+            Ok(Some(number))
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
+            i64::try_from(number).map(Some).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+        }
+
+        fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+            if number.fract() == 0.0 && number.abs() <= MOST {
+                Ok(Some(number as i64))
+            } else {
+                Err(E::invalid_value(Unexpected::Float(number), &self))
+            }
+        }
+    }
+
+    deserializer.deserialize_any(Whole)
 }
 
 /// Labels, refusing a name that comes twice: a map would keep one of its values without a word.
@@ -264,6 +338,52 @@ mod tests {
         let least = parse(json!({"resource": "worker", "delta": -2, "reason": null})).expect("the least");
         assert_eq!(least.goal, Goal::Delta(-2));
         assert_eq!(least.overrides, SettingsOverrides::default());
+    }
+
+    /// Numbers that are the same number are the same wish, whatever their form.
+    #[test]
+    fn whole_numbers_have_several_forms() {
+        for (body, goal) in [
+            (r#"{"resource": "w", "targetCapacity": 5.0}"#, Goal::Target(Capacity::new(5).expect("small"))),
+            (r#"{"resource": "w", "targetCapacity": 1e3}"#, Goal::Target(Capacity::new(1000).expect("small"))),
+            (r#"{"resource": "w", "targetCapacity": -0.0}"#, Goal::Target(Capacity::ZERO)),
+            (r#"{"resource": "w", "delta": -20e-1, "targetCapacity": null}"#, Goal::Delta(-2)),
+        ] {
+            assert_eq!(parse(serde_json::from_str(body).expect("JSON")).expect(body).goal, goal);
+        }
+        for number in ["5.5", "1e-3", "1e300", "9007199254740994.0", "18446744073709551615", "\"5\"", "true"] {
+            let body = format!(r#"{{"resource": "w", "targetCapacity": {number}}}"#);
+            assert!(parse(serde_json::from_str(&body).expect("JSON")).is_err(), "{number}");
+        }
+    }
+
+    /// What is outside a range by a hair is outside, although durations are rounded.
+    #[test]
+    fn durations_are_not_rounded_into_their_ranges() {
+        for (field, least, most) in [
+            ("cooldownSeconds", 0.0_f64, 86_400.0_f64),
+            ("activeTimeoutSeconds", 0.01, 86_400.0),
+            ("pollIntervalSeconds", 0.01, 3600.0),
+            ("settleSeconds", 0.0, 86_400.0),
+            ("deadlineSeconds", 0.01, 2_592_000.0),
+        ] {
+            let with = |seconds: f64| parse(json!({"resource": "w", "targetCapacity": 1, field: seconds}));
+            for fine in [least, least.next_up(), 0.57, 1.0004, 1.0006, most.next_down(), most] {
+                assert!(with(fine).is_ok(), "{field} {fine}");
+            }
+            for beyond in [least.next_down(), least - 0.0004, most + 0.0004, most.next_up()] {
+                assert_eq!(with(beyond), Err(vec![format!("/{field}")]), "{beyond}");
+            }
+        }
+        let cooldown = |seconds| {
+            let request = parse(json!({"resource": "w", "targetCapacity": 1, "cooldownSeconds": seconds}));
+            request.expect("valid").overrides.cooldown
+        };
+        assert_eq!(cooldown(0.57), Some(Duration::from_millis(570)));
+        assert_eq!(
+            (cooldown(1.0004), cooldown(1.0006)),
+            (Some(Duration::from_secs(1)), Some(Duration::from_millis(1001)))
+        );
     }
 
     #[test]

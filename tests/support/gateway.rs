@@ -337,7 +337,27 @@ async fn try_read_answer(stream: &mut TcpStream, has_body: bool) -> std::io::Res
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
-    let head = String::from_utf8(head).expect("the head is ASCII");
+    let (status, headers, length) = parse_head(&head);
+    let mut body = vec![0; if has_body { length } else { 0 }];
+    stream.read_exact(&mut body).await?;
+    Ok(Response { status, headers, body })
+}
+
+/// Takes one answer, with the body it announces, off the front of what was received.
+#[track_caller]
+pub fn take_answer(received: &mut &[u8]) -> Response {
+    let end = received.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head") + 4;
+    let (status, headers, length) = parse_head(&received[..end]);
+    assert!(received.len() >= end + length, "the body is not whole");
+    let body = received[end..end + length].to_vec();
+    *received = &received[end + length..];
+    Response { status, headers, body }
+}
+
+/// The status, the headers, and the length they announce.
+#[track_caller]
+fn parse_head(head: &[u8]) -> (u16, HeaderMap, usize) {
+    let head = std::str::from_utf8(head).expect("the head is ASCII");
     let mut lines = head.trim_end().split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
     let mut headers = HeaderMap::new();
@@ -345,9 +365,7 @@ async fn try_read_answer(stream: &mut TcpStream, has_body: bool) -> std::io::Res
         headers.append(name.parse().expect("a header name"), value.parse().expect("a header value"));
     }
     let length = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
-    let mut body = vec![0; length.filter(|_| has_body).unwrap_or(0)];
-    stream.read_exact(&mut body).await?;
-    Ok(Response { status: status.expect("a status"), headers, body })
+    (status.expect("a status"), headers, length.unwrap_or(0))
 }
 
 impl Gateway {
