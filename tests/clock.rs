@@ -9,8 +9,8 @@
 
 mod support;
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use scalegate::api::view::{JobView, StateView};
@@ -18,7 +18,8 @@ use scalegate::clock::Clock;
 use scalegate::domain::Timestamp;
 use scalegate::simulator::{Behaviour, TimestampMode};
 use serde_json::json;
-use support::gateway::{Gateway, scalegate};
+use support::gateway::{Gateway, serve};
+use support::preload;
 use support::sidecar::Sidecar;
 use tempfile::TempDir;
 
@@ -27,6 +28,12 @@ const HOUR: i64 = 3600;
 const COOLDOWN: Duration = Duration::from_secs(10);
 /// One that no test can sit out.
 const LONG_COOLDOWN: Duration = Duration::from_secs(1800);
+
+/// The compiled `wall_clock.c`.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| preload::compile("wall_clock"))
+}
 
 /// A data directory, a sidecar, and a wall clock that can be set.
 struct Machine {
@@ -39,18 +46,7 @@ impl Machine {
     fn new(cooldown: Duration) -> Self {
         let directory = TempDir::new().expect("a directory");
         let behaviour = Behaviour { provisioning: Duration::from_secs(1), ..Behaviour::default() };
-        let machine = Self { sidecar: Sidecar::start(behaviour), directory, cooldown };
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-o"])
-            .arg(machine.library())
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/wall_clock.c"))
-            .status();
-        assert!(compiled.expect("there is a C compiler").success());
-        machine
-    }
-
-    fn library(&self) -> PathBuf {
-        self.directory.path().join("wall_clock.so")
+        Self { sidecar: Sidecar::start(behaviour), directory, cooldown }
     }
 
     fn data(&self) -> PathBuf {
@@ -62,11 +58,11 @@ impl Machine {
         // A sidecar with another clock than the gateway's would be another machine.
         let timestamps = if wrong_by == 0 { TimestampMode::Honest } else { TimestampMode::Missing };
         self.sidecar.with(|model, _| model.behaviour_mut().timestamps = timestamps);
-        let mut command = scalegate();
-        command.env("LD_PRELOAD", self.library()).env("WALL_CLOCK_OFFSET", wrong_by.to_string());
         let cooldown = format!("{}s", self.cooldown.as_secs());
         let settings = ["--cooldown", &cooldown, "--settle", "500ms", "--poll-interval", "100ms"];
-        Gateway::start_as(command, &self.data(), self.sidecar.address(), &settings)
+        let mut command = serve(&self.data(), self.sidecar.address(), &settings);
+        command.env("LD_PRELOAD", library()).env("WALL_CLOCK_OFFSET", wrong_by.to_string());
+        Gateway::start_with(command)
     }
 
     /// How far the first two changes that reached the sidecar were apart.

@@ -636,7 +636,7 @@ async fn very_many_connections() {
     for n in 0..count {
         let mut stream = scene.gateway.connect().await;
         match n % 3 {
-            0 => stream.write_all(PROBE[..10].as_bytes()).await.expect("sent"),
+            0 => stream.write_all(&PROBE.as_bytes()[..10]).await.expect("sent"),
             1 => stream.set_zero_linger().expect("it will be reset"),
             _ => {}
         }

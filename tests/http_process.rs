@@ -2,15 +2,14 @@
 
 mod support;
 
-use std::io::Read as _;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use scalegate::api::view::{JobView, StateView};
 use scalegate::simulator::{Behaviour, Fault};
 use serde_json::{Value, json};
-use support::gateway::{Gateway, PATIENCE, Raw, read_answer, scalegate};
+use support::gateway::{Gateway, PATIENCE, Raw, read_answer, run_to_its_end, scalegate};
 use support::sidecar::Sidecar;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -163,26 +162,7 @@ async fn a_second_signal_ends_it_at_once() {
 // ---- starting -------------------------------------------------------------------------------------------------
 
 fn refused_start(args: &[&str], data_dir: &Path) -> Output {
-    let mut child = scalegate()
-        .args(["serve", "--data-dir"])
-        .arg(data_dir)
-        .args(args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let begin = Instant::now();
-    while child.try_wait().expect("it can be waited for").is_none() {
-        if begin.elapsed() > PATIENCE {
-            child.kill().expect("it can be killed");
-            panic!("it started");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let mut output = Output { status: child.wait().expect("it ended"), stdout: Vec::new(), stderr: Vec::new() };
-    child.stdout.take().expect("piped").read_to_end(&mut output.stdout).expect("read");
-    child.stderr.take().expect("piped").read_to_end(&mut output.stderr).expect("read");
-    output
+    run_to_its_end(scalegate().args(["serve", "--data-dir"]).arg(data_dir).args(args))
 }
 
 fn words(output: &Output) -> String {

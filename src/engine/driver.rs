@@ -113,7 +113,7 @@ async fn reopen(
     stop: &mut watch::Receiver<Option<Instant>>,
     error: &StoreError,
 ) -> Option<Snapshot> {
-    let unavailable = storage_unavailable(error);
+    let mut unavailable = storage_unavailable(error);
     loop {
         let attempt = async {
             sleep(STORE_RETRY).await;
@@ -131,7 +131,13 @@ async fn reopen(
             Ok(snapshot) => return Some(snapshot),
             // No attempt will ever succeed: it takes a new process.
             Err(StoreError::Closed) => panic!("the thread of the store is gone"),
-            Err(_) => {}
+            Err(error) => {
+                let now = storage_unavailable(&error);
+                if now != unavailable {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the store still fails, in another way");
+                    unavailable = now;
+                }
+            }
         }
     }
 }

@@ -1,16 +1,19 @@
 //! The sidecar over HTTP, by way of awc.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
+use actix_web::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use awc::{Client, ClientRequest, Connector};
 use futures_util::StreamExt as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{interpret_change, interpret_reading};
 use super::{RawReading, Sidecar};
-use crate::domain::{Alias, ChangeAnswer, MAX_DISPATCH, Move, Op, ReadFailure};
+use crate::domain::{Alias, ChangeAnswer, MAX_DISPATCH, Move, Op, ReadFailure, SidecarAnswer};
 
 /// Longest wait for an answer, the platform guide's advice. The sidecar asks the platform, which may take its time.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -31,9 +34,9 @@ pub struct HttpSidecar {
     base_url: String,
     timeout: Duration,
     /// Keeps connections.
-    reads: Client,
+    reads: Keeper,
     /// Keeps a few, for those who only look on.
-    looks: Client,
+    looks: Keeper,
     /// Opens a connection for each request: one that was used before may have been closed by the other side, and then it
     /// cannot be told whether the request was seen.
     changes: Client,
@@ -43,28 +46,32 @@ impl HttpSidecar {
     /// The sidecar at `base_url` (`http://host:port`), whose answers are waited for at most `timeout`. Must be made on
     /// the thread that uses it.
     pub fn new(base_url: impl Into<String>, timeout: Duration) -> Self {
-        let client = |connect_timeout, limit| {
-            let connector = Connector::new().timeout(connect_timeout).limit(limit);
-            Client::builder()
-                .connector(connector)
-                .timeout(timeout)
-                .disable_redirects()
-                .add_default_header(("User-Agent", concat!("scalegate/", env!("CARGO_PKG_VERSION"))))
-                .finish()
-        };
         Self {
             base_url: base_url.into(),
             timeout,
-            reads: client(CONNECT_TIMEOUT, UNLIMITED),
-            looks: client(CONNECT_TIMEOUT, MAX_LOOKS),
-            changes: client(MAX_DISPATCH, UNLIMITED),
+            reads: Keeper::new(UNLIMITED, timeout),
+            looks: Keeper::new(MAX_LOOKS, timeout),
+            changes: client(MAX_DISPATCH, UNLIMITED, timeout),
         }
     }
 
-    async fn read_with(&self, client: &Client, resource: &Alias) -> Result<RawReading, ReadFailure> {
-        let request = client.get(self.url(resource, ""));
+    async fn read_with(&self, keeper: &Keeper, resource: &Alias) -> Result<RawReading, ReadFailure> {
+        let request = keeper.client().get(self.url(resource, ""));
         match exchange(request, None, self.timeout).await {
-            Ok(answer) => interpret_reading(answer.status, &answer.body),
+            Ok(Answer { status, body }) => {
+                if status < 200 {
+                    keeper.start_over();
+                }
+                match body {
+                    Ok(body) => interpret_reading(status, &body),
+                    Err(detail) if status == 200 => Err(ReadFailure {
+                        not_found: false,
+                        detail,
+                        answer: Some(SidecarAnswer { status, body: String::new() }),
+                    }),
+                    Err(detail) => interpret_reading(status, detail.as_bytes()),
+                }
+            }
             Err(failure) => Err(ReadFailure { not_found: false, detail: failure.detail, answer: None }),
         }
     }
@@ -91,17 +98,49 @@ impl Sidecar for HttpSidecar {
         };
         let request = self.changes.post(self.url(resource, action)).force_close();
         match exchange(request, Some(json!({ field: change.units })), self.timeout).await {
-            Ok(answer) => interpret_change(answer.status, &answer.body),
+            Ok(Answer { status, body }) => interpret_change(status, &body.unwrap_or_else(String::into_bytes)),
             Err(Failure { sent: false, detail }) => ChangeAnswer::NotSent { detail },
             Err(Failure { sent: true, detail }) => ChangeAnswer::Unknown { detail, answer: None },
         }
     }
 }
 
+fn client(connect_timeout: Duration, limit: usize, timeout: Duration) -> Client {
+    Client::builder()
+        .connector(Connector::new().timeout(connect_timeout).limit(limit))
+        .timeout(timeout)
+        .disable_redirects()
+        .add_default_header(("User-Agent", concat!("scalegate/", env!("CARGO_PKG_VERSION"))))
+        .finish()
+}
+
+/// A client that keeps its connections as long as each request on them has had its one answer.
+struct Keeper {
+    limit: usize,
+    timeout: Duration,
+    client: RefCell<Client>,
+}
+
+impl Keeper {
+    fn new(limit: usize, timeout: Duration) -> Self {
+        Self { limit, timeout, client: RefCell::new(client(CONNECT_TIMEOUT, limit, timeout)) }
+    }
+
+    fn client(&self) -> Client {
+        self.client.borrow().clone()
+    }
+
+    /// Uses none of the connections again. awc takes an interim answer (1xx) for the answer and keeps the connection; the
+    /// real one, when it comes, would be taken for the answer to the next request, and be older than that.
+    fn start_over(&self) {
+        self.client.replace(client(CONNECT_TIMEOUT, self.limit, self.timeout));
+    }
+}
+
 struct Answer {
     status: u16,
-    /// The body, or in its place why it could not be read. The status stands either way.
-    body: Vec<u8>,
+    /// The body, or why it could not be read. The status stands either way.
+    body: Result<Vec<u8>, String>,
 }
 
 struct Failure {
@@ -110,14 +149,16 @@ struct Failure {
     detail: String,
 }
 
+/// Sends `request` and waits for the whole answer, head and body together at most `timeout`.
 async fn exchange(request: ClientRequest, body: Option<Value>, timeout: Duration) -> Result<Answer, Failure> {
+    let deadline = Instant::now() + timeout;
     let sending = match body {
         Some(body) => request.send_json(&body),
         None => request.send(),
     };
     let mut response = sending.await.map_err(|error| explain(error, timeout))?;
     let status = response.status().as_u16();
-    let body = tokio::time::timeout(timeout, async {
+    let body = timeout_at(deadline, async {
         let mut body = Vec::new();
         while let Some(chunk) = response.next().await {
             let chunk = chunk.map_err(|error| format!("the answer broke off: {error}"))?;
@@ -129,7 +170,7 @@ async fn exchange(request: ClientRequest, body: Option<Value>, timeout: Duration
         Ok(body)
     });
     let body = body.await.unwrap_or_else(|_| Err(format!("the answer took longer than {} s", timeout.as_secs_f64())));
-    Ok(Answer { status, body: body.unwrap_or_else(String::into_bytes) })
+    Ok(Answer { status, body })
 }
 
 /// awc also reports a connection that was closed *after* the request was sent as a failure to connect, with
@@ -147,7 +188,9 @@ fn explain(error: SendRequestError, timeout: Duration) -> Failure {
         ) => (false, format!("cannot connect to the sidecar: {error}")),
         SendRequestError::Url(error) => (false, format!("the sidecar's URL is wrong: {error}")),
         SendRequestError::Timeout => (true, format!("no answer within {} s", timeout.as_secs_f64())),
-        SendRequestError::Send(error) => (true, format!("connection failed: {error}")),
+        SendRequestError::Send(error) | SendRequestError::Response(ParseError::Io(error)) => {
+            (true, format!("connection failed: {error}"))
+        }
         SendRequestError::Response(error) => (true, format!("the answer is not HTTP: {error}")),
         other => (true, other.to_string()),
     };

@@ -3,6 +3,8 @@
 //! The trait says what is needed, [`HttpSidecar`] is the only place that knows of HTTP and names its client. It must never
 //! retry a change, follow a redirect, or send a change over a connection that was used before: each of these could turn
 //! "not sent" into "perhaps sent", or once into twice.
+//!
+#![doc = include_str!("faults.md")]
 
 mod answer;
 mod http;

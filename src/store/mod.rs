@@ -7,8 +7,10 @@
 
 mod schema;
 mod sqlite;
+mod wal;
 mod writer;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,7 +190,7 @@ pub trait Catalog: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory or a file in it cannot be used.
-    #[error("the data directory {path} cannot be used: choose another one, or let this process write to it")]
+    #[error("the data directory {path} cannot be used: {}, or choose another one", file_remedy(source))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -227,8 +229,9 @@ pub enum StoreError {
     },
     /// It is damaged.
     #[error(
-        "the store {path} is corrupt ({detail}): restore it from a backup, or move it away to start empty; unfinished jobs \
-         and running cooldowns in it are then lost"
+        "the store {path} is corrupt ({detail}): restore it from a backup, or move it and the {name}-* files beside it away \
+         to start empty; unfinished jobs and running cooldowns in it are then lost",
+        name = file_name(path)
     )]
     Corrupt {
         /// The database file.
@@ -236,8 +239,26 @@ pub enum StoreError {
         /// What is wrong.
         detail: String,
     },
+    /// Somebody took its files away while it was open. What was written to them since is nowhere to be found.
+    #[error(
+        "the store {path} was removed or replaced while it was in use: put back the very files that were there (moved away, \
+         they can be moved back), or restart the gateway to go on with what is there now; jobs and running cooldowns that \
+         are not in it are then lost"
+    )]
+    Removed {
+        /// The file that is not there any more.
+        path: PathBuf,
+    },
+    /// An operation on the write-ahead log failed.
+    #[error("the store's log {path} failed: {}", file_remedy(source))]
+    Log {
+        /// The log.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// An operation failed.
-    #[error("the store {path} failed: see that its disk has space and that this process may write to it")]
+    #[error("the store {path} failed: {}", sqlite_remedy(source))]
     Sqlite {
         /// The database file.
         path: PathBuf,
@@ -250,6 +271,40 @@ pub enum StoreError {
     /// The thread that writes is gone.
     #[error("the store is closed")]
     Closed,
+}
+
+const MAKE_ROOM: &str = "its disk is full, make room on it";
+const LOOK_AT_DISK: &str = "its disk does not work, the system's log should say why";
+const LET_WRITE: &str = "let this process write to it";
+
+/// What to do about a file that cannot be used.
+fn file_remedy(error: &std::io::Error) -> &'static str {
+    /// Linux; the standard library has no name for it.
+    const INPUT_OUTPUT_ERROR: i32 = 5;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => MAKE_ROOM,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => LET_WRITE,
+        _ if error.raw_os_error() == Some(INPUT_OUTPUT_ERROR) => LOOK_AT_DISK,
+        _ => "see that it is there and that this process may write to it",
+    }
+}
+
+/// What to do about a database that cannot be used.
+fn sqlite_remedy(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => MAKE_ROOM,
+        Some(ErrorCode::SystemIoFailure) => LOOK_AT_DISK,
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => LET_WRITE,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program has locked it, end what it does there"
+        }
+        _ => "see that its disk has space and that this process may write to it",
+    }
+}
+
+fn file_name(path: &std::path::Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().map_or("".into(), |name| name.to_string_lossy())
 }
 
 fn pid_suffix(pid: &Option<u32>) -> String {

@@ -2,17 +2,24 @@
 //!
 //! Write-ahead log with `synchronous = FULL`: a commit is on the disk when it returns, and readers (lists, the `sqlite3`
 //! shell) never wait for the writer.
+//!
+//! After a failed commit the store is opened anew, with the old connections still open: SQLite's index of the log lives
+//! on with them, and does not have the failed commit in it, which the next one overwrites. A process that dies before
+//! that leaves it to the next process, which reads the log itself and may find it whole: then it is a commit like any
+//! other. Whether it is on the *disk* is another question, which [`wal`] sees to.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
 use super::schema::{self, Kind};
+use super::wal;
 use super::{
     Batch, Catalog, JobFilter, Journal, KEY_RETENTION, KeyedAnswer, ListedState, Page, Position, Snapshot, StoreError,
     UsedKey,
@@ -31,6 +38,8 @@ pub struct SqliteJournal {
     db: Connection,
     /// Whether the connection was checked and is unused since.
     just_opened: bool,
+    /// The database and its log, as they were found.
+    files: [FileId; 2],
     /// Held for as long as the journal lives; the system lets go of it if the process dies.
     _lock: File,
 }
@@ -46,9 +55,22 @@ impl SqliteJournal {
         std::fs::create_dir_all(directory).map_err(unusable)?;
         let lock = lock(directory)?;
         let path = database_path(directory);
+        wal::check(&path)?;
         let mut db = Connection::open(&path).map_err(|error| explain(&path, error))?;
         prepare(&path, &mut db)?;
-        Ok(Self { path, db, just_opened: true, _lock: lock })
+        let files = [file_id(&path)?, file_id(&wal::path(&path))?];
+        Ok(Self { path, db, just_opened: true, files, _lock: lock })
+    }
+
+    /// Fails if the files are not where they were: what is written to files that somebody has removed succeeds, and is
+    /// gone when the process ends.
+    fn still_there(&self) -> Result<(), StoreError> {
+        for (path, known) in [self.path.clone(), wal::path(&self.path)].into_iter().zip(self.files) {
+            if file_id(&path)? != known {
+                return Err(StoreError::Removed { path });
+            }
+        }
+        Ok(())
     }
 
     /// The anchor of the clock that the points in time in here are by, if there is one that makes sense.
@@ -108,11 +130,11 @@ impl SqliteJournal {
     }
 
     fn read_jobs(&self) -> Result<Vec<Arc<Job>>, StoreError> {
-        self.read_records("SELECT record FROM jobs ORDER BY seq", "a job")
+        self.read_records("SELECT record, id FROM jobs ORDER BY seq", "job")
     }
 
     fn read_lanes(&self) -> Result<Vec<LaneRecord>, StoreError> {
-        self.read_records("SELECT record FROM lanes ORDER BY seq", "a lane")
+        self.read_records("SELECT record, resource FROM lanes ORDER BY seq", "lane")
     }
 
     fn read_records<T: serde::de::DeserializeOwned>(&self, sql: &str, what: &str) -> Result<Vec<T>, StoreError> {
@@ -120,14 +142,26 @@ impl SqliteJournal {
         let mut rows = statement.query([]).map_err(|error| self.explain(error))?;
         let mut records = Vec::new();
         while let Some(row) = rows.next().map_err(|error| self.explain(error))? {
-            let text = row.get_ref(0).map_err(|error| self.explain(error))?;
-            let text = text.as_str().map_err(|error| self.corrupt(what, error))?;
-            records.push(serde_json::from_str(text).map_err(|error| self.corrupt(what, error))?);
+            let record = row.get_ref(0).map_err(|error| self.explain(error))?;
+            let parsed = record
+                .as_bytes()
+                .map_err(|error| error.to_string())
+                .and_then(|json| serde_json::from_slice(json).map_err(|error| error.to_string()));
+            let name = || row.get(1).unwrap_or_else(|_| "without a name".to_owned());
+            records.push(parsed.map_err(|error| self.corrupt(&format!("{what} {}", name()), error))?);
         }
         Ok(records)
     }
 
-    fn read_keys(&self) -> rusqlite::Result<Vec<UsedKey>> {
+    fn read_keys(&self) -> Result<Vec<UsedKey>, StoreError> {
+        self.select_keys().map_err(|error| match error.sqlite_error_code() {
+            // Not the file is at fault, but what is in it.
+            None | Some(ErrorCode::Unknown) => self.corrupt("the requests with a key", error),
+            Some(_) => self.explain(error),
+        })
+    }
+
+    fn select_keys(&self) -> rusqlite::Result<Vec<UsedKey>> {
         let sql = "SELECT key, fingerprint, answered_ms, job ->> '$.resource' FROM answers";
         let mut statement = self.db.prepare(sql)?;
         let keys = statement.query_map([], |row| {
@@ -168,21 +202,19 @@ impl SqliteJournal {
 
 impl Journal for SqliteJournal {
     fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
-        self.write(batches).map_err(|error| self.explain(error))
+        self.write(batches).map_err(|error| self.explain(error))?;
+        self.still_there()
     }
 
     fn load(&mut self) -> Result<Snapshot, StoreError> {
         if !std::mem::take(&mut self.just_opened) {
+            self.still_there()?;
             // A connection that failed may be stuck in its error; a new one begins from what is on the disk.
             let mut db = Connection::open(&self.path).map_err(|error| self.explain(error))?;
             prepare(&self.path, &mut db)?;
             self.db = db;
         }
-        Ok(Snapshot {
-            lanes: self.read_lanes()?,
-            jobs: self.read_jobs()?,
-            keys: self.read_keys().map_err(|error| self.explain(error))?,
-        })
+        Ok(Snapshot { lanes: self.read_lanes()?, jobs: self.read_jobs()?, keys: self.read_keys()? })
     }
 
     fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
@@ -196,7 +228,8 @@ impl Journal for SqliteJournal {
             })
             .map_err(|error| self.explain(error))?;
         let Some((fingerprint, joined, answered_ms, job)) = found else { return Ok(None) };
-        let job = serde_json::from_str(&job).map_err(|error| self.corrupt("an answer", error))?;
+        let job =
+            serde_json::from_str(&job).map_err(|error| self.corrupt(&format!("the answer for key {key}"), error))?;
         let answered_at = Timestamp::from_millis(answered_ms);
         Ok(Some(KeyedAnswer { key: key.to_owned(), fingerprint, joined, job, answered_at }))
     }
@@ -387,9 +420,22 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
     let verdict: String =
         db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
     if verdict != "ok" {
-        return Err(StoreError::Corrupt { path: path.to_owned(), detail: verdict });
+        let detail = verdict.lines().collect::<Vec<_>>().join(": ");
+        return Err(StoreError::Corrupt { path: path.to_owned(), detail });
     }
-    schema::migrate(db, version).and_then(|()| schema::try_to_write(db)).map_err(|error| explain(path, error))
+    schema::migrate(db, version).map_err(|error| explain(path, error))?;
+    wal::write_again(path, db)?;
+    schema::try_to_write(db).map_err(|error| explain(path, error))
+}
+
+/// Which file there is: device and inode.
+type FileId = (u64, u64);
+
+fn file_id(path: &Path) -> Result<FileId, StoreError> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino())),
+        Err(_) => Err(StoreError::Removed { path: path.to_owned() }),
+    }
 }
 
 fn configure(db: &Connection) -> rusqlite::Result<()> {
@@ -398,8 +444,7 @@ fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "synchronous", "FULL")
 }
 
-fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode;
+pub(super) fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -76,23 +76,38 @@ pub fn scalegate() -> Command {
     command
 }
 
+/// A gateway on a free port with its data in `data_dir`, not started.
+pub fn serve(data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Command {
+    let mut command = scalegate();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--sidecar-url", &format!("http://{sidecar}")]);
+    command.arg("--data-dir").arg(data_dir).args(more);
+    command
+}
+
+/// Runs a command that must end by itself.
+pub fn run_to_its_end(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let begin = Instant::now();
+    while child.try_wait().expect("it can be waited for").is_none() {
+        if begin.elapsed() > PATIENCE {
+            child.kill().expect("it can be killed");
+            panic!("it started");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("it ended")
+}
+
 impl Process {
     /// Starts the binary on a free port with its data in `data_dir`.
     pub fn start(data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
-        Self::start_as(scalegate(), data_dir, sidecar, more)
+        Self::start_with(serve(data_dir, sidecar, more))
     }
 
-    /// As [`Process::start`], from a [`scalegate`] command that was given something special.
-    pub fn start_as(mut command: Command, data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
-        let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .args(["--sidecar-url", &format!("http://{sidecar}")])
-            .arg("--data-dir")
-            .arg(data_dir)
-            .args(more)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+    /// Runs `command`, which is to start a gateway.
+    pub fn start_with(mut command: Command) -> Self {
+        let mut child =
+            command.args(["--log-format", "json"]).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let (lines, log) = mpsc::channel();
         let reader = std::thread::spawn(move || {
@@ -141,12 +156,12 @@ impl Drop for Process {
 impl Gateway {
     /// Starts the binary on a free port with its data in `data_dir`, and waits until it is ready.
     pub fn start(data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
-        Self::start_as(scalegate(), data_dir, sidecar, more)
+        Self::start_with(serve(data_dir, sidecar, more))
     }
 
-    /// As [`Gateway::start`], from a [`scalegate`] command that was given something special.
-    pub fn start_as(command: Command, data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
-        let (process, mut starting) = (Process::start_as(command, data_dir, sidecar, more), Vec::new());
+    /// Runs `command`, and waits until the gateway that it starts is ready.
+    pub fn start_with(command: Command) -> Self {
+        let (process, mut starting) = (Process::start_with(command), Vec::new());
         let ready = process.address_within(PATIENCE, &mut starting);
         let address = ready.unwrap_or_else(|| panic!("it does not become ready: {starting:#?}"));
         Self { process, address, starting }

@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 pub mod dice;
+pub mod failing_disk;
 pub mod gateway;
 pub mod machine;
+pub mod preload;
 pub mod sidecar;
 pub mod world;

@@ -1,0 +1,99 @@
+//! A data directory on a disk that fails when told to; see `failing_disk.c`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use super::gateway::{Gateway, serve};
+use super::preload;
+use super::sidecar::Sidecar;
+
+/// Input/output error.
+pub const EIO: i32 = 5;
+/// No space left on device.
+pub const ENOSPC: i32 = 28;
+/// Read-only file system.
+pub const EROFS: i32 = 30;
+
+const SETTINGS: [&str; 6] = ["--cooldown", "2s", "--settle", "500ms", "--poll-interval", "100ms"];
+
+pub struct Disk {
+    directory: TempDir,
+}
+
+impl Disk {
+    pub fn new() -> Self {
+        let disk = Self { directory: TempDir::new().expect("a directory") };
+        for directory in [disk.data(), disk.control(), disk.platter()] {
+            std::fs::create_dir(directory).expect("made");
+        }
+        disk
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        // The process sees its files by their real names.
+        self.directory.path().canonicalize().expect("a directory").join("data")
+    }
+
+    fn control(&self) -> PathBuf {
+        self.directory.path().join("control")
+    }
+
+    fn platter(&self) -> PathBuf {
+        self.directory.path().join("platter")
+    }
+
+    /// From now on `operation` (`open`, `read`, `write` or `sync`) fails with this number.
+    pub fn fails(&self, operation: &str, number: i32) {
+        // Renamed into place, so that nobody reads half of it.
+        let (written, control) = (self.control().join("new"), self.control().join(operation));
+        std::fs::write(&written, number.to_string()).and_then(|()| std::fs::rename(written, control)).expect("written");
+    }
+
+    /// From now on everything works.
+    pub fn works(&self) {
+        for operation in ["open", "read", "write", "sync"] {
+            let _ = std::fs::remove_file(self.control().join(operation));
+        }
+    }
+
+    /// How often `operation` has failed.
+    pub fn failures(&self, operation: &str) -> u64 {
+        std::fs::metadata(self.control().join(format!("{operation}.hits"))).map_or(0, |hits| hits.len())
+    }
+
+    /// Leaves what was synced, and nothing else. No process may be running.
+    pub fn cut_power(&self) {
+        std::fs::remove_dir_all(self.data()).expect("removed");
+        std::fs::create_dir(self.data()).expect("made");
+        for file in std::fs::read_dir(self.platter()).expect("a directory") {
+            let file = file.expect("a file");
+            std::fs::copy(file.path(), self.data().join(file.file_name())).expect("copied");
+        }
+    }
+
+    /// A gateway on this disk, not started.
+    pub fn command(&self, sidecar: &Sidecar) -> Command {
+        let mut command = serve(&self.data(), sidecar.address(), &SETTINGS);
+        command
+            .env("LD_PRELOAD", library())
+            .env("FAILING_DISK_DATA", self.data())
+            .env("FAILING_DISK_CONTROL", self.control())
+            .env("FAILING_DISK_PLATTER", self.platter());
+        command
+    }
+
+    /// A running gateway on this disk.
+    pub fn start(&self, sidecar: &Sidecar) -> Gateway {
+        Gateway::start_with(self.command(sidecar))
+    }
+}
+
+/// The compiled `failing_disk.c`.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| preload::compile("failing_disk"))
+}
