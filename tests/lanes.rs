@@ -136,3 +136,20 @@ fn a_change_of_direction_is_not_confirmed_by_a_reading_from_before_the_last_one(
     let apart = world.changes()[1].at.since(world.changes()[0].at);
     assert!(apart >= secs(30), "only {apart:?} apart");
 }
+
+/// The sidecar can take longer to say yes than a job has patience for the change to show.
+#[test]
+fn a_late_answer_to_a_change_leaves_no_time_to_lose() {
+    let mut world = World::new(Behaviour { provisioning: secs(0), ..start_at(1) });
+    world.surroundings.model.behaviour_mut().faults.slow_for = secs(55);
+    world.surroundings.model.script_change(Fault::Slow);
+    let short = SettingsOverrides { settle: Some(secs(30)), active_timeout: Some(secs(40)), ..cooldown(300) };
+    let id = world.submit(3, short);
+    let accepted = |job: &Job| job.waiting.as_ref().is_some_and(|waiting| waiting.detail.starts_with("Accepted"));
+    world.run_until(|world| accepted(&world.job(id)));
+    let answered_at = world.clock();
+    let waits_until = world.job(id).waiting.as_ref().map(|waiting| waiting.until);
+    assert!(waits_until.is_some_and(|until| until + secs(1) > answered_at), "it says that it waits for the past");
+    world.run_for(secs(1));
+    assert_eq!(outcomes(&world.job(id)), [StepOutcome::Confirmed], "read at once");
+}

@@ -420,7 +420,8 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
     let verdict: String =
         db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
     if verdict != "ok" {
-        let detail = verdict.lines().collect::<Vec<_>>().join(": ");
+        // The first line only names the database; a message is to be one line.
+        let detail = verdict.lines().filter(|line| !line.starts_with("***")).collect::<Vec<_>>().join("; ");
         return Err(StoreError::Corrupt { path: path.to_owned(), detail });
     }
     schema::migrate(db, version).map_err(|error| explain(path, error))?;

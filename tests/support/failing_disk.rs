@@ -17,7 +17,8 @@ pub const ENOSPC: i32 = 28;
 /// Read-only file system.
 pub const EROFS: i32 = 30;
 
-const SETTINGS: [&str; 6] = ["--cooldown", "2s", "--settle", "500ms", "--poll-interval", "100ms"];
+/// What its gateways are started with.
+pub const SETTINGS: [&str; 6] = ["--cooldown", "2s", "--settle", "500ms", "--poll-interval", "100ms"];
 
 pub struct Disk {
     directory: TempDir,

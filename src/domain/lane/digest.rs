@@ -29,12 +29,10 @@ impl Lane {
                 turn.note(job.id, format!("{movement} accepted by the sidecar"));
                 change.stage = Stage::Acknowledged;
                 self.change = Some(change);
-                job.wait(
-                    WaitReason::Change,
-                    change.give_up_at(),
-                    format!("Accepted {movement}; waiting for it to show."),
-                );
-                Next::Sleep(pace::next_reading(job, &self.ledger, movement.to, now))
+                // The answer may come after all patience: one reading is due even then, at once.
+                let limit = change.give_up_at().max(now);
+                job.wait(WaitReason::Change, limit, format!("Accepted {movement}; waiting for it to show."));
+                Next::Sleep(pace::next_reading(job, &self.ledger, movement.to, now).min(limit))
             }
             ChangeAnswer::Rejected(answer) => {
                 self.resolve(job, StepOutcome::Rejected, now);
