@@ -407,9 +407,10 @@ fn contents(dir: &Path) -> [Option<Vec<u8>>; 2] {
     [database(dir), log(dir)].map(|path| std::fs::read(path).ok())
 }
 
-fn overwrite(path: &Path, at: usize, bytes: &[u8]) {
+/// Makes one byte of a file another one.
+fn flip(path: &Path, at: usize) {
     let mut content = std::fs::read(path).expect("a file");
-    content[at..at + bytes.len()].copy_from_slice(bytes);
+    content[at] = !content[at];
     std::fs::write(path, content).expect("written");
 }
 
@@ -445,12 +446,13 @@ async fn a_damaged_store_is_refused() {
     refused(truncated, &[]);
 
     let scribbled = remains.settled();
-    overwrite(&database(scribbled.path()), 2 * 4096, &[0xA5; 64]);
+    (0..64).for_each(|at| flip(&database(scribbled.path()), 2 * 4096 + at));
     refused(scribbled, &[]);
 
-    for (at, bytes) in [(0, &[0xA5; 64][..]), (4, &[0xFF; 4]), (17, &[0xFF]), (24, &[0xFF; 8])] {
+    // In the log's header: what it is, its version, its salt, its checksum.
+    for at in [0, 4, 17, 24] {
         let scribbled = remains.copy();
-        overwrite(&log(scribbled.path()), at, bytes);
+        flip(&log(scribbled.path()), at);
         refused(scribbled, &["there is no sense in the write-ahead log", "scalegate.db-wal"]);
     }
 
