@@ -503,9 +503,10 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
                 found.extend(misfits(document, following(document, &Value::Object(schema.clone())), value, at));
                 true
             }
-            "oneOf" => {
+            "oneOf" | "anyOf" => {
                 let options = rule.as_array().expect("options").iter();
-                options.filter(|option| misfits(document, option, value, at).is_empty()).count() == 1
+                let fitting = options.filter(|option| misfits(document, option, value, at).is_empty()).count();
+                fitting == 1 || keyword == "anyOf" && fitting > 1
             }
             "type" => match rule {
                 Value::Array(types) => types.iter().any(|name| is_of_type(value, name)),

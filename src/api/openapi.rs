@@ -116,8 +116,8 @@ fn require_one_goal(document: &mut OpenApi) {
     ]);
     let schemas = &mut document.components.get_or_insert_default().schemas;
     if let Some(RefOr::T(Schema::Object(job))) = schemas.get_mut("NewJob") {
-        // There is no field for `oneOf` next to `properties`; extensions are written out as they are.
-        job.extensions = Some([("oneOf", goals)].into_iter().collect());
+        // There is no field for `anyOf` next to `properties`; extensions are written out as they are.
+        job.extensions = Some([("anyOf", goals)].into_iter().collect());
     }
 }
 
