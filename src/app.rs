@@ -137,28 +137,24 @@ impl Gateway {
 
 /// The clock for a process that starts at `present`; fits the store and the `snapshot` of it to that clock.
 ///
-/// As long as work is unfinished the clock of the process before goes on, and nothing has to be fitted. Otherwise only the
-/// lanes hold points in time that decide anything, and they are carried over to the wall's clock.
+/// As long as work is unfinished the clock of the process before goes on, and nothing has to be fitted. Otherwise whatever
+/// points in time still decide anything are carried over to the wall's clock.
 fn start_clock(
     journal: &mut SqliteJournal,
     snapshot: &mut Snapshot,
     present: &Present,
 ) -> Result<(Clock, WallWatch), StoreError> {
-    let work = snapshot.jobs.iter().any(|job| job.ended().is_none())
-        || snapshot.lanes.iter().any(|lane| lane.change.is_some());
     let anchor = journal.clock_anchor()?;
-    let shown = match Start::decide(anchor.as_ref(), present, work) {
+    let shown = match Start::decide(anchor.as_ref(), present, snapshot.has_work()) {
         Start::Resume(shows) => {
             warn_of_difference(shows, present.wall);
             shows
         }
         Start::Wall { before } => {
-            let mut carried_over = Vec::new();
-            if let Some(before) = before {
-                snapshot.lanes.iter_mut().for_each(|lane| lane.ledger.carry_over(before, present.wall));
-                carried_over.clone_from(&snapshot.lanes);
-            }
-            journal.change_clock(present.anchor().as_ref(), carried_over)?;
+            let before = before.unwrap_or(present.wall);
+            snapshot.carry_over(before, present.wall);
+            let forward_millis = present.wall.as_millis().saturating_sub(before.as_millis());
+            journal.change_clock(present.anchor().as_ref(), snapshot, forward_millis)?;
             present.wall
         }
     };
@@ -246,7 +242,8 @@ mod tests {
     fn store_left_behind(directory: &Path, stage: Option<Stage>) -> SqliteJournal {
         let mut journal = SqliteJournal::open(directory).expect("a store");
         let anchor = present(Duration::ZERO, NOON).anchor();
-        journal.change_clock(anchor.as_ref(), vec![lane(stage)]).expect("written");
+        let left_behind = Snapshot { lanes: vec![lane(stage)], ..Snapshot::default() };
+        journal.change_clock(anchor.as_ref(), &left_behind, 0).expect("written");
         journal
     }
 

@@ -626,3 +626,19 @@ async fn a_sidecar_that_hangs_holds_up_nobody_who_only_looks() {
     assert!(matches!(plan, Ok(Err(PlanError::NoReading(_)))), "{plan:?}");
     assert_eq!(rig.handle.health().await.expect("healthy").sidecar.reachable, Some(false));
 }
+
+/// Whoever makes jobs take each other's place faster than the sidecar answers must not use up all connections.
+#[tokio::test]
+async fn a_resource_has_one_reading_on_its_way_at_most() {
+    let rig = Rig::start();
+    rig.sidecar.on_read.send_replace(Manner::Hang);
+    let on_their_way = |rig: &Rig| rig.sidecar.on_read.receiver_count();
+    let mut last = rig.create(to(2)).await;
+    for target in [3, 2, 3, 2, 3, 2, 3] {
+        last = rig.create(JobRequest { on_conflict: OnConflict::Supersede, ..to(target) }).await;
+        rig.until("a reading is on its way", |rig| on_their_way(rig) > 0).await;
+    }
+    rig.until("the others are given up", |rig| on_their_way(rig) == 1).await;
+    rig.sidecar.on_read.send_replace(Manner::Prompt);
+    assert_eq!(rig.ended(last).await.ended(), Some(&Ending::Succeeded));
+}

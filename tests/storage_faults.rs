@@ -426,11 +426,8 @@ fn cut(path: &Path, length: u64) {
 }
 
 /// What every message about a damaged store says.
-const CORRUPT: [&str; 3] = [
-    "scalegate.db is corrupt (",
-    "restore it from a backup, or move it and the scalegate.db-* files beside it away",
-    "lost",
-];
+const CORRUPT: [&str; 3] =
+    ["scalegate.db is corrupt (", "move it and the scalegate.db-* files beside it away, and restore a backup", "lost"];
 
 #[actix_web::test]
 async fn a_damaged_store_is_refused() {
@@ -471,7 +468,7 @@ async fn a_record_that_makes_no_sense_is_named() {
     change(dir.path(), "UPDATE jobs SET record = '{}'");
     let mut command = serve(dir.path(), remains.sidecar.address(), &["--log-format", "text"]);
     let name = format!("job {}", remains.id);
-    assert_refused_start(run_to_its_end(&mut command), &["is corrupt (", &name, "restore it from a backup"]);
+    assert_refused_start(run_to_its_end(&mut command), &["is corrupt (", &name, "restore a backup"]);
 }
 
 #[actix_web::test]

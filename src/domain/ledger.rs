@@ -63,8 +63,11 @@ impl SentChange {
 }
 
 impl Ledger {
-    /// Notes that a change was sent, or may have been.
-    pub fn record_sent(&mut self, sent: SentChange) {
+    /// Notes that a change was sent, or may have been. It settles no sooner than the one before, which may have more time.
+    pub fn record_sent(&mut self, mut sent: SentChange) {
+        if let Some(settled_at) = self.settled_at() {
+            sent.settle = sent.settle.max(settled_at.since(sent.at));
+        }
         self.last_change = Some(sent);
         self.fresh_from = self.fresh_from.max(Some(sent.at));
         self.expected = None;
@@ -193,5 +196,40 @@ mod optional_millis {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn sent(at: Timestamp, settle: u64) -> SentChange {
+        SentChange { at, op: Some(Op::Add), cooldown: Duration::ZERO, settle: Duration::from_secs(settle) }
+    }
+
+    #[test]
+    fn a_change_does_not_settle_before_the_one_before() {
+        let ten = Duration::from_secs(10);
+        let mut ledger = Ledger::default();
+        for (change, settled_at) in [
+            (sent(NOW, 90), NOW + ten * 9),
+            (sent(NOW + ten, 0), NOW + ten * 9),
+            (sent(NOW + ten * 2, 80), NOW + ten * 10),
+        ] {
+            ledger.record_sent(change);
+            assert_eq!(ledger.settled_at(), Some(settled_at));
+        }
+    }
+
+    /// The longest cooldown there is may be asked for by a job that comes much later than the last change.
+    #[test]
+    fn what_a_later_job_may_ask_about_is_not_forgotten() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.is_forgettable(NOW), "nothing to remember");
+        ledger.record_sent(sent(NOW, 0));
+        assert!(!ledger.is_forgettable(NOW + MAX_WAIT));
+        assert!(ledger.is_forgettable(NOW + MAX_WAIT + MAX_INTENT_AGE + Duration::from_millis(1)));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use uuid::{ContextV7, Uuid};
 
@@ -18,7 +18,8 @@ use super::handle::{Command, Health, Look, PlanError, SidecarContact, Submitted,
 use super::requests::{Answer, JobPlan, ReplyTo};
 use crate::clock::{Clock, WallWatch, wall_now};
 use crate::domain::{
-    Alias, Call, CallId, ChangeAnswer, JobId, JobRequest, Notice, Policy, ReadFailure, Reading, Retention, Timestamp,
+    Alias, Call, CallId, ChangeAnswer, JobId, JobRequest, Move, Notice, Policy, ReadFailure, Reading, Retention,
+    Timestamp,
 };
 use crate::sidecar::{RawReading, Sidecar};
 use crate::store::{Acknowledgement, KeyedAnswer, Snapshot, StoreError, StoreWriter};
@@ -81,6 +82,7 @@ pub(super) async fn run<S: Sidecar>(
             ids: &ids,
             contact: &mut contact,
             calls: JoinSet::new(),
+            reads: HashMap::new(),
             waiting: HashMap::new(),
             next_reply: 0,
         };
@@ -178,6 +180,8 @@ struct Incarnation<'a, S> {
     ids: &'a ContextV7,
     contact: &'a mut SidecarContact,
     calls: JoinSet<Done>,
+    /// The reading on its way for each resource, if there is one.
+    reads: HashMap<Alias, (CallId, AbortHandle)>,
     waiting: HashMap<ReplyTo, Waiting>,
     next_reply: ReplyTo,
 }
@@ -306,10 +310,14 @@ impl<S: Sidecar> Incarnation<'_, S> {
 
     // ---- what happened ----------------------------------------------------------------------------------------
 
-    fn take_in(&mut self, done: Done) -> Result<(), StoreError> {
+    fn take_in(&mut self, done: Option<Done>) -> Result<(), StoreError> {
+        let Some(done) = done else { return Ok(()) };
         let now = self.clock.now();
         match done {
             Done::Read { resource, call, reading } => {
+                if self.reads.get(&resource).is_some_and(|(latest, _)| *latest == call) {
+                    self.reads.remove(&resource);
+                }
                 self.note_contact(&reading);
                 let wall_set_at = self.wall.look(now, wall_now());
                 let reading = reading.map(|reading| Reading { wall_set_at, ..reading });
@@ -408,19 +416,30 @@ impl<S: Sidecar> Incarnation<'_, S> {
     }
 
     fn call(&mut self, resource: Alias, call: CallId, what: Call) {
+        match what {
+            Call::Read => self.read(resource, call),
+            Call::Change(change) => self.change(resource, call, change),
+        }
+    }
+
+    /// Nobody waits any more for an earlier reading of the resource, which may take a minute: it is given up, so that there
+    /// are never more connections than resources.
+    fn read(&mut self, resource: Alias, call: CallId) {
+        let (sidecar, clock, of) = (Arc::clone(&self.sidecar), self.clock, resource.clone());
+        let reading = self.calls.spawn_local(async move {
+            let reading = timed(sidecar.read(&of), clock).await;
+            Done::Read { resource: of, call, reading }
+        });
+        if let Some((_, earlier)) = self.reads.insert(resource, (call, reading)) {
+            earlier.abort();
+        }
+    }
+
+    fn change(&mut self, resource: Alias, call: CallId, change: Move) {
         let sidecar = Arc::clone(&self.sidecar);
-        let clock = self.clock;
         self.calls.spawn_local(async move {
-            match what {
-                Call::Read => {
-                    let reading = timed(sidecar.read(&resource), clock).await;
-                    Done::Read { resource, call, reading }
-                }
-                Call::Change(change) => {
-                    let answer = sidecar.change(&resource, change).await;
-                    Done::Change { resource, call, answer }
-                }
-            }
+            let answer = sidecar.change(&resource, change).await;
+            Done::Change { resource, call, answer }
         });
     }
 
@@ -439,9 +458,13 @@ impl<S: Sidecar> Incarnation<'_, S> {
     }
 }
 
-/// A panic must not leave a lane waiting for an answer that never comes.
-fn unless_panicked(done: Result<Done, JoinError>) -> Done {
-    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+/// What is done; nothing, if it was given up. A panic must not leave a lane waiting for an answer that never comes.
+fn unless_panicked(done: Result<Done, JoinError>) -> Option<Done> {
+    match done {
+        Ok(done) => Some(done),
+        Err(error) if error.is_cancelled() => None,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// A reading with the times at which it was asked for and received.

@@ -72,6 +72,24 @@ pub struct Snapshot {
     pub keys: Vec<UsedKey>,
 }
 
+impl Snapshot {
+    /// Whether anything is unfinished.
+    pub fn has_work(&self) -> bool {
+        self.jobs.iter().any(|job| job.ended().is_none()) || self.lanes.iter().any(|lane| lane.change.is_some())
+    }
+
+    /// Carries what is finished over to a clock that shows `there` when the one so far shows `here`: how long ago it was
+    /// stays the same. What jobs show of their past stays as it was shown.
+    pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
+        for lane in &mut self.lanes {
+            lane.ledger.carry_over(here, there);
+        }
+        for key in &mut self.keys {
+            key.answered_at = key.answered_at.on_another_clock(here, there);
+        }
+    }
+}
+
 /// How long an answer to a request with an idempotency key is kept: a day is promised, the hour on top makes up for
 /// clocks that differ.
 pub const KEY_RETENTION: Duration = Duration::from_hours(25);
@@ -229,8 +247,8 @@ pub enum StoreError {
     },
     /// It is damaged.
     #[error(
-        "the store {path} is corrupt ({detail}): restore it from a backup, or move it and the {name}-* files beside it away \
-         to start empty; unfinished jobs and running cooldowns in it are then lost",
+        "the store {path} is corrupt ({detail}): move it and the {name}-* files beside it away, and restore a backup, or \
+         start empty; unfinished jobs and running cooldowns in it are then lost",
         name = file_name(path)
     )]
     Corrupt {

@@ -27,6 +27,8 @@ use super::{
 use crate::clock::Anchor;
 use crate::domain::{Job, JobId, LaneRecord, Retention, Timestamp};
 
+/// By how much a clock must differ from the one before to matter for what is kept for days.
+const LEAST_SHIFT_MILLIS: u64 = 1000;
 /// How long to wait for somebody with an `sqlite3` shell to finish a write of theirs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most jobs removed in one go: at a few microseconds each, commits wait for some milliseconds at the most.
@@ -92,18 +94,29 @@ impl SqliteJournal {
     }
 
     /// Notes that the points in time in here are by another clock from now on: the one with this `anchor`, if it has any.
-    /// `lanes` are by the new clock already, and become durable together with it.
+    /// The lanes of `snapshot` are by the new clock already, and become durable together with it; so do the ages of what is
+    /// kept for some time, by a clock that shows `forward_millis` more than the one before.
     ///
     /// # Errors
     /// If that may not be durable.
-    pub fn change_clock(&mut self, anchor: Option<&Anchor>, lanes: Vec<LaneRecord>) -> Result<(), StoreError> {
-        let batch = Batch { lanes, ..Batch::default() };
-        self.write_clock(anchor, &batch).map_err(|error| self.explain(error))
+    pub fn change_clock(
+        &mut self,
+        anchor: Option<&Anchor>,
+        snapshot: &Snapshot,
+        forward_millis: i64,
+    ) -> Result<(), StoreError> {
+        let batch = Batch { lanes: snapshot.lanes.clone(), ..Batch::default() };
+        self.write_clock(anchor, &batch, forward_millis).map_err(|error| self.explain(error))
     }
 
-    fn write_clock(&mut self, anchor: Option<&Anchor>, batch: &Batch) -> rusqlite::Result<()> {
+    fn write_clock(&mut self, anchor: Option<&Anchor>, batch: &Batch, forward_millis: i64) -> rusqlite::Result<()> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         write_batch(&transaction, batch)?;
+        // What is kept for days is not rewritten for the few milliseconds that two clocks are always apart.
+        if forward_millis.unsigned_abs() >= LEAST_SHIFT_MILLIS {
+            transaction.execute("UPDATE answers SET answered_ms = answered_ms + ?1", [forward_millis])?;
+            transaction.execute("UPDATE jobs SET finished_ms = finished_ms + ?1", [forward_millis])?;
+        }
         transaction.execute("DELETE FROM clock", [])?;
         if let Some(Anchor { boot, uptime, shown }) = anchor {
             let uptime_ms = i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX);

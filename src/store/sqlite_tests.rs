@@ -98,6 +98,10 @@ fn anchor(boot: &str) -> Anchor {
     Anchor { boot: boot.into(), uptime: Duration::from_secs(5), shown: NOW }
 }
 
+fn of_lanes(lanes: Vec<LaneRecord>) -> Snapshot {
+    Snapshot { lanes, ..Snapshot::default() }
+}
+
 fn jobs(jobs: impl IntoIterator<Item = Job>) -> Batch {
     Batch { jobs: jobs.into_iter().map(Arc::new).collect(), ..Batch::default() }
 }
@@ -205,26 +209,43 @@ fn the_last_clock_comes_back_after_a_restart_with_the_lanes_that_are_by_it() {
     for (boot, lanes) in
         [("first", vec![]), ("second", vec![LaneRecord { ledger: Ledger::default(), ..lane("b", None) }])]
     {
-        journal.change_clock(Some(&anchor(boot)), lanes).expect("changed");
+        journal.change_clock(Some(&anchor(boot)), &of_lanes(lanes), 0).expect("changed");
     }
     drop(journal);
     let mut journal = open(directory.path());
     assert_eq!(journal.clock_anchor().expect("readable"), Some(anchor("second")));
     let ledgers: Vec<Ledger> = journal.load().expect("readable").lanes.iter().map(|lane| lane.ledger).collect();
     assert_eq!(ledgers, [lane("a", None).ledger, Ledger::default()]);
-    journal.change_clock(None, vec![]).expect("changed");
+    journal.change_clock(None, &of_lanes(vec![]), 0).expect("changed");
     assert_eq!(journal.clock_anchor().expect("readable"), None);
+}
+
+/// A clock that was two days behind is right now: what ended, and was answered, a minute ago did so a minute ago.
+#[test]
+fn ages_stay_the_same_when_the_clock_changes() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let two_days = Duration::from_hours(48);
+    let ended = Job { state: JobState::Ended(Ending::Succeeded), finished_at: Some(NOW), ..job(1, "worker") };
+    let batch = Batch { answers: vec![answer("key", NOW)], ..jobs([ended]) };
+    journal.commit(&[batch]).expect("committed");
+    journal.change_clock(Some(&anchor("this")), &Snapshot::default(), two_days.as_millis() as i64).expect("changed");
+    let retention = Retention { age: Duration::from_hours(1), count: 10 };
+    let later = NOW + two_days;
+    assert_eq!(journal.prune(retention, later + Duration::from_mins(1)).expect("pruned").len(), 0);
+    assert_eq!(journal.answer("key").expect("readable").map(|answer| answer.answered_at), Some(later));
+    assert_eq!(journal.prune(retention, later + retention.age).expect("pruned").len(), 1);
 }
 
 #[test]
 fn a_clock_changes_together_with_the_lanes_or_not_at_all() {
     let directory = directory();
     let mut journal = open(directory.path());
-    journal.change_clock(Some(&anchor("first")), vec![lane("a", None)]).expect("changed");
+    journal.change_clock(Some(&anchor("first")), &of_lanes(vec![lane("a", None)]), 0).expect("changed");
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON clock BEGIN SELECT RAISE(ABORT, 'refused'); END";
     shell(directory.path()).execute_batch(refuse).expect("a trigger");
     let moved = LaneRecord { ledger: Ledger::default(), ..lane("a", None) };
-    assert!(journal.change_clock(Some(&anchor("second")), vec![moved]).is_err());
+    assert!(journal.change_clock(Some(&anchor("second")), &of_lanes(vec![moved]), 0).is_err());
     assert_eq!(journal.clock_anchor().expect("readable"), Some(anchor("first")));
     assert_eq!(journal.load().expect("readable").lanes, [lane("a", None)]);
 }
@@ -234,7 +255,7 @@ fn a_clock_that_makes_no_sense_is_none() {
     let directory = directory();
     let mut journal = open(directory.path());
     for nonsense in ["uptime_ms = -1", "uptime_ms = 'long'", "shown_ms = 0.5", "boot = x'00'"] {
-        journal.change_clock(Some(&anchor("this")), vec![]).expect("changed");
+        journal.change_clock(Some(&anchor("this")), &of_lanes(vec![]), 0).expect("changed");
         shell(directory.path()).execute_batch(&format!("UPDATE clock SET {nonsense}")).expect("updated");
         assert_eq!(journal.clock_anchor().expect("readable"), None, "{nonsense}");
     }
@@ -270,7 +291,7 @@ fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
     assert_eq!((&snapshot.jobs, &snapshot.lanes), (&contents.jobs, &contents.lanes));
     assert_eq!(journal.answer("key").expect("readable").as_ref(), contents.answers.first());
     assert_eq!(journal.clock_anchor().expect("readable"), None);
-    journal.change_clock(Some(&anchor("this")), vec![]).expect("changed");
+    journal.change_clock(Some(&anchor("this")), &of_lanes(vec![]), 0).expect("changed");
     drop(journal);
     assert_eq!(open(directory.path()).clock_anchor().expect("readable"), Some(anchor("this")));
     let version: i64 =
@@ -333,7 +354,7 @@ fn the_stored_form_is_this() {
     for column in ["seq         INTEGER PRIMARY KEY", "id          TEXT    NOT NULL UNIQUE", "finished_ms INTEGER"] {
         assert!(schema.contains(column), "{schema}");
     }
-    journal.change_clock(Some(&anchor("this")), vec![]).expect("changed");
+    journal.change_clock(Some(&anchor("this")), &of_lanes(vec![]), 0).expect("changed");
     assert_eq!(stored("SELECT only || boot || uptime_ms || '-' || shown_ms FROM clock"), "1this5000-1800000000000");
     let columns = "SELECT id || resource || state || created_at || coalesce(finished_ms, '-') FROM jobs";
     assert_eq!(stored(columns), "00000000-0000-0000-0000-000000000007workerrunning2027-01-15T08:00:00.000Z-");

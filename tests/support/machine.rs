@@ -98,6 +98,14 @@ impl Disk {
         }
     }
 
+    /// The points in time in here are by another clock from now on, and those of `snapshot` already so.
+    fn change_clock(&mut self, snapshot: &Snapshot, before: Timestamp, after: Timestamp) {
+        self.write(Batch { lanes: snapshot.lanes.clone(), ..Batch::default() });
+        for answer in self.answers.values_mut() {
+            answer.answered_at = answer.answered_at.on_another_clock(before, after);
+        }
+    }
+
     /// What is needed to carry on, having gone through the stored form.
     fn load(&self) -> Snapshot {
         let thaw = |job: &Arc<Job>| -> Arc<Job> {
@@ -342,15 +350,13 @@ impl<S: Surroundings> Machine<S> {
     fn start_clock(&mut self, snapshot: &mut Snapshot) {
         let wall = shifted(self.now, self.wall_error);
         let present = Present { wall, uptime: UPTIME + self.now.since(BEGIN), boot: Some(self.boots.to_string()) };
-        let work = !snapshot.jobs.is_empty() || snapshot.lanes.iter().any(|lane| lane.change.is_some());
         let was_set = present.may_have_been_set_since(self.disk.clock.as_ref());
-        let shows = match Start::decide(self.disk.clock.as_ref(), &present, work) {
+        let shows = match Start::decide(self.disk.clock.as_ref(), &present, snapshot.has_work()) {
             Start::Resume(shows) => shows,
             Start::Wall { before } => {
-                if let Some(before) = before {
-                    snapshot.lanes.iter_mut().for_each(|lane| lane.ledger.carry_over(before, wall));
-                    self.disk.write(Batch { lanes: snapshot.lanes.clone(), ..Batch::default() });
-                }
+                let before = before.unwrap_or(wall);
+                snapshot.carry_over(before, wall);
+                self.disk.change_clock(snapshot, before, wall);
                 self.disk.clock = present.anchor();
                 wall
             }
