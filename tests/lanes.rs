@@ -4,9 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use scalegate::domain::{Ending, Job, SettingsOverrides, StepOutcome};
+use scalegate::domain::{Bounds, Ending, ErrorCode, Goal, Job, JobRequest, OnConflict, SettingsOverrides, StepOutcome};
 use scalegate::simulator::{Behaviour, Fault, TimestampMode};
-use support::world::{World, cooldown, secs, start_at, worker};
+use support::sidecar::units;
+use support::world::{World, cooldown, error_code, request, secs, start_at, worker};
 
 fn outcomes(job: &Job) -> Vec<StepOutcome> {
     job.steps.iter().map(|step| step.outcome).collect()
@@ -152,4 +153,68 @@ fn a_late_answer_to_a_change_leaves_no_time_to_lose() {
     assert!(waits_until.is_some_and(|until| until + secs(1) > answered_at), "it says that it waits for the past");
     world.run_for(secs(1));
     assert_eq!(outcomes(&world.job(id)), [StepOutcome::Confirmed], "read at once");
+}
+
+/// What a refused change leaves is what was there before; a reading that shows something else may be an old one.
+#[test]
+fn after_a_refusal_an_old_reading_is_not_believed() {
+    let bounds = Bounds { min: units(0), max: units(3) };
+    let behaviour = Behaviour { provisioning: secs(0), timestamps: TimestampMode::Fresh, bounds, ..start_at(2) };
+    let mut world = World::new(behaviour);
+    let quick = SettingsOverrides { settle: Some(secs(60)), ..cooldown(0) };
+    for (target, code) in [(3, None), (4, Some(ErrorCode::SidecarRejected))] {
+        let id = world.submit(target, quick);
+        assert_eq!(error_code(&world.run(id)), code);
+    }
+    world.surroundings.model.behaviour_mut().read_lag = secs(30);
+    let id = world.submit(1, quick);
+    let job = world.run(id);
+    assert_eq!((job.ended(), job.start), (Some(&Ending::Succeeded), Some(units(3))), "{job:#?}");
+    assert_eq!(world.capacity(), 1);
+}
+
+#[test]
+fn one_failed_reading_long_after_the_beginning_is_forgiven() {
+    let mut world = World::new(start_at(1));
+    let id = world.submit(3, cooldown(1800));
+    world.run_for(secs(1700));
+    world.surroundings.model.script_read(Fault::ErrorBefore);
+    let job = world.run(id);
+    assert_eq!(job.ended(), Some(&Ending::Succeeded), "{job:#?}");
+}
+
+#[test]
+fn what_was_never_sent_starts_no_cooldown() {
+    let mut world = World::new(start_at(1));
+    let id = world.submit(2, cooldown(300));
+    world.run_until(|world| world.job(id).steps.len() == 1);
+    world.surroundings.sidecar_down = true;
+    world.run_until(|world| world.job(id).steps[0].outcome == StepOutcome::NotApplied);
+    world.surroundings.sidecar_down = false;
+    let job = world.run(id);
+    assert_eq!(outcomes(&job), [StepOutcome::NotApplied, StepOutcome::Confirmed]);
+    let took = job.finished_at.expect("over").since(job.created_at);
+    assert!(took < secs(80), "{took:?}");
+}
+
+#[test]
+fn nothing_is_sent_after_the_deadline() {
+    let mut world = World::new(start_at(1));
+    world.commit_takes = secs(4);
+    let id = world.submit(2, SettingsOverrides { deadline: Some(secs(3)), ..cooldown(0) });
+    let job = world.run(id);
+    assert_eq!(error_code(&job), Some(ErrorCode::DeadlineExceeded));
+    assert_eq!((outcomes(&job), world.changes()), (vec![StepOutcome::NotApplied], vec![]));
+}
+
+#[test]
+fn nobody_joins_a_job_that_is_about_to_be_canceled() {
+    let mut world = World::new(start_at(1));
+    let canceled = world.submit(2, cooldown(0));
+    world.run_until(|world| world.changes().len() == 1);
+    world.cancel(canceled);
+    let same = request(Goal::Target(units(2)), cooldown(0));
+    let next = world.submit_request(JobRequest { on_conflict: OnConflict::Queue, ..same });
+    assert_eq!(world.run(next).ended(), Some(&Ending::Succeeded));
+    assert_eq!(world.job(canceled).ended(), Some(&Ending::Canceled));
 }

@@ -192,6 +192,16 @@ mod tests {
         }
     }
 
+    /// The job that reads may know of longer delays than the one that sent the change, or the other way round.
+    #[test]
+    fn the_longer_settle_time_counts() {
+        let (ledger, change) = sent(Stage::Acknowledged);
+        for (settle, asked, usable) in [(0, 89, false), (0, 90, true), (200, 199, false), (200, 200, true)] {
+            let verdict = assess(&unstamped(5, asked), &ledger, Some(&change), Duration::from_secs(settle));
+            assert_eq!(matches!(verdict, Verdict::Usable { .. }), usable, "{settle}, {asked}");
+        }
+    }
+
     #[test]
     fn an_unknown_outcome_is_resolved_only_after_it_settled() {
         let (ledger, change) = sent(Stage::Unknown { since: at(60) });

@@ -223,6 +223,21 @@ mod tests {
         }
     }
 
+    /// A cooldown counts from the sending, which the end of the request only bounds.
+    #[test]
+    fn a_request_is_on_its_way_soon_or_not_at_all() {
+        let movement = Move::toward(Capacity::ZERO, Capacity::MAX, 1).expect("a distance");
+        let stage = Stage::Intended;
+        let intended = Change { job: JobId::nil(), movement, sent: sent(NOW, 0), patience: Duration::ZERO, stage };
+        for (took, sent_after) in
+            [(Duration::from_millis(200), Duration::from_millis(200)), (MAX_DISPATCH * 60, MAX_DISPATCH)]
+        {
+            let mut change = intended;
+            change.ended(NOW + took);
+            assert_eq!(change.sent.at, NOW + sent_after);
+        }
+    }
+
     /// The longest cooldown there is may be asked for by a job that comes much later than the last change.
     #[test]
     fn what_a_later_job_may_ask_about_is_not_forgotten() {

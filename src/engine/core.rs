@@ -495,6 +495,8 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::Capacity;
 
@@ -529,6 +531,8 @@ mod tests {
         assert_eq!(refused, Answer::Refused(Refusal::TooManyKeys { limit: MAX_KEYS_PER_RESOURCE }));
         assert!(matches!(submit(&mut core, "quiet", u128::MAX - 1, NOW), Answer::Created(_)));
         let later = NOW + KEY_RETENTION;
+        core.forget(later - Duration::from_millis(1));
+        assert_eq!(core.keys.len(), MAX_KEYS_PER_RESOURCE + 1, "nothing is forgotten too early");
         core.forget(later);
         assert!(core.keys.is_empty() && core.keys_per_resource.is_empty());
         assert!(matches!(submit(&mut core, "noisy", u128::MAX - 2, later), Answer::Created(_) | Answer::Joined(_)));

@@ -8,6 +8,22 @@ use scalegate::domain::{Ending, Job};
 
 use crate::scenario::{ChangeFate, ReadFate};
 
+/// What happens besides requests to the sidecar going wrong.
+const OTHERS: [&str; 12] = [
+    "answers given again",
+    "cancel",
+    "capacity changed by somebody else",
+    "clock set back",
+    "clock set forward",
+    "kill -9",
+    "machine restarted",
+    "orderly restart",
+    "sidecar up or down",
+    "status FAILED",
+    "status back to normal",
+    "status out of the ordinary",
+];
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     pub lives: u64,
@@ -39,6 +55,7 @@ impl Coverage {
     }
 
     pub fn count(&mut self, what: &'static str) {
+        debug_assert!(OTHERS.contains(&what), "{what} is not listed");
         *self.others.entry(what).or_default() += 1;
     }
 
@@ -65,7 +82,7 @@ impl Coverage {
             .iter()
             .map(|fate| (format!("change: {fate:?}"), self.change_fates.get(fate).copied().unwrap_or(0)));
         let readings = ReadFate::ALL.iter().map(|fate| (format!("reading: {fate:?}"), self.readings(*fate)));
-        let others = self.others.iter().map(|(what, count)| ((*what).to_owned(), *count));
+        let others = OTHERS.iter().map(|what| ((*what).to_owned(), self.others.get(what).copied().unwrap_or(0)));
         changes.chain(readings).chain(others)
     }
 

@@ -57,6 +57,7 @@ fn submission(dice: &mut Dice) -> Submission {
         on_conflict: dice.pick(&[OnConflict::Reject, OnConflict::Queue, OnConflict::Queue, OnConflict::Supersede]),
         step_size: dice.between(1, 3) as u32,
         cooldown: Duration::from_secs(dice.pick(&[0, 5, 60, 300])),
+        settles_slowly: dice.percent(20),
         deadline: if dice.percent(20) { Duration::from_secs(dice.between(1, 900)) } else { Duration::from_hours(24) },
         key: dice.percent(40).then(|| dice.between(0, 3) as u8),
     }

@@ -47,6 +47,8 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 struct Lived {
     machine: Machine<Referee>,
     sabotage: Option<Sabotage>,
+    /// What the gateway takes for the time in which a change settles.
+    settle: Duration,
     submissions: Vec<Submission>,
     jobs: Vec<JobId>,
 }
@@ -58,7 +60,8 @@ impl Lived {
         if let Some(sabotage) = sabotage {
             sabotage.apply(&mut machine);
         }
-        Self { machine, sabotage, submissions: Vec::new(), jobs: Vec::new() }
+        let settle = settle(&scenario.nature, sabotage);
+        Self { machine, sabotage, settle, submissions: Vec::new(), jobs: Vec::new() }
     }
 
     fn all(&mut self, acts: &[Act]) {
@@ -126,7 +129,7 @@ impl Lived {
             }
             Act::Pass(duration) => self.pass(duration),
             Act::Crash { durable, away, reboot } => {
-                surroundings.coverage.count("kill -9");
+                surroundings.coverage.count(if reboot { "machine restarted" } else { "kill -9" });
                 self.restart(durable, away, reboot);
             }
             Act::Restart { away } => {
@@ -197,13 +200,39 @@ impl Lived {
         let to = self.machine.next_request();
         let request = Request { key: key.as_ref().map(|key| key.key.clone()) };
         self.machine.surroundings.requests.insert(to, request);
-        let id = self.machine.submit(request_of(&submission), key);
+        let id = self.machine.submit(self.request_of(&submission), key);
         self.jobs.push(id);
+    }
+
+    fn request_of(&self, submission: &Submission) -> JobRequest {
+        let Submission { step_size, cooldown, deadline, settles_slowly, .. } = *submission;
+        let settle = settles_slowly.then_some(self.settle * 2);
+        JobRequest {
+            resource: ALIASES[submission.resource].clone(),
+            goal: match submission.goal {
+                Wish::Target(units) => Goal::Target(capacity(units)),
+                Wish::Delta(delta) => Goal::Delta(delta),
+            },
+            overrides: SettingsOverrides {
+                step_size: Some(step_size),
+                cooldown: Some(cooldown),
+                deadline: Some(deadline),
+                settle,
+                ..SettingsOverrides::default()
+            },
+            on_conflict: submission.on_conflict,
+            reason: None,
+            labels: BTreeMap::new(),
+        }
     }
 }
 
+fn settle(nature: &Nature, sabotage: Option<Sabotage>) -> Duration {
+    sabotage.map_or(nature.settle, |sabotage| sabotage.settle(nature.settle))
+}
+
 fn policy(nature: &Nature, sabotage: Option<Sabotage>) -> Policy {
-    let settle = sabotage.map_or(nature.settle, |sabotage| sabotage.settle(nature.settle));
+    let settle = settle(nature, sabotage);
     let Nature { active_timeout, poll_interval, .. } = *nature;
     let settings = Settings { settle, active_timeout, poll_interval, ..Settings::DEFAULT };
     let rules = ResourcePolicy { bounds: Bounds { min: capacity(0), max: capacity(MOST_UNITS) }, settings };
@@ -211,26 +240,6 @@ fn policy(nature: &Nature, sabotage: Option<Sabotage>) -> Policy {
         Policy { resources: ALIASES.iter().map(|alias| (alias.clone(), rules)).collect(), ..Policy::default() };
     policy.limits.queue_length = 3;
     policy
-}
-
-fn request_of(submission: &Submission) -> JobRequest {
-    let Submission { step_size, cooldown, deadline, .. } = *submission;
-    JobRequest {
-        resource: ALIASES[submission.resource].clone(),
-        goal: match submission.goal {
-            Wish::Target(units) => Goal::Target(capacity(units)),
-            Wish::Delta(delta) => Goal::Delta(delta),
-        },
-        overrides: SettingsOverrides {
-            step_size: Some(step_size),
-            cooldown: Some(cooldown),
-            deadline: Some(deadline),
-            ..SettingsOverrides::default()
-        },
-        on_conflict: submission.on_conflict,
-        reason: None,
-        labels: BTreeMap::new(),
-    }
 }
 
 /// The same for the same submission, and hardly for another.

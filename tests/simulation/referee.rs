@@ -22,6 +22,10 @@ use crate::support::machine::{BEGIN, CALL_TIMEOUT, Delayed, Disk, Machine, Surro
 
 /// How long a limit may be overrun: by the longest call, which is waited for, and by the slowest commits around it.
 const GRACE: Duration = CALL_TIMEOUT.saturating_add(Duration::from_secs(30));
+/// How long what is decided can take to be on the disk.
+const SLOWEST_COMMITS: Duration = Duration::from_secs(20);
+/// What a job has at least, also after a restart, however long its own patience is.
+const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the answer to an idempotency key is promised to be kept.
 const KEYS_KEPT: Duration = Duration::from_hours(24);
 
@@ -64,8 +68,13 @@ pub struct Referee {
     pub story: Option<Vec<String>>,
     pub requests: HashMap<ReplyTo, Request>,
     rigour: Rigour,
+    /// Whether nothing happens in this life that could make a job fail.
+    is_calm: bool,
     sabotage: Option<Sabotage>,
+    /// By the process's clock.
     restarted_at: Timestamp,
+    /// When the sidecar gave a reading at once; the process has it unless it died right then.
+    readings: [Vec<Timestamp>; RESOURCES.len()],
     /// What readers see.
     table: HashMap<JobId, Arc<Job>>,
     promised: HashSet<JobId>,
@@ -95,8 +104,10 @@ impl Referee {
             story: with_story.then(Vec::new),
             requests: HashMap::new(),
             rigour,
+            is_calm: scenario.is_calm(),
             sabotage,
             restarted_at: BEGIN,
+            readings: [const { Vec::new() }; RESOURCES.len()],
             table: HashMap::new(),
             promised: HashSet::new(),
             promised_for: HashMap::new(),
@@ -115,10 +126,15 @@ impl Referee {
         }
     }
 
-    /// Unless `holds`, a promise is broken. Only the first time is worth telling.
+    /// Unless `holds`, a promise is broken. Only the first time is worth telling. Of a broken gateway only the rule matters
+    /// that is to catch it.
     fn demand(&mut self, holds: bool, violation: impl FnOnce() -> Violation) {
-        if !holds && self.violation.is_none() {
-            self.violation = Some(violation());
+        if holds || self.violation.is_some() {
+            return;
+        }
+        let violation = violation();
+        if self.sabotage.is_none_or(|sabotage| violation.starts_with(sabotage.breaks())) {
+            self.violation = Some(violation);
         }
     }
 
@@ -201,19 +217,19 @@ impl Referee {
         self.demand(before.ended().is_none(), || format!("what has ended stays: {before:#?} became {after:#?}"));
     }
 
-    fn check_form(&mut self, job: &Job) {
+    fn check_form(&mut self, now: Timestamp, job: &Job) {
         let consistent = match &job.state {
             JobState::Queued | JobState::Running => job.waiting.is_some() && job.finished_at.is_none(),
             JobState::Ended(_) => job.waiting.is_none() && job.finished_at.is_some(),
         };
-        self.demand(consistent, || format!("a job waits for something or has ended: not so {job:#?}"));
+        self.demand(consistent, || format!("never stuck: it waits for nothing and has not ended {job:#?}"));
         let Some(ending) = job.ended() else { return };
         if let Some(finished_at) = job.finished_at {
             let limit = job.deadline_at.max(self.restarted_at) + GRACE;
             self.demand(finished_at <= limit, || format!("within its limits: not so {job:#?}"));
         }
         if let Ending::Failed(error) = ending {
-            let explained = !error.message.is_empty() && self.is_to_blame(error.code, job);
+            let explained = !error.message.is_empty() && self.is_to_blame(now, error.code, job);
             self.demand(explained, || format!("ends with its reason: not so {job:#?}"));
         }
     }
@@ -228,18 +244,25 @@ impl Referee {
     }
 
     /// Whether something happened that explains the failure.
-    fn is_to_blame(&self, code: ErrorCode, job: &Job) -> bool {
+    fn is_to_blame(&self, now: Timestamp, code: ErrorCode, job: &Job) -> bool {
         match code {
             ErrorCode::ResourceNotFound => self.coverage.readings(ReadFate::NotFound) > 0,
             ErrorCode::ResourceFailed => self.coverage.has("status FAILED"),
             ErrorCode::SidecarRejected => job.steps.iter().any(|step| step.outcome == StepOutcome::Rejected),
             ErrorCode::OutOfBounds => matches!(job.goal, Goal::Delta(_)),
             ErrorCode::DeadlineExceeded => job.finished_at.is_some_and(|at| job.deadline_at <= at),
-            ErrorCode::ActiveTimeout
-            | ErrorCode::NoProgress
-            | ErrorCode::OutcomeUnknown
-            | ErrorCode::SidecarUnreachable => true,
+            ErrorCode::SidecarUnreachable => self.has_been_unreachable(now, job),
+            ErrorCode::ActiveTimeout | ErrorCode::NoProgress | ErrorCode::OutcomeUnknown => !self.is_calm,
         }
+    }
+
+    /// Whether there was no reading for as long as `job` must be patient. What was read while its end was written is for the
+    /// next job.
+    fn has_been_unreachable(&self, now: Timestamp, job: &Job) -> bool {
+        let patience = job.settings.active_timeout.min(LEAST_PATIENCE);
+        let mut readings = self.readings[index_of(&job.resource)].iter().rev();
+        let last = readings.find(|at| **at + SLOWEST_COMMITS <= now).copied().unwrap_or(BEGIN);
+        now.since(last) >= patience
     }
 
     /// Whether `disk` justifies sending `change` now; the job and step it belongs to.
@@ -297,6 +320,9 @@ impl Surroundings for Referee {
         if let (Ok(reading), Some(Sabotage::ActOnReRead)) = (&mut reading, self.sabotage) {
             reading.capacity = self.sidecar.observe(now, index).capacity;
         }
+        if reading.is_ok() && fate.is_none() {
+            self.readings[index].push(now);
+        }
         self.coverage.reading(fate);
         self.tell(now, || match &reading {
             Ok(RawReading { status, capacity, stamp }) => {
@@ -345,7 +371,7 @@ impl Surroundings for Referee {
         if let Some(before) = disk.job(job.id) {
             self.check_history(before, job);
         }
-        self.check_form(job);
+        self.check_form(now, job);
         self.check_success(now, job);
         self.tell(now, || {
             let waiting = job.waiting.as_ref().map_or(String::new(), |waiting| format!(", {}", waiting.detail));

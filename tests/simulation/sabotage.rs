@@ -52,6 +52,20 @@ impl Sabotage {
         Self::TimersIgnored,
     ];
 
+    /// How the violation begins that is to be noticed.
+    pub fn breaks(self) -> &'static str {
+        match self {
+            Self::ResendOnTimeout => "never twice",
+            Self::CooldownInMemoryOnly | Self::WallClock => "never inside a cooldown",
+            Self::ActOnReRead | Self::NoSettleTime => "never on a stale reading",
+            Self::NoIntentRecord => "intended before sent",
+            Self::CommitsEarly => "accepted is durable",
+            Self::ForgottenKeys => "the same key gets the same answer",
+            Self::ForgottenQueue | Self::TimersIgnored => "every job ends",
+            Self::OneUnitTooMany => "never past the target or the bounds",
+        }
+    }
+
     /// The settle time the gateway works with where `settle` would be right.
     pub fn settle(self, settle: Duration) -> Duration {
         if self == Self::NoSettleTime { Duration::ZERO } else { settle }

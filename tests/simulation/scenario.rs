@@ -189,6 +189,8 @@ pub struct Submission {
     pub on_conflict: OnConflict,
     pub step_size: u32,
     pub cooldown: Duration,
+    /// Whether it allows more time to settle than is needed.
+    pub settles_slowly: bool,
     pub deadline: Duration,
     /// One of a few idempotency keys.
     pub key: Option<u8>,
@@ -211,6 +213,28 @@ impl Scenario {
                 Act::NextChange(fate) => *fate == ChangeFate::Swallowed,
                 Act::Status { status, .. } => shows_late && status.is_some(),
                 _ => false,
+            })
+    }
+
+    /// Whether nothing happens that could make a job fail, apart from its own deadline: the sidecar answers and does what it
+    /// is asked well within all patience. The process may die all the same.
+    pub fn is_calm(&self) -> bool {
+        let nature = &self.nature;
+        let takes = nature.apply_within + nature.provisioning + nature.lag * 2 + Duration::from_secs(10);
+        takes < nature.active_timeout
+            && !nature.beyond_settle
+            && matches!(nature.stamps, Stamps::Honest | Stamps::Lying)
+            && nature.status_at_zero != "DEPLOYING"
+            && !self.acts.iter().any(|act| {
+                matches!(
+                    act,
+                    Act::SetClock(_)
+                        | Act::NextChange(_)
+                        | Act::NextReadings(..)
+                        | Act::SidecarDown(_)
+                        | Act::SetCapacity { .. }
+                        | Act::Status { .. }
+                )
             })
     }
 
