@@ -195,7 +195,7 @@ impl Core {
             Admission::Join(job) => Ok((rules, Some(job))),
             Admission::Busy(job) => Err(Refusal::Busy { by: job }),
             Admission::QueueFull => Err(Refusal::QueueFull { limit: queue_length }),
-            // Superseding frees at least as many places as it takes.
+            // Superseding frees the places of all jobs before it, one of them perhaps only when a change is resolved.
             Admission::Accept if busy && request.on_conflict == OnConflict::Supersede => Ok((rules, None)),
             Admission::Accept if self.unfinished.len() >= self.policy.limits.active_jobs => {
                 Err(Refusal::TooManyJobs { limit: self.policy.limits.active_jobs })
