@@ -218,3 +218,20 @@ fn nobody_joins_a_job_that_is_about_to_be_canceled() {
     assert_eq!(world.run(next).ended(), Some(&Ending::Succeeded));
     assert_eq!(world.job(canceled).ended(), Some(&Ending::Canceled));
 }
+
+/// A job that knows of longer delays than the next one leaves it with patience for them.
+#[test]
+fn a_job_has_patience_for_what_earlier_jobs_allowed() {
+    for fault in [None, Some(Fault::AnswerLost)] {
+        let mut world = World::new(Behaviour { provisioning: secs(0), ..start_at(1) });
+        let slow = SettingsOverrides { settle: Some(secs(180)), ..cooldown(0) };
+        let first = world.submit(2, slow);
+        world.run(first);
+        world.surroundings.model.behaviour_mut().timestamps = TimestampMode::Missing;
+        world.surroundings.model.script_change(fault);
+        let quick = SettingsOverrides { settle: Some(secs(30)), active_timeout: Some(secs(40)), ..cooldown(0) };
+        let second = world.submit(3, quick);
+        let second = world.run(second);
+        assert_eq!(second.ended(), Some(&Ending::Succeeded), "{fault:?}: {second:#?}");
+    }
+}

@@ -63,14 +63,16 @@ impl SentChange {
 }
 
 impl Ledger {
-    /// Notes that a change was sent, or may have been. It settles no sooner than the one before, which may have more time.
-    pub fn record_sent(&mut self, mut sent: SentChange) {
+    /// Notes that a change was sent, or may have been. It settles no sooner than the one before, which may have more time;
+    /// the change as it was noted.
+    pub fn record_sent(&mut self, mut sent: SentChange) -> SentChange {
         if let Some(settled_at) = self.settled_at() {
             sent.settle = sent.settle.max(settled_at.since(sent.at));
         }
         self.last_change = Some(sent);
         self.fresh_from = self.fresh_from.max(Some(sent.at));
         self.expected = None;
+        sent
     }
 
     /// Notes what a usable reading, observed at `observed_at`, showed.
@@ -163,9 +165,11 @@ impl Change {
     /// While the outcome is unknown nothing can be told before the change has settled and its request has ended, however
     /// late that is: patience begins only then. It covers one more `settle`, which readings without a timestamp need.
     pub fn give_up_at(&self) -> Timestamp {
+        // What happened before may take longer to settle than this job knows of.
+        let patience = self.patience.max(self.sent.settle);
         match self.stage {
-            Stage::Intended | Stage::Acknowledged => self.sent.at + self.patience,
-            Stage::Unknown { since } => self.sent.settled_at().max(since) + self.patience,
+            Stage::Intended | Stage::Acknowledged => self.sent.at + patience,
+            Stage::Unknown { since } => self.sent.settled_at().max(since) + patience,
         }
     }
 }

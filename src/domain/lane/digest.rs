@@ -13,7 +13,7 @@ impl Lane {
         let reached_sidecar = !matches!(answer, ChangeAnswer::NotSent { .. });
         if reached_sidecar {
             change.ended(now);
-            self.ledger.record_sent(change.sent);
+            change.sent = self.ledger.record_sent(change.sent);
             job.patience.active_by = Some(job.patience_from(change.sent.at));
         }
         match answer {

@@ -354,7 +354,7 @@ impl Lane {
                 // The intent's time is known, the time of sending is not: it is at most this much later.
                 change.sent.at = (change.sent.at + MAX_INTENT_AGE + MAX_DISPATCH).min(now);
                 change.stage = Stage::Unknown { since: now };
-                self.ledger.record_sent(change.sent);
+                change.sent = self.ledger.record_sent(change.sent);
                 turn.warn(change.job, format!("restarted while {} was under way: reading back", change.movement));
             } else if let Stage::Unknown { since } = &mut change.stage {
                 *since = (*since).min(now);
