@@ -46,8 +46,7 @@ pub enum Lack {
 /// Judges `reading` in the light of the `ledger` and the unresolved `change`; `settle` is the setting of the job that
 /// wants to know.
 pub fn assess(reading: &Reading, ledger: &Ledger, change: Option<&Change>, settle: Duration) -> Verdict {
-    let settle = ledger.last_change.map_or(settle, |last| last.settle.max(settle));
-    let observed_at = reading.observed_at(settle);
+    let observed_at = reading.observed_at(ledger.longest_settle(settle));
     let judged = match change {
         None => without_change(reading.capacity, observed_at, ledger),
         Some(change) => match change.stage {

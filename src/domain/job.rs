@@ -449,9 +449,10 @@ impl Job {
     /// Fits the limits of waits to a process that starts at `now`: cuts back what lies in a future that a clock set
     /// backwards has taken away, so that no wait grows longer than its setting allows, and leaves some time for what could
     /// not be waited for while no process ran.
-    pub fn rebase(&mut self, now: Timestamp) {
+    /// `settle` is how long things may take to settle.
+    pub fn rebase(&mut self, now: Timestamp, settle: Duration) {
         let least = now + self.settings.active_timeout.min(RESTART_PATIENCE);
-        let most = now + self.settings.active_timeout + self.settings.settle * 2;
+        let most = now + self.settings.active_timeout + settle * 2;
         let fit = |limit: &mut Option<Timestamp>| *limit = limit.map(|at| at.clamp(least, most));
         self.deadline_at = self.deadline_at.min(now + self.settings.deadline);
         fit(&mut self.patience.active_by);

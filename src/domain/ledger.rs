@@ -101,6 +101,11 @@ impl Ledger {
         self.last_change.map(SentChange::settled_at)
     }
 
+    /// How long things may take to settle: the longest that this or an earlier job allows for.
+    pub fn longest_settle(&self, settle: Duration) -> Duration {
+        self.last_change.map_or(settle, |last| last.settle.max(settle))
+    }
+
     /// Cuts back what lies in the future because the clock was set backwards: the cooldown then starts over, which is
     /// long, but bounded and never too short.
     pub fn rebase(&mut self, now: Timestamp) {

@@ -78,7 +78,8 @@ impl Lane {
 
     fn doubt_without_change(&mut self, job: &mut Job, lacks: Lack, now: Timestamp) -> Next {
         // A reading without a timestamp is fresh two settle times after the change; patience begins then.
-        let limit = now + job.settings.settle * 2 + job.settings.active_timeout;
+        let settle = self.ledger.longest_settle(job.settings.settle);
+        let limit = now + settle * 2 + job.settings.active_timeout;
         let limit = *job.patience.fresh_by.get_or_insert(limit);
         if limit <= now {
             return Next::End(Ending::Failed(JobError::new(

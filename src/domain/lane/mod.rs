@@ -341,7 +341,8 @@ impl Lane {
         let now = turn.now;
         self.ledger.rebase(now);
         for job in self.active.iter_mut().chain(&mut self.queue) {
-            Arc::make_mut(job).rebase(now);
+            let settle = self.ledger.longest_settle(job.settings.settle);
+            Arc::make_mut(job).rebase(now, settle);
         }
         if let Some(change) = &mut self.change {
             change.sent.at = change.sent.at.min(now);
