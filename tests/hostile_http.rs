@@ -10,6 +10,7 @@ mod support;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use scalegate::api::view::StateView;
 use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
@@ -570,10 +571,7 @@ async fn slow_requests() {
 
 /// Whether there is something to read, be it the end.
 fn is_over(stream: &TcpStream) -> bool {
-    !matches!(stream.try_read(&mut []), Err(error) if error.kind() == ErrorKind::WouldBlock) && {
-        use futures_util::FutureExt as _;
-        stream.readable().now_or_never().is_some()
-    }
+    stream.readable().now_or_never().is_some()
 }
 
 /// Clients that ask for much and read nothing: what the gateway holds for each is bounded, others are served, and after a
@@ -615,7 +613,7 @@ async fn clients_that_go_away() {
         stream.write_all(&whole.as_bytes()[..cut]).await.expect("sent");
         stream.set_zero_linger().expect("it will be reset");
     }
-    // A question that takes time, and nobody there to hear the answer. No job: it is answered at once, to nobody.
+    // Many questions at once, and nobody there to hear the answers.
     for _ in 0..2 * FILES_OF_ITS_OWN {
         let mut stream = scene.gateway.connect().await;
         stream.write_all(PROBE.repeat(50).as_bytes()).await.expect("sent");
@@ -632,7 +630,7 @@ async fn clients_that_go_away() {
 #[actix_web::test]
 async fn very_many_connections() {
     let scene = Scene::start();
-    let count = most_connections().min(5000);
+    let count = most_connections().min(3000);
     for n in 0..count {
         let mut stream = scene.gateway.connect().await;
         match n % 3 {
@@ -694,7 +692,8 @@ fn memory(pid: u32) -> usize {
     line.split_whitespace().nth(1).and_then(|size| size.parse::<usize>().ok()).expect("a number") * 1024
 }
 
-/// A header name beyond what the HTTP library can hold ends the connection, and nothing else.
+/// A header name of 64 KiB ends the connection and nothing else. The HTTP library panics over it, in the task of that one
+/// connection: the only panic that can be provoked from outside, and the reason why the log is not looked at here.
 #[actix_web::test]
 async fn very_long_header_names() {
     let scene = Scene::start();
