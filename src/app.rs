@@ -9,11 +9,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::api::{self, ApiState, HttpServer, MAX_LONG_POLLS};
+use crate::api::{self, ApiState, HttpServer, MAX_LONG_POLLS, MAX_STREAMS};
 use crate::clock::{Clock, Present, Start, WallWatch};
 use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::engine::{EngineDied, Parts, RunningEngine};
+use crate::feed::Feed;
 use crate::sidecar::{HttpSidecar, REQUEST_TIMEOUT};
 use crate::store::{Journal as _, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter};
 use crate::table::JobTable;
@@ -68,19 +69,22 @@ impl Gateway {
         let (clock, wall) = start_clock(&mut journal, &mut snapshot, &Present::look())?;
         let catalog = SqliteCatalog::open(&config.data_dir)?;
         let table = Arc::new(JobTable::default());
-        let unfinished = snapshot.jobs.iter().filter(|job| job.ended().is_none()).count();
+        let unfinished = snapshot.jobs.iter().filter(|event| event.job.ended().is_none()).count();
         table.reset(&snapshot.jobs);
+        let feed = Arc::new(Feed::new(snapshot.next_event));
         tracing::info!(jobs = table.len(), unfinished, data_dir = %config.data_dir.display(), "store opened");
 
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal)?;
         let parts = {
-            let (policy, retention, table) = (Arc::new(config.policy()), config.retention, Arc::clone(&table));
+            let (policy, retention) = (Arc::new(config.policy()), config.retention);
+            let (table, feed) = (Arc::clone(&table), Arc::clone(&feed));
             let sidecar_url = config.sidecar_url.as_str().to_owned();
             move || Parts {
                 sidecar: HttpSidecar::new(sidecar_url, REQUEST_TIMEOUT),
                 store,
                 acknowledgements,
                 table,
+                feed,
                 policy,
                 retention,
                 clock,
@@ -92,10 +96,12 @@ impl Gateway {
         let state = ApiState {
             engine: engine.handle.clone(),
             table,
+            feed,
             catalog: Arc::new(catalog),
             clock,
             stopping: stopped,
             long_polls: Semaphore::new(MAX_LONG_POLLS),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         };
         let http = HttpServer::start(listener, state, config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS))?;
         tracing::info!(%address, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));

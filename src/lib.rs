@@ -1,9 +1,10 @@
 //! scalegate: an HTTP gateway that turns a capacity sidecar into a scaling API one can trust.
 //!
 //! The way in is [`app`], which puts the parts together. The rules of scaling are in [`domain`], free of I/O; [`engine`]
-//! owns all running work; [`store`] makes it durable; [`table`] shows it to readers; [`api`] serves it over HTTP;
-//! [`sidecar`] talks to the platform, and [`simulator`] plays the platform where there is none. `domain` imports nothing
-//! else of the crate; of `api`, only `app` starts it, and [`cli`] borrows what requests and answers look like.
+//! owns all running work; [`store`] makes it durable; [`table`] shows it to readers and [`feed`] tells them of changes;
+//! [`api`] serves it over HTTP; [`sidecar`] talks to the platform, and [`simulator`] plays the platform where there is none.
+//! `domain` imports nothing else of the crate; of `api`, only `app` starts it, and [`cli`] borrows what requests and
+//! answers look like.
 
 pub mod api;
 pub mod app;
@@ -12,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod feed;
 pub mod sidecar;
 pub mod simulator;
 pub mod store;

@@ -9,18 +9,27 @@ use std::sync::{Arc, OnceLock};
 
 use actix_web::web::Bytes;
 use dashmap::DashMap;
-use tokio::sync::watch;
 
-use crate::domain::{Job, JobId};
+use crate::domain::{EventId, Job, JobEvent, JobId};
 
 /// A job in one version, with its rendering once somebody has asked for it.
 #[derive(Clone)]
 pub struct Published {
+    event: EventId,
     job: Arc<Job>,
     rendered: Arc<OnceLock<Bytes>>,
 }
 
 impl Published {
+    fn new(event: JobEvent) -> Self {
+        Self { event: event.id, job: event.job, rendered: Arc::default() }
+    }
+
+    /// The place of this version among all versions of all jobs; 0 if it is older than the log of them.
+    pub fn event(&self) -> EventId {
+        self.event
+    }
+
     /// The job.
     pub fn job(&self) -> &Arc<Job> {
         &self.job
@@ -36,8 +45,6 @@ impl Published {
 #[derive(Default)]
 pub struct JobTable {
     jobs: DashMap<JobId, Published>,
-    /// Jobs somebody waits for. An entry lives as long as its receivers do.
-    watched: DashMap<JobId, watch::Sender<()>>,
 }
 
 impl JobTable {
@@ -56,26 +63,23 @@ impl JobTable {
         self.jobs.is_empty()
     }
 
-    /// Shows `job` in place of its earlier version. A version older than the one shown is ignored: a job's history never
-    /// goes backwards.
-    pub fn publish(&self, job: Arc<Job>) {
-        let id = job.id;
-        let mut entry =
-            self.jobs.entry(id).or_insert_with(|| Published { job: Arc::clone(&job), rendered: Arc::default() });
-        if entry.job.version < job.version {
-            *entry = Published { job, rendered: Arc::default() };
+    /// Shows a job in place of its earlier version, and returns what is shown. A version older than the one shown is
+    /// ignored: a job's history never goes backwards.
+    pub fn publish(&self, event: JobEvent) -> Published {
+        let mut entry = self.jobs.entry(event.job.id).or_insert_with(|| Published::new(event.clone()));
+        if entry.job.version < event.job.version {
+            *entry = Published::new(event);
         }
-        drop(entry);
-        self.notify(id);
+        entry.clone()
     }
 
     /// Shows `jobs` and no others.
-    pub fn reset(&self, jobs: &[Arc<Job>]) {
-        let kept: HashSet<JobId> = jobs.iter().map(|job| job.id).collect();
+    pub fn reset(&self, jobs: &[JobEvent]) {
+        let kept: HashSet<JobId> = jobs.iter().map(|event| event.job.id).collect();
         let gone: Vec<JobId> = self.jobs.iter().map(|entry| *entry.key()).filter(|id| !kept.contains(id)).collect();
         self.remove(&gone);
-        for job in jobs {
-            self.publish(Arc::clone(job));
+        for event in jobs {
+            self.publish(event.clone());
         }
     }
 
@@ -83,18 +87,7 @@ impl JobTable {
     pub fn remove(&self, ids: &[JobId]) {
         for id in ids {
             self.jobs.remove(id);
-            self.notify(*id);
         }
-    }
-
-    /// A receiver that is notified of each change of job `id` from now on.
-    pub fn watch(&self, id: JobId) -> watch::Receiver<()> {
-        self.watched.entry(id).or_insert_with(|| watch::channel(()).0).subscribe()
-    }
-
-    fn notify(&self, id: JobId) {
-        // A sender without receivers is taken away here, under the same lock as `watch` adds receivers.
-        self.watched.remove_if_mut(&id, |_, sender| sender.send(()).is_err());
     }
 }
 
@@ -103,10 +96,10 @@ mod tests {
     use super::*;
     use crate::domain::{Capacity, Goal, JobRequest, Settings, Timestamp};
 
-    fn job(id: u128, version: u64) -> Arc<Job> {
+    fn job(id: u128, version: u64) -> JobEvent {
         let request = JobRequest::for_worker(Goal::Target(Capacity::ZERO));
         let job = Job::accept(JobId::from_u128(id), request, Settings::DEFAULT, Timestamp::from_millis(0));
-        Arc::new(Job { version, ..job })
+        JobEvent { id: version + 10, job: Arc::new(Job { version, ..job }) }
     }
 
     #[test]
@@ -116,7 +109,7 @@ mod tests {
         table.publish(job(1, 2));
         table.publish(job(1, 1));
         let published = table.get(JobId::from_u128(1)).expect("published");
-        assert_eq!(published.job().version, 2);
+        assert_eq!((published.job().version, published.event()), (2, 12));
         assert_eq!(published.rendered(|job| Bytes::from(job.version.to_string())), "2");
         let again = table.get(JobId::from_u128(1)).expect("published");
         assert_eq!(again.rendered(|_| unreachable!("rendered before")), "2");
@@ -127,19 +120,5 @@ mod tests {
         assert!(table.get(JobId::from_u128(1)).is_none());
         table.remove(&[JobId::from_u128(2), JobId::from_u128(3)]);
         assert!(table.is_empty());
-    }
-
-    #[test]
-    fn watchers_hear_of_their_job_only_and_leave_nothing_behind() {
-        let table = JobTable::default();
-        let mut watcher = table.watch(JobId::from_u128(1));
-        table.publish(job(2, 1));
-        assert!(!watcher.has_changed().expect("the table lives"));
-        table.publish(job(1, 1));
-        assert!(watcher.has_changed().expect("the table lives"));
-        watcher.mark_unchanged();
-        drop(watcher);
-        table.publish(job(1, 2));
-        assert!(table.watched.is_empty());
     }
 }

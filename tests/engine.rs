@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobId, JobRequest, Move, OnConflict, Op, Policy, ReadFailure,
-    Retention, Settings, SettingsOverrides, Status, StepOutcome, Timestamp,
+    Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Op, Policy,
+    ReadFailure, Retention, Settings, SettingsOverrides, Status, StepOutcome, Timestamp,
 };
 use scalegate::engine::{
     Answer, EngineDied, EngineHandle, LOOK_TIMEOUT, Parts, PlanError, Refusal, RunningEngine, SubmitKey, Submitted,
     Unavailable,
 };
+use scalegate::feed::Feed;
 use scalegate::sidecar::{RawReading, Sidecar};
-use scalegate::store::{Batch, Journal, KeyedAnswer, Snapshot, SqliteJournal, StoreError, StoreWriter};
+use scalegate::store::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, SqliteJournal, StoreError, StoreWriter};
 use scalegate::table::JobTable;
 use support::world::{request, worker};
 use tokio::sync::watch;
@@ -182,10 +183,10 @@ impl Journal for FakeJournal {
         self.inner.answer(key)
     }
 
-    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
-        let removed = self.inner.prune(retention, now)?;
-        self.disk.pruned.lock().expect("no panic").extend(&removed);
-        Ok(removed)
+    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
+        let pruned = self.inner.prune(retention, now)?;
+        self.disk.pruned.lock().expect("no panic").extend(&pruned.jobs);
+        Ok(pruned)
     }
 }
 
@@ -230,9 +231,8 @@ impl Rig {
         let mut journal = FakeJournal { inner, disk: Arc::clone(&disk) };
         let snapshot = journal.load().expect("readable");
         let table = Arc::new(JobTable::default());
-        for job in &snapshot.jobs {
-            table.publish(Arc::clone(job));
-        }
+        table.reset(&snapshot.jobs);
+        let feed = Arc::new(Feed::new(snapshot.next_event));
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
         let parts = {
             let (sidecar, table, clock) = (Arc::clone(&sidecar), Arc::clone(&table), Clock::start());
@@ -241,6 +241,7 @@ impl Rig {
                 store,
                 acknowledgements,
                 table,
+                feed,
                 policy: Arc::new(Policy::default()),
                 retention,
                 clock,
@@ -336,7 +337,12 @@ async fn a_job_that_cannot_be_made_durable_is_not_accepted() {
     assert_eq!((rig.sidecar.capacity(), rig.sidecar.changes()), (3, 2));
     let (stopped, snapshot) = rig.stop().await;
     assert_eq!(stopped, Ok(()));
-    assert_eq!(snapshot.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [before, after]);
+    assert_eq!(snapshot.jobs.iter().map(|event| event.job.id).collect::<Vec<_>>(), [before, after]);
+}
+
+/// The job as it is in the store.
+fn stored(snapshot: &Snapshot, id: JobId) -> Option<&Arc<Job>> {
+    snapshot.jobs.iter().map(|event| &event.job).find(|job| job.id == id)
 }
 
 /// What is under way when the store fails goes on when it works again, and nothing is sent twice.
@@ -359,7 +365,7 @@ async fn jobs_go_on_by_themselves_when_the_store_works_again() {
         assert_eq!((rig.sidecar.capacity(), rig.sidecar.changes()), (2, 1), "kept: {keeps}");
         let (stopped, snapshot) = rig.stop().await;
         assert_eq!(stopped, Ok(()));
-        assert_eq!(snapshot.jobs.iter().find(|stored| stored.id == in_flight), Some(&job), "shown as stored");
+        assert_eq!(stored(&snapshot, in_flight), Some(&job), "shown as stored");
     }
 }
 
@@ -442,7 +448,7 @@ async fn a_panic_ends_the_engine_loudly() {
     assert_eq!(rig.handle.health().await, Err(Unavailable::Stopping));
     assert!(matches!(rig.handle.submit(to(3), None).await, Err(Unavailable::Stopping)));
     rig.store_thread.join().expect("the store's thread ends in order");
-    let job = &on_disk(rig.directory.path()).jobs[0];
+    let job = &on_disk(rig.directory.path()).jobs[0].job;
     assert_eq!(job.ended(), None, "the next process carries on");
 }
 
@@ -533,7 +539,7 @@ async fn stopping_sends_nothing_new() {
     assert_eq!(sidecar.changes(), 0);
     let snapshot = on_disk(directory.path());
     assert_eq!(snapshot.lanes[0].change, None, "it is known not to have been sent");
-    let outcomes: Vec<_> = snapshot.jobs[0].steps.iter().map(|step| step.outcome).collect();
+    let outcomes: Vec<_> = snapshot.jobs[0].job.steps.iter().map(|step| step.outcome).collect();
     assert_eq!(outcomes, [StepOutcome::NotApplied]);
 
     let next = Rig::start_in(directory, sidecar, Retention::DEFAULT);
@@ -586,7 +592,7 @@ async fn what_is_no_longer_kept_goes_from_the_table_and_the_store() {
         if let Some(ago) = ended_ago {
             job.end(Ending::Canceled, now - ago);
         }
-        Arc::new(job)
+        JobEvent { id: id as u64, job: Arc::new(job) }
     };
     let jobs = vec![job(1, Some(minute * 10)), job(2, Some(minute * 4)), job(3, None), job(4, Some(minute * 10))];
     SqliteJournal::open(directory.path())
@@ -600,7 +606,7 @@ async fn what_is_no_longer_kept_goes_from_the_table_and_the_store() {
     rig.ended(JobId::from_u128(3)).await;
     assert_eq!(*rig.disk.pruned.lock().expect("no panic"), [1, 4].map(JobId::from_u128));
     let (_, snapshot) = rig.stop().await;
-    assert_eq!(snapshot.jobs.iter().map(|job| job.id.as_u128()).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(snapshot.jobs.iter().map(|event| event.job.id.as_u128()).collect::<Vec<_>>(), [2, 3]);
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ fn the_command_prints_it() {
 fn every_operation_is_described() {
     let document = document();
     let operations = operations(&document);
-    assert_eq!(operations.len(), 9);
+    assert_eq!(operations.len(), 12);
     let ids: BTreeSet<&str> =
         operations.iter().filter_map(|(.., operation)| operation["operationId"].as_str()).collect();
     assert_eq!(ids.len(), operations.len(), "ids are there, and each is used once");
@@ -96,7 +96,12 @@ fn every_operation_is_described() {
             assert!(response["description"].as_str().is_some_and(|text| text.ends_with('.')), "{name}");
             for (kind, content) in response["content"].as_object().into_iter().flatten() {
                 let is_error = status.starts_with(['4', '5']);
-                assert_eq!(kind, if is_error { "application/problem+json" } else { "application/json" }, "{name}");
+                let expected = match (is_error, tag) {
+                    (true, _) => "application/problem+json",
+                    (false, "events") => "text/event-stream",
+                    (false, _) => "application/json",
+                };
+                assert_eq!(kind, expected, "{name}");
                 assert!(has_example(content), "{name} has no example");
                 assert!(content["schema"].is_object(), "{name} has no schema");
             }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -26,13 +26,18 @@ pub(super) async fn finish(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = request.extensions().get::<RequestId>().map_or_else(Uuid::nil, |id| **id);
-    if request.method() == Method::HEAD {
+    let is_head = request.method() == Method::HEAD;
+    if is_head {
         // The connection remembers that it was HEAD and leaves the body out.
         request.head_mut().method = Method::GET;
     }
     match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(Ok(response)) => {
             let (request, response) = response.map_into_boxed_body().into_parts();
+            // Nor would it wait for the end of one that has none.
+            let endless = is_head && response.body().size() == BodySize::Stream;
+            let response =
+                if endless { response.set_body(BoxBody::new(actix_web::body::None::new())) } else { response };
             Ok(ServiceResponse::new(request, finished(response, id)))
         }
         Ok(Err(error)) => Err(Unanswered { response: Cell::new(Some(error.error_response())), id }.into()),

@@ -1,4 +1,4 @@
-//! How requests are read: bodies, queries and headers, each within limits.
+//! How requests are read: bodies and headers, each within limits.
 
 use std::fmt;
 use std::future::Future;
@@ -19,7 +19,6 @@ use super::problem::{ApiError, Code, FieldError};
 use super::submission::Submission;
 use crate::domain::{Alias, JobId};
 use crate::engine::SubmitKey;
-use crate::store::{JobFilter, ListedState, Position};
 
 /// Largest body. The largest sensible job has a tenth of it.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -27,12 +26,6 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest idempotency key, in characters.
 const MAX_KEY_CHARS: usize = 255;
-/// Jobs on a page unless the caller says otherwise.
-const DEFAULT_PAGE_SIZE: usize = 50;
-/// Most jobs on a page.
-const MAX_PAGE_SIZE: usize = 200;
-/// Longest page token, in characters. There are not so many jobs.
-const MAX_TOKEN_CHARS: usize = 15;
 /// Longest wait a caller can ask for with `Prefer: wait`. Proxies and load balancers like to cut longer ones.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -215,83 +208,6 @@ pub fn alias(path: &web::Path<String>) -> Result<Alias, ApiError> {
     })
 }
 
-/// Which page of which jobs is asked for.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ListQuery {
-    /// Which jobs.
-    pub filter: JobFilter,
-    /// Where the page begins.
-    pub after: Option<Position>,
-    /// How many.
-    pub size: usize,
-}
-
-impl ListQuery {
-    /// Parses a query string.
-    ///
-    /// # Errors
-    /// Everything in it that does not make sense, at once.
-    pub fn parse(query: &str) -> Result<Self, ApiError> {
-        let pairs: web::Query<Vec<(String, String)>> = web::Query::from_query(query)
-            .map_err(|error| ApiError::invalid(vec![query_error("", error.to_string())]))?;
-        let mut parsed = Self { filter: JobFilter::default(), after: None, size: DEFAULT_PAGE_SIZE };
-        let mut seen: Vec<String> = Vec::new();
-        let mut errors = Vec::new();
-        for (name, value) in pairs.into_inner() {
-            let taken = match name.as_str() {
-                "state" => parsed.take_state(&value),
-                _ if seen.contains(&name) => Err("must be given once".to_owned()),
-                "resource" => {
-                    value.parse().map(|alias| parsed.filter.resource = Some(alias)).map_err(|e| e.to_string())
-                }
-                "pageSize" => parsed.take_size(&value),
-                "pageToken" => parsed.take_token(&value),
-                _ => Err("is not a parameter of this list".to_owned()),
-            };
-            errors.extend(taken.err().map(|detail| query_error(&name, detail)));
-            seen.push(name);
-        }
-        if errors.is_empty() { Ok(parsed) } else { Err(ApiError::invalid(errors)) }
-    }
-
-    fn take_state(&mut self, value: &str) -> Result<(), String> {
-        let state = ListedState::ALL.into_iter().find(|state| state.as_str() == value).ok_or_else(|| {
-            let known: Vec<&str> = ListedState::ALL.iter().map(|state| state.as_str()).collect();
-            format!("must be one of {}", known.join(", "))
-        })?;
-        if !self.filter.states.contains(&state) {
-            self.filter.states.push(state);
-        }
-        Ok(())
-    }
-
-    fn take_size(&mut self, value: &str) -> Result<(), String> {
-        self.size = value
-            .parse()
-            .ok()
-            .filter(|size| (1..=MAX_PAGE_SIZE).contains(size))
-            .ok_or_else(|| format!("must be between 1 and {MAX_PAGE_SIZE}"))?;
-        Ok(())
-    }
-
-    fn take_token(&mut self, value: &str) -> Result<(), String> {
-        let position = i64::from_str_radix(value, 16).ok().filter(|position| *position > 0).map(Position);
-        // Only as the list writes it: a number has other forms as well, with a sign for example.
-        let position = position.filter(|it| value.len() <= MAX_TOKEN_CHARS && page_token(*it) == value);
-        self.after = Some(position.ok_or("is not a token this list gave")?);
-        Ok(())
-    }
-}
-
-fn query_error(name: &str, detail: String) -> FieldError {
-    FieldError { pointer: format!("/query/{}", escaped(name)), detail }
-}
-
-/// The token for the page that begins at `position`.
-pub fn page_token(position: Position) -> String {
-    format!("{:x}", position.0)
-}
-
 /// How long the caller wants to wait for the job to be over (`Prefer: wait=…`, RFC 7240), at most a minute.
 pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers.get_all("Prefer").filter_map(|value| value.to_str().ok());
@@ -371,33 +287,6 @@ mod tests {
         assert_eq!(key(&[], &a).expect("valid"), None);
         for bad in [&[""][..], &["\"\""], &["a", "b"], &[&"x".repeat(256)]] {
             assert!(key(bad, &a).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn list_queries_name_what_is_wrong() {
-        let query = ListQuery::parse("resource=w&state=queued&state=running&pageSize=200&pageToken=1f").expect("valid");
-        assert_eq!(query.filter.states, [ListedState::Queued, ListedState::Running]);
-        assert_eq!((query.after, query.size), (Some(Position(31)), 200));
-        assert_eq!(page_token(Position(31)), "1f");
-        for bad in [
-            "pageSize=0",
-            "pageSize=201",
-            "pageSize=x",
-            "pageToken=",
-            "pageToken=-1",
-            "pageToken=zz",
-            "pageToken=1F",
-            "pageToken=01f",
-            "pageToken=%2B1f",
-            "pageToken=1000000000000000",
-            "state=",
-            "state=Queued",
-            "resource=..",
-            "color=red",
-            "pageSize=1&pageSize=2",
-        ] {
-            assert!(ListQuery::parse(bad).is_err(), "{bad}");
         }
     }
 

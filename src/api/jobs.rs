@@ -6,10 +6,12 @@ use std::time::Duration;
 use actix_web::http::header::{ETag, EntityTag, IfNoneMatch};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, post};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
-use super::input::{self, ListQuery, SubmissionBody};
+use super::input::{self, SubmissionBody};
 use super::problem::{ApiError, CancelProblems, Code, GetJobProblems, ListJobsProblems, PlanProblems, SubmitProblems};
+use super::query::{self, ListQuery};
 use super::submission::Submission;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
 use super::{ApiState, openapi};
@@ -146,9 +148,9 @@ pub async fn get_job(
 async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait: Duration) -> Published {
     let deadline = Instant::now() + wait;
     let mut stopping = state.stopping.clone();
-    let mut changes = state.table.watch(id);
+    let mut news = state.feed.listen_to(id);
     loop {
-        // Read after the watch began, and again after each change: none can be missed.
+        // Read after listening began, and again after each change: none can be missed.
         match state.table.get(id) {
             Some(newer) => published = newer,
             None => return published,
@@ -157,9 +159,9 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
             return published;
         }
         tokio::select! {
-            changed = timeout_at(deadline, changes.changed()) => match changed {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return published,
+            heard = timeout_at(deadline, news.recv()) => match heard {
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
+                Ok(Err(RecvError::Closed)) | Err(_) => return published,
             },
             _ = stopping.wait_for(|stopping| *stopping) => return published,
         }
@@ -189,7 +191,7 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
 pub async fn list_jobs(state: web::Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let query = ListQuery::parse(request.query_string())?;
     let (catalog, filter) = (Arc::clone(&state.catalog), query.filter.clone());
-    let page = web::block(move || catalog.page(&filter, query.after, query.size))
+    let page = web::block(move || catalog.page(&filter, query.paging.after, query.paging.size))
         .await
         .map_err(|_| ApiError::new(Code::Overloaded, "The gateway is stopping."))?
         .map_err(|error| {
@@ -201,7 +203,7 @@ pub async fn list_jobs(state: web::Data<ApiState>, request: HttpRequest) -> Resu
     let published = page.jobs.iter().filter_map(|id| state.table.get(*id));
     let jobs: Vec<Bytes> =
         published.filter(|job| query.filter.admits(job.job())).map(|job| job.rendered(render_job)).collect();
-    let next = page.next.map_or("null".to_owned(), |position| format!("\"{}\"", input::page_token(position)));
+    let next = page.next.map_or("null".to_owned(), |position| format!("\"{}\"", query::page_token(position)));
     let body = [&b"{\"jobs\":["[..], &jobs.join(&b","[..]), b"],\"nextPageToken\":", next.as_bytes(), b"}"].concat();
     Ok(HttpResponse::Ok().content_type("application/json").body(body))
 }

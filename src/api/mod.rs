@@ -3,15 +3,19 @@
 //! Handlers parse input into the domain's types, ask the engine or the table, and render. They must never decide anything
 //! about scaling, hold a lock across an await, or answer before the engine says that a change is durable.
 
+mod events;
 mod finish;
 mod health;
 mod input;
 mod jobs;
 pub mod openapi;
 mod problem;
+mod query;
 mod resources;
 mod server;
+mod stream;
 mod submission;
+mod timeline;
 pub mod view;
 
 use std::sync::Arc;
@@ -21,6 +25,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::clock::Clock;
 use crate::engine::EngineHandle;
+use crate::feed::Feed;
 use crate::store::Catalog;
 use crate::table::JobTable;
 
@@ -30,6 +35,8 @@ pub use submission::{ConflictMode, Submission};
 
 /// Most answers held back at a time. Each is a connection and a timer; whoever comes later is answered at once.
 pub const MAX_LONG_POLLS: usize = 10_000;
+/// Most streams at a time. Each is a connection, a timer and some kilobytes; whoever comes later can poll.
+pub const MAX_STREAMS: usize = 20_000;
 
 /// What handlers work with.
 pub struct ApiState {
@@ -37,6 +44,8 @@ pub struct ApiState {
     pub engine: EngineHandle,
     /// The jobs as readers see them.
     pub table: Arc<JobTable>,
+    /// What has changed.
+    pub feed: Arc<Feed>,
     /// The jobs as lists find them.
     pub catalog: Arc<dyn Catalog>,
     /// The time.
@@ -45,6 +54,8 @@ pub struct ApiState {
     pub stopping: watch::Receiver<bool>,
     /// Seats for answers that are held back.
     pub long_polls: Semaphore,
+    /// Seats for streams.
+    pub streams: Arc<Semaphore>,
 }
 
 /// The routes of the OpenAPI document.
@@ -54,9 +65,12 @@ fn documented(config: &mut ServiceConfig) {
         .service(jobs::list_jobs)
         .service(jobs::get_job)
         .service(jobs::cancel_job)
+        .service(events::job_events)
+        .service(events::all_events)
         .service(jobs::plan)
         .service(resources::list_resources)
         .service(resources::get_resource)
+        .service(timeline::get_timeline)
         .service(health::live)
         .service(health::ready);
 }

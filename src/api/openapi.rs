@@ -44,6 +44,7 @@ pub fn document() -> OpenApi {
         .security(Some([]))
         .tags(Some([
             tag("jobs", "The wish to scale a resource, and what becomes of it."),
+            tag("events", "Streams of changes."),
             tag("resources", "What is known about resources."),
             tag("health", "For probes."),
         ]))
@@ -96,11 +97,17 @@ fn add_request_ids(document: &mut OpenApi) {
 fn require_all_fields_of_answers(document: &mut OpenApi) {
     let schemas = &mut document.components.get_or_insert_default().schemas;
     for (name, schema) in schemas {
-        if let RefOr::T(Schema::Object(object)) = schema
-            && !["NewJob", "Problem"].contains(&name.as_str())
-        {
-            object.required = object.properties.keys().cloned().collect();
+        if !["NewJob", "Problem"].contains(&name.as_str()) {
+            require_all_fields(schema);
         }
+    }
+}
+
+fn require_all_fields(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => object.required = object.properties.keys().cloned().collect(),
+        RefOr::T(Schema::OneOf(variants)) => variants.items.iter_mut().for_each(require_all_fields),
+        _ => {}
     }
 }
 
@@ -238,6 +245,40 @@ pub fn example_plan() -> Value {
     })
 }
 
+/// The stream of a job that was resumed and is over soon after.
+pub fn example_job_events() -> String {
+    let job = changed(example_job(), json!({"version": 9}));
+    format!("retry: 2000\n\nevent: ready\ndata: {{\"resumed\":true}}\n\nid: 1769860800018\nevent: job\ndata: {job}\n\n")
+}
+
+/// The stream of all changes, from now on.
+pub fn example_events() -> String {
+    let told = json!({"resource": "worker", "entry": example_timeline()["entries"][0]});
+    format!(
+        "retry: 2000\n\nid: 1769860800017\nevent: ready\ndata: {{\"resumed\":false}}\n\nevent: timeline\ndata: {told}\n\n\
+         id: 1769860800018\nevent: job\ndata: {}\n\n: heartbeat\n\n",
+        example_job()
+    )
+}
+
+/// What happened to a resource lately.
+pub fn example_timeline() -> Value {
+    let job = "0198c3f2-7a00-7000-8000-000000000001";
+    json!({
+        "entries": [
+            {"at": "2026-01-31T12:01:02.000Z", "detail": "add 1 (1 -> 2) took effect.", "kind": "change_resolved",
+             "job": job, "op": "add", "units": 1, "fromCapacity": 1, "toCapacity": 2, "outcome": "confirmed"},
+            {"at": "2026-01-31T12:01:02.000Z", "detail": "ACTIVE at capacity 2.", "kind": "reading",
+             "status": "ACTIVE", "capacity": 2},
+            {"at": "2026-01-31T12:00:00.150Z", "detail": "Sent add 1 (1 -> 2).", "kind": "change_sent",
+             "job": job, "op": "add", "units": 1, "fromCapacity": 1, "toCapacity": 2},
+            {"at": "2026-01-31T12:00:00.000Z", "detail": "Asked to scale to 5: queue depth 812", "kind": "job_accepted",
+             "job": job, "targetCapacity": 5, "delta": null, "reason": "queue depth 812"}
+        ],
+        "nextPageToken": "1f"
+    })
+}
+
 /// A resource that is being scaled.
 pub fn example_resource() -> Value {
     json!({
@@ -254,6 +295,7 @@ pub fn example_resource() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::timeline::Timeline;
     use crate::api::view::{JobView, Plan, Resource};
 
     #[test]
@@ -267,5 +309,6 @@ mod tests {
         round_trip::<JobView>(&example_canceled_job());
         round_trip::<Plan>(&example_plan());
         round_trip::<Resource>(&example_resource());
+        round_trip::<Timeline>(&example_timeline());
     }
 }

@@ -136,6 +136,17 @@ impl From<ListedState> for StateView {
     }
 }
 
+impl From<&Ending> for StateView {
+    fn from(ending: &Ending) -> Self {
+        match ending {
+            Ending::Succeeded => Self::Succeeded,
+            Ending::Failed(_) => Self::Failed,
+            Ending::Canceled => Self::Canceled,
+            Ending::Superseded { .. } => Self::Superseded,
+        }
+    }
+}
+
 /// What a job waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Waiting)]
@@ -479,10 +490,7 @@ impl From<&Job> for JobView {
             reason: job.reason.clone(),
             labels: job.labels.clone(),
             error,
-            ending_as: job.ending.as_ref().map(|ending| match ending {
-                Ending::Superseded { .. } => StateView::Superseded,
-                _ => StateView::Canceled,
-            }),
+            ending_as: job.ending.as_ref().map(StateView::from),
             superseded_by: job.superseded_by(),
             created_at: WireTime(job.created_at),
             started_at: job.started_at.map(WireTime),

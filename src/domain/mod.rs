@@ -9,6 +9,7 @@ mod assess;
 mod capacity;
 mod decide;
 mod forecast;
+mod history;
 mod job;
 mod lane;
 mod ledger;
@@ -21,6 +22,7 @@ pub use alias::{Alias, InvalidAlias, MAX_ALIAS_LEN};
 pub use capacity::{Capacity, CapacityOutOfRange, MAX_CAPACITY, Move, Op};
 pub use decide::{MAX_EXTERNAL_CHANGES, MAX_FRUITLESS_STEPS};
 pub use forecast::{Forecast, PlannedStep, forecast};
+pub use history::{AbridgedJob, EventId, Happening, HistoryEntry, JobEvent};
 pub use job::{
     Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobId, JobRequest, JobState, MAX_STEPS, OnConflict,
     Patience, Step, StepOutcome, Trouble, WaitReason, Waiting,

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
-    Admission, Alias, Call, CallId, ChangeAnswer, Goal, Job, JobId, JobRequest, Lane, LaneRecord, Ledger, Notice,
-    OnConflict, Outcome, Policy, ReadFailure, Reading, ResourcePolicy, Timestamp, Turn, forecast,
+    Admission, Alias, Call, CallId, ChangeAnswer, EventId, Goal, Happening, HistoryEntry, Job, JobEvent, JobId,
+    JobRequest, Lane, LaneRecord, Ledger, Notice, OnConflict, Outcome, Policy, ReadFailure, Reading, ResourcePolicy,
+    Timestamp, Turn, forecast,
 };
 use crate::store::{Batch, KEY_RETENTION, KeyedAnswer, Snapshot, UsedKey};
 
@@ -34,7 +35,9 @@ pub enum Effect {
         call: Call,
     },
     /// Show the job to readers.
-    Publish(Arc<Job>),
+    Publish(JobEvent),
+    /// Tell those who watch of something that happened to a resource.
+    Tell(Alias, HistoryEntry),
     /// Answer a request.
     Reply(ReplyTo, Answer),
     /// Answer a request with the answer stored for its idempotency key.
@@ -69,6 +72,9 @@ pub struct Core {
     unfinished: HashMap<JobId, Alias>,
     keys: HashMap<String, KeyEntry>,
     keys_per_resource: HashMap<Alias, usize>,
+    /// The last reading of each resource that is listed or was scaled lately.
+    observations: HashMap<Alias, Reading>,
+    next_event: EventId,
     next_call: CallId,
     sending: usize,
     draining: bool,
@@ -86,6 +92,8 @@ impl Core {
             unfinished: HashMap::new(),
             keys: HashMap::new(),
             keys_per_resource: HashMap::new(),
+            observations: HashMap::new(),
+            next_event: snapshot.next_event,
             next_call: 1,
             sending: 0,
             draining: false,
@@ -96,7 +104,8 @@ impl Core {
             core.insert_key(key, KeyEntry { resource, fingerprint, answered_at });
         }
         let mut jobs: HashMap<Alias, Vec<Arc<Job>>> = HashMap::new();
-        for job in snapshot.jobs.into_iter().filter(|job| job.ended().is_none()) {
+        let jobs_in_store = snapshot.jobs.into_iter().map(|event| event.job);
+        for job in jobs_in_store.filter(|job| job.ended().is_none()) {
             core.unfinished.insert(job.id, job.resource.clone());
             jobs.entry(job.resource.clone()).or_default().push(job);
         }
@@ -343,7 +352,7 @@ impl Core {
             resource: resource.clone(),
             listed: self.policy.resources.contains_key(resource),
             rules,
-            observation: lane.and_then(|lane| lane.observation().cloned()),
+            observation: self.observations.get(resource).cloned(),
             next_change_at: lane.and_then(|lane| lane.ledger().next_change_at(rules.settings.cooldown)),
             active: lane.and_then(|lane| lane.active().cloned()),
             queue: lane.map_or_else(Vec::new, |lane| lane.queue().map(|job| job.id).collect()),
@@ -378,7 +387,31 @@ impl Core {
         if self.draining {
             return;
         }
-        self.turn(resource, now, |lane, turn| lane.reading_arrived(call, reading, turn));
+        let noted = reading.as_ref().ok().and_then(|reading| self.note(resource, reading, now));
+        let mut outcome = self.run(resource, now, |lane, turn| lane.reading_arrived(call, reading, turn));
+        // It was read before anything followed from it.
+        outcome.history.splice(..0, noted);
+        self.carry_out(resource, outcome, Batch::default(), AfterCommit::default());
+    }
+
+    /// The sidecar answered somebody who only looks on. Nothing is decided on such a reading.
+    pub fn looked(&mut self, resource: &Alias, reading: &Reading, now: Timestamp) {
+        if let Some(entry) = self.note(resource, reading, now) {
+            let outcome = Outcome { history: vec![entry], ..Outcome::default() };
+            self.carry_out(resource, outcome, Batch::default(), AfterCommit::default());
+        }
+    }
+
+    /// Keeps the reading for those who look at the resource; an entry for its history if it shows something new. What is
+    /// neither listed nor was scaled lately is not kept: anybody can ask for anything.
+    fn note(&mut self, resource: &Alias, reading: &Reading, now: Timestamp) -> Option<HistoryEntry> {
+        if !self.policy.resources.contains_key(resource) && !self.lanes.contains_key(resource) {
+            return None;
+        }
+        let Reading { status, capacity, .. } = reading.clone();
+        let before = self.observations.insert(resource.clone(), reading.clone());
+        let is_new = before.is_none_or(|before| (&before.status, before.capacity) != (&status, capacity));
+        is_new.then_some(HistoryEntry { at: now, what: Happening::Reading { status, capacity } })
     }
 
     /// The sidecar answered [`Call::Change`].
@@ -413,6 +446,9 @@ impl Core {
         forgotten.sort_unstable();
         for resource in &forgotten {
             self.lanes.remove(resource);
+            if !self.policy.resources.contains_key(resource) {
+                self.observations.remove(resource);
+            }
         }
         if !forgotten.is_empty() {
             self.commit(Batch { forgotten_lanes: forgotten, ..Batch::default() }, AfterCommit::default());
@@ -436,7 +472,7 @@ impl Core {
 
     /// Turns what a lane asks for into effects, in the order that keeps the promises.
     fn carry_out(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
-        let Outcome { jobs, record, intent, call, notices } = outcome;
+        let Outcome { jobs, record, intent, call, history, notices } = outcome;
         self.set_timer(resource);
         for job in jobs.iter().filter(|job| job.ended().is_some()) {
             self.unfinished.remove(&job.id);
@@ -450,9 +486,17 @@ impl Core {
         }
         let mut effects: Vec<Effect> =
             notices.into_iter().map(|notice| Effect::Log(resource.clone(), notice)).collect();
-        effects.extend(jobs.iter().cloned().map(Effect::Publish));
+        for job in jobs {
+            let event = JobEvent { id: self.next_event, job };
+            self.next_event += 1;
+            effects.push(Effect::Publish(event.clone()));
+            batch.jobs.push(event);
+        }
+        for entry in history {
+            effects.push(Effect::Tell(resource.clone(), entry.clone()));
+            batch.history.push((resource.clone(), entry));
+        }
         effects.append(&mut after.effects);
-        batch.jobs = jobs;
         if batch == Batch::default() && !intent {
             self.effects.append(&mut effects);
         } else {

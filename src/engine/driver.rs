@@ -21,8 +21,9 @@ use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, JobId, JobRequest, Move, Notice, Policy, ReadFailure, Reading, Retention,
     Timestamp,
 };
+use crate::feed::Feed;
 use crate::sidecar::{RawReading, Sidecar};
-use crate::store::{Acknowledgement, KeyedAnswer, Snapshot, StoreError, StoreWriter};
+use crate::store::{Acknowledgement, KeyedAnswer, Pruned, Snapshot, StoreError, StoreWriter};
 use crate::table::JobTable;
 
 /// How often old jobs, keys and lanes are removed. They may be kept a little longer than asked for.
@@ -43,6 +44,8 @@ pub struct Parts<S> {
     pub acknowledgements: mpsc::UnboundedReceiver<Acknowledgement>,
     /// Where readers see the jobs.
     pub table: Arc<JobTable>,
+    /// Where those who watch hear of changes.
+    pub feed: Arc<Feed>,
     /// The operator's rules.
     pub policy: Arc<Policy>,
     /// What is kept of what is over.
@@ -76,6 +79,7 @@ pub(super) async fn run<S: Sidecar>(
             sidecar: Arc::clone(&sidecar),
             store: &parts.store,
             table: &parts.table,
+            feed: &parts.feed,
             retention: parts.retention,
             clock: parts.clock,
             wall: &mut wall,
@@ -97,6 +101,7 @@ pub(super) async fn run<S: Sidecar>(
         if let Some(reloaded) = &snapshot {
             tracing::warn!(jobs = reloaded.jobs.len(), "the store works again: carrying on from it");
             parts.table.reset(&reloaded.jobs);
+            parts.feed.reloaded(reloaded.next_event);
         }
     }
 }
@@ -161,7 +166,7 @@ enum Done {
     Change { resource: Alias, call: CallId, answer: ChangeAnswer },
     Plan { request: Box<JobRequest>, reading: Result<Reading, ReadFailure>, reply: PlanReply },
     Look { resource: Alias, reading: Result<Reading, ReadFailure>, reply: LookReply },
-    Pruned { as_of: Timestamp, removed: Result<Vec<JobId>, StoreError> },
+    Pruned { as_of: Timestamp, removed: Result<Pruned, StoreError> },
     Replay { to: ReplyTo, stored: Result<Option<KeyedAnswer>, StoreError> },
 }
 
@@ -174,6 +179,7 @@ struct Incarnation<'a, S> {
     sidecar: Arc<S>,
     store: &'a StoreWriter,
     table: &'a JobTable,
+    feed: &'a Feed,
     retention: Retention,
     clock: Clock,
     wall: &'a mut WallWatch,
@@ -326,6 +332,9 @@ impl<S: Sidecar> Incarnation<'_, S> {
             Done::Change { resource, call, answer } => self.core.change_answered(&resource, call, answer, now),
             Done::Plan { request, reading, reply } => {
                 self.note_contact(&reading);
+                if let Ok(reading) = &reading {
+                    self.core.looked(&request.resource, reading, now);
+                }
                 let plan = match reading {
                     Ok(reading) => self.core.plan(&request, &reading, now).map_err(PlanError::Refused),
                     Err(failure) => Err(PlanError::NoReading(failure)),
@@ -334,6 +343,9 @@ impl<S: Sidecar> Incarnation<'_, S> {
             }
             Done::Look { resource, reading, reply } => {
                 self.note_contact(&reading);
+                if let Ok(reading) = &reading {
+                    self.core.looked(&resource, reading, now);
+                }
                 let look = self.core.resource(&resource).map(|mut view| match reading {
                     Ok(reading) => {
                         view.observation = Some(reading);
@@ -345,10 +357,11 @@ impl<S: Sidecar> Incarnation<'_, S> {
             }
             Done::Pruned { as_of, removed } => {
                 match removed {
-                    Ok(removed) if removed.is_empty() => {}
-                    Ok(removed) => {
-                        self.table.remove(&removed);
-                        self.prune(as_of);
+                    Ok(Pruned { jobs, more }) => {
+                        self.table.remove(&jobs);
+                        if more {
+                            self.prune(as_of);
+                        }
                     }
                     Err(StoreError::Closed) => return Err(StoreError::Closed),
                     // Nothing rests on it, and the next housekeeping tries again.
@@ -406,7 +419,8 @@ impl<S: Sidecar> Incarnation<'_, S> {
             match effect {
                 Effect::Commit(batch) => self.store.commit(batch)?,
                 Effect::Call { resource, id, call } => self.call(resource, id, call),
-                Effect::Publish(job) => self.table.publish(job),
+                Effect::Publish(event) => self.feed.publish(self.table.publish(event)),
+                Effect::Tell(resource, entry) => self.feed.tell(resource, entry),
                 Effect::Reply(to, answer) => self.answer(to, answer),
                 Effect::Replay(to, key) => self.replay(to, key),
                 Effect::Log(resource, notice) => log(&resource, &notice),

@@ -5,6 +5,10 @@
 //! without the engine noticing. A log of events instead of current records lost: jobs are small, their records are what
 //! readers want, and a log would need snapshots and compaction of its own.
 
+mod catalog;
+#[cfg(test)]
+mod fixtures;
+mod rows;
 mod schema;
 mod sqlite;
 mod wal;
@@ -15,22 +19,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Alias, Job, JobId, LaneRecord, Retention, Timestamp};
+use crate::domain::{
+    AbridgedJob, Alias, EventId, HistoryEntry, Job, JobEvent, JobId, LaneRecord, Retention, Timestamp,
+};
 
-pub use sqlite::{SqliteCatalog, SqliteJournal};
+pub use catalog::SqliteCatalog;
+pub use sqlite::SqliteJournal;
 pub use writer::{Acknowledgement, StoreWriter};
 
 /// Records that become durable together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Jobs, new or in a new version.
-    pub jobs: Vec<Arc<Job>>,
+    /// Jobs, new or in a new version, which also goes into the log of versions.
+    pub jobs: Vec<JobEvent>,
     /// Lanes, new or changed.
     pub lanes: Vec<LaneRecord>,
     /// Lanes with nothing left worth remembering.
     pub forgotten_lanes: Vec<Alias>,
     /// Answers to requests that carried an idempotency key.
     pub answers: Vec<KeyedAnswer>,
+    /// What happened to resources, in order.
+    pub history: Vec<(Alias, HistoryEntry)>,
 }
 
 /// The answer once given to a request with an idempotency key.
@@ -66,16 +75,18 @@ pub struct UsedKey {
 pub struct Snapshot {
     /// All lanes.
     pub lanes: Vec<LaneRecord>,
-    /// All jobs, in order of submission.
-    pub jobs: Vec<Arc<Job>>,
+    /// All jobs, in order of submission, each with the id of its present version; 0 if it is older than the log.
+    pub jobs: Vec<JobEvent>,
     /// All keys.
     pub keys: Vec<UsedKey>,
+    /// The id of the next version of a job.
+    pub next_event: EventId,
 }
 
 impl Snapshot {
     /// Whether anything is unfinished.
     pub fn has_work(&self) -> bool {
-        self.jobs.iter().any(|job| job.ended().is_none()) || self.lanes.iter().any(|lane| lane.change.is_some())
+        self.jobs.iter().any(|event| event.job.ended().is_none()) || self.lanes.iter().any(|lane| lane.change.is_some())
     }
 
     /// Carries what is finished over to a clock that shows `there` when the one so far shows `here`: how long ago it was
@@ -89,6 +100,13 @@ impl Snapshot {
         }
     }
 }
+
+/// Most versions of jobs in the log, the newest ones. At ten for a step and a step in five minutes, twenty resources that
+/// are scaled all the time fill it in a day, and it takes some 50 MB of disk. Whoever was away for longer begins anew.
+pub const MAX_LOGGED_VERSIONS: u64 = 50_000;
+/// Most entries in the timeline of one resource, the newest ones: at about ten for a step, the last thousand steps, in some
+/// megabytes. They also go when they are older than what is kept of jobs.
+pub const MAX_TIMELINE: u32 = 10_000;
 
 /// How long an answer to a request with an idempotency key is kept: a day is promised, the hour on top makes up for
 /// clocks that differ.
@@ -114,12 +132,20 @@ pub trait Journal: Send + 'static {
     /// If the store cannot be read.
     fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError>;
 
-    /// Removes some of what `retention` no longer covers and returns the jobs removed; an empty list means that nothing
-    /// is left to remove. Short, so that commits are not held up.
+    /// Removes some of what `retention` no longer covers. Short, so that commits are not held up.
     ///
     /// # Errors
     /// If the store cannot be written.
-    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Vec<JobId>, StoreError>;
+    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError>;
+}
+
+/// What was removed because it is no longer kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// These jobs.
+    pub jobs: Vec<JobId>,
+    /// Whether something is left to be removed.
+    pub more: bool,
 }
 
 /// Which jobs to list.
@@ -182,7 +208,7 @@ impl ListedState {
     }
 }
 
-/// A place in the list of all jobs, newest first; further pages begin after it.
+/// A place in a list, newest first; further pages begin after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub i64);
 
@@ -195,6 +221,35 @@ pub struct Page {
     pub next: Option<Position>,
 }
 
+/// Whose versions to read from the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventFilter {
+    /// Those of all jobs.
+    All,
+    /// Those of the jobs for this resource.
+    Resource(Alias),
+    /// Those of this job.
+    Job(JobId),
+}
+
+/// A part of the log of versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPage {
+    /// The oldest id in the log, whosever it is; `None` if the log is empty.
+    pub oldest: Option<EventId>,
+    /// In order.
+    pub versions: Vec<(EventId, AbridgedJob)>,
+}
+
+/// A page of a resource's timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimelinePage {
+    /// Newest first.
+    pub entries: Vec<HistoryEntry>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Position>,
+}
+
 /// A view of the store for lists. Calls block, and may be made from several threads.
 pub trait Catalog: Send + Sync + 'static {
     /// At most `size` jobs after `after`, newest first.
@@ -202,6 +257,24 @@ pub trait Catalog: Send + Sync + 'static {
     /// # Errors
     /// If the store cannot be read.
     fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page, StoreError>;
+
+    /// At most `size` versions after `after` and up to `until`, in order.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn versions(
+        &self,
+        filter: &EventFilter,
+        after: EventId,
+        until: EventId,
+        size: usize,
+    ) -> Result<LogPage, StoreError>;
+
+    /// At most `size` entries of the timeline of `resource` after `after`, newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn timeline(&self, resource: &Alias, after: Option<Position>, size: usize) -> Result<TimelinePage, StoreError>;
 }
 
 /// What can be wrong with a store.

@@ -49,6 +49,32 @@ const MIGRATIONS: &[&str] = &[
         shown_ms  INTEGER NOT NULL
     );
 ",
+    "
+    ALTER TABLE jobs ADD COLUMN event INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE versions (
+        seq           INTEGER PRIMARY KEY,
+        job           TEXT    NOT NULL,
+        resource      TEXT    NOT NULL,
+        earlier_steps INTEGER NOT NULL,
+        record        TEXT    NOT NULL
+    );
+    CREATE INDEX versions_by_job ON versions (job, seq);
+    CREATE TABLE versions_begin (
+        only  INTEGER PRIMARY KEY CHECK (only = 1),
+        first INTEGER NOT NULL
+    );
+    INSERT INTO versions_begin (only, first) VALUES (1, CAST(strftime('%s', 'now') AS INTEGER) * 1000);
+
+    CREATE TABLE timeline (
+        seq      INTEGER PRIMARY KEY,
+        resource TEXT    NOT NULL,
+        number   INTEGER NOT NULL,
+        at_ms    INTEGER NOT NULL,
+        record   TEXT    NOT NULL,
+        UNIQUE (resource, number)
+    );
+",
 ];
 
 /// The version this release reads and writes.

@@ -12,26 +12,23 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
+use super::rows::write_batch;
 use super::schema::{self, Kind};
 use super::wal;
-use super::{
-    Batch, Catalog, JobFilter, Journal, KEY_RETENTION, KeyedAnswer, ListedState, Page, Position, Snapshot, StoreError,
-    UsedKey,
-};
+use super::{Batch, Journal, KEY_RETENTION, KeyedAnswer, Pruned, Snapshot, StoreError, UsedKey};
 use crate::clock::Anchor;
-use crate::domain::{Job, JobId, LaneRecord, Retention, Timestamp};
+use crate::domain::{EventId, JobEvent, LaneRecord, Retention, Timestamp};
 
 /// By how much a clock must differ from the one before to matter for what is kept for days.
 const LEAST_SHIFT_MILLIS: u64 = 1000;
 /// How long to wait for somebody with an `sqlite3` shell to finish a write of theirs.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Most jobs removed in one go: at a few microseconds each, commits wait for some milliseconds at the most.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most jobs, and most entries of timelines, removed in one go: at a few microseconds each, commits wait for some milliseconds at the most.
 const PRUNE_CHUNK: usize = 500;
 
 /// The writing side of the store. At most one exists per data directory, on this machine.
@@ -116,6 +113,7 @@ impl SqliteJournal {
         if forward_millis.unsigned_abs() >= LEAST_SHIFT_MILLIS {
             transaction.execute("UPDATE answers SET answered_ms = answered_ms + ?1", [forward_millis])?;
             transaction.execute("UPDATE jobs SET finished_ms = finished_ms + ?1", [forward_millis])?;
+            transaction.execute("UPDATE timeline SET at_ms = at_ms + ?1", [forward_millis])?;
         }
         transaction.execute("DELETE FROM clock", [])?;
         if let Some(Anchor { boot, uptime, shown }) = anchor {
@@ -142,15 +140,28 @@ impl SqliteJournal {
         transaction.commit()
     }
 
-    fn read_jobs(&self) -> Result<Vec<Arc<Job>>, StoreError> {
-        self.read_records("SELECT record, id FROM jobs ORDER BY seq", "job")
+    fn read_jobs(&self) -> Result<Vec<JobEvent>, StoreError> {
+        self.read_records("SELECT record, id, event FROM jobs ORDER BY seq", "job", |row, job| {
+            Ok(JobEvent { id: row.get(2)?, job })
+        })
     }
 
     fn read_lanes(&self) -> Result<Vec<LaneRecord>, StoreError> {
-        self.read_records("SELECT record, resource FROM lanes ORDER BY seq", "lane")
+        self.read_records("SELECT record, resource FROM lanes ORDER BY seq", "lane", |_, lane| Ok(lane))
     }
 
-    fn read_records<T: serde::de::DeserializeOwned>(&self, sql: &str, what: &str) -> Result<Vec<T>, StoreError> {
+    /// The newest version is never removed, so that its id tells the next one.
+    fn read_next_event(&self) -> Result<EventId, StoreError> {
+        let sql = "SELECT coalesce((SELECT max(seq) + 1 FROM versions), (SELECT first FROM versions_begin))";
+        self.db.query_row(sql, [], |row| row.get(0)).map_err(|error| self.explain(error))
+    }
+
+    fn read_records<T: serde::de::DeserializeOwned, R>(
+        &self,
+        sql: &str,
+        what: &str,
+        complete: impl Fn(&rusqlite::Row, T) -> rusqlite::Result<R>,
+    ) -> Result<Vec<R>, StoreError> {
         let mut statement = self.db.prepare(sql).map_err(|error| self.explain(error))?;
         let mut rows = statement.query([]).map_err(|error| self.explain(error))?;
         let mut records = Vec::new();
@@ -161,7 +172,8 @@ impl SqliteJournal {
                 .map_err(|error| error.to_string())
                 .and_then(|json| serde_json::from_slice(json).map_err(|error| error.to_string()));
             let name = || row.get(1).unwrap_or_else(|_| "without a name".to_owned());
-            records.push(parsed.map_err(|error| self.corrupt(&format!("{what} {}", name()), error))?);
+            let record = parsed.map_err(|error| self.corrupt(&format!("{what} {}", name()), error))?;
+            records.push(complete(row, record).map_err(|error| self.corrupt(&format!("{what} {}", name()), error))?);
         }
         Ok(records)
     }
@@ -186,7 +198,7 @@ impl SqliteJournal {
         keys.collect()
     }
 
-    fn remove_old(&mut self, retention: Retention, now: Timestamp) -> rusqlite::Result<Vec<String>> {
+    fn remove_old(&mut self, retention: Retention, now: Timestamp) -> rusqlite::Result<(Vec<String>, bool)> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // The latest end no longer kept, and the latest of the jobs that ended right then.
         let too_old = ((now - retention.age).as_millis(), i64::MAX);
@@ -208,8 +220,15 @@ impl SqliteJournal {
         transaction
             .prepare_cached("DELETE FROM answers WHERE answered_ms <= ?1")?
             .execute([(now - KEY_RETENTION).as_millis()])?;
+        let forgotten = transaction
+            .prepare_cached(
+                "DELETE FROM timeline WHERE seq IN (SELECT seq FROM (SELECT seq, at_ms FROM timeline ORDER BY seq LIMIT ?2) \
+                 WHERE at_ms <= ?1)",
+            )?
+            .execute(params![(now - retention.age).as_millis(), PRUNE_CHUNK as i64])?;
         transaction.commit()?;
-        Ok(removed)
+        let more = removed.len() == PRUNE_CHUNK || forgotten == PRUNE_CHUNK;
+        Ok((removed, more))
     }
 }
 
@@ -227,7 +246,12 @@ impl Journal for SqliteJournal {
             prepare(&self.path, &mut db)?;
             self.db = db;
         }
-        Ok(Snapshot { lanes: self.read_lanes()?, jobs: self.read_jobs()?, keys: self.read_keys()? })
+        Ok(Snapshot {
+            lanes: self.read_lanes()?,
+            jobs: self.read_jobs()?,
+            keys: self.read_keys()?,
+            next_event: self.read_next_event()?,
+        })
     }
 
     fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
@@ -247,148 +271,14 @@ impl Journal for SqliteJournal {
         Ok(Some(KeyedAnswer { key: key.to_owned(), fingerprint, joined, job, answered_at }))
     }
 
-    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
-        let removed = self.remove_old(retention, now).map_err(|error| self.explain(error))?;
-        removed.iter().map(|id| id.parse().map_err(|error| self.corrupt("a job's id", error))).collect()
+    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
+        let (jobs, more) = self.remove_old(retention, now).map_err(|error| self.explain(error))?;
+        let jobs = jobs.iter().map(|id| id.parse().map_err(|error| self.corrupt("a job's id", error)));
+        Ok(Pruned { jobs: jobs.collect::<Result<_, _>>()?, more })
     }
 }
 
-fn write_batch(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
-    let json = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
-    let mut upsert_job = db.prepare_cached(
-        "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-         ON CONFLICT (id) DO UPDATE SET state = ?3, finished_ms = ?5, record = ?6",
-    )?;
-    for job in &batch.jobs {
-        upsert_job.execute(params![
-            job.id.to_string(),
-            job.resource.as_str(),
-            ListedState::of(job).as_str(),
-            job.created_at.to_string(),
-            job.finished_at.map(Timestamp::as_millis),
-            serde_json::to_string(job).map_err(json)?,
-        ])?;
-    }
-    let mut upsert_lane = db.prepare_cached(
-        "INSERT INTO lanes (resource, record) VALUES (?1, ?2) ON CONFLICT (resource) DO UPDATE SET record = ?2",
-    )?;
-    for lane in &batch.lanes {
-        upsert_lane.execute(params![lane.resource.as_str(), serde_json::to_string(lane).map_err(json)?])?;
-    }
-    let mut forget_lane = db.prepare_cached("DELETE FROM lanes WHERE resource = ?1")?;
-    for resource in &batch.forgotten_lanes {
-        forget_lane.execute([resource.as_str()])?;
-    }
-    let mut insert_answer = db.prepare_cached(
-        "INSERT OR REPLACE INTO answers (key, fingerprint, joined, answered_ms, job) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    for answer in &batch.answers {
-        insert_answer.execute(params![
-            answer.key,
-            answer.fingerprint,
-            answer.joined,
-            answer.answered_at.as_millis(),
-            serde_json::to_string(&answer.job).map_err(json)?,
-        ])?;
-    }
-    Ok(())
-}
-
-/// The reading side of the store, for lists.
-pub struct SqliteCatalog {
-    path: PathBuf,
-    db: Mutex<Connection>,
-}
-
-impl SqliteCatalog {
-    /// Opens the store in `directory`, where a [`SqliteJournal`] is open already.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let path = database_path(directory);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(&path, flags)
-            .and_then(|db| db.busy_timeout(BUSY_TIMEOUT).map(|()| db))
-            .map_err(|error| explain(&path, error))?;
-        Ok(Self { path, db: Mutex::new(db) })
-    }
-}
-
-impl Catalog for SqliteCatalog {
-    fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page, StoreError> {
-        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        // All of it as of one moment: a job that goes from one state asked for to another must not slip through between.
-        let found = db
-            .transaction()
-            .and_then(|snapshot| find(&snapshot, filter, after, size + 1))
-            .map_err(|error| explain(&self.path, error))?;
-        let next = found.get(size).and_then(|_| found.get(size.wrapping_sub(1))).map(|(seq, _)| Position(*seq));
-        let ids = found.into_iter().take(size).map(|(_, id)| {
-            id.parse().map_err(|error| StoreError::Corrupt {
-                path: self.path.clone(),
-                detail: format!("a job's id: {error}"),
-            })
-        });
-        Ok(Page { jobs: ids.collect::<Result<_, _>>()?, next })
-    }
-}
-
-/// At most `limit` jobs after `after`, newest first, each found through an index whatever the filter.
-fn find(
-    db: &Connection,
-    filter: &JobFilter,
-    after: Option<Position>,
-    limit: usize,
-) -> rusqlite::Result<Vec<(i64, String)>> {
-    let after = after.map_or(i64::MAX, |position| position.0);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let resource = filter.resource.as_ref().map(|resource| resource.as_str());
-    let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?));
-    if filter.states.is_empty() {
-        let mut statement = db.prepare_cached(page_sql(resource.is_some(), false))?;
-        let found = match resource {
-            Some(resource) => statement.query_map(params![after, limit, resource], row)?.collect(),
-            None => statement.query_map(params![after, limit], row)?.collect(),
-        };
-        return found;
-    }
-    // One ordered run per state, merged here: over several states at once no index is in order of submission.
-    let mut statement = db.prepare_cached(page_sql(resource.is_some(), true))?;
-    let mut found: Vec<(i64, String)> = Vec::new();
-    for state in &filter.states {
-        let state = state.as_str();
-        match resource {
-            Some(resource) => {
-                for job in statement.query_map(params![after, limit, resource, state], row)? {
-                    found.push(job?);
-                }
-            }
-            None => {
-                for job in statement.query_map(params![after, limit, state], row)? {
-                    found.push(job?);
-                }
-            }
-        }
-    }
-    found.sort_unstable_by_key(|(seq, _)| std::cmp::Reverse(*seq));
-    found.dedup();
-    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(found)
-}
-
-const fn page_sql(by_resource: bool, by_state: bool) -> &'static str {
-    match (by_resource, by_state) {
-        (false, false) => "SELECT seq, id FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
-        (true, false) => "SELECT seq, id FROM jobs WHERE resource = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
-        (false, true) => "SELECT seq, id FROM jobs WHERE state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
-        (true, true) => {
-            "SELECT seq, id FROM jobs WHERE resource = ?3 AND state = ?4 AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
-        }
-    }
-}
-
-fn database_path(directory: &Path) -> PathBuf {
+pub(super) fn database_path(directory: &Path) -> PathBuf {
     directory.join("scalegate.db")
 }
 

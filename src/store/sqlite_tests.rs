@@ -1,114 +1,11 @@
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use super::super::fixtures::*;
 use super::*;
 use crate::domain::{
-    Alias, Capacity, Change, Ending, ErrorCode, ExternalChange, Goal, JobError, JobRequest, JobState, Ledger, Move,
-    OnConflict, Op, Patience, SentChange, Settings, SidecarAnswer, Stage, Step, StepOutcome, Trouble, WaitReason,
+    Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, LaneRecord, Ledger, SidecarAnswer, Stage,
 };
-
-const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-const ALL_KEPT: Retention = Retention { age: Duration::from_hours(24), count: 1000 };
-
-fn directory() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a directory")
-}
-
-fn open(directory: &Path) -> SqliteJournal {
-    SqliteJournal::open(directory).expect("a store")
-}
-
-/// Somebody with an `sqlite3` shell.
-fn shell(directory: &Path) -> Connection {
-    Connection::open(database_path(directory)).expect("a database")
-}
-
-fn units(units: i64) -> Capacity {
-    Capacity::new(units).expect("a small number")
-}
-
-fn alias(name: &str) -> Alias {
-    name.parse().expect("an alias")
-}
-
-fn job(id: u128, resource: &str) -> Job {
-    let request = JobRequest {
-        resource: alias(resource),
-        goal: Goal::Target(units(5)),
-        overrides: Default::default(),
-        on_conflict: OnConflict::Reject,
-        reason: None,
-        labels: Default::default(),
-    };
-    Job { version: 1, ..Job::accept(JobId::from_u128(id), request, Settings::DEFAULT, NOW) }
-}
-
-fn ended(id: u128, ending: Ending, at: Timestamp) -> Job {
-    let mut job = job(id, "worker");
-    job.end(ending, at);
-    job
-}
-
-/// A job in which nothing is left out.
-fn eventful_job() -> Job {
-    let movement = Move::toward(units(1), units(5), 2).expect("a distance");
-    let answer = SidecarAnswer { status: 500, body: "{\"name\":\"fault\"}".into() };
-    let mut job = Job { goal: Goal::Delta(4), target: Some(units(5)), ..job(0x7, "worker") };
-    job.reason = Some("queue depth 812".into());
-    job.labels.insert("team".into(), "data".into());
-    job.state = JobState::Running;
-    job.ending = Some(Ending::Superseded { by: JobId::from_u128(8) });
-    job.start = Some(units(1));
-    job.current = Some(units(3));
-    job.wait(WaitReason::Cooldown, NOW + Duration::from_secs(300), "Cooling down.".into());
-    job.steps = vec![
-        Step { outcome: StepOutcome::Confirmed, sent_at: Some(NOW), resolved_at: Some(NOW), ..Step::pending(movement) },
-        Step::pending(Move::toward(units(3), units(1), 1).expect("a distance")),
-    ];
-    job.external_changes = vec![ExternalChange { noticed_at: NOW, from: units(3), to: units(4) }];
-    job.patience = Patience { active_by: Some(NOW), reading_by: None, fresh_by: Some(NOW) };
-    job.trouble = Some(Trouble { detail: "status 500".into(), answer: Some(answer) });
-    job.estimated_completion_at = Some(NOW + Duration::from_secs(600));
-    job.started_at = Some(NOW);
-    job.version = 17;
-    job
-}
-
-fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {
-    let sent =
-        SentChange { at: NOW, op: Some(Op::Add), cooldown: Duration::from_secs(300), settle: Duration::from_secs(90) };
-    let movement = Move::toward(units(1), units(5), 2).expect("a distance");
-    let patience = Duration::from_secs(900);
-    LaneRecord {
-        resource: alias(resource),
-        ledger: Ledger {
-            last_change: Some(sent),
-            fresh_from: Some(NOW),
-            expected: Some(units(3)),
-            provisioning: Some(Duration::from_secs(60)),
-        },
-        change: stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, patience, stage }),
-    }
-}
-
-fn answer(key: &str, answered_at: Timestamp) -> KeyedAnswer {
-    KeyedAnswer { key: key.into(), fingerprint: [7; 32], joined: true, job: Arc::new(job(7, "worker")), answered_at }
-}
-
-fn anchor(boot: &str) -> Anchor {
-    Anchor { boot: boot.into(), uptime: Duration::from_secs(5), shown: NOW }
-}
-
-fn of_lanes(lanes: Vec<LaneRecord>) -> Snapshot {
-    Snapshot { lanes, ..Snapshot::default() }
-}
-
-fn jobs(jobs: impl IntoIterator<Item = Job>) -> Batch {
-    Batch { jobs: jobs.into_iter().map(Arc::new).collect(), ..Batch::default() }
-}
-
-fn loaded_ids(journal: &mut SqliteJournal) -> Vec<u128> {
-    journal.load().expect("readable").jobs.iter().map(|job| job.id.as_u128()).collect()
-}
 
 // ---- what is kept -----------------------------------------------------------------------------------------------
 
@@ -120,17 +17,6 @@ fn what_is_committed_comes_back_after_a_restart() {
         sidecar: Some(SidecarAnswer { status: 400, body: "no".into() }),
     };
     let batch = Batch {
-        jobs: [
-            job(1, "worker"),
-            Job { state: JobState::Running, ..job(2, "worker") },
-            ended(3, Ending::Succeeded, NOW),
-            ended(4, Ending::Failed(error), NOW),
-            ended(5, Ending::Canceled, NOW),
-            ended(6, Ending::Superseded { by: JobId::from_u128(5) }, NOW),
-            eventful_job(),
-        ]
-        .map(Arc::new)
-        .into(),
         lanes: vec![
             LaneRecord { resource: alias("new"), ledger: Ledger::default(), change: None },
             lane("quiet", None),
@@ -138,12 +24,21 @@ fn what_is_committed_comes_back_after_a_restart() {
             lane("acknowledged", Some(Stage::Acknowledged)),
             lane("unknown", Some(Stage::Unknown { since: NOW })),
         ],
-        forgotten_lanes: vec![],
         answers: vec![answer("key", NOW)],
+        ..jobs([
+            job(1, "worker"),
+            Job { state: JobState::Running, ..job(2, "worker") },
+            ended(3, Ending::Succeeded, NOW),
+            ended(4, Ending::Failed(error), NOW),
+            ended(5, Ending::Canceled, NOW),
+            ended(6, Ending::Superseded { by: JobId::from_u128(5) }, NOW),
+            eventful_job(),
+        ])
     };
     let directory = directory();
     let mut journal = open(directory.path());
-    assert_eq!(journal.load().expect("readable"), Snapshot::default(), "a new store is empty");
+    let empty = journal.load().expect("readable");
+    assert_eq!(empty, Snapshot { next_event: empty.next_event, ..Snapshot::default() }, "a new store is empty");
     journal.commit(std::slice::from_ref(&batch)).expect("committed");
     let keys = vec![UsedKey {
         key: "key".into(),
@@ -151,7 +46,8 @@ fn what_is_committed_comes_back_after_a_restart() {
         fingerprint: [7; 32],
         answered_at: NOW,
     }];
-    let expected = Snapshot { lanes: batch.lanes, jobs: batch.jobs, keys };
+    let next_event = batch.jobs.last().expect("a job").id + 1;
+    let expected = Snapshot { lanes: batch.lanes, jobs: batch.jobs, keys, next_event };
     assert_eq!(journal.load().expect("readable"), expected);
     drop(journal);
     let mut reopened = open(directory.path());
@@ -168,8 +64,8 @@ fn a_new_version_takes_the_place_of_the_old_one_and_keeps_its_rank() {
     let changed = Job { version: 2, ..ended(3, Ending::Canceled, NOW) };
     journal.commit(&[jobs([changed.clone()])]).expect("committed");
     let snapshot = journal.load().expect("readable");
-    assert_eq!(snapshot.jobs.iter().map(|job| job.id.as_u128()).collect::<Vec<_>>(), [3, 1, 2]);
-    assert_eq!(*snapshot.jobs[0], changed);
+    assert_eq!(snapshot.jobs.iter().map(|event| event.job.id.as_u128()).collect::<Vec<_>>(), [3, 1, 2]);
+    assert_eq!(*snapshot.jobs[0].job, changed);
 
     journal
         .commit(&[Batch { lanes: vec![lane("worker", None), lane("api", None)], ..Batch::default() }])
@@ -227,14 +123,16 @@ fn ages_stay_the_same_when_the_clock_changes() {
     let mut journal = open(directory.path());
     let two_days = Duration::from_hours(48);
     let ended = Job { state: JobState::Ended(Ending::Succeeded), finished_at: Some(NOW), ..job(1, "worker") };
-    let batch = Batch { answers: vec![answer("key", NOW)], ..jobs([ended]) };
+    let batch = Batch { answers: vec![answer("key", NOW)], history: readings(NOW, 1..=1), ..jobs([ended]) };
     journal.commit(&[batch]).expect("committed");
     journal.change_clock(Some(&anchor("this")), &Snapshot::default(), two_days.as_millis() as i64).expect("changed");
     let retention = Retention { age: Duration::from_hours(1), count: 10 };
     let later = NOW + two_days;
-    assert_eq!(journal.prune(retention, later + Duration::from_mins(1)).expect("pruned").len(), 0);
+    assert_eq!(journal.prune(retention, later + Duration::from_mins(1)).expect("pruned").jobs.len(), 0);
+    assert_eq!(timeline_length(directory.path()), 1);
     assert_eq!(journal.answer("key").expect("readable").map(|answer| answer.answered_at), Some(later));
-    assert_eq!(journal.prune(retention, later + retention.age).expect("pruned").len(), 1);
+    assert_eq!(journal.prune(retention, later + retention.age).expect("pruned").jobs.len(), 1);
+    assert_eq!(timeline_length(directory.path()), 0);
 }
 
 #[test]
@@ -282,21 +180,40 @@ fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
     let directory = directory();
     let old = shell(directory.path());
     old.execute_batch(VERSION_1).expect("version 1");
-    let contents =
-        Batch { lanes: vec![lane("worker", None)], answers: vec![answer("key", NOW)], ..jobs([eventful_job()]) };
-    write_batch(&old, &contents).expect("the statements of today fit");
+    let (job, lane, answer) = (eventful_job(), lane("worker", None), answer("key", NOW));
+    old.execute(
+        "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record) VALUES (?1, 'worker', 'running', '', NULL, ?2)",
+        [job.id.to_string(), serde_json::to_string(&job).expect("serialisable")],
+    )
+    .expect("a job");
+    old.execute(
+        "INSERT INTO lanes (resource, record) VALUES ('worker', ?1)",
+        [serde_json::to_string(&lane).expect("serialisable")],
+    )
+    .expect("a lane");
+    old.execute(
+        "INSERT INTO answers (key, fingerprint, joined, answered_ms, job) VALUES ('key', ?1, ?2, ?3, ?4)",
+        params![
+            answer.fingerprint,
+            answer.joined,
+            NOW.as_millis(),
+            serde_json::to_string(&answer.job).expect("serialisable")
+        ],
+    )
+    .expect("an answer");
     drop(old);
     let mut journal = open(directory.path());
     let snapshot = journal.load().expect("readable");
-    assert_eq!((&snapshot.jobs, &snapshot.lanes), (&contents.jobs, &contents.lanes));
-    assert_eq!(journal.answer("key").expect("readable").as_ref(), contents.answers.first());
+    assert_eq!(snapshot.jobs, [JobEvent { id: 0, job: Arc::new(job) }], "older than the log of versions");
+    assert_eq!(snapshot.lanes, [lane]);
+    assert_eq!(journal.answer("key").expect("readable"), Some(answer));
     assert_eq!(journal.clock_anchor().expect("readable"), None);
     journal.change_clock(Some(&anchor("this")), &of_lanes(vec![]), 0).expect("changed");
     drop(journal);
     assert_eq!(open(directory.path()).clock_anchor().expect("readable"), Some(anchor("this")));
     let version: i64 =
         shell(directory.path()).pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
-    assert_eq!(version, 2);
+    assert_eq!(version, schema::VERSION);
 }
 
 #[test]
@@ -383,11 +300,11 @@ fn endings_are_stored_like_this() {
 fn prune_all(journal: &mut SqliteJournal, retention: Retention, now: Timestamp) -> Vec<usize> {
     let mut rounds = Vec::new();
     loop {
-        let removed = journal.prune(retention, now).expect("pruned");
-        if removed.is_empty() {
+        let pruned = journal.prune(retention, now).expect("pruned");
+        rounds.push(pruned.jobs.len());
+        if !pruned.more {
             return rounds;
         }
-        rounds.push(removed.len());
     }
 }
 
@@ -402,8 +319,8 @@ fn finished_jobs_are_removed_by_age_and_unfinished_ones_never() {
     journal.commit(&[jobs([job(1, "worker"), running, old, young])]).expect("committed");
     let at = |age: Duration| NOW + hour + age;
     let kept = journal.prune(ALL_KEPT, at(ALL_KEPT.age) - Duration::from_millis(1)).expect("pruned");
-    assert!(kept.is_empty(), "{kept:?}");
-    assert_eq!(journal.prune(ALL_KEPT, at(ALL_KEPT.age)).expect("pruned"), [JobId::from_u128(3)]);
+    assert_eq!(kept, Pruned::default());
+    assert_eq!(journal.prune(ALL_KEPT, at(ALL_KEPT.age)).expect("pruned").jobs, [JobId::from_u128(3)]);
     assert_eq!(loaded_ids(&mut journal), [1, 2, 4]);
     let none_kept = Retention { age: Duration::ZERO, count: 0 };
     assert_eq!(prune_all(&mut journal, none_kept, NOW + Duration::from_hours(100_000)), [1]);
@@ -433,6 +350,40 @@ fn jobs_that_ended_together_are_not_all_removed_because_one_is_too_many() {
     assert_eq!(loaded_ids(&mut journal), [2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
+fn timeline_length(directory: &Path) -> usize {
+    shell(directory).query_row("SELECT count(*) FROM timeline", [], |row| row.get(0)).expect("a number")
+}
+
+#[test]
+fn timelines_are_removed_by_age_a_chunk_at_a_time() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let total = PRUNE_CHUNK as u32 + 10;
+    let young = NOW + Duration::from_millis(1);
+    let history = readings(NOW, 1..=total).into_iter().chain(readings(young, 1..=1)).collect();
+    journal.commit(&[Batch { history, ..Batch::default() }]).expect("committed");
+    journal.prune(ALL_KEPT, NOW + ALL_KEPT.age - Duration::from_millis(1)).expect("pruned");
+    assert_eq!(timeline_length(directory.path()), PRUNE_CHUNK + 11, "none is old enough");
+    assert_eq!(prune_all(&mut journal, ALL_KEPT, NOW + ALL_KEPT.age), [0, 0]);
+    assert_eq!(timeline_length(directory.path()), 1);
+}
+
+#[test]
+fn ids_of_versions_begin_with_the_time_and_go_on_after_a_restart() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let first = journal.load().expect("readable").next_event;
+    let now = u64::try_from(crate::clock::wall_now().as_millis()).expect("after 1970");
+    assert!((now - 60_000..=now).contains(&first), "{first} at {now}");
+    assert_eq!(journal.load().expect("readable").next_event, first, "as long as none is used");
+    let event = JobEvent { id: first + 7, job: Arc::new(ended(1, Ending::Canceled, NOW)) };
+    journal.commit(&[Batch { jobs: vec![event], ..Batch::default() }]).expect("committed");
+    journal.prune(Retention { age: Duration::ZERO, count: 0 }, NOW + Duration::from_secs(1)).expect("pruned");
+    drop(journal);
+    let snapshot = open(directory.path()).load().expect("readable");
+    assert_eq!((snapshot.jobs.len(), snapshot.next_event), (0, first + 8), "also if no job is left");
+}
+
 #[test]
 fn answers_are_kept_for_as_long_as_promised() {
     let directory = directory();
@@ -447,106 +398,6 @@ fn answers_are_kept_for_as_long_as_promised() {
     assert_eq!(journal.answer("old").expect("readable"), None);
     assert_eq!(journal.answer("young").expect("readable"), Some(answer("young", later)));
     assert_eq!(journal.load().expect("readable").keys.len(), 1);
-}
-
-// ---- lists ------------------------------------------------------------------------------------------------------
-
-/// All pages, joined.
-fn list(catalog: &SqliteCatalog, filter: &JobFilter, size: usize) -> Vec<u128> {
-    let mut ids = Vec::new();
-    let mut after = None;
-    loop {
-        let page = catalog.page(filter, after, size).expect("a page");
-        assert!(page.jobs.len() <= size && (page.next.is_none() || page.jobs.len() == size));
-        ids.extend(page.jobs.iter().map(|id| id.as_u128()));
-        after = page.next;
-        if after.is_none() {
-            return ids;
-        }
-    }
-}
-
-#[test]
-fn lists_every_combination_of_filters_newest_first() {
-    let directory = directory();
-    let mut journal = open(directory.path());
-    let error = JobError::new(ErrorCode::NoProgress, "");
-    let state = |id: u128| match id % 6 {
-        0 => JobState::Queued,
-        1 => JobState::Running,
-        2 => JobState::Ended(Ending::Succeeded),
-        3 => JobState::Ended(Ending::Failed(error.clone())),
-        4 => JobState::Ended(Ending::Canceled),
-        _ => JobState::Ended(Ending::Superseded { by: JobId::from_u128(0) }),
-    };
-    let all: Vec<Job> = (0..40_u128)
-        .map(|id| Job { state: state(id), ..job(id, ["worker", "api", "db"][(id * 7 % 11 % 3) as usize]) })
-        .collect();
-    journal.commit(&[jobs(all.clone())]).expect("committed");
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
-    for resource in [None, Some(alias("worker")), Some(alias("db")), Some(alias("unheard-of"))] {
-        for chosen in 0..1_u32 << ListedState::ALL.len() {
-            let states: Vec<_> =
-                (0..).zip(ListedState::ALL).filter(|(bit, _)| chosen & 1 << bit != 0).map(|(_, state)| state).collect();
-            let wanted = |job: &&Job| {
-                resource.as_ref().is_none_or(|resource| job.resource == *resource)
-                    && (states.is_empty() || states.contains(&ListedState::of(job)))
-            };
-            let expected: Vec<u128> = all.iter().rev().filter(wanted).map(|job| job.id.as_u128()).collect();
-            let filter = JobFilter { resource: resource.clone(), states: states.clone() };
-            for size in [1, 3, 40] {
-                assert_eq!(list(&catalog, &filter, size), expected, "{filter:?}, {size} a page");
-            }
-        }
-    }
-    let twice = JobFilter { resource: None, states: vec![ListedState::Running; 2] };
-    assert_eq!(list(&catalog, &twice, 2).len(), 7, "a state given twice counts once");
-}
-
-#[test]
-fn a_page_ends_where_the_next_begins_whatever_happens_in_between() {
-    let directory = directory();
-    let mut journal = open(directory.path());
-    journal.commit(&[jobs((0..10).map(|id| ended(id, Ending::Succeeded, NOW)))]).expect("committed");
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
-    let all = JobFilter::default();
-    let first = catalog.page(&all, None, 4).expect("a page");
-    assert_eq!(first.jobs, [9, 8, 7, 6].map(JobId::from_u128));
-    // New jobs come, and what the next page was to begin with goes.
-    journal.commit(&[jobs((10..13).map(|id| job(id, "worker")))]).expect("committed");
-    shell(directory.path()).execute("DELETE FROM jobs WHERE seq BETWEEN 6 AND 7", []).expect("removed");
-    let second = catalog.page(&all, first.next, 4).expect("a page");
-    assert_eq!(second, Page { jobs: [4, 3, 2, 1].map(JobId::from_u128).into(), next: second.next });
-    let last = catalog.page(&all, second.next, 4).expect("a page");
-    assert_eq!(last, Page { jobs: vec![JobId::from_u128(0)], next: None });
-}
-
-#[test]
-fn no_query_reads_more_than_it_shows() {
-    let directory = directory();
-    let mut journal = open(directory.path());
-    journal.commit(&[jobs((0..100).map(|id| ended(id, Ending::Succeeded, NOW)))]).expect("committed");
-    let db = shell(directory.path());
-    let plan = |sql: &str| -> String {
-        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a plan");
-        let parameters = rusqlite::params_from_iter(vec!["1"; statement.parameter_count()]);
-        let steps = statement
-            .query_map(parameters, |row| row.get::<_, String>(3))
-            .expect("a plan")
-            .collect::<Result<Vec<_>, _>>()
-            .expect("a plan");
-        steps.join("; ")
-    };
-    for (by_resource, by_state, index) in [
-        (false, false, "INTEGER PRIMARY KEY (rowid<?)"),
-        (true, false, "jobs_by_resource (resource=? AND seq<?)"),
-        (false, true, "jobs_by_state (state=? AND seq<?)"),
-        (true, true, "jobs_by_resource_and_state (resource=? AND state=? AND seq<?)"),
-    ] {
-        let plan = plan(page_sql(by_resource, by_state));
-        assert!(plan.contains(index), "{plan}");
-        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
-    }
 }
 
 // ---- what is refused --------------------------------------------------------------------------------------------

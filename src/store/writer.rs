@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Batch, Journal, KeyedAnswer, Snapshot, StoreError};
-use crate::domain::{JobId, Retention, Timestamp};
+use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError};
+use crate::domain::{Retention, Timestamp};
 
 /// Most batches in one transaction: enough that the cost of syncing no longer matters, few enough that the first one
 /// does not wait for long.
@@ -22,7 +22,7 @@ enum Request {
     Commit(Batch),
     Load(oneshot::Sender<Result<Snapshot, StoreError>>),
     Answer(String, oneshot::Sender<Result<Option<KeyedAnswer>, StoreError>>),
-    Prune(Retention, Timestamp, oneshot::Sender<Result<Vec<JobId>, StoreError>>),
+    Prune(Retention, Timestamp, oneshot::Sender<Result<Pruned, StoreError>>),
 }
 
 /// A handle to the writing thread. Once the last one is dropped, the thread does what it was asked for and ends.
@@ -77,7 +77,7 @@ impl StoreWriter {
     ///
     /// # Errors
     /// As there, and if the thread is gone.
-    pub async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
+    pub async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
         self.ask(|reply| Request::Prune(retention, now, reply)).await
     }
 

@@ -10,10 +10,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use scalegate::api::view::JobView;
-use scalegate::api::{self, ApiState, HttpServer, MAX_LONG_POLLS};
+use scalegate::api::{self, ApiState, HttpServer, MAX_LONG_POLLS, MAX_STREAMS};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, Settings};
 use scalegate::engine::{Parts, RunningEngine};
+use scalegate::feed::Feed;
 use scalegate::store::{Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
 use scalegate::table::JobTable;
 use serde::Deserialize;
@@ -65,18 +66,28 @@ impl Gateway {
         let catalog = Arc::new(SqliteCatalog::open(directory).expect("readable"));
         let table = Arc::new(JobTable::default());
         table.reset(&snapshot.jobs);
+        let feed = Arc::new(Feed::new(snapshot.next_event));
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
         let clock = Clock::start();
         let wall = WallWatch::begin(clock.now(), wall_now(), false);
         let parts = {
-            let (sidecar, table) = (Client(Arc::clone(platform)), Arc::clone(&table));
+            let sidecar = Client(Arc::clone(platform));
+            let (table, feed) = (Arc::clone(&table), Arc::clone(&feed));
             let (policy, retention) = (Arc::new(policy()), Retention::DEFAULT);
-            move || Parts { sidecar, store, acknowledgements, table, policy, retention, clock, wall }
+            move || Parts { sidecar, store, acknowledgements, table, feed, policy, retention, clock, wall }
         };
         let engine = RunningEngine::start(snapshot, parts).expect("a thread");
         let (stopping, stopped) = watch::channel(false);
-        let (engine_handle, long_polls) = (engine.handle.clone(), Semaphore::new(MAX_LONG_POLLS));
-        let state = ApiState { engine: engine_handle, table, catalog, clock, stopping: stopped, long_polls };
+        let state = ApiState {
+            engine: engine.handle.clone(),
+            table,
+            feed,
+            catalog,
+            clock,
+            stopping: stopped,
+            long_polls: Semaphore::new(MAX_LONG_POLLS),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        };
         let http = HttpServer::start(listener, state, Duration::ZERO).expect("a server");
         Self { address, http, engine, store: store_thread, _stopping: stopping }
     }

@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use scalegate::domain::{
-    Alias, ChangeAnswer, Ending, ErrorCode, Goal, Job, JobId, JobState, Move, Notice, ReadFailure, Step, StepOutcome,
-    Timestamp,
+    AbridgedJob, Alias, ChangeAnswer, Ending, ErrorCode, EventId, Goal, HistoryEntry, Job, JobEvent, JobId, JobState,
+    Move, Notice, ReadFailure, Step, StepOutcome, Timestamp,
 };
 use scalegate::engine::{Answer, Refusal, ReplyTo};
 use scalegate::sidecar::RawReading;
@@ -77,6 +77,10 @@ pub struct Referee {
     readings: [Vec<Timestamp>; RESOURCES.len()],
     /// What readers see.
     table: HashMap<JobId, Arc<Job>>,
+    /// The last version in the log.
+    logged: EventId,
+    /// The last version that somebody knows who watches from the beginning, and comes back after every restart.
+    watched: EventId,
     promised: HashSet<JobId>,
     promised_for: HashMap<String, (JobId, Timestamp)>,
     arrivals: [Option<Arrival>; RESOURCES.len()],
@@ -109,6 +113,8 @@ impl Referee {
             restarted_at: BEGIN,
             readings: [const { Vec::new() }; RESOURCES.len()],
             table: HashMap::new(),
+            logged: 0,
+            watched: 0,
             promised: HashSet::new(),
             promised_for: HashMap::new(),
             arrivals: [const { None }; RESOURCES.len()],
@@ -142,6 +148,8 @@ impl Referee {
     pub fn restarted(&mut self, clock: Timestamp, clock_gain: i64, disk: &Disk) {
         self.restarted_at = clock;
         self.table = disk.jobs().map(|job| (job.id, Arc::clone(job))).collect();
+        // Whoever watches reads up to here from the log.
+        self.watched = self.logged;
         self.requests.clear();
         let gain = Duration::from_millis(u64::try_from(clock_gain).unwrap_or(0));
         if gain > Duration::ZERO {
@@ -367,10 +375,17 @@ impl Surroundings for Referee {
         answer
     }
 
-    fn written(&mut self, now: Timestamp, job: &Arc<Job>, disk: &Disk) {
+    fn written(&mut self, now: Timestamp, event: &JobEvent, disk: &Disk) {
+        let job = &event.job;
         if let Some(before) = disk.job(job.id) {
             self.check_history(before, job);
+            let completed = AbridgedJob::of(before).complete(job);
+            self.demand(completed.as_ref() == Some(&**before), || {
+                format!("the log gives back every version: not {before:#?} from {job:#?}")
+            });
         }
+        let last = std::mem::replace(&mut self.logged, event.id);
+        self.demand(event.id == last + 1, || format!("no change is missed: {} follows {last} in the log", event.id));
         self.check_form(now, job);
         self.check_success(now, job);
         self.tell(now, || {
@@ -379,13 +394,25 @@ impl Surroundings for Referee {
         });
     }
 
-    fn published(&mut self, _: Timestamp, job: &Arc<Job>, disk: &Disk) {
+    fn published(&mut self, _: Timestamp, event: &JobEvent, disk: &Disk) {
+        let job = &event.job;
+        let told_before = std::mem::replace(&mut self.watched, event.id);
+        self.demand(event.id == told_before + 1, || {
+            format!("no change is missed: {} is told after {told_before}", event.id)
+        });
+        let logged = disk.versions().iter().rev().any(|logged| logged == event);
+        self.demand(logged, || format!("no change is missed: {event:#?} is told, not logged"));
         let stored = disk.job(job.id);
         let durable = stored.is_some_and(|stored| stored.version > job.version || stored == job);
         self.demand(durable, || format!("readers see what is stored: {job:#?} is not"));
         let before = self.table.insert(job.id, Arc::clone(job));
         let newer = before.is_none_or(|before| before.version < job.version);
         self.demand(newer, || format!("no history goes backwards: {job:#?} is shown again"));
+    }
+
+    fn told(&mut self, _: Timestamp, resource: &Alias, entry: &HistoryEntry, disk: &Disk) {
+        let kept = disk.timeline(resource).iter().rev().any(|kept| kept == entry);
+        self.demand(kept, || format!("what is told is kept: {entry:?} of {resource} is not"));
     }
 
     fn answered(&mut self, now: Timestamp, to: ReplyTo, answer: Answer, disk: &Disk) {

@@ -31,6 +31,8 @@ pub enum Sabotage {
     WallClock,
     /// A restart forgets the jobs that wait for their turn.
     ForgottenQueue,
+    /// A restart gives ids of versions out again.
+    RepeatedEventIds,
     /// One unit more is changed than was decided.
     OneUnitTooMany,
     /// What is to happen at some time does not.
@@ -38,7 +40,7 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ResendOnTimeout,
         Self::CooldownInMemoryOnly,
         Self::ActOnReRead,
@@ -48,6 +50,7 @@ impl Sabotage {
         Self::ForgottenKeys,
         Self::WallClock,
         Self::ForgottenQueue,
+        Self::RepeatedEventIds,
         Self::OneUnitTooMany,
         Self::TimersIgnored,
     ];
@@ -62,6 +65,7 @@ impl Sabotage {
             Self::CommitsEarly => "accepted is durable",
             Self::ForgottenKeys => "the same key gets the same answer",
             Self::ForgottenQueue | Self::TimersIgnored => "every job ends",
+            Self::RepeatedEventIds => "no change is missed",
             Self::OneUnitTooMany => "never past the target or the bounds",
         }
     }
@@ -77,6 +81,7 @@ impl Sabotage {
             Self::CooldownInMemoryOnly => machine.disk.forget = Some(forget_cooldowns),
             Self::ForgottenKeys => machine.disk.forget = Some(|snapshot| snapshot.keys.clear()),
             Self::ForgottenQueue => machine.disk.forget = Some(forget_queue),
+            Self::RepeatedEventIds => machine.disk.forget = Some(|snapshot| snapshot.next_event = 1),
             Self::NoIntentRecord => machine.disk.corrupt = Some(drop_intents),
             Self::CommitsEarly => machine.commits_early = true,
             Self::TimersIgnored => machine.ignores_timers = true,
@@ -93,11 +98,11 @@ fn forget_cooldowns(snapshot: &mut Snapshot) {
 }
 
 fn forget_queue(snapshot: &mut Snapshot) {
-    snapshot.jobs.retain(|job| job.state == JobState::Running);
+    snapshot.jobs.retain(|event| event.job.state == JobState::Running);
 }
 
 fn drop_intents(batch: &mut Batch) {
     let is_intended = |outcome| outcome == StepOutcome::Pending;
-    batch.jobs.retain(|job| job.steps.last().is_none_or(|step| !is_intended(step.outcome)));
+    batch.jobs.retain(|event| event.job.steps.last().is_none_or(|step| !is_intended(step.outcome)));
     batch.lanes.retain(|lane| lane.change.is_none());
 }

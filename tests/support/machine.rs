@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use scalegate::clock::{Anchor, Present, Start, WallWatch};
 use scalegate::domain::{
-    Alias, Call, CallId, ChangeAnswer, Job, JobId, JobRequest, LaneRecord, Move, Notice, Policy, ReadFailure, Reading,
-    Timestamp,
+    Alias, Call, CallId, ChangeAnswer, EventId, HistoryEntry, Job, JobEvent, JobId, JobRequest, LaneRecord, Move,
+    Notice, Policy, ReadFailure, Reading, Timestamp,
 };
 use scalegate::engine::{Answer, Core, Effect, ReplyTo, SubmitKey};
 use scalegate::sidecar::RawReading;
@@ -23,6 +23,8 @@ pub const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the machine has been running when a life begins.
 const UPTIME: Duration = Duration::from_hours(1);
+/// The id of the first version of a job.
+const FIRST_EVENT: EventId = 1;
 /// How long a commit takes, unless the disk is slow.
 const COMMIT: Duration = Duration::from_millis(2);
 
@@ -37,11 +39,14 @@ pub trait Surroundings {
     /// The sidecar is asked to change the capacity of `resource`, which only what is on `disk` can justify.
     fn change(&mut self, now: Timestamp, resource: &Alias, change: Move, disk: &Disk) -> Delayed<ChangeAnswer>;
 
-    /// `job` is about to take the place of its older version on `disk`.
-    fn written(&mut self, _now: Timestamp, _job: &Arc<Job>, _disk: &Disk) {}
+    /// `event` is about to take the place of the older version of its job on `disk`.
+    fn written(&mut self, _now: Timestamp, _event: &JobEvent, _disk: &Disk) {}
 
-    /// Readers see `job` from now on.
-    fn published(&mut self, _now: Timestamp, _job: &Arc<Job>, _disk: &Disk) {}
+    /// Readers see the job from now on.
+    fn published(&mut self, _now: Timestamp, _event: &JobEvent, _disk: &Disk) {}
+
+    /// Those who watch are told of something that happened to `resource`.
+    fn told(&mut self, _now: Timestamp, _resource: &Alias, _entry: &HistoryEntry, _disk: &Disk) {}
 
     /// A request is answered.
     fn answered(&mut self, _now: Timestamp, _to: ReplyTo, _answer: Answer, _disk: &Disk) {}
@@ -60,6 +65,9 @@ pub struct Disk {
     order: Vec<JobId>,
     jobs: HashMap<JobId, Arc<Job>>,
     answers: HashMap<String, KeyedAnswer>,
+    /// The versions of all jobs, in order.
+    versions: Vec<JobEvent>,
+    timelines: HashMap<Alias, Vec<HistoryEntry>>,
     clock: Option<Anchor>,
     /// What a broken store does to its records before it writes them.
     pub corrupt: Option<fn(&mut Batch)>,
@@ -77,15 +85,29 @@ impl Disk {
         self.order.iter().map(|id| &self.jobs[id])
     }
 
+    /// The versions of all jobs, in the order in which they were written.
+    pub fn versions(&self) -> &[JobEvent] {
+        &self.versions
+    }
+
+    /// What has happened to `resource`.
+    pub fn timeline(&self, resource: &Alias) -> &[HistoryEntry] {
+        self.timelines.get(resource).map_or(&[], Vec::as_slice)
+    }
+
     pub fn answer(&self, key: &str) -> Option<&KeyedAnswer> {
         self.answers.get(key)
     }
 
     fn write(&mut self, batch: Batch) {
-        for job in batch.jobs {
-            if self.jobs.insert(job.id, Arc::clone(&job)).is_none() {
-                self.order.push(job.id);
+        for event in batch.jobs {
+            if self.jobs.insert(event.job.id, Arc::clone(&event.job)).is_none() {
+                self.order.push(event.job.id);
             }
+            self.versions.push(event);
+        }
+        for (resource, entry) in batch.history {
+            self.timelines.entry(resource).or_default().push(entry);
         }
         for lane in batch.lanes {
             self.lanes.insert(lane.resource.clone(), lane);
@@ -108,8 +130,10 @@ impl Disk {
 
     /// What is needed to carry on, having gone through the stored form.
     fn load(&self) -> Snapshot {
-        let thaw = |job: &Arc<Job>| -> Arc<Job> {
-            serde_json::from_str(&serde_json::to_string(job).expect("serialisable")).expect("readable")
+        // Of finished jobs the engine wants to know nothing, and their versions are not its business either.
+        let thaw = |job: &Arc<Job>| JobEvent {
+            id: 0,
+            job: serde_json::from_str(&serde_json::to_string(job).expect("serialisable")).expect("readable"),
         };
         let used = |answer: &KeyedAnswer| UsedKey {
             key: answer.key.clone(),
@@ -121,6 +145,7 @@ impl Disk {
             lanes: self.lanes.values().cloned().collect(),
             jobs: self.jobs().filter(|job| job.ended().is_none()).map(thaw).collect(),
             keys: self.answers.values().map(used).collect(),
+            next_event: self.versions.last().map_or(FIRST_EVENT, |last| last.id + 1),
         };
         if let Some(forget) = self.forget {
             forget(&mut snapshot);
@@ -184,7 +209,7 @@ impl<S: Surroundings> Machine<S> {
             commits_early: false,
             ignores_timers: false,
             wall: WallWatch::begin(BEGIN, BEGIN, false),
-            core: Core::recover(Arc::clone(&policy), Snapshot::default(), BEGIN),
+            core: Core::recover(Arc::clone(&policy), Disk::default().load(), BEGIN),
             policy,
             events: BTreeMap::new(),
             next_event: 0,
@@ -319,8 +344,8 @@ impl<S: Surroundings> Machine<S> {
         if let Some(corrupt) = self.disk.corrupt {
             corrupt(&mut batch);
         }
-        for job in &batch.jobs {
-            self.surroundings.written(self.now, job, &self.disk);
+        for event in &batch.jobs {
+            self.surroundings.written(self.now, event, &self.disk);
         }
         self.disk.write(batch);
     }
@@ -401,7 +426,8 @@ impl<S: Surroundings> Machine<S> {
             Effect::Call { resource, id, call: Call::Change(change) } => {
                 self.schedule(self.dispatch_takes, Event::Dispatched(resource, id, change));
             }
-            Effect::Publish(job) => self.surroundings.published(now, &job, &self.disk),
+            Effect::Publish(event) => self.surroundings.published(now, &event, &self.disk),
+            Effect::Tell(resource, entry) => self.surroundings.told(now, &resource, &entry, &self.disk),
             Effect::Reply(to, answer) => self.surroundings.answered(now, to, answer, &self.disk),
             Effect::Replay(to, key) => self.surroundings.replayed(now, to, &key, &self.disk),
             Effect::Log(resource, notice) => self.surroundings.noticed(now, &resource, &notice),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, Ending, ErrorCode, Goal, Job, JobId, JobRequest, Move, Notice, OnConflict, Policy,
-    ReadFailure, Settings, SettingsOverrides, Timestamp,
+    Alias, Capacity, ChangeAnswer, Ending, ErrorCode, Goal, Job, JobEvent, JobId, JobRequest, Move, Notice, OnConflict,
+    Policy, ReadFailure, Settings, SettingsOverrides, Timestamp,
 };
 use scalegate::engine::{Answer, ReplyTo};
 use scalegate::sidecar::{RawReading, interpret_change, interpret_reading};
@@ -55,15 +55,16 @@ impl Surroundings for Stage {
         .unwrap_or_else(|| (CALL_TIMEOUT, unknown("no answer")))
     }
 
-    fn written(&mut self, _: Timestamp, job: &Arc<Job>, disk: &Disk) {
+    fn written(&mut self, _: Timestamp, event: &JobEvent, disk: &Disk) {
+        let job = &event.job;
         if let Some(before) = disk.job(job.id) {
             assert!(before.version < job.version, "a version that does not grow: {before:#?} {job:#?}");
             assert!(before.ended().is_none(), "changed after its end: {before:#?} {job:#?}");
         }
     }
 
-    fn published(&mut self, _: Timestamp, job: &Arc<Job>, disk: &Disk) {
-        assert_eq!(disk.job(job.id), Some(job), "published, not stored");
+    fn published(&mut self, _: Timestamp, event: &JobEvent, disk: &Disk) {
+        assert_eq!(disk.job(event.job.id), Some(&event.job), "published, not stored");
     }
 
     fn answered(&mut self, _: Timestamp, _: ReplyTo, answer: Answer, _: &Disk) {

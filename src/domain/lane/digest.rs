@@ -1,8 +1,8 @@
 //! What the sidecar's answer to a change means for the active job.
 
+use super::super::history::Happening;
 use super::super::job::{Ending, ErrorCode, Job, JobError, StepOutcome, Trouble, WaitReason};
 use super::super::ledger::{Change, Stage};
-use super::super::time::Timestamp;
 use super::{ChangeAnswer, Lane, Next, Turn, pace};
 
 impl Lane {
@@ -19,7 +19,7 @@ impl Lane {
         match answer {
             ChangeAnswer::NotSent { detail } => {
                 turn.warn(job.id, format!("{movement} not sent: {detail}"));
-                self.resolve(job, StepOutcome::NotApplied, now);
+                self.resolve(job, StepOutcome::NotApplied, turn);
                 let retry_at = now + pace::backoff(job, u32::try_from(job.fruitless_steps()).unwrap_or(u32::MAX));
                 job.wait(WaitReason::Sidecar, retry_at, format!("{movement} could not be sent: {detail}."));
                 job.trouble = Some(Trouble { detail, answer: None });
@@ -35,7 +35,7 @@ impl Lane {
                 Next::Sleep(pace::next_reading(job, &self.ledger, movement.to, now).min(limit))
             }
             ChangeAnswer::Rejected(answer) => {
-                self.resolve(job, StepOutcome::Rejected, now);
+                self.resolve(job, StepOutcome::Rejected, turn);
                 self.ledger.expected = Some(movement.from);
                 Next::End(Ending::Failed(JobError {
                     code: ErrorCode::SidecarRejected,
@@ -62,13 +62,14 @@ impl Lane {
     }
 
     /// Clears the unresolved change and notes its outcome on the step of the job that made it.
-    pub(super) fn resolve(&mut self, job: &mut Job, outcome: StepOutcome, now: Timestamp) {
+    pub(super) fn resolve(&mut self, job: &mut Job, outcome: StepOutcome, turn: &mut Turn) {
         let Some(change) = self.change.take() else { return };
+        turn.record(Happening::ChangeResolved { job: change.job, movement: change.movement, outcome });
         if change.job == job.id
             && let Some(step) = job.steps.last_mut()
         {
             step.outcome = outcome;
-            step.resolved_at = Some(now);
+            step.resolved_at = Some(turn.now);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::super::assess::{Lack, Verdict, assess};
 use super::super::capacity::Capacity;
 use super::super::decide::{Decision, MAX_EXTERNAL_CHANGES, decide, resolve_goal, resource_failed};
+use super::super::history::Happening;
 use super::super::job::{Ending, ErrorCode, ExternalChange, Job, JobError, StepOutcome, WaitReason};
 use super::super::ledger::{Change, Stage};
 use super::super::reading::{ReadFailure, Reading};
@@ -72,7 +73,7 @@ impl Lane {
             return Next::Sleep(settling.map_or(next, |at| at.max(next)).min(change.give_up_at()));
         }
         let error = words::given_up(&change, reading, lacks, job.trouble.as_ref());
-        self.give_up(job, change, reading, observed_at, lacks, now);
+        self.give_up(job, change, reading, observed_at, lacks, turn);
         if change.job == job.id { Next::End(Ending::Failed(error)) } else { Next::Sleep(now + job.shortest_poll()) }
     }
 
@@ -105,7 +106,7 @@ impl Lane {
         reading: &Reading,
         observed_at: Timestamp,
         lacks: Lack,
-        now: Timestamp,
+        turn: &mut Turn,
     ) {
         // A settled reading of a resource at rest, as it was before, shows that nothing happened; anything else shows
         // nothing. A reading can be unsettled however late it is: its answer may have been slow.
@@ -113,7 +114,7 @@ impl Lane {
         let settled = change.sent.settled_at() <= observed_at;
         let nothing_happened = lacks == Lack::Progress && as_before && settled;
         let outcome = if nothing_happened { StepOutcome::NotApplied } else { StepOutcome::Unknown };
-        self.resolve(job, outcome, now);
+        self.resolve(job, outcome, turn);
         self.ledger.fresh_from = self.ledger.fresh_from.max(self.ledger.settled_at());
         self.ledger.expected = None;
     }
@@ -130,15 +131,15 @@ impl Lane {
         let capacity = reading.capacity;
         job.patience.fresh_by = None;
         if let (Some(outcome), Some(change)) = (outcome, self.change) {
-            self.resolve(job, outcome, turn.now);
+            self.resolve(job, outcome, turn);
             let message = format!("{} {}: the capacity is {capacity}", change.movement, outcome.as_str());
             if outcome == StepOutcome::Confirmed { turn.note(job.id, message) } else { turn.warn(job.id, message) }
         }
-        if let Some(expected) = instead_of
-            && job.start.is_some()
-        {
+        if let Some(expected) = instead_of {
             turn.warn(job.id, format!("somebody else changed the capacity from {expected} to {capacity}"));
-            if job.external_changes.len() < MAX_EXTERNAL_CHANGES {
+            turn.record(Happening::ExternalChange { job: job.id, from: expected, to: capacity });
+            // What happened before the job began is not the job's business.
+            if job.start.is_some() && job.external_changes.len() < MAX_EXTERNAL_CHANGES {
                 job.external_changes.push(ExternalChange { noticed_at: turn.now, from: expected, to: capacity });
             }
         }

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::alias::Alias;
 use super::capacity::{Capacity, Move};
 use super::forecast::estimate_completion;
+use super::history::{Happening, HistoryEntry};
 use super::job::{Ending, Goal, Job, JobId, JobState, OnConflict, Step, StepOutcome, WaitReason};
 use super::ledger::{Change, Ledger, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
 use super::reading::{ReadFailure, Reading, SidecarAnswer};
@@ -86,6 +87,8 @@ pub struct Outcome {
     pub intent: bool,
     /// A call to be made now.
     pub call: Option<(CallId, Call)>,
+    /// What happened to the resource, to be committed with the rest.
+    pub history: Vec<HistoryEntry>,
     /// What happened, for the log.
     pub notices: Vec<Notice>,
 }
@@ -163,6 +166,10 @@ impl<'a> Turn<'a> {
         id
     }
 
+    fn record(&mut self, what: Happening) {
+        self.outcome.history.push(HistoryEntry { at: self.now, what });
+    }
+
     fn note(&mut self, job: JobId, message: String) {
         self.outcome.notices.push(Notice { job, warning: false, message });
     }
@@ -186,7 +193,6 @@ pub struct Lane {
     handed_out_essence: Essence,
     queue: VecDeque<Arc<Job>>,
     activity: Activity,
-    observation: Option<Reading>,
     failed_reads: u32,
     not_found_reads: u32,
 }
@@ -213,7 +219,6 @@ impl Lane {
             active,
             queue,
             activity: Activity::Idle,
-            observation: None,
             failed_reads: 0,
             not_found_reads: 0,
         }
@@ -242,11 +247,6 @@ impl Lane {
     /// The jobs waiting for their turn, in order.
     pub fn queue(&self) -> impl ExactSizeIterator<Item = &Arc<Job>> {
         self.queue.iter()
-    }
-
-    /// The last reading, usable or not.
-    pub fn observation(&self) -> Option<&Reading> {
-        self.observation.as_ref()
     }
 
     /// Whether nothing is lost if the lane is forgotten.
@@ -292,6 +292,7 @@ impl Lane {
     pub fn submit(&mut self, mut job: Job, on_conflict: OnConflict, turn: &mut Turn) {
         let id = job.id;
         turn.note(id, words::accepted(&job));
+        turn.record(Happening::JobAccepted { job: id, goal: job.goal, reason: job.reason.clone() });
         if on_conflict == OnConflict::Supersede {
             self.supersede(id, turn);
         }
@@ -356,6 +357,7 @@ impl Lane {
                 change.sent.at = (change.sent.at + MAX_INTENT_AGE + MAX_DISPATCH).min(now);
                 change.stage = Stage::Unknown { since: now };
                 change.sent = self.ledger.record_sent(change.sent);
+                turn.record(Happening::ChangeSent { job: change.job, movement: change.movement });
                 turn.warn(change.job, format!("restarted while {} was under way: reading back", change.movement));
             } else if let Stage::Unknown { since } = &mut change.stage {
                 *since = (*since).min(now);
@@ -371,9 +373,6 @@ impl Lane {
 
     /// The answer to [`Call::Read`].
     pub fn reading_arrived(&mut self, call: CallId, reading: Result<Reading, ReadFailure>, turn: &mut Turn) {
-        if let Ok(reading) = &reading {
-            self.observation = Some(reading.clone());
-        }
         if self.activity != (Activity::Reading { call }) {
             return;
         }
@@ -397,7 +396,7 @@ impl Lane {
         let withdrawn = !turn.may_send || job.ending.is_some() || job.deadline_at <= turn.now;
         if withdrawn || turn.now.since(change.sent.at) > MAX_INTENT_AGE {
             turn.note(job.id, format!("{} withdrawn before it was sent", change.movement));
-            self.resolve(job, StepOutcome::NotApplied, turn.now);
+            self.resolve(job, StepOutcome::NotApplied, turn);
             self.activity = Activity::Sleeping { until: turn.now };
         } else {
             change.sent.at = turn.now;
@@ -410,6 +409,7 @@ impl Lane {
                 format!("Sent {}; waiting for the sidecar's answer.", change.movement),
             );
             turn.note(job.id, format!("sending {}", change.movement));
+            turn.record(Happening::ChangeSent { job: job.id, movement: change.movement });
             self.change = Some(change);
             let call = turn.call(Call::Change(change.movement));
             self.activity = Activity::Sending { call };
@@ -526,6 +526,7 @@ impl Lane {
         job.patience.reading_by = Some(limit);
         job.wait(WaitReason::Sidecar, limit, "Asked for the current capacity.".into());
         turn.note(job.id, "started".into());
+        turn.record(Happening::JobStarted { job: job.id });
         self.active = Some(next);
         self.activity = Activity::Idle;
         self.failed_reads = 0;
@@ -564,6 +565,7 @@ fn end_job(mut job: Arc<Job>, ending: Ending, turn: &mut Turn) {
     } else {
         turn.note(job.id, message)
     }
+    turn.record(Happening::JobEnded { job: job.id, ending: ending.clone() });
     let ended = Arc::make_mut(&mut job);
     ended.end(ending, turn.now);
     ended.version += 1;

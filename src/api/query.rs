@@ -1,0 +1,187 @@
+//! How query strings are read: everything in them that does not make sense is named, at once.
+
+use actix_web::web;
+
+use super::input::escaped;
+use super::problem::{ApiError, FieldError};
+use crate::domain::{Alias, InvalidAlias};
+use crate::store::{JobFilter, ListedState, Position};
+
+/// Entries on a page unless the caller says otherwise.
+const DEFAULT_PAGE_SIZE: usize = 50;
+/// Most entries on a page.
+const MAX_PAGE_SIZE: usize = 200;
+/// Longest page token, in characters. No list is so long.
+const MAX_TOKEN_CHARS: usize = 15;
+
+/// Which page of a list is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Paging {
+    /// Where the page begins.
+    pub after: Option<Position>,
+    /// How many.
+    pub size: usize,
+}
+
+/// Which page of which jobs is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Which jobs.
+    pub filter: JobFilter,
+    /// Which page.
+    pub paging: Paging,
+}
+
+impl ListQuery {
+    /// Parses a query string.
+    ///
+    /// # Errors
+    /// Everything in it that does not make sense, at once.
+    pub fn parse(query: &str) -> Result<Self, ApiError> {
+        let mut parsed = Self { filter: JobFilter::default(), paging: Paging::default() };
+        each_parameter(query, &["state"], |name, value| match name {
+            "state" => take_state(&mut parsed.filter.states, value),
+            "resource" => value.parse().map(|alias| parsed.filter.resource = Some(alias)).map_err(|e| e.to_string()),
+            _ => parsed.paging.take(name, value),
+        })?;
+        Ok(parsed)
+    }
+}
+
+impl Paging {
+    /// Parses a query string with nothing else in it.
+    ///
+    /// # Errors
+    /// Everything in it that does not make sense, at once.
+    pub fn parse(query: &str) -> Result<Self, ApiError> {
+        let mut parsed = Self::default();
+        each_parameter(query, &[], |name, value| parsed.take(name, value))?;
+        Ok(parsed)
+    }
+
+    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "pageSize" => self.take_size(value),
+            "pageToken" => self.take_token(value),
+            _ => Err("is not a parameter of this list".to_owned()),
+        }
+    }
+
+    fn take_size(&mut self, value: &str) -> Result<(), String> {
+        self.size = value
+            .parse()
+            .ok()
+            .filter(|size| (1..=MAX_PAGE_SIZE).contains(size))
+            .ok_or_else(|| format!("must be between 1 and {MAX_PAGE_SIZE}"))?;
+        Ok(())
+    }
+
+    fn take_token(&mut self, value: &str) -> Result<(), String> {
+        let position = i64::from_str_radix(value, 16).ok().filter(|position| *position > 0).map(Position);
+        // Only as the list writes it: a number has other forms as well, with a sign for example.
+        let position = position.filter(|it| value.len() <= MAX_TOKEN_CHARS && page_token(*it) == value);
+        self.after = Some(position.ok_or("is not a token this list gave")?);
+        Ok(())
+    }
+}
+
+impl Default for Paging {
+    fn default() -> Self {
+        Self { after: None, size: DEFAULT_PAGE_SIZE }
+    }
+}
+
+/// The resource that a stream of changes is to be limited to, if any.
+///
+/// # Errors
+/// Everything in `query` that does not make sense, at once.
+pub fn resource(query: &str) -> Result<Option<Alias>, ApiError> {
+    let mut resource = None;
+    each_parameter(query, &[], |name, value| match name {
+        "resource" => value.parse().map(|alias| resource = Some(alias)).map_err(|e: InvalidAlias| e.to_string()),
+        _ => Err("is not a parameter of this stream".to_owned()),
+    })?;
+    Ok(resource)
+}
+
+/// The token for the page that begins at `position`.
+pub fn page_token(position: Position) -> String {
+    format!("{:x}", position.0)
+}
+
+/// Hands each parameter to `take`; only those that are `repeatable` may come more than once.
+fn each_parameter(
+    query: &str,
+    repeatable: &[&str],
+    mut take: impl FnMut(&str, &str) -> Result<(), String>,
+) -> Result<(), ApiError> {
+    let error = |name: &str, detail| FieldError { pointer: format!("/query/{}", escaped(name)), detail };
+    let pairs: web::Query<Vec<(String, String)>> =
+        web::Query::from_query(query).map_err(|e| ApiError::invalid(vec![error("", e.to_string())]))?;
+    let mut seen: Vec<String> = Vec::new();
+    let mut errors = Vec::new();
+    for (name, value) in pairs.into_inner() {
+        let taken = if seen.contains(&name) && !repeatable.contains(&name.as_str()) {
+            Err("must be given once".to_owned())
+        } else {
+            take(&name, &value)
+        };
+        errors.extend(taken.err().map(|detail| error(&name, detail)));
+        seen.push(name);
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(errors)) }
+}
+
+fn take_state(states: &mut Vec<ListedState>, value: &str) -> Result<(), String> {
+    let state = ListedState::ALL.into_iter().find(|state| state.as_str() == value).ok_or_else(|| {
+        let known: Vec<&str> = ListedState::ALL.iter().map(|state| state.as_str()).collect();
+        format!("must be one of {}", known.join(", "))
+    })?;
+    if !states.contains(&state) {
+        states.push(state);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_queries_name_what_is_wrong() {
+        let query = ListQuery::parse("resource=w&state=queued&state=running&pageSize=200&pageToken=1f").expect("valid");
+        assert_eq!(query.filter.states, [ListedState::Queued, ListedState::Running]);
+        assert_eq!(query.paging, Paging { after: Some(Position(31)), size: 200 });
+        assert_eq!(page_token(Position(31)), "1f");
+        for bad in [
+            "pageSize=0",
+            "pageSize=201",
+            "pageSize=x",
+            "pageToken=",
+            "pageToken=-1",
+            "pageToken=zz",
+            "pageToken=1F",
+            "pageToken=01f",
+            "pageToken=%2B1f",
+            "pageToken=1000000000000000",
+            "state=",
+            "state=Queued",
+            "resource=..",
+            "color=red",
+            "pageSize=1&pageSize=2",
+        ] {
+            assert!(ListQuery::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_query_knows_its_own_parameters() {
+        assert_eq!(Paging::parse("pageSize=7").expect("valid"), Paging { after: None, size: 7 });
+        assert!(Paging::parse("resource=w").is_err());
+        assert_eq!(resource("").expect("valid"), None);
+        assert_eq!(resource("resource=w").expect("valid"), Some("w".parse().expect("an alias")));
+        for bad in ["resource=..", "resource=a&resource=b", "pageSize=7"] {
+            assert!(resource(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! One stream of server-sent events: a reader of the feed that can begin in the past.
+//!
+//! It listens first and reads the log after that, up to what the feed had told by then: between the two nothing can be
+//! missed, and what comes twice is known by its id. It must never hold up the feed: whoever falls behind by more than a
+//! channel holds is cut off, with a word, and may come back to read what it missed from the log.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::{self, Bytes};
+use futures_util::{Stream, stream};
+use serde::Serialize;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::problem::{ApiError, Code};
+use super::timeline::TimelineEntry;
+use super::view::render_job;
+use super::{ApiState, MAX_STREAMS};
+use crate::domain::{Alias, EventId};
+use crate::feed::{Listener, News};
+use crate::store::{EventFilter, LogPage, StoreError};
+use crate::table::Published;
+
+/// Pause between two signs of life. Proxies and load balancers give up on a connection after 30 s or more of silence.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Versions read from the log at a time: some hundred kilobytes.
+const LOG_PAGE: usize = 200;
+/// Bytes gathered into one chunk before it is handed on.
+const CHUNK: usize = 64 * 1024;
+/// How long a client should wait before it connects again, in milliseconds.
+const RETRY_MILLIS: u32 = 2000;
+
+/// How a stream begins.
+pub enum Opened {
+    /// With what comes out of this.
+    Stream(Box<Follower>),
+    /// Not at all: the job is over, and the caller knows how.
+    KnownToTheEnd,
+}
+
+/// See the module's documentation.
+pub struct Follower {
+    state: web::Data<ApiState>,
+    filter: EventFilter,
+    listener: Listener,
+    stopping: watch::Receiver<bool>,
+    /// The last version that was written or need not be.
+    last: EventId,
+    /// What is to be written next.
+    chunk: Vec<u8>,
+    stage: Stage,
+    _seat: OwnedSemaphorePermit,
+}
+
+/// What comes after the chunk at hand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The log, up to this version.
+    Log { until: EventId },
+    /// What the feed tells.
+    Feed,
+    /// Nothing.
+    Over,
+}
+
+/// Why a stream ends although more is to come.
+#[derive(Clone, Copy)]
+enum Cut {
+    TooSlow,
+    Stopping,
+    Storage,
+}
+
+impl Follower {
+    /// Begins to follow what `filter` asks for: after version `after`, if it is known what came after it, or else with the
+    /// present state.
+    ///
+    /// # Errors
+    /// If there are too many streams, the job does not exist, or the log cannot be read.
+    pub async fn open(
+        state: web::Data<ApiState>,
+        filter: EventFilter,
+        after: Option<EventId>,
+    ) -> Result<Opened, ApiError> {
+        let seat = Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
+            let detail = format!("{MAX_STREAMS} streams are open already. Poll instead, or try again later.");
+            ApiError::new(Code::TooManyStreams, detail)
+        })?;
+        let (listener, job) = match &filter {
+            EventFilter::Job(id) => {
+                let listener = state.feed.listen_to(*id);
+                (listener, Some(state.table.get(*id).ok_or_else(|| ApiError::no_such_job(&id.to_string()))?))
+            }
+            EventFilter::All | EventFilter::Resource(_) => (state.feed.listen(), None),
+        };
+        let latest = state.feed.latest();
+        let newest = job.as_ref().map_or(latest, Published::event);
+        let is_over = job.as_ref().is_some_and(|job| job.job().ended().is_some());
+        if is_over && after.is_some_and(|after| newest <= after) {
+            return Ok(Opened::KnownToTheEnd);
+        }
+        let after = match after {
+            Some(after) if after <= latest && is_logged_after(&state, after, newest).await? => Some(after),
+            _ => None,
+        };
+        let stopping = state.stopping.clone();
+        let stage = match after {
+            Some(after) if after < newest => Stage::Log { until: latest },
+            _ => Stage::Feed,
+        };
+        let mut follower =
+            Self { state, filter, listener, stopping, last: latest, chunk: Vec::new(), stage, _seat: seat };
+        follower.begin(after, job.as_ref());
+        Ok(Opened::Stream(Box::new(follower)))
+    }
+
+    fn begin(&mut self, after: Option<EventId>, job: Option<&Published>) {
+        self.chunk.extend_from_slice(format!("retry: {RETRY_MILLIS}\n\n").as_bytes());
+        match (after, job) {
+            (Some(after), _) => {
+                self.last = after;
+                self.write("ready", None, br#"{"resumed":true}"#);
+            }
+            (None, Some(job)) => {
+                self.write("ready", None, br#"{"resumed":false}"#);
+                self.write_job(job);
+            }
+            (None, None) => self.write("ready", Some(self.last), br#"{"resumed":false}"#),
+        }
+    }
+
+    /// The stream as it goes over the wire.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
+        stream::unfold(Box::new(self), |mut follower| async move {
+            let chunk = follower.next_chunk().await?;
+            Some((Ok(chunk), follower))
+        })
+    }
+
+    async fn next_chunk(&mut self) -> Option<Bytes> {
+        while self.chunk.is_empty() {
+            match self.stage {
+                Stage::Log { until } if self.last >= until => self.stage = Stage::Feed,
+                Stage::Log { until } => self.read_log(until).await,
+                Stage::Feed => self.listen().await,
+                Stage::Over => return None,
+            }
+        }
+        Some(std::mem::take(&mut self.chunk).into())
+    }
+
+    /// Writes what is in the log, a page at a time.
+    async fn read_log(&mut self, until: EventId) {
+        let page = match log_page(&self.state, self.filter.clone(), self.last, until).await {
+            Ok(page) => page,
+            Err(_) => return self.cut(Cut::Storage),
+        };
+        if begins_after(&page, self.last, until) {
+            return self.cut(Cut::TooSlow);
+        }
+        let is_last_page = page.versions.len() < LOG_PAGE;
+        for (id, version) in page.versions {
+            // A job that is no longer kept is no longer shown.
+            if let Some(shown) = self.state.table.get(version.job.id)
+                && let Some(job) = version.complete(shown.job())
+            {
+                let body = if id == shown.event() { shown.rendered(render_job) } else { render_job(&job) };
+                self.write("job", Some(id), &body);
+                self.note_end(job.ended().is_some());
+            }
+            self.last = id;
+        }
+        if is_last_page {
+            self.last = self.last.max(until);
+        }
+    }
+
+    /// Waits for something to write.
+    async fn listen(&mut self) {
+        tokio::select! {
+            heard = self.listener.recv() => self.hear(heard),
+            () = tokio::time::sleep(HEARTBEAT) => self.chunk.extend_from_slice(b": heartbeat\n\n"),
+            () = async { drop(self.stopping.wait_for(|stopping| *stopping).await) } => self.cut(Cut::Stopping),
+        }
+        // What is there already goes into the same chunk.
+        while self.stage == Stage::Feed && self.chunk.len() < CHUNK {
+            match self.listener.try_recv() {
+                Ok(news) => self.hear(Ok(news)),
+                Err(TryRecvError::Lagged(missed)) => self.hear(Err(RecvError::Lagged(missed))),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Result<News, RecvError>) {
+        match heard {
+            Ok(News::Job(published)) if published.event() > self.last && self.wants(&published.job().resource) => {
+                self.write_job(&published);
+            }
+            Ok(News::History(news)) if self.wants(&news.0) => {
+                let (resource, entry) = &*news;
+                let entry = TimelineEvent { resource: resource.as_str().to_owned(), entry: TimelineEntry::from(entry) };
+                // Only maps with keys that are not text can fail to become JSON, and there are none.
+                self.write("timeline", None, &serde_json::to_vec(&entry).unwrap_or_default());
+            }
+            Ok(News::Reloaded) => self.stage = Stage::Log { until: self.state.feed.latest() },
+            Ok(News::Job(_) | News::History(_)) => {}
+            Err(RecvError::Lagged(_)) => self.cut(Cut::TooSlow),
+            Err(RecvError::Closed) => self.cut(Cut::Stopping),
+        }
+    }
+
+    /// Whether the stream is about `resource`. What is heard of a single job is about no other.
+    fn wants(&self, resource: &Alias) -> bool {
+        match &self.filter {
+            EventFilter::Resource(wanted) => wanted == resource,
+            EventFilter::All | EventFilter::Job(_) => true,
+        }
+    }
+
+    fn write_job(&mut self, published: &Published) {
+        self.write("job", Some(published.event()), &published.rendered(render_job));
+        self.last = published.event();
+        self.note_end(published.job().ended().is_some());
+    }
+
+    fn note_end(&mut self, job_is_over: bool) {
+        if job_is_over && matches!(self.filter, EventFilter::Job(_)) {
+            self.stage = Stage::Over;
+        }
+    }
+
+    fn cut(&mut self, why: Cut) {
+        let (reason, detail) = match why {
+            Cut::TooSlow => ("too_slow", "Changes came faster than they were read."),
+            Cut::Stopping => ("stopping", "The gateway is stopping."),
+            Cut::Storage => ("storage", "The log of changes cannot be read at present."),
+        };
+        let detail = format!("{detail} Connect again with Last-Event-ID to miss nothing.");
+        self.write("end", None, serde_json::json!({"reason": reason, "detail": detail}).to_string().as_bytes());
+        self.stage = Stage::Over;
+    }
+
+    /// Writes an event. `data` is JSON on one line, as it is always rendered.
+    fn write(&mut self, event: &str, id: Option<EventId>, data: &[u8]) {
+        if let Some(id) = id {
+            self.chunk.extend_from_slice(format!("id: {id}\n").as_bytes());
+        }
+        self.chunk.extend_from_slice(format!("event: {event}\ndata: ").as_bytes());
+        self.chunk.extend_from_slice(data);
+        self.chunk.extend_from_slice(b"\n\n");
+    }
+}
+
+/// Something that happened to a resource, as streams tell it.
+#[derive(Serialize)]
+struct TimelineEvent {
+    resource: String,
+    entry: TimelineEntry,
+}
+
+/// Whether the log still has everything that came after `after`. If that is nothing, it has.
+async fn is_logged_after(state: &web::Data<ApiState>, after: EventId, newest: EventId) -> Result<bool, ApiError> {
+    if newest <= after {
+        return Ok(true);
+    }
+    let page = log_page(state, EventFilter::All, after, after).await.map_err(|error| match error {
+        StoreError::Closed => ApiError::new(Code::Overloaded, "The gateway is stopping."),
+        error => {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot read the log of changes");
+            ApiError::new(Code::StorageUnavailable, "The log of changes cannot be read from the store at present.")
+        }
+    })?;
+    Ok(!begins_after(&page, after, newest))
+}
+
+/// Whether what came right after `after` is no longer in the log, whose latest entry is `latest` at least.
+fn begins_after(page: &LogPage, after: EventId, latest: EventId) -> bool {
+    page.oldest.unwrap_or(latest + 1) > after + 1
+}
+
+async fn log_page(
+    state: &web::Data<ApiState>,
+    filter: EventFilter,
+    after: EventId,
+    until: EventId,
+) -> Result<LogPage, StoreError> {
+    let catalog = Arc::clone(&state.catalog);
+    web::block(move || catalog.versions(&filter, after, until, LOG_PAGE)).await.map_err(|_| StoreError::Closed)?
+}

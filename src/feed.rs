@@ -1,0 +1,145 @@
+//! Tells those who watch what has changed.
+//!
+//! Everything told is durable before. Nobody who tells ever waits for somebody who listens: each channel holds a bounded
+//! number of changes, and a listener that falls behind by more is told that it missed some. What it missed is in the
+//! store's log. One channel for everybody lost: thousands who watch one job each would all be woken by every other one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use tokio::sync::broadcast;
+
+use crate::domain::{Alias, EventId, HistoryEntry, JobId};
+use crate::table::Published;
+
+/// Changes that a listener to one job may be behind: several steps of it.
+const JOB_BACKLOG: usize = 32;
+/// Changes that a listener to everything may be behind: one version each of thousands of jobs that wake at once.
+const BACKLOG: usize = 4096;
+
+/// What a listener hears.
+#[derive(Clone)]
+pub enum News {
+    /// A job changed.
+    Job(Published),
+    /// Something happened to a resource.
+    History(Arc<(Alias, HistoryEntry)>),
+    /// The store was read anew, and jobs may have changed without a word: ask the log.
+    Reloaded,
+}
+
+/// A listener's end of a channel.
+pub type Listener = broadcast::Receiver<News>;
+
+/// See the module's documentation.
+pub struct Feed {
+    /// The latest version of a job that was told; everything up to it can be read from the log.
+    latest: AtomicU64,
+    all: broadcast::Sender<News>,
+    /// Jobs somebody listens to. An entry lives as long as its listeners do, or until the next news.
+    jobs: DashMap<JobId, broadcast::Sender<News>>,
+}
+
+impl Feed {
+    /// A feed that will tell of `next_event` and what follows.
+    pub fn new(next_event: EventId) -> Self {
+        let latest = AtomicU64::new(next_event.saturating_sub(1));
+        Self { latest, all: broadcast::channel(BACKLOG).0, jobs: DashMap::new() }
+    }
+
+    /// The id of the latest version of any job that readers see.
+    pub fn latest(&self) -> EventId {
+        self.latest.load(Ordering::Acquire)
+    }
+
+    /// Hears of everything from now on.
+    pub fn listen(&self) -> Listener {
+        self.all.subscribe()
+    }
+
+    /// Hears of job `id` from now on.
+    pub fn listen_to(&self, id: JobId) -> Listener {
+        self.jobs.entry(id).or_insert_with(|| broadcast::channel(JOB_BACKLOG).0).subscribe()
+    }
+
+    /// Number of listeners: to everything, and to single jobs.
+    pub fn listeners(&self) -> (usize, usize) {
+        (self.all.receiver_count(), self.jobs.iter().map(|entry| entry.receiver_count()).sum())
+    }
+
+    /// Tells of a job in a new version, which is in the table already.
+    pub fn publish(&self, job: Published) {
+        self.latest.fetch_max(job.event(), Ordering::AcqRel);
+        let id = job.job().id;
+        // A sender without receivers is taken away here, under the same lock as `listen_to` adds receivers.
+        self.jobs.remove_if_mut(&id, |_, sender| sender.send(News::Job(job.clone())).is_err());
+        drop(self.all.send(News::Job(job)));
+    }
+
+    /// Tells of something that happened to a resource.
+    pub fn tell(&self, resource: Alias, entry: HistoryEntry) {
+        if self.all.receiver_count() > 0 {
+            drop(self.all.send(News::History(Arc::new((resource, entry)))));
+        }
+    }
+
+    /// The store was read anew; the next version of a job will be `next_event`.
+    pub fn reloaded(&self, next_event: EventId) {
+        self.latest.fetch_max(next_event.saturating_sub(1), Ordering::AcqRel);
+        self.jobs.retain(|_, sender| sender.send(News::Reloaded).is_ok());
+        drop(self.all.send(News::Reloaded));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast::error::TryRecvError;
+
+    use super::*;
+    use crate::domain::{Capacity, Goal, Job, JobEvent, JobRequest, Settings, Timestamp};
+    use crate::table::JobTable;
+
+    fn published(id: u128, event: EventId) -> Published {
+        let request = JobRequest::for_worker(Goal::Target(Capacity::ZERO));
+        let job = Job::accept(JobId::from_u128(id), request, Settings::DEFAULT, Timestamp::from_millis(0));
+        JobTable::default().publish(JobEvent { id: event, job: Arc::new(job) })
+    }
+
+    fn heard(listener: &mut Listener) -> Vec<Option<EventId>> {
+        let news = std::iter::from_fn(|| listener.try_recv().ok());
+        let of = |news| match news {
+            News::Job(published) => Some(published.event()),
+            News::History(_) | News::Reloaded => None,
+        };
+        news.map(of).collect()
+    }
+
+    #[test]
+    fn listeners_hear_of_their_job_only_and_leave_nothing_behind() {
+        let feed = Feed::new(100);
+        assert_eq!(feed.latest(), 99);
+        let (mut one, mut all) = (feed.listen_to(JobId::from_u128(1)), feed.listen());
+        assert_eq!(feed.listeners(), (1, 1));
+        for (id, event) in [(2, 100), (1, 101)] {
+            feed.publish(published(id, event));
+        }
+        feed.reloaded(103);
+        assert_eq!(feed.latest(), 102);
+        assert_eq!(heard(&mut one), [Some(101), None]);
+        assert_eq!(heard(&mut all), [Some(100), Some(101), None]);
+        drop(one);
+        feed.publish(published(1, 103));
+        assert!(feed.jobs.is_empty());
+    }
+
+    #[test]
+    fn whoever_does_not_listen_is_not_waited_for() {
+        let feed = Feed::new(1);
+        let mut slow = feed.listen_to(JobId::from_u128(1));
+        for event in 0..JOB_BACKLOG as u64 + 1 {
+            feed.publish(published(1, event));
+        }
+        assert!(matches!(slow.try_recv(), Err(TryRecvError::Lagged(_))));
+    }
+}

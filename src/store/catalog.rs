@@ -1,0 +1,185 @@
+//! The reading side of the store: lists, the log of versions, timelines.
+//!
+//! A connection of its own, so that readers and the writer never wait for each other.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::sqlite::{BUSY_TIMEOUT, database_path, explain};
+use super::{Catalog, EventFilter, JobFilter, LogPage, Page, Position, StoreError, TimelinePage};
+use crate::domain::{AbridgedJob, Alias, EventId, HistoryEntry};
+
+/// The reading side of the store.
+pub struct SqliteCatalog {
+    path: PathBuf,
+    db: Mutex<Connection>,
+}
+
+impl SqliteCatalog {
+    /// Opens the store in `directory`, where a [`SqliteJournal`] is open already.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let path = database_path(directory);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(&path, flags)
+            .and_then(|db| db.busy_timeout(BUSY_TIMEOUT).map(|()| db))
+            .map_err(|error| explain(&path, error))?;
+        Ok(Self { path, db: Mutex::new(db) })
+    }
+}
+
+impl SqliteCatalog {
+    /// Everything `read` reads is as of one moment.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        db.transaction().and_then(|snapshot| read(&snapshot)).map_err(|error| explain(&self.path, error))
+    }
+
+    fn corrupt(&self, what: &str, error: impl std::fmt::Display) -> StoreError {
+        StoreError::Corrupt { path: self.path.clone(), detail: format!("{what}: {error}") }
+    }
+}
+
+impl Catalog for SqliteCatalog {
+    fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page, StoreError> {
+        // As of one moment: a job that goes from one state asked for to another must not slip through between.
+        let found = self.read(|db| find(db, filter, after, size + 1))?;
+        let next = next_page(&found, size);
+        let ids =
+            found.into_iter().take(size).map(|(_, id)| id.parse().map_err(|error| self.corrupt("a job's id", error)));
+        Ok(Page { jobs: ids.collect::<Result<_, _>>()?, next })
+    }
+
+    fn versions(
+        &self,
+        filter: &EventFilter,
+        after: EventId,
+        until: EventId,
+        size: usize,
+    ) -> Result<LogPage, StoreError> {
+        let (oldest, rows) = self.read(|db| {
+            let oldest = db.prepare_cached("SELECT min(seq) FROM versions")?.query_row([], |row| row.get(0))?;
+            Ok((oldest, find_versions(db, filter, after, until, size)?))
+        })?;
+        let versions = rows.into_iter().map(|(id, earlier_steps, record)| {
+            let job = serde_json::from_str(&record).map_err(|error| self.corrupt(&format!("version {id}"), error))?;
+            Ok((id, AbridgedJob { job, earlier_steps }))
+        });
+        Ok(LogPage { oldest, versions: versions.collect::<Result<_, StoreError>>()? })
+    }
+
+    fn timeline(&self, resource: &Alias, after: Option<Position>, size: usize) -> Result<TimelinePage, StoreError> {
+        let found = self.read(|db| find_entries(db, resource, after, size + 1))?;
+        let next = next_page(&found, size);
+        let entries = found.into_iter().take(size).map(|(number, record)| -> Result<HistoryEntry, StoreError> {
+            serde_json::from_str(&record)
+                .map_err(|error| self.corrupt(&format!("entry {number} of the timeline of {resource}"), error))
+        });
+        Ok(TimelinePage { entries: entries.collect::<Result<_, _>>()?, next })
+    }
+}
+
+/// Where the page after the first `size` of `found` begins, if there is one.
+fn next_page<T>(found: &[(i64, T)], size: usize) -> Option<Position> {
+    let last = found.get(size).and_then(|_| found.get(size.wrapping_sub(1)))?;
+    Some(Position(last.0))
+}
+
+/// At most `limit` versions after `after` and up to `until`: their ids, the number of steps left out, and the records.
+fn find_versions(
+    db: &Connection,
+    filter: &EventFilter,
+    after: EventId,
+    until: EventId,
+    limit: usize,
+) -> rusqlite::Result<Vec<(EventId, usize, String)>> {
+    let (condition, whose) = match filter {
+        EventFilter::All => ("?4 = ''", String::new()),
+        EventFilter::Resource(resource) => ("resource = ?4", resource.as_str().to_owned()),
+        EventFilter::Job(id) => ("job = ?4", id.to_string()),
+    };
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT seq, earlier_steps, record FROM versions WHERE {condition} AND seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
+    ))?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows =
+        statement.query_map(params![after, until, limit, whose], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.collect()
+}
+
+/// At most `limit` entries of a timeline after `after`, newest first.
+fn find_entries(
+    db: &Connection,
+    resource: &Alias,
+    after: Option<Position>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(i64, String)>> {
+    let after = after.map_or(i64::MAX, |position| position.0);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let sql = "SELECT number, record FROM timeline WHERE resource = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params![resource.as_str(), after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// At most `limit` jobs after `after`, newest first, each found through an index whatever the filter.
+fn find(
+    db: &Connection,
+    filter: &JobFilter,
+    after: Option<Position>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(i64, String)>> {
+    let after = after.map_or(i64::MAX, |position| position.0);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let resource = filter.resource.as_ref().map(|resource| resource.as_str());
+    let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?));
+    if filter.states.is_empty() {
+        let mut statement = db.prepare_cached(page_sql(resource.is_some(), false))?;
+        let found = match resource {
+            Some(resource) => statement.query_map(params![after, limit, resource], row)?.collect(),
+            None => statement.query_map(params![after, limit], row)?.collect(),
+        };
+        return found;
+    }
+    // One ordered run per state, merged here: over several states at once no index is in order of submission.
+    let mut statement = db.prepare_cached(page_sql(resource.is_some(), true))?;
+    let mut found: Vec<(i64, String)> = Vec::new();
+    for state in &filter.states {
+        let state = state.as_str();
+        match resource {
+            Some(resource) => {
+                for job in statement.query_map(params![after, limit, resource, state], row)? {
+                    found.push(job?);
+                }
+            }
+            None => {
+                for job in statement.query_map(params![after, limit, state], row)? {
+                    found.push(job?);
+                }
+            }
+        }
+    }
+    found.sort_unstable_by_key(|(seq, _)| std::cmp::Reverse(*seq));
+    found.dedup();
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(found)
+}
+
+const fn page_sql(by_resource: bool, by_state: bool) -> &'static str {
+    match (by_resource, by_state) {
+        (false, false) => "SELECT seq, id FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
+        (true, false) => "SELECT seq, id FROM jobs WHERE resource = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+        (false, true) => "SELECT seq, id FROM jobs WHERE state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+        (true, true) => {
+            "SELECT seq, id FROM jobs WHERE resource = ?3 AND state = ?4 AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+mod tests;

@@ -1,0 +1,211 @@
+use super::super::fixtures::{NOW, alias, directory, ended, eventful_job, job, jobs, open, readings, shell};
+use super::super::{Batch, Journal as _, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE, SqliteJournal};
+use super::*;
+use crate::domain::{Ending, ErrorCode, Happening, Job, JobError, JobEvent, JobId, JobState};
+
+// ---- lists ------------------------------------------------------------------------------------------------------
+
+/// All pages, joined.
+fn list(catalog: &SqliteCatalog, filter: &JobFilter, size: usize) -> Vec<u128> {
+    let mut ids = Vec::new();
+    let mut after = None;
+    loop {
+        let page = catalog.page(filter, after, size).expect("a page");
+        assert!(page.jobs.len() <= size && (page.next.is_none() || page.jobs.len() == size));
+        ids.extend(page.jobs.iter().map(|id| id.as_u128()));
+        after = page.next;
+        if after.is_none() {
+            return ids;
+        }
+    }
+}
+
+#[test]
+fn lists_every_combination_of_filters_newest_first() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let error = JobError::new(ErrorCode::NoProgress, "");
+    let state = |id: u128| match id % 6 {
+        0 => JobState::Queued,
+        1 => JobState::Running,
+        2 => JobState::Ended(Ending::Succeeded),
+        3 => JobState::Ended(Ending::Failed(error.clone())),
+        4 => JobState::Ended(Ending::Canceled),
+        _ => JobState::Ended(Ending::Superseded { by: JobId::from_u128(0) }),
+    };
+    let all: Vec<Job> = (0..40_u128)
+        .map(|id| Job { state: state(id), ..job(id, ["worker", "api", "db"][(id * 7 % 11 % 3) as usize]) })
+        .collect();
+    journal.commit(&[jobs(all.clone())]).expect("committed");
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    for resource in [None, Some(alias("worker")), Some(alias("db")), Some(alias("unheard-of"))] {
+        for chosen in 0..1_u32 << ListedState::ALL.len() {
+            let states: Vec<_> =
+                (0..).zip(ListedState::ALL).filter(|(bit, _)| chosen & 1 << bit != 0).map(|(_, state)| state).collect();
+            let wanted = |job: &&Job| {
+                resource.as_ref().is_none_or(|resource| job.resource == *resource)
+                    && (states.is_empty() || states.contains(&ListedState::of(job)))
+            };
+            let expected: Vec<u128> = all.iter().rev().filter(wanted).map(|job| job.id.as_u128()).collect();
+            let filter = JobFilter { resource: resource.clone(), states: states.clone() };
+            for size in [1, 3, 40] {
+                assert_eq!(list(&catalog, &filter, size), expected, "{filter:?}, {size} a page");
+            }
+        }
+    }
+    let twice = JobFilter { resource: None, states: vec![ListedState::Running; 2] };
+    assert_eq!(list(&catalog, &twice, 2).len(), 7, "a state given twice counts once");
+}
+
+#[test]
+fn a_page_ends_where_the_next_begins_whatever_happens_in_between() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    journal.commit(&[jobs((0..10).map(|id| ended(id, Ending::Succeeded, NOW)))]).expect("committed");
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    let all = JobFilter::default();
+    let first = catalog.page(&all, None, 4).expect("a page");
+    assert_eq!(first.jobs, [9, 8, 7, 6].map(JobId::from_u128));
+    // New jobs come, and what the next page was to begin with goes.
+    journal.commit(&[jobs((10..13).map(|id| job(id, "worker")))]).expect("committed");
+    shell(directory.path()).execute("DELETE FROM jobs WHERE seq BETWEEN 6 AND 7", []).expect("removed");
+    let second = catalog.page(&all, first.next, 4).expect("a page");
+    assert_eq!(second, Page { jobs: [4, 3, 2, 1].map(JobId::from_u128).into(), next: second.next });
+    let last = catalog.page(&all, second.next, 4).expect("a page");
+    assert_eq!(last, Page { jobs: vec![JobId::from_u128(0)], next: None });
+}
+
+#[test]
+fn no_query_reads_more_than_it_shows() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    journal.commit(&[jobs((0..100).map(|id| ended(id, Ending::Succeeded, NOW)))]).expect("committed");
+    let db = shell(directory.path());
+    let plan = |sql: &str| -> String {
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a plan");
+        let parameters = rusqlite::params_from_iter(vec!["1"; statement.parameter_count()]);
+        let steps = statement
+            .query_map(parameters, |row| row.get::<_, String>(3))
+            .expect("a plan")
+            .collect::<Result<Vec<_>, _>>()
+            .expect("a plan");
+        steps.join("; ")
+    };
+    for (by_resource, by_state, index) in [
+        (false, false, "INTEGER PRIMARY KEY (rowid<?)"),
+        (true, false, "jobs_by_resource (resource=? AND seq<?)"),
+        (false, true, "jobs_by_state (state=? AND seq<?)"),
+        (true, true, "jobs_by_resource_and_state (resource=? AND state=? AND seq<?)"),
+    ] {
+        let plan = plan(page_sql(by_resource, by_state));
+        assert!(plan.contains(index), "{plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+    }
+}
+
+// ---- versions ---------------------------------------------------------------------------------------------------
+
+fn event(id: EventId, job: Job) -> JobEvent {
+    JobEvent { id, job: job.into() }
+}
+
+fn commit(journal: &mut SqliteJournal, events: Vec<JobEvent>) {
+    journal.commit(&[Batch { jobs: events, ..Batch::default() }]).expect("committed");
+}
+
+#[test]
+fn the_log_gives_back_every_version_of_whom_one_asks_for() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let version = |version, job| Job { version, ..job };
+    let events = [
+        event(11, version(1, job(1, "worker"))),
+        event(12, version(1, job(2, "api"))),
+        event(13, version(2, job(1, "worker"))),
+        event(14, eventful_job()),
+    ];
+    commit(&mut journal, events.to_vec());
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    let job_1 = EventFilter::Job(JobId::from_u128(1));
+    for (filter, after, until, size, expected) in [
+        (EventFilter::All, 0, 99, 9, &[11, 12, 13, 14][..]),
+        (EventFilter::All, 11, 13, 9, &[12, 13]),
+        (EventFilter::All, 11, 99, 2, &[12, 13]),
+        (EventFilter::All, 14, 99, 9, &[]),
+        (EventFilter::Resource(alias("worker")), 0, 99, 9, &[11, 13, 14]),
+        (EventFilter::Resource(alias("other")), 0, 99, 9, &[]),
+        (job_1.clone(), 0, 99, 9, &[11, 13]),
+        (job_1, 11, 99, 9, &[13]),
+    ] {
+        let page = catalog.versions(&filter, after, until, size).expect("a page");
+        assert_eq!(page.oldest, Some(11));
+        let ids: Vec<EventId> = page.versions.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, expected, "{filter:?} after {after} until {until}");
+        for (id, abridged) in page.versions {
+            let original = events.iter().find(|event| event.id == id).expect("one of them");
+            assert_eq!(abridged, AbridgedJob::of(&original.job));
+        }
+    }
+}
+
+#[test]
+fn the_log_keeps_the_newest_versions() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    let oldest = || catalog.versions(&EventFilter::All, 0, 0, 1).expect("a page").oldest;
+    assert_eq!(oldest(), None);
+    commit(&mut journal, vec![event(1, job(1, "worker")), event(2, job(2, "worker"))]);
+    commit(&mut journal, vec![event(MAX_LOGGED_VERSIONS, job(3, "worker"))]);
+    assert_eq!(oldest(), Some(1));
+    commit(&mut journal, vec![event(MAX_LOGGED_VERSIONS + 1, job(4, "worker"))]);
+    assert_eq!(oldest(), Some(2));
+}
+
+// ---- timelines --------------------------------------------------------------------------------------------------
+
+/// The capacities of all readings in the timeline of `worker`, newest first, by pages of `size`.
+fn capacities(catalog: &SqliteCatalog, size: usize) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = catalog.timeline(&alias("worker"), after, size).expect("a page");
+        assert!(page.entries.len() <= size && (page.next.is_none() || page.entries.len() == size));
+        found.extend(page.entries.iter().map(|entry| match entry.what {
+            Happening::Reading { capacity, .. } => capacity.units(),
+            _ => panic!("{entry:?} was not committed"),
+        }));
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
+}
+
+#[test]
+fn timelines_are_paged_newest_first_each_on_its_own() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    assert_eq!(capacities(&catalog, 3), [0; 0]);
+    let others = readings(NOW, 90..=99).into_iter().map(|(_, entry)| (alias("api"), entry));
+    let history = readings(NOW, 1..=3).into_iter().chain(others).chain(readings(NOW, 4..=7)).collect();
+    journal.commit(&[Batch { history, ..Batch::default() }]).expect("committed");
+    for size in [1, 2, 3, 7, 8] {
+        assert_eq!(capacities(&catalog, size), [7, 6, 5, 4, 3, 2, 1], "by {size}");
+    }
+    assert_eq!(catalog.timeline(&alias("api"), None, 200).expect("a page").entries.len(), 10);
+}
+
+#[test]
+fn a_timeline_keeps_the_newest_entries() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    journal.commit(&[Batch { history: readings(NOW, 1..=MAX_TIMELINE), ..Batch::default() }]).expect("committed");
+    assert_eq!(capacities(&catalog, 1000).last(), Some(&1));
+    let more = readings(NOW, MAX_TIMELINE + 1..=MAX_TIMELINE + 2);
+    journal.commit(&[Batch { history: more, ..Batch::default() }]).expect("committed");
+    let kept = capacities(&catalog, 1000);
+    assert_eq!((kept.len(), kept.last()), (MAX_TIMELINE as usize, Some(&3)));
+}

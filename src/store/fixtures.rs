@@ -1,0 +1,133 @@
+//! Records for the tests of the store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::sqlite::database_path;
+use super::{Batch, Journal as _, KeyedAnswer, Snapshot, SqliteJournal};
+use crate::clock::Anchor;
+use crate::domain::{
+    Alias, Capacity, Change, Ending, ExternalChange, Goal, Happening, HistoryEntry, Job, JobEvent, JobId, JobRequest,
+    JobState, LaneRecord, Ledger, Move, OnConflict, Op, Patience, Retention, SentChange, Settings, SidecarAnswer,
+    Stage, Status, Step, StepOutcome, Timestamp, Trouble, WaitReason,
+};
+
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+pub(super) const ALL_KEPT: Retention = Retention { age: Duration::from_hours(24), count: 1000 };
+
+pub(super) fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+pub(super) fn open(directory: &Path) -> SqliteJournal {
+    SqliteJournal::open(directory).expect("a store")
+}
+
+/// Somebody with an `sqlite3` shell.
+pub(super) fn shell(directory: &Path) -> Connection {
+    Connection::open(database_path(directory)).expect("a database")
+}
+
+pub(super) fn units(units: i64) -> Capacity {
+    Capacity::new(units).expect("a small number")
+}
+
+pub(super) fn alias(name: &str) -> Alias {
+    name.parse().expect("an alias")
+}
+
+pub(super) fn job(id: u128, resource: &str) -> Job {
+    let request = JobRequest {
+        resource: alias(resource),
+        goal: Goal::Target(units(5)),
+        overrides: Default::default(),
+        on_conflict: OnConflict::Reject,
+        reason: None,
+        labels: Default::default(),
+    };
+    Job { version: 1, ..Job::accept(JobId::from_u128(id), request, Settings::DEFAULT, NOW) }
+}
+
+pub(super) fn ended(id: u128, ending: Ending, at: Timestamp) -> Job {
+    let mut job = job(id, "worker");
+    job.end(ending, at);
+    job
+}
+
+/// A job in which nothing is left out.
+pub(super) fn eventful_job() -> Job {
+    let movement = Move::toward(units(1), units(5), 2).expect("a distance");
+    let answer = SidecarAnswer { status: 500, body: "{\"name\":\"fault\"}".into() };
+    let mut job = Job { goal: Goal::Delta(4), target: Some(units(5)), ..job(0x7, "worker") };
+    job.reason = Some("queue depth 812".into());
+    job.labels.insert("team".into(), "data".into());
+    job.state = JobState::Running;
+    job.ending = Some(Ending::Superseded { by: JobId::from_u128(8) });
+    job.start = Some(units(1));
+    job.current = Some(units(3));
+    job.wait(WaitReason::Cooldown, NOW + Duration::from_secs(300), "Cooling down.".into());
+    job.steps = vec![
+        Step { outcome: StepOutcome::Confirmed, sent_at: Some(NOW), resolved_at: Some(NOW), ..Step::pending(movement) },
+        Step::pending(Move::toward(units(3), units(1), 1).expect("a distance")),
+    ];
+    job.external_changes = vec![ExternalChange { noticed_at: NOW, from: units(3), to: units(4) }];
+    job.patience = Patience { active_by: Some(NOW), reading_by: None, fresh_by: Some(NOW) };
+    job.trouble = Some(Trouble { detail: "status 500".into(), answer: Some(answer) });
+    job.estimated_completion_at = Some(NOW + Duration::from_secs(600));
+    job.started_at = Some(NOW);
+    job.version = 17;
+    job
+}
+
+pub(super) fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {
+    let sent =
+        SentChange { at: NOW, op: Some(Op::Add), cooldown: Duration::from_secs(300), settle: Duration::from_secs(90) };
+    let movement = Move::toward(units(1), units(5), 2).expect("a distance");
+    let patience = Duration::from_secs(900);
+    LaneRecord {
+        resource: alias(resource),
+        ledger: Ledger {
+            last_change: Some(sent),
+            fresh_from: Some(NOW),
+            expected: Some(units(3)),
+            provisioning: Some(Duration::from_secs(60)),
+        },
+        change: stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, patience, stage }),
+    }
+}
+
+pub(super) fn answer(key: &str, answered_at: Timestamp) -> KeyedAnswer {
+    KeyedAnswer { key: key.into(), fingerprint: [7; 32], joined: true, job: Arc::new(job(7, "worker")), answered_at }
+}
+
+pub(super) fn anchor(boot: &str) -> Anchor {
+    Anchor { boot: boot.into(), uptime: Duration::from_secs(5), shown: NOW }
+}
+
+pub(super) fn of_lanes(lanes: Vec<LaneRecord>) -> Snapshot {
+    Snapshot { lanes, ..Snapshot::default() }
+}
+
+/// The jobs in versions that nothing else in this process has the ids of.
+pub(super) fn jobs(jobs: impl IntoIterator<Item = Job>) -> Batch {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let event = |job| JobEvent { id: NEXT.fetch_add(1, Ordering::Relaxed), job: Arc::new(job) };
+    Batch { jobs: jobs.into_iter().map(event).collect(), ..Batch::default() }
+}
+
+pub(super) fn loaded_ids(journal: &mut SqliteJournal) -> Vec<u128> {
+    journal.load().expect("readable").jobs.iter().map(|event| event.job.id.as_u128()).collect()
+}
+
+/// Readings of `worker` that show these capacities.
+pub(super) fn readings(at: Timestamp, capacities: std::ops::RangeInclusive<u32>) -> Vec<(Alias, HistoryEntry)> {
+    let entry = |capacity: u32| {
+        let what = Happening::Reading { status: Status::new("ACTIVE"), capacity: units(capacity.into()) };
+        (alias("worker"), HistoryEntry { at, what })
+    };
+    capacities.map(entry).collect()
+}

@@ -1,0 +1,96 @@
+//! What a batch writes into which table.
+
+use rusqlite::{Connection, params};
+
+use super::{Batch, KeyedAnswer, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE};
+use crate::domain::{AbridgedJob, Alias, HistoryEntry, JobEvent, LaneRecord, Timestamp};
+
+/// Writes all of `batch`. Must be called within a transaction.
+pub(super) fn write_batch(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    write_jobs(db, &batch.jobs)?;
+    write_lanes(db, &batch.lanes, &batch.forgotten_lanes)?;
+    write_answers(db, &batch.answers)?;
+    write_history(db, &batch.history)
+}
+
+fn write_jobs(db: &Connection, events: &[JobEvent]) -> rusqlite::Result<()> {
+    let Some(last) = events.last() else { return Ok(()) };
+    let mut upsert = db.prepare_cached(
+        "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT (id) DO UPDATE SET state = ?3, finished_ms = ?5, record = ?6, event = ?7",
+    )?;
+    let mut log = db.prepare_cached(
+        "INSERT INTO versions (seq, job, resource, earlier_steps, record) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for JobEvent { id, job } in events {
+        let job_id = job.id.to_string();
+        let record = json(job)?;
+        upsert.execute(params![
+            job_id,
+            job.resource.as_str(),
+            ListedState::of(job).as_str(),
+            job.created_at.to_string(),
+            job.finished_at.map(Timestamp::as_millis),
+            record,
+            id,
+        ])?;
+        if job.steps.len() > 1 {
+            let AbridgedJob { job: abridged, earlier_steps } = AbridgedJob::of(job);
+            log.execute(params![id, job_id, job.resource.as_str(), earlier_steps as i64, json(&abridged)?])?;
+        } else {
+            log.execute(params![id, job_id, job.resource.as_str(), 0, record])?;
+        }
+    }
+    db.prepare_cached("DELETE FROM versions WHERE seq <= ?1")?
+        .execute([last.id.saturating_sub(MAX_LOGGED_VERSIONS)])?;
+    Ok(())
+}
+
+fn write_lanes(db: &Connection, lanes: &[LaneRecord], forgotten: &[Alias]) -> rusqlite::Result<()> {
+    let mut upsert = db.prepare_cached(
+        "INSERT INTO lanes (resource, record) VALUES (?1, ?2) ON CONFLICT (resource) DO UPDATE SET record = ?2",
+    )?;
+    for lane in lanes {
+        upsert.execute(params![lane.resource.as_str(), json(lane)?])?;
+    }
+    let mut forget = db.prepare_cached("DELETE FROM lanes WHERE resource = ?1")?;
+    for resource in forgotten {
+        forget.execute([resource.as_str()])?;
+    }
+    Ok(())
+}
+
+fn write_answers(db: &Connection, answers: &[KeyedAnswer]) -> rusqlite::Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT OR REPLACE INTO answers (key, fingerprint, joined, answered_ms, job) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for answer in answers {
+        insert.execute(params![
+            answer.key,
+            answer.fingerprint,
+            answer.joined,
+            answer.answered_at.as_millis(),
+            json(&answer.job)?,
+        ])?;
+    }
+    Ok(())
+}
+
+/// Numbers the entries of each resource, so that keeping the newest ones is a range in an index.
+fn write_history(db: &Connection, history: &[(Alias, HistoryEntry)]) -> rusqlite::Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO timeline (resource, number, at_ms, record) \
+         SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM timeline WHERE resource = ?1 RETURNING number",
+    )?;
+    let mut trim = db.prepare_cached("DELETE FROM timeline WHERE resource = ?1 AND number <= ?2")?;
+    for (resource, entry) in history {
+        let row = params![resource.as_str(), entry.at.as_millis(), json(entry)?];
+        let number: i64 = insert.query_row(row, |row| row.get(0))?;
+        trim.execute(params![resource.as_str(), number - i64::from(MAX_TIMELINE)])?;
+    }
+    Ok(())
+}
+
+fn json(record: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(record).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
