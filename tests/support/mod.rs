@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 pub mod dice;
+pub mod events;
 pub mod failing_disk;
 pub mod gateway;
 pub mod machine;

@@ -1,0 +1,250 @@
+//! Streams of a server in the test's own process, whose feed the test can fill as it likes.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use scalegate::api::{self, ApiState, HttpServer};
+use scalegate::clock::{Clock, WallWatch, wall_now};
+use scalegate::domain::{
+    Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Policy,
+    ReadFailure, Retention, Settings, SettingsOverrides,
+};
+use scalegate::engine::{Parts, RunningEngine};
+use scalegate::feed::Feed;
+use scalegate::sidecar::{RawReading, Sidecar};
+use scalegate::store::{Acknowledgement, Batch, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
+use scalegate::table::JobTable;
+use serde_json::json;
+use support::events::{Events, ask};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Semaphore, watch};
+
+/// Seats for streams; few, so that they can be used up.
+const SEATS: usize = 4;
+
+/// Nobody asks it for anything: no job is ever submitted here.
+struct NoSidecar;
+
+impl Sidecar for NoSidecar {
+    async fn read(&self, _: &Alias) -> Result<RawReading, ReadFailure> {
+        std::future::pending().await
+    }
+
+    async fn look(&self, _: &Alias) -> Result<RawReading, ReadFailure> {
+        std::future::pending().await
+    }
+
+    async fn change(&self, _: &Alias, _: Move) -> ChangeAnswer {
+        std::future::pending().await
+    }
+}
+
+struct Stage {
+    address: SocketAddr,
+    table: Arc<JobTable>,
+    feed: Arc<Feed>,
+    store: StoreWriter,
+    acknowledgements: UnboundedReceiver<Acknowledgement>,
+    next: EventId,
+    _engine: RunningEngine,
+    _server: HttpServer,
+    _stopping: watch::Sender<bool>,
+    _store_thread: JoinHandle<()>,
+    _dir: TempDir,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let listener = api::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let mut journal = SqliteJournal::open(dir.path()).expect("a store");
+        let next = journal.load().expect("readable").next_event;
+        let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
+        let (table, feed) = (Arc::new(JobTable::default()), Arc::new(Feed::new(next)));
+        let clock = Clock::start();
+        // An engine with a store of its own: nothing it does is of interest here.
+        let elsewhere = TempDir::new().expect("a directory");
+        let mut journal = SqliteJournal::open(elsewhere.path()).expect("a store");
+        let snapshot = journal.load().expect("readable");
+        let (engine_store, engine_acknowledgements, _) = StoreWriter::start(journal).expect("a thread");
+        let engine = RunningEngine::start(snapshot, move || Parts {
+            sidecar: NoSidecar,
+            store: engine_store,
+            acknowledgements: engine_acknowledgements,
+            table: Arc::default(),
+            feed: Arc::new(Feed::new(1)),
+            policy: Arc::new(Policy::default()),
+            retention: Retention::DEFAULT,
+            clock,
+            wall: WallWatch::begin(clock.now(), wall_now(), false),
+        })
+        .expect("a thread");
+        let (stopping, stopped) = watch::channel(false);
+        let state = ApiState {
+            engine: engine.handle.clone(),
+            table: Arc::clone(&table),
+            feed: Arc::clone(&feed),
+            catalog: Arc::new(SqliteCatalog::open(dir.path()).expect("readable")),
+            clock,
+            stopping: stopped,
+            long_polls: Semaphore::new(1),
+            streams: Arc::new(Semaphore::new(SEATS)),
+        };
+        let server = HttpServer::start(listener, state, Duration::ZERO).expect("a server");
+        Self {
+            address,
+            table,
+            feed,
+            store,
+            acknowledgements,
+            next,
+            _engine: engine,
+            _server: server,
+            _stopping: stopping,
+            _store_thread: store_thread,
+            _dir: dir,
+        }
+    }
+
+    /// The next version of job `number`, kept in the store.
+    async fn write(&mut self, number: u128, version: u64) -> JobEvent {
+        let event = JobEvent { id: self.next, job: Arc::new(Job { version, ..job(number) }) };
+        self.next += 1;
+        self.store.commit(Batch { jobs: vec![event.clone()], ..Batch::default() }).expect("the thread lives");
+        self.acknowledgements.recv().await.expect("the thread lives").expect("committed");
+        event
+    }
+
+    /// The next version of job `number`, told and not kept: nobody is to read the log.
+    fn tell(&mut self, number: u128, version: u64) {
+        let event = JobEvent { id: self.next, job: Arc::new(Job { version, ..job(number) }) };
+        self.next += 1;
+        self.feed.publish(self.table.publish(event));
+    }
+}
+
+fn job(number: u128) -> Job {
+    let request = JobRequest {
+        resource: "worker".parse().expect("an alias"),
+        goal: Goal::Target(Capacity::ZERO),
+        overrides: SettingsOverrides::default(),
+        on_conflict: OnConflict::Reject,
+        // About what a job's record weighs.
+        reason: Some("x".repeat(500)),
+        labels: Default::default(),
+    };
+    Job::accept(JobId::from_u128(number), request, Settings::DEFAULT, Clock::start().now())
+}
+
+fn events_of(number: u128) -> String {
+    format!("/v1/jobs/{}/events", JobId::from_u128(number))
+}
+
+/// Whoever does not read is not waited for, and finds out why nothing more comes; everybody else hears everything.
+#[actix_web::test]
+async fn a_slow_reader_is_cut_off_and_holds_up_nobody() {
+    const CHANGES: u64 = 15_000;
+    let mut stage = Stage::set();
+    let mut slow = TcpStream::connect(stage.address).await.expect("connected");
+    slow.write_all(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("sent");
+    let mut begin = [0; 1];
+    slow.read_exact(&mut begin).await.expect("an answer begins");
+    let mut quick = Events::open(stage.address, "/v1/events", None).await;
+    quick.expect("ready").await;
+    for version in 1..=CHANGES {
+        stage.tell(1, version);
+        if version % 1000 == 0 {
+            for expected in version - 999..=version {
+                assert_eq!(quick.expect("job").await.version(), expected);
+            }
+        }
+    }
+    let mut heard = Vec::new();
+    slow.read_to_end(&mut heard).await.expect("it ends");
+    let heard = String::from_utf8_lossy(&heard);
+    assert!(heard.contains("event: end\ndata: {"), "{}", &heard[heard.len().saturating_sub(500)..]);
+    assert!(heard.contains(r#""reason":"too_slow""#));
+    let told = heard.matches("event: job").count();
+    assert!(told > 0 && (told as u64) < CHANGES, "{told}");
+}
+
+#[actix_web::test]
+async fn there_is_a_limit_to_streams() {
+    let mut stage = Stage::set();
+    stage.tell(1, 1);
+    let mut streams = Vec::new();
+    for path in ["/v1/events".to_owned(), events_of(1), events_of(1), "/v1/events?resource=api".to_owned()] {
+        let mut stream = Events::open(stage.address, &path, None).await;
+        stream.expect("ready").await;
+        streams.push(stream);
+    }
+    let mut refused = ask(stage.address, "/v1/events", None).await;
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("Retry-After")), (503, true));
+    let problem: scalegate::api::Problem = refused.json().await.expect("a problem document");
+    assert_eq!(problem.code.as_str(), "too_many_streams");
+    assert_eq!(stage.feed.listeners(), (2, 2));
+    // Those who leave make room, at the latest when there is something to tell them.
+    streams.clear();
+    for version in 2.. {
+        stage.tell(1, version);
+        if ask(stage.address, "/v1/events", None).await.status() == 200 {
+            break;
+        }
+        assert!(version < 1000, "no room");
+    }
+}
+
+/// Changes that became durable without a word, because the store failed at that moment, are found in the log.
+#[actix_web::test]
+async fn what_was_not_told_is_read_when_the_store_was_read_anew() {
+    let mut stage = Stage::set();
+    let first = stage.write(1, 1).await;
+    stage.feed.publish(stage.table.publish(first));
+    let mut streams = Vec::new();
+    for path in [events_of(1), "/v1/events".to_owned()] {
+        let mut stream = Events::open(stage.address, &path, None).await;
+        stream.expect("ready").await;
+        streams.push(stream);
+    }
+    assert_eq!(streams[0].expect("job").await.version(), 1);
+    let untold = [stage.write(1, 2).await, stage.write(1, 3).await];
+    stage.table.reset(&untold[1..]);
+    stage.feed.reloaded(stage.next);
+    let last = stage.write(1, 4).await;
+    stage.feed.publish(stage.table.publish(last));
+    for stream in &mut streams {
+        for version in [2, 3, 4] {
+            assert_eq!(stream.expect("job").await.version(), version);
+        }
+    }
+}
+
+/// More is in the log than is read at a time, and more comes while it is read.
+#[actix_web::test]
+async fn a_long_absence_is_caught_up_with() {
+    let mut stage = Stage::set();
+    let begin = stage.next - 1;
+    for number in 1..=1000 {
+        let event = stage.write(number, 1).await;
+        stage.feed.publish(stage.table.publish(event));
+    }
+    let mut stream = Events::open(stage.address, "/v1/events", Some(begin)).await;
+    assert_eq!(stream.expect("ready").await.data, json!({"resumed": true}));
+    for number in 1001..=1010 {
+        let event = stage.write(number, 1).await;
+        stage.feed.publish(stage.table.publish(event));
+    }
+    for number in 1..=1010 {
+        let event = stream.expect("job").await;
+        assert_eq!(event.data["id"], json!(JobId::from_u128(number)));
+    }
+}
