@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::api::{self, ApiState, HttpServer, MAX_LONG_POLLS, MAX_STREAMS};
+use crate::api::{self, ApiState, HttpServer, Room};
 use crate::clock::{Clock, Present, Start, WallWatch};
 use crate::config::Config;
 use crate::domain::Timestamp;
@@ -93,6 +93,7 @@ impl Gateway {
         };
         let engine = RunningEngine::start(snapshot, parts)?;
         let (stopping, stopped) = watch::channel(false);
+        let room = Room::in_this_process();
         let state = ApiState {
             engine: engine.handle.clone(),
             table,
@@ -100,10 +101,11 @@ impl Gateway {
             catalog: Arc::new(catalog),
             clock,
             stopping: stopped,
-            long_polls: Semaphore::new(MAX_LONG_POLLS),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            long_polls: Semaphore::new(room.long_polls),
+            streams: Arc::new(Semaphore::new(room.streams)),
         };
-        let http = HttpServer::start(listener, state, config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS))?;
+        let http =
+            HttpServer::start(listener, state, room.connections, config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS))?;
         tracing::info!(%address, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
         Ok(Self { address, http, engine, store: store_thread, stopping })
     }

@@ -99,7 +99,7 @@ impl Stage {
             long_polls: Semaphore::new(1),
             streams: Arc::new(Semaphore::new(SEATS)),
         };
-        let server = HttpServer::start(listener, state, Duration::ZERO).expect("a server");
+        let server = HttpServer::start(listener, state, 100, Duration::ZERO).expect("a server");
         Self {
             address,
             table,

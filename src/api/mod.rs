@@ -12,6 +12,7 @@ pub mod openapi;
 mod problem;
 mod query;
 mod resources;
+mod room;
 mod server;
 mod stream;
 mod submission;
@@ -30,13 +31,9 @@ use crate::store::Catalog;
 use crate::table::JobTable;
 
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};
+pub use room::Room;
 pub use server::{HttpServer, bind};
 pub use submission::{ConflictMode, Submission};
-
-/// Most answers held back at a time. Each is a connection and a timer; whoever comes later is answered at once.
-pub const MAX_LONG_POLLS: usize = 10_000;
-/// Most streams at a time. Each is a connection, a timer and some kilobytes; whoever comes later can poll.
-pub const MAX_STREAMS: usize = 20_000;
 
 /// What handlers work with.
 pub struct ApiState {

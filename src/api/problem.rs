@@ -89,7 +89,7 @@ codes! {
     QueueFull "queue_full" 429 "Too many jobs wait for the resource" "16 jobs are waiting for this resource already.";
     InternalError "internal_error" 500 "Something is broken" "The request made the gateway stumble. Its log tells more under this instance.";
     SidecarUnreachable "sidecar_unreachable" 502 "The sidecar gives no reading" "Cannot connect to the sidecar: Connection refused.";
-    TooManyStreams "too_many_streams" 503 "Too many streams are open" "20000 streams are open already. Poll instead, or try again later.";
+    TooManyStreams "too_many_streams" 503 "Too many streams are open" "No more streams can be opened now. Poll instead, or try again later.";
     TooManyJobs "too_many_jobs" 503 "Too many unfinished jobs" "10000 jobs are unfinished already.";
     StorageUnavailable "storage_unavailable" 503 "The store cannot be used" "The store failed: database or disk is full. Nothing is accepted until it works again.";
     Overloaded "overloaded" 503 "The gateway cannot take the request now" "Too many requests are waiting.";

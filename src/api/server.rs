@@ -18,15 +18,13 @@ use super::{ApiState, documented, openapi};
 /// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
 const WORKERS: usize = 2;
 /// Longest wait for the headers of a connection's first request, and the life of an idle connection. The library waits for
-/// the headers of later requests as long as some of them keep coming; [`MAX_CONNECTIONS`] bounds what that can hold.
+/// the headers of later requests as long as some of them keep coming; the limit of connections bounds what that can hold.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Longest time a client may leave what was sent to it unread, or its machine may be silent while something is on the way.
 /// Without it, one that asks for much and reads nothing would be kept for ever, together with what it asked for.
 #[cfg(target_os = "linux")]
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Most connections per worker; thousands of idle clients are fine, but not without end.
-const MAX_CONNECTIONS: usize = 25_000;
 
 /// Takes `address`, so that what is printed about it is true before the first request comes.
 ///
@@ -47,11 +45,11 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves on `listener`; on stopping, requests have `grace` to be answered.
+    /// Serves at most so many `connections` on `listener`; on stopping, requests have `grace` to be answered.
     ///
     /// # Errors
     /// If the system refuses what it takes.
-    pub fn start(listener: TcpListener, state: ApiState, grace: Duration) -> std::io::Result<Self> {
+    pub fn start(listener: TcpListener, state: ApiState, connections: usize, grace: Duration) -> std::io::Result<Self> {
         let state = web::Data::new(state);
         let document = web::Data::new(Document(Bytes::from(openapi::text())));
         let methods = web::Data::new(Methods::of(&openapi::document()));
@@ -72,7 +70,7 @@ impl HttpServer {
         .workers(WORKERS)
         .client_request_timeout(HEADER_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
-        .max_connections(MAX_CONNECTIONS)
+        .max_connections((connections / WORKERS).max(1))
         .shutdown_timeout(grace.as_secs().max(1))
         .disable_signals()
         .listen(listener)?

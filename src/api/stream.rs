@@ -14,10 +14,10 @@ use serde::Serialize;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::ApiState;
 use super::problem::{ApiError, Code};
 use super::timeline::TimelineEntry;
 use super::view::render_job;
-use super::{ApiState, MAX_STREAMS};
 use crate::domain::{Alias, EventId};
 use crate::feed::{Listener, News};
 use crate::store::{EventFilter, LogPage, StoreError};
@@ -85,8 +85,7 @@ impl Follower {
         after: Option<EventId>,
     ) -> Result<Opened, ApiError> {
         let seat = Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
-            let detail = format!("{MAX_STREAMS} streams are open already. Poll instead, or try again later.");
-            ApiError::new(Code::TooManyStreams, detail)
+            ApiError::new(Code::TooManyStreams, "No more streams can be opened now. Poll instead, or try again later.")
         })?;
         let (listener, job) = match &filter {
             EventFilter::Job(id) => {

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use scalegate::api::view::JobView;
-use scalegate::api::{self, ApiState, HttpServer, MAX_LONG_POLLS, MAX_STREAMS};
+use scalegate::api::{self, ApiState, HttpServer, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, Settings};
 use scalegate::engine::{Parts, RunningEngine};
@@ -78,6 +78,7 @@ impl Gateway {
         };
         let engine = RunningEngine::start(snapshot, parts).expect("a thread");
         let (stopping, stopped) = watch::channel(false);
+        let room = Room::in_this_process();
         let state = ApiState {
             engine: engine.handle.clone(),
             table,
@@ -85,10 +86,10 @@ impl Gateway {
             catalog,
             clock,
             stopping: stopped,
-            long_polls: Semaphore::new(MAX_LONG_POLLS),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            long_polls: Semaphore::new(room.long_polls),
+            streams: Arc::new(Semaphore::new(room.streams)),
         };
-        let http = HttpServer::start(listener, state, Duration::ZERO).expect("a server");
+        let http = HttpServer::start(listener, state, room.connections, Duration::ZERO).expect("a server");
         Self { address, http, engine, store: store_thread, _stopping: stopping }
     }
 

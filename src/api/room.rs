@@ -1,0 +1,79 @@
+//! How many callers there is room for.
+//!
+//! Each connection takes an open file, and so do the store and the calls to the sidecar, without which no job moves on:
+//! callers must never be able to use up all files. Limits that do not depend on how many files the system grants lost:
+//! where it grants 1,024, a thousand watchers would stop all scaling.
+
+/// Files that are not for callers: the store's, and a connection to the sidecar for each of some hundred resources.
+const FILES_KEPT_BACK: usize = 512;
+/// Most of all files that may be kept back where there are few.
+const SHARE_KEPT_BACK: usize = 2;
+/// Most connections; tens of thousands of idle ones are fine, but not without end.
+const MAX_CONNECTIONS: usize = 50_000;
+/// Most streams. Each is a connection, a timer and some kilobytes; whoever comes later can poll.
+const MAX_STREAMS: usize = 20_000;
+/// Most answers held back at a time. Each is a connection and a timer; whoever comes later is answered at once.
+const MAX_LONG_POLLS: usize = 10_000;
+
+/// See the module's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Connections.
+    pub connections: usize,
+    /// Streams among them, few enough that others are still served.
+    pub streams: usize,
+    /// Answers held back among them.
+    pub long_polls: usize,
+}
+
+impl Room {
+    /// The room in a process that may have `files` open.
+    pub fn within(files: usize) -> Self {
+        let kept_back = FILES_KEPT_BACK.min(files / SHARE_KEPT_BACK);
+        let connections = (files - kept_back).min(MAX_CONNECTIONS);
+        let streams = (connections / 4 * 3).min(MAX_STREAMS);
+        let long_polls = (connections / 4).min(MAX_LONG_POLLS);
+        Self { connections, streams, long_polls }
+    }
+
+    /// The room in this process, which may open as many files as the system lets it from now on.
+    pub fn in_this_process() -> Self {
+        Self::within(allowed_files())
+    }
+}
+
+/// Raises the limit of open files to what it can be raised to without asking anybody. The usual one is meant for programs
+/// that cannot cope with more.
+#[cfg(target_os = "linux")]
+fn allowed_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limits = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }).is_ok();
+    let granted = if raised { limits.maximum } else { limits.current };
+    granted.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+/// What systems other than Linux usually grant.
+#[cfg(not(target_os = "linux"))]
+fn allowed_files() -> usize {
+    1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_always_room_for_more_than_streams() {
+        for (files, connections, streams, long_polls) in [
+            (64, 32, 24, 8),
+            (1024, 512, 384, 128),
+            (20_000, 19_488, 14_616, 4872),
+            (65_536, 50_000, 20_000, 10_000),
+            (usize::MAX, 50_000, 20_000, 10_000),
+        ] {
+            assert_eq!(Room::within(files), Room { connections, streams, long_polls }, "{files}");
+        }
+    }
+}
