@@ -5,23 +5,27 @@
 
 mod failure;
 mod server;
+mod stream;
 #[cfg(test)]
 pub(super) mod stub;
+mod subscription;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 use awc::http::StatusCode;
-use awc::http::header::{ETAG, HeaderMap, IF_NONE_MATCH, RETRY_AFTER};
-use awc::{ClientRequest, Connector};
+use awc::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use awc::{ClientRequest, ClientResponse, Connector};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 pub use failure::Failure;
 pub use server::{ServerArgs, ServerUrl};
+pub use subscription::{Heard, Subscription};
 
+use self::stream::EventStream;
 use crate::api::Submission;
 use crate::api::view::{JobList, JobView, Plan, job_path};
 
@@ -36,12 +40,17 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 const SUBMIT_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 /// Longest pause a gateway can ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// How long a stream of events may be silent. A gateway sends a heartbeat every 15 s: two may be late or lost.
+const SILENCE: Duration = Duration::from_secs(45);
+/// The media type of streams of events.
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// A running gateway.
 pub struct Client {
     http: awc::Client,
     server: ServerUrl,
     submit_pauses: Vec<Duration>,
+    silence: Duration,
 }
 
 /// An accepted submission.
@@ -51,15 +60,6 @@ pub struct Submitted {
     pub job: JobView,
     /// Whether it is an earlier one that does the same.
     pub joined: bool,
-}
-
-/// What a poll brought.
-#[derive(Debug)]
-pub enum Polled {
-    /// The job is as it was.
-    Unchanged,
-    /// The job, and the tag of this version of it.
-    Job(Box<JobView>, Option<String>),
 }
 
 /// Which jobs to list.
@@ -90,7 +90,7 @@ impl Client {
             .disable_redirects()
             .add_default_header(("User-Agent", concat!("scalegate/", env!("CARGO_PKG_VERSION"))))
             .finish();
-        Self { http, server, submit_pauses: SUBMIT_PAUSES.to_vec() }
+        Self { http, server, submit_pauses: SUBMIT_PAUSES.to_vec(), silence: SILENCE }
     }
 
     /// The same with other pauses before a submission is sent again.
@@ -98,6 +98,12 @@ impl Client {
     pub fn with_submit_pauses(mut self, pauses: &[Duration]) -> Self {
         self.submit_pauses = pauses.to_vec();
         self
+    }
+
+    /// The same, but streams may be silent for `silence`.
+    #[cfg(test)]
+    pub fn with_silence(self, silence: Duration) -> Self {
+        Self { silence, ..self }
     }
 
     /// Submits a job, several times under the same `key` if need be. `on_retry` hears of each failure but the last.
@@ -154,25 +160,18 @@ impl Client {
         self.read(self.get(&job_path(id)).await?)
     }
 
-    /// The job `id` if it is not as `known`, the tag of an earlier answer, says. Unless the job is over, the gateway
-    /// may hold its answer back for `wait` (whole seconds), in case it will be.
-    ///
-    /// # Errors
-    /// If there is none, or the gateway fails or cannot be reached.
-    pub async fn poll(&self, id: Uuid, known: Option<&str>, wait: Duration) -> Result<Polled, Failure> {
-        let mut request = self.http.get(self.url(&job_path(id))).timeout(wait + ANSWER_TIMEOUT);
-        if wait.as_secs() > 0 {
-            request = request.insert_header(("Prefer", format!("wait={}", wait.as_secs())));
+    /// The changes of the job `id`, beginning with the job as it is, from a gateway that may be away for `patience`.
+    pub fn job_events(&self, id: Uuid, patience: Duration) -> Subscription<'_> {
+        Subscription::new(self, format!("{}/events", job_path(id)), patience)
+    }
+
+    /// The changes of all jobs, or of those for `resource`, from now on.
+    pub fn events(&self, resource: Option<&str>, patience: Duration) -> Subscription<'_> {
+        let mut path = "/v1/events".to_owned();
+        if let Some(resource) = resource {
+            path.push_str(&format!("?resource={}", encoded(resource)));
         }
-        if let Some(tag) = known {
-            request = request.insert_header((IF_NONE_MATCH, tag));
-        }
-        let answer = self.exchange(request, None::<&()>).await?;
-        if answer.status == StatusCode::NOT_MODIFIED {
-            return Ok(Polled::Unchanged);
-        }
-        let tag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        Ok(Polled::Job(Box::new(self.read(answer)?), tag))
+        Subscription::new(self, path, patience)
     }
 
     /// A page of jobs.
@@ -182,8 +181,7 @@ impl Client {
     pub async fn list(&self, query: &ListQuery) -> Result<JobList, Failure> {
         let mut path = format!("/v1/jobs?pageSize={}", query.page_size);
         let mut add = |name: &str, value: &str| {
-            let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
-            path.push_str(&format!("&{name}={value}"));
+            path.push_str(&format!("&{name}={}", encoded(value)));
         };
         query.resource.iter().for_each(|resource| add("resource", resource));
         query.states.iter().for_each(|state| add("state", state));
@@ -216,29 +214,68 @@ impl Client {
         self.exchange(self.http.get(self.url(path)), None::<&()>).await
     }
 
+    /// Opens the stream of events at `path` where it goes on after the event `last`. `None` if nothing will come after it.
+    async fn open(&self, path: &str, last: Option<&str>) -> Result<Option<EventStream>, Failure> {
+        let mut request = self.http.get(self.url(path)).insert_header((ACCEPT, EVENT_STREAM));
+        if let Some(last) = last {
+            request = request.insert_header(("Last-Event-ID", last));
+        }
+        let response = self.send(request, None::<&()>).await?;
+        match response.status() {
+            StatusCode::NO_CONTENT => return Ok(None),
+            StatusCode::OK => {}
+            _ => return Err(self.refusal(&self.receive(response).await?)),
+        }
+        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !media_type.starts_with(EVENT_STREAM) {
+            let detail = format!("What answers at {} gives no events, but {media_type:?}.", self.server);
+            return Err(Failure::Strange { status: 200, detail });
+        }
+        Ok(Some(EventStream::new(self.server.clone(), response, self.silence)))
+    }
+
     async fn exchange(&self, request: ClientRequest, body: Option<&impl Serialize>) -> Result<Answer, Failure> {
+        let response = self.send(request, body).await?;
+        self.receive(response).await
+    }
+
+    async fn send(&self, request: ClientRequest, body: Option<&impl Serialize>) -> Result<ClientResponse, Failure> {
         let sending = match body {
             Some(body) => request.send_json(body),
             None => request.send(),
         };
-        let response = sending.await.map_err(|error| Failure::of_sending(&self.server, error))?;
+        sending.await.map_err(|error| Failure::of_sending(&self.server, error))
+    }
+
+    async fn receive(&self, response: ClientResponse) -> Result<Answer, Failure> {
         let mut response = response.timeout(ANSWER_TIMEOUT);
-        let body = response.body().limit(MAX_ANSWER_BYTES).await.map_err(|error| Failure::NoAnswer {
-            server: self.server.clone(),
-            detail: format!("the answer broke off: {error}"),
-        })?;
+        let body = response.body().limit(MAX_ANSWER_BYTES).await;
+        let body = body.map_err(|error| self.no_answer(&format!("the answer broke off: {error}")))?;
         Ok(Answer { status: response.status(), headers: response.headers().clone(), body: body.to_vec() })
+    }
+
+    fn no_answer(&self, detail: &str) -> Failure {
+        Failure::NoAnswer { server: self.server.clone(), detail: detail.to_owned() }
+    }
+
+    /// What an answer says that is not 2xx.
+    fn refusal(&self, answer: &Answer) -> Failure {
+        let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Failure::of_answer(answer.status, &answer.body, retry_after.map(Duration::from_secs))
     }
 
     /// What a 2xx answer says.
     fn read<T: DeserializeOwned>(&self, answer: Answer) -> Result<T, Failure> {
         if !answer.status.is_success() {
-            let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            return Err(Failure::of_answer(answer.status, &answer.body, retry_after.map(Duration::from_secs)));
+            return Err(self.refusal(&answer));
         }
         serde_json::from_slice(&answer.body).map_err(|error| Failure::Strange {
             status: answer.status.as_u16(),
             detail: format!("What answers at {} does not look like a gateway: {error}.", self.server),
         })
     }
+}
+
+fn encoded(value: &str) -> percent_encoding::PercentEncode<'_> {
+    percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC)
 }

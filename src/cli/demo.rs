@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::client::{Client, Failure};
 use super::exit::{self, Exit};
-use super::follow::{Pace, Screen, follow};
+use super::follow::{Screen, follow};
 use super::output::Output;
 use crate::api::Submission;
 use crate::api::view::JobView;
@@ -31,8 +31,8 @@ const SETTINGS: Settings = Settings {
     settle: Duration::from_secs(2),
     deadline: Duration::from_mins(5),
 };
-/// Time between two looks at the job.
-const PACE: Pace = Pace { every: Duration::from_millis(200), patience: Duration::from_secs(10) };
+/// How long the gateway, which is in this process, may be away.
+const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Show the main job: scale a simulated worker from 1 to 5.
@@ -155,7 +155,7 @@ async fn scale(gateway: &Gateway, output: &mut Output) -> Result<JobView, DemoEr
     let key = uuid::Uuid::now_v7().to_string();
     let submitted = client.submit(&wish, &key, |_| {}).await.map_err(DemoError::Client)?;
     let mut screen = Screen::live(output);
-    follow(&client, submitted.job, PACE, &mut screen).await.map_err(DemoError::Client)
+    follow(&client, submitted.job, PATIENCE, &mut screen).await.map_err(DemoError::Client)
 }
 
 fn sum_up(output: &mut Output, job: &JobView, gateway: &Gateway, exit: bool) {

@@ -4,11 +4,13 @@ mod details;
 mod table;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use uuid::Uuid;
 
+use self::watch::{Display, Filter};
 use super::client::{Client, Failure, ListQuery, ServerArgs};
 use super::exit::{self, Exit};
 use super::follow::{self, FollowArgs};
@@ -20,9 +22,12 @@ use crate::domain::Alias;
 /// Most jobs on a page of the gateway's.
 const MAX_PAGE_SIZE: usize = 200;
 
-/// List, show, follow or cancel the jobs of a running gateway.
+/// List, watch, show, follow or cancel the jobs of a running gateway.
 ///
 /// Without an ID, lists jobs, newest first. With an ID, shows that job: its steps, what it waits for and until when.
+///
+/// With --watch, shows the unfinished jobs and keeps them current: on a terminal as progress bars, with a line for each job
+/// that ends; elsewhere as a line per change, with the time, the resource and the job.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP.as_str())]
 pub struct JobsArgs {
@@ -33,11 +38,11 @@ pub struct JobsArgs {
     #[command(flatten)]
     pub server: ServerArgs,
 
-    /// List only jobs for this resource
+    /// List or watch only jobs for this resource
     #[arg(long, value_name = "ALIAS", conflicts_with = "id")]
     pub resource: Option<Alias>,
 
-    /// List only jobs in this state; may be repeated
+    /// List or watch only jobs in this state; may be repeated
     #[arg(long = "state", value_name = "STATE", value_enum, hide_possible_values = false, conflicts_with = "id")]
     pub states: Vec<StateView>,
 
@@ -46,6 +51,10 @@ pub struct JobsArgs {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
 
+    /// Show the unfinished jobs and keep them current, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["id", "wait", "cancel", "limit"])]
+    pub watch: bool,
+
     #[command(flatten)]
     pub follow: FollowArgs,
 
@@ -53,27 +62,34 @@ pub struct JobsArgs {
     #[arg(long, requires = "id")]
     pub cancel: bool,
 
-    /// Print JSON and nothing else: the job (with --wait, as it ended), or the list as the gateway gives it
+    /// Print JSON and nothing else: the job (with --wait, as it ended), the list as the gateway gives it, or with --watch
+    /// a job per line, first those that are unfinished and then each one that has changed
     #[arg(long)]
     pub json: bool,
 }
 
 static HELP: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-    format!("{}\n\nWith --cancel --wait, a job that ends as canceled is what was asked for: 0.", exit::HELP)
+    format!(
+        "{}\n\nWith --cancel --wait, a job that ends as canceled is what was asked for: 0.\n\
+         With --watch, Ctrl-C is how it ends: 0.",
+        exit::HELP
+    )
 });
 
 /// Runs the command. Must be called within an actix runtime.
 pub async fn run(args: JobsArgs) -> Exit {
     let mut output = Output::standard();
-    let exit = args.run(&mut output).await;
+    let exit = args.run(super::until_told_to_stop(), &mut output).await;
     output.finish(exit)
 }
 
 impl JobsArgs {
-    async fn run(self, output: &mut Output) -> Exit {
+    /// Runs the command. One that has no end of its own ends with `stop`; the others do not look at it.
+    async fn run(self, stop: impl Future<Output = ()>, output: &mut Output) -> Exit {
         let done = match (self.id, self.server.url()) {
             (_, Err(usage)) => Err(usage),
             (None, _) if self.follow.wait => Err(Failure::Usage("--wait needs the ID of a job".to_owned())),
+            (_, Ok(server)) if self.watch => self.watch(&Client::new(server), stop, output).await,
             (Some(id), Ok(server)) => self.run_for(id, &Client::new(server), output).await,
             (None, Ok(server)) => self.list(&Client::new(server), output).await,
         };
@@ -103,8 +119,40 @@ impl JobsArgs {
         Ok(Exit::Done)
     }
 
+    async fn watch(
+        &self,
+        client: &Client,
+        stop: impl Future<Output = ()>,
+        output: &mut Output,
+    ) -> Result<Exit, Failure> {
+        if let Some(state) = self.states.iter().find(|state| state.is_over()) {
+            let state = words::state(*state);
+            return Err(Failure::Usage(format!("--watch shows unfinished jobs, and a job that is {state} is over")));
+        }
+        let filter = Filter { resource: self.resource_name(), states: self.states.clone() };
+        let display = Display::of(output, self.json);
+        let stopped = tokio::select! {
+            watched = watch::watch(client, filter, self.follow.patience, display, output) => watched.map(|()| false)?,
+            () = stop => true,
+        };
+        if stopped && output.is_interactive() && !self.json {
+            // What was drawn last stays, and the terminal is somewhere in it.
+            output.line("");
+        }
+        Ok(Exit::Done)
+    }
+
+    fn resource_name(&self) -> Option<String> {
+        self.resource.as_ref().map(|resource| resource.as_str().to_owned())
+    }
+
     async fn list(&self, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
-        let list = self.fetch(client).await?;
+        let query = ListQuery {
+            resource: self.resource_name(),
+            states: self.states.iter().map(|state| words::state(*state)).collect(),
+            ..ListQuery::default()
+        };
+        let list = fetch(client, query, self.limit as usize).await?;
         if self.json {
             output.json(&list);
             return Ok(Exit::Done);
@@ -119,24 +167,18 @@ impl JobsArgs {
         }
         Ok(Exit::Done)
     }
+}
 
-    /// As many pages as it takes. The token for the page after them tells that there are more.
-    async fn fetch(&self, client: &Client) -> Result<JobList, Failure> {
-        let limit = self.limit as usize;
-        let mut query = ListQuery {
-            resource: self.resource.as_ref().map(|resource| resource.as_str().to_owned()),
-            states: self.states.iter().map(|state| words::state(*state)).collect(),
-            ..ListQuery::default()
-        };
-        let mut jobs = Vec::new();
-        loop {
-            query.page_size = MAX_PAGE_SIZE.min(limit - jobs.len());
-            let page = client.list(&query).await?;
-            jobs.extend(page.jobs);
-            query.page_token = page.next_page_token;
-            if query.page_token.is_none() || jobs.len() >= limit {
-                return Ok(JobList { jobs, next_page_token: query.page_token });
-            }
+/// At most `limit` jobs, in as many pages as it takes. The token for the page after them tells that there are more.
+async fn fetch(client: &Client, mut query: ListQuery, limit: usize) -> Result<JobList, Failure> {
+    let mut jobs = Vec::new();
+    loop {
+        query.page_size = MAX_PAGE_SIZE.min(limit - jobs.len());
+        let page = client.list(&query).await?;
+        jobs.extend(page.jobs);
+        query.page_token = page.next_page_token;
+        if query.page_token.is_none() || jobs.len() >= limit {
+            return Ok(JobList { jobs, next_page_token: query.page_token });
         }
     }
 }

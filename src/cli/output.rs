@@ -31,6 +31,17 @@ impl Output {
         self.interactive
     }
 
+    /// Whether nothing of the result can be written any more.
+    pub fn is_closed(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// As if the reader had gone.
+    #[cfg(test)]
+    pub fn close(&mut self) {
+        self.broken = Some(io::ErrorKind::BrokenPipe.into());
+    }
+
     /// Writes a line, or several, of the result.
     pub fn line(&mut self, text: impl Display) {
         if self.broken.is_none() {

@@ -80,6 +80,30 @@ pub fn aim(job: &JobView) -> String {
     format!("{preposition} {}", goal(job))
 }
 
+/// `2 → 5`: where the resource is, and where the job goes.
+pub fn way(job: &JobView) -> String {
+    let capacity = job.current_capacity.map_or("?".to_owned(), |capacity| capacity.to_string());
+    format!("{capacity} → {}", goal(job))
+}
+
+/// What goes on with an unfinished job: `cooldown, 3m 58s left`. Empty if there is nothing to say.
+pub fn situation(job: &JobView, now: Timestamp) -> String {
+    let mut parts = Vec::new();
+    if let Some(waiting) = &job.waiting_for {
+        let left = waiting.until.0.since(now);
+        if ends_by_itself(waiting) && !left.is_zero() {
+            // Rounded up, so that the last second is shown as one.
+            parts.push(format!("{}, {} left", doing(waiting), brief(left + Duration::from_millis(999))));
+        } else {
+            parts.push(doing(waiting).to_owned());
+        }
+    }
+    if let Some(ending) = job.ending_as.filter(|_| !job.state.is_over()) {
+        parts.push(format!("to be {}", state(ending)));
+    }
+    parts.join(" · ")
+}
+
 /// `3/4`: steps done and steps in all.
 pub fn steps(progress: &ProgressView) -> String {
     let total = progress.total_steps.map_or("?".to_owned(), |total| total.to_string());
@@ -143,32 +167,42 @@ pub fn state(state: StateView) -> &'static str {
     }
 }
 
-/// How the job ended, in a line or two.
+/// How the job ended, in a line or two, where nobody said which resource it is about.
 pub fn ending(job: &JobView) -> String {
-    let capacity = job.current_capacity.map_or(String::new(), |capacity| format!(" at capacity {capacity}"));
+    match job.state {
+        StateView::Succeeded => format!("succeeded: {}{}", job.resource, result(job)),
+        _ => ending_there(job),
+    }
+}
+
+/// The same where it was said.
+pub fn ending_there(job: &JobView) -> String {
     match (job.state, &job.error) {
-        (StateView::Succeeded, _) => {
-            let count = job.progress.completed_steps;
-            let took =
-                job.finished_at.map_or(String::new(), |at| format!(" in {}", brief(at.0.since(job.created_at.0))));
-            format!(
-                "succeeded: {}{capacity} after {count} step{}{took}",
-                job.resource,
-                if count == 1 { "" } else { "s" }
-            )
-        }
+        (StateView::Succeeded, _) => format!("succeeded{}", result(job)),
         (StateView::Failed, Some(error)) => {
             let said = error.sidecar.as_ref().map_or(String::new(), |answer| {
                 format!("\n  the sidecar said ({}): {}", answer.status, answer.body.trim())
             });
-            format!("failed{capacity} ({}): {}{said}", error.code, error.message)
+            format!("failed{} ({}): {}{said}", at_capacity(job), error.code, error.message)
         }
         (StateView::Superseded, _) => {
             let by = job.superseded_by.map_or(String::new(), |by| format!(" by job {by}"));
-            format!("superseded{by}{capacity}")
+            format!("superseded{by}{}", at_capacity(job))
         }
-        (other, _) => format!("{}{capacity}", state(other)),
+        (other, _) => format!("{}{}", state(other), at_capacity(job)),
     }
+}
+
+/// ` at capacity 5 after 4 steps in 15m 59s`
+fn result(job: &JobView) -> String {
+    let count = job.progress.completed_steps;
+    let plural = if count == 1 { "" } else { "s" };
+    let took = job.finished_at.map_or(String::new(), |at| format!(" in {}", brief(at.0.since(job.created_at.0))));
+    format!("{} after {count} step{plural}{took}", at_capacity(job))
+}
+
+fn at_capacity(job: &JobView) -> String {
+    job.current_capacity.map_or(String::new(), |capacity| format!(" at capacity {capacity}"))
 }
 
 #[cfg(test)]

@@ -23,6 +23,19 @@ pub enum Reply {
     Full(u16, Vec<(&'static str, String)>, String),
     /// Closes the connection without an answer.
     Lost,
+    /// Answers with these bytes of a stream of events, and then ends it, breaks it off, or keeps it open and silent.
+    Stream(String, Then),
+}
+
+/// What becomes of a stream after what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It ends as it should.
+    End,
+    /// The connection is closed in the middle of the body.
+    Break,
+    /// Nothing more comes, not even a heartbeat.
+    Hold,
 }
 
 /// A request as it came in.
@@ -93,25 +106,43 @@ impl Stub {
     }
 }
 
-/// One connection after the other: these clients have one request under way at a time.
+/// Requests are numbered, and the next one is received, before the reply is under way: a stream may stay open.
 async fn serve(listener: TcpListener, mut replies: VecDeque<Reply>, seen: Rc<RefCell<Vec<Seen>>>) {
+    // Aborted with this function.
+    let mut open = tokio::task::JoinSet::new();
     while let Ok((mut stream, _)) = listener.accept().await {
         let Some(request) = receive(&mut stream).await else { continue };
         seen.borrow_mut().push(request);
         let next = if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() };
-        let (status, headers, body) = match next {
-            Some(Reply::Json(status, body)) => (status, Vec::new(), body.to_string()),
-            Some(Reply::Full(status, headers, body)) => (status, headers, body),
-            Some(Reply::Lost) | None => continue,
-        };
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let length = body.len();
-        let answer = format!(
-            "HTTP/1.1 {status} Whatever\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
-        );
-        let _ = stream.write_all(answer.as_bytes()).await;
-        let _ = stream.shutdown().await;
+        open.spawn_local(reply(stream, next.unwrap_or(Reply::Lost)));
     }
+}
+
+async fn reply(mut stream: TcpStream, reply: Reply) {
+    let (status, headers, body) = match reply {
+        Reply::Json(status, body) => (status, Vec::new(), body.to_string()),
+        Reply::Full(status, headers, body) => (status, headers, body),
+        Reply::Stream(text, then) => return stream_events(stream, text, then).await,
+        Reply::Lost => return,
+    };
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    // An answer without content has no length either.
+    let length = if status == 204 { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let answer = format!("HTTP/1.1 {status} Whatever\r\nConnection: close\r\n{length}{headers}\r\n{body}");
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+}
+
+async fn stream_events(mut stream: TcpStream, text: String, then: Then) {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = if text.is_empty() { String::new() } else { format!("{:x}\r\n{text}\r\n", text.len()) };
+    let end = if then == Then::End { "0\r\n\r\n" } else { "" };
+    let _ = stream.write_all(format!("{head}{chunk}{end}").as_bytes()).await;
+    if then == Then::Hold {
+        // Until the client goes away.
+        let _ = stream.read(&mut [0]).await;
+    }
+    let _ = stream.shutdown().await;
 }
 
 async fn receive(stream: &mut TcpStream) -> Option<Seen> {
@@ -134,6 +165,22 @@ async fn receive(stream: &mut TcpStream) -> Option<Seen> {
             return None;
         }
     }
+}
+
+/// The first frames of a stream.
+pub fn ready(resumed: bool) -> String {
+    format!("retry: 1\n\nevent: ready\ndata: {}\n\n", json!({"resumed": resumed}))
+}
+
+/// The frame that tells of the example job with `changes`.
+pub fn event(id: u64, changes: Value) -> String {
+    format!("event: job\nid: {id}\ndata: {}\n\n", job(changes))
+}
+
+/// A stream that tells of the example job with each of these changes, and ends when it is over.
+pub fn events(changes: impl IntoIterator<Item = Value>) -> Reply {
+    let events: String = (1..).zip(changes).map(|(id, changes)| event(id, changes)).collect();
+    Reply::Stream(ready(false) + &events, Then::End)
 }
 
 /// The example job of the OpenAPI document, with `changes` to its top level.

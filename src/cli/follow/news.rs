@@ -33,6 +33,16 @@ impl fmt::Display for News {
     }
 }
 
+/// What there is to say of a job that is seen for the first time and was there before.
+pub fn first(job: &JobView) -> News {
+    let at = job.updated_at.0;
+    let mut text = format!("{}, {}, {} steps", words::state(job.state), words::way(job), words::steps(&job.progress));
+    if let Some(waiting) = &job.waiting_for {
+        text.push_str(&format!("; {}", waiting_line(waiting, at)));
+    }
+    News::passing(at, text)
+}
+
 /// What is new in `now` to somebody who has seen `before`, in the order in which it happened.
 pub fn between(before: Option<&JobView>, now: &JobView) -> Vec<News> {
     let mut news = Vec::new();

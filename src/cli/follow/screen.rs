@@ -1,5 +1,6 @@
 //! Where a followed job is shown: a progress bar on a terminal, plain lines elsewhere, or nothing.
 
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::news;
@@ -8,8 +9,8 @@ use crate::cli::output::Output;
 use crate::cli::words;
 use crate::domain::Timestamp;
 
-/// The message takes what is left of the line and is cut off there, since a bar that wraps cannot be redrawn.
-const TEMPLATE: &str = "[{bar:20}] {wide_msg}";
+/// From this many columns on, bars are longer: what is waited for matters more than how fine the bar is.
+const WIDE_COLUMNS: usize = 90;
 
 /// Where a followed job is shown.
 pub struct Screen<'a> {
@@ -91,26 +92,30 @@ impl Drop for Screen<'_> {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stdout());
-    // The template is a constant that the tests parse; the default style would do as well.
-    let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // The tests parse the templates; the default style would do as well.
+    let style = ProgressStyle::with_template(&template(Term::stdout().size().1.into()));
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));
     bar
 }
 
+/// The message takes what is left of the line and is cut off there, since a bar that wraps cannot be redrawn.
+fn template(columns: usize) -> String {
+    format!("[{{bar:{}}}] {{wide_msg}}", bar_columns(columns))
+}
+
+/// How long bars are on a terminal with so many columns.
+pub fn bar_columns(columns: usize) -> usize {
+    if columns < WIDE_COLUMNS { 10 } else { 20 }
+}
+
 /// What stands beside the bar: `worker 2 → 5 · 1/4 steps · cooldown, 3m 58s left`.
 fn message(job: &JobView, now: Timestamp) -> String {
-    let capacity = job.current_capacity.map_or("?".to_owned(), |capacity| capacity.to_string());
-    let mut message =
-        format!("{} {capacity} → {} · {} steps", job.resource, words::goal(job), words::steps(&job.progress));
-    if let Some(waiting) = &job.waiting_for {
-        message.push_str(&format!(" · {}", words::doing(waiting)));
-        let left = waiting.until.0.since(now);
-        if words::ends_by_itself(waiting) && !left.is_zero() {
-            // Rounded up, so that the last second is shown as one.
-            message.push_str(&format!(", {} left", words::brief(left + std::time::Duration::from_millis(999))));
-        }
+    let message = format!("{} {} · {} steps", job.resource, words::way(job), words::steps(&job.progress));
+    match words::situation(job, now) {
+        situation if situation.is_empty() => message,
+        situation => format!("{message} · {situation}"),
     }
-    message
 }
 
 #[cfg(test)]
@@ -130,10 +135,14 @@ mod tests {
         job.current_capacity = None;
         job.progress.total_steps = None;
         assert_eq!(message(&job, now), "worker ? → +3 · 1/? steps · becoming ready");
+        job.ending_as = Some(crate::api::view::StateView::Canceled);
+        assert_eq!(message(&job, now), "worker ? → +3 · 1/? steps · becoming ready · to be canceled");
     }
 
     #[test]
-    fn the_template_is_valid() {
-        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    fn the_templates_are_valid() {
+        for columns in [60, 120] {
+            assert!(ProgressStyle::with_template(&template(columns)).is_ok());
+        }
     }
 }

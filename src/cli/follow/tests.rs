@@ -2,13 +2,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Failure, LIVE, Pace, QUIET, Screen, follow};
+use super::{Failure, Screen, follow};
 use crate::api::view::{JobView, StateView};
-use crate::cli::client::stub::{Reply, Stub, job, job_view, problem, succeeded};
+use crate::cli::client::stub::{Reply, Stub, Then, event, events, job_view, problem, ready, succeeded};
 use crate::cli::output::capture::Captured;
 
-/// As often as possible.
-const FAST: Pace = Pace { every: Duration::from_millis(1), patience: Duration::from_secs(20) };
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn step(index: u32, outcome: &str) -> Value {
     let resolved = (outcome != "pending").then(|| format!("2026-01-31T12:0{index}:30.000Z"));
@@ -20,11 +19,11 @@ fn wait(reason: &str, detail: &str) -> Value {
     json!({"reason": reason, "until": "2026-01-31T12:15:00.000Z", "detail": detail})
 }
 
-async fn followed(stub: &Stub, first: JobView, pace: Pace) -> (Result<JobView, Failure>, Captured) {
+async fn followed(stub: &Stub, first: JobView, patience: Duration) -> (Result<JobView, Failure>, Captured) {
     let captured = Captured::default();
     let mut output = captured.output();
     let mut screen = Screen::live(&mut output);
-    let ended = follow(&stub.client(), first, pace, &mut screen).await;
+    let ended = follow(&stub.client(), first, patience, &mut screen).await;
     drop(screen);
     (ended, captured)
 }
@@ -42,10 +41,14 @@ async fn each_change_is_one_plain_line() {
         |why| json!({"steps": [one, step(4, "unknown")], "waitingFor": wait("sidecar", why), "updatedAt": at(5)});
     let mut over = succeeded();
     over["steps"] = json!([one, step(4, "unknown")]);
-    let replies =
+    let changes =
         [sent, active("1"), active("2"), cooling, failing("Refused."), failing("Refused."), failing("500."), over];
-    let stub = Stub::start(replies.map(|changes| Reply::Json(200, job(changes))).into()).await;
-    let (ended, captured) = followed(&stub, job_view(queued), FAST).await;
+    let versioned = (8..).zip(changes).map(|(version, mut change)| {
+        change["version"] = json!(version);
+        change
+    });
+    let stub = Stub::start(vec![events(versioned)]).await;
+    let (ended, captured) = followed(&stub, job_view(queued), PATIENCE).await;
     assert_eq!(ended.expect("it ended").state, StateView::Succeeded);
     let expected = "\
 12:01:02Z  waiting for its turn, until 12:15:00Z at the latest
@@ -63,32 +66,39 @@ async fn each_change_is_one_plain_line() {
     assert_eq!(captured.err(), "");
 }
 
+/// The first event of a stream that begins anew is the job as it is, known or not; and no connection lasts for ever.
 #[actix_web::test]
-async fn an_unchanged_job_is_not_sent_again_and_not_shown_again() {
-    let tag = || vec![("ETag", "\"v7\"".to_owned())];
-    let replies = vec![
-        Reply::Full(200, tag(), job(json!({})).to_string()),
-        Reply::Full(304, tag(), String::new()),
-        Reply::Json(200, job(succeeded())),
-    ];
-    let stub = Stub::start(replies).await;
-    let (ended, captured) = followed(&stub, job_view(json!({})), FAST).await;
+async fn what_is_known_is_not_shown_again() {
+    let sent = json!({"version": 8, "steps": [step(1, "pending")], "waitingFor": wait("change", "Sent.")});
+    let stub = Stub::start(vec![
+        Reply::Stream(ready(false) + &event(1, json!({})) + &event(2, sent.clone()), Then::Break),
+        Reply::Stream(ready(true), Then::End),
+        Reply::Stream(ready(false) + &event(2, sent), Then::Break),
+        Reply::Stream(ready(true) + &event(3, succeeded()), Then::End),
+    ])
+    .await;
+    let (ended, captured) = followed(&stub, job_view(json!({})), PATIENCE).await;
     assert_eq!(ended.expect("it ended").state, StateView::Succeeded);
-    let tags: Vec<Option<String>> =
-        stub.seen().iter().map(|seen| seen.header("if-none-match").map(str::to_owned)).collect();
-    assert_eq!(tags, [None, Some("\"v7\"".into()), Some("\"v7\"".into())]);
-    assert_eq!(captured.out().lines().count(), 3, "{}", captured.out());
+    let positions: Vec<Option<String>> =
+        stub.seen().iter().map(|seen| seen.header("last-event-id").map(str::to_owned)).collect();
+    assert_eq!(positions, [None, Some("2".into()), Some("2".into()), Some("2".into())]);
+    let expected = "\
+12:00:31Z  add 1: 1 → 2 confirmed
+12:01:02Z  waiting for cooldown until 12:05:00Z
+12:01:00Z  add 1: 1 → 2 sent
+12:00:31Z  add 1: 1 → 2 confirmed
+12:16:00Z  succeeded: worker at capacity 5 after 4 steps in 15m 59s
+";
+    assert_eq!(captured.out(), expected);
+    assert_eq!(captured.err(), "");
 }
 
 #[actix_web::test]
-async fn the_gateway_is_asked_to_hold_its_answer_back() {
-    for (every, prefer) in [(LIVE, Some("wait=1")), (QUIET, Some("wait=30")), (FAST.every, None)] {
-        let stub = Stub::start(vec![Reply::Json(200, job(succeeded()))]).await;
-        let pace = Pace { every, ..FAST };
-        let (ended, _) = followed(&stub, job_view(json!({})), pace).await;
-        assert!(ended.is_ok());
-        assert_eq!(stub.seen()[0].header("prefer"), prefer);
-    }
+async fn a_job_that_is_over_is_not_asked_for() {
+    let stub = Stub::start(vec![]).await;
+    let (ended, captured) = followed(&stub, job_view(succeeded()), PATIENCE).await;
+    assert!(ended.is_ok() && stub.seen().is_empty());
+    assert_eq!(captured.out().lines().count(), 2, "{}", captured.out());
 }
 
 #[actix_web::test]
@@ -101,10 +111,10 @@ async fn a_restart_of_the_gateway_is_told_once_and_survived() {
     let mut screen = Screen::live(&mut output);
     let back = async {
         tokio::time::sleep(Duration::from_millis(600)).await;
-        let replies = vec![Reply::Lost, problem(503, "not_ready"), Reply::Json(200, job(succeeded()))];
+        let replies = vec![Reply::Lost, problem(503, "not_ready"), events([json!({}), succeeded()])];
         Stub::start_at(address, replies).await
     };
-    let (ended, _stub) = tokio::join!(follow(&client, job_view(json!({})), FAST, &mut screen), back);
+    let (ended, _stub) = tokio::join!(follow(&client, job_view(json!({})), PATIENCE, &mut screen), back);
     drop(screen);
     assert_eq!(ended.expect("it came back").state, StateView::Succeeded);
     assert_eq!(captured.err().matches("cannot reach the gateway").count(), 1, "{}", captured.err());
@@ -114,9 +124,8 @@ async fn a_restart_of_the_gateway_is_told_once_and_survived() {
 #[actix_web::test]
 async fn patience_ends() {
     let stub = Stub::start(vec![Reply::Lost]).await;
-    let pace = Pace { patience: Duration::from_millis(300), ..FAST };
     let started = std::time::Instant::now();
-    let (ended, captured) = followed(&stub, job_view(json!({})), pace).await;
+    let (ended, captured) = followed(&stub, job_view(json!({})), Duration::from_millis(300)).await;
     assert!(matches!(ended, Err(Failure::NoAnswer { .. })), "{ended:?}");
     assert!((300..5000).contains(&started.elapsed().as_millis()));
     assert!(stub.seen().len() >= 2, "it tried again");
@@ -126,7 +135,7 @@ async fn patience_ends() {
 #[actix_web::test]
 async fn a_job_that_is_gone_is_not_waited_for() {
     let stub = Stub::start(vec![problem(404, "job_not_found")]).await;
-    let (ended, _) = followed(&stub, job_view(json!({})), FAST).await;
+    let (ended, _) = followed(&stub, job_view(json!({})), PATIENCE).await;
     assert!(matches!(ended, Err(Failure::Problem { .. })), "{ended:?}");
     assert_eq!(stub.seen().len(), 1);
 }

@@ -1,7 +1,9 @@
+use std::future::pending;
+
 use serde_json::{Value, json};
 
 use super::{JobsArgs, details, table};
-use crate::cli::client::stub::{Reply, Stub, canceled, failed, job, job_view, problem, succeeded};
+use crate::cli::client::stub::{Reply, Stub, canceled, events, failed, job, job_view, problem, succeeded};
 use crate::cli::exit::Exit;
 use crate::cli::output::capture::Captured;
 use crate::cli::testing;
@@ -17,7 +19,8 @@ fn parse(arguments: &[&str]) -> Result<JobsArgs, clap::Error> {
 
 async fn jobs(stub: &Stub, arguments: &[&str]) -> (Exit, Captured) {
     let url = stub.url();
-    testing::captured(&[arguments, &["--server", &url]].concat(), JobsArgs::run).await
+    let run = async |args: JobsArgs, output: &mut _| args.run(pending(), output).await;
+    testing::captured(&[arguments, &["--server", &url]].concat(), run).await
 }
 
 fn page(count: usize, next: Option<&str>) -> Reply {
@@ -95,21 +98,22 @@ Steps
 #[actix_web::test]
 async fn shows_follows_and_cancels_one_job() {
     let ending = json!({"endingAs": "canceled"});
+    let followed = [format!("GET /v1/jobs/{ID}"), format!("GET /v1/jobs/{ID}/events")];
     for (arguments, first, then, exit, lines) in [
         (&[ID][..], failed(), None, Exit::Done, vec![format!("GET /v1/jobs/{ID}")]),
-        (&[ID, "--wait"], json!({}), Some(failed()), Exit::JobFailed, vec![format!("GET /v1/jobs/{ID}"); 2]),
-        (&[ID, "--wait"], json!({}), Some(canceled()), Exit::JobStopped, vec![format!("GET /v1/jobs/{ID}"); 2]),
+        (&[ID, "--wait"], json!({}), Some(failed()), Exit::JobFailed, followed.to_vec()),
+        (&[ID, "--wait"], json!({}), Some(canceled()), Exit::JobStopped, followed.to_vec()),
         (&[ID, "--cancel"], canceled(), None, Exit::Done, vec![format!("POST /v1/jobs/{ID}/cancel")]),
         (
             &[ID, "--cancel", "--wait"],
             ending,
             Some(canceled()),
             Exit::Done,
-            vec![format!("POST /v1/jobs/{ID}/cancel"), format!("GET /v1/jobs/{ID}")],
+            vec![format!("POST /v1/jobs/{ID}/cancel"), format!("GET /v1/jobs/{ID}/events")],
         ),
     ] {
-        let replies = std::iter::once(first).chain(then).map(|changes| Reply::Json(200, job(changes))).collect();
-        let stub = Stub::start(replies).await;
+        let first = Reply::Json(200, job(first));
+        let stub = Stub::start(std::iter::once(first).chain(then.map(|changes| events([changes]))).collect()).await;
         let (ended, captured) = jobs(&stub, arguments).await;
         assert_eq!(ended, exit, "{arguments:?}: {}", captured.err());
         assert_eq!(stub.lines(), lines, "{arguments:?}");
@@ -124,7 +128,7 @@ async fn json_of_one_job_is_the_job() {
         (&[ID, "--cancel", "--json"], json!({})),
         (&[ID, "--wait", "--json"], failed()),
     ] {
-        let stub = Stub::start(vec![Reply::Json(200, job(json!({}))), Reply::Json(200, job(failed()))]).await;
+        let stub = Stub::start(vec![Reply::Json(200, job(json!({}))), events([failed()])]).await;
         let (_, captured) = jobs(&stub, arguments).await;
         assert_eq!(serde_json::from_str::<Value>(&captured.out()).expect("JSON"), job(expected));
     }
@@ -153,6 +157,6 @@ async fn nonsense_is_refused() {
     }
     let captured = Captured::default();
     let waiting = parse(&["--wait"]).expect("checked later");
-    assert_eq!(waiting.run(&mut captured.output()).await, Exit::Usage);
+    assert_eq!(waiting.run(pending(), &mut captured.output()).await, Exit::Usage);
     assert_eq!(captured.err(), "scalegate: --wait needs the ID of a job\n");
 }

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::ScaleArgs;
 use crate::api::openapi::example_plan;
-use crate::cli::client::stub::{Reply, Stub, busy, canceled, failed, job, problem, succeeded};
+use crate::cli::client::stub::{Reply, Stub, busy, canceled, events, failed, job, problem, succeeded};
 use crate::cli::exit::Exit;
 use crate::cli::output::capture::Captured;
 use crate::cli::testing;
@@ -61,14 +61,18 @@ async fn the_exit_code_tells_what_became_of_the_job() {
         (succeeded(), Exit::Done, "12:16:00Z  succeeded: worker at capacity 5 after 4 steps in 15m 59s\n"),
         (failed(), Exit::JobFailed, "with status 400.\n  the sidecar said (400): quota exceeded\n"),
         (canceled(), Exit::JobStopped, "12:03:00Z  canceled at capacity 2\n"),
-        (json!({"state": "superseded", "waitingFor": null}), Exit::JobStopped, "superseded at capacity 2\n"),
+        (
+            json!({"state": "superseded", "waitingFor": null, "version": 8}),
+            Exit::JobStopped,
+            "superseded at capacity 2\n",
+        ),
     ] {
-        let stub = Stub::start(vec![Reply::Json(202, job(json!({}))), Reply::Json(200, job(changes))]).await;
+        let stub = Stub::start(vec![Reply::Json(202, job(json!({}))), events([changes])]).await;
         let (ended, captured) = scale(&stub, &["worker", "5", "--wait"]).await;
         assert_eq!(ended, exit);
         assert!(captured.out().starts_with("Submitted: worker to 5"), "{}", captured.out());
         assert!(captured.out().ends_with(words), "{}", captured.out());
-        assert_eq!(stub.lines()[1], "GET /v1/jobs/0198c3f2-7a00-7000-8000-000000000001");
+        assert_eq!(stub.lines()[1], "GET /v1/jobs/0198c3f2-7a00-7000-8000-000000000001/events");
     }
 }
 
@@ -77,7 +81,7 @@ async fn json_is_the_job_and_nothing_else() {
     for (arguments, expected) in
         [(&["worker", "5", "--json"][..], json!({})), (&["worker", "5", "--json", "--wait"], succeeded())]
     {
-        let stub = Stub::start(vec![Reply::Json(202, job(json!({}))), Reply::Json(200, job(succeeded()))]).await;
+        let stub = Stub::start(vec![Reply::Json(202, job(json!({}))), events([succeeded()])]).await;
         let (exit, captured) = scale(&stub, arguments).await;
         assert_eq!(exit, Exit::Done);
         assert_eq!(serde_json::from_str::<Value>(&captured.out()).expect("JSON"), job(expected));
