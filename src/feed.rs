@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::domain::{Alias, EventId, HistoryEntry, JobId};
 use crate::table::Published;
@@ -29,15 +30,12 @@ pub enum News {
     Reloaded,
 }
 
-/// A listener's end of a channel.
-pub type Listener = broadcast::Receiver<News>;
-
 /// See the module's documentation.
 pub struct Feed {
     /// The latest version of a job that was told; everything up to it can be read from the log.
     latest: AtomicU64,
     all: broadcast::Sender<News>,
-    /// Jobs somebody listens to. An entry lives as long as its listeners do, or until the next news.
+    /// Jobs somebody listens to. An entry lives as long as its listeners do.
     jobs: DashMap<JobId, broadcast::Sender<News>>,
 }
 
@@ -55,12 +53,13 @@ impl Feed {
 
     /// Hears of everything from now on.
     pub fn listen(&self) -> Listener {
-        self.all.subscribe()
+        Listener { receiver: self.all.subscribe(), job: None }
     }
 
     /// Hears of job `id` from now on.
-    pub fn listen_to(&self, id: JobId) -> Listener {
-        self.jobs.entry(id).or_insert_with(|| broadcast::channel(JOB_BACKLOG).0).subscribe()
+    pub fn listen_to(self: &Arc<Self>, id: JobId) -> Listener {
+        let receiver = self.jobs.entry(id).or_insert_with(|| broadcast::channel(JOB_BACKLOG).0).subscribe();
+        Listener { receiver, job: Some((Arc::clone(self), id)) }
     }
 
     /// Number of listeners: to everything, and to single jobs.
@@ -71,9 +70,10 @@ impl Feed {
     /// Tells of a job in a new version, which is in the table already.
     pub fn publish(&self, job: Published) {
         self.latest.fetch_max(job.event(), Ordering::AcqRel);
-        let id = job.job().id;
-        // A sender without receivers is taken away here, under the same lock as `listen_to` adds receivers.
-        self.jobs.remove_if_mut(&id, |_, sender| sender.send(News::Job(job.clone())).is_err());
+        // That nobody listens is no error.
+        if let Some(sender) = self.jobs.get(&job.job().id) {
+            drop(sender.send(News::Job(job.clone())));
+        }
         drop(self.all.send(News::Job(job)));
     }
 
@@ -87,15 +87,50 @@ impl Feed {
     /// The store was read anew; the next version of a job will be `next_event`.
     pub fn reloaded(&self, next_event: EventId) {
         self.latest.fetch_max(next_event.saturating_sub(1), Ordering::AcqRel);
-        self.jobs.retain(|_, sender| sender.send(News::Reloaded).is_ok());
+        self.jobs.iter().for_each(|sender| drop(sender.send(News::Reloaded)));
         drop(self.all.send(News::Reloaded));
+    }
+}
+
+/// A listener's end of a channel.
+pub struct Listener {
+    receiver: broadcast::Receiver<News>,
+    /// Whom it listens to, if not to everything.
+    job: Option<(Arc<Feed>, JobId)>,
+}
+
+impl Listener {
+    /// The next news.
+    ///
+    /// # Errors
+    /// If the listener fell behind, or the feed is gone.
+    pub async fn recv(&mut self) -> Result<News, RecvError> {
+        self.receiver.recv().await
+    }
+
+    /// The next news, if it is there already.
+    ///
+    /// # Errors
+    /// If it is not, the listener fell behind, or the feed is gone.
+    pub fn try_recv(&mut self) -> Result<News, TryRecvError> {
+        self.receiver.try_recv()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let Some((feed, id)) = self.job.take() else { return };
+        // Under the same lock as `listen_to` adds receivers, so that the last one out is the last one.
+        feed.jobs.remove_if(&id, |_, sender| {
+            // A receiver of another channel, which is dropped instead of this one.
+            self.receiver = feed.all.subscribe();
+            sender.receiver_count() == 0
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::broadcast::error::TryRecvError;
-
     use super::*;
     use crate::domain::{Capacity, Goal, Job, JobEvent, JobRequest, Settings, Timestamp};
     use crate::table::JobTable;
@@ -117,7 +152,7 @@ mod tests {
 
     #[test]
     fn listeners_hear_of_their_job_only_and_leave_nothing_behind() {
-        let feed = Feed::new(100);
+        let feed = Arc::new(Feed::new(100));
         assert_eq!(feed.latest(), 99);
         let (mut one, mut all) = (feed.listen_to(JobId::from_u128(1)), feed.listen());
         assert_eq!(feed.listeners(), (1, 1));
@@ -128,14 +163,16 @@ mod tests {
         assert_eq!(feed.latest(), 102);
         assert_eq!(heard(&mut one), [Some(101), None]);
         assert_eq!(heard(&mut all), [Some(100), Some(101), None]);
+        let another = feed.listen_to(JobId::from_u128(1));
         drop(one);
-        feed.publish(published(1, 103));
+        assert_eq!(feed.listeners(), (1, 1));
+        drop(another);
         assert!(feed.jobs.is_empty());
     }
 
     #[test]
     fn whoever_does_not_listen_is_not_waited_for() {
-        let feed = Feed::new(1);
+        let feed = Arc::new(Feed::new(1));
         let mut slow = feed.listen_to(JobId::from_u128(1));
         for event in 0..JOB_BACKLOG as u64 + 1 {
             feed.publish(published(1, event));

@@ -13,6 +13,7 @@ use futures_util::{Stream, stream};
 use serde::Serialize;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::ApiState;
 use super::problem::{ApiError, Code};
@@ -50,6 +51,8 @@ pub struct Follower {
     last: EventId,
     /// What is to be written next.
     chunk: Vec<u8>,
+    /// When to give a sign of life, if there is nothing else to write.
+    beat_at: Instant,
     stage: Stage,
     _seat: OwnedSemaphorePermit,
 }
@@ -89,6 +92,7 @@ impl Follower {
         })?;
         let (listener, job) = match &filter {
             EventFilter::Job(id) => {
+                // It is looked at after listening began, so that no change can be missed between the two.
                 let listener = state.feed.listen_to(*id);
                 (listener, Some(state.table.get(*id).ok_or_else(|| ApiError::no_such_job(&id.to_string()))?))
             }
@@ -109,8 +113,8 @@ impl Follower {
             Some(after) if after < newest => Stage::Log { until: latest },
             _ => Stage::Feed,
         };
-        let mut follower =
-            Self { state, filter, listener, stopping, last: latest, chunk: Vec::new(), stage, _seat: seat };
+        let (chunk, beat_at) = (Vec::new(), Instant::now());
+        let mut follower = Self { state, filter, listener, stopping, last: latest, chunk, beat_at, stage, _seat: seat };
         follower.begin(after, job.as_ref());
         Ok(Opened::Stream(Box::new(follower)))
     }
@@ -147,6 +151,7 @@ impl Follower {
                 Stage::Over => return None,
             }
         }
+        self.beat_at = Instant::now() + HEARTBEAT;
         Some(std::mem::take(&mut self.chunk).into())
     }
 
@@ -180,7 +185,7 @@ impl Follower {
     async fn listen(&mut self) {
         tokio::select! {
             heard = self.listener.recv() => self.hear(heard),
-            () = tokio::time::sleep(HEARTBEAT) => self.chunk.extend_from_slice(b": heartbeat\n\n"),
+            () = sleep_until(self.beat_at) => self.chunk.extend_from_slice(b": heartbeat\n\n"),
             () = async { drop(self.stopping.wait_for(|stopping| *stopping).await) } => self.cut(Cut::Stopping),
         }
         // What is there already goes into the same chunk.
