@@ -15,8 +15,9 @@ use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::engine::{EngineDied, Parts, RunningEngine};
 use crate::feed::Feed;
-use crate::sidecar::{HttpSidecar, REQUEST_TIMEOUT};
-use crate::store::{Journal as _, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter};
+use crate::metrics::Metrics;
+use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
+use crate::store::{Journal as _, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter};
 use crate::table::JobTable;
 
 /// Share of the grace time in which requests under way are to be answered; the rest is for a change in flight.
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Two metrics contradict each other.
+    #[error("nothing can be counted")]
+    Metrics(#[from] prometheus::Error),
     /// The system refuses a thread or the like.
     #[error("the system refuses what the gateway needs")]
     System(#[from] std::io::Error),
@@ -74,17 +78,20 @@ impl Gateway {
         let feed = Arc::new(Feed::new(snapshot.next_event));
         tracing::info!(jobs = table.len(), unfinished, data_dir = %config.data_dir.display(), "store opened");
 
+        let metrics = Arc::new(Metrics::new()?);
+        let journal = MeteredJournal::new(journal, Arc::clone(&metrics));
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal)?;
         let parts = {
             let (policy, retention) = (Arc::new(config.policy()), config.retention);
             let (table, feed) = (Arc::clone(&table), Arc::clone(&feed));
-            let sidecar_url = config.sidecar_url.as_str().to_owned();
+            let (sidecar_url, metrics) = (config.sidecar_url.as_str().to_owned(), Arc::clone(&metrics));
             move || Parts {
-                sidecar: HttpSidecar::new(sidecar_url, REQUEST_TIMEOUT),
+                sidecar: MeteredSidecar::new(HttpSidecar::new(sidecar_url, REQUEST_TIMEOUT), Arc::clone(&metrics)),
                 store,
                 acknowledgements,
                 table,
                 feed,
+                metrics,
                 policy,
                 retention,
                 clock,
@@ -101,6 +108,8 @@ impl Gateway {
             catalog: Arc::new(catalog),
             clock,
             stopping: stopped,
+            metrics,
+            room,
             long_polls: Semaphore::new(room.long_polls),
             streams: Arc::new(Semaphore::new(room.streams)),
         };

@@ -5,12 +5,15 @@
 //! would wait for each other.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix_web::web::Bytes;
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 
 use crate::domain::{EventId, Job, JobEvent, JobId};
+use crate::store::ListedState;
 
 /// A job in one version, with its rendering once somebody has asked for it.
 #[derive(Clone)]
@@ -45,6 +48,9 @@ impl Published {
 #[derive(Default)]
 pub struct JobTable {
     jobs: DashMap<JobId, Published>,
+    /// How many jobs are in each state, in the order of [`ListedState::ALL`]; kept, because counting would take a look at
+    /// each job.
+    counts: [AtomicUsize; ListedState::ALL.len()],
 }
 
 impl JobTable {
@@ -66,11 +72,30 @@ impl JobTable {
     /// Shows a job in place of its earlier version, and returns what is shown. A version older than the one shown is
     /// ignored: a job's history never goes backwards.
     pub fn publish(&self, event: JobEvent) -> Published {
-        let mut entry = self.jobs.entry(event.job.id).or_insert_with(|| Published::new(event.clone()));
-        if entry.job.version < event.job.version {
-            *entry = Published::new(event);
+        // Counted while the entry is locked: what is added for one version is there before the next one takes it away.
+        match self.jobs.entry(event.job.id) {
+            Entry::Vacant(entry) => {
+                self.count(&event.job).fetch_add(1, Ordering::Relaxed);
+                entry.insert(Published::new(event)).clone()
+            }
+            Entry::Occupied(mut entry) => {
+                if entry.get().job.version < event.job.version {
+                    self.count(&event.job).fetch_add(1, Ordering::Relaxed);
+                    let before = entry.insert(Published::new(event));
+                    self.count(&before.job).fetch_sub(1, Ordering::Relaxed);
+                }
+                entry.get().clone()
+            }
         }
-        entry.clone()
+    }
+
+    /// How many jobs are in each state.
+    pub fn counts(&self) -> [(ListedState, usize); ListedState::ALL.len()] {
+        ListedState::ALL.map(|state| (state, self.counts[state as usize].load(Ordering::Relaxed)))
+    }
+
+    fn count(&self, job: &Job) -> &AtomicUsize {
+        &self.counts[ListedState::of(job) as usize]
     }
 
     /// Shows `jobs` and no others.
@@ -86,7 +111,10 @@ impl JobTable {
     /// Takes away jobs that are no longer kept.
     pub fn remove(&self, ids: &[JobId]) {
         for id in ids {
-            self.jobs.remove(id);
+            self.jobs.remove_if(id, |_, published| {
+                self.count(&published.job).fetch_sub(1, Ordering::Relaxed);
+                true
+            });
         }
     }
 }
@@ -120,5 +148,34 @@ mod tests {
         assert!(table.get(JobId::from_u128(1)).is_none());
         table.remove(&[JobId::from_u128(2), JobId::from_u128(3)]);
         assert!(table.is_empty());
+    }
+
+    /// What was counted along the way is what a look at each job finds, whatever came in which order.
+    #[test]
+    fn counts_are_kept() {
+        let ended = |id, version| {
+            let event = job(id, version);
+            let mut job = Job::clone(&event.job);
+            job.end(crate::domain::Ending::Canceled, Timestamp::from_millis(1));
+            JobEvent { job: Arc::new(job), ..event }
+        };
+        let table = JobTable::default();
+        let assert_counted = |queued: usize, canceled: usize| {
+            let counted: Vec<_> = table.counts().into_iter().filter(|(_, count)| *count > 0).collect();
+            let expected = [(ListedState::Queued, queued), (ListedState::Canceled, canceled)];
+            assert_eq!(counted, expected.into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>());
+        };
+        assert_counted(0, 0);
+        for event in [job(1, 1), job(1, 1), job(2, 1)] {
+            table.publish(event);
+        }
+        assert_counted(2, 0);
+        table.publish(ended(1, 2));
+        table.publish(job(1, 1));
+        assert_counted(1, 1);
+        table.remove(&[JobId::from_u128(1), JobId::from_u128(1), JobId::from_u128(9)]);
+        assert_counted(1, 0);
+        table.reset(&[ended(3, 1), ended(4, 1)]);
+        assert_counted(0, 2);
     }
 }

@@ -20,6 +20,7 @@ use scalegate::engine::{
     Unavailable,
 };
 use scalegate::feed::Feed;
+use scalegate::metrics::{Metrics, Scrape};
 use scalegate::sidecar::{RawReading, Sidecar};
 use scalegate::store::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, SqliteJournal, StoreError, StoreWriter};
 use scalegate::table::JobTable;
@@ -196,6 +197,7 @@ struct Rig {
     engine: RunningEngine,
     handle: EngineHandle,
     table: Arc<JobTable>,
+    metrics: Arc<Metrics>,
     sidecar: Arc<FakeSidecar>,
     disk: Arc<Disk>,
     directory: Arc<tempfile::TempDir>,
@@ -234,14 +236,17 @@ impl Rig {
         table.reset(&snapshot.jobs);
         let feed = Arc::new(Feed::new(snapshot.next_event));
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
+        let metrics = Arc::new(Metrics::new().expect("consistent"));
         let parts = {
             let (sidecar, table, clock) = (Arc::clone(&sidecar), Arc::clone(&table), Clock::start());
+            let metrics = Arc::clone(&metrics);
             move || Parts {
                 sidecar: Client { sidecar, _not_send: Rc::new(()) },
                 store,
                 acknowledgements,
                 table,
                 feed,
+                metrics,
                 policy: Arc::new(Policy::default()),
                 retention,
                 clock,
@@ -250,7 +255,7 @@ impl Rig {
         };
         let engine = RunningEngine::start(snapshot, parts).expect("a thread");
         let handle = engine.handle.clone();
-        Self { engine, handle, table, sidecar, disk, directory, store_thread }
+        Self { engine, handle, table, metrics, sidecar, disk, directory, store_thread }
     }
 
     async fn create(&self, request: JobRequest) -> JobId {
@@ -386,6 +391,8 @@ async fn a_submission_whose_commit_failed_after_it_was_durable_is_carried_out_al
     rig.sidecar.on_read.send_replace(Manner::Prompt);
     assert_succeeded(&*rig.ended(answer.job.id).await, &[StepOutcome::Confirmed]);
     assert_eq!((rig.table.len(), rig.sidecar.changes()), (1, 1));
+    let counted = rig.metrics.render(Scrape::default()).expect("writable");
+    assert!(counted.contains("scalegate_jobs_accepted_total 1\n"), "it is counted like any other: {counted}");
 }
 
 #[tokio::test]

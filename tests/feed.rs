@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use scalegate::api::{self, ApiState, HttpServer};
+use scalegate::api::{self, ApiState, HttpServer, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
     Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Policy,
@@ -15,6 +15,7 @@ use scalegate::domain::{
 };
 use scalegate::engine::{Parts, RunningEngine};
 use scalegate::feed::Feed;
+use scalegate::metrics::Metrics;
 use scalegate::sidecar::{RawReading, Sidecar};
 use scalegate::store::{Acknowledgement, Batch, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
 use scalegate::table::JobTable;
@@ -71,6 +72,8 @@ impl Stage {
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
         let (table, feed) = (Arc::new(JobTable::default()), Arc::new(Feed::new(next)));
         let clock = Clock::start();
+        let metrics = Arc::new(Metrics::new().expect("consistent"));
+        let engine_metrics = Arc::clone(&metrics);
         // An engine with a store of its own: nothing it does is of interest here.
         let elsewhere = TempDir::new().expect("a directory");
         let mut journal = SqliteJournal::open(elsewhere.path()).expect("a store");
@@ -82,6 +85,7 @@ impl Stage {
             acknowledgements: engine_acknowledgements,
             table: Arc::default(),
             feed: Arc::new(Feed::new(1)),
+            metrics: engine_metrics,
             policy: Arc::new(Policy::default()),
             retention: Retention::DEFAULT,
             clock,
@@ -89,6 +93,7 @@ impl Stage {
         })
         .expect("a thread");
         let (stopping, stopped) = watch::channel(false);
+        let room = Room { connections: 100, streams: SEATS, long_polls: 1 };
         let state = ApiState {
             engine: engine.handle.clone(),
             table: Arc::clone(&table),
@@ -96,10 +101,12 @@ impl Stage {
             catalog: Arc::new(SqliteCatalog::open(dir.path()).expect("readable")),
             clock,
             stopping: stopped,
-            long_polls: Semaphore::new(1),
-            streams: Arc::new(Semaphore::new(SEATS)),
+            metrics,
+            room,
+            long_polls: Semaphore::new(room.long_polls),
+            streams: Arc::new(Semaphore::new(room.streams)),
         };
-        let server = HttpServer::start(listener, state, 100, Duration::ZERO).expect("a server");
+        let server = HttpServer::start(listener, state, room.connections, Duration::ZERO).expect("a server");
         Self {
             address,
             table,
@@ -219,6 +226,8 @@ async fn what_was_not_told_is_read_when_the_store_was_read_anew() {
     let untold = [stage.write(1, 2).await, stage.write(1, 3).await];
     stage.table.reset(&untold[1..]);
     stage.feed.reloaded(stage.next);
+    // What was read from the log may be told after all.
+    stage.feed.publish(stage.table.publish(untold[1].clone()));
     let last = stage.write(1, 4).await;
     stage.feed.publish(stage.table.publish(last));
     for stream in &mut streams {

@@ -70,7 +70,7 @@ fn the_command_prints_it() {
 fn every_operation_is_described() {
     let document = document();
     let operations = operations(&document);
-    assert_eq!(operations.len(), 12);
+    assert_eq!(operations.len(), 13);
     let ids: BTreeSet<&str> =
         operations.iter().filter_map(|(.., operation)| operation["operationId"].as_str()).collect();
     assert_eq!(ids.len(), operations.len(), "ids are there, and each is used once");
@@ -99,6 +99,7 @@ fn every_operation_is_described() {
                 let expected = match (is_error, tag) {
                     (true, _) => "application/problem+json",
                     (false, "events") => "text/event-stream",
+                    (false, "operations") => "text/plain",
                     (false, _) => "application/json",
                 };
                 assert_eq!(kind, expected, "{name}");
@@ -168,7 +169,7 @@ fn every_error_is_documented_where_it_can_happen() {
         all(&["job_finished"], path.ends_with("/cancel"));
         all(&["sidecar_unreachable"], ["/v1/plans", "/v1/resources/{alias}"].contains(&path.as_str()));
         all(&["not_ready"], path == "/readyz");
-        let needs_store_or_engine = !["/livez", "/readyz", "/v1/jobs/{id}"].contains(&path.as_str());
+        let needs_store_or_engine = !["/livez", "/readyz", "/metrics", "/v1/jobs/{id}"].contains(&path.as_str());
         all(&["overloaded", "storage_unavailable"], needs_store_or_engine);
         seen.extend(codes);
     }

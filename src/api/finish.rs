@@ -142,8 +142,17 @@ impl Methods {
     }
 
     fn at(&self, path: &str) -> Option<&[Method]> {
-        let found = self.0.iter().find(|(pattern, _)| pattern.is_match(path));
-        found.map(|(_, methods)| methods.as_slice())
+        self.place(path).map(|place| self.0[place].1.as_slice())
+    }
+
+    /// The place of the pattern that `path` has, among [`Methods::patterns`].
+    pub(super) fn place(&self, path: &str) -> Option<usize> {
+        self.0.iter().position(|(pattern, _)| pattern.is_match(path))
+    }
+
+    /// The patterns of all paths.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(pattern, _)| pattern.pattern().unwrap_or_default())
     }
 }
 

@@ -8,6 +8,8 @@ mod finish;
 mod health;
 mod input;
 mod jobs;
+mod measure;
+mod metrics;
 pub mod openapi;
 mod problem;
 mod query;
@@ -27,6 +29,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::clock::Clock;
 use crate::engine::EngineHandle;
 use crate::feed::Feed;
+use crate::metrics::Metrics;
 use crate::store::Catalog;
 use crate::table::JobTable;
 
@@ -49,6 +52,10 @@ pub struct ApiState {
     pub clock: Clock,
     /// Becomes true when the process stops.
     pub stopping: watch::Receiver<bool>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How many seats there are in all.
+    pub room: Room,
     /// Seats for answers that are held back.
     pub long_polls: Semaphore,
     /// Seats for streams.
@@ -69,5 +76,6 @@ fn documented(config: &mut ServiceConfig) {
         .service(resources::get_resource)
         .service(timeline::get_timeline)
         .service(health::live)
-        .service(health::ready);
+        .service(health::ready)
+        .service(metrics::metrics);
 }

@@ -47,6 +47,7 @@ pub fn document() -> OpenApi {
             tag("events", "Streams of changes."),
             tag("resources", "What is known about resources."),
             tag("health", "For probes."),
+            tag("operations", "For those who run the gateway."),
         ]))
         .build();
     let (_, mut document) = App::new().into_utoipa_app().openapi(base).configure(super::documented).split_for_parts();

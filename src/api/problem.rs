@@ -428,4 +428,6 @@ problems! {
     LiveProblems: InternalError;
     /// What can go wrong with `GET /readyz`.
     ReadyProblems: InternalError NotReady;
+    /// What can go wrong with `GET /metrics`.
+    MetricsProblems: InternalError;
 }

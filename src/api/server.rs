@@ -13,6 +13,7 @@ use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use super::finish::{Methods, finish, no_route};
+use super::measure::measure;
 use super::{ApiState, documented, openapi};
 
 /// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
@@ -53,11 +54,13 @@ impl HttpServer {
         let state = web::Data::new(state);
         let document = web::Data::new(Document(Bytes::from(openapi::text())));
         let methods = web::Data::new(Methods::of(&openapi::document()));
+        let meters = web::Data::new(state.metrics.requests.of_routes(methods.patterns()));
         let server: Server = actix_web::HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
                 .app_data(document.clone())
                 .app_data(methods.clone())
+                .app_data(meters.clone())
                 .configure(|config| {
                     let mut config = utoipa_actix_web::service_config::ServiceConfig::new(config);
                     documented(&mut config);
@@ -66,6 +69,7 @@ impl HttpServer {
                 .default_service(web::to(no_route))
                 .wrap(from_fn(finish))
                 .wrap(TracingLogger::<RequestSpan>::new())
+                .wrap(from_fn(measure))
         })
         .workers(WORKERS)
         .client_request_timeout(HEADER_TIMEOUT)

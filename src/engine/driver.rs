@@ -18,13 +18,14 @@ use super::handle::{Command, Health, Look, PlanError, SidecarContact, Submitted,
 use super::requests::{Answer, JobPlan, ReplyTo};
 use crate::clock::{Clock, WallWatch, wall_now};
 use crate::domain::{
-    Alias, Call, CallId, ChangeAnswer, JobId, JobRequest, Move, Notice, Policy, ReadFailure, Reading, Retention,
-    Timestamp,
+    Alias, Call, CallId, ChangeAnswer, JobEvent, JobId, JobRequest, Move, Notice, Policy, ReadFailure, Reading,
+    Retention, Timestamp,
 };
 use crate::feed::Feed;
+use crate::metrics::Metrics;
 use crate::sidecar::{RawReading, Sidecar};
 use crate::store::{Acknowledgement, KeyedAnswer, Pruned, Snapshot, StoreError, StoreWriter};
-use crate::table::JobTable;
+use crate::table::{JobTable, Published};
 
 /// How often old jobs, keys and lanes are removed. They may be kept a little longer than asked for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
@@ -46,6 +47,8 @@ pub struct Parts<S> {
     pub table: Arc<JobTable>,
     /// Where those who watch hear of changes.
     pub feed: Arc<Feed>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The operator's rules.
     pub policy: Arc<Policy>,
     /// What is kept of what is over.
@@ -80,6 +83,7 @@ pub(super) async fn run<S: Sidecar>(
             store: &parts.store,
             table: &parts.table,
             feed: &parts.feed,
+            metrics: &parts.metrics,
             retention: parts.retention,
             clock: parts.clock,
             wall: &mut wall,
@@ -100,6 +104,10 @@ pub(super) async fn run<S: Sidecar>(
         while acknowledgements.try_recv().is_ok() {}
         if let Some(reloaded) = &snapshot {
             tracing::warn!(jobs = reloaded.jobs.len(), "the store works again: carrying on from it");
+            // Whatever was committed but not shown before the failure is counted like everything else.
+            for event in &reloaded.jobs {
+                show(&parts.table, &parts.metrics, event.clone());
+            }
             parts.table.reset(&reloaded.jobs);
             parts.feed.reloaded(reloaded.next_event);
         }
@@ -180,6 +188,7 @@ struct Incarnation<'a, S> {
     store: &'a StoreWriter,
     table: &'a JobTable,
     feed: &'a Feed,
+    metrics: &'a Metrics,
     retention: Retention,
     clock: Clock,
     wall: &'a mut WallWatch,
@@ -419,7 +428,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
             match effect {
                 Effect::Commit(batch) => self.store.commit(batch)?,
                 Effect::Call { resource, id, call } => self.call(resource, id, call),
-                Effect::Publish(event) => self.feed.publish(self.table.publish(event)),
+                Effect::Publish(event) => self.feed.publish(show(self.table, self.metrics, event)),
                 Effect::Tell(resource, entry) => self.feed.tell(resource, entry),
                 Effect::Reply(to, answer) => self.answer(to, answer),
                 Effect::Replay(to, key) => self.replay(to, key),
@@ -470,6 +479,14 @@ impl<S: Sidecar> Incarnation<'_, S> {
         let store = self.store.clone();
         self.calls.spawn_local(async move { Done::Replay { to, stored: store.answer(key).await } });
     }
+}
+
+/// Shows a job to readers, and counts what is new about it. Nobody else shows jobs at the same time.
+fn show(table: &JobTable, metrics: &Metrics, event: JobEvent) -> Published {
+    let before = table.get(event.job.id);
+    let shown = table.publish(event);
+    metrics.jobs.published(before.as_ref().map(|before| &**before.job()), shown.job());
+    shown
 }
 
 /// What is done; nothing, if it was given up. A panic must not leave a lane waiting for an answer that never comes.

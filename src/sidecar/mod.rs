@@ -8,11 +8,13 @@
 
 mod answer;
 mod http;
+mod metered;
 
 use crate::domain::{Alias, Capacity, ChangeAnswer, Move, ReadFailure, Status, Timestamp};
 
 pub use answer::{interpret_change, interpret_reading};
 pub use http::{HttpSidecar, REQUEST_TIMEOUT};
+pub use metered::MeteredSidecar;
 
 /// A reading as the sidecar gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]

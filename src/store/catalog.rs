@@ -18,7 +18,7 @@ pub struct SqliteCatalog {
 }
 
 impl SqliteCatalog {
-    /// Opens the store in `directory`, where a [`SqliteJournal`] is open already.
+    /// Opens the store in `directory`, where a journal is open already.
     ///
     /// # Errors
     /// If the store cannot be read.

@@ -8,6 +8,7 @@
 mod catalog;
 #[cfg(test)]
 mod fixtures;
+mod metered;
 mod rows;
 mod schema;
 mod sqlite;
@@ -24,6 +25,7 @@ use crate::domain::{
 };
 
 pub use catalog::SqliteCatalog;
+pub use metered::MeteredJournal;
 pub use sqlite::SqliteJournal;
 pub use writer::{Acknowledgement, StoreWriter};
 

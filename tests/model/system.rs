@@ -15,6 +15,7 @@ use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, Settings};
 use scalegate::engine::{Parts, RunningEngine};
 use scalegate::feed::Feed;
+use scalegate::metrics::Metrics;
 use scalegate::store::{Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
 use scalegate::table::JobTable;
 use serde::Deserialize;
@@ -70,11 +71,12 @@ impl Gateway {
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
         let clock = Clock::start();
         let wall = WallWatch::begin(clock.now(), wall_now(), false);
+        let metrics = Arc::new(Metrics::new().expect("consistent"));
         let parts = {
             let sidecar = Client(Arc::clone(platform));
             let (table, feed) = (Arc::clone(&table), Arc::clone(&feed));
-            let (policy, retention) = (Arc::new(policy()), Retention::DEFAULT);
-            move || Parts { sidecar, store, acknowledgements, table, feed, policy, retention, clock, wall }
+            let (policy, retention, metrics) = (Arc::new(policy()), Retention::DEFAULT, Arc::clone(&metrics));
+            move || Parts { sidecar, store, acknowledgements, table, feed, metrics, policy, retention, clock, wall }
         };
         let engine = RunningEngine::start(snapshot, parts).expect("a thread");
         let (stopping, stopped) = watch::channel(false);
@@ -86,6 +88,8 @@ impl Gateway {
             catalog,
             clock,
             stopping: stopped,
+            metrics,
+            room,
             long_polls: Semaphore::new(room.long_polls),
             streams: Arc::new(Semaphore::new(room.streams)),
         };

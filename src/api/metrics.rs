@@ -1,0 +1,178 @@
+//! What Prometheus scrapes.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, get, web};
+use tokio::time::timeout;
+
+use super::ApiState;
+use super::problem::{ApiError, Code, MetricsProblems};
+use crate::domain::{MAX_CAPACITY, Timestamp, WaitReason};
+use crate::engine::ResourceView;
+use crate::metrics::{Family, Scrape};
+
+/// What the content is, in the words of the format's definition.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Most resources with metrics of their own. Callers choose the names, and each costs a Prometheus about ten series for as
+/// long as it keeps its data; a deployment has tens of services.
+const MAX_NAMED: usize = 1000;
+/// Longest wait for the engine. It answers in microseconds; Prometheus waits ten seconds for everything, and the rest of
+/// the metrics are wanted most when the engine is stuck.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Metrics for Prometheus
+///
+/// In the text format 0.0.4. If the engine does not answer, `scalegate_engine_available` is 0 and what it would have said
+/// about resources is left out. At most 1000 resources are named, those listed in the configuration first;
+/// `scalegate_resources_omitted` says how many are not.
+#[utoipa::path(
+    operation_id = "getMetrics", tag = "operations",
+    responses(
+        (status = 200, description = "The metrics.", body = String, content_type = "text/plain",
+            example = "# HELP scalegate_engine_available 1 if the engine works.\n\
+                       # TYPE scalegate_engine_available gauge\nscalegate_engine_available 1\n"),
+        MetricsProblems,
+    )
+)]
+#[get("/metrics")]
+pub async fn metrics(state: web::Data<ApiState>) -> Result<HttpResponse, ApiError> {
+    let views = timeout(ENGINE_PATIENCE, state.engine.list()).await.ok().and_then(Result::ok);
+    let mut scrape = Scrape::default();
+    describe_gateway(&mut scrape, &state, views.is_some());
+    if let Some(mut views) = views {
+        describe_waits(&mut scrape, &views);
+        // A stable order, so that each scrape names the same ones; the list comes by name.
+        views.sort_by_key(|view| !view.listed);
+        describe_number(&mut scrape, views.len());
+        views.truncate(MAX_NAMED);
+        describe_resources(&mut scrape, &views, state.clock.now());
+    }
+    let text = state.metrics.render(scrape).map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "the metrics cannot be written");
+        ApiError::new(Code::InternalError, "The metrics cannot be written.")
+    })?;
+    Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(text))
+}
+
+fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: bool) {
+    scrape.gauge(
+        "scalegate_engine_available",
+        "1 if the engine works. 0 if it cannot, mostly because the store cannot be written, or does not answer: no job is \
+         accepted or moved on then. The log and /readyz say why.",
+        |family| family.set(f64::from(u8::from(engine_available))),
+    );
+    scrape.gauge(
+        "scalegate_jobs",
+        "Jobs that are kept, by state; finished ones are removed after a while.",
+        |family| {
+            for (job_state, count) in state.table.counts() {
+                family.add(&[("state", job_state.as_str())], count as f64);
+            }
+        },
+    );
+    let seats = [
+        ("event_stream", state.room.streams, state.streams.available_permits()),
+        ("long_poll", state.room.long_polls, state.long_polls.available_permits()),
+    ];
+    let help = "Callers that watch jobs at present, by how: event_stream, or long_poll (Prefer: wait).";
+    scrape.gauge("scalegate_watchers", help, |family| {
+        seats.iter().for_each(|(kind, all, free)| family.add(&[("kind", kind)], all.saturating_sub(*free) as f64));
+    });
+    let help = "Most callers that may watch at a time; those beyond it have to poll. It follows from process_max_fds.";
+    scrape.gauge("scalegate_watchers_limit", help, |family| {
+        seats.iter().for_each(|(kind, all, _)| family.add(&[("kind", kind)], *all as f64));
+    });
+}
+
+/// What unfinished jobs wait for, over all resources, named or not.
+fn describe_waits(scrape: &mut Scrape, views: &[ResourceView]) {
+    const REASONS: [WaitReason; 5] =
+        [WaitReason::Sidecar, WaitReason::Active, WaitReason::Cooldown, WaitReason::Change, WaitReason::Settle];
+    scrape.gauge(
+        "scalegate_jobs_waiting",
+        "Unfinished jobs by what they wait for: turn: earlier jobs on the resource; sidecar: a reading; active: the resource \
+         to become ready; cooldown; change: one that was sent, to show; settle: readings to become certain.",
+        |family| {
+            let queued: usize = views.iter().map(|view| view.queue.len()).sum();
+            family.add(&[("reason", WaitReason::Turn.as_str())], queued as f64);
+            for reason in REASONS {
+                let count = views.iter().filter(|view| waits_for(view) == Some(reason)).count();
+                family.add(&[("reason", reason.as_str())], count as f64);
+            }
+        },
+    );
+}
+
+fn waits_for(view: &ResourceView) -> Option<WaitReason> {
+    view.active.as_ref()?.waiting.as_ref().map(|waiting| waiting.reason)
+}
+
+fn describe_number(scrape: &mut Scrape, number: usize) {
+    let help = "Resources that are listed in the configuration or were scaled lately.";
+    scrape.gauge("scalegate_resources", help, |family| family.set(number as f64));
+    let help =
+        "Resources that are not named in the metrics, because there are too many; they are scaled like all others.";
+    let omitted = number.saturating_sub(MAX_NAMED);
+    scrape.gauge("scalegate_resources_omitted", help, |family| family.set(omitted as f64));
+}
+
+fn describe_resources(scrape: &mut Scrape, views: &[ResourceView], now: Timestamp) {
+    let mut each = |name: &str, help: &str, value: &dyn Fn(&ResourceView) -> Option<f64>| {
+        scrape.gauge(name, help, |family: &mut Family| {
+            for view in views {
+                value(view).into_iter().for_each(|value| family.add(&[("resource", view.resource.as_str())], value));
+            }
+        });
+    };
+    each("scalegate_resource_capacity", "Capacity in units, as the last reading showed it.", &|view| {
+        view.observation.as_ref().map(|reading| f64::from(reading.capacity.units()))
+    });
+    each(
+        "scalegate_resource_ready",
+        "1 if the last reading showed the resource ready for a change, 0 if it is in transition or has failed.",
+        &|view| {
+            let ready = |reading: &crate::domain::Reading| reading.status.is_at_rest(reading.capacity);
+            view.observation.as_ref().map(|reading| f64::from(u8::from(ready(reading))))
+        },
+    );
+    each(
+        "scalegate_resource_reading_age_seconds",
+        "Age of the last reading. It grows while no job scales the resource: nobody asks then.",
+        &|view| view.observation.as_ref().map(|reading| now.since(reading.received_at).as_secs_f64()),
+    );
+    each(
+        "scalegate_resource_target_capacity",
+        "Capacity in units that the running job is to reach; absent while there is no job, or its target is not known yet.",
+        &|view| view.active.as_ref()?.target.map(|target| f64::from(target.units())),
+    );
+    each("scalegate_resource_min_capacity", "Least capacity that the configuration allows, in units.", &|view| {
+        Some(f64::from(view.rules.bounds.min.units()))
+    });
+    each(
+        "scalegate_resource_max_capacity",
+        "Largest capacity that the configuration allows, in units; absent where it sets no limit.",
+        &|view| Some(view.rules.bounds.max.units()).filter(|max| *max < MAX_CAPACITY).map(f64::from),
+    );
+    each(
+        "scalegate_resource_cooldown_remaining_seconds",
+        "Time until the resource may be changed again; 0 if it may be now.",
+        &|view| Some(view.next_change_at.map_or(0.0, |at| at.since(now).as_secs_f64())),
+    );
+    each("scalegate_resource_queued_jobs", "Jobs that wait for their turn on the resource.", &|view| {
+        Some(view.queue.len() as f64)
+    });
+    each(
+        "scalegate_resource_job_age_seconds",
+        "Time since the running job of the resource was submitted; absent while there is none.",
+        &|view| view.active.as_ref().map(|job| now.since(job.created_at).as_secs_f64()),
+    );
+    scrape.gauge(
+        "scalegate_resource_waiting",
+        "1 with the reason for which the running job of the resource waits; absent while there is no job.",
+        |family| {
+            for (view, reason) in views.iter().filter_map(|view| waits_for(view).map(|reason| (view, reason))) {
+                family.add(&[("reason", reason.as_str()), ("resource", view.resource.as_str())], 1.0);
+            }
+        },
+    );
+}
