@@ -20,7 +20,10 @@ use tokio::task::JoinSet;
 const STREAMS: usize = 10_000;
 const JOBS: usize = 100;
 const STEPS: u32 = 3;
-const COOLDOWN: Duration = Duration::from_secs(20);
+/// Long enough to open all streams and look at them being quiet before it ends.
+const COOLDOWN: Duration = Duration::from_secs(30);
+/// In this time each stream gets a heartbeat.
+const QUIET: Duration = Duration::from_secs(15);
 
 fn main() {
     // Cargo hands on what it is asked for itself; this benchmark knows no options.
@@ -94,9 +97,12 @@ async fn run(streams: usize) -> Measured {
         let stream = open(address, &format!("/v1/jobs/{}/events", ids[number % JOBS])).await;
         watchers.spawn(watch(stream, Arc::clone(&told)));
     }
-    // All wait for their first cooldown to end: whatever is used now is used by the watchers.
+    // What the last of them asked for is answered.
+    ask(address, "GET", "/livez", &json!({})).await;
+    tokio::time::sleep(QUIET / 5).await;
+    // All jobs wait for their first cooldown to end: whatever is used now is used by the watchers.
     let (used, began) = (cpu_of(gateway.0.id()), Instant::now());
-    tokio::time::sleep(COOLDOWN / 4).await;
+    tokio::time::sleep(QUIET).await;
     let idle_cpu = (cpu_of(gateway.0.id()) - used).as_secs_f64() / began.elapsed().as_secs_f64();
     let mut late = Vec::new();
     let mut versions = Vec::new();
