@@ -13,12 +13,13 @@ use crate::api::{self, ApiState, HttpServer, Room};
 use crate::clock::{Clock, Present, Start, WallWatch};
 use crate::config::Config;
 use crate::domain::Timestamp;
-use crate::engine::{EngineDied, Parts, RunningEngine};
+use crate::engine::{Audience, EngineDied, Parts, RunningEngine};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::store::{Journal as _, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter};
 use crate::table::JobTable;
+use crate::telemetry::{Traced, Traces};
 
 /// Share of the grace time in which requests under way are to be answered; the rest is for a change in flight.
 const SHARE_FOR_REQUESTS: f64 = 0.25;
@@ -60,11 +61,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway with this `config`: first everything that can be refused, then recovery, then the door.
+    /// Starts a gateway with this `config`, which tells `traces` what it does: first everything that can be refused, then
+    /// recovery, then the door.
     ///
     /// # Errors
     /// If the address or the store cannot be had.
-    pub fn start(config: &Config) -> Result<Self, StartError> {
+    pub fn start(config: &Config, traces: &Traces) -> Result<Self, StartError> {
         let listening = |source| StartError::Listen { address: config.listen, source };
         let listener = api::bind(config.listen).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
@@ -72,41 +74,39 @@ impl Gateway {
         let mut snapshot = journal.load()?;
         let (clock, wall) = start_clock(&mut journal, &mut snapshot, &Present::look())?;
         let catalog = SqliteCatalog::open(&config.data_dir)?;
-        let table = Arc::new(JobTable::default());
+        let audience = Audience {
+            table: Arc::new(JobTable::default()),
+            feed: Arc::new(Feed::new(snapshot.next_event)),
+            metrics: Arc::new(Metrics::new()?),
+            traces: traces.clone(),
+        };
         let unfinished = snapshot.jobs.iter().filter(|event| event.job.ended().is_none()).count();
-        table.reset(&snapshot.jobs);
-        let feed = Arc::new(Feed::new(snapshot.next_event));
-        tracing::info!(jobs = table.len(), unfinished, data_dir = %config.data_dir.display(), "store opened");
+        audience.table.reset(&snapshot.jobs);
+        tracing::info!(jobs = audience.table.len(), unfinished, data_dir = %config.data_dir.display(), "store opened");
 
-        let metrics = Arc::new(Metrics::new()?);
-        let journal = MeteredJournal::new(journal, Arc::clone(&metrics));
+        let journal = MeteredJournal::new(journal, Arc::clone(&audience.metrics));
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal)?;
         let parts = {
             let (policy, retention) = (Arc::new(config.policy()), config.retention);
-            let (table, feed) = (Arc::clone(&table), Arc::clone(&feed));
-            let (sidecar_url, metrics) = (config.sidecar_url.as_str().to_owned(), Arc::clone(&metrics));
-            move || Parts {
-                sidecar: MeteredSidecar::new(HttpSidecar::new(sidecar_url, REQUEST_TIMEOUT), Arc::clone(&metrics)),
-                store,
-                acknowledgements,
-                table,
-                feed,
-                metrics,
-                policy,
-                retention,
-                clock,
-                wall,
+            let (sidecar_url, audience) = (config.sidecar_url.as_str().to_owned(), audience.clone());
+            move || {
+                let sidecar = HttpSidecar::new(sidecar_url, REQUEST_TIMEOUT);
+                let sidecar = MeteredSidecar::new(sidecar, Arc::clone(&audience.metrics));
+                let sidecar = Traced::new(sidecar, audience.traces.clone());
+                Parts { sidecar, store, acknowledgements, audience, policy, retention, clock, wall }
             }
         };
         let engine = RunningEngine::start(snapshot, parts)?;
         let (stopping, stopped) = watch::channel(false);
         let room = Room::in_this_process();
+        let Audience { table, feed, metrics, traces } = audience;
         let state = ApiState {
             engine: engine.handle.clone(),
             table,
             feed,
             catalog: Arc::new(catalog),
             clock,
+            traces,
             stopping: stopped,
             metrics,
             room,
@@ -197,22 +197,38 @@ fn warn_of_difference(clock: Timestamp, wall: Timestamp) {
 ///
 /// # Errors
 /// If it does not start, or dies.
-pub async fn serve(config: &Config) -> Result<(), ServeError> {
+pub async fn serve(config: &Config, traces: &Traces) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::System)?;
-    let mut gateway = Gateway::start(config)?;
+    let mut gateway = Gateway::start(config, traces)?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
         died = gateway.died() => return Err(died.into()),
     }
     tokio::select! {
-        stopped = gateway.stop(config.shutdown_grace) => stopped?,
+        stopped = stop(gateway, traces, config.shutdown_grace) => stopped?,
         _ = terminate.recv() => exit_at_once(),
         _ = interrupt.recv() => exit_at_once(),
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Stops the gateway within `grace` and then exports what is left to tell about it, which takes half a second more at the
+/// most.
+///
+/// # Errors
+/// If its engine died on the way.
+pub async fn stop(gateway: Gateway, traces: &Traces, grace: Duration) -> Result<(), EngineDied> {
+    let deadline = Instant::now() + grace;
+    let stopped = gateway.stop(grace).await;
+    if traces.is_on() {
+        let (traces, left) = (traces.clone(), deadline.saturating_duration_since(Instant::now()));
+        // It ends by itself in time.
+        let _ = tokio::task::spawn_blocking(move || traces.shut_down(left.max(LEAST_TIME_TO_CLOSE))).await;
+    }
+    stopped
 }
 
 /// Nothing is lost by this: what is durable is on the disk, and what is not was not promised to anybody.

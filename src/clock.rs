@@ -51,6 +51,11 @@ impl Clock {
     pub fn from_wall(&self, wall: Timestamp) -> Timestamp {
         wall.on_another_clock(wall_now(), self.now())
     }
+
+    /// The same the other way round: when `at` was or will be by the wall's clock as it is set at present.
+    pub fn to_wall(&self, at: Timestamp) -> Timestamp {
+        at.on_another_clock(self.now(), wall_now())
+    }
 }
 
 /// Notices when somebody sets the wall's clock.
@@ -230,6 +235,7 @@ mod tests {
             let a_minute_ago = wall_now() - Duration::from_mins(1);
             let age = clock.now().since(clock.from_wall(a_minute_ago));
             assert!(age.abs_diff(Duration::from_mins(1)) < Duration::from_secs(5), "{age:?}");
+            assert!(apart(clock.to_wall(clock.from_wall(a_minute_ago)), a_minute_ago) < Duration::from_secs(5));
         }
     }
 

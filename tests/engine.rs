@@ -12,18 +12,19 @@ use std::time::{Duration, Instant};
 
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Op, Policy,
-    ReadFailure, Retention, Settings, SettingsOverrides, Status, StepOutcome, Timestamp,
+    Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Op, Origin,
+    Policy, ReadFailure, Retention, Settings, SettingsOverrides, Status, StepOutcome, Timestamp,
 };
 use scalegate::engine::{
-    Answer, EngineDied, EngineHandle, LOOK_TIMEOUT, Parts, PlanError, Refusal, RunningEngine, SubmitKey, Submitted,
-    Unavailable,
+    Answer, Audience, EngineDied, EngineHandle, LOOK_TIMEOUT, Parts, PlanError, Refusal, RunningEngine, SubmitKey,
+    Submitted, Unavailable,
 };
 use scalegate::feed::Feed;
 use scalegate::metrics::{Metrics, Scrape};
 use scalegate::sidecar::{RawReading, Sidecar};
 use scalegate::store::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, SqliteJournal, StoreError, StoreWriter};
 use scalegate::table::JobTable;
+use scalegate::telemetry::Traces;
 use support::world::{request, worker};
 use tokio::sync::watch;
 
@@ -90,17 +91,17 @@ struct Client {
 }
 
 impl Sidecar for Client {
-    async fn read(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
+    async fn read(&self, resource: &Alias, _: &Origin) -> Result<RawReading, ReadFailure> {
         behave(&self.sidecar.on_read).await;
         let capacity = self.sidecar.capacities.lock().expect("no panic").get(resource).copied().unwrap_or(1);
         Ok(RawReading { status: Status::new("ACTIVE"), capacity: units(capacity), stamp: None })
     }
 
-    async fn look(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
-        self.read(resource).await
+    async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+        self.read(resource, origin).await
     }
 
-    async fn change(&self, resource: &Alias, change: Move) -> ChangeAnswer {
+    async fn change(&self, resource: &Alias, change: Move, _: &Origin) -> ChangeAnswer {
         self.sidecar.changes.lock().expect("no panic").push((resource.clone(), change));
         {
             let mut capacities = self.sidecar.capacities.lock().expect("no panic");
@@ -238,15 +239,13 @@ impl Rig {
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
         let metrics = Arc::new(Metrics::new().expect("consistent"));
         let parts = {
-            let (sidecar, table, clock) = (Arc::clone(&sidecar), Arc::clone(&table), Clock::start());
-            let metrics = Arc::clone(&metrics);
+            let (sidecar, clock) = (Arc::clone(&sidecar), Clock::start());
+            let (table, metrics, traces) = (Arc::clone(&table), Arc::clone(&metrics), Traces::default());
             move || Parts {
                 sidecar: Client { sidecar, _not_send: Rc::new(()) },
                 store,
                 acknowledgements,
-                table,
-                feed,
-                metrics,
+                audience: Audience { table, feed, metrics, traces },
                 policy: Arc::new(Policy::default()),
                 retention,
                 clock,
@@ -622,14 +621,17 @@ async fn a_sidecar_that_hangs_holds_up_nobody_who_only_looks() {
     rig.sidecar.on_read.send_replace(Manner::Hang);
     let id = rig.create(to(2)).await;
     let begin = Instant::now();
-    let (look, plan, quick) =
-        tokio::join!(rig.handle.look(worker(), LOOK_TIMEOUT), rig.handle.plan(of("api", to(2)), LOOK_TIMEOUT), async {
+    let (look, plan, quick) = tokio::join!(
+        rig.handle.look(worker(), None, LOOK_TIMEOUT),
+        rig.handle.plan(of("api", to(2)), LOOK_TIMEOUT),
+        async {
             // Meanwhile the engine is there for everybody else.
             let health = rig.handle.health().await.expect("healthy");
             let canceled = rig.handle.cancel(id).await;
             assert!(matches!(canceled, Ok(Answer::Canceled(_))), "{canceled:?}");
             (health.unfinished_jobs, begin.elapsed())
-        },);
+        },
+    );
     assert_eq!(quick.0, 1);
     assert!(quick.1 < Duration::from_secs(2), "{:?}", quick.1);
     let took = begin.elapsed();

@@ -10,15 +10,16 @@ use std::time::Duration;
 use scalegate::api::{self, ApiState, HttpServer, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Policy,
+    Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin, Policy,
     ReadFailure, Retention, Settings, SettingsOverrides,
 };
-use scalegate::engine::{Parts, RunningEngine};
+use scalegate::engine::{Audience, Parts, RunningEngine};
 use scalegate::feed::Feed;
 use scalegate::metrics::Metrics;
 use scalegate::sidecar::{RawReading, Sidecar};
 use scalegate::store::{Acknowledgement, Batch, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
 use scalegate::table::JobTable;
+use scalegate::telemetry::Traces;
 use serde_json::json;
 use support::events::{Events, ask};
 use tempfile::TempDir;
@@ -35,15 +36,15 @@ const SEATS: usize = 4;
 struct NoSidecar;
 
 impl Sidecar for NoSidecar {
-    async fn read(&self, _: &Alias) -> Result<RawReading, ReadFailure> {
+    async fn read(&self, _: &Alias, _: &Origin) -> Result<RawReading, ReadFailure> {
         std::future::pending().await
     }
 
-    async fn look(&self, _: &Alias) -> Result<RawReading, ReadFailure> {
+    async fn look(&self, _: &Alias, _: &Origin) -> Result<RawReading, ReadFailure> {
         std::future::pending().await
     }
 
-    async fn change(&self, _: &Alias, _: Move) -> ChangeAnswer {
+    async fn change(&self, _: &Alias, _: Move, _: &Origin) -> ChangeAnswer {
         std::future::pending().await
     }
 }
@@ -83,9 +84,12 @@ impl Stage {
             sidecar: NoSidecar,
             store: engine_store,
             acknowledgements: engine_acknowledgements,
-            table: Arc::default(),
-            feed: Arc::new(Feed::new(1)),
-            metrics: engine_metrics,
+            audience: Audience {
+                table: Arc::default(),
+                feed: Arc::new(Feed::new(1)),
+                metrics: engine_metrics,
+                traces: Traces::default(),
+            },
             policy: Arc::new(Policy::default()),
             retention: Retention::DEFAULT,
             clock,
@@ -100,6 +104,7 @@ impl Stage {
             feed: Arc::clone(&feed),
             catalog: Arc::new(SqliteCatalog::open(dir.path()).expect("readable")),
             clock,
+            traces: Traces::default(),
             stopping: stopped,
             metrics,
             room,
@@ -148,6 +153,7 @@ fn job(number: u128) -> Job {
         // About what a job's record weighs.
         reason: Some("x".repeat(500)),
         labels: Default::default(),
+        trace: None,
     };
     Job::accept(JobId::from_u128(number), request, Settings::DEFAULT, Clock::start().now())
 }

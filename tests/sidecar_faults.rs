@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use scalegate::domain::{Alias, ChangeAnswer, MAX_DISPATCH, Move, ReadFailure};
+use scalegate::domain::{Alias, ChangeAnswer, MAX_DISPATCH, Move, Origin, ReadFailure};
 use scalegate::sidecar::{HttpSidecar, REQUEST_TIMEOUT, RawReading, Sidecar as _};
 use support::sidecar::{units, worker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -513,6 +513,11 @@ fn client(address: SocketAddr) -> HttpSidecar {
     HttpSidecar::new(format!("http://{address}"), TIMEOUT)
 }
 
+/// Calls in this file are made on nobody's behalf.
+fn nobody() -> Origin {
+    Origin::default()
+}
+
 fn add_one() -> Move {
     Move::toward(units(1), units(2), 1).expect("a distance")
 }
@@ -555,8 +560,8 @@ impl<T: std::fmt::Debug> Observed<T> {
 /// What is wrong with one way of a row.
 async fn complaints(row: &Row, name: &str, server: &Server) -> Vec<String> {
     let (change, reading) = futures_util::join!(
-        observe(server.clone(), async |sidecar, worker| sidecar.change(worker, add_one()).await),
-        observe(server.clone(), async |sidecar, worker| sidecar.read(worker).await),
+        observe(server.clone(), async |sidecar, worker| sidecar.change(worker, add_one(), &nobody()).await),
+        observe(server.clone(), async |sidecar, worker| sidecar.read(worker, &nobody()).await),
     );
     let mut complaints = [change.complaints(server), reading.complaints(server)].concat();
     if Change::of(&change.answer) != row.change {
@@ -606,7 +611,7 @@ async fn failures_are_called_by_their_names() {
         (sends(ok(READING.replace('5', "-5"))), "the sidecar claims a capacity of -5"),
     ];
     join_all(names.map(async |(server, name)| {
-        let observed = observe(server, async |sidecar, worker| sidecar.read(worker).await).await;
+        let observed = observe(server, async |sidecar, worker| sidecar.read(worker, &nobody()).await).await;
         let detail = observed.answer.expect_err("a failure").detail;
         assert!(detail.starts_with(name), "\"{detail}\" instead of \"{name}\"");
     }))
@@ -685,7 +690,7 @@ impl Seen {
 }
 
 async fn capacity(sidecar: &HttpSidecar) -> Result<u32, String> {
-    sidecar.read(&worker()).await.map(|reading| reading.capacity.units()).map_err(|failure| failure.detail)
+    sidecar.read(&worker(), &nobody()).await.map(|reading| reading.capacity.units()).map_err(|failure| failure.detail)
 }
 
 #[actix_web::test]
@@ -704,7 +709,7 @@ async fn readings_keep_their_connection_and_changes_never_use_it() {
     }
     assert_eq!(server.seen(), (1, 3), "one connection for all of them");
     for connections in [2, 3] {
-        assert_eq!(sidecar.change(&worker(), add_one()).await, ChangeAnswer::Acknowledged);
+        assert_eq!(sidecar.change(&worker(), add_one(), &nobody()).await, ChangeAnswer::Acknowledged);
         assert_eq!(server.seen().0, connections, "one for each change");
     }
     assert_eq!(capacity(&sidecar).await, Ok(6));
@@ -737,7 +742,7 @@ async fn a_kept_connection_that_was_closed_is_in_nobodys_way() {
             assert_eq!(capacity(&sidecar).await, Ok(expected));
             closed.notified().await;
         }
-        assert_eq!(sidecar.change(&worker(), add_one()).await, ChangeAnswer::Acknowledged);
+        assert_eq!(sidecar.change(&worker(), add_one(), &nobody()).await, ChangeAnswer::Acknowledged);
         assert_eq!(server.seen(), (4, 4));
     }
 }
@@ -757,7 +762,7 @@ async fn a_kept_connection_that_closes_under_a_request() {
     .await;
     let sidecar = client(server.address);
     assert_eq!(capacity(&sidecar).await, Ok(1));
-    assert_eq!(sidecar.change(&worker(), add_one()).await, ChangeAnswer::Acknowledged);
+    assert_eq!(sidecar.change(&worker(), add_one(), &nobody()).await, ChangeAnswer::Acknowledged);
     assert_eq!(server.seen(), (2, 2));
     assert_eq!(capacity(&sidecar).await, Err("connection closed without an answer".into()));
     assert_eq!(server.seen(), (2, 3));
@@ -783,7 +788,7 @@ async fn a_late_answer_is_not_taken_for_the_next_one() {
         let sidecar = client(server.address);
         assert_eq!(capacity(&sidecar).await, Err(format!("the sidecar answered with status {interim}")));
         assert_eq!(capacity(&sidecar).await, Ok(2), "{interim}");
-        let look = sidecar.look(&worker()).await.map(|reading| reading.capacity.units());
+        let look = sidecar.look(&worker(), &nobody()).await.map(|reading| reading.capacity.units());
         assert_eq!(look, Ok(3));
     }
 }

@@ -13,9 +13,10 @@ use super::input::{self, SubmissionBody};
 use super::problem::{ApiError, CancelProblems, Code, GetJobProblems, ListJobsProblems, PlanProblems, SubmitProblems};
 use super::query::{self, ListQuery};
 use super::submission::Submission;
+use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
 use super::{ApiState, openapi};
-use crate::domain::{Job, JobId, Timestamp, WaitReason};
+use crate::domain::{Job, JobId, JobRequest, Timestamp, WaitReason};
 use crate::engine::{Answer, LOOK_TIMEOUT, Submitted};
 use crate::table::Published;
 
@@ -66,7 +67,7 @@ pub async fn submit(
     body: SubmissionBody,
 ) -> Result<HttpResponse, ApiError> {
     let key = input::idempotency_key(request.headers(), &body.0)?;
-    let wish = body.0.parse()?;
+    let wish = JobRequest { trace: trace_of(&request), ..body.0.parse()? };
     let (joined, job, replayed) = match state.engine.submit(wish, key).await? {
         Submitted::Answer(Answer::Created(job)) => (false, job, false),
         Submitted::Answer(Answer::Joined(job)) => (true, job, false),
@@ -251,8 +252,12 @@ pub async fn cancel_job(state: web::Data<ApiState>, path: web::Path<String>) -> 
     )
 )]
 #[post("/v1/plans")]
-pub async fn plan(state: web::Data<ApiState>, body: SubmissionBody) -> Result<HttpResponse, ApiError> {
-    let wish = body.0.parse()?;
+pub async fn plan(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    body: SubmissionBody,
+) -> Result<HttpResponse, ApiError> {
+    let wish = JobRequest { trace: trace_of(&request), ..body.0.parse()? };
     let resource = wish.resource.as_str().to_owned();
     let plan = state.engine.plan(wish, LOOK_TIMEOUT).await??;
     Ok(HttpResponse::Ok().json(Plan::new(resource, &plan)))

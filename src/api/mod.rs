@@ -19,6 +19,7 @@ mod server;
 mod stream;
 mod submission;
 mod timeline;
+mod traced;
 pub mod view;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::store::Catalog;
 use crate::table::JobTable;
+use crate::telemetry::Traces;
 
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};
 pub use room::Room;
@@ -50,6 +52,8 @@ pub struct ApiState {
     pub catalog: Arc<dyn Catalog>,
     /// The time.
     pub clock: Clock,
+    /// Where it is told what requests went through.
+    pub traces: Traces,
     /// Becomes true when the process stops.
     pub stopping: watch::Receiver<bool>,
     /// What is counted.

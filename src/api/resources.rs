@@ -1,8 +1,9 @@
 //! Resources: what is known about them.
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 
 use super::problem::{ApiError, Code, GetResourceProblems, ListResourcesProblems};
+use super::traced::trace_of;
 use super::view::{Resource, ResourceList};
 use super::{ApiState, input};
 use crate::engine::{LOOK_TIMEOUT, Look};
@@ -41,9 +42,13 @@ pub async fn list_resources(state: web::Data<ApiState>) -> Result<HttpResponse, 
     )
 )]
 #[get("/v1/resources/{alias}")]
-pub async fn get_resource(state: web::Data<ApiState>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn get_resource(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
     let alias = input::alias(&path)?;
-    let Some(Look { view, failure }) = state.engine.look(alias.clone(), LOOK_TIMEOUT).await? else {
+    let Some(Look { view, failure }) = state.engine.look(alias.clone(), trace_of(&request), LOOK_TIMEOUT).await? else {
         let detail = format!("\"{alias}\" is not among the resources this gateway is configured for.");
         return Err(ApiError::new(Code::ResourceNotFound, detail));
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::{self, Bytes};
 use actix_web::{App, Error, HttpResponse};
 use tracing::Span;
@@ -14,6 +14,7 @@ use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use super::finish::{Methods, finish, no_route};
 use super::measure::measure;
+use super::traced::traced;
 use super::{ApiState, documented, openapi};
 
 /// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
@@ -51,6 +52,7 @@ impl HttpServer {
     /// # Errors
     /// If the system refuses what it takes.
     pub fn start(listener: TcpListener, state: ApiState, connections: usize, grace: Duration) -> std::io::Result<Self> {
+        let tracing = state.traces.is_on();
         let state = web::Data::new(state);
         let document = web::Data::new(Document(Bytes::from(openapi::text())));
         let methods = web::Data::new(Methods::of(&openapi::document()));
@@ -68,6 +70,7 @@ impl HttpServer {
                 .configure(undocumented)
                 .default_service(web::to(no_route))
                 .wrap(from_fn(finish))
+                .wrap(Condition::new(tracing, from_fn(traced)))
                 .wrap(TracingLogger::<RequestSpan>::new())
                 .wrap(from_fn(measure))
         })
@@ -124,7 +127,9 @@ impl RootSpanBuilder for RequestSpan {
         use actix_web::HttpMessage as _;
         let id = request.extensions().get::<RequestId>().copied();
         let id = id.map_or_else(String::new, |id| id.to_string());
-        tracing::info_span!("request", id, method = %request.method(), path = request.path())
+        // The id of its trace, if it gets a span of its own.
+        let trace = tracing::field::Empty;
+        tracing::info_span!("request", id, method = %request.method(), path = request.path(), trace)
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {

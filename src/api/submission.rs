@@ -116,7 +116,7 @@ impl Submission {
             ConflictMode::Queue => OnConflict::Queue,
             ConflictMode::Supersede => OnConflict::Supersede,
         };
-        Ok(JobRequest { resource, goal, overrides, on_conflict, reason: self.reason, labels })
+        Ok(JobRequest { resource, goal, overrides, on_conflict, reason: self.reason, labels, trace: None })
     }
 
     fn goal(&self, problems: &mut Problems) -> Option<Goal> {

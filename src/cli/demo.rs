@@ -13,12 +13,12 @@ use super::follow::{Screen, follow};
 use super::output::Output;
 use crate::api::Submission;
 use crate::api::view::JobView;
-use crate::app::{Gateway, StartError};
+use crate::app::{self, Gateway, StartError};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::domain::Settings;
 use crate::simulator::{Behaviour, RunningSimulator, Simulator};
-use crate::telemetry;
+use crate::telemetry::{self, Traces, TracesError};
 
 /// How long a simulated change takes.
 const PROVISIONING: Duration = Duration::from_secs(2);
@@ -58,6 +58,8 @@ enum DemoError {
     #[error("cannot make a directory for the gateway's data")]
     Directory(#[source] std::io::Error),
     #[error(transparent)]
+    Traces(#[from] TracesError),
+    #[error(transparent)]
     Gateway(#[from] StartError),
     #[error("the gateway's address makes no URL")]
     Address,
@@ -92,7 +94,8 @@ async fn play(args: &DemoArgs) -> Result<Exit, DemoError> {
         shutdown_grace: GRACE,
         ..Config::default()
     };
-    let gateway = start_gateway(config, args.listen)?;
+    let traces = Traces::from_environment()?;
+    let gateway = start_gateway(config, args.listen, &traces)?;
     introduce(&mut output, &sidecar, &gateway);
 
     let told_to_stop = super::until_told_to_stop();
@@ -108,7 +111,7 @@ async fn play(args: &DemoArgs) -> Result<Exit, DemoError> {
         }
     }
     // Stopping is for the process that runs on; here everything ends with it, and nothing is kept.
-    let _ = gateway.stop(GRACE).await;
+    let _ = app::stop(gateway, &traces, GRACE).await;
     let _ = sidecar.stop().await;
     let exit = played.filter(|_| args.exit).map_or(Exit::Done, |job| Exit::of_job(&job));
     Ok(output.finish(exit))
@@ -122,13 +125,13 @@ fn start_sidecar() -> std::io::Result<RunningSimulator> {
 }
 
 /// Starts the gateway where it was asked for, or else on its usual port, or else on any.
-fn start_gateway(config: Config, listen: Option<SocketAddr>) -> Result<Gateway, StartError> {
+fn start_gateway(config: Config, listen: Option<SocketAddr>, traces: &Traces) -> Result<Gateway, StartError> {
     if let Some(listen) = listen {
-        return Gateway::start(&Config { listen, ..config });
+        return Gateway::start(&Config { listen, ..config }, traces);
     }
-    match Gateway::start(&config) {
+    match Gateway::start(&config, traces) {
         Err(StartError::Listen { source, .. }) if source.kind() == ErrorKind::AddrInUse => {
-            Gateway::start(&Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..config })
+            Gateway::start(&Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..config }, traces)
         }
         outcome => outcome,
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::app::{self, ServeError};
 use crate::config::{self, ServeArgs};
-use crate::telemetry;
+use crate::telemetry::{self, Traces};
 
 /// Runs the gateway until it is told to stop.
 pub async fn run(args: ServeArgs) -> ExitCode {
@@ -23,7 +23,14 @@ pub async fn run(args: ServeArgs) -> ExitCode {
         eprintln!("scalegate: {error}");
         return ExitCode::from(2);
     }
-    match app::serve(&loaded.config).await {
+    let traces = match Traces::from_environment() {
+        Ok(traces) => traces,
+        Err(error) => {
+            eprintln!("scalegate: {}", telemetry::chain(&error));
+            return ExitCode::from(2);
+        }
+    };
+    match app::serve(&loaded.config, &traces).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let what = if matches!(error, ServeError::Start(_)) { "did not start" } else { "died" };

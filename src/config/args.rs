@@ -13,6 +13,12 @@ use clap::parser::ValueSource;
 const AFTER_HELP: &str = "\
 SCALEGATE_LOG sets what is logged, in the syntax of RUST_LOG: info (the default), debug, scalegate=debug.
 
+Traces are exported by OTLP (http/protobuf) if the standard variable OTEL_EXPORTER_OTLP_ENDPOINT, for instance
+http://collector:4318, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set. OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES,
+OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_TIMEOUT and OTEL_BSP_* are obeyed as well.
+
+An unknown variable SCALEGATE_* stops the start; those of others are left alone.
+
 Exit codes: 0 stopped by SIGTERM or SIGINT; 1 did not start, or died; 2 wrong configuration; 130 second signal.";
 
 /// Run the gateway

@@ -11,6 +11,7 @@ use super::capacity::{Capacity, Move, Op};
 use super::reading::SidecarAnswer;
 use super::settings::{Settings, SettingsOverrides};
 use super::time::Timestamp;
+use super::trace::{Origin, TraceContext};
 
 /// A job's id: a UUIDv7.
 pub type JobId = Uuid;
@@ -274,6 +275,9 @@ pub struct Job {
     pub reason: Option<String>,
     /// The submitter's labels.
     pub labels: BTreeMap<String, String>,
+    /// Where in a distributed trace its submission belongs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it must be over.
@@ -326,6 +330,8 @@ pub struct JobRequest {
     pub reason: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Where in a distributed trace the request belongs. Says nothing about what is asked for.
+    pub trace: Option<TraceContext>,
 }
 
 /// What to do with a job for a resource that has an unfinished one.
@@ -351,6 +357,7 @@ impl JobRequest {
             on_conflict: OnConflict::Reject,
             reason: None,
             labels: BTreeMap::new(),
+            trace: None,
         }
     }
 }
@@ -370,6 +377,7 @@ impl Job {
             settings,
             reason: request.reason,
             labels: request.labels,
+            trace: request.trace,
             created_at: now,
             deadline_at,
             state: JobState::Queued,
@@ -396,6 +404,11 @@ impl Job {
             JobState::Ended(ending) => Some(ending),
             JobState::Queued | JobState::Running => None,
         }
+    }
+
+    /// On whose behalf the sidecar is called for it.
+    pub fn origin(&self) -> Origin {
+        Origin { job: Some(self.id), trace: self.trace.clone() }
     }
 
     /// The job that takes or took its place.

@@ -17,6 +17,7 @@ mod policy;
 mod reading;
 mod settings;
 mod time;
+mod trace;
 
 pub use alias::{Alias, InvalidAlias, MAX_ALIAS_LEN};
 pub use capacity::{Capacity, CapacityOutOfRange, MAX_CAPACITY, Move, Op};
@@ -36,3 +37,4 @@ pub use settings::{
     SettingsOverrides,
 };
 pub use time::Timestamp;
+pub use trace::{MAX_TRACE_STATE_CHARS, Origin, TraceContext};

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
     Admission, Alias, Call, CallId, ChangeAnswer, EventId, Goal, Happening, HistoryEntry, Job, JobEvent, JobId,
-    JobRequest, Lane, LaneRecord, Ledger, Notice, OnConflict, Outcome, Policy, ReadFailure, Reading, ResourcePolicy,
-    Timestamp, Turn, forecast,
+    JobRequest, Lane, LaneRecord, Ledger, Notice, OnConflict, Origin, Outcome, Policy, ReadFailure, Reading,
+    ResourcePolicy, Timestamp, Turn, forecast,
 };
 use crate::store::{Batch, KEY_RETENTION, KeyedAnswer, Snapshot, UsedKey};
 
@@ -33,6 +33,8 @@ pub enum Effect {
         id: CallId,
         /// What to ask.
         call: Call,
+        /// On whose behalf.
+        origin: Origin,
     },
     /// Show the job to readers.
     Publish(JobEvent),
@@ -479,7 +481,8 @@ impl Core {
         }
         if let Some((id, call)) = call {
             self.sending += usize::from(matches!(call, Call::Change(_)));
-            self.effects.push(Effect::Call { resource: resource.clone(), id, call });
+            let origin = self.lane(resource).and_then(Lane::active).map_or_else(Origin::default, |job| job.origin());
+            self.effects.push(Effect::Call { resource: resource.clone(), id, call, origin });
         }
         if record {
             batch.lanes.extend(self.lane(resource).map(Lane::record));

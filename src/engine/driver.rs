@@ -13,19 +13,17 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use uuid::{ContextV7, Uuid};
 
+use super::audience::Audience;
 use super::core::{Core, Effect};
 use super::handle::{Command, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
 use super::requests::{Answer, JobPlan, ReplyTo};
 use crate::clock::{Clock, WallWatch, wall_now};
 use crate::domain::{
-    Alias, Call, CallId, ChangeAnswer, JobEvent, JobId, JobRequest, Move, Notice, Policy, ReadFailure, Reading,
-    Retention, Timestamp,
+    Alias, Call, CallId, ChangeAnswer, JobId, JobRequest, Move, Notice, Origin, Policy, ReadFailure, Reading,
+    Retention, Timestamp, TraceContext,
 };
-use crate::feed::Feed;
-use crate::metrics::Metrics;
 use crate::sidecar::{RawReading, Sidecar};
 use crate::store::{Acknowledgement, KeyedAnswer, Pruned, Snapshot, StoreError, StoreWriter};
-use crate::table::{JobTable, Published};
 
 /// How often old jobs, keys and lanes are removed. They may be kept a little longer than asked for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
@@ -43,12 +41,8 @@ pub struct Parts<S> {
     pub store: StoreWriter,
     /// See [`StoreWriter::start`].
     pub acknowledgements: mpsc::UnboundedReceiver<Acknowledgement>,
-    /// Where readers see the jobs.
-    pub table: Arc<JobTable>,
-    /// Where those who watch hear of changes.
-    pub feed: Arc<Feed>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
+    /// Who is shown what became durable.
+    pub audience: Audience,
     /// The operator's rules.
     pub policy: Arc<Policy>,
     /// What is kept of what is over.
@@ -81,9 +75,7 @@ pub(super) async fn run<S: Sidecar>(
             core: Core::recover(Arc::clone(&parts.policy), loaded, parts.clock.now()),
             sidecar: Arc::clone(&sidecar),
             store: &parts.store,
-            table: &parts.table,
-            feed: &parts.feed,
-            metrics: &parts.metrics,
+            audience: &parts.audience,
             retention: parts.retention,
             clock: parts.clock,
             wall: &mut wall,
@@ -104,12 +96,7 @@ pub(super) async fn run<S: Sidecar>(
         while acknowledgements.try_recv().is_ok() {}
         if let Some(reloaded) = &snapshot {
             tracing::warn!(jobs = reloaded.jobs.len(), "the store works again: carrying on from it");
-            // Whatever was committed but not shown before the failure is counted like everything else.
-            for event in &reloaded.jobs {
-                show(&parts.table, &parts.metrics, event.clone());
-            }
-            parts.table.reset(&reloaded.jobs);
-            parts.feed.reloaded(reloaded.next_event);
+            parts.audience.show_anew(reloaded, &parts.clock);
         }
     }
 }
@@ -186,9 +173,7 @@ struct Incarnation<'a, S> {
     core: Core,
     sidecar: Arc<S>,
     store: &'a StoreWriter,
-    table: &'a JobTable,
-    feed: &'a Feed,
-    metrics: &'a Metrics,
+    audience: &'a Audience,
     retention: Retention,
     clock: Clock,
     wall: &'a mut WallWatch,
@@ -273,12 +258,12 @@ impl<S: Sidecar> Incarnation<'_, S> {
                 self.core.cancel(id, reply_to, now);
             }
             Command::Plan(request, reply) => {
-                let resource = request.resource.clone();
-                self.look(resource, |reading| Done::Plan { request, reading, reply });
+                let (resource, trace) = (request.resource.clone(), request.trace.clone());
+                self.look(resource, trace, |reading| Done::Plan { request, reading, reply });
             }
-            Command::Look(resource, reply) if self.core.resource(&resource).is_none() => drop(reply.send(Ok(None))),
-            Command::Look(resource, reply) => {
-                self.look(resource.clone(), |reading| Done::Look { resource, reading, reply });
+            Command::Look(resource, _, reply) if self.core.resource(&resource).is_none() => drop(reply.send(Ok(None))),
+            Command::Look(resource, trace, reply) => {
+                self.look(resource.clone(), trace, |reading| Done::Look { resource, reading, reply });
             }
             Command::List(reply) => drop(reply.send(Ok(self.core.resources()))),
             Command::Health(reply) => {
@@ -301,11 +286,15 @@ impl<S: Sidecar> Incarnation<'_, S> {
     }
 
     /// Reads the sidecar for somebody who only looks on; nothing is decided on such a reading.
-    fn look(&mut self, resource: Alias, done: impl FnOnce(Result<Reading, ReadFailure>) -> Done + 'static) {
-        let sidecar = Arc::clone(&self.sidecar);
-        let clock = self.clock;
+    fn look(
+        &mut self,
+        resource: Alias,
+        trace: Option<TraceContext>,
+        done: impl FnOnce(Result<Reading, ReadFailure>) -> Done + 'static,
+    ) {
+        let (sidecar, clock, origin) = (Arc::clone(&self.sidecar), self.clock, Origin { job: None, trace });
         self.calls.spawn_local(async move {
-            let reading = timeout(LOOK_TIMEOUT, timed(sidecar.look(&resource), clock)).await;
+            let reading = timeout(LOOK_TIMEOUT, timed(sidecar.look(&resource, &origin), clock)).await;
             done(reading.unwrap_or_else(|_| {
                 let detail = format!("no answer from the sidecar within {} s", LOOK_TIMEOUT.as_secs());
                 Err(ReadFailure { not_found: false, detail, answer: None })
@@ -367,7 +356,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
             Done::Pruned { as_of, removed } => {
                 match removed {
                     Ok(Pruned { jobs, more }) => {
-                        self.table.remove(&jobs);
+                        self.audience.table.remove(&jobs);
                         if more {
                             self.prune(as_of);
                         }
@@ -427,9 +416,9 @@ impl<S: Sidecar> Incarnation<'_, S> {
         for effect in self.core.take_effects() {
             match effect {
                 Effect::Commit(batch) => self.store.commit(batch)?,
-                Effect::Call { resource, id, call } => self.call(resource, id, call),
-                Effect::Publish(event) => self.feed.publish(show(self.table, self.metrics, event)),
-                Effect::Tell(resource, entry) => self.feed.tell(resource, entry),
+                Effect::Call { resource, id, call, origin } => self.call(resource, id, call, origin),
+                Effect::Publish(event) => self.audience.show(event, &self.clock),
+                Effect::Tell(resource, entry) => self.audience.tell(resource, entry),
                 Effect::Reply(to, answer) => self.answer(to, answer),
                 Effect::Replay(to, key) => self.replay(to, key),
                 Effect::Log(resource, notice) => log(&resource, &notice),
@@ -438,19 +427,19 @@ impl<S: Sidecar> Incarnation<'_, S> {
         Ok(())
     }
 
-    fn call(&mut self, resource: Alias, call: CallId, what: Call) {
+    fn call(&mut self, resource: Alias, call: CallId, what: Call, origin: Origin) {
         match what {
-            Call::Read => self.read(resource, call),
-            Call::Change(change) => self.change(resource, call, change),
+            Call::Read => self.read(resource, call, origin),
+            Call::Change(change) => self.change(resource, call, change, origin),
         }
     }
 
     /// Nobody waits any more for an earlier reading of the resource, which may take a minute: it is given up, so that there
     /// are never more connections than resources.
-    fn read(&mut self, resource: Alias, call: CallId) {
+    fn read(&mut self, resource: Alias, call: CallId, origin: Origin) {
         let (sidecar, clock, of) = (Arc::clone(&self.sidecar), self.clock, resource.clone());
         let reading = self.calls.spawn_local(async move {
-            let reading = timed(sidecar.read(&of), clock).await;
+            let reading = timed(sidecar.read(&of, &origin), clock).await;
             Done::Read { resource: of, call, reading }
         });
         if let Some((_, earlier)) = self.reads.insert(resource, (call, reading)) {
@@ -458,10 +447,10 @@ impl<S: Sidecar> Incarnation<'_, S> {
         }
     }
 
-    fn change(&mut self, resource: Alias, call: CallId, change: Move) {
+    fn change(&mut self, resource: Alias, call: CallId, change: Move, origin: Origin) {
         let sidecar = Arc::clone(&self.sidecar);
         self.calls.spawn_local(async move {
-            let answer = sidecar.change(&resource, change).await;
+            let answer = sidecar.change(&resource, change, &origin).await;
             Done::Change { resource, call, answer }
         });
     }
@@ -479,14 +468,6 @@ impl<S: Sidecar> Incarnation<'_, S> {
         let store = self.store.clone();
         self.calls.spawn_local(async move { Done::Replay { to, stored: store.answer(key).await } });
     }
-}
-
-/// Shows a job to readers, and counts what is new about it. Nobody else shows jobs at the same time.
-fn show(table: &JobTable, metrics: &Metrics, event: JobEvent) -> Published {
-    let before = table.get(event.job.id);
-    let shown = table.publish(event);
-    metrics.jobs.published(before.as_ref().map(|before| &**before.job()), shown.job());
-    shown
 }
 
 /// What is done; nothing, if it was given up. A panic must not leave a lane waiting for an answer that never comes.
@@ -531,7 +512,7 @@ impl Command {
             Self::Submit(_, _, reply) => drop(reply.send(Err(why))),
             Self::Cancel(_, reply) => drop(reply.send(Err(why))),
             Self::Plan(_, reply) => drop(reply.send(Err(why))),
-            Self::Look(_, reply) => drop(reply.send(Err(why))),
+            Self::Look(_, _, reply) => drop(reply.send(Err(why))),
             Self::List(reply) => drop(reply.send(Err(why))),
             Self::Health(reply) => drop(reply.send(Err(why))),
         }

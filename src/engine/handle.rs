@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::requests::{Answer, JobPlan, Refusal, ResourceView, SubmitKey};
-use crate::domain::{Alias, JobId, JobRequest, ReadFailure, Timestamp};
+use crate::domain::{Alias, JobId, JobRequest, ReadFailure, Timestamp, TraceContext};
 use crate::store::KeyedAnswer;
 
 /// Requests that may wait for the engine. It takes some microseconds for each, so a full queue means that it is stuck
@@ -19,7 +19,7 @@ pub(super) enum Command {
     Submit(Box<JobRequest>, Option<SubmitKey>, oneshot::Sender<Result<Submitted, Unavailable>>),
     Cancel(JobId, oneshot::Sender<Result<Answer, Unavailable>>),
     Plan(Box<JobRequest>, oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>),
-    Look(Alias, oneshot::Sender<Result<Option<Look>, Unavailable>>),
+    Look(Alias, Option<TraceContext>, oneshot::Sender<Result<Option<Look>, Unavailable>>),
     List(oneshot::Sender<Result<Vec<ResourceView>, Unavailable>>),
     Health(oneshot::Sender<Result<Health, Unavailable>>),
 }
@@ -133,12 +133,17 @@ impl EngineHandle {
     }
 
     /// Everything known about a resource, with a new reading; `None` if it may not be scaled here. Waits for the sidecar
-    /// at most `patience`.
+    /// at most `patience`; `trace` is where that call belongs.
     ///
     /// # Errors
     /// If the engine cannot take it.
-    pub async fn look(&self, resource: Alias, patience: Duration) -> Result<Option<Look>, Unavailable> {
-        self.ask(PATIENCE + patience, |reply| Command::Look(resource, reply)).await
+    pub async fn look(
+        &self,
+        resource: Alias,
+        trace: Option<TraceContext>,
+        patience: Duration,
+    ) -> Result<Option<Look>, Unavailable> {
+        self.ask(PATIENCE + patience, |reply| Command::Look(resource, trace, reply)).await
     }
 
     /// Everything known about all resources, without new readings.

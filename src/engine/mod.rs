@@ -4,6 +4,7 @@
 //! thread of its own (the HTTP client is bound to one) and is reached through an [`EngineHandle`]. A panic on that thread
 //! ends the process: whatever state it left behind, the store knows a better one.
 
+mod audience;
 mod core;
 mod driver;
 mod handle;
@@ -19,6 +20,7 @@ use crate::sidecar::Sidecar;
 use crate::store::Snapshot;
 
 pub use self::core::{Core, Effect};
+pub use audience::Audience;
 pub use driver::{LOOK_TIMEOUT, Parts};
 pub use handle::{EngineHandle, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
 pub use requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};

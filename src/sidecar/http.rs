@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::{interpret_change, interpret_reading};
 use super::{RawReading, Sidecar};
-use crate::domain::{Alias, ChangeAnswer, MAX_DISPATCH, Move, Op, ReadFailure, SidecarAnswer};
+use crate::domain::{Alias, ChangeAnswer, MAX_DISPATCH, Move, Op, Origin, ReadFailure, SidecarAnswer};
 
 /// Longest wait for an answer, the platform guide's advice. The sidecar asks the platform, which may take its time.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -55,8 +55,8 @@ impl HttpSidecar {
         }
     }
 
-    async fn read_with(&self, keeper: &Keeper, resource: &Alias) -> Result<RawReading, ReadFailure> {
-        let request = keeper.client().get(self.url(resource, ""));
+    async fn read_with(&self, keeper: &Keeper, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+        let request = with_trace(keeper.client().get(self.url(resource, "")), origin);
         match exchange(request, None, self.timeout).await {
             Ok(Answer { status, body }) => {
                 if status < 200 {
@@ -83,20 +83,20 @@ impl HttpSidecar {
 }
 
 impl Sidecar for HttpSidecar {
-    async fn read(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
-        self.read_with(&self.reads, resource).await
+    async fn read(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+        self.read_with(&self.reads, resource, origin).await
     }
 
-    async fn look(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
-        self.read_with(&self.looks, resource).await
+    async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+        self.read_with(&self.looks, resource, origin).await
     }
 
-    async fn change(&self, resource: &Alias, change: Move) -> ChangeAnswer {
+    async fn change(&self, resource: &Alias, change: Move, origin: &Origin) -> ChangeAnswer {
         let (action, field) = match change.op {
             Op::Add => ("/add", "capacityToBeAdded"),
             Op::Remove => ("/remove", "capacityToBeRemoved"),
         };
-        let request = self.changes.post(self.url(resource, action)).force_close();
+        let request = with_trace(self.changes.post(self.url(resource, action)).force_close(), origin);
         match exchange(request, Some(json!({ field: change.units })), self.timeout).await {
             Ok(Answer { status, body }) => interpret_change(status, &body.unwrap_or_else(String::into_bytes)),
             Err(Failure { sent: false, detail }) => ChangeAnswer::NotSent { detail },
@@ -135,6 +135,17 @@ impl Keeper {
     fn start_over(&self) {
         self.client.replace(client(CONNECT_TIMEOUT, self.limit, self.timeout));
     }
+}
+
+/// Tells the sidecar to which trace the request belongs.
+fn with_trace(mut request: ClientRequest, origin: &Origin) -> ClientRequest {
+    if let Some(trace) = &origin.trace {
+        request = request.insert_header(("traceparent", trace.traceparent()));
+        if let Some(state) = trace.tracestate() {
+            request = request.insert_header(("tracestate", state));
+        }
+    }
+    request
 }
 
 struct Answer {

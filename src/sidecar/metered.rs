@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{RawReading, Sidecar};
-use crate::domain::{Alias, ChangeAnswer, Move, Op, ReadFailure};
+use crate::domain::{Alias, ChangeAnswer, Move, Op, Origin, ReadFailure};
 use crate::metrics::{CallOutcome, Metrics, Operation};
 
 /// Passes every call on, unchanged, and counts what becomes of it. A call that is dropped halfway counts as given up.
@@ -20,26 +20,26 @@ impl<S: Sidecar> MeteredSidecar<S> {
 }
 
 impl<S: Sidecar> Sidecar for MeteredSidecar<S> {
-    async fn read(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
+    async fn read(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
         let timer = self.metrics.calls.begin(Operation::Read);
-        let reading = self.inner.read(resource).await;
+        let reading = self.inner.read(resource, origin).await;
         timer.end(outcome_of_reading(&reading));
         reading
     }
 
-    async fn look(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
+    async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
         let timer = self.metrics.calls.begin(Operation::Look);
-        let reading = self.inner.look(resource).await;
+        let reading = self.inner.look(resource, origin).await;
         timer.end(outcome_of_reading(&reading));
         reading
     }
 
-    async fn change(&self, resource: &Alias, change: Move) -> ChangeAnswer {
+    async fn change(&self, resource: &Alias, change: Move, origin: &Origin) -> ChangeAnswer {
         let timer = self.metrics.calls.begin(match change.op {
             Op::Add => Operation::Add,
             Op::Remove => Operation::Remove,
         });
-        let answer = self.inner.change(resource, change).await;
+        let answer = self.inner.change(resource, change, origin).await;
         timer.end(match &answer {
             ChangeAnswer::Acknowledged => CallOutcome::Ok,
             ChangeAnswer::Rejected(_) => CallOutcome::Rejected,
@@ -77,7 +77,7 @@ mod tests {
     }
 
     impl Sidecar for Scripted {
-        async fn read(&self, _: &Alias) -> Result<RawReading, ReadFailure> {
+        async fn read(&self, _: &Alias, _: &Origin) -> Result<RawReading, ReadFailure> {
             let reading = self.reading.take();
             match reading {
                 Some(reading) => reading,
@@ -85,11 +85,11 @@ mod tests {
             }
         }
 
-        async fn look(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
-            self.read(resource).await
+        async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+            self.read(resource, origin).await
         }
 
-        async fn change(&self, _: &Alias, _: Move) -> ChangeAnswer {
+        async fn change(&self, _: &Alias, _: Move, _: &Origin) -> ChangeAnswer {
             let answer = self.change.take();
             match answer {
                 Some(answer) => answer,
@@ -130,14 +130,14 @@ mod tests {
             for (operation, count) in [("read", 1), ("look", 1)] {
                 sidecar.inner.reading.replace(Some(reading.clone()));
                 let given = match operation {
-                    "read" => sidecar.read(&worker).now_or_never(),
-                    _ => sidecar.look(&worker).now_or_never(),
+                    "read" => sidecar.read(&worker, &Origin::default()).now_or_never(),
+                    _ => sidecar.look(&worker, &Origin::default()).now_or_never(),
                 };
                 assert_eq!(given, Some(reading.clone()));
                 assert_counted(&metrics, operation, outcome, count);
             }
         }
-        assert_eq!(sidecar.read(&worker).now_or_never(), None);
+        assert_eq!(sidecar.read(&worker, &Origin::default()).now_or_never(), None);
         assert_counted(&metrics, "read", "given_up", 1);
     }
 
@@ -157,7 +157,7 @@ mod tests {
         ] {
             for (change, operation) in [(add, "add"), (remove, "remove")] {
                 sidecar.inner.change.replace(Some(answer.clone()));
-                assert_eq!(sidecar.change(&worker, change).now_or_never(), Some(answer.clone()));
+                assert_eq!(sidecar.change(&worker, change, &Origin::default()).now_or_never(), Some(answer.clone()));
                 assert_counted(&metrics, operation, outcome, 1);
             }
         }

@@ -10,7 +10,7 @@ mod answer;
 mod http;
 mod metered;
 
-use crate::domain::{Alias, Capacity, ChangeAnswer, Move, ReadFailure, Status, Timestamp};
+use crate::domain::{Alias, Capacity, ChangeAnswer, Move, Origin, ReadFailure, Status, Timestamp};
 
 pub use answer::{interpret_change, interpret_reading};
 pub use http::{HttpSidecar, REQUEST_TIMEOUT};
@@ -28,14 +28,16 @@ pub struct RawReading {
 }
 
 /// The calls to the sidecar. Their futures need not be `Send`: the engine runs on one thread.
+///
+/// Each says on whose behalf it is made. That changes nothing about the call; it goes along for those who follow traces.
 pub trait Sidecar: 'static {
     /// Reads the capacity of `resource`.
-    fn read(&self, resource: &Alias) -> impl Future<Output = Result<RawReading, ReadFailure>>;
+    fn read(&self, resource: &Alias, origin: &Origin) -> impl Future<Output = Result<RawReading, ReadFailure>>;
 
     /// Reads the capacity of `resource` for somebody who only looks on; must not hold up [`Sidecar::read`].
-    fn look(&self, resource: &Alias) -> impl Future<Output = Result<RawReading, ReadFailure>>;
+    fn look(&self, resource: &Alias, origin: &Origin) -> impl Future<Output = Result<RawReading, ReadFailure>>;
 
     /// Adds or removes units, once. The request is on its way within [`MAX_DISPATCH`](crate::domain::MAX_DISPATCH), or
     /// the answer is that nothing was sent.
-    fn change(&self, resource: &Alias, change: Move) -> impl Future<Output = ChangeAnswer>;
+    fn change(&self, resource: &Alias, change: Move, origin: &Origin) -> impl Future<Output = ChangeAnswer>;
 }

@@ -13,7 +13,7 @@ use crate::clock::Anchor;
 use crate::domain::{
     Alias, Capacity, Change, Ending, ExternalChange, Goal, Happening, HistoryEntry, Job, JobEvent, JobId, JobRequest,
     JobState, LaneRecord, Ledger, Move, OnConflict, Op, Patience, Retention, SentChange, Settings, SidecarAnswer,
-    Stage, Status, Step, StepOutcome, Timestamp, Trouble, WaitReason,
+    Stage, Status, Step, StepOutcome, Timestamp, TraceContext, Trouble, WaitReason,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -48,6 +48,7 @@ pub(super) fn job(id: u128, resource: &str) -> Job {
         on_conflict: OnConflict::Reject,
         reason: None,
         labels: Default::default(),
+        trace: None,
     };
     Job { version: 1, ..Job::accept(JobId::from_u128(id), request, Settings::DEFAULT, NOW) }
 }
@@ -65,6 +66,7 @@ pub(super) fn eventful_job() -> Job {
     let mut job = Job { goal: Goal::Delta(4), target: Some(units(5)), ..job(0x7, "worker") };
     job.reason = Some("queue depth 812".into());
     job.labels.insert("team".into(), "data".into());
+    job.trace = TraceContext::new(7, 8, 1, Some("vendor=1"));
     job.state = JobState::Running;
     job.ending = Some(Ending::Superseded { by: JobId::from_u128(8) });
     job.start = Some(units(1));

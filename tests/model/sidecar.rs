@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use scalegate::domain::{Alias, ChangeAnswer, Move, Op, ReadFailure, SidecarAnswer, Status};
+use scalegate::domain::{Alias, ChangeAnswer, Move, Op, Origin, ReadFailure, SidecarAnswer, Status};
 use scalegate::sidecar::{RawReading, Sidecar};
 use tokio::sync::{oneshot, watch};
 
@@ -97,18 +97,18 @@ impl Platform {
 pub struct Client(pub Arc<Platform>);
 
 impl Sidecar for Client {
-    async fn read(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
+    async fn read(&self, resource: &Alias, _: &Origin) -> Result<RawReading, ReadFailure> {
         let mut sight = self.0.with(resource.as_str(), |resource| resource.sight.subscribe());
         let seen = *sight.wait_for(|sight| *sight != Sight::Nothing).await.expect("the platform lives");
         let status = Status::new(if seen == Sight::Failed { "FAILED" } else { "ACTIVE" });
         Ok(RawReading { status, capacity: units(self.0.capacity(resource.as_str())), stamp: None })
     }
 
-    async fn look(&self, resource: &Alias) -> Result<RawReading, ReadFailure> {
-        self.read(resource).await
+    async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+        self.read(resource, origin).await
     }
 
-    async fn change(&self, resource: &Alias, change: Move) -> ChangeAnswer {
+    async fn change(&self, resource: &Alias, change: Move, _: &Origin) -> ChangeAnswer {
         let (answer, answered) = oneshot::channel();
         self.0.with(resource.as_str(), |resource| {
             assert!(resource.asked.is_none(), "two changes of one resource at a time");

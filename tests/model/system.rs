@@ -13,11 +13,12 @@ use scalegate::api::view::JobView;
 use scalegate::api::{self, ApiState, HttpServer, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, Settings};
-use scalegate::engine::{Parts, RunningEngine};
+use scalegate::engine::{Audience, Parts, RunningEngine};
 use scalegate::feed::Feed;
 use scalegate::metrics::Metrics;
 use scalegate::store::{Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
 use scalegate::table::JobTable;
+use scalegate::telemetry::Traces;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -74,9 +75,10 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new().expect("consistent"));
         let parts = {
             let sidecar = Client(Arc::clone(platform));
-            let (table, feed) = (Arc::clone(&table), Arc::clone(&feed));
-            let (policy, retention, metrics) = (Arc::new(policy()), Retention::DEFAULT, Arc::clone(&metrics));
-            move || Parts { sidecar, store, acknowledgements, table, feed, metrics, policy, retention, clock, wall }
+            let (table, feed, metrics) = (Arc::clone(&table), Arc::clone(&feed), Arc::clone(&metrics));
+            let audience = Audience { table, feed, metrics, traces: Traces::default() };
+            let (policy, retention) = (Arc::new(policy()), Retention::DEFAULT);
+            move || Parts { sidecar, store, acknowledgements, audience, policy, retention, clock, wall }
         };
         let engine = RunningEngine::start(snapshot, parts).expect("a thread");
         let (stopping, stopped) = watch::channel(false);
@@ -87,6 +89,7 @@ impl Gateway {
             feed,
             catalog,
             clock,
+            traces: Traces::default(),
             stopping: stopped,
             metrics,
             room,

@@ -223,6 +223,7 @@ impl Lived {
             on_conflict: submission.on_conflict,
             reason: None,
             labels: BTreeMap::new(),
+            trace: None,
         }
     }
 }

@@ -69,7 +69,8 @@ impl Response {
 pub fn scalegate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scalegate"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SCALEGATE_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("SCALEGATE_") || text.starts_with("OTEL_") {
             command.env_remove(name);
         }
     }

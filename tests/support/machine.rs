@@ -419,11 +419,11 @@ impl<S: Surroundings> Machine<S> {
                     self.core.committed(clock);
                 }
             }
-            Effect::Call { resource, id, call: Call::Read } => {
+            Effect::Call { resource, id, call: Call::Read, .. } => {
                 let (after, raw) = self.surroundings.read(now, &resource);
                 self.schedule(after, Event::Reading(resource, id, clock, raw));
             }
-            Effect::Call { resource, id, call: Call::Change(change) } => {
+            Effect::Call { resource, id, call: Call::Change(change), .. } => {
                 self.schedule(self.dispatch_takes, Event::Dispatched(resource, id, change));
             }
             Effect::Publish(event) => self.surroundings.published(now, &event, &self.disk),

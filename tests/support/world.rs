@@ -190,6 +190,7 @@ pub fn request(goal: Goal, overrides: SettingsOverrides) -> JobRequest {
         on_conflict: OnConflict::Reject,
         reason: None,
         labels: BTreeMap::new(),
+        trace: None,
     }
 }
 
