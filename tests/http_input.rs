@@ -524,6 +524,8 @@ async fn unknown_paths() {
         "/favicon.ico",
         "/docs/../livez",
         "/docs/nothing.js",
+        "/panel/nothing.js",
+        "/panel/../../etc/passwd",
         "/docs/../../../etc/passwd",
         "/docs/%2e%2e/%2e%2e/Cargo.toml",
         "/livez/",
@@ -535,7 +537,7 @@ async fn unknown_paths() {
         &long,
     ] {
         for method in ["GET", "POST", "DELETE", "OPTIONS", "BREW"] {
-            let is_page = path.starts_with("/docs/") && method != "GET";
+            let is_page = (path.starts_with("/docs/") || path.starts_with("/panel/")) && method != "GET";
             let (status, code) = if is_page { (405, "method_not_allowed") } else { (404, "not_found") };
             let problem = scene.gateway.refuses(&Raw::new(method, path), status, code).await;
             assert!(problem.detail.len() < 300, "it does not repeat just anything");
@@ -550,7 +552,7 @@ async fn methods() {
     let scene = Scene::start().await;
     let job = format!("/v1/jobs/{}", scene.job);
     let cancel = format!("{job}/cancel");
-    let known: [(&str, &[&str]); 13] = [
+    let known: [(&str, &[&str]); 14] = [
         ("/v1/jobs", &["GET", "HEAD", "POST"]),
         (&job, &["GET", "HEAD"]),
         (&cancel, &["POST"]),
@@ -564,6 +566,7 @@ async fn methods() {
         ("/docs/swagger-ui.css", &["GET", "HEAD"]),
         ("/docs", &["GET", "HEAD"]),
         ("/", &["GET", "HEAD"]),
+        ("/panel/main.js", &["GET", "HEAD"]),
     ];
     for (path, supported) in known {
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get"] {

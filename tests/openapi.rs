@@ -468,7 +468,8 @@ async fn routes_and_document_agree() {
         .collect();
     let pages = [
         r#".route("/openapi.json", web::get().to(served_document))"#,
-        r#".route("/", web::get().to(to_docs))"#,
+        r#".route("/", web::get().to(panel::page))"#,
+        r#".route("/panel/{file:.*}", web::get().to(panel::file))"#,
         r#".route("/docs", web::get().to(to_docs))"#,
         r#".service(SwaggerUi::new("/docs/{page:.*}").config(ui));"#,
     ];

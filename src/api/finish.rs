@@ -136,7 +136,7 @@ impl Methods {
             }
             (ResourceDef::new(path.as_str()), methods)
         });
-        let undocumented = ["/", "/docs", "/docs/{page:.*}", "/openapi.json"]
+        let undocumented = ["/", "/panel/{file:.*}", "/docs", "/docs/{page:.*}", "/openapi.json"]
             .map(|path| (ResourceDef::new(path), vec![Method::GET, Method::HEAD]));
         Self(paths.chain(undocumented).collect())
     }

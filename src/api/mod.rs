@@ -11,6 +11,7 @@ mod jobs;
 mod measure;
 mod metrics;
 pub mod openapi;
+mod panel;
 mod problem;
 mod query;
 mod resources;

@@ -15,7 +15,7 @@ use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 use super::finish::{Methods, finish, no_route};
 use super::measure::measure;
 use super::traced::traced;
-use super::{ApiState, documented, openapi};
+use super::{ApiState, documented, openapi, panel};
 
 /// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
 const WORKERS: usize = 2;
@@ -106,7 +106,8 @@ fn undocumented(config: &mut web::ServiceConfig) {
         .validator_url("none");
     config
         .route("/openapi.json", web::get().to(served_document))
-        .route("/", web::get().to(to_docs))
+        .route("/", web::get().to(panel::page))
+        .route("/panel/{file:.*}", web::get().to(panel::file))
         .route("/docs", web::get().to(to_docs))
         .service(SwaggerUi::new("/docs/{page:.*}").config(ui));
 }

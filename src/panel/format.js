@@ -1,0 +1,77 @@
+/** Times, durations and numbers as people read them. Times are the browser's local ones. */
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const SHORT_CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const DAY_OF_YEAR = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const NUMBER = new Intl.NumberFormat("en");
+
+export const number = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value));
+export const signed = (value) => (value > 0 ? `+${NUMBER.format(value)}` : NUMBER.format(value).replace("-", "−"));
+
+/** `12:03:07`, with the day if it is not today's. */
+export function time(at) {
+  const date = new Date(at);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return isToday ? CLOCK.format(date) : `${DAY_OF_YEAR.format(date)} ${CLOCK.format(date)}`;
+}
+
+/** A mark on an axis that covers `span` milliseconds. */
+export function tick(at, span) {
+  if (span <= 10 * MINUTE * 1000) return CLOCK.format(at);
+  if (span <= 2 * DAY * 1000) return SHORT_CLOCK.format(at);
+  return DAY_OF_YEAR.format(at);
+}
+
+/** A duration in seconds with its two largest units: `1 h 5 min`, `40 s`, `0.4 s`. */
+export function duration(seconds) {
+  if (seconds < 10 && !Number.isInteger(seconds)) return `${Number(seconds.toFixed(1))} s`;
+  const whole = Math.round(seconds);
+  if (whole < MINUTE) return `${whole} s`;
+  const units = [
+    ["d", DAY],
+    ["h", HOUR],
+    ["min", MINUTE],
+    ["s", 1],
+  ];
+  const first = units.findIndex(([, size]) => whole >= size);
+  const parts = units.slice(first, first + 2).map(([unit, size], index) => {
+    const count = index === 0 ? Math.floor(whole / size) : Math.floor((whole % units[first][1]) / size);
+    return count > 0 ? `${count} ${unit}` : "";
+  });
+  return parts.filter(Boolean).join(" ");
+}
+
+/** What is left of a wait, as a clock that runs down: `4:05`, `1:00:00`. */
+export function countdown(millis) {
+  const seconds = Math.max(0, Math.ceil(millis / 1000));
+  const two = (value) => String(value).padStart(2, "0");
+  const minutes = Math.floor(seconds / MINUTE);
+  if (minutes < 60) return `${minutes}:${two(seconds % MINUTE)}`;
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(seconds % MINUTE)}`;
+}
+
+/** How long ago: `just now`, `40 s ago`, `3 min ago`. */
+export function ago(millis) {
+  const seconds = Math.max(0, millis / 1000);
+  if (seconds < 5) return "just now";
+  if (seconds < MINUTE) return `${Math.floor(seconds / 5) * 5} s ago`;
+  const [unit, size] = seconds < HOUR ? ["min", MINUTE] : seconds < DAY ? ["h", HOUR] : ["d", DAY];
+  return `${Math.floor(seconds / size)} ${unit} ago`;
+}
+
+/** A sentence of the gateway, with the times and arrows in it as the panel writes them. */
+export const sentence = (text) =>
+  text.replaceAll(" -> ", " → ").replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (at) => time(at));
+
+/** What went wrong, which the gateway puts as the end of a sentence of its own, as a sentence by itself. */
+export function complaint(text) {
+  const whole = sentence(text.trim());
+  return `${whole.charAt(0).toUpperCase()}${whole.slice(1)}${/[.!?]$/.test(whole) ? "" : "."}`;
+}
+
+/** Enough of an id to tell jobs apart. The beginning of a UUIDv7 is a time and the same for jobs of one day. */
+export const shortId = (id) => id.slice(-8);

@@ -1,0 +1,42 @@
+/** The addresses of the panel's pages. They live after the `#`, so that a link to one is a link to `/`. */
+
+export const STATES = ["queued", "running", "succeeded", "failed", "canceled", "superseded"];
+
+export const hrefs = {
+  resources: "#/",
+  resource: (alias) => `#/resources/${encodeURIComponent(alias)}`,
+  job: (id) => `#/jobs/${encodeURIComponent(id)}`,
+  jobs({ resource = "", states = [] } = {}) {
+    const query = new URLSearchParams();
+    if (resource) query.set("resource", resource);
+    for (const state of states) query.append("state", state);
+    return query.size > 0 ? `#/jobs?${query}` : "#/jobs";
+  },
+  scale: (alias) => (alias ? `#/scale?${new URLSearchParams({ resource: alias })}` : "#/scale"),
+};
+
+/** The page that `hash` is the address of. */
+export function parse(hash) {
+  const [path, query = ""] = hash.replace(/^#/, "").split("?", 2);
+  const parameters = new URLSearchParams(query);
+  let parts;
+  try {
+    parts = path
+      .split("/")
+      .filter((part) => part !== "")
+      .map(decodeURIComponent);
+  } catch {
+    return { name: "nowhere", params: {} };
+  }
+  const [first, second] = parts;
+  if (parts.length === 0) return { name: "resources", params: {} };
+  if (first === "resources" && parts.length === 2) return { name: "resource", params: { alias: second } };
+  if (first === "jobs" && parts.length === 2) return { name: "job", params: { id: second } };
+  if (first === "scale" && parts.length === 1)
+    return { name: "scale", params: { alias: parameters.get("resource") ?? "" } };
+  if (first === "jobs" && parts.length === 1) {
+    const states = parameters.getAll("state").filter((state) => STATES.includes(state));
+    return { name: "jobs", params: { resource: parameters.get("resource") ?? "", states } };
+  }
+  return { name: "nowhere", params: {} };
+}

@@ -1,0 +1,129 @@
+/** The frame around every page: where to go, how the connection does, and the page itself. */
+
+import { gatewayNow } from "../api.js";
+import * as format from "../format.js";
+import { retryNow } from "../live.js";
+import { hrefs } from "../routes.js";
+import { store } from "../store.js";
+import { h } from "../vendor/preact.mjs";
+import * as words from "../words.js";
+import { JobPage } from "./job.js";
+import { JobsPage } from "./jobs.js";
+import { Notice, Sign } from "./parts.js";
+import { ResourcePage, ResourcesPage } from "./resources.js";
+import { ScalePage } from "./scale.js";
+
+const VERSION = document.querySelector('meta[name="scalegate-version"]').content;
+
+export function App() {
+  const { route } = store;
+  document.title = title();
+  return h("div", { class: "frame" },
+    h("a", { class: "skip", href: "#main", onClick: skip }, "Skip to the content"),
+    h("header", { class: "top" },
+      h("div", { class: "top-inner" },
+        h("a", { class: "brand", href: hrefs.resources }, h(Logo), "scalegate"),
+        h("nav", { "aria-label": "Pages" },
+          h(NavLink, { href: hrefs.resources, isHere: ["resources", "resource"].includes(route.name) }, "Resources"),
+          h(NavLink, { href: hrefs.jobs(), isHere: ["jobs", "job"].includes(route.name) }, "Jobs")),
+        h("span", { class: "grow" }),
+        h(ConnectionSign),
+        route.name !== "scale" && h("a", { class: "button primary", href: hrefs.scale(route.params.alias) }, "Scale"))),
+    h("div", { class: "banners" }, h(Banners)),
+    h("main", { id: "main", tabIndex: -1 }, h(Page, { route })),
+    h("footer", null,
+      h("span", null, `scalegate ${VERSION}`),
+      h("a", { href: "/docs/" }, "API documentation"),
+      h("a", { href: "/openapi.json" }, "OpenAPI"),
+      h("a", { href: "/panel/vendor/preact.LICENSE.txt" }, "Preact licence"),
+      h("a", { href: "/panel/vendor/uPlot.LICENSE.txt" }, "uPlot licence")),
+    h("div", { class: "only-aloud", role: "status", "aria-live": "polite" }, store.announcement));
+}
+
+const Logo = () =>
+  h("svg", { class: "logo", viewBox: "0 0 16 16", "aria-hidden": "true" },
+    h("rect", { width: 16, height: 16, rx: 3.5 }),
+    h("path", { d: "M3 12h3.3V8.6h3.4V5.2H13" }));
+
+function skip(event) {
+  // The address of the page is after the #; this link must not take its place.
+  event.preventDefault();
+  document.getElementById("main").focus();
+}
+
+const NavLink = ({ href, isHere, children }) => h("a", { href, "aria-current": isHere ? "page" : undefined }, children);
+
+function title() {
+  const { name, params } = store.route;
+  if (name === "resource") return `${params.alias} · scalegate`;
+  if (name === "jobs") return "Jobs · scalegate";
+  if (name === "scale") return "Scale · scalegate";
+  const job = name === "job" && store.jobs.get(params.id);
+  if (job) return `${words.state(job).text}: ${job.resource} ${words.goal(job)} · scalegate`;
+  return "scalegate";
+}
+
+function Page({ route }) {
+  const { name, params } = route;
+  switch (name) {
+    case "resources": return h(ResourcesPage);
+    case "resource": return h(ResourcePage, { key: params.alias, alias: params.alias });
+    case "jobs": return h(JobsPage, params);
+    case "job": return h(JobPage, { key: params.id, id: params.id });
+    case "scale": return h(ScalePage, { key: params.alias, alias: params.alias });
+    default: return h("div", { class: "empty" },
+      h("h1", { tabIndex: -1 }, "There is no such page"),
+      h("p", null, h("a", { href: hrefs.resources }, "To the resources")));
+  }
+}
+
+function ConnectionSign() {
+  const { phase, mentioned, wasOpen } = store.connection;
+  const sidecarDown = store.readiness?.sidecar?.reachable === false;
+  const look = phase === "open"
+    ? sidecarDown ? { tone: "warn", text: "Sidecar down" } : { tone: "good", text: "Live" }
+    : mentioned ? { tone: "bad", text: "Offline" } : { tone: "idle", text: wasOpen ? "Reconnecting" : "Connecting" };
+  return h("span", { class: `connection tone-${look.tone}`, "data-phase": phase },
+    h(Sign, { name: "dot" }), h("span", null, look.text));
+}
+
+/** A reason was given by the gateway, so it was reached. */
+function disconnected({ reason, wasOpen }) {
+  if (reason) return "The gateway sends no events at present.";
+  return wasOpen ? "The connection to the gateway is lost." : "The gateway cannot be reached.";
+}
+
+/** What everybody should know before believing the page. */
+function Banners() {
+  const { connection, readiness } = store;
+  if (connection.phase !== "open" && connection.mentioned) {
+    const left = connection.retryAt ? Math.max(0, Math.ceil((connection.retryAt - Date.now()) / 1000)) : 0;
+    const next = connection.phase === "waiting" && left > 0 ? `Trying again in ${left} s.` : "Trying again…";
+    return h("div", { class: "notice tone-bad connection-lost" },
+      h(Sign, { name: "cross" }),
+      h("div", null,
+        // Only the words that stay are read aloud; the countdown is not.
+        h("strong", { role: "status" }, disconnected(connection)),
+        h("p", null, connection.reason ? `${format.complaint(connection.reason)} ` : "",
+          connection.wasOpen && `What is shown is as of ${format.time(connection.lostAt)}. `,
+          connection.wasOpen && "Jobs do not depend on this page. ",
+          h("span", { class: "num" }, next))),
+      h("button", { type: "button", onClick: retryNow }, "Try now"));
+  }
+  if (readiness?.problem) {
+    const { title, detail } = readiness.problem;
+    return h(Notice, { tone: "bad", role: "status", title }, h("p", null, detail));
+  }
+  if (readiness?.sidecar?.reachable === false) return h(SidecarDown, readiness.sidecar);
+  return null;
+}
+
+function SidecarDown({ lastAnswerAt, lastFailure }) {
+  const ago = format.ago(gatewayNow() - Date.parse(lastAnswerAt));
+  const since = lastAnswerAt ? `${format.time(lastAnswerAt)}, ${ago}` : null;
+  return h(Notice, { tone: "warn", role: "status", title: "The sidecar does not answer" },
+    h("p", null,
+      lastFailure && `${format.complaint(lastFailure)} `,
+      since ? `It last answered at ${since}. ` : "It has not answered yet. ",
+      "Capacities may be out of date, and jobs wait for it."));
+}

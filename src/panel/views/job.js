@@ -1,0 +1,187 @@
+/** One job: what it does, what it did, and how to end it. Its address is one to send to others. */
+
+import * as api from "../api.js";
+import * as format from "../format.js";
+import { hrefs } from "../routes.js";
+import { announce, isOver, putJob, store } from "../store.js";
+import { Component, h } from "../vendor/preact.mjs";
+import * as words from "../words.js";
+import {
+  Badge, Dialog, Fact, JobLink, Notice, Progress, Refusal, ResourcePlot, SidecarAnswer, Sign, Time,
+} from "./parts.js";
+
+export function JobPage({ id }) {
+  const job = store.jobs.get(id);
+  if (job) return h(KnownJob, { job });
+  return h("div", { class: "page" },
+    h("h1", { tabIndex: -1 }, store.missing.has(id) ? "There is no such job" : "Job"),
+    store.missing.has(id)
+      ? h("div", null,
+          h("p", null,
+            "The gateway has no job ", h("code", { class: "id" }, id), ". Finished jobs are removed after a while."),
+          h("p", null, h("a", { href: hrefs.jobs() }, "To the jobs")))
+      : store.jobProblem ? h(Refusal, { error: store.jobProblem }) : h("p", { class: "quiet" }, "Loading…"));
+}
+
+function KnownJob({ job }) {
+  return h("div", { class: "page job" },
+    h("div", { class: "heading" },
+      h("h1", { tabIndex: -1 },
+        h("a", { class: "plain", href: hrefs.resource(job.resource) }, job.resource), " ",
+        h("span", { class: "num" }, words.goal(job))),
+      h(Badge, { look: words.state(job) }),
+      h("span", { class: "grow" }),
+      h(CopyLink),
+      !isOver(job) && h(CancelButton, { key: job.id, job })),
+    store.flash?.id === job.id && !isOver(job) && h(Notice, { tone: "good" }, h("p", null, store.flash.text)),
+    job.reason && h("p", { class: "reason" }, job.reason),
+    h("section", { class: "card", "aria-label": "Progress" }, isOver(job) ? h(Outcome, { job }) : h(Doing, { job })),
+    h("section", { class: "card", "aria-label": "Capacity during the job" }, h(JobPlot, { job })),
+    h("div", { class: "columns" },
+      h("section", { class: "wide", "aria-label": "Steps" },
+        h("h2", null, "Steps"), h(StepTable, { job }), h(ExternalChanges, { job })),
+      h(Facts, { job })));
+}
+
+function Doing({ job }) {
+  const { completedSteps, totalSteps, percent, estimatedCompletionAt } = job.progress;
+  const now = api.gatewayNow();
+  const waiting = words.waiting(job, now);
+  const steps = totalSteps === null ? "The steps are not known yet" : `${completedSteps} of ${words.steps(totalSteps)}`;
+  return h("div", { class: "doing" },
+    h("div", { class: "doing-head" },
+      h("strong", { class: "num" }, steps),
+      h("span", { class: "quiet num" }, `${percent} %`),
+      h("span", { class: "grow" }),
+      estimatedCompletionAt && h("span", { class: "quiet num" },
+        "over at about ", h(Time, { at: estimatedCompletionAt }),
+        `, in ${format.duration(Math.max(0, Math.round((Date.parse(estimatedCompletionAt) - now) / 1000)))}`)),
+    h(Progress, { job }),
+    waiting && h("p", { class: "waiting" },
+      h(Sign, { name: "clock" }), h("strong", null, waiting.text), h("span", { class: "num" }, waiting.left)),
+    waiting && h("p", { class: "quiet" }, waiting.detail),
+    job.endingAs && h("p", null, job.endingAs === "canceled"
+      ? "The job was told to end. It ends as soon as the outcome of the change that was sent is known."
+      : "Another job takes its place as soon as the outcome of the change that was sent is known."));
+}
+
+function Outcome({ job }) {
+  const look = words.state(job);
+  const seconds = (Date.parse(job.finishedAt) - Date.parse(job.startedAt)) / 1000;
+  const took = job.startedAt ? ` in ${format.duration(seconds)}` : "";
+  const summary = {
+    succeeded: `Reached ${format.number(job.targetCapacity)}`,
+    failed: job.error ? format.sentence(job.error.message) : "Failed",
+    canceled: `Canceled at capacity ${format.number(job.currentCapacity)}`,
+    superseded: "Another job took its place",
+  }[job.state];
+  return h("div", { class: "doing" },
+    h("p", { class: `summary tone-${look.tone}` }, h(Sign, { name: look.sign }), h("strong", null, summary)),
+    h("p", { class: "quiet num" },
+      `After ${words.steps(job.progress.completedSteps)}${took}, at `, h(Time, { at: job.finishedAt }), "."),
+    job.error && h("p", { class: "quiet" }, "Code ", h("code", null, job.error.code)),
+    h(SidecarAnswer, { answer: job.error?.sidecar }),
+    job.supersededBy && h("p", null, h(JobLink, { id: job.supersededBy }, "Open the job that took its place")));
+}
+
+function JobPlot({ job }) {
+  const begin = Date.parse(job.startedAt ?? job.createdAt);
+  const last = job.finishedAt ? Date.parse(job.finishedAt) : api.gatewayNow();
+  const air = Math.max(2_000, (last - begin) * 0.05);
+  return h(ResourcePlot, {
+    alias: job.resource, height: 180, begin: begin - air, end: job.finishedAt ? last + air : undefined,
+  });
+}
+
+function StepTable({ job }) {
+  if (job.steps.length === 0) return h("p", { class: "quiet" }, isOver(job) ? "It changed nothing." : "None yet.");
+  return h("table", { class: "steps", role: "table" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["Step", "Change", "Sent", "Took", "Outcome"].map((name) =>
+      h("th", { key: name, role: "columnheader", scope: "col" }, name)))),
+    h("tbody", { role: "rowgroup" }, job.steps.map((step) => {
+      const seconds = (Date.parse(step.resolvedAt) - Date.parse(step.sentAt)) / 1000;
+      return h("tr", { key: step.index, role: "row" },
+        h("td", { role: "cell", class: "at-index quiet" }, step.index),
+        h("td", { role: "cell", class: "at-change" }, words.change(step)),
+        h("td", { role: "cell", class: "at-sent" }, h(Time, { at: step.sentAt })),
+        h("td", { role: "cell", class: "at-took" }, step.sentAt && step.resolvedAt ? format.duration(seconds) : "–"),
+        h("td", { role: "cell", class: "at-outcome" }, h(Badge, { look: words.outcome(step) })));
+    })));
+}
+
+const ExternalChanges = ({ job }) =>
+  job.externalChanges.length === 0 ? null : h("div", null,
+    h("h2", null, "Changes by somebody else"),
+    h("ul", { class: "plain-list" }, job.externalChanges.map((change) =>
+      h("li", { key: change.noticedAt, class: "num" }, h(Time, { at: change.noticedAt }),
+        ` ${format.number(change.fromCapacity)} expected, ${format.number(change.toCapacity)} found`))));
+
+function Facts({ job }) {
+  const { settings } = job;
+  const labels = Object.entries(job.labels);
+  const seconds = (name) => format.duration(settings[name]);
+  return h("section", { class: "card narrow", "aria-label": "Details" },
+    h("h2", null, "Details"),
+    h("dl", null,
+      h(Fact, { name: "Job" }, h("code", { class: "id" }, job.id)),
+      h(Fact, { name: "Asked for" }, job.delta === null ? format.number(job.targetCapacity) : format.signed(job.delta)),
+      h(Fact, { name: "Capacity" }, format.number(job.currentCapacity)),
+      h(Fact, { name: "Submitted" }, h(Time, { at: job.createdAt })),
+      h(Fact, { name: "Started" }, h(Time, { at: job.startedAt })),
+      job.finishedAt
+        ? h(Fact, { name: "Ended" }, h(Time, { at: job.finishedAt }))
+        : h(Fact, { name: "Given up at" }, h(Time, { at: job.deadlineAt })),
+      labels.map(([name, value]) => h(Fact, { key: name, name: `Label ${name}` }, value)),
+      h(Fact, { name: "Step size" }, format.number(settings.stepSize)),
+      h(Fact, { name: "Cooldown" }, seconds("cooldownSeconds")),
+      h(Fact, { name: "Settle" }, seconds("settleSeconds")),
+      h(Fact, { name: "Active timeout" }, seconds("activeTimeoutSeconds")),
+      h(Fact, { name: "Poll interval" }, seconds("pollIntervalSeconds")),
+      h(Fact, { name: "Deadline" }, seconds("deadlineSeconds"))));
+}
+
+/** Only where the browser lets a page write to the clipboard; the address bar has the link in any case. */
+class CopyLink extends Component {
+  state = { copied: false };
+  render(_, { copied }) {
+    if (!navigator.clipboard) return null;
+    const copy = () => navigator.clipboard.writeText(location.href).then(() => {
+      this.setState({ copied: true });
+      announce("The link was copied.");
+    }, () => {});
+    return h("button", { type: "button", onClick: copy },
+      h(Sign, { name: copied ? "check" : "link" }), copied ? "Copied" : "Copy link");
+  }
+}
+
+class CancelButton extends Component {
+  state = { asking: false, sending: false, error: null };
+
+  async #cancel() {
+    this.setState({ sending: true, error: null });
+    try {
+      putJob(await api.cancel(this.props.job.id));
+      announce("The job was told to end.");
+      this.setState({ asking: false, sending: false });
+    } catch (error) {
+      this.setState({ sending: false, error });
+    }
+  }
+
+  render({ job }, { asking, sending, error }) {
+    const isUnderWay = job.steps.at(-1)?.outcome === "pending";
+    const ask = () => this.setState({ asking: true, error: null });
+    const leave = () => this.setState({ asking: false });
+    return h("div", null,
+      h("button", { type: "button", class: "danger", disabled: job.endingAs !== null, onClick: ask }, "Cancel job"),
+      asking && h(Dialog, { title: `Cancel ${job.resource} ${words.goal(job)}?`, onClose: leave },
+        h("p", null, isUnderWay
+          ? "A change is under way and cannot be taken back. The job ends when its outcome is known."
+          : `The job ends at once. The capacity stays at ${format.number(job.currentCapacity)}.`),
+        h(Refusal, { error }),
+        h("div", { class: "actions" },
+          h("button", { type: "button", autoFocus: true, onClick: leave }, "Keep the job"),
+          h("button", { type: "button", class: "danger strong", disabled: sending, onClick: () => this.#cancel() },
+            "Cancel the job"))));
+  }
+}

@@ -1,0 +1,88 @@
+/** The list of jobs, with filters that are part of the address. */
+
+import { gatewayNow } from "../api.js";
+import * as format from "../format.js";
+import { loadJobs, loadMoreJobs } from "../live.js";
+import { STATES, hrefs } from "../routes.js";
+import { isOver, listedJobs, store } from "../store.js";
+import { h } from "../vendor/preact.mjs";
+import * as words from "../words.js";
+import { Badge, Progress, Refusal, Time } from "./parts.js";
+
+export function JobsPage({ resource, states }) {
+  const { list } = store;
+  const jobs = listedJobs();
+  return h("div", { class: "page" },
+    h("h1", { tabIndex: -1 }, "Jobs"),
+    h(Filters, { resource, states }),
+    h(Refusal, { error: list.problem }, h("p", null, h("button", { type: "button", onClick: loadJobs }, "Try again"))),
+    jobs.length > 0 && h(JobTable, { jobs }),
+    jobs.length === 0 && list.loaded && h(NoJobs, { isFiltered: resource !== "" || states.length > 0 }),
+    jobs.length === 0 && list.loading && !list.loaded && h("p", { class: "quiet" }, "Loading…"),
+    list.nextPageToken && h("p", { class: "more" },
+      h("button", { type: "button", disabled: list.loading, onClick: loadMoreJobs },
+        list.loading ? "Loading…" : "Older jobs")));
+}
+
+const NoJobs = ({ isFiltered }) =>
+  isFiltered
+    ? h("p", { class: "quiet" }, "No job matches. ", h("a", { href: hrefs.jobs() }, "Show all jobs"))
+    : h("p", { class: "quiet" }, "No jobs yet. ", h("a", { href: hrefs.scale() }, "Submit the first one"), ".");
+
+function Filters({ resource, states }) {
+  const aliases = new Set([...(store.resources?.keys() ?? []), ...[...store.jobs.values()].map((job) => job.resource)]);
+  if (resource) aliases.add(resource);
+  const go = (filter) => (location.hash = hrefs.jobs(filter));
+  const toggled = (state) => (states.includes(state) ? states.filter((other) => other !== state) : [...states, state]);
+  return h("div", { class: "filters" },
+    h("label", null, "Resource ",
+      h("select", { value: resource, onChange: (event) => go({ resource: event.currentTarget.value, states }) },
+        h("option", { value: "" }, "All"),
+        [...aliases].sort().map((alias) => h("option", { key: alias, value: alias }, alias)))),
+    h("div", { class: "segments", role: "group", "aria-label": "States" },
+      STATES.map((state) => h("button", {
+        key: state, type: "button", "aria-pressed": String(states.includes(state)),
+        onClick: () => go({ resource, states: toggled(state) }),
+      }, words.stateName(state)))),
+    (resource || states.length > 0) && h("a", { href: hrefs.jobs() }, "Clear"));
+}
+
+/** Jobs, newest first. On a narrow screen rows are grids, which are no tables any more unless their roles say so. */
+export function JobTable({ jobs, withoutResource = false }) {
+  return h("table", { class: "jobs", role: "table" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
+      h("th", { role: "columnheader", scope: "col" }, "State"),
+      !withoutResource && h("th", { role: "columnheader", scope: "col" }, "Resource"),
+      h("th", { role: "columnheader", scope: "col" }, "Capacity"),
+      h("th", { role: "columnheader", scope: "col", class: "at-progress" }, "Progress"),
+      h("th", { role: "columnheader", scope: "col", class: "at-note" }, "What it does"),
+      h("th", { role: "columnheader", scope: "col" }, "Submitted"))),
+    h("tbody", { role: "rowgroup" }, jobs.map((job) => h(JobRow, { key: job.id, job, withoutResource }))));
+}
+
+function JobRow({ job, withoutResource }) {
+  return h("tr", { role: "row", "data-job": job.id, "data-state": job.state },
+    h("td", { role: "cell", class: "at-state" }, h(Badge, { look: words.state(job) })),
+    !withoutResource && h("td", { role: "cell", class: "at-resource" },
+      h("a", { class: "plain", href: hrefs.resource(job.resource), title: job.resource }, job.resource)),
+    h("td", { role: "cell", class: "at-goal" },
+      h("a", { class: "num", href: hrefs.job(job.id), title: job.id }, words.goal(job))),
+    h("td", { role: "cell", class: "at-progress" }, h(HowFar, { job })),
+    h("td", { role: "cell", class: "at-note" }, h(Note, { job })),
+    h("td", { role: "cell", class: "at-time num quiet" }, h(Time, { at: job.createdAt })));
+}
+
+function HowFar({ job }) {
+  const { completedSteps, percent } = job.progress;
+  if (isOver(job)) return h("span", { class: "num quiet" }, words.steps(completedSteps));
+  return h("span", { class: "progress-cell" }, h(Progress, { job }), h("span", { class: "num quiet" }, `${percent} %`));
+}
+
+/** The one thing to know about a job: what it waits for, why it failed, or what it was for. */
+function Note({ job }) {
+  const waiting = words.waiting(job, gatewayNow());
+  if (waiting) return h("span", null, waiting.text, h("span", { class: "quiet num" }, `, ${waiting.left}`));
+  if (job.error) return h("span", { title: job.error.message }, format.sentence(job.error.message));
+  if (job.supersededBy) return h("span", { class: "quiet" }, "Another job took its place");
+  return h("span", { class: "quiet", title: job.reason ?? undefined }, job.reason ?? "");
+}

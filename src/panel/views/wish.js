@@ -1,0 +1,50 @@
+/** What the form to scale asks, and the request that comes of it. */
+
+/** Fields for numbers: name in the request, label, what it means, and unit. */
+export const STEP_SIZE = ["stepSize", "Step size", "most units changed in one step", ""];
+export const COOLDOWN = ["cooldownSeconds", "Cooldown", "least time between two changes", "s"];
+export const ADVANCED = [
+  ["settleSeconds", "Settle", "how long a change may take to show in readings", "s"],
+  ["activeTimeoutSeconds", "Active timeout", "longest wait for the resource to become ready", "s"],
+  ["pollIntervalSeconds", "Poll interval", "longest time between two readings", "s"],
+  ["deadlineSeconds", "Deadline", "longest life of the job", "s"],
+];
+
+/** What can be done if the resource is busy. */
+export const CONFLICTS = [
+  ["reject", "Refuse this job", "and show the other one"],
+  ["queue", "Queue it", "behind the other one"],
+  ["supersede", "Take its place", "all unfinished jobs of the resource end"],
+];
+
+/** The fields of a form that nobody has filled in. */
+export const empty = (resource) => ({
+  resource, goal: "target", amount: "", stepSize: "", cooldownSeconds: "", onConflict: "reject", reason: "",
+  settleSeconds: "", activeTimeoutSeconds: "", pollIntervalSeconds: "", deadlineSeconds: "", labels: "",
+});
+
+/** The request that the fields describe, and what is wrong with them that the gateway could not tell. */
+export function wishOf(fields) {
+  const wish = { resource: fields.resource.trim() };
+  const wrong = {};
+  const take = (name, text, pattern, what) => {
+    const trimmed = text.trim().replace("−", "-");
+    if (trimmed === "") return;
+    if (pattern.test(trimmed)) wish[name] = Number(trimmed);
+    else wrong[`/${name}`] = `must be ${what}`;
+  };
+  const goal = fields.goal === "delta" ? "delta" : "targetCapacity";
+  take(goal, fields.amount, /^[+-]?\d+$/, "a whole number");
+  take("stepSize", fields.stepSize, /^\d+$/, "a whole number");
+  for (const [name] of [COOLDOWN, ...ADVANCED]) take(name, fields[name], /^\d+(\.\d+)?$/, "a number of seconds");
+  if (fields.onConflict !== "reject") wish.onConflict = fields.onConflict;
+  if (fields.reason.trim() !== "") wish.reason = fields.reason.trim();
+  const labels = fields.labels.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  if (labels.length > 0) {
+    const pairs = labels.map((line) => line.split(/\s*=\s*(.*)/s, 2));
+    const isWrong = pairs.some(([name, value]) => !name || value === undefined);
+    if (isWrong) wrong["/labels"] = "must have one name=value per line";
+    else wish.labels = Object.fromEntries(pairs);
+  }
+  return { wish, wrong };
+}

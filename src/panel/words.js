@@ -1,0 +1,117 @@
+/** What the API's words mean to people, and how they look: a tone, and a sign that does not need colours. */
+
+import * as format from "./format.js";
+
+const STATES = {
+  queued: { text: "Queued", tone: "idle", sign: "clock" },
+  running: { text: "Running", tone: "run", sign: "dot" },
+  succeeded: { text: "Succeeded", tone: "good", sign: "check" },
+  failed: { text: "Failed", tone: "bad", sign: "cross" },
+  canceled: { text: "Canceled", tone: "idle", sign: "bar" },
+  superseded: { text: "Superseded", tone: "idle", sign: "swap" },
+};
+
+/** A job's state. */
+export function state(job) {
+  if (job.endingAs)
+    return { text: job.endingAs === "canceled" ? "Canceling" : "Making way", tone: "warn", sign: "clock" };
+  return STATES[job.state] ?? { text: job.state, tone: "idle", sign: "dot" };
+}
+
+export const stateName = (name) => STATES[name]?.text ?? name;
+
+/** A resource's status; one that could not be read again may have changed. */
+export function resourceStatus({ status: text, readFailure }) {
+  if (!readFailure || text === null) return status(text);
+  return { text: `${text} when last read`, tone: "idle", sign: "question" };
+}
+
+/** A status in the sidecar's words. */
+function status(text) {
+  if (text === null || text === undefined) return { text: "Not read yet", tone: "idle", sign: "bar" };
+  const upper = text.toUpperCase();
+  if (upper === "ACTIVE") return { text, tone: "good", sign: "check" };
+  if (upper === "FAILED") return { text, tone: "bad", sign: "cross" };
+  if (["PAUSED", "STOPPED", "UNKNOWN"].includes(upper)) return { text, tone: "idle", sign: "bar" };
+  return { text, tone: "warn", sign: "clock" };
+}
+
+const OUTCOMES = {
+  pending: { text: "Pending", tone: "run", sign: "clock" },
+  confirmed: { text: "Confirmed", tone: "good", sign: "check" },
+  unknown: { text: "Unknown", tone: "warn", sign: "question" },
+  not_applied: { text: "Not applied", tone: "idle", sign: "bar" },
+  rejected: { text: "Rejected", tone: "bad", sign: "cross" },
+};
+
+/** What became of a step. */
+export function outcome(step) {
+  if (step.outcome === "pending" && !step.sentAt) return { text: "About to be sent", tone: "run", sign: "clock" };
+  return OUTCOMES[step.outcome] ?? { text: step.outcome, tone: "idle", sign: "dot" };
+}
+
+const WAITS = {
+  turn: "Waits for its turn",
+  sidecar: "Waits for a reading from the sidecar",
+  active: "Waits for the resource to become ready",
+  cooldown: "Waits for the cooldown",
+  change: "Waits for the change to show",
+  settle: "Waits for the last change to settle",
+};
+/** Waits that are over when their time is up. The others are given up then, and mostly end long before. */
+const ENDS_ON_TIME = ["cooldown", "settle"];
+
+/** What a job waits for: `{text, left, detail}`; `left` is what remains of the wait, or when it is given up. */
+export function waiting(job, now) {
+  const wait = job.waitingFor;
+  if (!wait) return null;
+  const until = Date.parse(wait.until);
+  const left = ENDS_ON_TIME.includes(wait.reason)
+    ? `${format.countdown(until - now)} left`
+    : `limit ${format.time(until)}`;
+  return { text: WAITS[wait.reason] ?? `Waits for ${wait.reason}`, left, detail: format.sentence(wait.detail) };
+}
+
+/** What a job is to do: `1 → 5`, or `+2` as long as nobody knows from where. */
+export function goal(job) {
+  if (job.targetCapacity === null) return format.signed(job.delta);
+  const target = format.number(job.targetCapacity);
+  return job.startCapacity === null ? `to ${target}` : `${format.number(job.startCapacity)} → ${target}`;
+}
+
+export const steps = (count) => (count === 1 ? "1 step" : `${format.number(count)} steps`);
+
+/** A change of the capacity: `add 1: 2 → 3`. */
+export const change = (step) =>
+  `${step.op} ${format.number(step.units)}: ${format.number(step.fromCapacity)} → ${format.number(step.toCapacity)}`;
+
+/** The API's own limit is no bound that anybody set. */
+const MAX_CAPACITY = 1_000_000;
+
+/** Where the capacity of a resource may be put. */
+export function bounds({ min, max }) {
+  if (max < MAX_CAPACITY) return `${format.number(min)} to ${format.number(max)}`;
+  return `${format.number(min)} or more`;
+}
+
+const TIMELINE = {
+  reading: "Reading",
+  job_accepted: "Job accepted",
+  job_started: "Job started",
+  job_ended: "Job ended",
+  change_sent: "Change sent",
+  change_resolved: "Change resolved",
+  external_change: "Changed by somebody else",
+};
+
+/** What an entry of a timeline is about. */
+export const kind = (entry) => TIMELINE[entry.kind] ?? entry.kind.replaceAll("_", " ");
+
+/** An entry's tone and sign. */
+export function kindLook(entry) {
+  if (entry.kind === "job_ended") return STATES[entry.state] ?? STATES.canceled;
+  if (entry.kind === "change_resolved") return OUTCOMES[entry.outcome] ?? OUTCOMES.unknown;
+  if (entry.kind === "external_change") return { tone: "warn", sign: "swap" };
+  if (entry.kind === "reading") return { ...status(entry.status), sign: "dot" };
+  return { tone: "run", sign: entry.kind === "change_sent" ? "arrow" : "dot" };
+}

@@ -1,0 +1,140 @@
+/** The real binary: a simulated sidecar, and a gateway that can be killed and started again where it was. */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const BINARY =
+  process.env.SCALEGATE ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug", "scalegate");
+
+/** Longest time to start or stop anything; far more than it takes. */
+const PATIENCE_MILLIS = 30_000;
+
+/** Nothing of the environment of whoever runs the test. */
+const environment = () =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SCALEGATE_")));
+
+class Process {
+  #child;
+  lines = [];
+
+  /** Starts the binary and waits until it says where it listens. */
+  static async start(args) {
+    const started = new Process();
+    const child = (started.#child = spawn(BINARY, args, { env: environment(), stdio: ["ignore", "pipe", "pipe"] }));
+    const address = await new Promise((resolve, reject) => {
+      const tooLate = setTimeout(
+        () => reject(new Error(`${args[0]} does not start:\n${started.lines.join("\n")}`)),
+        PATIENCE_MILLIS,
+      );
+      const take = (line) => {
+        started.lines.push(line);
+        const ready =
+          line.match(/simulated sidecar on http:\/\/([\d.:]+)/) ?? line.match(/is ready.*"address":"([\d.:]+)"/);
+        if (ready) resolve(ready[1]);
+      };
+      createInterface(child.stdout).on("line", take);
+      createInterface(child.stderr).on("line", take);
+      child.on("error", reject);
+      child.on("exit", (code) => reject(new Error(`${args[0]} ended with ${code}:\n${started.lines.join("\n")}`)));
+      started.ended = once(child, "exit").finally(() => clearTimeout(tooLate));
+    });
+    started.address = address;
+    return started;
+  }
+
+  /** Ends it, if it has not ended. */
+  async end(signal) {
+    this.#child.kill(signal);
+    await this.ended;
+  }
+}
+
+export class Sidecar {
+  static async start(args) {
+    const sidecar = new Sidecar();
+    sidecar.process = await Process.start(["simulate", "--listen", "127.0.0.1:0", ...args]);
+    return sidecar;
+  }
+
+  get address() {
+    return this.process.address;
+  }
+
+  /** Somebody else changes the capacity. */
+  async setCapacity(alias, capacity) {
+    const response = await fetch(`http://${this.address}/simulator/resource/${alias}/capacity`, {
+      method: "PUT",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ capacity }),
+    });
+    if (!response.ok) throw new Error(`the simulated sidecar answered with ${response.status}`);
+  }
+
+  kill = () => this.process.end("SIGKILL");
+
+  stop = () => this.process.end("SIGTERM");
+}
+
+export class Gateway {
+  #args;
+
+  /** With `configuration` as its file. */
+  static async start(sidecar, args, configuration = "") {
+    const gateway = new Gateway();
+    gateway.directory = await mkdtemp(join(tmpdir(), "scalegate-panel-"));
+    const file = join(gateway.directory, "scalegate.toml");
+    await writeFile(file, configuration);
+    gateway.#args = [
+      "--data-dir",
+      join(gateway.directory, "data"),
+      "--config",
+      file,
+      "--sidecar-url",
+      `http://${sidecar.address}`,
+      "--log-format",
+      "json",
+      ...args,
+    ];
+    await gateway.#start("127.0.0.1:0");
+    gateway.url = `http://${gateway.process.address}`;
+    return gateway;
+  }
+
+  async #start(listen) {
+    this.process = await Process.start(["serve", "--listen", listen, ...this.#args]);
+  }
+
+  /** As a crash would do it. */
+  kill = () => this.process.end("SIGKILL");
+
+  /** On the same port, with the same data. */
+  restart = () => this.#start(this.process.address);
+
+  async stop() {
+    await this.process.end("SIGTERM");
+    await rm(this.directory, { recursive: true });
+  }
+
+  async get(path) {
+    const response = await fetch(this.url + path);
+    if (!response.ok) throw new Error(`${path}: ${response.status}`);
+    return response.json();
+  }
+
+  async submit(wish) {
+    const response = await fetch(`${this.url}/v1/jobs`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(wish),
+    });
+    const body = await response.json();
+    if (!response.ok) throw new Error(`${response.status}: ${body.detail}`);
+    return body;
+  }
+}

@@ -1,0 +1,249 @@
+/** Modules of the panel one by one, in the browser and as they are served. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { launch } from "./browser.js";
+import { Gateway } from "./gateway.js";
+
+let gateway;
+let browser;
+let page;
+
+before(async () => {
+  browser = await launch();
+  gateway = await Gateway.start({ address: "127.0.0.1:9" }, []);
+  page = await browser.newPage();
+  // A page of the same origin on which nothing else runs.
+  await page.goto(`${gateway.url}/livez`);
+});
+
+after(async () => {
+  await browser?.close();
+  await gateway?.stop();
+});
+
+/** Runs `code` in the page, with a module of the panel. */
+const within = (module, code, argument) =>
+  page.evaluate(`import("/panel/${module}").then((module) => (${code})(module, ${JSON.stringify(argument)}))`);
+
+test("a stream of events is understood wherever it is cut", async () => {
+  const text =
+    'retry: 2000\n\nevent: ready\nid: 7\ndata: {"resumed": false}\n\n: heartbeat\n\n' +
+    "event: job\r\nid: 8\r\ndata: first\r\ndata:second\r\n\r\nid: 9\ndata: plain\n\nevent: nothing\n\ndata: cut off\n";
+  const expected = {
+    events: [
+      { type: "ready", id: "7", data: '{"resumed": false}' },
+      { type: "job", id: "8", data: "first\nsecond" },
+      { type: "message", id: "9", data: "plain" },
+    ],
+    retries: [2000],
+  };
+  for (let size = 1; size <= text.length; size += 1) {
+    const found = await within(
+      "events.js",
+      ({ EventParser }, { text, size }) => {
+        const found = { events: [], retries: [] };
+        const parser = new EventParser(
+          (event) => found.events.push(event),
+          (millis) => found.retries.push(millis),
+        );
+        for (let at = 0; at < text.length; at += size) parser.push(text.slice(at, at + size));
+        return found;
+      },
+      { text, size },
+    );
+    assert.deepEqual(found, expected, `in pieces of ${size}`);
+  }
+});
+
+/** Connects to what `answers` say, one after the other; returns with which id each was asked for, and what happened. */
+const connect = (answers) =>
+  within(
+    "events.js",
+    ({ EventStream }, answers) =>
+      new Promise((resolve) => {
+        const seen = { asked: [], events: [], states: [] };
+        const stream = new EventStream({
+          open: async (lastEventId) => {
+            seen.asked.push(lastEventId ?? null);
+            const answer = answers.shift();
+            if (answer === "refused") throw new Error("refused");
+            if (answer.problem) throw Object.assign(new Error(), answer.problem);
+            return new Response(answer.status === 204 ? null : answer.text, { status: answer.status ?? 200 });
+          },
+          onEvent: (event) => {
+            if (event.data === "poison" && !seen.events.includes("poison")) {
+              seen.events.push("poison");
+              throw new Error("not understood");
+            }
+            seen.events.push(event.data);
+          },
+          onState: (state) => {
+            seen.states.push(state.reason ? `${state.phase}: ${state.reason}` : state.phase);
+            // A test does not wait; how long it would is looked at below.
+            if (state.phase === "waiting") {
+              (seen.waits ??= []).push(state.retryAt - Date.now());
+              setTimeout(() => stream.retryNow());
+            }
+            if (state.phase === "stopped") resolve(seen);
+          },
+        });
+        stream.start();
+      }),
+    answers,
+  );
+
+test("a stream is taken up where it ended, until the gateway says that there is no more", async () => {
+  const seen = await connect([
+    "refused",
+    {
+      text: 'event: ready\nid: 1\ndata: {}\n\nevent: job\nid: 2\ndata: a\n\nevent: end\ndata: {"detail": "The gateway stops."}\n\n',
+    },
+    { problem: { title: "Too many streams", detail: "100 are open.", retryAfterSeconds: 4 } },
+    { text: "event: ready\ndata: {}\n\nevent: job\nid: 3\ndata: poison\n\n" },
+    { text: "event: ready\ndata: {}\n\nevent: job\nid: 3\ndata: poison\n\n" },
+    { status: 204 },
+  ]);
+  assert.deepEqual(seen.asked, [null, null, "2", "2", "2", "3"], "what was not understood is asked for again");
+  assert.deepEqual(
+    seen.events.filter((data) => data !== "{}"),
+    ["a", "poison", "poison"],
+  );
+  assert.deepEqual(seen.states.slice(2, 6), ["connecting", "open", "waiting: The gateway stops.", "connecting"]);
+  assert.equal(seen.states[6], "waiting: Too many streams. 100 are open.");
+  assert.ok(Math.abs(seen.waits[2] - 4000) < 500, "as long as the gateway asks for");
+});
+
+test("waits grow, but not without end", async () => {
+  const seen = await connect([...Array(9).fill("refused"), { status: 204 }]);
+  assert.equal(seen.waits.length, 9);
+  assert.ok(seen.waits[0] < 700, `${seen.waits}`);
+  assert.ok(seen.waits[8] > 7_000 && seen.waits[8] <= 12_500, `${seen.waits}`);
+});
+
+test("a silent connection is given up", async () => {
+  const fresh = await browser.newPage();
+  await fresh.clock.install();
+  await fresh.goto(`${gateway.url}/livez`);
+  const reached = fresh.evaluate(`import("/panel/events.js").then(({ EventStream }) => new Promise((resolve) => {
+    let connections = 0;
+    const stream = new EventStream({
+      open: async (_, signal) => {
+        connections += 1;
+        if (connections === 2) return resolve(stream.stop());
+        const silent = new ReadableStream({ start: (controller) => signal.addEventListener("abort", () => controller.error(new Error("gone"))) });
+        window.isSilent = true;
+        return new Response(silent);
+      },
+      onEvent() {},
+      onState() {},
+    });
+    stream.start();
+  })).then(() => "connected again")`);
+  await fresh.waitForFunction(() => window.isSilent);
+  await fresh.clock.runFor(44_000);
+  assert.equal(await Promise.race([reached, Promise.resolve("patient")]), "patient");
+  await fresh.clock.runFor(5_000);
+  assert.equal(await reached, "connected again");
+  await fresh.close();
+});
+
+test("a timeline becomes a picture", async () => {
+  const at = (second) => new Date(Date.UTC(2026, 0, 1, 12, 0, second)).toISOString();
+  const entries = [
+    { kind: "job_ended", at: at(40), detail: "", job: "a", state: "succeeded" },
+    { kind: "reading", at: at(30), detail: "", capacity: 3 },
+    { kind: "external_change", at: at(25), detail: "", job: "a", fromCapacity: 2, toCapacity: 1 },
+    { kind: "change_resolved", at: at(21), detail: "", job: "a", outcome: "unknown" },
+    { kind: "change_sent", at: at(20), detail: "", job: "a", op: "add", units: 1, fromCapacity: 1, toCapacity: 2 },
+    { kind: "job_started", at: at(10), detail: "", job: "a" },
+    { kind: "job_accepted", at: at(9), detail: "", job: "a", targetCapacity: null, delta: 2 },
+    { kind: "reading", at: at(5), detail: "", capacity: 1 },
+  ];
+  const second = (index) => Date.parse(at(index));
+  const drawn = await within(
+    "history.js",
+    ({ History, drawing }, { entries, from, to }) => {
+      const history = new History();
+      history.addNewest({ entries, nextPageToken: null });
+      const again = JSON.stringify(history.entries);
+      for (const entry of entries) history.add(entry);
+      if (JSON.stringify(history.entries) !== again) throw new Error("an entry is there twice");
+      return drawing(history, from, to, new Map([["a", { targetCapacity: 3 }]]), null);
+    },
+    { entries, from: second(0), to: second(50) },
+  );
+  assert.deepEqual(
+    drawn.x,
+    [0, 5, 10, 30, 39.999, 40, 50].map(second).map((x, index) => (index === 4 ? second(40) - 1 : x)),
+  );
+  assert.deepEqual(drawn.capacity, [null, 1, 1, 3, 3, 3, 3]);
+  assert.deepEqual(drawn.target, [null, null, 3, 3, 3, null, null]);
+  assert.deepEqual(
+    drawn.markers.map(({ op, outcome }) => [op, outcome]),
+    [
+      ["add", "unknown"],
+      ["external", "external"],
+    ],
+  );
+});
+
+test("a timeline has no gaps that do not show", async () => {
+  const found = await within("history.js", ({ History }) => {
+    const entry = (minute) => ({
+      kind: "reading",
+      at: new Date(minute * 60_000).toISOString(),
+      detail: "",
+      capacity: minute,
+    });
+    const history = new History();
+    history.addNewest({ entries: [entry(3), entry(2)], nextPageToken: "2" });
+    history.addOlder({ entries: [entry(1)], nextPageToken: null });
+    const complete = [history.entries.length, history.complete, history.reaches(0)];
+    // A page that meets what is known is added to it; one that does not takes its place.
+    history.addNewest({ entries: [entry(4), entry(3)], nextPageToken: "3" });
+    const met = history.entries.map(({ capacity }) => capacity);
+    history.addNewest({ entries: [entry(9), entry(8)], nextPageToken: "8" });
+    return { complete, met, apart: history.entries.map(({ capacity }) => capacity), isComplete: history.complete };
+  });
+  assert.deepEqual(found, { complete: [3, true, true], met: [4, 3, 2, 1], apart: [9, 8], isComplete: false });
+});
+
+test("numbers, times and addresses read as people write them", async () => {
+  const found = await within("format.js", ({ duration, countdown, ago, signed, sentence }) => ({
+    durations: [0.4, 5, 60, 90, 3600, 3700, 86400, 90000].map(duration),
+    countdowns: [-5, 400, 65_000, 3_600_000].map(countdown),
+    agos: [1_000, 43_000, 200_000, 8_000_000].map(ago),
+    signed: [2, -1].map(signed),
+    sentence: /^Until \d\d:|^Until \d+ \w+ \d\d:/.test(sentence("Until 2026-01-31T12:00:01.000Z.")),
+  }));
+  assert.deepEqual(found, {
+    durations: ["0.4 s", "5 s", "1 min", "1 min 30 s", "1 h", "1 h 1 min", "1 d", "1 d 1 h"],
+    countdowns: ["0:00", "0:01", "1:05", "1:00:00"],
+    agos: ["just now", "40 s ago", "3 min ago", "2 h ago"],
+    signed: ["+2", "−1"],
+    sentence: true,
+  });
+  const routes = await within("routes.js", ({ parse, hrefs }) => [
+    parse(""),
+    parse(hrefs.job("a b/c")),
+    parse(hrefs.jobs({ resource: "w", states: ["failed", "queued"] })),
+    parse("#/jobs?state=nonsense"),
+    parse(hrefs.resource("x/y")),
+    parse("#/%"),
+    parse("#/jobs/a/b"),
+  ]);
+  assert.deepEqual(
+    routes.map(({ name, params }) => [name, Object.values(params).flat()]),
+    [
+      ["resources", []],
+      ["job", ["a b/c"]],
+      ["jobs", ["w", "failed", "queued"]],
+      ["jobs", [""]],
+      ["resource", ["x/y"]],
+      ["nowhere", []],
+      ["nowhere", []],
+    ],
+  );
+});

@@ -1,0 +1,565 @@
+/**
+ * The control panel in a real browser, with the real binary behind it. Nothing here waits for a time to pass: every wait
+ * is for something to be seen. SCREENSHOTS names the directory that pictures go to.
+ */
+
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { Complaints, launch } from "./browser.js";
+import { Gateway, Sidecar } from "./gateway.js";
+
+/** Longest wait for anything to be seen; far more than it takes. */
+const PATIENCE_MILLIS = 20_000;
+
+const SIDECAR = ["--provisioning", "600ms", "--start", "1", "--max", "60"];
+const GATEWAY = ["--cooldown", "2s", "--settle", "1s", "--poll-interval", "200ms", "--active-timeout", "20s"];
+const CONFIGURATION = `
+[resources.api]
+max = 6
+[resources.ingest]
+max = 60
+cooldown = "1s"
+`;
+
+const LOOKS = ["light", "dark"].flatMap((colorScheme) => [
+  [colorScheme, 1280, 900],
+  [colorScheme, 390, 844],
+]);
+
+let screenshots;
+let sidecar;
+let gateway;
+let browser;
+let complaints;
+
+before(async () => {
+  screenshots = process.env.SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), "scalegate-screenshots-")));
+  await mkdir(screenshots, { recursive: true });
+  browser = await launch();
+  sidecar = await Sidecar.start(SIDECAR);
+  gateway = await Gateway.start(sidecar, GATEWAY);
+  complaints = new Complaints(gateway.url);
+});
+
+after(async () => {
+  await browser?.close();
+  await gateway?.stop();
+  await sidecar?.stop();
+  console.log(`Pictures are in ${screenshots}`);
+});
+
+/** A page with nothing remembered, as a colleague would open it. */
+async function open(
+  hash = "",
+  { width = 1280, height = 900, colorScheme = "light", origin = gateway.url, expected = complaints } = {},
+) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion: "reduce" });
+  await expected.listenTo(context);
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MILLIS);
+  await page.goto(`${origin}/${hash}`);
+  // From now on a reload would be noticed.
+  await page.evaluate(() => (window.notReloaded = true));
+  return page;
+}
+
+const isLive = (page) => page.locator('.connection[data-phase="open"]').waitFor();
+const heading = (page, text) => page.getByRole("heading", { level: 1, name: text }).waitFor();
+const close = (page) => page.context().close();
+
+async function fill(page, fields) {
+  for (const [label, value] of Object.entries(fields)) await page.getByLabel(label, { exact: true }).fill(value);
+}
+
+/** Fills in the form, looks at the plan, and submits. Returns the job's id. */
+async function submit(page, alias, target, fields = {}) {
+  await page.goto(`${gateway.url}/#/scale?resource=${alias}`);
+  await heading(page, "Scale a resource");
+  await fill(page, { "Target capacity": String(target), ...fields });
+  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator(".plan-goal").waitFor();
+  await page.getByRole("button", { name: "Submit job" }).click();
+  return jobShown(page);
+}
+
+async function jobShown(page) {
+  await page.waitForURL(/#\/jobs\/[0-9a-f-]{36}$/);
+  return page.url().split("/").at(-1);
+}
+
+const badge = (page, text) => page.locator(".heading .badge", { hasText: text }).waitFor();
+
+test("an empty panel teaches the first job", async () => {
+  const page = await open();
+  await heading(page, "Nothing has been scaled yet");
+  await isLive(page);
+  assert.match(await page.locator("pre").first().innerText(), new RegExp(`curl -s ${gateway.url}/v1/jobs`));
+  await page.getByRole("link", { name: "Submit the first job" }).click();
+  await heading(page, "Scale a resource");
+  await close(page);
+});
+
+test("a job is planned, submitted, and seen to its end", async () => {
+  const page = await open("#/scale");
+  await fill(page, { Resource: "worker", "Target capacity": "3", Reason: "queue depth 812" });
+  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator(".plan-goal", { hasText: "1 → 3 in 2 steps" }).waitFor();
+  assert.equal(await page.locator(".plan .steps tbody tr").count(), 2);
+  assert.deepEqual((await gateway.get("/v1/jobs")).jobs, [], "the plan alone submits nothing");
+
+  // A plan is for what it was made for.
+  await fill(page, { "Step size": "2" });
+  await page.getByText("Shows the steps").waitFor();
+  await fill(page, { "Step size": "" });
+  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.getByRole("button", { name: "Submit job" }).click();
+
+  const id = await jobShown(page);
+  await badge(page, "Running");
+  await page.getByText("queue depth 812").waitFor();
+  await page.locator(".waiting").waitFor();
+  await page.locator('.steps [class*="tone-good"]', { hasText: "Confirmed" }).first().waitFor();
+  await page.locator(".waiting", { hasText: "Waits for the cooldown" }).waitFor();
+  await page.locator(".progress[aria-valuenow='50']").waitFor();
+  await badge(page, "Succeeded");
+  await page.locator(".summary", { hasText: "Reached 3" }).waitFor();
+  assert.equal(await page.locator(".steps tbody tr").count(), 2);
+  await page.locator(".plot canvas").waitFor();
+
+  // The list and the card know as well.
+  await page.getByRole("link", { name: "Resources" }).click();
+  await page.locator(`tr[data-job="${id}"][data-state="succeeded"]`).waitFor();
+  await page.getByRole("article", { name: "worker" }).locator(".capacity-now", { hasText: /^3$/ }).waitFor();
+  assert.ok(await page.evaluate(() => window.notReloaded), "the page was loaded once");
+  await close(page);
+});
+
+test("a job is canceled, after a question", async () => {
+  const page = await open();
+  await isLive(page);
+  const id = await submit(page, "canceled", 5);
+  await badge(page, "Running");
+  await page.getByRole("button", { name: "Cancel job" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Keep the job" }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal((await gateway.get(`/v1/jobs/${id}`)).endingAs, null, "keeping is not canceling");
+  await page.getByRole("button", { name: "Cancel job" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel the job" }).click();
+  await badge(page, "Canceled");
+  assert.equal((await gateway.get(`/v1/jobs/${id}`)).state, "canceled");
+  await close(page);
+});
+
+test("refusals are shown in words, with a way on", async () => {
+  const page = await open();
+  await isLive(page);
+  const id = await submit(page, "busy", 4, { "Cooldown, s": "30" });
+  const refusal = page.locator(".plan .notice");
+
+  await page.goto(`${gateway.url}/#/scale?resource=busy`);
+  await fill(page, { "Target capacity": "9" });
+  complaints.expectAnswer("/v1/plans", 409);
+  await page.getByRole("button", { name: "Show plan" }).click();
+  await refusal.getByText("The resource has an unfinished job").waitFor();
+  assert.match(await refusal.getByRole("link", { name: "Open the other job" }).getAttribute("href"), new RegExp(id));
+  await refusal.getByRole("button", { name: "Queue instead" }).click();
+  await page.locator(".plan-goal", { hasText: "4 → 9" }).waitFor();
+  await page.getByRole("button", { name: "Submit job" }).click();
+  const queued = await jobShown(page);
+  await badge(page, "Queued");
+
+  // What is wrong with a field stands beside it.
+  await page.goto(`${gateway.url}/#/scale?resource=busy`);
+  await fill(page, { "Target capacity": "4", "Step size": "0" });
+  complaints.expectAnswer("/v1/plans", 422);
+  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#stepSize-wrong").waitFor();
+  assert.equal(await page.locator("#stepSize").getAttribute("aria-invalid"), "true");
+  assert.ok(await page.locator("#stepSize").evaluate((field) => field === document.activeElement));
+  // What the panel itself can tell is not sent at all.
+  await fill(page, { "Step size": "many" });
+  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#stepSize-wrong", { hasText: "must be a whole number" }).waitFor();
+
+  // What is wrong where nobody looks is shown, and stays so while it is mended.
+  const settle = page.getByLabel("Settle, s", { exact: true });
+  assert.equal(await settle.isVisible(), false);
+  await settle.evaluate((field) => {
+    field.value = "soon";
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  await fill(page, { "Step size": "" });
+  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#settleSeconds-wrong", { hasText: "must be a number of seconds" }).waitFor();
+  await settle.fill("1");
+  await page.locator("#settleSeconds-wrong").waitFor({ state: "detached" });
+  await settle.fill("");
+  assert.ok(await settle.isVisible());
+
+  // A plan that comes when the form says something else already is for nothing.
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  await page.route("**/v1/plans", async (route) => {
+    const answer = await route.fetch();
+    await held;
+    await route.fulfill({ response: answer });
+  });
+  await fill(page, { Resource: "other", "Target capacity": "2", "Step size": "" });
+  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.getByRole("button", { name: "Planning…" }).waitFor();
+  await fill(page, { "Target capacity": "3" });
+  release();
+  await page.getByRole("button", { name: "Show plan" }).waitFor();
+  assert.equal(await page.locator(".plan-goal").count(), 0);
+
+  await page.goto(`${gateway.url}/#/jobs/${id}`);
+  for (const one of [queued, id]) await fetch(`${gateway.url}/v1/jobs/${one}/cancel`, { method: "POST" });
+  await badge(page, "Canceled");
+  await close(page);
+});
+
+test("a submission whose answer was lost is sent again as the same", async () => {
+  const page = await open();
+  await isLive(page);
+  const keys = [];
+  // The gateway gets it; the first answer never arrives.
+  await page.route("**/v1/jobs", async (route) => {
+    if (route.request().method() !== "POST") return route.continue();
+    keys.push(route.request().headers()["idempotency-key"]);
+    const answer = await route.fetch();
+    if (keys.length > 1) return route.fulfill({ response: answer });
+    complaints.expectFailure("/v1/jobs");
+    return route.abort("connectionreset");
+  });
+  await page.goto(`${gateway.url}/#/scale?resource=lost`);
+  await page.getByText("by a difference").click();
+  await fill(page, { "Units to add or remove": "+1" });
+  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.getByRole("button", { name: "Submit job" }).click();
+  const id = await jobShown(page);
+  assert.equal(keys.length, 2);
+  assert.ok(keys[0] && keys[0] === keys[1], "one key for both");
+  const { jobs } = await gateway.get("/v1/jobs?resource=lost");
+  assert.deepEqual(
+    jobs.map((job) => job.id),
+    [id],
+    "one job",
+  );
+  await badge(page, "Succeeded");
+  await close(page);
+});
+
+test("the link of a job works in a fresh page, and says if there is no such job", async () => {
+  const job = await gateway.submit({ resource: "linked", targetCapacity: 2, labels: { team: "data" } });
+  const page = await open(`#/jobs/${job.id}`);
+  await heading(page, /^linked/);
+  await page.getByText("Label team").waitFor();
+  await badge(page, "Succeeded");
+  await close(page);
+
+  const nowhere = "01900000-0000-7000-8000-000000000000";
+  complaints.expectAnswer(`/v1/jobs/${nowhere}`, 404);
+  const lost = await open(`#/jobs/${nowhere}`);
+  await heading(lost, "There is no such job");
+  await lost.getByRole("link", { name: "To the jobs" }).click();
+  await heading(lost, "Jobs");
+  await close(lost);
+});
+
+test("what others write is text and nothing else", async () => {
+  const markup =
+    '<img src="/panel/icon.svg" id="injected" onerror="window.injected = true"><script>window.injected = true</script>';
+  const job = await gateway.submit({
+    resource: "markup",
+    targetCapacity: 1,
+    reason: markup,
+    labels: { "<b>": markup },
+  });
+  const page = await open(`#/jobs/${job.id}`);
+  await page.locator(".reason", { hasText: markup }).waitFor();
+  await page.goto(`${gateway.url}/#/resources/markup`);
+  await page.locator(".timeline-detail", { hasText: markup }).waitFor();
+  await page.goto(`${gateway.url}/#/resources/${encodeURIComponent("<b id=injected>")}`);
+  await heading(page, "<b id=injected>");
+  complaints.expectAnswer("/v1/resources/%3Cb%20id%3Dinjected%3E", 422);
+  complaints.expectAnswer("/v1/resources/%3Cb%20id%3Dinjected%3E/timeline?pageSize=200", 422);
+  complaints.expectAnswer("/v1/jobs?pageSize=50&resource=%3Cb+id%3Dinjected%3E", 422);
+  await page.locator(".notice").waitFor();
+  assert.equal(await page.locator("#injected").count(), 0);
+  assert.equal(await page.evaluate(() => window.injected), undefined);
+  await close(page);
+});
+
+test("a page that nobody sees lets go of its stream, and takes it up again", async () => {
+  const context = await browser.newContext();
+  await complaints.listenTo(context);
+  const page = await context.newPage();
+  await page.clock.install();
+  await page.goto(gateway.url);
+  const phase = (name) =>
+    page.waitForFunction(
+      (name) => {
+        return document.querySelector(".connection")?.dataset.phase === name;
+      },
+      name,
+      { polling: 50 },
+    );
+  const show = (isHidden) =>
+    page.evaluate((isHidden) => {
+      Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, isHidden);
+  await phase("open");
+  await show(true);
+  await page.clock.runFor(61_000);
+  await phase("stopped");
+  const job = await gateway.submit({ resource: "unseen", targetCapacity: 1 });
+  await show(false);
+  await phase("open");
+  await page.locator(`tr[data-job="${job.id}"]`).waitFor();
+  await close(page);
+});
+
+test("the list is filtered, and the filter is part of the address", async () => {
+  const page = await open("#/jobs");
+  await page.locator("tr[data-job]").first().waitFor();
+  await page.getByRole("button", { name: "Canceled" }).click();
+  await page.waitForURL(/#\/jobs\?state=canceled$/);
+  await page.locator('tr[data-state="succeeded"]').first().waitFor({ state: "detached" });
+  await page.locator('tr[data-state="canceled"]').first().waitFor();
+  await page.getByLabel("Resource").selectOption("worker");
+  await page.getByText("No job matches").waitFor();
+  await page.getByRole("link", { name: "Show all jobs" }).click();
+  await page.locator('tr[data-state="succeeded"]').first().waitFor();
+  await close(page);
+});
+
+test("a job is submitted with the keyboard alone", async () => {
+  const page = await open();
+  await isLive(page);
+  const { keyboard } = page;
+  const focused = () =>
+    page.evaluate(() => {
+      const { activeElement: element } = document;
+      return element.labels?.[0]?.innerText ?? element.getAttribute("aria-label") ?? element.innerText;
+    });
+  const tabTo = async (name) => {
+    for (let tries = 0; tries < 60; tries += 1) {
+      await keyboard.press("Tab");
+      if ((await focused()).trim() === name) return;
+    }
+    assert.fail(`${name} cannot be reached`);
+  };
+  await keyboard.press("Tab");
+  assert.equal(await focused(), "Skip to the content");
+  await tabTo("Scale");
+  await keyboard.press("Enter");
+  await heading(page, "Scale a resource");
+  await tabTo("Resource");
+  await keyboard.type("typed");
+  await tabTo("Target capacity");
+  await keyboard.type("2");
+  await keyboard.press("Enter");
+  await page.locator(".plan-goal").waitFor();
+  assert.equal(await focused(), "Plan", "the focus is where the news is");
+  await tabTo("Submit job");
+  await keyboard.press("Enter");
+  const id = await jobShown(page);
+  await badge(page, "Succeeded");
+  assert.equal((await gateway.get(`/v1/jobs/${id}`)).resource, "typed");
+  // The dialog holds the focus, and Escape leaves it.
+  const again = await submit(page, "typed", 8);
+  await badge(page, "Running");
+  await tabTo("Cancel job");
+  await keyboard.press("Enter");
+  await page.getByRole("dialog").waitFor();
+  assert.equal(await focused(), "Keep the job");
+  await keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal(await focused(), "Cancel job");
+  await fetch(`${gateway.url}/v1/jobs/${again}/cancel`, { method: "POST" });
+  await close(page);
+});
+
+test("what others do is seen without being asked for", async () => {
+  const page = await open("#/resources/shared");
+  await isLive(page);
+  const overview = await open();
+  await isLive(overview);
+  const job = await gateway.submit({ resource: "shared", targetCapacity: 3 });
+  await overview.locator(`tr[data-job="${job.id}"][data-state="running"]`).waitFor();
+  await overview
+    .getByRole("article", { name: "shared" })
+    .locator(".cooldown", { hasText: /Cooldown \d/ })
+    .waitFor();
+  await page.locator(".timeline-kind", { hasText: "Change sent" }).first().waitFor();
+  await sidecar.setCapacity("shared", 1);
+  await page.locator(".timeline-kind", { hasText: "Changed by somebody else" }).first().waitFor();
+  await overview.locator(`tr[data-job="${job.id}"][data-state="succeeded"]`).waitFor();
+  await page.locator(".timeline-kind", { hasText: "Job ended" }).first().waitFor();
+  for (const one of [page, overview]) assert.ok(await one.evaluate(() => window.notReloaded));
+  await Promise.all([close(page), close(overview)]);
+});
+
+test("a killed gateway is noticed, and so is its return", async () => {
+  const page = await open();
+  await isLive(page);
+  const id = await submit(page, "crash", 4);
+  await page.locator('.steps [class*="tone-good"]', { hasText: "Confirmed" }).first().waitFor();
+  const begin = Date.now();
+  const outage = complaints.outage(begin);
+  await gateway.kill();
+  await page.locator(".connection-lost", { hasText: "The connection to the gateway is lost." }).waitFor();
+  await page.locator('.connection:not([data-phase="open"])', { hasText: "Offline" }).waitFor();
+  await picture(page, "connection-lost");
+  const asked = page.waitForRequest((request) => request.url().endsWith("/v1/events"));
+  await gateway.restart();
+  await page.locator(".connection-lost").waitFor({ state: "detached" });
+  assert.match((await asked).headers()["last-event-id"], /^\d+$/, "it goes on where it was");
+  await isLive(page);
+  outage.end();
+  await badge(page, "Succeeded");
+  assert.equal(await page.locator(".steps tbody tr").count(), 3);
+  assert.ok(await page.evaluate(() => window.notReloaded), "the page was loaded once");
+  assert.equal((await gateway.get(`/v1/jobs/${id}`)).state, "succeeded");
+  await close(page);
+});
+
+test("a sidecar that does not answer is mentioned", async () => {
+  const own = await Sidecar.start(SIDECAR);
+  const lonely = await Gateway.start(own, GATEWAY, "[resources.worker]\nmax = 6\n");
+  const heard = new Complaints(lonely.url);
+  try {
+    const page = await open("#/resources/worker", { origin: lonely.url, expected: heard });
+    await page.locator(".capacity-now", { hasText: /^1$/ }).waitFor();
+    await own.kill();
+    await page.getByRole("button", { name: "Read worker again" }).click();
+    await page.getByText("The last reading failed").waitFor();
+    await page.getByText("The sidecar does not answer").waitFor();
+    await picture(page, "sidecar-lost");
+    // A plan needs a reading; the refusal says why there is none.
+    heard.expectAnswer("/v1/plans", 502);
+    await page.goto(`${lonely.url}/#/scale?resource=worker`);
+    await fill(page, { "Target capacity": "3" });
+    await page.getByRole("button", { name: "Show plan" }).click();
+    await page.locator(".plan .notice", { hasText: "The sidecar gives no reading" }).waitFor();
+    await close(page);
+    assert.deepEqual(heard.list(), []);
+  } finally {
+    await lonely.stop();
+    await own.stop();
+  }
+});
+
+async function picture(page, name) {
+  await page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
+}
+
+/** What a person with a screen reader would stumble over, as far as a program can tell. */
+function unnamed() {
+  const name = (element) =>
+    element.getAttribute("aria-label") ??
+    element.labels?.[0]?.textContent ??
+    element.textContent ??
+    element.getAttribute("title");
+  const nameless = [
+    ...document.querySelectorAll("a, button, input, select, textarea, [role=img], [role=progressbar]"),
+  ].filter((element) => !name(element)?.trim());
+  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+  const repeated = ids.filter((id, index) => ids.indexOf(id) !== index);
+  return [...nameless.map((element) => element.outerHTML.slice(0, 200)), ...repeated.map((id) => `id ${id} twice`)];
+}
+
+test("every page looks as it should, light and dark, wide and narrow", async () => {
+  const drawn = await Gateway.start(sidecar, GATEWAY, CONFIGURATION);
+  const heard = new Complaints(drawn.url);
+  try {
+    const over = await drawn.submit({
+      resource: "ingest",
+      targetCapacity: 40,
+      stepSize: 20,
+      reason: "morning load",
+      labels: { team: "data" },
+    });
+    const going = await drawn.submit({
+      resource: "api",
+      targetCapacity: 5,
+      reason: "queue depth 2,411 and growing",
+      cooldownSeconds: 20,
+    });
+    await drawn.submit({ resource: "api", targetCapacity: 2, onConflict: "queue" });
+    const word = "incomprehensibilities".repeat(6);
+    const long = await drawn.submit({
+      resource: word,
+      delta: 1,
+      reason: word.repeat(3),
+      labels: { [word.slice(0, 63)]: word },
+    });
+    const waiting = await open(`#/jobs/${over.id}`, { origin: drawn.url, expected: heard });
+    await badge(waiting, "Succeeded");
+    await waiting.goto(`${drawn.url}/#/jobs/${going.id}`);
+    await waiting.locator(".waiting", { hasText: "Waits for the cooldown" }).waitFor();
+    await close(waiting);
+
+    const plan = async (page, target) => {
+      await fill(page, { "Target capacity": target });
+      await page.getByRole("button", { name: "Show plan" }).click();
+    };
+    const pages = {
+      resources: ["", (page) => page.locator(".plot canvas").nth(1).waitFor()],
+      resource: ["#/resources/api", (page) => page.locator(".plot canvas").waitFor()],
+      jobs: ["#/jobs", (page) => page.locator("tr[data-job]").nth(3).waitFor()],
+      "job-running": [`#/jobs/${going.id}`, (page) => page.locator(".plot canvas").waitFor()],
+      "job-over": [`#/jobs/${over.id}`, (page) => page.locator(".plot canvas").waitFor()],
+      "job-long": [`#/jobs/${long.id}`, (page) => page.locator(".reason").waitFor()],
+      "resource-long": [`#/resources/${word}`, (page) => page.locator(".timeline li").first().waitFor()],
+      "job-missing": ["#/jobs/01900000-0000-7000-8000-000000000000", (page) => heading(page, "There is no such job")],
+      plan: [
+        "#/scale?resource=ingest",
+        async (page) => {
+          await plan(page, "45");
+          await page.locator(".plan-goal").waitFor();
+        },
+      ],
+      refusal: [
+        "#/scale?resource=api",
+        async (page) => {
+          heard.expectAnswer("/v1/plans", 409);
+          await plan(page, "1");
+          await page.locator(".plan .notice").waitFor();
+        },
+      ],
+      nowhere: ["#/nothing/here", (page) => heading(page, "There is no such page")],
+    };
+    for (const [colorScheme, width, height] of LOOKS) {
+      const page = await open("", { width, height, colorScheme, origin: drawn.url, expected: heard });
+      await isLive(page);
+      for (const [name, [hash, isReady]] of Object.entries(pages)) {
+        if (name === "job-missing") heard.expectAnswer("/v1/jobs/01900000-0000-7000-8000-000000000000", 404);
+        await page.goto(`${drawn.url}/${hash}`);
+        await isReady(page);
+        await picture(page, `${name}-${colorScheme}-${width}`);
+        assert.deepEqual(await page.evaluate(unnamed), [], `${name} at ${width}`);
+        const narrower = width === 390 ? [390, 360] : [width];
+        for (const tried of narrower) {
+          await page.setViewportSize({ width: tried, height });
+          const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          assert.ok(tooWide <= 0, `${name} is ${tooWide} px too wide at ${tried}`);
+        }
+        await page.setViewportSize({ width, height });
+      }
+      await close(page);
+    }
+    assert.deepEqual(heard.list(), []);
+  } finally {
+    await drawn.stop();
+  }
+});
+
+test("nothing was complained about", () => {
+  assert.deepEqual(complaints.list(), []);
+});
