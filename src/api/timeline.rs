@@ -16,8 +16,8 @@ use crate::domain::{Ending, Goal, Happening, HistoryEntry, StepOutcome};
 /// Read a resource's timeline
 ///
 /// What has happened to a resource, newest first, a page at a time: readings that showed something new, jobs, changes and
-/// what became of them, and changes by somebody else. Readings are made while jobs run and when somebody looks at the
-/// resource. The newest 10,000 entries are kept, for as long as finished jobs are.
+/// what became of them, and changes by somebody else. Readings are made while jobs run, and when somebody looks at a
+/// resource that is listed in the configuration or was scaled lately. The newest 10,000 entries are kept, for as long as finished jobs are.
 #[utoipa::path(
     operation_id = "getTimeline", tag = "resources",
     params(

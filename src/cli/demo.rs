@@ -38,7 +38,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Show the main job: scale a simulated worker from 1 to 5.
 ///
 /// Starts a simulated sidecar and a gateway, submits a job through the HTTP API, and shows its steps live. Stays up
-/// afterwards, so that Swagger UI and the API can be tried, until Ctrl-C. Needs nothing and leaves nothing behind.
+/// afterwards, so that the control panel, Swagger UI and the API can be tried, until Ctrl-C. Needs nothing and leaves nothing
+/// behind.
 #[derive(Debug, Args)]
 #[command(after_help = exit::HELP)]
 pub struct DemoArgs {
@@ -140,7 +141,7 @@ fn start_gateway(config: Config, listen: Option<SocketAddr>, traces: &Traces) ->
 fn introduce(output: &mut Output, sidecar: &RunningSimulator, gateway: &Gateway) {
     let (sidecar, gateway) = (sidecar.address(), gateway.address());
     output.line(format_args!("Simulated sidecar  http://{sidecar}  (worker is at 1; a change takes {PROVISIONING:?})"));
-    output.line(format_args!("Gateway            http://{gateway}"));
+    output.line(format_args!("Control panel      http://{gateway}/"));
     output.line(format_args!("Swagger UI         http://{gateway}/docs/"));
     output.line(format_args!("API                http://{gateway}/v1/jobs\n"));
     output.line(format_args!("Scaling worker to 5, one unit at a time, with a cooldown of {:?}:\n", SETTINGS.cooldown));

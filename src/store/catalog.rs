@@ -97,19 +97,32 @@ fn find_versions(
     until: EventId,
     limit: usize,
 ) -> rusqlite::Result<Vec<(EventId, usize, String)>> {
-    let (condition, whose) = match filter {
-        EventFilter::All => ("?4 = ''", String::new()),
-        EventFilter::Resource(resource) => ("resource = ?4", resource.as_str().to_owned()),
-        EventFilter::Job(id) => ("job = ?4", id.to_string()),
+    let whose = match filter {
+        EventFilter::All => String::new(),
+        EventFilter::Resource(resource) => resource.as_str().to_owned(),
+        EventFilter::Job(id) => id.to_string(),
     };
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT seq, earlier_steps, record FROM versions WHERE {condition} AND seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
-    ))?;
+    let mut statement = db.prepare_cached(&versions_sql(filter))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows =
         statement.query_map(params![after, until, limit, whose], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     rows.collect()
 }
+
+fn versions_sql(filter: &EventFilter) -> String {
+    let condition = match filter {
+        EventFilter::All => "?4 = ''",
+        // Read along the whole log, which is bounded: an index would cost more with every commit.
+        EventFilter::Resource(_) => "resource = ?4",
+        EventFilter::Job(_) => "job = ?4",
+    };
+    format!(
+        "SELECT seq, earlier_steps, record FROM versions WHERE {condition} AND seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
+    )
+}
+
+const ENTRIES_SQL: &str =
+    "SELECT number, record FROM timeline WHERE resource = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3";
 
 /// At most `limit` entries of a timeline after `after`, newest first.
 fn find_entries(
@@ -120,8 +133,7 @@ fn find_entries(
 ) -> rusqlite::Result<Vec<(i64, String)>> {
     let after = after.map_or(i64::MAX, |position| position.0);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let sql = "SELECT number, record FROM timeline WHERE resource = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3";
-    let mut statement = db.prepare_cached(sql)?;
+    let mut statement = db.prepare_cached(ENTRIES_SQL)?;
     let rows = statement.query_map(params![resource.as_str(), after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
 }

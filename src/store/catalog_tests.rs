@@ -91,16 +91,27 @@ fn no_query_reads_more_than_it_shows() {
             .expect("a plan");
         steps.join("; ")
     };
+    let assert_plan = |sql: &str, index: &str| {
+        let plan = plan(sql);
+        assert!(plan.contains(index), "{plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+    };
     for (by_resource, by_state, index) in [
         (false, false, "INTEGER PRIMARY KEY (rowid<?)"),
         (true, false, "jobs_by_resource (resource=? AND seq<?)"),
         (false, true, "jobs_by_state (state=? AND seq<?)"),
         (true, true, "jobs_by_resource_and_state (resource=? AND state=? AND seq<?)"),
     ] {
-        let plan = plan(page_sql(by_resource, by_state));
-        assert!(plan.contains(index), "{plan}");
-        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+        assert_plan(page_sql(by_resource, by_state), index);
     }
+    for (filter, index) in [
+        (EventFilter::All, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (EventFilter::Resource(alias("worker")), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (EventFilter::Job(JobId::nil()), "versions_by_job (job=? AND seq>? AND seq<?)"),
+    ] {
+        assert_plan(&versions_sql(&filter), index);
+    }
+    assert_plan(ENTRIES_SQL, "(resource=? AND number<?)");
 }
 
 // ---- versions ---------------------------------------------------------------------------------------------------
