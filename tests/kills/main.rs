@@ -5,7 +5,8 @@
 //! time. Now and then the files a killed process leaves are examined. The simulated sidecar runs in the test's own
 //! process, is never killed, loses requests and answers, and so knows the truth. In the end every job must be over, and
 //! then three records must agree: what the clients were told ([`referee`]), what the gateway says it did, and what
-//! reached the sidecar ([`verdict`]).
+//! reached the sidecar ([`verdict`]). Somebody follows the stream of events all the while, and must have heard everything
+//! once ([`follower`]).
 //!
 //! `KILLS` sets the number of kills (100), `KILL_SEED` repeats the choices of an earlier run, as far as real processes
 //! allow. What `kill -9` cannot show: whether a commit would survive a power cut. What a killed process has handed to the
@@ -15,6 +16,7 @@
 mod support;
 
 mod autopsy;
+mod follower;
 mod killer;
 mod load;
 mod referee;
@@ -24,6 +26,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use follower::Follower;
 use killer::{Killer, Scene};
 use load::Load;
 use referee::Referee;
@@ -88,6 +91,7 @@ async fn at_random_moments_lose_nothing_and_repeat_nothing() {
     let (announce, way) = watch::channel(None);
     let scene = Scene::new(data.path(), Arc::clone(&sidecar), Arc::clone(&referee), &config(), &SETTINGS);
     let mut killer = Killer::start(scene, seed, kills, announce);
+    let follower = Follower::start(&way).await;
     let mut load = Load::start(&referee, &way, seed);
     tokio::select! {
         () = killer.done() => {}
@@ -98,11 +102,12 @@ async fn at_random_moments_lose_nothing_and_repeat_nothing() {
 
     let address = way.borrow().expect("the last process is ready");
     let jobs = outlast(&format!("http://{address}")).await;
+    let heard = follower.finish(address, &jobs).await;
     last.kill();
     autopsy::examine(data.path(), &referee);
     let records = sidecar.records();
     let tally = verdict::judge(&jobs, &records, &referee);
-    println!("{toll}\n{referee}\n{tally}\nduration: {:.1} s", begin.elapsed().as_secs_f64());
+    println!("{toll}\n{referee}\n{tally}\n{heard}\nduration: {:.1} s", begin.elapsed().as_secs_f64());
     toll.assert_varied(kills);
     tally.assert_worth_it(kills);
 }

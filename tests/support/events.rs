@@ -31,27 +31,37 @@ impl Event {
 pub struct Events {
     response: awc::ClientResponse,
     /// What arrived and is not handed out yet.
-    text: String,
+    received: Vec<u8>,
     ended: bool,
 }
 
 /// Asks for a stream; the answer, whatever it is.
 pub async fn ask(address: SocketAddr, path: &str, last: Option<u64>) -> awc::ClientResponse {
+    try_ask(address, path, last).await.expect("an answer")
+}
+
+/// Asks somebody who may be gone.
+async fn try_ask(address: SocketAddr, path: &str, last: Option<u64>) -> Option<awc::ClientResponse> {
     let url = format!("http://{address}{path}");
     let mut request = awc::Client::builder().timeout(PATIENCE).finish().get(url).force_close();
     if let Some(id) = last {
         request = request.insert_header(("Last-Event-ID", id.to_string()));
     }
     // The body has all the time in the world.
-    request.send().await.expect("an answer").timeout(Duration::from_hours(1))
+    Some(request.send().await.ok()?.timeout(Duration::from_hours(1)))
 }
 
 impl Events {
     /// Opens a stream, after the event `last`.
     pub async fn open(address: SocketAddr, path: &str, last: Option<u64>) -> Self {
-        let response = ask(address, path, last).await;
+        Self::try_open(address, path, last).await.expect("an answer")
+    }
+
+    /// Opens a stream of somebody who may be gone.
+    pub async fn try_open(address: SocketAddr, path: &str, last: Option<u64>) -> Option<Self> {
+        let response = try_ask(address, path, last).await?;
         assert_eq!(response.status(), 200, "{path}");
-        Self { response, text: String::new(), ended: false }
+        Some(Self { response, received: Vec::new(), ended: false })
     }
 
     pub fn headers(&self) -> &HeaderMap {
@@ -61,9 +71,9 @@ impl Events {
     /// The next event; `None` if the stream has ended, be it in the middle of an event.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            while let Some(length) = self.text.find("\n\n") {
-                let frame: String = self.text.drain(..length + 2).collect();
-                if let Some(event) = parse(frame.trim_end()) {
+            while let Some(length) = self.received.windows(2).position(|pair| pair == b"\n\n") {
+                let frame: Vec<u8> = self.received.drain(..length + 2).collect();
+                if let Some(event) = parse(std::str::from_utf8(&frame).expect("UTF-8").trim_end()) {
                     return Some(event);
                 }
             }
@@ -71,7 +81,7 @@ impl Events {
                 return None;
             }
             match timeout(PATIENCE, self.response.next()).await.expect("something in time") {
-                Some(Ok(chunk)) => self.text.push_str(std::str::from_utf8(&chunk).expect("chunks of whole characters")),
+                Some(Ok(chunk)) => self.received.extend_from_slice(&chunk),
                 Some(Err(_)) | None => self.ended = true,
             }
         }
