@@ -187,9 +187,13 @@ async fn a_timeline_tells_what_happened() {
     {
         assert_eq!(kinds(&told, kind), count, "{kind}: {told:#?}");
     }
-    let capacities: Vec<&Value> =
-        told.iter().filter(|entry| entry["kind"] == "reading").map(|entry| &entry["capacity"]).collect();
-    assert_eq!((capacities.first(), capacities.last()), (Some(&&json!(1)), Some(&&json!(3))));
+    let readings: Vec<_> = told.iter().filter(|entry| entry["kind"] == "reading").collect();
+    let shown = |reading: &Value| (reading["status"].clone(), reading["capacity"].clone());
+    assert!(
+        readings.windows(2).all(|pair| shown(pair[0]) != shown(pair[1])),
+        "each shows something new: {readings:#?}"
+    );
+    assert_eq!((&readings[0]["capacity"], &readings[readings.len() - 1]["capacity"]), (&json!(1), &json!(3)));
     assert_eq!(told[0]["detail"], "Asked to scale to 3: queue depth 812");
     assert!(told.iter().filter(|entry| entry["kind"] != "reading").all(|entry| entry["job"] == json!(job.id)));
 

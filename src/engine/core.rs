@@ -567,6 +567,37 @@ mod tests {
         answers.last().expect("an answer")
     }
 
+    /// Anybody can look at anything: only what is listed, or was scaled lately, is remembered.
+    #[test]
+    fn readings_of_strangers_are_not_kept() {
+        let listed: Alias = "listed".parse().expect("an alias");
+        let rules = ResourcePolicy { bounds: crate::domain::Bounds::NONE, settings: Policy::default().settings };
+        let policy = Policy { resources: [(listed.clone(), rules)].into(), ..Policy::default() };
+        let mut core = Core::recover(Arc::new(policy), Snapshot::default(), NOW);
+        submit(&mut core, "scaled", 0, NOW);
+        let (scaled, stranger) = ("scaled".parse().expect("an alias"), "stranger".parse().expect("an alias"));
+        let reading = Reading {
+            status: crate::domain::Status::new("ACTIVE"),
+            capacity: Capacity::ZERO,
+            stamp: None,
+            wall_set_at: None,
+            asked_at: NOW,
+            received_at: NOW,
+        };
+        for resource in [&listed, &scaled, &stranger, &listed] {
+            core.looked(resource, &reading, NOW);
+        }
+        let told = core.take_effects().into_iter().filter_map(|effect| match effect {
+            Effect::Commit(batch) => batch.history.into_iter().next().map(|(resource, _)| resource),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [listed.clone(), scaled.clone()], "each once");
+        assert!(core.observations.contains_key(&scaled));
+        core.cancel(JobId::from_u128(0), 0, NOW);
+        core.forget(NOW);
+        assert_eq!(core.observations.keys().collect::<Vec<_>>(), [&listed]);
+    }
+
     #[test]
     fn a_storm_of_keys_for_one_resource_leaves_room_for_others() {
         let mut core = Core::recover(Arc::new(Policy::default()), Snapshot::default(), NOW);
