@@ -437,6 +437,34 @@ async fn queries_of_the_list() {
     scene.assert_unharmed().await;
 }
 
+/// Of streams and timelines. What is not an id of ours in `Last-Event-ID` is as good as none.
+#[actix_web::test]
+async fn queries_and_positions_of_what_is_watched() {
+    let scene = Scene::start().await;
+    for (target, expected) in [
+        ("/v1/events?color=red", "/query/color"),
+        ("/v1/events?resource=..", "/query/resource"),
+        ("/v1/events?resource=", "/query/resource"),
+        ("/v1/events?resource=a&resource=b", "/query/resource"),
+        ("/v1/events?pageSize=1", "/query/pageSize"),
+        ("/v1/resources/worker/timeline?pageSize=201", "/query/pageSize"),
+        ("/v1/resources/worker/timeline?pageToken=+1", "/query/pageToken"),
+        ("/v1/resources/worker/timeline?resource=worker", "/query/resource"),
+        ("/v1/resources/-/timeline", "/path/alias"),
+    ] {
+        let problem = scene.gateway.refuses(&Raw::get(target), 422, "validation_failed").await;
+        assert_eq!(pointers(&problem), [expected], "{target}");
+    }
+    scene.gateway.refuses(&Raw::get("/v1/jobs/%00/events"), 404, "job_not_found").await;
+    for nonsense in [&b""[..], b"-1", b"1.5", b"one", b"18446744073709551616", b"\xff\xfe", &[b'9'; 5000]] {
+        for target in ["/v1/events".to_owned(), format!("/v1/jobs/{}/events", scene.job)] {
+            let request = Raw::get(&target).header("Last-Event-ID", nonsense);
+            assert_eq!(scene.gateway.raw(&request).await.status, 200, "{request:?}");
+        }
+    }
+    scene.assert_unharmed().await;
+}
+
 #[actix_web::test]
 async fn unknown_jobs() {
     let scene = Scene::start().await;
