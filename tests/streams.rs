@@ -8,9 +8,11 @@ use scalegate::api::view::{JobView, StateView};
 use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
 use support::events::{Event, Events, ask};
-use support::gateway::Gateway;
+use support::gateway::{Gateway, PATIENCE, Raw};
 use support::sidecar::Sidecar;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 const QUICK: [&str; 6] = ["--cooldown", "500ms", "--settle", "200ms", "--poll-interval", "50ms"];
 const SLOW: [&str; 6] = ["--cooldown", "10m", "--settle", "200ms", "--poll-interval", "50ms"];
@@ -330,6 +332,13 @@ async fn a_quiet_stream_shows_that_it_lives() {
 #[actix_web::test]
 async fn the_head_of_a_stream_can_be_asked_for() {
     let scene = Scene::start(&SLOW);
-    let head = scene.gateway.raw(&support::gateway::Raw::new("HEAD", "/v1/events")).await;
+    let head = scene.gateway.raw(&Raw::new("HEAD", "/v1/events")).await;
     assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
+    // The connection is not kept busy with what is never sent.
+    let mut connection = scene.gateway.connect().await;
+    let requests = [Raw::new("HEAD", "/v1/events"), Raw::get("/livez").header("Connection", "close")];
+    connection.write_all(&requests.map(|request| request.head()).concat()).await.expect("sent");
+    let mut answers = String::new();
+    timeout(PATIENCE, connection.read_to_string(&mut answers)).await.expect("in time").expect("readable");
+    assert!(answers.ends_with(r#"{"status":"alive"}"#), "{answers}");
 }

@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use scalegate::domain::{
-    Alias, ChangeAnswer, Ending, ErrorCode, EventId, Goal, HistoryEntry, Job, JobEvent, JobId, JobState, Move, Notice,
-    ReadFailure, Step, StepOutcome, Timestamp,
+    Alias, ChangeAnswer, Ending, ErrorCode, EventId, Goal, Happening, HistoryEntry, Job, JobEvent, JobId, JobState,
+    Move, Notice, ReadFailure, Step, StepOutcome, Timestamp,
 };
 use scalegate::engine::{Answer, Refusal, ReplyTo};
 use scalegate::sidecar::RawReading;
@@ -198,6 +198,14 @@ impl Referee {
         for job in disk.jobs() {
             referee.coverage.life(job);
             referee.demand(job.ended().is_some(), || format!("every job ends: not so {job:#?}"));
+            let told = |wanted: fn(&Happening) -> Option<JobId>| {
+                disk.timeline(&job.resource).iter().filter(|entry| wanted(&entry.what) == Some(job.id)).count()
+            };
+            let (sent, steps_sent) =
+                (told(change_sent), job.steps.iter().filter(|step| step.sent_at.is_some()).count());
+            referee.demand(sent == steps_sent, || format!("the timeline has every change: {sent} of {job:#?}"));
+            let ended = told(job_ended);
+            referee.demand(ended == 1, || format!("the timeline has every end: {ended} of {job:#?}"));
             let resolved = job.steps.iter().all(|step| step.resolved_at.is_some());
             referee.demand(resolved, || format!("every step is resolved: not so in {job:#?}"));
             if referee.rigour == Rigour::Exact {
@@ -486,5 +494,19 @@ fn summary(answer: &Answer) -> String {
         Answer::Canceled(job) => format!("canceled {}", short(job.id)),
         Answer::Refused(Refusal::Busy { by }) => format!("busy with {}", short(by.id)),
         Answer::Refused(refusal) => format!("refused: {refusal:?}"),
+    }
+}
+
+fn change_sent(what: &Happening) -> Option<JobId> {
+    match what {
+        Happening::ChangeSent { job, .. } => Some(*job),
+        _ => None,
+    }
+}
+
+fn job_ended(what: &Happening) -> Option<JobId> {
+    match what {
+        Happening::JobEnded { job, .. } => Some(*job),
+        _ => None,
     }
 }

@@ -33,6 +33,8 @@ pub enum Sabotage {
     ForgottenQueue,
     /// A restart gives ids of versions out again.
     RepeatedEventIds,
+    /// The store loses what happened to resources.
+    NoTimeline,
     /// One unit more is changed than was decided.
     OneUnitTooMany,
     /// What is to happen at some time does not.
@@ -40,7 +42,7 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ResendOnTimeout,
         Self::CooldownInMemoryOnly,
         Self::ActOnReRead,
@@ -51,6 +53,7 @@ impl Sabotage {
         Self::WallClock,
         Self::ForgottenQueue,
         Self::RepeatedEventIds,
+        Self::NoTimeline,
         Self::OneUnitTooMany,
         Self::TimersIgnored,
     ];
@@ -66,6 +69,7 @@ impl Sabotage {
             Self::ForgottenKeys => "the same key gets the same answer",
             Self::ForgottenQueue | Self::TimersIgnored => "every job ends",
             Self::RepeatedEventIds => "no change is missed",
+            Self::NoTimeline => "what is told is kept",
             Self::OneUnitTooMany => "never past the target or the bounds",
         }
     }
@@ -82,6 +86,7 @@ impl Sabotage {
             Self::ForgottenKeys => machine.disk.forget = Some(|snapshot| snapshot.keys.clear()),
             Self::ForgottenQueue => machine.disk.forget = Some(forget_queue),
             Self::RepeatedEventIds => machine.disk.forget = Some(|snapshot| snapshot.next_event = 1),
+            Self::NoTimeline => machine.disk.corrupt = Some(|batch| batch.history.clear()),
             Self::NoIntentRecord => machine.disk.corrupt = Some(drop_intents),
             Self::CommitsEarly => machine.commits_early = true,
             Self::TimersIgnored => machine.ignores_timers = true,

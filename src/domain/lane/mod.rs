@@ -350,14 +350,17 @@ impl Lane {
             if change.stage == Stage::Intended {
                 if let Some(active) = self.active.as_mut().filter(|active| active.id == change.job)
                     && let Some(step) = Arc::make_mut(active).steps.last_mut()
+                    && step.sent_at.is_none()
                 {
-                    step.sent_at.get_or_insert(change.sent.at);
+                    let at = change.sent.at;
+                    step.sent_at = Some(at);
+                    let what = Happening::ChangeSent { job: change.job, movement: change.movement };
+                    turn.outcome.history.push(HistoryEntry { at, what });
                 }
                 // The intent's time is known, the time of sending is not: it is at most this much later.
                 change.sent.at = (change.sent.at + MAX_INTENT_AGE + MAX_DISPATCH).min(now);
                 change.stage = Stage::Unknown { since: now };
                 change.sent = self.ledger.record_sent(change.sent);
-                turn.record(Happening::ChangeSent { job: change.job, movement: change.movement });
                 turn.warn(change.job, format!("restarted while {} was under way: reading back", change.movement));
             } else if let Stage::Unknown { since } = &mut change.stage {
                 *since = (*since).min(now);
