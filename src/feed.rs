@@ -4,8 +4,9 @@
 //! number of changes, and a listener that falls behind by more is told that it missed some. What it missed is in the
 //! store's log. One channel for everybody lost: thousands who watch one job each would all be woken by every other one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use tokio::sync::broadcast;
@@ -19,6 +20,9 @@ const JOB_BACKLOG: usize = 32;
 /// Changes that a listener to everything may be behind: one version each of thousands of jobs that wake at once.
 const BACKLOG: usize = 4096;
 
+/// Least time between two roll calls. A connection that was closed is noticed at the second thing written to it.
+const ROLL_CALL_PAUSE: Duration = Duration::from_secs(1);
+
 /// What a listener hears.
 #[derive(Clone)]
 pub enum News {
@@ -28,6 +32,8 @@ pub enum News {
     History(Arc<(Alias, HistoryEntry)>),
     /// The store was read anew, and jobs may have changed without a word: ask the log.
     Reloaded,
+    /// Seats are needed: whoever listens for somebody should find out whether he is still there.
+    RollCall,
 }
 
 /// See the module's documentation.
@@ -37,13 +43,14 @@ pub struct Feed {
     all: broadcast::Sender<News>,
     /// Jobs somebody listens to. An entry lives as long as its listeners do.
     jobs: DashMap<JobId, broadcast::Sender<News>>,
+    roll_called_at: Mutex<Option<Instant>>,
 }
 
 impl Feed {
     /// A feed that will tell of `next_event` and what follows.
     pub fn new(next_event: EventId) -> Self {
         let latest = AtomicU64::new(next_event.saturating_sub(1));
-        Self { latest, all: broadcast::channel(BACKLOG).0, jobs: DashMap::new() }
+        Self { latest, all: broadcast::channel(BACKLOG).0, jobs: DashMap::new(), roll_called_at: Mutex::default() }
     }
 
     /// The id of the latest version of any job that readers see.
@@ -63,7 +70,8 @@ impl Feed {
     }
 
     /// Number of listeners: to everything, and to single jobs.
-    pub fn listeners(&self) -> (usize, usize) {
+    #[cfg(test)]
+    fn listeners(&self) -> (usize, usize) {
         (self.all.receiver_count(), self.jobs.iter().map(|entry| entry.receiver_count()).sum())
     }
 
@@ -87,8 +95,21 @@ impl Feed {
     /// The store was read anew; the next version of a job will be `next_event`.
     pub fn reloaded(&self, next_event: EventId) {
         self.latest.fetch_max(next_event.saturating_sub(1), Ordering::AcqRel);
-        self.jobs.iter().for_each(|sender| drop(sender.send(News::Reloaded)));
-        drop(self.all.send(News::Reloaded));
+        self.tell_all(&News::Reloaded);
+    }
+
+    /// Has all listeners find out for whom they still listen, but not too often.
+    pub fn call_the_roll(&self) {
+        let mut called_at = self.roll_called_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if called_at.is_none_or(|at| at.elapsed() >= ROLL_CALL_PAUSE) {
+            *called_at = Some(Instant::now());
+            self.tell_all(&News::RollCall);
+        }
+    }
+
+    fn tell_all(&self, news: &News) {
+        self.jobs.iter().for_each(|sender| drop(sender.send(news.clone())));
+        drop(self.all.send(news.clone()));
     }
 }
 
@@ -145,7 +166,7 @@ mod tests {
         let news = std::iter::from_fn(|| listener.try_recv().ok());
         let of = |news| match news {
             News::Job(published) => Some(published.event()),
-            News::History(_) | News::Reloaded => None,
+            News::History(_) | News::Reloaded | News::RollCall => None,
         };
         news.map(of).collect()
     }

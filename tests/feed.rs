@@ -5,13 +5,13 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use scalegate::api::{self, ApiState, HttpServer, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
     Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin, Policy,
-    ReadFailure, Retention, Settings, SettingsOverrides,
+    ReadFailure, Retention, Settings, SettingsOverrides, Step, StepOutcome,
 };
 use scalegate::engine::{Audience, Parts, RunningEngine};
 use scalegate::feed::Feed;
@@ -29,6 +29,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, watch};
 
+/// How often a stream shows that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Seats for streams; few, so that they can be used up.
 const SEATS: usize = 4;
 
@@ -129,7 +131,11 @@ impl Stage {
 
     /// The next version of job `number`, kept in the store.
     async fn write(&mut self, number: u128, version: u64) -> JobEvent {
-        let event = JobEvent { id: self.next, job: Arc::new(Job { version, ..job(number) }) };
+        self.write_job(Job { version, ..job(number) }).await
+    }
+
+    async fn write_job(&mut self, job: Job) -> JobEvent {
+        let event = JobEvent { id: self.next, job: Arc::new(job) };
         self.next += 1;
         self.store.commit(Batch { jobs: vec![event.clone()], ..Batch::default() }).expect("the thread lives");
         self.acknowledgements.recv().await.expect("the thread lives").expect("committed");
@@ -204,16 +210,66 @@ async fn there_is_a_limit_to_streams() {
     assert_eq!((refused.status().as_u16(), refused.headers().contains_key("Retry-After")), (503, true));
     let problem: scalegate::api::Problem = refused.json().await.expect("a problem document");
     assert_eq!(problem.code.as_str(), "too_many_streams");
-    assert_eq!(stage.feed.listeners(), (2, 2));
-    // Those who leave make room, at the latest when there is something to tell them.
+    // Those who leave make room, although there is nothing to tell them, as soon as somebody else wants it.
     streams.clear();
-    for version in 2.. {
-        stage.tell(1, version);
-        if ask(stage.address, "/v1/events", None).await.status() == 200 {
-            break;
-        }
-        assert!(version < 1000, "no room");
+    let begin = Instant::now();
+    while ask(stage.address, "/v1/events", None).await.status() != 200 {
+        assert!(begin.elapsed() < HEARTBEAT / 3, "no room");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// A job that is no longer kept cannot be told of. Whoever has not heard of its end must know that something is missing.
+#[actix_web::test]
+async fn what_is_no_longer_kept_is_a_gap() {
+    let mut stage = Stage::set();
+    let begin = stage.next - 1;
+    for number in [1, 2] {
+        let event = stage.write(number, 1).await;
+        stage.feed.publish(stage.table.publish(event));
+    }
+    let resumed = async |stage: &Stage, path: &str, after| {
+        let mut stream = Events::open(stage.address, path, Some(after)).await;
+        stream.expect("ready").await.data["resumed"] == true
+    };
+    assert!(resumed(&stage, "/v1/events", begin).await);
+    stage.table.remove(&[JobId::from_u128(1)]);
+    assert!(!resumed(&stage, "/v1/events", begin).await);
+    assert!(!resumed(&stage, "/v1/events?resource=worker", begin).await);
+    assert!(resumed(&stage, "/v1/events?resource=api", begin).await, "it is not about that one");
+    assert!(resumed(&stage, "/v1/events", begin + 1).await, "its only version is known");
+    assert!(resumed(&stage, &events_of(2), begin).await);
+}
+
+/// Many versions of a job with many steps are a lot of text. It is written bit by bit, not gathered.
+#[actix_web::test]
+async fn a_long_job_is_told_in_small_parts() {
+    const VERSIONS: u64 = 60;
+    let mut stage = Stage::set();
+    let begin = stage.next - 1;
+    for version in 1..=VERSIONS {
+        let event = stage.write_job(Job { version, steps: many_steps(), ..job(1) }).await;
+        stage.feed.publish(stage.table.publish(event));
+    }
+    let mut connection = TcpStream::connect(stage.address).await.expect("connected");
+    let head = format!("GET {} HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {begin}\r\n\r\n", events_of(1));
+    connection.write_all(head.as_bytes()).await.expect("sent");
+    let (mut received, mut largest) = (Vec::new(), 0);
+    while received.windows(11).filter(|window| window == b"event: job\n").count() < VERSIONS as usize {
+        connection.read_buf(&mut received).await.expect("more");
+        // The size of each chunk stands before it, after the end of the one before.
+        let sizes = String::from_utf8_lossy(&received);
+        let sizes =
+            sizes.lines().filter(|line| line.len() <= 6).filter_map(|line| usize::from_str_radix(line, 16).ok());
+        largest = sizes.max().unwrap_or(0);
+    }
+    assert!(received.len() > 60 * 40_000, "{}", received.len());
+    assert!((40_000..2 * 64 * 1024).contains(&largest), "{largest}");
+}
+
+fn many_steps() -> Vec<Step> {
+    let change = Move::toward(Capacity::ZERO, Capacity::MAX, 1).expect("a distance");
+    vec![Step { outcome: StepOutcome::Confirmed, ..Step::pending(change) }; 400]
 }
 
 /// Changes that became durable without a word, because the store failed at that moment, are found in the log.

@@ -251,6 +251,12 @@ async fn an_id_that_is_not_known_begins_anew() {
         let ready = scene.open("/v1/events", Some(strange)).await.expect("ready").await;
         assert_eq!((&ready.data["resumed"], ready.id.is_some()), (&json!(false), true), "{strange}");
     }
+    // Also if the job is over: 204 would mean that the end is known.
+    let over = scene.submit("other", 1).await;
+    scene.gateway.finish(over.id).await;
+    let mut stream = scene.open(&events_of(&over), Some(u64::MAX)).await;
+    assert_eq!(stream.expect("ready").await.data["resumed"], false);
+    assert!(is_over(&stream.expect("job").await));
     let unknown = ask(scene.gateway.address, "/v1/jobs/0198c3f2-0000-7000-8000-000000000000/events", None).await;
     assert_eq!(unknown.status(), 404);
 }

@@ -17,7 +17,7 @@ use crate::store::EventFilter;
 ///
 /// After a broken connection or a restart of the gateway, connect again with the last `id` as `Last-Event-ID`, as
 /// `EventSource` does: no change is missed and none is repeated. A stream that the gateway ends itself says why in an `end`
-/// event: it is stopping, its store fails, or the stream was read too slowly. Every 15 seconds at least there is a comment.
+/// event: it is `stopping`, its store fails (`storage`), the stream was read `too_slow`ly, or some of what follows is `gone`. Every 15 seconds at least there is a comment.
 #[utoipa::path(
     operation_id = "followJob", tag = "events",
     params(

@@ -4,6 +4,7 @@
 //! missed, and what comes twice is known by its id. It must never hold up the feed: whoever falls behind by more than a
 //! channel holds is cut off, with a word, and may come back to read what it missed from the log.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +20,15 @@ use super::ApiState;
 use super::problem::{ApiError, Code};
 use super::timeline::TimelineEntry;
 use super::view::render_job;
-use crate::domain::{Alias, EventId};
+use crate::domain::{AbridgedJob, Alias, EventId};
 use crate::feed::{Listener, News};
 use crate::store::{EventFilter, LogPage, StoreError};
 use crate::table::Published;
 
 /// Pause between two signs of life. Proxies and load balancers give up on a connection after 30 s or more of silence.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Versions read from the log at a time: some hundred kilobytes.
-const LOG_PAGE: usize = 200;
+/// Versions read from the log at a time: about a hundred kilobytes, as they are there.
+const LOG_PAGE: usize = 50;
 /// Bytes gathered into one chunk before it is handed on.
 const CHUNK: usize = 64 * 1024;
 /// How long a client should wait before it connects again, in milliseconds.
@@ -49,6 +50,8 @@ pub struct Follower {
     stopping: watch::Receiver<bool>,
     /// The last version that was written or need not be.
     last: EventId,
+    /// What was read from the log and is not written yet.
+    logged: VecDeque<(EventId, AbridgedJob)>,
     /// What is to be written next.
     chunk: Vec<u8>,
     /// When to give a sign of life, if there is nothing else to write.
@@ -72,6 +75,7 @@ enum Stage {
 #[derive(Clone, Copy)]
 enum Cut {
     TooSlow,
+    Gone,
     Stopping,
     Storage,
 }
@@ -88,6 +92,8 @@ impl Follower {
         after: Option<EventId>,
     ) -> Result<Opened, ApiError> {
         let seat = Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
+            // Some may be held for callers who have hung up, which shows only when something is written to them.
+            state.feed.call_the_roll();
             ApiError::new(Code::TooManyStreams, "No more streams can be opened now. Poll instead, or try again later.")
         })?;
         let (listener, job) = match &filter {
@@ -101,11 +107,13 @@ impl Follower {
         let latest = state.feed.latest();
         let newest = job.as_ref().map_or(latest, Published::event);
         let is_over = job.as_ref().is_some_and(|job| job.job().ended().is_some());
+        // Nobody was told of what is later than that: it is the id of another store.
+        let after = after.filter(|after| *after <= latest);
         if is_over && after.is_some_and(|after| newest <= after) {
             return Ok(Opened::KnownToTheEnd);
         }
         let after = match after {
-            Some(after) if after <= latest && is_logged_after(&state, after, newest).await? => Some(after),
+            Some(after) if newest <= after || is_known_after(&state, &filter, after, latest).await? => Some(after),
             _ => None,
         };
         let stopping = state.stopping.clone();
@@ -113,8 +121,18 @@ impl Follower {
             Some(after) if after < newest => Stage::Log { until: latest },
             _ => Stage::Feed,
         };
-        let (chunk, beat_at) = (Vec::new(), Instant::now());
-        let mut follower = Self { state, filter, listener, stopping, last: latest, chunk, beat_at, stage, _seat: seat };
+        let mut follower = Self {
+            state,
+            filter,
+            listener,
+            stopping,
+            last: latest,
+            logged: VecDeque::new(),
+            chunk: Vec::new(),
+            beat_at: Instant::now(),
+            stage,
+            _seat: seat,
+        };
         follower.begin(after, job.as_ref());
         Ok(Opened::Stream(Box::new(follower)))
     }
@@ -155,29 +173,37 @@ impl Follower {
         Some(std::mem::take(&mut self.chunk).into())
     }
 
-    /// Writes what is in the log, a page at a time.
+    /// Writes some of what is in the log. Each version of a job is rendered with all its steps, which takes a while for a
+    /// long one: others who are served by this thread have their turn in between.
     async fn read_log(&mut self, until: EventId) {
-        let page = match log_page(&self.state, self.filter.clone(), self.last, until).await {
-            Ok(page) => page,
-            Err(_) => return self.cut(Cut::Storage),
-        };
-        if begins_after(&page, self.last, until) {
-            return self.cut(Cut::TooSlow);
+        if self.logged.is_empty() {
+            match log_page(&self.state, self.filter.clone(), self.last, until).await {
+                Ok(page) if begins_after(page.oldest, self.last, until) => return self.cut(Cut::Gone),
+                Ok(page) if page.versions.is_empty() => self.last = until,
+                Ok(page) => self.logged = page.versions.into(),
+                Err(_) => return self.cut(Cut::Storage),
+            }
         }
-        let is_last_page = page.versions.len() < LOG_PAGE;
-        for (id, version) in page.versions {
-            // A job that is no longer kept is no longer shown.
-            if let Some(shown) = self.state.table.get(version.job.id)
-                && let Some(job) = version.complete(shown.job())
-            {
+        while self.stage != Stage::Over
+            && self.chunk.len() < CHUNK
+            && let Some((id, version)) = self.logged.pop_front()
+        {
+            self.write_logged(id, version);
+        }
+        tokio::task::yield_now().await;
+    }
+
+    fn write_logged(&mut self, id: EventId, version: AbridgedJob) {
+        let shown = self.state.table.get(version.job.id);
+        match shown.and_then(|shown| Some((version.complete(shown.job())?, shown))) {
+            Some((job, shown)) => {
                 let body = if id == shown.event() { shown.rendered(render_job) } else { render_job(&job) };
                 self.write("job", Some(id), &body);
+                self.last = id;
                 self.note_end(job.ended().is_some());
             }
-            self.last = id;
-        }
-        if is_last_page {
-            self.last = self.last.max(until);
+            // It was there when the stream began. Told as if it had never been, it would stay for ever where it is shown.
+            None => self.cut(Cut::Gone),
         }
     }
 
@@ -185,7 +211,7 @@ impl Follower {
     async fn listen(&mut self) {
         tokio::select! {
             heard = self.listener.recv() => self.hear(heard),
-            () = sleep_until(self.beat_at) => self.chunk.extend_from_slice(b": heartbeat\n\n"),
+            () = sleep_until(self.beat_at) => self.show_life(),
             () = async { drop(self.stopping.wait_for(|stopping| *stopping).await) } => self.cut(Cut::Stopping),
         }
         // What is there already goes into the same chunk.
@@ -209,11 +235,16 @@ impl Follower {
                 // Only maps with keys that are not text can fail to become JSON, and there are none.
                 self.write("timeline", None, &serde_json::to_vec(&entry).unwrap_or_default());
             }
+            Ok(News::RollCall) => self.show_life(),
             Ok(News::Reloaded) => self.stage = Stage::Log { until: self.state.feed.latest() },
             Ok(News::Job(_) | News::History(_)) => {}
             Err(RecvError::Lagged(_)) => self.cut(Cut::TooSlow),
             Err(RecvError::Closed) => self.cut(Cut::Stopping),
         }
+    }
+
+    fn show_life(&mut self) {
+        self.chunk.extend_from_slice(b": heartbeat\n\n");
     }
 
     /// Whether the stream is about `resource`. What is heard of a single job is about no other.
@@ -239,6 +270,7 @@ impl Follower {
     fn cut(&mut self, why: Cut) {
         let (reason, detail) = match why {
             Cut::TooSlow => ("too_slow", "Changes came faster than they were read."),
+            Cut::Gone => ("gone", "Some of what follows is no longer kept."),
             Cut::Stopping => ("stopping", "The gateway is stopping."),
             Cut::Storage => ("storage", "The log of changes cannot be read at present."),
         };
@@ -265,24 +297,26 @@ struct TimelineEvent {
     entry: TimelineEntry,
 }
 
-/// Whether the log still has everything that came after `after`. If that is nothing, it has.
-async fn is_logged_after(state: &web::Data<ApiState>, after: EventId, newest: EventId) -> Result<bool, ApiError> {
-    if newest <= after {
-        return Ok(true);
-    }
-    let page = log_page(state, EventFilter::All, after, after).await.map_err(|error| match error {
-        StoreError::Closed => ApiError::new(Code::Overloaded, "The gateway is stopping."),
-        error => {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot read the log of changes");
-            ApiError::new(Code::StorageUnavailable, "The log of changes cannot be read from the store at present.")
-        }
+/// Whether everything that came after `after` can be told: it is in the log, and all the jobs are still kept.
+async fn is_known_after(
+    state: &web::Data<ApiState>,
+    filter: &EventFilter,
+    after: EventId,
+    latest: EventId,
+) -> Result<bool, ApiError> {
+    let (catalog, filter) = (Arc::clone(&state.catalog), filter.clone());
+    let stopping = |_| ApiError::new(Code::Overloaded, "The gateway is stopping.");
+    let read = web::block(move || catalog.changed_jobs(&filter, after, latest)).await.map_err(stopping)?;
+    let (oldest, jobs) = read.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "cannot read the log of changes");
+        ApiError::new(Code::StorageUnavailable, "The log of changes cannot be read from the store at present.")
     })?;
-    Ok(!begins_after(&page, after, newest))
+    Ok(!begins_after(oldest, after, latest) && jobs.iter().all(|id| state.table.get(*id).is_some()))
 }
 
 /// Whether what came right after `after` is no longer in the log, whose latest entry is `latest` at least.
-fn begins_after(page: &LogPage, after: EventId, latest: EventId) -> bool {
-    page.oldest.unwrap_or(latest + 1) > after + 1
+fn begins_after(oldest: Option<EventId>, after: EventId, latest: EventId) -> bool {
+    oldest.unwrap_or(latest + 1) > after + 1
 }
 
 async fn log_page(

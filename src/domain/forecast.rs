@@ -42,8 +42,11 @@ pub fn forecast(
     begin: Timestamp,
 ) -> Option<Forecast> {
     let provisioning = ledger.provisioning.unwrap_or(ASSUMED_PROVISIONING);
+    // What is only assumed may be too long, and then nothing earlier would be true.
+    let least_provisioning = ledger.provisioning.unwrap_or(Duration::ZERO);
     let distinct_from = Move::toward(from, target, settings.step_size).and_then(|first| ledger.distinct_from(first.op));
-    let mut next_at = begin.max(ledger.next_change_at(settings.cooldown).max(distinct_from).unwrap_or(begin));
+    let mut earliest_at = begin.max(ledger.next_change_at(settings.cooldown).max(distinct_from).unwrap_or(begin));
+    let mut expected_at = earliest_at;
     let mut completion_at = begin;
     let mut steps = Vec::new();
     let mut capacity = from;
@@ -51,9 +54,10 @@ pub fn forecast(
         if steps.len() == MAX_STEPS {
             return None;
         }
-        steps.push(PlannedStep { movement, earliest_at: next_at });
-        completion_at = next_at + provisioning;
-        next_at = next_at + settings.cooldown.max(provisioning);
+        steps.push(PlannedStep { movement, earliest_at });
+        completion_at = expected_at + provisioning;
+        expected_at = expected_at + settings.cooldown.max(provisioning);
+        earliest_at = earliest_at + settings.cooldown.max(least_provisioning);
         capacity = movement.to;
     }
     Some(Forecast { steps, completion_at })
@@ -135,5 +139,20 @@ mod tests {
         assert_eq!(plan(4, 4), Some(Forecast { steps: vec![], completion_at: begin }));
         assert_eq!(plan(0, 1000).map(|plan| plan.steps.len()), Some(1000));
         assert_eq!(plan(0, 1001), None);
+    }
+
+    /// Nothing is known of how long a change takes: the estimate assumes something, but the earliest time does not.
+    #[test]
+    fn what_is_only_assumed_makes_nothing_later() {
+        let begin = Timestamp::from_millis(1_800_000_000_000);
+        let seconds = Duration::from_secs;
+        let settings = Settings { step_size: 1, cooldown: seconds(6), ..Settings::DEFAULT };
+        for (provisioning, apart, over) in [(None, 6, 120), (Some(seconds(3)), 6, 9), (Some(seconds(20)), 20, 40)] {
+            let ledger = Ledger { provisioning, ..Ledger::default() };
+            let ahead = forecast(units(1), units(3), &settings, &ledger, begin).expect("two steps");
+            let earliest: Vec<Timestamp> = ahead.steps.iter().map(|step| step.earliest_at).collect();
+            assert_eq!(earliest, [begin, begin + seconds(apart)]);
+            assert_eq!(ahead.completion_at, begin + seconds(over));
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::requests::ResourceView;
 use crate::clock::Clock;
 use crate::domain::{Alias, HistoryEntry, JobEvent};
 use crate::feed::Feed;
@@ -32,6 +33,13 @@ impl Audience {
         self.feed.publish(shown);
     }
 
+    /// The resource as far as it can be shown: a job that is on its way to the disk is not there yet.
+    pub(super) fn as_shown(&self, mut view: ResourceView) -> ResourceView {
+        view.active = view.active.and_then(|job| Some(Arc::clone(self.table.get(job.id)?.job())));
+        view.queue.retain(|id| self.table.get(*id).is_some());
+        view
+    }
+
     /// Tells of something that happened to a resource.
     pub(super) fn tell(&self, resource: Alias, entry: HistoryEntry) {
         self.feed.tell(resource, entry);
@@ -56,5 +64,42 @@ impl Audience {
             self.traces.job_published(shown.job(), clock);
         }
         shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Bounds, Capacity, Goal, Job, JobId, JobRequest, ResourcePolicy, Settings, Timestamp};
+
+    #[test]
+    fn jobs_on_their_way_to_the_disk_are_not_shown() {
+        let request = JobRequest::for_worker(Goal::Target(Capacity::ZERO));
+        let job = |id, version| {
+            let job = Job::accept(JobId::from_u128(id), request.clone(), Settings::DEFAULT, Timestamp::from_millis(0));
+            Arc::new(Job { version, ..job })
+        };
+        let audience = Audience {
+            table: Arc::default(),
+            feed: Arc::new(Feed::new(1)),
+            metrics: Arc::new(Metrics::new().expect("consistent")),
+            traces: Traces::default(),
+        };
+        let view = ResourceView {
+            resource: request.resource.clone(),
+            listed: false,
+            rules: ResourcePolicy { bounds: Bounds::NONE, settings: Settings::DEFAULT },
+            observation: None,
+            next_change_at: None,
+            active: Some(job(1, 2)),
+            queue: vec![JobId::from_u128(2), JobId::from_u128(3)],
+        };
+        let nothing = audience.as_shown(view.clone());
+        assert_eq!((nothing.active, nothing.queue), (None, vec![]));
+        for id in [1, 3] {
+            audience.table.publish(JobEvent { id: 1, job: job(id, 1) });
+        }
+        let shown = audience.as_shown(view);
+        assert_eq!((shown.active, shown.queue), (Some(job(1, 1)), vec![JobId::from_u128(3)]));
     }
 }

@@ -265,7 +265,10 @@ impl<S: Sidecar> Incarnation<'_, S> {
             Command::Look(resource, trace, reply) => {
                 self.look(resource.clone(), trace, |reading| Done::Look { resource, reading, reply });
             }
-            Command::List(reply) => drop(reply.send(Ok(self.core.resources()))),
+            Command::List(reply) => {
+                let views = self.core.resources().into_iter().map(|view| self.audience.as_shown(view));
+                drop(reply.send(Ok(views.collect())));
+            }
             Command::Health(reply) => {
                 let health = Health { unfinished_jobs: self.core.unfinished_jobs(), sidecar: self.contact.clone() };
                 drop(reply.send(Ok(health)));
@@ -344,7 +347,8 @@ impl<S: Sidecar> Incarnation<'_, S> {
                 if let Ok(reading) = &reading {
                     self.core.looked(&resource, reading, now);
                 }
-                let look = self.core.resource(&resource).map(|mut view| match reading {
+                let view = self.core.resource(&resource).map(|view| self.audience.as_shown(view));
+                let look = view.map(|mut view| match reading {
                     Ok(reading) => {
                         view.observation = Some(reading);
                         Look { view, failure: None }

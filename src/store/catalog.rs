@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use super::sqlite::{BUSY_TIMEOUT, database_path, explain};
 use super::{Catalog, EventFilter, JobFilter, LogPage, Page, Position, StoreError, TimelinePage};
-use crate::domain::{AbridgedJob, Alias, EventId, HistoryEntry};
+use crate::domain::{AbridgedJob, Alias, EventId, HistoryEntry, JobId};
 
 /// The reading side of the store.
 pub struct SqliteCatalog {
@@ -61,15 +61,28 @@ impl Catalog for SqliteCatalog {
         until: EventId,
         size: usize,
     ) -> Result<LogPage, StoreError> {
-        let (oldest, rows) = self.read(|db| {
-            let oldest = db.prepare_cached("SELECT min(seq) FROM versions")?.query_row([], |row| row.get(0))?;
-            Ok((oldest, find_versions(db, filter, after, until, size)?))
-        })?;
+        let (oldest, rows) =
+            self.read(|db| Ok((oldest_version(db)?, find_versions(db, filter, after, until, size)?)))?;
         let versions = rows.into_iter().map(|(id, earlier_steps, record)| {
             let job = serde_json::from_str(&record).map_err(|error| self.corrupt(&format!("version {id}"), error))?;
             Ok((id, AbridgedJob { job, earlier_steps }))
         });
         Ok(LogPage { oldest, versions: versions.collect::<Result<_, StoreError>>()? })
+    }
+
+    fn changed_jobs(
+        &self,
+        filter: &EventFilter,
+        after: EventId,
+        until: EventId,
+    ) -> Result<(Option<EventId>, Vec<JobId>), StoreError> {
+        let (oldest, ids) = self.read(|db| {
+            let mut statement = db.prepare_cached(&versions_sql(filter, "DISTINCT job", ""))?;
+            let ids = statement.query_map(params![after, until, whose(filter)], |row| row.get::<_, String>(0))?;
+            Ok((oldest_version(db)?, ids.collect::<rusqlite::Result<Vec<_>>>()?))
+        })?;
+        let ids = ids.into_iter().map(|id| id.parse().map_err(|error| self.corrupt("a job's id", error)));
+        Ok((oldest, ids.collect::<Result<_, StoreError>>()?))
     }
 
     fn timeline(&self, resource: &Alias, after: Option<Position>, size: usize) -> Result<TimelinePage, StoreError> {
@@ -97,28 +110,37 @@ fn find_versions(
     until: EventId,
     limit: usize,
 ) -> rusqlite::Result<Vec<(EventId, usize, String)>> {
-    let whose = match filter {
-        EventFilter::All => String::new(),
-        EventFilter::Resource(resource) => resource.as_str().to_owned(),
-        EventFilter::Job(id) => id.to_string(),
-    };
-    let mut statement = db.prepare_cached(&versions_sql(filter))?;
+    let mut statement = db.prepare_cached(&versions_sql(filter, VERSION, "ORDER BY seq LIMIT ?4"))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows =
-        statement.query_map(params![after, until, limit, whose], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = statement
+        .query_map(params![after, until, whose(filter), limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     rows.collect()
 }
 
-fn versions_sql(filter: &EventFilter) -> String {
+fn oldest_version(db: &Connection) -> rusqlite::Result<Option<EventId>> {
+    db.prepare_cached("SELECT min(seq) FROM versions")?.query_row([], |row| row.get(0))
+}
+
+/// What makes a version.
+const VERSION: &str = "seq, earlier_steps, record";
+
+fn versions_sql(filter: &EventFilter, columns: &str, more: &str) -> String {
     let condition = match filter {
-        EventFilter::All => "?4 = ''",
+        EventFilter::All => "?3 = ''",
         // Read along the whole log, which is bounded: an index would cost more with every commit.
-        EventFilter::Resource(_) => "resource = ?4",
-        EventFilter::Job(_) => "job = ?4",
+        EventFilter::Resource(_) => "resource = ?3",
+        EventFilter::Job(_) => "job = ?3",
     };
-    format!(
-        "SELECT seq, earlier_steps, record FROM versions WHERE {condition} AND seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
-    )
+    format!("SELECT {columns} FROM versions WHERE {condition} AND seq > ?1 AND seq <= ?2 {more}")
+}
+
+/// The third parameter of [`versions_sql`].
+fn whose(filter: &EventFilter) -> String {
+    match filter {
+        EventFilter::All => String::new(),
+        EventFilter::Resource(resource) => resource.as_str().to_owned(),
+        EventFilter::Job(id) => id.to_string(),
+    }
 }
 
 const ENTRIES_SQL: &str =

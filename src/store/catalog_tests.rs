@@ -109,7 +109,7 @@ fn no_query_reads_more_than_it_shows() {
         (EventFilter::Resource(alias("worker")), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         (EventFilter::Job(JobId::nil()), "versions_by_job (job=? AND seq>? AND seq<?)"),
     ] {
-        assert_plan(&versions_sql(&filter), index);
+        assert_plan(&versions_sql(&filter, VERSION, "ORDER BY seq LIMIT ?4"), index);
     }
     assert_plan(ENTRIES_SQL, "(resource=? AND number<?)");
 }
@@ -138,6 +138,16 @@ fn the_log_gives_back_every_version_of_whom_one_asks_for() {
     commit(&mut journal, events.to_vec());
     let catalog = SqliteCatalog::open(directory.path()).expect("readable");
     let job_1 = EventFilter::Job(JobId::from_u128(1));
+    let changed = |filter, after, until| -> Vec<u128> {
+        let (oldest, mut jobs) = catalog.changed_jobs(&filter, after, until).expect("readable");
+        assert_eq!(oldest, Some(11));
+        jobs.sort();
+        jobs.iter().map(|id| id.as_u128()).collect()
+    };
+    assert_eq!(changed(EventFilter::All, 0, 99), [1, 2, 7]);
+    assert_eq!(changed(EventFilter::All, 12, 13), [1]);
+    assert_eq!(changed(EventFilter::Resource(alias("api")), 0, 99), [2]);
+    assert_eq!(changed(job_1.clone(), 11, 99), [1]);
     for (filter, after, until, size, expected) in [
         (EventFilter::All, 0, 99, 9, &[11, 12, 13, 14][..]),
         (EventFilter::All, 11, 13, 9, &[12, 13]),

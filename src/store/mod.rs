@@ -272,6 +272,17 @@ pub trait Catalog: Send + Sync + 'static {
         size: usize,
     ) -> Result<LogPage, StoreError>;
 
+    /// Which jobs have versions after `after` and up to `until`, and the oldest id in the log.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn changed_jobs(
+        &self,
+        filter: &EventFilter,
+        after: EventId,
+        until: EventId,
+    ) -> Result<(Option<EventId>, Vec<JobId>), StoreError>;
+
     /// At most `size` entries of the timeline of `resource` after `after`, newest first.
     ///
     /// # Errors

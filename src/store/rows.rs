@@ -76,11 +76,12 @@ fn write_answers(db: &Connection, answers: &[KeyedAnswer]) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Numbers the entries of each resource, so that keeping the newest ones is a range in an index.
+/// Numbers the entries of each resource, so that keeping the newest ones is a range in an index. The first number is the time
+/// in milliseconds: where all entries have been removed, none is given out again.
 fn write_history(db: &Connection, history: &[(Alias, HistoryEntry)]) -> rusqlite::Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT INTO timeline (resource, number, at_ms, record) \
-         SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM timeline WHERE resource = ?1 RETURNING number",
+         SELECT ?1, coalesce(max(number) + 1, ?2), ?2, ?3 FROM timeline WHERE resource = ?1 RETURNING number",
     )?;
     let mut trim = db.prepare_cached("DELETE FROM timeline WHERE resource = ?1 AND number <= ?2")?;
     for (resource, entry) in history {

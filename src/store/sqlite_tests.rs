@@ -367,6 +367,16 @@ fn timelines_are_removed_by_age_a_chunk_at_a_time() {
     assert_eq!(timeline_length(directory.path()), PRUNE_CHUNK + 11, "none is old enough");
     assert_eq!(prune_all(&mut journal, ALL_KEPT, NOW + ALL_KEPT.age), [0, 0]);
     assert_eq!(timeline_length(directory.path()), 1);
+    // Where nothing is left, no number is given out again: somebody may still have it in a page token.
+    let largest = || -> i64 {
+        shell(directory.path()).query_row("SELECT max(number) FROM timeline", [], |row| row.get(0)).expect("a number")
+    };
+    let before = largest();
+    prune_all(&mut journal, ALL_KEPT, young + ALL_KEPT.age);
+    assert_eq!(timeline_length(directory.path()), 0);
+    let later = NOW + Duration::from_secs(1);
+    journal.commit(&[Batch { history: readings(later, 1..=1), ..Batch::default() }]).expect("committed");
+    assert!(largest() > before, "{} after {before}", largest());
 }
 
 #[test]

@@ -9,8 +9,10 @@ use std::time::Duration;
 use actix_web::http::Uri;
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_otlp::{
-    ExporterBuildError, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_TIMEOUT,
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
+    ExporterBuildError, OTEL_EXPORTER_OTLP_COMPRESSION, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS,
+    OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TRACES_COMPRESSION,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
+    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
 };
 use opentelemetry_sdk::Resource;
 
@@ -24,6 +26,15 @@ const SAMPLERS: [&str; 6] = [
     "parentbased_always_on",
     "parentbased_always_off",
     "parentbased_traceidratio",
+];
+
+/// How spans are gathered. The library takes what it cannot read for unset, and a delay of nothing for one.
+const BATCHES: [&str; 5] = [
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_BSP_SCHEDULE_DELAY",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_BSP_MAX_CONCURRENT_EXPORTS",
 ];
 
 /// Why traces cannot be exported as the environment asks for.
@@ -103,6 +114,26 @@ fn read_from(variable: impl Fn(&'static str) -> Option<String>) -> Result<Option
             _ => return refuse(given, "must be a number of milliseconds"),
         },
     };
+    for name in BATCHES {
+        match first(&[name]) {
+            Some(given) if !given.1.parse::<u32>().is_ok_and(|number| number > 0) => {
+                return refuse(given, "must be a whole number, 1 or more");
+            }
+            _ => {}
+        }
+    }
+    match first(&[OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS]) {
+        Some(headers) if !headers.1.split(',').all(|header| header.contains('=')) => {
+            return refuse(headers, "must be like name=value,name=value");
+        }
+        _ => {}
+    }
+    match first(&[OTEL_EXPORTER_OTLP_TRACES_COMPRESSION, OTEL_EXPORTER_OTLP_COMPRESSION]) {
+        Some(compression) if !["gzip", "none"].contains(&compression.1.as_str()) => {
+            return refuse(compression, "there are gzip and none");
+        }
+        _ => {}
+    }
     match shown(&endpoint.1) {
         Ok(shown) => Ok(Some(Settings { timeout, shown })),
         Err(problem) => refuse(endpoint, problem),
@@ -116,6 +147,11 @@ fn is_ratio(text: &str) -> bool {
 fn shown(endpoint: &str) -> Result<String, &'static str> {
     const NO_URL: &str = "must be a URL like http://collector:4318";
     let uri: Uri = endpoint.parse().map_err(|_| NO_URL)?;
+    let address = uri.authority().and_then(|authority| authority.as_str().rsplit('@').next());
+    // What looks like a port and is none would be left out without a word.
+    if uri.port_u16().is_none() && address != uri.host() {
+        return Err(NO_URL);
+    }
     match (uri.scheme_str(), uri.host()) {
         (Some("http"), Some(host)) => {
             let port = uri.port_u16().map_or_else(String::new, |port| format!(":{port}"));
@@ -186,6 +222,9 @@ mod tests {
             ("OTEL_SDK_DISABLED", "false"),
             ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
             ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret,tenant=a=b"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
         ]);
     }
 
@@ -203,6 +242,13 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
             ("OTEL_TRACES_EXPORTER", "console"),
             ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:99999"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "5s"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "-5"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "nonsense"),
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "lzma"),
         ] {
             let error = read(&[(name, value), ENDPOINT]).expect_err(value);
             assert!(error.starts_with(&format!("{name}={value:?}: ")), "{error}");
