@@ -5,6 +5,10 @@
 
 /** Longest wait for an answer. The gateway itself waits 10 s for the sidecar where it has to. */
 const ANSWER_TIMEOUT_MILLIS = 30_000;
+/** Longest wait for what the gateway has at hand. One that takes longer does not answer. */
+const READY_TIMEOUT_MILLIS = 6_000;
+/** An answer that took longer does not tell at which moment of that time the gateway wrote its `Date`. */
+const PROMPT_MILLIS = 1_000;
 /** A clock that differs by less is taken for right: the gateway's `Date` has whole seconds. */
 const CLOCK_TOLERANCE_MILLIS = 2_000;
 
@@ -33,7 +37,7 @@ export const gatewayNow = () => Date.now() + clockOffsetMillis;
 
 function compareClocks(response, sentAt) {
   const date = Date.parse(response.headers.get("Date") ?? "");
-  if (Number.isNaN(date)) return;
+  if (Number.isNaN(date) || Date.now() - sentAt > PROMPT_MILLIS) return;
   const offset = date + 500 - (sentAt + Date.now()) / 2;
   clockOffsetMillis = Math.abs(offset) > CLOCK_TOLERANCE_MILLIS ? offset : 0;
 }
@@ -59,14 +63,14 @@ async function send(method, path, { headers = {}, body, signal }) {
   throw new Problem(response.status, document, Number(response.headers.get("Retry-After")) || null);
 }
 
-async function call(method, path, { json, headers = {} } = {}) {
+async function call(method, path, { json, headers = {}, timeoutMillis = ANSWER_TIMEOUT_MILLIS } = {}) {
   const body = json === undefined ? undefined : JSON.stringify(json);
   const sent = { Accept: "application/json", ...headers };
   if (body !== undefined) sent["Content-Type"] = "application/json";
   const response = await send(method, path, {
     headers: sent,
     body,
-    signal: AbortSignal.timeout(ANSWER_TIMEOUT_MILLIS),
+    signal: AbortSignal.timeout(timeoutMillis),
   });
   try {
     return { status: response.status, body: await response.json() };
@@ -113,7 +117,7 @@ export async function submit(wish, idempotencyKey) {
   return { job: body, joined: status === 200 };
 }
 
-export const readiness = () => get("/readyz");
+export const readiness = async () => (await call("GET", "/readyz", { timeoutMillis: READY_TIMEOUT_MILLIS })).body;
 
 /** Opens the stream of all events. Nothing limits its life but `signal`. */
 export function openEvents(lastEventId, signal) {

@@ -1,5 +1,7 @@
 /** Times, durations and numbers as people read them. Times are the browser's local ones. */
 
+import { gatewayNow } from "./api.js";
+
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
@@ -15,7 +17,7 @@ export const signed = (value) => (value > 0 ? `+${NUMBER.format(value)}` : NUMBE
 /** `12:03:07`, with the day if it is not today's. */
 export function time(at) {
   const date = new Date(at);
-  const isToday = date.toDateString() === new Date().toDateString();
+  const isToday = date.toDateString() === new Date(gatewayNow()).toDateString();
   return isToday ? CLOCK.format(date) : `${DAY_OF_YEAR.format(date)} ${CLOCK.format(date)}`;
 }
 
@@ -53,6 +55,9 @@ export function countdown(millis) {
   if (minutes < 60) return `${minutes}:${two(seconds % MINUTE)}`;
   return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(seconds % MINUTE)}`;
 }
+
+/** How far ahead a moment is, to be put behind its time: `, in 40 s`. Nothing if it is over. */
+export const ahead = (millis) => (millis >= 500 ? `, in ${duration(Math.round(millis / 1000))}` : "");
 
 /** How long ago: `just now`, `40 s ago`, `3 min ago`. */
 export function ago(millis) {

@@ -17,7 +17,8 @@ const AUTOMATIC_SPANS = [MINUTE / 2, MINUTE, 2 * MINUTE, 5 * MINUTE, ...SPANS.ma
 /** The panel chooses a span that shows at least the last jobs, this many of them. */
 const JOBS_TO_SHOW = 3;
 
-const keyOf = (entry) => `${entry.kind} ${entry.at} ${entry.job ?? ""} ${entry.op ?? ""} ${entry.detail}`;
+/** Tells entries of one timeline apart. */
+export const keyOf = (entry) => `${entry.kind} ${entry.at} ${entry.job ?? ""} ${entry.op ?? ""} ${entry.detail}`;
 
 export class History {
   /** Newest first. */
@@ -31,6 +32,13 @@ export class History {
   nextPageToken = null;
   problem = null;
   #keys = new Set();
+  /** What was here when the newest page was asked for. */
+  #keysBefore = new Set();
+
+  /** To be called before the newest page is asked for: what comes later happened while it was on its way. */
+  expectNewest() {
+    this.#keysBefore = new Set(this.#keys);
+  }
 
   /** Takes in what just happened. */
   add(entry) {
@@ -48,10 +56,11 @@ export class History {
     const meets = entries.some((entry) => this.#keys.has(keyOf(entry)));
     if (!meets || nextPageToken === null || !this.loaded) {
       const read = new Set(entries.map(keyOf));
-      // What happened while the page was on its way.
-      const newer = this.entries.filter(
-        (entry) => !read.has(keyOf(entry)) && (entries.length === 0 || entry.at >= entries[0].at),
-      );
+      // What happened while the page was on its way. What was here before and is not on the page is gone.
+      const newer = this.entries.filter((entry) => {
+        const key = keyOf(entry);
+        return !read.has(key) && !this.#keysBefore.has(key) && (entries.length === 0 || entry.at >= entries[0].at);
+      });
       this.entries = [...newer, ...entries];
       this.#keys = new Set(this.entries.map(keyOf));
       this.nextPageToken = nextPageToken;

@@ -7,7 +7,18 @@
 
 import * as api from "./api.js";
 import { EventStream } from "./events.js";
-import { changed, forgetJobs, history, putJob, putResource, putResources, resourceOf, store } from "./store.js";
+import {
+  changed,
+  forgetJobs,
+  history,
+  newList,
+  putEntry,
+  putJob,
+  putResource,
+  putResources,
+  resourceOf,
+  store,
+} from "./store.js";
 
 /** Events come in bursts; the list is read once after each. */
 const RELIST_AFTER_MILLIS = 250;
@@ -15,6 +26,12 @@ const RELIST_AFTER_MILLIS = 250;
 const READINESS_EVERY_MILLIS = 15_000;
 /** How often a resource that is looked at, and has no job that has it read anyway, is read. */
 const LOOK_EVERY_MILLIS = 30_000;
+/** How often a sidecar that does not answer is asked whether it does again, if nobody else asks. */
+const ASK_AGAIN_MILLIS = 20_000;
+/** A gateway that does not answer is asked again this soon; the answer that does not come takes longer. */
+const SILENT_AGAIN_MILLIS = 1_000;
+/** Entries after which a plan that was made before them is for a situation that is gone. */
+const TURNS = ["job_accepted", "job_ended", "external_change"];
 /** How long a page that nobody sees keeps its stream. Browsers allow six connections to a gateway, for all pages. */
 const KEEP_HIDDEN_MILLIS = 60_000;
 /** A connection that comes back sooner was not worth a word. */
@@ -35,7 +52,7 @@ const stream = new EventStream({
       phase,
       retryAt,
       reason: (phase === "connecting" ? before.reason : reason) ?? null,
-      lostAt: isLost ? (before.lostAt ?? Date.now()) : null,
+      lostAt: isLost ? (before.lostAt ?? api.gatewayNow()) : null,
       wasOpen: before.wasOpen || isOpen,
       mentioned: isLost && before.mentioned,
     };
@@ -48,14 +65,19 @@ const stream = new EventStream({
 
 function mention() {
   const { connection } = store;
-  if (connection.lostAt === null || connection.mentioned || Date.now() - connection.lostAt < MENTION_AFTER_MILLIS)
-    return;
+  const lostMillis = connection.lostAt === null ? 0 : api.gatewayNow() - connection.lostAt;
+  if (connection.mentioned || lostMillis < MENTION_AFTER_MILLIS) return;
   connection.mentioned = true;
   changed();
 }
 
 function take({ type, data }) {
-  if (type === "ready") return reload(JSON.parse(data).resumed);
+  store.isSilent = false;
+  if (type === "ready") {
+    const { resumed } = JSON.parse(data);
+    recover();
+    return reload(resumed);
+  }
   if (type === "job") {
     const job = JSON.parse(data);
     putJob(job);
@@ -65,19 +87,35 @@ function take({ type, data }) {
     const { resource, entry } = JSON.parse(data);
     // One that nobody has looked at is read when somebody does.
     store.histories.get(resource)?.add(entry);
+    putEntry(resource, entry);
+    if (TURNS.includes(entry.kind)) store.turns.set(resource, (store.turns.get(resource) ?? 0) + 1);
     relistSoon();
     changed();
   }
 }
 
-/** Reads again what may have changed while nobody told. After a gap, everything; else what events do not cover. */
+let wasReady = false;
+
+/** What could not be had while the gateway was away can be asked for again. One that was started anew has no readings. */
+function recover() {
+  if (wasReady || store.lookProblem) asked.clear();
+  wasReady = true;
+  store.lookProblem = null;
+}
+
+/**
+ * Reads again what may have changed while nobody told, and what could not be read. After a gap, everything; else what
+ * events do not cover.
+ */
 function reload(resumed) {
-  for (const [alias, known] of store.histories) if (known.loaded) loadHistory(alias);
+  const { list, route } = store;
+  for (const [alias, known] of store.histories) if (known.loaded || known.problem) loadHistory(alias);
   relist();
   checkReadiness();
-  if (resumed) return;
-  loadPage(store.list, undefined, { anew: true });
-  if (store.route.name === "job") loadJob(store.route.params.id);
+  if (!resumed || !list.loaded || list.problem) loadPage(list, undefined, { anew: !resumed });
+  if (route.name !== "job") return;
+  const { id } = route.params;
+  if (!resumed || store.jobProblem || !(store.jobs.has(id) || store.missing.has(id))) loadJob(id);
 }
 
 let relisting = null;
@@ -98,11 +136,22 @@ async function relist() {
   }
 }
 
+let askingSilent = null;
+
 async function checkReadiness() {
+  clearTimeout(askingSilent);
   try {
     store.readiness = await api.readiness();
+    store.isSilent = false;
   } catch (error) {
-    store.readiness = error instanceof api.Problem ? { problem: error } : null;
+    const isAnswer = error instanceof api.Problem;
+    if (isAnswer) store.readiness = { problem: error };
+    // A stream that is open and quiet says nothing about a gateway that hangs.
+    store.isSilent = !isAnswer;
+    if (store.isSilent && !document.hidden && store.connection.phase === "open") {
+      clearTimeout(askingSilent);
+      askingSilent = setTimeout(checkReadiness, SILENT_AGAIN_MILLIS);
+    }
   }
   changed();
 }
@@ -114,13 +163,18 @@ export function loadWhatIsShown() {
   const { name, params } = store.route;
   if (name === "resources" && store.resources) {
     for (const resource of [...store.resources.values()].slice(0, MAX_PLOTS)) {
+      const { activeJob } = resource;
       // It need not be on the list's first page.
-      if (resource.activeJob && store.list.loaded && !store.jobs.has(resource.activeJob)) loadJob(resource.activeJob);
+      const isKnown = store.jobs.has(activeJob) || store.missing.has(activeJob);
+      if (activeJob && store.list.loaded && !isKnown) loadJob(activeJob);
       loadHistory(resource.resource, { unlessLoaded: true });
-      if (resource.status === null && !resource.activeJob) look(resource.resource, { once: true });
+      if (!resource.hasReading && !activeJob) look(resource.resource, { once: true });
     }
   }
-  if (name === "resource") loadHistory(params.alias, { unlessLoaded: true });
+  if (name === "resource") {
+    loadHistory(params.alias, { unlessLoaded: true });
+    look(params.alias, { once: true });
+  }
   if (name === "job") {
     const job = store.jobs.get(params.id);
     if (job) loadHistory(job.resource, { unlessLoaded: true });
@@ -130,6 +184,7 @@ export function loadWhatIsShown() {
 /** Called when the page changes. The first page's jobs are read when the stream is open, so that no change is missed. */
 export function entered(route, before, isFirst) {
   store.jobProblem = null;
+  store.lateRefusal = null;
   if (store.flash?.id !== route.params.id) store.flash = null;
   const filter = {
     resources: { resource: "", states: [] },
@@ -145,7 +200,7 @@ export function entered(route, before, isFirst) {
 function showJobs({ resource, states }, isFirst) {
   const { list } = store;
   if (list.loaded && list.resource === resource && String(list.states) === String(states)) return;
-  store.list = { resource, states, loaded: false, loading: false, problem: null, nextPageToken: null, oldest: null };
+  store.list = newList({ resource, states });
   if (!isFirst) loadJobs();
 }
 
@@ -161,6 +216,7 @@ async function loadPage(list, pageToken, { anew = false } = {}) {
   try {
     const page = await api.jobs({ resource: list.resource, states: list.states, pageToken });
     if (anew) forgetJobs();
+    if (!pageToken) list.cut = false;
     page.jobs.forEach(putJob);
     list.nextPageToken = page.nextPageToken;
     list.oldest = page.jobs.at(-1)?.createdAt ?? list.oldest;
@@ -176,8 +232,8 @@ async function loadPage(list, pageToken, { anew = false } = {}) {
 
 async function loadJob(id) {
   try {
-    const job = await api.job(id);
-    putJob(job);
+    putJob(await api.job(id));
+    if (store.route.params.id === id) store.jobProblem = null;
     loadWhatIsShown();
   } catch (error) {
     if (error.status === 404) {
@@ -190,13 +246,17 @@ async function loadJob(id) {
   }
 }
 
-async function loadHistory(alias, { unlessLoaded = false } = {}) {
+/** Reads the newest page of a timeline. What failed is not tried again by itself before the stream is ready again. */
+export async function loadHistory(alias, { unlessLoaded = false } = {}) {
   const known = history(alias);
   if (known.loading || (unlessLoaded && (known.loaded || known.problem))) return;
   known.loading = true;
+  known.expectNewest();
   try {
     known.addNewest(await api.timeline(alias));
     known.problem = null;
+    const reading = known.entries.find(({ kind }) => kind === "reading");
+    if (reading) putEntry(alias, reading);
   } catch (error) {
     known.problem = error;
   }
@@ -222,12 +282,15 @@ export async function extendHistory(alias, millis) {
 
 // ---- what makes the gateway ask the sidecar ----------------------------------------------------------------------
 
+/** When each resource was last looked at, and which were since the stream was last ready. */
 const looked = new Map();
+const asked = new Set();
 
 /** Has a resource read. */
 export async function look(alias, { once = false } = {}) {
-  if (store.reading.has(alias) || (once && looked.has(alias))) return;
+  if (store.reading.has(alias) || (once && asked.has(alias))) return;
   looked.set(alias, Date.now());
+  asked.add(alias);
   store.reading.add(alias);
   changed();
   try {
@@ -241,13 +304,31 @@ export async function look(alias, { once = false } = {}) {
   checkReadiness();
 }
 
-/** Keeps the resource that is looked at from being outdated. Its jobs have it read more often than this would. */
+const isDue = (alias, everyMillis) => Date.now() - (looked.get(alias) ?? 0) >= everyMillis;
+
+/** Jobs have their resource read more often than looks would. */
+const isIdle = ({ activeJob, queue }) => !activeJob && queue.length === 0;
+
+/** Keeps what is looked at from being outdated. */
 function lookAgain() {
   const { name, params } = store.route;
-  if (document.hidden || name !== "resource" || store.connection.phase !== "open") return;
-  const resource = resourceOf(params.alias);
-  const isDue = Date.now() - (looked.get(params.alias) ?? 0) >= LOOK_EVERY_MILLIS;
-  if (resource && isDue && !resource.activeJob && resource.queue.length === 0) look(params.alias);
+  if (document.hidden || store.connection.phase !== "open" || store.isSilent) return;
+  if (name === "resource") {
+    const resource = resourceOf(params.alias);
+    const { status } = store.lookProblem?.error ?? {};
+    // An alias that was refused is not read later either; one that the sidecar did not answer for may be.
+    const isWanted = resource ? isIdle(resource) : status === undefined || status >= 500;
+    if (isWanted && isDue(params.alias, LOOK_EVERY_MILLIS)) look(params.alias);
+  }
+  for (const { resource } of inDoubt()) if (isDue(resource, ASK_AGAIN_MILLIS)) look(resource);
+}
+
+/** What is to be read because the panel says that it cannot be: one of all while the sidecar is down, later the rest. */
+function inDoubt() {
+  const idle = [...(store.resources?.values() ?? [])].filter(isIdle);
+  const failed = idle.filter(({ readFailure }) => readFailure);
+  if (store.readiness?.sidecar?.reachable !== false) return failed;
+  return (failed.length > 0 ? failed : idle).slice(0, 1);
 }
 
 // ---- the life of the page ----------------------------------------------------------------------------------------
@@ -268,6 +349,8 @@ function visibilityChanged() {
 
 export function start() {
   stream.start();
+  // It may have been opened in the background.
+  if (document.hidden) visibilityChanged();
   document.addEventListener("visibilitychange", visibilityChanged);
   window.addEventListener("online", retryNow);
   setInterval(() => {

@@ -5,9 +5,13 @@
 
 import { gatewayNow } from "./api.js";
 import { History } from "./history.js";
+import * as words from "./words.js";
 
-/** Most jobs kept. Beyond it the oldest finished ones are forgotten; the gateway has them still. */
-const MAX_JOBS = 2_000;
+/** Most jobs that a list shows. Whoever looks for an older one is better off with a filter. */
+export const MAX_LISTED = 2_000;
+/** Most jobs kept. Beyond it finished ones are forgotten, this many at a time; the gateway has them still. */
+const MAX_JOBS = 2_200;
+const FORGOTTEN_AT_A_TIME = 200;
 
 export const store = {
   route: { name: "resources", params: {} },
@@ -15,6 +19,10 @@ export const store = {
   resources: null,
   /** What looks at single resources found. They need not be on the list. */
   looked: new Map(),
+  /** By alias: the newest reading that anything told of, and why a look since then found none. */
+  readings: new Map(),
+  /** By alias: how often its jobs changed since the page was loaded, or somebody else changed its capacity. */
+  turns: new Map(),
   resourcesProblem: null,
   /** All jobs seen, by id. */
   jobs: new Map(),
@@ -22,7 +30,7 @@ export const store = {
   missing: new Set(),
   jobProblem: null,
   /** The list that is shown: of the jobs above, those that match and are not older than its last page. */
-  list: { resource: "", states: [], loaded: false, loading: false, problem: null, nextPageToken: null, oldest: null },
+  list: newList({ resource: "", states: [] }),
   histories: new Map(),
   /** Aliases being read by request of somebody, and the last such reading that failed: `{alias, error}`. */
   reading: new Set(),
@@ -30,10 +38,20 @@ export const store = {
   /** How the stream of events does. `lostAt` is set while it is not open and was. */
   connection: { phase: "connecting", retryAt: null, reason: null, lostAt: null, wasOpen: false, mentioned: false },
   readiness: null,
+  /** Whether the gateway is silent although the stream is open. */
+  isSilent: false,
   /** What is read aloud, and what is said about a job once it was submitted: `{id, text}`. */
   announcement: "",
   flash: null,
+  /** A refusal that came when its page was gone: `{title, detail}`. */
+  lateRefusal: null,
 };
+
+/** A list of which nothing was read yet. `cut` is set once jobs of it were forgotten. */
+export function newList({ resource, states }) {
+  const unread = { loaded: false, loading: false, problem: null, nextPageToken: null, oldest: null, cut: false };
+  return { resource, states, ...unread };
+}
 
 let listener = () => {};
 let scheduled = false;
@@ -66,7 +84,7 @@ export function putJob(job) {
   store.jobs.set(job.id, job);
   store.missing.delete(job.id);
   if (known && known.state !== job.state && store.route.params.id === job.id) {
-    store.announcement = `The job is ${job.state}.`;
+    store.announcement = words.news(job);
   }
   if (store.jobs.size > MAX_JOBS) forgetOldest();
   changed();
@@ -78,23 +96,44 @@ export function forgetJobs() {
   changed();
 }
 
+/** Forgets jobs that are not listed at present, and only then the oldest of those that are. */
 function forgetOldest() {
   const finished = [...store.jobs.values()].filter((job) => isOver(job) && job.id !== store.route.params.id);
-  finished.sort((a, b) => a.createdAt.localeCompare(b.createdAt));
-  for (const job of finished.slice(0, MAX_JOBS / 10)) store.jobs.delete(job.id);
+  const isListed = new Map(finished.map((job) => [job.id, matches(job, store.list)]));
+  finished.sort((a, b) => isListed.get(a.id) - isListed.get(b.id) || a.createdAt.localeCompare(b.createdAt));
+  for (const { id } of finished.slice(0, FORGOTTEN_AT_A_TIME)) {
+    store.jobs.delete(id);
+    store.list.cut ||= isListed.get(id);
+  }
 }
 
 /** A resource as the gateway tells it, with what depends on the moment of the answer made independent of it. */
 const timed = (resource) => ({ ...resource, cooldownEndsAt: gatewayNow() + resource.cooldownRemainingSeconds * 1000 });
 
-const readAt = (resource) => resource.lastObservation?.receivedAt ?? "";
+const readAt = ({ lastObservation }) => lastObservation?.receivedAt ?? "";
 
-/** `listed` with what the last look at it found, if nothing newer is known. The list knows only of readings for jobs. */
-function withLook(listed) {
-  const looked = store.looked.get(listed.resource);
-  if (!looked || readAt(looked) < readAt(listed)) return listed;
-  const { status, capacity, lastObservation, readFailure } = looked;
-  return { ...listed, status, capacity, lastObservation, readFailure };
+const UNREAD = { status: null, capacity: null, lastObservation: null, readFailure: null };
+
+/**
+ * Takes in what somebody says was read, unless something newer is known. The list tells only what the gateway read for
+ * jobs since its start, looks only what they found, and timelines only what differs from the reading before.
+ */
+function putReading(alias, { status, capacity, lastObservation, readFailure }) {
+  const told = { status, capacity, lastObservation, readFailure };
+  const known = store.readings.get(alias) ?? UNREAD;
+  // Where reading failed, what was read before is still the best there is.
+  const best = readAt(told) > readAt(known) ? told : readFailure ? { ...known, readFailure } : known;
+  store.readings.set(alias, best);
+  for (const resources of [store.resources, store.looked]) {
+    const resource = resources?.get(alias);
+    if (resource) resources.set(alias, { ...resource, ...best });
+  }
+}
+
+/** Takes in an entry of a timeline, whether just made or read as the newest of its kind. */
+export function putEntry(alias, { kind, at, status, capacity }) {
+  if (kind !== "reading") return;
+  putReading(alias, { status, capacity, lastObservation: { receivedAt: at, observedAt: null }, readFailure: null });
 }
 
 /** `worker-2` before `worker-10`. */
@@ -102,25 +141,24 @@ const byAlias = new Intl.Collator("en", { numeric: true });
 
 export function putResources(list) {
   list.sort((a, b) => byAlias.compare(a.resource, b.resource));
-  store.resources = new Map(list.map((resource) => [resource.resource, withLook(timed(resource))]));
+  for (const resource of list) putReading(resource.resource, resource);
+  const known = (resource) => ({
+    ...timed(resource),
+    ...store.readings.get(resource.resource),
+    hasReading: resource.lastObservation !== null,
+  });
+  store.resources = new Map(list.map((resource) => [resource.resource, known(resource)]));
   store.resourcesProblem = null;
   changed();
 }
 
 /** Takes in what a look at a resource found. */
 export function putResource(resource) {
-  const before = resourceOf(resource.resource);
-  // Where reading failed, what was read before is still the best there is.
-  const last = resource.lastObservation
-    ? {}
-    : {
-        status: before?.status ?? null,
-        capacity: before?.capacity ?? null,
-        lastObservation: before?.lastObservation ?? null,
-      };
-  const looked = { ...timed(resource), ...last };
-  store.looked.set(resource.resource, looked);
-  if (store.resources?.has(resource.resource)) store.resources.set(resource.resource, looked);
+  const alias = resource.resource;
+  putReading(alias, resource);
+  const looked = { ...timed(resource), ...store.readings.get(alias), hasReading: true };
+  store.looked.set(alias, looked);
+  if (store.resources?.has(alias)) store.resources.set(alias, looked);
   changed();
 }
 
@@ -144,5 +182,6 @@ export function listedJobs() {
   const shown = [...store.jobs.values()].filter(
     (job) => matches(job, list) && (!list.nextPageToken || job.createdAt >= list.oldest),
   );
-  return shown.sort(newestFirst);
+  const isCut = list.cut || shown.length > MAX_LISTED || (shown.length === MAX_LISTED && list.nextPageToken !== null);
+  return { jobs: shown.sort(newestFirst).slice(0, MAX_LISTED), isCut };
 }

@@ -18,6 +18,18 @@ export function state(job) {
   return STATES[job.state] ?? { text: job.state, tone: "idle", sign: "dot" };
 }
 
+const CAME_TO_BE = {
+  queued: "The job waits for its turn.",
+  running: "The job has begun.",
+  succeeded: "The job has succeeded.",
+  failed: "The job has failed.",
+  canceled: "The job was canceled.",
+  superseded: "Another job took this one's place.",
+};
+
+/** That a job is in another state than before, as a sentence. */
+export const news = (job) => CAME_TO_BE[job.state] ?? `The state of the job is ${job.state}.`;
+
 export const stateName = (name) => STATES[name]?.text ?? name;
 
 /** A resource's status; one that could not be read again may have changed. */
@@ -58,17 +70,13 @@ const WAITS = {
   change: "Waits for the change to show",
   settle: "Waits for the last change to settle",
 };
-/** Waits that are over when their time is up. The others are given up then, and mostly end long before. */
-const ENDS_ON_TIME = ["cooldown", "settle"];
-
 /** What a job waits for: `{text, left, detail}`; `left` is what remains of the wait, or when it is given up. */
 export function waiting(job, now) {
   const wait = job.waitingFor;
   if (!wait) return null;
   const until = Date.parse(wait.until);
-  const left = ENDS_ON_TIME.includes(wait.reason)
-    ? `${format.countdown(until - now)} left`
-    : `limit ${format.time(until)}`;
+  // The cooldown is over when its time is up. The other waits are given up then, and mostly end long before.
+  const left = wait.reason === "cooldown" ? `${format.countdown(until - now)} left` : `limit ${format.time(until)}`;
   return { text: WAITS[wait.reason] ?? `Waits for ${wait.reason}`, left, detail: format.sentence(wait.detail) };
 }
 

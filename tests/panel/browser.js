@@ -93,7 +93,8 @@ export class Complaints {
     const announced = this.#announced.find((one) => !one.used && one.url === url && one.text.test(text));
     if (announced) return (announced.used = true);
     const isOut = this.#outages.some(({ begin, end }) => begin <= at && at <= end);
-    const isAsked = ["/v1/events", "/v1/resources", "/readyz"].some((path) => url === this.origin + path);
+    // The icon is asked for by the browser, at moments of its own.
+    const isAsked = ["/v1/", "/readyz", "/panel/icon.svg"].some((path) => url.startsWith(this.origin + path));
     return (
       isOut &&
       isAsked &&

@@ -56,11 +56,21 @@ class Process {
 }
 
 export class Sidecar {
+  #args;
+
   static async start(args) {
     const sidecar = new Sidecar();
-    sidecar.process = await Process.start(["simulate", "--listen", "127.0.0.1:0", ...args]);
+    sidecar.#args = args;
+    await sidecar.#start("127.0.0.1:0");
     return sidecar;
   }
+
+  async #start(listen) {
+    this.process = await Process.start(["simulate", "--listen", listen, ...this.#args]);
+  }
+
+  /** On the same port. */
+  restart = () => this.#start(this.address);
 
   get address() {
     return this.process.address;

@@ -247,3 +247,121 @@ test("numbers, times and addresses read as people write them", async () => {
     ],
   );
 });
+
+/** Runs `code` with a module in a page of its own, so that what it leaves behind meets nobody. */
+async function apart(module, code) {
+  const fresh = await browser.newPage();
+  await fresh.goto(`${gateway.url}/livez`);
+  const found = await fresh.evaluate(`import("/panel/${module}").then(${code})`);
+  await fresh.close();
+  return found;
+}
+
+test("a timeline that was wiped is gone, but not what happened meanwhile", async () => {
+  const found = await within("history.js", ({ History }) => {
+    const entry = (minute) => ({ kind: "reading", at: new Date(minute * 60_000).toISOString(), detail: "" });
+    const history = new History();
+    history.addNewest({ entries: [entry(2), entry(1)], nextPageToken: null });
+    history.expectNewest();
+    history.add(entry(3));
+    history.addNewest({ entries: [], nextPageToken: null });
+    return history.entries.map(({ at }) => Date.parse(at) / 60_000);
+  });
+  assert.deepEqual(found, [3]);
+});
+
+test("the newest reading counts, whoever told of it", async () => {
+  const found = await apart("store.js", ({ putResources, putResource, putEntry, resourceOf }) => {
+    const at = (minute) => new Date(minute * 60_000).toISOString();
+    const of = (minute, capacity) => ({
+      resource: "worker",
+      status: capacity === null ? null : "ACTIVE",
+      capacity,
+      lastObservation: capacity === null ? null : { receivedAt: at(minute), observedAt: null },
+      readFailure: null,
+      cooldownRemainingSeconds: 0,
+      activeJob: null,
+      queue: [],
+    });
+    const seen = [];
+    const note = () => seen.push([resourceOf("worker").capacity, resourceOf("worker").readFailure]);
+    putResource(of(1, 5));
+    putResources([of(2, 1)]);
+    note();
+    putResources([of(0, null)]); // After a restart the gateway has no reading.
+    note();
+    putEntry("worker", { kind: "reading", at: at(3), status: "ACTIVE", capacity: 7 });
+    note();
+    putResource({ ...of(0, null), readFailure: "refused" });
+    note();
+    putResources([of(2, 1)]);
+    note();
+    putResources([of(4, 8)]);
+    note();
+    return seen;
+  });
+  assert.deepEqual(found, [
+    [1, null],
+    [1, null],
+    [7, null],
+    [7, "refused"],
+    [7, "refused"],
+    [8, null],
+  ]);
+});
+
+test("no job that was just read is forgotten", async () => {
+  const found = await apart("store.js", ({ store, newList, putJob, listedJobs }) => {
+    const job = (index, state) => ({
+      id: `job-${index}`,
+      version: 1,
+      resource: "worker",
+      state,
+      createdAt: new Date(1e12 - index * 1000).toISOString(),
+    });
+    for (let index = 0; index < 2_190; index += 1) putJob(job(index, "succeeded"));
+    store.list = Object.assign(newList({ resource: "", states: ["failed"] }), { loaded: true });
+    for (let index = 5_000; index < 5_050; index += 1) putJob(job(index, "failed"));
+    const filtered = listedJobs();
+    store.list = Object.assign(newList({ resource: "", states: [] }), { loaded: true });
+    for (let index = 0; index < 2_500; index += 1) putJob(job(index, "succeeded"));
+    const all = listedJobs();
+    return [filtered.jobs.length, filtered.isCut, all.jobs.length > 1_900, all.jobs.length <= 2_000, all.isCut];
+  });
+  assert.deepEqual(found, [50, false, true, true, true]);
+});
+
+test("only a prompt answer tells how late it is at the gateway", async () => {
+  const offsets = await apart("api.js", async ({ readiness, gatewayNow }) => {
+    const now = Date.now;
+    const answer = async (tookMillis) => {
+      window.fetch = async () => {
+        const date = new Date(now() - 3_600_000).toUTCString();
+        const later = Date.now() + tookMillis;
+        Date.now = () => later;
+        return new Response("{}", { headers: { Date: date } });
+      };
+      await readiness();
+      return Math.round((gatewayNow() - Date.now()) / 60_000);
+    };
+    return [await answer(10_000), await answer(100)];
+  });
+  assert.deepEqual(offsets, [0, -60]);
+});
+
+test("only the cooldown is said to be over at its time", async () => {
+  const found = await within("words.js", ({ waiting }) =>
+    ["cooldown", "settle", "active"].map((reason) => {
+      const waitingFor = { reason, until: new Date(61_000).toISOString(), detail: "" };
+      return waiting({ waitingFor }, 0).left.split(" ")[0];
+    }),
+  );
+  assert.deepEqual(found, ["1:01", "limit", "limit"]);
+});
+
+test("a name is given to one label", async () => {
+  const found = await within("views/wish.js", ({ empty, wishOf }) =>
+    ["a=1\nb=2", "a=1\na=2"].map((labels) => wishOf({ ...empty("worker"), labels }).wrong),
+  );
+  assert.deepEqual(found, [{}, { "/labels": "must not have the same name twice" }]);
+});

@@ -146,6 +146,7 @@ test("a job is canceled, after a question", async () => {
   await page.getByRole("button", { name: "Cancel job" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Keep the job" }).click();
   await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal(await page.evaluate(() => document.activeElement.innerText), "Cancel job", "the focus is where it was");
   assert.equal((await gateway.get(`/v1/jobs/${id}`)).endingAs, null, "keeping is not canceling");
   await page.getByRole("button", { name: "Cancel job" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Cancel the job" }).click();
@@ -168,6 +169,11 @@ test("refusals are shown in words, with a way on", async () => {
   assert.match(await refusal.getByRole("link", { name: "Open the other job" }).getAttribute("href"), new RegExp(id));
   await refusal.getByRole("button", { name: "Queue instead" }).click();
   await page.locator(".plan-goal", { hasText: "4 → 9" }).waitFor();
+  // One that another job got in the way of is not submitted.
+  const between = await gateway.submit({ resource: "busy", targetCapacity: 7, onConflict: "queue" });
+  await page.getByText("This plan is out of date").waitFor();
+  await page.getByRole("button", { name: "Show a new plan" }).click();
+  await page.getByText("This plan is out of date").waitFor({ state: "detached" });
   await page.getByRole("button", { name: "Submit job" }).click();
   const queued = await jobShown(page);
   await badge(page, "Queued");
@@ -217,7 +223,7 @@ test("refusals are shown in words, with a way on", async () => {
   assert.equal(await page.locator(".plan-goal").count(), 0);
 
   await page.goto(`${gateway.url}/#/jobs/${id}`);
-  for (const one of [queued, id]) await fetch(`${gateway.url}/v1/jobs/${one}/cancel`, { method: "POST" });
+  for (const one of [queued, between.id, id]) await fetch(`${gateway.url}/v1/jobs/${one}/cancel`, { method: "POST" });
   await badge(page, "Canceled");
   await close(page);
 });
@@ -324,6 +330,21 @@ test("a page that nobody sees lets go of its stream, and takes it up again", asy
   await close(page);
 });
 
+test("a page that nobody has seen yet lets go of its stream as well", async () => {
+  const context = await browser.newContext();
+  await complaints.listenTo(context);
+  const page = await context.newPage();
+  await page.addInitScript(() => Object.defineProperty(document, "hidden", { value: true }));
+  await page.clock.install();
+  await page.goto(gateway.url);
+  const phase = (name) => page.waitForFunction(
+    (name) => document.querySelector(".connection")?.dataset.phase === name, name, { polling: 50 });
+  await phase("open");
+  await page.clock.runFor(61_000);
+  await phase("stopped");
+  await close(page);
+});
+
 test("the list is filtered, and the filter is part of the address", async () => {
   const page = await open("#/jobs");
   await page.locator("tr[data-job]").first().waitFor();
@@ -427,6 +448,66 @@ test("a killed gateway is noticed, and so is its return", async () => {
   assert.ok(await page.evaluate(() => window.notReloaded), "the page was loaded once");
   assert.equal((await gateway.get(`/v1/jobs/${id}`)).state, "succeeded");
   await close(page);
+});
+
+test("what could not be read while the gateway was away is read when it is back", async () => {
+  const own = await Gateway.start(sidecar, GATEWAY, "[resources.away]\n[resources.never]\n");
+  const heard = new Complaints(own.url);
+  try {
+    const job = await own.submit({ resource: "away", targetCapacity: 2 });
+    const shown = await open("", { origin: own.url, expected: heard });
+    await shown.locator(`tr[data-job="${job.id}"][data-state="succeeded"]`).waitFor();
+    await shown.getByRole("article", { name: "away" }).locator(".capacity-now", { hasText: /^2$/ }).waitFor();
+    const other = await open("", { origin: own.url, expected: heard });
+    const listing = await open("", { origin: own.url, expected: heard });
+    for (const page of [other, listing]) await page.locator(`tr[data-job="${job.id}"]`).waitFor();
+    const outage = heard.outage(Date.now());
+    await own.kill();
+    await other.goto(`${own.url}/#/resources/unheard`);
+    await other.locator(".notice", { hasText: "No answer" }).first().waitFor();
+    await listing.goto(`${own.url}/#/jobs?state=succeeded`);
+    await listing.locator(".notice", { hasText: "No answer" }).waitFor();
+    await sidecar.setCapacity("away", 9);
+    await own.restart();
+    await Promise.all([shown, other, listing].map(isLive));
+    outage.end();
+    await other.locator(".capacity-now", { hasText: /^1$/ }).waitFor();
+    await other.getByText("No jobs.").waitFor();
+    await other.getByText("Nothing has happened yet.").last().waitFor();
+    assert.equal(await other.locator("main .notice").count(), 0);
+    await listing.locator(`tr[data-job="${job.id}"]`).waitFor();
+    assert.equal(await listing.locator("main .notice").count(), 0);
+    // The gateway that was started again has no reading yet; the card does not stay with the old one.
+    await shown.getByRole("article", { name: "away" }).locator(".capacity-now", { hasText: /^9$/ }).waitFor();
+    await Promise.all([shown, other, listing].map(close));
+    assert.deepEqual(heard.list(), []);
+  } finally {
+    await own.stop();
+  }
+});
+
+test("a sidecar that answers again is noticed on the overview", async () => {
+  const own = await Sidecar.start(SIDECAR);
+  const watched = await Gateway.start(own, GATEWAY, "[resources.worker]\n");
+  const page = await browser.newPage();
+  try {
+    await page.clock.install();
+    await page.goto(watched.url);
+    const card = page.getByRole("article", { name: "worker" });
+    await card.locator(".capacity-now", { hasText: /^1$/ }).waitFor();
+    await own.kill();
+    await page.getByRole("button", { name: "Read worker again" }).click();
+    await card.getByText("The last reading failed").waitFor();
+    await page.getByText("The sidecar does not answer").waitFor();
+    await own.restart();
+    await page.clock.fastForward(21_000);
+    await card.getByText("The last reading failed").waitFor({ state: "detached" });
+    await page.getByText("The sidecar does not answer").waitFor({ state: "detached" });
+  } finally {
+    await page.close();
+    await watched.stop();
+    await own.stop();
+  }
 });
 
 test("a sidecar that does not answer is mentioned", async () => {

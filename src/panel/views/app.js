@@ -29,7 +29,7 @@ export function App() {
         h("span", { class: "grow" }),
         h(ConnectionSign),
         route.name !== "scale" && h("a", { class: "button primary", href: hrefs.scale(route.params.alias) }, "Scale"))),
-    h("div", { class: "banners" }, h(Banners)),
+    h("div", { class: "banners" }, h(Banners), h(LateRefusal)),
     h("main", { id: "main", tabIndex: -1 }, h(Page, { route })),
     h("footer", null,
       h("span", null, `scalegate ${VERSION}`),
@@ -81,7 +81,8 @@ function ConnectionSign() {
   const { phase, mentioned, wasOpen } = store.connection;
   const sidecarDown = store.readiness?.sidecar?.reachable === false;
   const look = phase === "open"
-    ? sidecarDown ? { tone: "warn", text: "Sidecar down" } : { tone: "good", text: "Live" }
+    ? store.isSilent ? { tone: "bad", text: "No answer" }
+    : sidecarDown ? { tone: "warn", text: "Sidecar down" } : { tone: "good", text: "Live" }
     : mentioned ? { tone: "bad", text: "Offline" } : { tone: "idle", text: wasOpen ? "Reconnecting" : "Connecting" };
   return h("span", { class: `connection tone-${look.tone}`, "data-phase": phase },
     h(Sign, { name: "dot" }), h("span", null, look.text));
@@ -110,6 +111,10 @@ function Banners() {
           h("span", { class: "num" }, next))),
       h("button", { type: "button", onClick: retryNow }, "Try now"));
   }
+  if (connection.phase === "open" && store.isSilent) {
+    return h(Notice, { tone: "bad", role: "status", title: "The gateway does not answer" },
+      h("p", null, "It is asked again until it does. What is shown may be out of date."));
+  }
   if (readiness?.problem) {
     const { title, detail } = readiness.problem;
     return h(Notice, { tone: "bad", role: "status", title }, h("p", null, detail));
@@ -117,6 +122,10 @@ function Banners() {
   if (readiness?.sidecar?.reachable === false) return h(SidecarDown, readiness.sidecar);
   return null;
 }
+
+const LateRefusal = () =>
+  store.lateRefusal &&
+  h(Notice, { tone: "bad", title: store.lateRefusal.title }, h("p", null, format.sentence(store.lateRefusal.detail)));
 
 function SidecarDown({ lastAnswerAt, lastFailure }) {
   const ago = format.ago(gatewayNow() - Date.parse(lastAnswerAt));

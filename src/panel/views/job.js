@@ -55,7 +55,7 @@ function Doing({ job }) {
       h("span", { class: "grow" }),
       estimatedCompletionAt && h("span", { class: "quiet num" },
         "over at about ", h(Time, { at: estimatedCompletionAt }),
-        `, in ${format.duration(Math.max(0, Math.round((Date.parse(estimatedCompletionAt) - now) / 1000)))}`)),
+        format.ahead(Date.parse(estimatedCompletionAt) - now))),
     h(Progress, { job }),
     waiting && h("p", { class: "waiting" },
       h(Sign, { name: "clock" }), h("strong", null, waiting.text), h("span", { class: "num" }, waiting.left)),
@@ -72,13 +72,16 @@ function Outcome({ job }) {
   const summary = {
     succeeded: `Reached ${format.number(job.targetCapacity)}`,
     failed: job.error ? format.sentence(job.error.message) : "Failed",
-    canceled: `Canceled at capacity ${format.number(job.currentCapacity)}`,
+    canceled: !job.startedAt
+      ? "Canceled before it began"
+      : job.currentCapacity === null ? "Canceled" : `Canceled at capacity ${format.number(job.currentCapacity)}`,
     superseded: "Another job took its place",
   }[job.state];
   return h("div", { class: "doing" },
     h("p", { class: `summary tone-${look.tone}` }, h(Sign, { name: look.sign }), h("strong", null, summary)),
     h("p", { class: "quiet num" },
-      `After ${words.steps(job.progress.completedSteps)}${took}, at `, h(Time, { at: job.finishedAt }), "."),
+      job.startedAt ? `After ${words.steps(job.progress.completedSteps)}${took}, at ` : "Without a step, at ",
+      h(Time, { at: job.finishedAt }), "."),
     job.error && h("p", { class: "quiet" }, "Code ", h("code", null, job.error.code)),
     h(SidecarAnswer, { answer: job.error?.sidecar }),
     job.supersededBy && h("p", null, h(JobLink, { id: job.supersededBy }, "Open the job that took its place")));
@@ -154,6 +157,16 @@ class CopyLink extends Component {
   }
 }
 
+/** What becomes of a job that is canceled now. */
+function consequence(job) {
+  if (job.state === "queued") return "The job has not begun. It ends at once, and nothing was changed.";
+  if (job.steps.at(-1)?.outcome === "pending") {
+    return "A change is under way and cannot be taken back. The job ends when its outcome is known.";
+  }
+  if (job.currentCapacity === null) return "The job ends at once.";
+  return `The job ends at once. The capacity stays at ${format.number(job.currentCapacity)}.`;
+}
+
 class CancelButton extends Component {
   state = { asking: false, sending: false, error: null };
 
@@ -162,22 +175,20 @@ class CancelButton extends Component {
     try {
       putJob(await api.cancel(this.props.job.id));
       announce("The job was told to end.");
-      this.setState({ asking: false, sending: false });
+      // The button that opened the dialog goes with the job.
+      this.setState({ asking: false, sending: false }, () => document.querySelector("h1")?.focus());
     } catch (error) {
       this.setState({ sending: false, error });
     }
   }
 
   render({ job }, { asking, sending, error }) {
-    const isUnderWay = job.steps.at(-1)?.outcome === "pending";
     const ask = () => this.setState({ asking: true, error: null });
     const leave = () => this.setState({ asking: false });
     return h("div", null,
       h("button", { type: "button", class: "danger", disabled: job.endingAs !== null, onClick: ask }, "Cancel job"),
       asking && h(Dialog, { title: `Cancel ${job.resource} ${words.goal(job)}?`, onClose: leave },
-        h("p", null, isUnderWay
-          ? "A change is under way and cannot be taken back. The job ends when its outcome is known."
-          : `The job ends at once. The capacity stays at ${format.number(job.currentCapacity)}.`),
+        h("p", null, consequence(job)),
         h(Refusal, { error }),
         h("div", { class: "actions" },
           h("button", { type: "button", autoFocus: true, onClick: leave }, "Keep the job"),

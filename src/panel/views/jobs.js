@@ -4,14 +4,14 @@ import { gatewayNow } from "../api.js";
 import * as format from "../format.js";
 import { loadJobs, loadMoreJobs } from "../live.js";
 import { STATES, hrefs } from "../routes.js";
-import { isOver, listedJobs, store } from "../store.js";
+import { MAX_LISTED, isOver, listedJobs, store } from "../store.js";
 import { h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
 import { Badge, Progress, Refusal, Time } from "./parts.js";
 
 export function JobsPage({ resource, states }) {
   const { list } = store;
-  const jobs = listedJobs();
+  const { jobs, isCut } = listedJobs();
   return h("div", { class: "page" },
     h("h1", { tabIndex: -1 }, "Jobs"),
     h(Filters, { resource, states }),
@@ -19,7 +19,9 @@ export function JobsPage({ resource, states }) {
     jobs.length > 0 && h(JobTable, { jobs }),
     jobs.length === 0 && list.loaded && h(NoJobs, { isFiltered: resource !== "" || states.length > 0 }),
     jobs.length === 0 && list.loading && !list.loaded && h("p", { class: "quiet" }, "Loading…"),
-    list.nextPageToken && h("p", { class: "more" },
+    isCut && h("p", { class: "quiet" },
+      `Only the newest ${format.number(MAX_LISTED)} are shown here. A resource or a state finds older ones.`),
+    list.nextPageToken && !isCut && h("p", { class: "more" },
       h("button", { type: "button", disabled: list.loading, onClick: loadMoreJobs },
         list.loading ? "Loading…" : "Older jobs")));
 }

@@ -172,6 +172,10 @@ export class Dialog extends Component {
   componentDidMount() {
     this.#element.showModal();
   }
+  /** Gives the focus back to where it was. */
+  componentWillUnmount() {
+    this.#element.close();
+  }
   render({ title, onClose, children }) {
     return h("dialog", {
       "aria-labelledby": "dialog-title", onClose,

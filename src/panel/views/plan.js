@@ -16,14 +16,14 @@ export function PlanView({ plan }) {
       h("p", null, "An unfinished job scales ", h("strong", null, plan.resource),
         ` to ${format.number(targetCapacity)} already and would be joined: `, h(JobLink, { id: plan.joins }), "."));
   }
-  const seconds = Math.max(0, Math.round((Date.parse(estimatedCompletionAt) - gatewayNow()) / 1000));
   const more = steps.length - MAX_SHOWN_STEPS;
   return h("div", { role: "status", class: "plan-view" },
     h("p", { class: "plan-goal" },
       h("strong", { class: "num" }, `${format.number(startCapacity)} → ${format.number(targetCapacity)}`),
       steps.length === 0 ? " without a change" : ` in ${words.steps(steps.length)}`),
     h("p", { class: "num" },
-      "Over at about ", h(Time, { at: estimatedCompletionAt }), ` (in ${format.duration(seconds)})`),
+      "Over at about ", h(Time, { at: estimatedCompletionAt }),
+      format.ahead(Date.parse(estimatedCompletionAt) - gatewayNow())),
     steps.length > 0 && h("table", { class: "steps" },
       h("thead", null, h("tr", null,
         ["Step", "Change", "Earliest"].map((name) => h("th", { key: name, scope: "col" }, name)))),

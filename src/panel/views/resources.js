@@ -2,7 +2,8 @@
 
 import { gatewayNow } from "../api.js";
 import * as format from "../format.js";
-import { MAX_PLOTS, look } from "../live.js";
+import { keyOf } from "../history.js";
+import { MAX_PLOTS, loadHistory, look } from "../live.js";
 import { hrefs } from "../routes.js";
 import { listedJobs, resourceOf, store } from "../store.js";
 import { Fragment, h } from "../vendor/preact.mjs";
@@ -21,7 +22,7 @@ export function ResourcesPage() {
       store.resourcesProblem ? h(Refusal, { error: store.resourcesProblem }) : h("p", { class: "quiet" }, "Loading…"));
   }
   const resources = [...store.resources.values()];
-  const jobs = listedJobs();
+  const { jobs } = listedJobs();
   if (resources.length === 0 && jobs.length === 0 && store.list.loaded) return h(FirstJob);
   return h("div", { class: "page" },
     h("div", { class: "heading" },
@@ -66,7 +67,7 @@ function Card({ resource, hasPlot }) {
   const job = activeJobOf(resource);
   return h("article", { class: "card", "aria-label": alias },
     h("div", { class: "card-head" },
-      h("h2", null, h("a", { href: hrefs.resource(alias) }, alias)),
+      h("h2", { title: alias }, h("a", { href: hrefs.resource(alias) }, alias)),
       h(Badge, { look: words.resourceStatus(resource), title: "Status in the sidecar's words" }),
       h("span", { class: "grow" }),
       h(RefreshButton, { alias }),
@@ -74,7 +75,9 @@ function Card({ resource, hasPlot }) {
     h(CapacityLine, { resource, job }),
     h(Gauge, { capacity: resource.capacity, target: job?.targetCapacity ?? null, bounds: resource.bounds }),
     h(ResourceState, { resource, job }),
-    hasPlot && h(ResourcePlot, { alias, height: 132, span: currentSpan() }),
+    hasPlot
+      ? h(ResourcePlot, { alias, height: 132, span: currentSpan() })
+      : h("p", { class: "quiet" }, "Its plot is on ", h("a", { href: hrefs.resource(alias) }, "its own page"), "."),
     h(ReadFailure, { resource }));
 }
 
@@ -147,7 +150,7 @@ export function ResourcePage({ alias }) {
       problem && h("p", null, h("a", { href: hrefs.resources }, "To the resources")));
   }
   const job = activeJobOf(resource);
-  const jobs = listedJobs();
+  const { jobs } = listedJobs();
   return h("div", { class: "page" }, head,
     h(Refusal, { error: problem }),
     h(ReadFailure, { resource }),
@@ -168,11 +171,19 @@ export function ResourcePage({ alias }) {
     h(Timeline, { alias }));
 }
 
+/** Each as the plot draws it. */
+const LEGEND = [
+  ["capacity", "capacity", "M0 5h14"],
+  ["target", "target", "M0 5h5m4 0h5"],
+  ["change", "change", "m7 0 5 10H2Z"],
+  ["unknown", "not confirmed", "m7 0 5 10H2Z"],
+  ["external", "somebody else", "m7 0 5 5-5 5-5-5Z"],
+];
+
 const Legend = () =>
-  h("ul", { class: "legend", "aria-hidden": "true" },
-    h("li", { class: "of-capacity" }, "capacity"), h("li", { class: "of-target" }, "target"),
-    h("li", { class: "of-change" }, "change"), h("li", { class: "of-unknown" }, "outcome not known"),
-    h("li", { class: "of-external" }, "somebody else"));
+  h("ul", { class: "legend", "aria-hidden": "true" }, LEGEND.map(([name, text, path]) =>
+    h("li", { key: name },
+      h("svg", { class: `of-${name}`, viewBox: "-1 -1 16 12" }, h("path", { d: path })), text)));
 
 function Settings({ resource }) {
   const { settings, bounds, lastObservation } = resource;
@@ -197,15 +208,17 @@ const MAX_SHOWN_ENTRIES = 50;
 
 function Timeline({ alias }) {
   const known = store.histories.get(alias);
-  if (known?.problem) return h(Refusal, { error: known.problem });
-  if (!known?.loaded) return h("p", { class: "quiet" }, "Reading the timeline…");
-  if (known.entries.length === 0) return h("p", { class: "quiet" }, "Nothing has happened yet.");
-  return h("ol", { class: "timeline" }, known.entries.slice(0, MAX_SHOWN_ENTRIES).map((entry) =>
-    h("li", { key: `${entry.kind} ${entry.at} ${entry.detail}`, class: `tone-${words.kindLook(entry).tone}` },
+  const again = () => loadHistory(alias);
+  const problem = known?.problem && h(Refusal, { error: known.problem },
+    h("p", null, h("button", { type: "button", disabled: known.loading, onClick: again }, "Try again")));
+  if (!known?.loaded) return problem ?? h("p", { class: "quiet" }, "Reading the timeline…");
+  if (known.entries.length === 0) return problem ?? h("p", { class: "quiet" }, "Nothing has happened yet.");
+  return h(Fragment, null, problem, h("ol", { class: "timeline" }, known.entries.slice(0, MAX_SHOWN_ENTRIES).map((entry) =>
+    h("li", { key: keyOf(entry), class: `tone-${words.kindLook(entry).tone}` },
       h(Sign, { name: words.kindLook(entry).sign }),
       h(Time, { at: entry.at }),
       h("span", { class: "timeline-kind" }, words.kind(entry)),
       h("span", { class: "timeline-detail" },
-        format.sentence(entry.detail), " ", entry.job && h(JobLink, { id: entry.job })))));
+        format.sentence(entry.detail), " ", entry.job && h(JobLink, { id: entry.job }))))));
 }
 

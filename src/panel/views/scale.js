@@ -5,15 +5,32 @@
 
 import * as api from "../api.js";
 import { hrefs } from "../routes.js";
-import { announce, putJob, store } from "../store.js";
+import { announce, putJob, resourceOf, store } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
 import { AdvancedFields, GoalFields, SettingFields } from "./fields.js";
-import { Refusal } from "./parts.js";
+import { Notice, Refusal } from "./parts.js";
 import { PlanView } from "./plan.js";
 import { empty, wishOf } from "./wish.js";
 
 /** How often a submission without an answer is sent again before the user is asked, and the wait before each. */
 const RESEND_AFTER_MILLIS = [500, 1_500, 3_000];
+
+/** A plan that was made longer ago has times that are over, and may be for a capacity that is no longer. */
+const PLAN_LASTS_MILLIS = 60_000;
+
+/** What a plan for `alias` is made from, as far as the panel hears of it. */
+const situation = (alias) => ({ at: Date.now(), turns: store.turns.get(alias), reading: store.readings.get(alias) });
+
+/** Why a plan that was made in the situation `then` should not be submitted any more, if so. */
+function outdated(plan, then) {
+  const now = situation(plan.resource);
+  if (now.turns !== then.turns) return "The resource has changed since.";
+  // Jobs are expected to change the capacity, and are part of the plan.
+  const isIdle = !resourceOf(plan.resource)?.activeJob && !plan.joins;
+  const isOther = now.reading !== then.reading && now.reading?.capacity !== plan.startCapacity;
+  if (isIdle && isOther && now.reading?.capacity !== null) return "The capacity has changed since.";
+  return now.at - then.at > PLAN_LASTS_MILLIS ? "It was made more than a minute ago." : null;
+}
 
 export class ScalePage extends Component {
   state = {
@@ -21,6 +38,7 @@ export class ScalePage extends Component {
     /** The plan and the wish it is for; gone as soon as the form says something else. */
     plan: null,
     wish: null,
+    situation: null,
     /** Of the submission of that wish. */
     key: null,
     busy: null,
@@ -35,7 +53,7 @@ export class ScalePage extends Component {
   }
 
   #set(name, value, then) {
-    const forgotten = { plan: null, wish: null, key: null, error: null, wrong: {} };
+    const forgotten = { plan: null, wish: null, situation: null, key: null, error: null, wrong: {} };
     this.setState(({ fields }) => ({ fields: { ...fields, [name]: value }, ...forgotten }), then);
   }
 
@@ -44,12 +62,13 @@ export class ScalePage extends Component {
     const { wish, wrong } = wishOf(fields);
     if (Object.keys(wrong).length > 0) return this.#refuse(wrong, null);
     this.setState({ busy: "planning", error: null, wrong: {}, plan: null });
+    const before = situation(wish.resource);
     try {
       const plan = await api.plan(wish);
       if (!this.#isHere) return;
       // A plan for what the form said before would be submitted as what it says now.
       if (this.state.fields !== fields) return this.setState({ busy: null });
-      this.setState({ busy: null, plan, wish, key: api.newKey() }, () => this.#planHeading?.focus());
+      this.setState({ busy: null, plan, wish, situation: before, key: api.newKey() }, () => this.#planHeading?.focus());
     } catch (error) {
       this.#refuse({}, error);
     }
@@ -85,17 +104,33 @@ export class ScalePage extends Component {
   }
 
   #refuse(wrong, error) {
-    if (!this.#isHere) return;
+    if (!this.#isHere) return error && this.#refuseLate(error);
     const pointed = Object.fromEntries((error?.errors ?? []).map(({ pointer, detail }) => [pointer, detail]));
     this.setState({ busy: null, error, wrong: { ...wrong, ...pointed } }, () => {
       (document.querySelector('.form [aria-invalid="true"]') ?? this.#planHeading)?.focus();
     });
   }
 
+  /** Whoever has left the page believes that the job is submitted. */
+  #refuseLate(error) {
+    if (this.state.busy !== "submitting") return;
+    const { resource } = this.state.wish;
+    const title = error.status === undefined ? "No answer" : error.title;
+    store.lateRefusal = { title: `The job for ${resource}: ${title}`, detail: error.detail ?? error.message };
+    announce(`The job for ${resource} was not accepted. ${title}.`);
+  }
+
+  /** A submission without an answer is sent again as it is, whatever happened since: it may be what happened. */
+  #staleness() {
+    const { plan, busy, error, situation: then } = this.state;
+    return plan && busy === null && !(error instanceof api.Unanswered) ? outdated(plan, then) : null;
+  }
+
   render(_, { fields, plan, busy, error, wrong }) {
+    const staleness = this.#staleness();
     const onSubmit = (event) => {
       event.preventDefault();
-      if (busy === null) plan ? this.#submit() : this.#plan();
+      if (busy === null) plan && !this.#staleness() ? this.#submit() : this.#plan();
     };
     const set = (name, value) => this.#set(name, value);
     return h("div", { class: "page" },
@@ -107,13 +142,14 @@ export class ScalePage extends Component {
             h(SettingFields, { fields, wrong, set }),
             h(AdvancedFields, { fields, wrong, set })),
           h("div", { class: "narrow card plan", "aria-busy": String(busy === "planning") },
-            this.#side(plan, busy, error, wrong)))));
+            this.#side(plan, busy, error, wrong, staleness)))));
   }
 
-  #side(plan, busy, error, wrong) {
+  #side(plan, busy, error, wrong, staleness) {
     const retry = error instanceof api.Unanswered && plan;
     return h(Fragment, null,
       h("h2", { tabIndex: -1, ref: (element) => (this.#planHeading = element) }, "Plan"),
+      staleness && h(Notice, { tone: "warn", role: "status", title: "This plan is out of date" }, h("p", null, staleness)),
       plan && h(PlanView, { plan }),
       !plan && !error && h("p", { class: "quiet" },
         "Shows the steps and when they could be taken, before anything is submitted."),
@@ -123,7 +159,8 @@ export class ScalePage extends Component {
           h("button", { type: "button", onClick: () => this.#instead("supersede") }, "Take its place instead")),
         retry && h("p", null, "Submitting again is safe: the gateway takes it for the same job.")),
       h("div", { class: "actions start" },
-        h("button", { type: "submit", class: "primary strong", disabled: busy !== null }, label(plan, busy, error))),
+        h("button", { type: "submit", class: "primary strong", disabled: busy !== null },
+          staleness ? "Show a new plan" : label(plan, busy, error))),
       plan && h("p", { class: "quiet" }, "Another change to the form asks for a new plan."));
   }
 

@@ -43,7 +43,9 @@ export function wishOf(fields) {
   if (labels.length > 0) {
     const pairs = labels.map((line) => line.split(/\s*=\s*(.*)/s, 2));
     const isWrong = pairs.some(([name, value]) => !name || value === undefined);
+    const isTwice = new Set(pairs.map(([name]) => name)).size < pairs.length;
     if (isWrong) wrong["/labels"] = "must have one name=value per line";
+    else if (isTwice) wrong["/labels"] = "must not have the same name twice";
     else wish.labels = Object.fromEntries(pairs);
   }
   return { wish, wrong };
