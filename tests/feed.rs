@@ -32,7 +32,7 @@ use tokio::sync::{Semaphore, watch};
 /// How often a stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Seats for streams; few, so that they can be used up.
-const SEATS: usize = 4;
+const SEATS: usize = 8;
 
 /// Nobody asks it for anything: no job is ever submitted here.
 struct NoSidecar;
@@ -201,8 +201,9 @@ async fn there_is_a_limit_to_streams() {
     let mut stage = Stage::set();
     stage.tell(1, 1);
     let mut streams = Vec::new();
-    for path in ["/v1/events".to_owned(), events_of(1), events_of(1), "/v1/events?resource=api".to_owned()] {
-        let mut stream = Events::open(stage.address, &path, None).await;
+    let paths = ["/v1/events".to_owned(), events_of(1), events_of(1), "/v1/events?resource=api".to_owned()];
+    for path in paths.iter().cycle().take(SEATS) {
+        let mut stream = Events::open(stage.address, path, None).await;
         stream.expect("ready").await;
         streams.push(stream);
     }

@@ -74,7 +74,8 @@ fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: boo
         ("event_stream", state.room.streams, state.streams.available_permits()),
         ("long_poll", state.room.long_polls, state.long_polls.available_permits()),
     ];
-    let help = "Callers that watch jobs at present, by how: event_stream, or long_poll (Prefer: wait).";
+    let help = "Callers that watch jobs, by how: event_stream, or long_poll (Prefer: wait). Those who hung up count until \
+                something is written to them, at the latest after 30 s.";
     scrape.gauge("scalegate_watchers", help, |family| {
         seats.iter().for_each(|(kind, all, free)| family.add(&[("kind", kind)], all.saturating_sub(*free) as f64));
     });
