@@ -1,6 +1,7 @@
 //! The gateway put together: what starts and stops in which order, and who notices when a part dies.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -9,15 +10,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::api::{self, ApiState, HttpServer, Room};
-use crate::clock::{Clock, Present, Start, WallWatch};
-use crate::config::Config;
+use crate::access::{self, Keyring};
+use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Room};
+use crate::clock::{Clock, Present, Start, WallWatch, wall_now};
+use crate::config::{Access, Config};
 use crate::domain::Timestamp;
 use crate::engine::{Audience, EngineDied, Parts, RunningEngine};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
-use crate::store::{Journal as _, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter};
+use crate::store::{
+    Catalog, Journal as _, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter,
+};
 use crate::table::JobTable;
 use crate::telemetry::{Traced, Traces};
 
@@ -43,6 +47,16 @@ pub enum StartError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Anybody could scale.
+    #[error(
+        "refusing to listen on {address} without an API key, because whoever reaches it could scale: make a key with \
+         `scalegate keys create`, or give one in SCALEGATE_ADMIN_KEY or with --admin-key-file; or listen on 127.0.0.1; or, \
+         if nobody else can reach it, say --insecure-no-auth"
+    )]
+    NoKey {
+        /// The address.
+        address: SocketAddr,
+    },
     /// Two metrics contradict each other.
     #[error("nothing can be counted")]
     Metrics(#[from] prometheus::Error),
@@ -73,7 +87,8 @@ impl Gateway {
         let mut journal = SqliteJournal::open(&config.data_dir)?;
         let mut snapshot = journal.load()?;
         let (clock, wall) = start_clock(&mut journal, &mut snapshot, &Present::look())?;
-        let catalog = SqliteCatalog::open(&config.data_dir)?;
+        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&config.data_dir)?);
+        let (rule, keyring) = open_keyring(&config.access, address, &catalog, &config.data_dir)?;
         let audience = Audience {
             table: Arc::new(JobTable::default()),
             feed: Arc::new(Feed::new(snapshot.next_event)),
@@ -86,6 +101,7 @@ impl Gateway {
 
         let journal = MeteredJournal::new(journal, Arc::clone(&audience.metrics));
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal)?;
+        let guard = Guard::new(rule, &config.access, keyring, store.client(), clock);
         let parts = {
             let (policy, retention) = (Arc::new(config.policy()), config.retention);
             let (sidecar_url, audience) = (config.sidecar_url.as_str().to_owned(), audience.clone());
@@ -104,17 +120,19 @@ impl Gateway {
             engine: engine.handle.clone(),
             table,
             feed,
-            catalog: Arc::new(catalog),
+            catalog,
             clock,
             traces,
             stopping: stopped,
+            guard,
             metrics,
             room,
             long_polls: Semaphore::new(room.long_polls),
             streams: Arc::new(Semaphore::new(room.streams)),
         };
-        let http =
-            HttpServer::start(listener, state, room.connections, config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS))?;
+        let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
+        let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
+        let http = HttpServer::start(listener, state, perimeter, config.access.open_metrics, room.connections, grace)?;
         tracing::info!(%address, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
         Ok(Self { address, http, engine, store: store_thread, stopping })
     }
@@ -150,6 +168,33 @@ impl Gateway {
         }
         stopped
     }
+}
+
+/// The keys, and who needs one.
+///
+/// # Errors
+/// If whoever reaches `address` would be admitted without anybody having said so, or the store cannot be read.
+fn open_keyring(
+    access: &Access,
+    address: SocketAddr,
+    catalog: &Arc<dyn Catalog>,
+    directory: &Path,
+) -> Result<(KeyRule, Keyring), StartError> {
+    let configured = access.admin_key.as_ref().map(|token| access::configured(token, wall_now()));
+    let keyring = Keyring::open(Arc::clone(catalog), directory, configured)?;
+    let rule = KeyRule::new(access, address.ip().is_loopback());
+    match rule {
+        KeyRule::Always if !keyring.has_usable(wall_now())? => return Err(StartError::NoKey { address }),
+        KeyRule::Never => tracing::warn!(
+            %address,
+            "INSECURE: --insecure-no-auth is set, and whoever reaches this address can scale and make keys"
+        ),
+        KeyRule::OnceThereIsOne if !keyring.has_any()? => tracing::info!(
+            "there is no API key: whoever is on this machine can scale; `scalegate keys create` makes the first one"
+        ),
+        KeyRule::Always | KeyRule::OnceThereIsOne => {}
+    }
+    Ok((rule, keyring))
 }
 
 /// The clock for a process that starts at `present`; fits the store and the `snapshot` of it to that clock.
@@ -250,8 +295,6 @@ pub enum ServeError {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::domain::{Capacity, Change, JobId, LaneRecord, Ledger, Move, Op, SentChange, Stage};
 

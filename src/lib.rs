@@ -7,6 +7,7 @@
 //! `domain` imports nothing else of the crate; of `api`, only `app` starts it, and [`cli`] borrows what requests and answers
 //! look like.
 
+pub mod access;
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -327,7 +327,7 @@ async fn a_job_that_cannot_be_made_durable_is_not_accepted() {
     assert!(matches!(&refused, Err(Unavailable::Storage(why)) if why.contains("no space left")), "{refused:?}");
     for _ in 0..3 {
         assert!(matches!(rig.handle.submit(to(3), None).await, Err(Unavailable::Storage(_))));
-        assert!(matches!(rig.handle.cancel(before).await, Err(Unavailable::Storage(_))));
+        assert!(matches!(rig.handle.cancel(before, None).await, Err(Unavailable::Storage(_))));
         assert!(matches!(rig.handle.health().await, Err(Unavailable::Storage(_))));
         assert!(matches!(rig.handle.list().await, Err(Unavailable::Storage(_))));
     }
@@ -627,7 +627,7 @@ async fn a_sidecar_that_hangs_holds_up_nobody_who_only_looks() {
         async {
             // Meanwhile the engine is there for everybody else.
             let health = rig.handle.health().await.expect("healthy");
-            let canceled = rig.handle.cancel(id).await;
+            let canceled = rig.handle.cancel(id, None).await;
             assert!(matches!(canceled, Ok(Answer::Canceled(_))), "{canceled:?}");
             (health.unfinished_jobs, begin.elapsed())
         },

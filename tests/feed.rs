@@ -17,11 +17,12 @@ use scalegate::engine::{Audience, Parts, RunningEngine};
 use scalegate::feed::Feed;
 use scalegate::metrics::Metrics;
 use scalegate::sidecar::{RawReading, Sidecar};
-use scalegate::store::{Acknowledgement, Batch, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
+use scalegate::store::{Acknowledgement, Batch, Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
 use scalegate::table::JobTable;
 use scalegate::telemetry::Traces;
 use serde_json::json;
 use support::events::{Events, ask};
+use support::guard;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
@@ -99,21 +100,25 @@ impl Stage {
         })
         .expect("a thread");
         let (stopping, stopped) = watch::channel(false);
+        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(dir.path()).expect("readable"));
+        let (guard, perimeter) = guard::on_loopback(dir.path(), &catalog, &store, clock);
         let room = Room { connections: 100, streams: SEATS, long_polls: 1 };
         let state = ApiState {
             engine: engine.handle.clone(),
             table: Arc::clone(&table),
             feed: Arc::clone(&feed),
-            catalog: Arc::new(SqliteCatalog::open(dir.path()).expect("readable")),
+            catalog,
             clock,
             traces: Traces::default(),
             stopping: stopped,
+            guard,
             metrics,
             room,
             long_polls: Semaphore::new(room.long_polls),
             streams: Arc::new(Semaphore::new(room.streams)),
         };
-        let server = HttpServer::start(listener, state, room.connections, Duration::ZERO).expect("a server");
+        let server =
+            HttpServer::start(listener, state, perimeter, false, room.connections, Duration::ZERO).expect("a server");
         Self {
             address,
             table,
@@ -160,6 +165,7 @@ fn job(number: u128) -> Job {
         reason: Some("x".repeat(500)),
         labels: Default::default(),
         trace: None,
+        attempt: None,
     };
     Job::accept(JobId::from_u128(number), request, Settings::DEFAULT, Clock::start().now())
 }
@@ -174,7 +180,7 @@ async fn a_slow_reader_is_cut_off_and_holds_up_nobody() {
     const CHANGES: u64 = 15_000;
     let mut stage = Stage::set();
     let mut slow = TcpStream::connect(stage.address).await.expect("connected");
-    slow.write_all(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("sent");
+    slow.write_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.expect("sent");
     let mut begin = [0; 1];
     slow.read_exact(&mut begin).await.expect("an answer begins");
     let mut quick = Events::open(stage.address, "/v1/events", None).await;
@@ -253,7 +259,7 @@ async fn a_long_job_is_told_in_small_parts() {
         stage.feed.publish(stage.table.publish(event));
     }
     let mut connection = TcpStream::connect(stage.address).await.expect("connected");
-    let head = format!("GET {} HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {begin}\r\n\r\n", events_of(1));
+    let head = format!("GET {} HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {begin}\r\n\r\n", events_of(1));
     connection.write_all(head.as_bytes()).await.expect("sent");
     let (mut received, mut largest) = (Vec::new(), 0);
     while received.windows(11).filter(|window| window == b"event: job\n").count() < VERSIONS as usize {

@@ -1,5 +1,6 @@
 //! Hostile clients against the real binary, over raw connections: bytes that are nearly HTTP, requests that try to hide
-//! another one, clients that are slow, deaf or gone, and thousands of them.
+//! another one, clients that are slow, deaf or gone, and thousands of them. They have an API key, or nothing they send would
+//! get far.
 //!
 //! Each gets at most one answer to each request: a problem document where it asked in HTTP, a bare 400, 408 or 431 and
 //! the end of the connection where it did not. Nothing is answered with 5xx, nothing panics or hangs, no job comes to be,
@@ -32,7 +33,31 @@ impl Scene {
         let behaviour = Behaviour { provisioning: Duration::from_millis(100), ..Behaviour::default() };
         let (sidecar, dir) = (Sidecar::start(behaviour), TempDir::new().expect("a directory"));
         let settings = ["--cooldown", "100ms", "--settle", "100ms", "--poll-interval", "50ms"];
-        Self { gateway: Gateway::start(dir.path(), sidecar.address(), &settings), sidecar, _dir: dir }
+        Self { gateway: Gateway::start_with_key(dir.path(), sidecar.address(), &settings), sidecar, _dir: dir }
+    }
+
+    /// The bytes of requests, with the key in each of them that names this machine.
+    fn signed(&self, bytes: &[u8]) -> Vec<u8> {
+        let key = self.gateway.key.as_deref().expect("a key");
+        let signed = format!("{HOST}Authorization: Bearer {key}\r\n");
+        let mut rest = bytes;
+        let mut all = Vec::new();
+        while let Some(at) = rest.windows(HOST.len()).position(|window| window == HOST.as_bytes()) {
+            all.extend_from_slice(&rest[..at]);
+            all.extend_from_slice(signed.as_bytes());
+            rest = &rest[at + HOST.len()..];
+        }
+        all.extend_from_slice(rest);
+        all
+    }
+
+    /// A whole request that makes a job, with the key already, to be hidden in another one's body.
+    fn hidden_job(&self) -> String {
+        let (length, key) = (GHOST.len(), self.gateway.key.as_deref().expect("a key"));
+        format!(
+            "POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{GHOST}"
+        )
     }
 
     /// Nothing was accepted or changed, the log has neither errors nor panics, and a job is carried out as ever.
@@ -48,7 +73,7 @@ impl Scene {
     async fn converse(&self, bytes: &[u8]) -> Vec<Response> {
         let mut stream = self.gateway.connect().await;
         // The answer may come, and the connection end, before everything is sent.
-        let _ = stream.write_all(bytes).await;
+        let _ = stream.write_all(&self.signed(bytes)).await;
         let _ = stream.shutdown().await;
         answers(&mut stream).await
     }
@@ -56,7 +81,7 @@ impl Scene {
     /// Sends bytes that are not HTTP, and takes what is answered until the gateway ends the connection by itself.
     async fn provoke(&self, bytes: &[u8]) -> Vec<Response> {
         let mut stream = self.gateway.connect().await;
-        let _ = stream.write_all(bytes).await;
+        let _ = stream.write_all(&self.signed(bytes)).await;
         answers(&mut stream).await
     }
 
@@ -129,19 +154,12 @@ fn assert_answers(name: &str, answers: &[Response], expected: &[Answer]) {
 
 /// A wish that must never come true.
 const GHOST: &str = r#"{"resource": "ghost", "targetCapacity": 5}"#;
-const PROBE: &str = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+const HOST: &str = "Host: localhost\r\n";
+const PROBE: &str = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The head of a plan, which changes nothing, with these headers on top.
 fn plan(headers: &str) -> String {
-    format!("POST /v1/plans HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{headers}\r\n\r\n")
-}
-
-/// A whole request that makes a job, to be hidden in another one's body.
-fn hidden_job() -> String {
-    let length = GHOST.len();
-    format!(
-        "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{GHOST}"
-    )
+    format!("POST /v1/plans HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}\r\n\r\n")
 }
 
 /// Requests about whose end two readers could differ. A proxy in front that read one differently would let through what
@@ -191,12 +209,12 @@ async fn requests_of_ambiguous_length() {
         ": y\r\nContent-Length: 5",
         "X\r\nContent-Length: 5",
     ] {
-        let request = format!("{}0\r\n\r\n{}{PROBE}", plan(headers), hidden_job());
+        let request = format!("{}0\r\n\r\n{}{PROBE}", plan(headers), scene.hidden_job());
         scene.assert_answers(&format!("{headers:?}"), request, &[NotHttp(400)]).await;
     }
     // HTTP 1.0 does not know chunks, and without them needs a length.
     for headers in ["Transfer-Encoding: chunked", "X: y"] {
-        let request = format!("{}0\r\n\r\n{}", plan(headers).replace("HTTP/1.1", "HTTP/1.0"), hidden_job());
+        let request = format!("{}0\r\n\r\n{}", plan(headers).replace("HTTP/1.1", "HTTP/1.0"), scene.hidden_job());
         scene.assert_answers(headers, request, &[NotHttp(400)]).await;
     }
     // The length alone decides: a body that is cut short by it is refused, and what follows has to be a request.
@@ -206,9 +224,9 @@ async fn requests_of_ambiguous_length() {
     let whole = format!("{}{GHOST}{PROBE}", plan(&format!("Content-Length: 000{length}")));
     scene.assert_answers("a length with zeros", whole, &[Plain(200), Plain(200)]).await;
     // A body where none belongs is a body, not a request.
-    let hidden = hidden_job();
+    let hidden = scene.hidden_job();
     let with_body =
-        format!("GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{hidden}{PROBE}", hidden.len());
+        format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{hidden}{PROBE}", hidden.len());
     scene.assert_answers("a GET with a body", with_body, &[Plain(200), Plain(200)]).await;
     // A body shorter than its length never becomes a request, however much of it there is.
     let short = format!("{}{GHOST}", plan(&format!("Content-Length: {}", length + 1)));
@@ -262,6 +280,7 @@ async fn request_lines() {
     let not_found = &[Problem(404, "not_found")][..];
     let not_allowed = &[Problem(405, "method_not_allowed")][..];
     let not_http = &[NotHttp(400)][..];
+    let wrong_host = &[Problem(421, "wrong_host")][..];
     let long_method = "A".repeat(10_000);
     let longest_target = format!("/v1/resources/{}", "a".repeat(60_000));
     let too_long_target = format!("/v1/resources/{}", "a".repeat(66_000));
@@ -275,7 +294,8 @@ async fn request_lines() {
         (&long_method, "/livez", not_allowed),
         ("TRACE", "/v1/jobs", not_allowed),
         ("CONNECT", "/v1/jobs", not_allowed),
-        ("CONNECT", "example.com:443", not_found),
+        ("CONNECT", "example.com:443", wrong_host),
+        ("CONNECT", "localhost:443", not_found),
         ("OPTIONS", "*", not_found),
         ("OPTIONS", "/v1/jobs", not_allowed),
         ("G\u{c4}T", "/livez", not_http),
@@ -283,11 +303,12 @@ async fn request_lines() {
         ("GET\0", "/livez", not_http),
         ("GET(", "/livez", not_http),
         // Targets.
-        ("GET", "http://elsewhere.example/livez", &[Plain(200)]),
-        ("GET", "http://elsewhere.example/nowhere", not_found),
+        ("GET", "http://localhost/livez", &[Plain(200)]),
+        ("GET", "http://elsewhere.example/livez", wrong_host),
+        ("GET", "http://elsewhere.example/nowhere", wrong_host),
         ("GET", "http://", not_http),
         ("GET", "*", not_found),
-        ("GET", "livez", not_found),
+        ("GET", "livez", wrong_host),
         ("GET", "", not_http),
         ("GET", "?", not_http),
         ("GET", "/livez\0", not_http),
@@ -315,7 +336,7 @@ async fn request_lines() {
         ("GET", &long_name, &[Problem(422, "validation_failed")]),
         ("GET", &many_parameters, &[Problem(422, "validation_failed")]),
     ] {
-        let request = format!("{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let name: String = request.chars().take(80).collect();
         let answered = scene.assert_answers(&name, request, expected).await;
         // Neither does an answer repeat everything, nor is it larger than what was asked.
@@ -328,7 +349,7 @@ async fn request_lines() {
     for line in
         ["GET /livez", "GET /livez HTTP/2.0", "GET /livez HTTP/1.2", "GET /livez http/1.1", "GET /livez HTTP/1.1 x"]
     {
-        let request = format!("{line}\r\nHost: x\r\n\r\n");
+        let request = format!("{line}\r\nHost: localhost\r\n\r\n");
         scene.assert_answers(line, request, not_http).await;
     }
     scene.assert_unharmed().await;
@@ -339,15 +360,15 @@ async fn headers() {
     let scene = Scene::start();
     let many = |count| "A: b\r\n".repeat(count);
     let large = |size| format!("A: {}\r\n", "b".repeat(size));
-    let host = "Host: x\r\n";
+    let host = "Host: localhost\r\n";
     for (name, headers, expected) in [
         ("no host", String::new(), NotHttp(400)),
         ("two hosts", format!("{host}{host}"), NotHttp(400)),
-        ("an empty host", "Host:\r\n".into(), Plain(200)),
-        ("an odd host", "Host: a b/c?d@[::\r\n".into(), Plain(200)),
-        ("a host of somebody else", "Host: elsewhere.example:99999\r\n".into(), Plain(200)),
-        ("95 headers", format!("{host}{}", many(95)), Plain(200)),
-        ("more headers", format!("{host}{}", many(96)), NotHttp(431)),
+        ("an empty host", "Host:\r\n".into(), Problem(400, "malformed_request")),
+        ("an odd host", "Host: a b/c?d@[::\r\n".into(), Problem(400, "malformed_request")),
+        ("a host of somebody else", "Host: elsewhere.example:9\r\n".into(), Problem(421, "wrong_host")),
+        ("94 headers and the key", format!("{host}{}", many(94)), Plain(200)),
+        ("more headers", format!("{host}{}", many(95)), NotHttp(431)),
         ("very many headers", format!("{host}{}", many(10_000)), NotHttp(431)),
         ("a large header", format!("{host}{}", large(100_000)), Plain(200)),
         ("too large a header", format!("{host}{}", large(140_000)), NotHttp(431)),
@@ -429,8 +450,9 @@ async fn headers_that_mean_something() {
     ] {
         let body = if method == "POST" { GHOST } else { "" };
         let length = body.len();
-        let request =
-            format!("{method} {target} HTTP/1.1\r\nHost: x\r\n{header}\r\nContent-Length: {length}\r\n\r\n{body}");
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\n{header}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
         scene.assert_answers(header, request, &[expected]).await;
         if let Problem(status, code) = expected {
             assert_documented(method, target, status, code);
@@ -441,7 +463,7 @@ async fn headers_that_mean_something() {
     // Whoever asks first whether to send the body is told to, or gets his answer at once.
     let expecting = |length: usize| plan(&format!("Expect: 100-continue\r\nContent-Length: {length}"));
     let mut stream = scene.gateway.connect().await;
-    stream.write_all(expecting(GHOST.len()).as_bytes()).await.expect("sent");
+    stream.write_all(&scene.signed(expecting(GHOST.len()).as_bytes())).await.expect("sent");
     assert_eq!(read_answer(&mut stream, false).await.status, 100);
     stream.write_all(GHOST.as_bytes()).await.expect("sent");
     stream.shutdown().await.expect("half-closed");
@@ -506,7 +528,8 @@ async fn pipelined_requests() {
     const REQUESTS: usize = 200;
     let scene = Scene::start();
     let ids: Vec<String> = (0..REQUESTS).map(|_| uuid::Uuid::now_v7().to_string()).collect();
-    let requests: Vec<String> = ids.iter().map(|id| format!("GET /v1/jobs/{id} HTTP/1.1\r\nHost: x\r\n\r\n")).collect();
+    let requests: Vec<String> =
+        ids.iter().map(|id| format!("GET /v1/jobs/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
     let assert_in_order = |answered: &[Response]| {
         for (answer, id) in answered.iter().zip(&ids) {
             assert!(answer.problem().detail.contains(id), "{answer:?} instead of one about {id}");
@@ -524,7 +547,8 @@ async fn pipelined_requests() {
     assert_in_order(before);
     assert_answers("garbage", std::slice::from_ref(last), &[NotHttp(400)]);
     // A body in between, and one that is refused before it is read.
-    let refused = format!("POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{GHOST}", GHOST.len());
+    let refused =
+        format!("POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{GHOST}", GHOST.len());
     let mixed =
         [PROBE.to_owned(), plan(&format!("Content-Length: {}", GHOST.len())), GHOST.to_owned(), refused].concat();
     let expected = [Plain(200), Plain(200), Problem(415, "unsupported_media_type")];
@@ -561,7 +585,7 @@ async fn slow_requests() {
         trickle("", ""),
         trickle("G", ""),
         trickle("GET /", "x"),
-        trickle("GET /livez HTTP/1.1\r\nHost: x\r\n", "A: b\r\n"),
+        trickle("GET /livez HTTP/1.1\r\nHost: localhost\r\n", "A: b\r\n"),
         trickle("GET /livez HTTP/1.1\r\nA: ", "b"),
         trickle("\r\n", "\r\n"),
         others,
@@ -581,7 +605,7 @@ async fn clients_that_never_read() {
     const CLIENTS: usize = 100;
     let scene = Scene::start();
     let before = memory(scene.gateway.pid());
-    let requests = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
+    let requests = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
     let mut deaf = Vec::new();
     for _ in 0..CLIENTS {
         let mut stream = scene.gateway.connect().await;
@@ -607,7 +631,7 @@ async fn clients_that_never_read() {
 #[actix_web::test]
 async fn clients_that_go_away() {
     let scene = Scene::start();
-    let whole = hidden_job();
+    let whole = scene.hidden_job();
     for cut in [0, 1, 20, whole.len() - GHOST.len(), whole.len() - 1] {
         let mut stream = scene.gateway.connect().await;
         stream.write_all(&whole.as_bytes()[..cut]).await.expect("sent");
@@ -698,7 +722,7 @@ fn memory(pid: u32) -> usize {
 async fn very_long_header_names() {
     let scene = Scene::start();
     for _ in 0..2 * FILES_OF_ITS_OWN {
-        let request = format!("GET /livez HTTP/1.1\r\nHost: x\r\n{}: y\r\n\r\n", "n".repeat(70_000));
+        let request = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\n{}: y\r\n\r\n", "n".repeat(70_000));
         let answered = scene.converse(request.as_bytes()).await;
         assert!(answered.is_empty() || answered[0].status < 500, "{answered:?}");
     }

@@ -102,8 +102,8 @@ async fn a_job_has_all_its_fields() {
     names.sort();
     assert_eq!(
         names.join(" "),
-        "createdAt currentCapacity deadlineAt delta endingAs error externalChanges finishedAt id labels \
-        progress reason resource settings startCapacity startedAt state steps supersededBy targetCapacity updatedAt version \
+        "canceledBy createdAt currentCapacity deadlineAt delta endingAs error externalChanges finishedAt id labels \
+        progress reason resource settings startCapacity startedAt state steps submittedBy supersededBy targetCapacity updatedAt version \
         waitingFor"
     );
 }

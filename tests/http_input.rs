@@ -308,7 +308,8 @@ async fn trickled_bodies() {
     let scene = Scene::start().await;
     let trickle = async |headers: &str, drop_of_it: &[u8]| {
         let mut stream = scene.gateway.connect().await;
-        let head = format!("POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{headers}\r\n\r\n");
+        let head =
+            format!("POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.expect("sent");
         let begin = Instant::now();
         let (mut reading, mut writing) = (Box::pin(stream.readable()), 0);

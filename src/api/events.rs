@@ -3,6 +3,7 @@
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, get, web};
 
+use super::caller::Caller;
 use super::problem::{AllEventsProblems, ApiError, JobEventsProblems};
 use super::stream::{Follower, Opened};
 use super::{ApiState, input, openapi, query};
@@ -17,9 +18,11 @@ use crate::store::EventFilter;
 ///
 /// After a broken connection or a restart of the gateway, connect again with the last `id` as `Last-Event-ID`, as
 /// `EventSource` does: no change is missed and none is repeated. A stream that the gateway ends itself says why in an `end`
-/// event: it is `stopping`, its store fails (`storage`), the stream was read `too_slow`ly, or some of what follows is `gone`. Every 15 seconds at least there is a comment.
+/// event: it is `stopping`, its store fails (`storage`), the stream was read `too_slow`ly, some of what follows is
+/// `gone`, or the key it was opened with is no longer good (`unauthorized`). Every 15 seconds at least there is a comment.
 #[utoipa::path(
     operation_id = "followJob", tag = "events",
+    security(("apiKey" = ["read"])),
     params(
         ("id" = Uuid, Path, description = "The job's id.", example = "0198c3f2-7a00-7000-8000-000000000001"),
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event received.", example = "1769860800017"),
@@ -35,10 +38,11 @@ use crate::store::EventFilter;
 pub async fn job_events(
     state: web::Data<ApiState>,
     request: HttpRequest,
+    caller: Caller,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let id = input::job_id(&path)?;
-    answer(state, EventFilter::Job(id), request.headers()).await
+    answer(state, caller, EventFilter::Job(id), request.headers()).await
 }
 
 /// Follow all jobs
@@ -52,6 +56,7 @@ pub async fn job_events(
 /// events of a single job.
 #[utoipa::path(
     operation_id = "followAllJobs", tag = "events",
+    security(("apiKey" = ["read"])),
     params(
         ("resource" = Option<String>, Query, description = "Only what concerns this resource.", example = "worker",
             pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"),
@@ -64,17 +69,22 @@ pub async fn job_events(
     )
 )]
 #[get("/v1/events")]
-pub async fn all_events(state: web::Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let filter = query::resource(request.query_string())?.map_or(EventFilter::All, EventFilter::Resource);
-    answer(state, filter, request.headers()).await
+pub async fn all_events(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    caller: Caller,
+) -> Result<HttpResponse, ApiError> {
+    let wanted = caller.narrowed_to(query::resource(request.query_string())?)?;
+    answer(state, caller, EventFilter::Resources(wanted), request.headers()).await
 }
 
 async fn answer(
     state: web::Data<ApiState>,
+    caller: Caller,
     filter: EventFilter,
     headers: &HeaderMap,
 ) -> Result<HttpResponse, ApiError> {
-    Ok(match Follower::open(state, filter, last_event_id(headers)).await? {
+    Ok(match Follower::open(state, caller, filter, last_event_id(headers)).await? {
         Opened::KnownToTheEnd => HttpResponse::NoContent().finish(),
         Opened::Stream(follower) => HttpResponse::Ok()
             .content_type("text/event-stream")

@@ -1,6 +1,6 @@
 //! What all answers have in common, whoever gave them.
 //!
-//! Every answer carries the request's id; every error is a problem document, including a path that does not exist, a
+//! Every answer carries the request's id and what keeps browsers from misusing it; every error is a problem document, including a path that does not exist, a
 //! method that is not allowed, and a panic; `HEAD` is answered like `GET` without a body.
 
 use std::cell::Cell;
@@ -8,24 +8,27 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _};
 use futures_util::FutureExt as _;
 use tracing_actix_web::RequestId;
-use utoipa::openapi::OpenApi;
 use uuid::Uuid;
 
+use super::perimeter::Perimeter;
 use super::problem::{ApiError, Code, PROBLEM_JSON};
 
 /// The middleware.
 pub(super) async fn finish(
+    perimeter: Data<Perimeter>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = request.extensions().get::<RequestId>().map_or_else(Uuid::nil, |id| **id);
+    let finish = Finish { id, path: request.path().to_owned(), perimeter };
     let is_head = request.method() == Method::HEAD;
     if is_head {
         // The connection remembers that it was HEAD and leaves the body out.
@@ -38,14 +41,14 @@ pub(super) async fn finish(
             let endless = is_head && response.body().size() == BodySize::Stream;
             let response =
                 if endless { response.set_body(BoxBody::new(actix_web::body::None::new())) } else { response };
-            Ok(ServiceResponse::new(request, finished(response, id)))
+            Ok(ServiceResponse::new(request, finish.finished(response)))
         }
-        Ok(Err(error)) => Err(Unanswered { response: Cell::new(Some(error.error_response())), id }.into()),
+        Ok(Err(error)) => Err(Unanswered { response: Cell::new(Some(error.error_response())), finish }.into()),
         Err(panic) => {
             tracing::error!(panic = panic_text(&*panic), "a request handler panicked");
             let stumbled = "The request made the gateway stumble. Its log tells more under this instance.";
             let response = ApiError::new(Code::InternalError, stumbled).error_response();
-            Err(Unanswered { response: Cell::new(Some(response)), id }.into())
+            Err(Unanswered { response: Cell::new(Some(response)), finish }.into())
         }
     }
 }
@@ -53,12 +56,12 @@ pub(super) async fn finish(
 /// The answer to a request that got none from a handler. It travels as an error because the request is gone by then.
 struct Unanswered {
     response: Cell<Option<HttpResponse>>,
-    id: Uuid,
+    finish: Finish,
 }
 
 impl fmt::Debug for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "request {} was not answered by a handler", self.id)
+        write!(f, "request {} was not answered by a handler", self.finish.id)
     }
 }
 
@@ -74,16 +77,26 @@ impl actix_web::ResponseError for Unanswered {
     }
 
     fn error_response(&self) -> HttpResponse {
-        finished(self.response.take().unwrap_or_else(|| HttpResponse::InternalServerError().finish()), self.id)
+        self.finish.finished(self.response.take().unwrap_or_else(|| HttpResponse::InternalServerError().finish()))
     }
 }
 
-fn finished(response: HttpResponse, id: Uuid) -> HttpResponse {
-    let mut response = as_problem(response, id);
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+/// What all answers to one request get.
+struct Finish {
+    id: Uuid,
+    path: String,
+    perimeter: Data<Perimeter>,
+}
+
+impl Finish {
+    fn finished(&self, response: HttpResponse) -> HttpResponse {
+        let mut response = as_problem(response, self.id);
+        if let Ok(value) = HeaderValue::from_str(&self.id.to_string()) {
+            response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+        }
+        self.perimeter.protect(&mut response, &self.path);
+        response
     }
-    response
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -108,7 +121,8 @@ fn as_problem(mut response: HttpResponse, id: Uuid) -> HttpResponse {
     response
 }
 
-fn generic(status: StatusCode) -> ApiError {
+/// The problem for an answer that says nothing but its `status`.
+pub(super) fn generic(status: StatusCode) -> ApiError {
     let code = match status {
         StatusCode::NOT_FOUND => Code::NotFound,
         StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
@@ -121,64 +135,12 @@ fn generic(status: StatusCode) -> ApiError {
     ApiError::new(code, format!("{reason}."))
 }
 
-/// Which methods the paths of a document support.
-pub(super) struct Methods(Vec<(ResourceDef, Vec<Method>)>);
-
-impl Methods {
-    pub(super) fn of(document: &OpenApi) -> Self {
-        let paths = document.paths.paths.iter().map(|(path, item)| {
-            let mut methods = Vec::new();
-            if item.get.is_some() {
-                methods.extend([Method::GET, Method::HEAD]);
-            }
-            if item.post.is_some() {
-                methods.push(Method::POST);
-            }
-            (ResourceDef::new(path.as_str()), methods)
-        });
-        let undocumented = ["/", "/panel/{file:.*}", "/docs", "/docs/{page:.*}", "/openapi.json"]
-            .map(|path| (ResourceDef::new(path), vec![Method::GET, Method::HEAD]));
-        Self(paths.chain(undocumented).collect())
-    }
-
-    fn at(&self, path: &str) -> Option<&[Method]> {
-        self.place(path).map(|place| self.0[place].1.as_slice())
-    }
-
-    /// The place of the pattern that `path` has, among [`Methods::patterns`].
-    pub(super) fn place(&self, path: &str) -> Option<usize> {
-        self.0.iter().position(|(pattern, _)| pattern.is_match(path))
-    }
-
-    /// The patterns of all paths.
-    pub(super) fn patterns(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(pattern, _)| pattern.pattern().unwrap_or_default())
-    }
-}
-
-/// Answers what no route takes: 405 if the path exists, 404 if it does not.
-pub(super) async fn no_route(methods: actix_web::web::Data<Methods>, request: HttpRequest) -> HttpResponse {
-    let path: String = request.path().chars().take(200).collect();
-    match methods.at(request.path()) {
-        Some(allowed) if !allowed.contains(request.method()) => {
-            let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-            let allowed = allowed.join(", ");
-            let mut response =
-                ApiError::new(Code::MethodNotAllowed, format!("{path} supports {allowed}.")).error_response();
-            if let Ok(value) = HeaderValue::from_str(&allowed) {
-                response.headers_mut().insert(ALLOW, value);
-            }
-            response
-        }
-        _ => ApiError::new(Code::NotFound, format!("There is nothing at {path}.")).error_response(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::api::Problem;
-    use actix_web::{App, middleware::from_fn, test, web};
+    use crate::config::Access;
+    use actix_web::{App, HttpRequest, middleware::from_fn, test, web};
     use tracing_actix_web::TracingLogger;
 
     async fn panics() -> HttpResponse {
@@ -201,6 +163,7 @@ mod tests {
     #[actix_web::test]
     async fn panics_are_problems() {
         let app = App::new()
+            .app_data(Data::new(Perimeter::new(&Access::default(), true)))
             .route("/handler", web::get().to(panics))
             .route("/extractor", web::get().to(async |_: Trap| HttpResponse::Ok()))
             .route("/fine", web::get().to(HttpResponse::Ok))
@@ -225,7 +188,10 @@ mod tests {
 
     #[actix_web::test]
     async fn answers_of_others_become_problems() {
-        let app = App::new().route("/", web::get().to(HttpResponse::ImATeapot)).wrap(from_fn(finish));
+        let app = App::new()
+            .app_data(Data::new(Perimeter::new(&Access::default(), true)))
+            .route("/", web::get().to(HttpResponse::ImATeapot))
+            .wrap(from_fn(finish));
         let app = test::init_service(app).await;
         for (path, code) in [("/", Code::MalformedRequest), ("/elsewhere", Code::NotFound)] {
             let response = test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;

@@ -11,6 +11,7 @@ use super::view::{Alive, Ready};
 /// 200 as long as it answers at all.
 #[utoipa::path(
     operation_id = "getLiveness", tag = "health",
+    security(()),
     responses(
         (status = 200, description = "It is.", body = Alive, example = json!({"status": "alive"})),
         LiveProblems,
@@ -27,6 +28,7 @@ pub async fn live() -> HttpResponse {
 /// are accepted without it and wait.
 #[utoipa::path(
     operation_id = "getReadiness", tag = "health",
+    security(()),
     responses(
         (status = 200, description = "It can.", body = Ready, example = json!({
             "status": "ready", "unfinishedJobs": 2,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -10,14 +11,13 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::StreamExt as _;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_path_to_error::{Path, Segment};
 use sha2::{Digest as _, Sha256};
 
 use super::problem::{ApiError, Code, FieldError};
-use super::submission::Submission;
-use crate::domain::{Alias, JobId};
+use crate::domain::{Alias, JobId, KeyId};
 use crate::engine::SubmitKey;
 
 /// Largest body. The largest sensible job has a tenth of it.
@@ -29,10 +29,10 @@ const MAX_KEY_CHARS: usize = 255;
 /// Longest wait a caller can ask for with `Prefer: wait`. Proxies and load balancers like to cut longer ones.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// A request to scale, as it came in.
-pub struct SubmissionBody(pub Submission);
+/// The body of a request, which has to be a JSON object.
+pub struct JsonBody<T>(pub T);
 
-impl FromRequest for SubmissionBody {
+impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
@@ -95,11 +95,11 @@ async fn receive(mut payload: Payload) -> Result<Vec<u8>, ApiError> {
     Ok(body)
 }
 
-/// The submission in `body`. Text that is not JSON is malformed; JSON that is something else does not make sense.
-fn parse_json(body: &[u8]) -> Result<Submission, ApiError> {
+/// The object in `body`. Text that is not JSON is malformed; JSON that is something else does not make sense.
+fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut text = serde_json::Deserializer::from_slice(body);
-    let parsed: Result<Object, _> = serde_path_to_error::deserialize(&mut text);
-    let Object(submission) = parsed.map_err(|error| {
+    let parsed: Result<Object<T>, _> = serde_path_to_error::deserialize(&mut text);
+    let Object(parsed) = parsed.map_err(|error| {
         let mut pointer = pointer(error.path());
         let error = error.into_inner();
         // What cannot be a value of its type can be JSON all the same: a number where a word is expected, say.
@@ -118,33 +118,33 @@ fn parse_json(body: &[u8]) -> Result<Submission, ApiError> {
     })?;
     text.end()
         .map_err(|error| ApiError::new(Code::MalformedRequest, format!("The body goes on after its JSON: {error}.")))?;
-    Ok(submission)
+    Ok(parsed)
 }
 
 fn is_json_text(body: &[u8]) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
-/// A submission that is an object. The derived form would also take an array of the fields' values in their order.
-struct Object(Submission);
+/// What is an object. The derived form would also take an array of the fields' values in their order.
+struct Object<T>(T);
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
+        struct Fields<T>(PhantomData<T>);
 
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Submission;
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Submission, A::Error> {
-                Submission::deserialize(MapAccessDeserializer::new(fields))
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
             }
         }
 
-        deserializer.deserialize_map(Fields).map(Self)
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
     }
 }
 
@@ -163,11 +163,15 @@ pub fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// The idempotency key of a request with this `submission`, if it has one.
+/// The idempotency key of a request by the API key `owner` with this `submission`, if it has one.
 ///
 /// # Errors
 /// If the key is empty, too long, or not plain text.
-pub fn idempotency_key(headers: &HeaderMap, submission: &impl Serialize) -> Result<Option<SubmitKey>, ApiError> {
+pub fn idempotency_key(
+    headers: &HeaderMap,
+    owner: Option<&KeyId>,
+    submission: &impl Serialize,
+) -> Result<Option<SubmitKey>, ApiError> {
     let mut values = headers.get_all("Idempotency-Key");
     let Some(value) = values.next() else { return Ok(None) };
     let invalid = |detail: &str| {
@@ -187,7 +191,7 @@ pub fn idempotency_key(headers: &HeaderMap, submission: &impl Serialize) -> Resu
     // A submission's fields are serialised in a fixed order, so this form does not depend on white space or order.
     let canonical = serde_json::to_vec(submission)
         .map_err(|error| ApiError::new(Code::InternalError, format!("The request cannot be serialised: {error}.")))?;
-    Ok(Some(SubmitKey { key: key.to_owned(), fingerprint: Sha256::digest(canonical).into() }))
+    Ok(Some(SubmitKey::new(owner, key.to_owned(), Sha256::digest(canonical).into())))
 }
 
 /// The job id in the path.
@@ -221,6 +225,7 @@ pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Submission;
     use actix_web::http::header::{HeaderName, HeaderValue};
 
     fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
@@ -247,11 +252,14 @@ mod tests {
             ("{\"resource\":\"w\",\"targetCapacity\":5.5}", Code::ValidationFailed),
             ("{\"resource\":\"w\",\"targetCapacity\":99999999999999999999}", Code::ValidationFailed),
         ] {
-            assert_eq!(parse_json(body.as_bytes()).map_err(|error| error.code()), Err(code), "{body}");
+            assert_eq!(parse_json::<Submission>(body.as_bytes()).map_err(|error| error.code()), Err(code), "{body}");
         }
         let deep = "[".repeat(50_000);
-        assert_eq!(parse_json(deep.as_bytes()).map_err(|error| error.code()).err(), Some(Code::ValidationFailed));
-        assert_eq!(parse_json(&[0xff, 0xfe]).map_err(|error| error.code()), Err(Code::MalformedRequest));
+        assert_eq!(
+            parse_json::<Submission>(deep.as_bytes()).map_err(|error| error.code()).err(),
+            Some(Code::ValidationFailed)
+        );
+        assert_eq!(parse_json::<Submission>(&[0xff, 0xfe]).map_err(|error| error.code()), Err(Code::MalformedRequest));
     }
 
     #[test]
@@ -268,7 +276,7 @@ mod tests {
             (r#"{"resource": "w", "labels": {"a/b~c": null}}"#, "/labels/a~1b~0c"),
             (r#"{"resource": "w", "labels": {"a": "1", "a": "2"}}"#, "/labels/a"),
         ] {
-            let problem = parse_json(body.as_bytes()).expect_err("wrong").document(uuid::Uuid::nil());
+            let problem = parse_json::<Submission>(body.as_bytes()).expect_err("wrong").document(uuid::Uuid::nil());
             let pointers: Vec<&str> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
             assert_eq!(pointers, [pointer], "{body}");
         }
@@ -276,11 +284,11 @@ mod tests {
 
     #[test]
     fn keys_may_be_bare_or_quoted_and_ignore_form() {
-        let submission = |text: &str| parse_json(text.as_bytes()).expect("a submission");
+        let submission = |text: &str| parse_json::<Submission>(text.as_bytes()).expect("a submission");
         let a = submission(r#"{"resource":"w","targetCapacity":5,"stepSize":1}"#);
         let b = submission(r#" { "stepSize" : 1, "targetCapacity" : 5, "resource" : "w" } "#);
         let c = submission(r#"{"resource":"w","targetCapacity":6,"stepSize":1}"#);
-        let key = |values: &[&str], body| idempotency_key(&headers("idempotency-key", values), body);
+        let key = |values: &[&str], body| idempotency_key(&headers("idempotency-key", values), None, body);
         let bare = key(&["abc"], &a).expect("valid").expect("given");
         assert_eq!(key(&["\"abc\""], &b).expect("valid"), Some(bare.clone()));
         assert_ne!(key(&["abc"], &c).expect("valid").expect("given").fingerprint, bare.fingerprint);

@@ -9,15 +9,17 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, post};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
-use super::input::{self, SubmissionBody};
+use super::caller::{Caller, note_subject};
+use super::input::{self, JsonBody};
 use super::problem::{ApiError, CancelProblems, Code, GetJobProblems, ListJobsProblems, PlanProblems, SubmitProblems};
 use super::query::{self, ListQuery};
 use super::submission::Submission;
 use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
 use super::{ApiState, openapi};
-use crate::domain::{Job, JobId, JobRequest, Timestamp, WaitReason};
+use crate::domain::{Job, JobId, JobRequest, Subject, Timestamp, WaitReason};
 use crate::engine::{Answer, LOOK_TIMEOUT, Submitted};
+use crate::store::JobFilter;
 use crate::table::Published;
 
 /// Shortest and longest advice on when to poll again.
@@ -35,6 +37,7 @@ const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
 /// least 24 hours. Refused requests are not kept.
 #[utoipa::path(
     operation_id = "submitJob", tag = "jobs",
+    security(("apiKey" = ["scale"])),
     params(("Idempotency-Key" = Option<String>, Header, example = "3f6c1b52-scale-up",
         pattern = r#"^([!-~]|[!#-~][ -~]{0,253}[!-~]|"[ -~]{0,253}[!#-~]|"[ -~]{1,255}")$"#,
         description = "At most 255 characters, bare or in double quotes. Makes it safe to send the request again.")),
@@ -64,10 +67,11 @@ const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
 pub async fn submit(
     state: web::Data<ApiState>,
     request: HttpRequest,
-    body: SubmissionBody,
+    caller: Caller,
+    body: JsonBody<Submission>,
 ) -> Result<HttpResponse, ApiError> {
-    let key = input::idempotency_key(request.headers(), &body.0)?;
-    let wish = JobRequest { trace: trace_of(&request), ..body.0.parse()? };
+    let key = input::idempotency_key(request.headers(), caller.key_id(), &body.0)?;
+    let wish = wish(&request, &caller, body.0)?;
     let (joined, job, replayed) = match state.engine.submit(wish, key).await? {
         Submitted::Answer(Answer::Created(job)) => (false, job, false),
         Submitted::Answer(Answer::Joined(job)) => (true, job, false),
@@ -81,6 +85,7 @@ pub async fn submit(
         response.insert_header(("Idempotency-Replayed", "true"));
     }
     tracing::info!(job = %job.id, resource = %job.resource, joined, replayed, "answered a submission");
+    note_subject(&request, Subject { resource: Some(job.resource.clone()), job: Some(job.id), key: None });
     Ok(with_job(&mut response, &job, render_job(&job), state.clock.now()))
 }
 
@@ -93,6 +98,7 @@ pub async fn submit(
 /// With `If-None-Match` and the `ETag` of an earlier answer, an unchanged job is answered with 304.
 #[utoipa::path(
     operation_id = "getJob", tag = "jobs",
+    security(("apiKey" = ["read"])),
     params(
         ("id" = Uuid, Path, description = "The job's id.", example = "0198c3f2-7a00-7000-8000-000000000001"),
         ("Prefer" = Option<String>, Header, description = "`wait=` and a number of seconds.", example = "wait=30"),
@@ -113,17 +119,20 @@ pub async fn submit(
 pub async fn get_job(
     state: web::Data<ApiState>,
     request: HttpRequest,
+    caller: Caller,
     path: web::Path<String>,
     known: Option<web::Header<IfNoneMatch>>,
 ) -> Result<HttpResponse, ApiError> {
     let id = input::job_id(&path)?;
     let mut published = state.table.get(id).ok_or_else(|| ApiError::no_such_job(&path))?;
+    caller.may_touch(&published.job().resource)?;
     let mut granted = None;
     if let Some(wait) = input::preferred_wait(request.headers())
         && let Ok(_seat) = state.long_polls.try_acquire()
     {
         granted = Some(wait);
         published = until_over(&state, id, published, wait).await;
+        state.guard.still_admits(&caller)?;
     }
     let job = published.job();
     let tag = EntityTag::new_strong(format!("v{}", job.version));
@@ -174,6 +183,7 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
 /// Newest first, a page at a time. A page token stays good while jobs are added and removed: no job is shown twice.
 #[utoipa::path(
     operation_id = "listJobs", tag = "jobs",
+    security(("apiKey" = ["read"])),
     params(
         ("resource" = Option<String>, Query, description = "Only jobs for this resource.", example = "worker",
             pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"),
@@ -189,10 +199,15 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
     )
 )]
 #[get("/v1/jobs")]
-pub async fn list_jobs(state: web::Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let query = ListQuery::parse(request.query_string())?;
-    let (catalog, filter) = (Arc::clone(&state.catalog), query.filter.clone());
-    let page = web::block(move || catalog.page(&filter, query.paging.after, query.paging.size))
+pub async fn list_jobs(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    caller: Caller,
+) -> Result<HttpResponse, ApiError> {
+    let ListQuery { resource, states, paging } = ListQuery::parse(request.query_string())?;
+    let filter = JobFilter { resources: caller.narrowed_to(resource)?, states };
+    let (catalog, asked) = (Arc::clone(&state.catalog), filter.clone());
+    let page = web::block(move || catalog.page(&asked, paging.after, paging.size))
         .await
         .map_err(|_| ApiError::new(Code::Overloaded, "The gateway is stopping."))?
         .map_err(|error| {
@@ -203,7 +218,7 @@ pub async fn list_jobs(state: web::Data<ApiState>, request: HttpRequest) -> Resu
     // be shown in another by now: none of them is on the page.
     let published = page.jobs.iter().filter_map(|id| state.table.get(*id));
     let jobs: Vec<Bytes> =
-        published.filter(|job| query.filter.admits(job.job())).map(|job| job.rendered(render_job)).collect();
+        published.filter(|job| filter.admits(job.job())).map(|job| job.rendered(render_job)).collect();
     let next = page.next.map_or("null".to_owned(), |position| format!("\"{}\"", query::page_token(position)));
     let body = [&b"{\"jobs\":["[..], &jobs.join(&b","[..]), b"],\"nextPageToken\":", next.as_bytes(), b"}"].concat();
     Ok(HttpResponse::Ok().content_type("application/json").body(body))
@@ -216,6 +231,7 @@ pub async fn list_jobs(state: web::Data<ApiState>, request: HttpRequest) -> Resu
 /// job is over.
 #[utoipa::path(
     operation_id = "cancelJob", tag = "jobs",
+    security(("apiKey" = ["scale"])),
     params(("id" = Uuid, Path, description = "The job's id.", example = "0198c3f2-7a00-7000-8000-000000000001")),
     responses(
         (status = 200, description = "The job, canceled or about to be.", body = JobView, headers(
@@ -225,13 +241,22 @@ pub async fn list_jobs(state: web::Data<ApiState>, request: HttpRequest) -> Resu
     )
 )]
 #[post("/v1/jobs/{id}/cancel")]
-pub async fn cancel_job(state: web::Data<ApiState>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn cancel_job(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    caller: Caller,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
     let id = input::job_id(&path)?;
+    note_subject(&request, Subject { job: Some(id), ..Subject::default() });
     let published = state.table.get(id).ok_or_else(|| ApiError::no_such_job(&path))?;
+    let resource = published.job().resource.clone();
+    caller.may_touch(&resource)?;
+    note_subject(&request, Subject { job: Some(id), resource: Some(resource), key: None });
     if published.job().ended().is_some() {
         return Err(ApiError::job_finished(published.job()));
     }
-    match state.engine.cancel(id).await? {
+    match state.engine.cancel(id, Some(caller.attempt())).await? {
         Answer::Canceled(job) => Ok(with_job(&mut HttpResponse::Ok(), &job, render_job(&job), state.clock.now())),
         // It ended between the look at the table and the engine's.
         _ => Err(ApiError::job_finished(state.table.get(id).as_ref().unwrap_or(&published).job())),
@@ -244,6 +269,7 @@ pub async fn cancel_job(state: web::Data<ApiState>, path: web::Path<String>) -> 
 /// Nothing is changed or kept. What would be refused as a job is refused as a plan.
 #[utoipa::path(
     operation_id = "planJob", tag = "jobs",
+    security(("apiKey" = ["read"])),
     request_body(content = Submission, description = "What to scale, and how.",
         example = json!({"resource": "worker", "targetCapacity": 3})),
     responses(
@@ -255,12 +281,21 @@ pub async fn cancel_job(state: web::Data<ApiState>, path: web::Path<String>) -> 
 pub async fn plan(
     state: web::Data<ApiState>,
     request: HttpRequest,
-    body: SubmissionBody,
+    caller: Caller,
+    body: JsonBody<Submission>,
 ) -> Result<HttpResponse, ApiError> {
-    let wish = JobRequest { trace: trace_of(&request), ..body.0.parse()? };
+    let wish = wish(&request, &caller, body.0)?;
     let resource = wish.resource.as_str().to_owned();
     let plan = state.engine.plan(wish, LOOK_TIMEOUT).await??;
     Ok(HttpResponse::Ok().json(Plan::new(resource, &plan)))
+}
+
+/// What `caller` wants, if that is his business.
+fn wish(request: &HttpRequest, caller: &Caller, body: Submission) -> Result<JobRequest, ApiError> {
+    let wish = body.parse()?;
+    note_subject(request, Subject { resource: Some(wish.resource.clone()), ..Subject::default() });
+    caller.may_touch(&wish.resource)?;
+    Ok(JobRequest { trace: trace_of(request), attempt: Some(caller.attempt()), ..wish })
 }
 
 fn with_job(response: &mut HttpResponseBuilder, job: &Job, body: Bytes, now: Timestamp) -> HttpResponse {

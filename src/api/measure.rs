@@ -8,7 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 
-use super::finish::Methods;
+use super::routes::Routes;
 use crate::metrics::RouteMetrics;
 
 /// The middleware. The outermost one, so that nothing else comes between what is measured and what the caller sees.
@@ -16,13 +16,13 @@ use crate::metrics::RouteMetrics;
 /// It finds the route by itself: the library knows it only once it was taken, and writes it into new memory for each
 /// request.
 pub(super) async fn measure<B: MessageBody + 'static>(
-    methods: Data<Methods>,
+    routes: Data<Routes>,
     metrics: Data<RouteMetrics>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let begun = Instant::now();
-    let (route, method) = (methods.place(request.path()), request.method().clone());
+    let (route, method) = (routes.place(request.path()), request.method().clone());
     let answer = next.call(request).await;
     let (status, held_back) = match &answer {
         Ok(response) => (response.status(), response.headers().contains_key("preference-applied")),

@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, get, web};
 use tokio::time::timeout;
 
 use super::ApiState;
+use super::caller::Caller;
 use super::problem::{ApiError, Code, MetricsProblems};
 use crate::domain::{MAX_CAPACITY, Timestamp, WaitReason};
 use crate::engine::ResourceView;
@@ -24,9 +25,11 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// In the text format 0.0.4. If the engine does not answer, `scalegate_engine_available` is 0 and what it would have said
 /// about resources is left out. At most 1000 resources are named, those listed in the configuration first;
-/// `scalegate_resources_omitted` says how many are not.
+/// `scalegate_resources_omitted` says how many are not. A key that is only for some resources is refused; the configuration
+/// can open the metrics to everybody.
 #[utoipa::path(
     operation_id = "getMetrics", tag = "operations",
+    security(("apiKey" = ["read"])),
     responses(
         (status = 200, description = "The metrics.", body = String, content_type = "text/plain",
             example = "# HELP scalegate_engine_available 1 if the engine works.\n\
@@ -35,7 +38,11 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
     )
 )]
 #[get("/metrics")]
-pub async fn metrics(state: web::Data<ApiState>) -> Result<HttpResponse, ApiError> {
+pub async fn metrics(state: web::Data<ApiState>, caller: Option<Caller>) -> Result<HttpResponse, ApiError> {
+    if caller.is_some_and(|caller| caller.reach().resources().is_some()) {
+        let detail = "The metrics are about all resources, and this key is only for some.";
+        return Err(ApiError::new(Code::ResourceForbidden, detail));
+    }
     let views = timeout(ENGINE_PATIENCE, state.engine.list()).await.ok().and_then(Result::ok);
     let mut scrape = Scrape::default();
     describe_gateway(&mut scrape, &state, views.is_some());

@@ -3,19 +3,25 @@
 //! Handlers parse input into the domain's types, ask the engine or the table, and render. They must never decide anything
 //! about scaling, hold a lock across an await, or answer before the engine says that a change is durable.
 
+mod audit;
+mod caller;
 mod events;
 mod finish;
+mod guard;
 mod health;
 mod input;
 mod jobs;
+pub mod keys;
 mod measure;
 mod metrics;
 pub mod openapi;
 mod panel;
+mod perimeter;
 mod problem;
 mod query;
 mod resources;
 mod room;
+mod routes;
 mod server;
 mod stream;
 mod submission;
@@ -36,8 +42,11 @@ use crate::store::Catalog;
 use crate::table::JobTable;
 use crate::telemetry::Traces;
 
+pub use guard::{Guard, KeyRule};
+pub use perimeter::Perimeter;
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};
 pub use room::Room;
+pub use routes::Routes;
 pub use server::{HttpServer, bind};
 pub use submission::{ConflictMode, Submission};
 
@@ -57,6 +66,8 @@ pub struct ApiState {
     pub traces: Traces,
     /// Becomes true when the process stops.
     pub stopping: watch::Receiver<bool>,
+    /// Who may do what.
+    pub guard: Guard,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// How many seats there are in all.
@@ -80,6 +91,11 @@ fn documented(config: &mut ServiceConfig) {
         .service(resources::list_resources)
         .service(resources::get_resource)
         .service(timeline::get_timeline)
+        .service(keys::create_key)
+        .service(keys::list_keys)
+        .service(keys::get_key)
+        .service(keys::revoke_key)
+        .service(audit::get_audit)
         .service(health::live)
         .service(health::ready)
         .service(metrics::metrics);

@@ -12,6 +12,7 @@ use utoipa_actix_web::AppExt as _;
 
 use super::problem::{Code, FieldError, JobLink, Problem};
 use super::view;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 const DESCRIPTION: &str = "\
 A scaling API one can trust, on top of a capacity sidecar that can only read, add and remove.
@@ -23,8 +24,16 @@ it always ends.
 Times are RFC 3339 in UTC with milliseconds, durations are numbers of seconds. Errors are problem documents (RFC 9457) \
 with a stable `code`. A field of an answer that has no value is `null`; only problem documents leave such fields out.
 
-Every answer to a request has an `X-Request-Id`, by which the log of the gateway can be searched. Bytes that are not HTTP \
+Every answer to a request has an `X-Request-Id`, by which the log of the gateway can be searched; an `X-Request-Id` of \
+the caller's own, of at most 64 letters, digits, dots, dashes and underscores, is in the log as well. Bytes that are not HTTP \
 are answered with a bare 400, 408 or 431, and the connection ends.";
+
+/// What the requirements of operations call the API keys.
+pub const SECURITY_SCHEME: &str = "apiKey";
+const SECURITY: &str = "\
+An API key, as `Authorization: Bearer sg_…`. Operations name the scope that a key needs: `read`, `scale` or `admin`, each \
+including those before it. A key can be limited to some resources. A gateway on a loopback address admits requests without \
+a key until it has its first one.";
 
 const LICENSE: &str = env!("CARGO_PKG_LICENSE");
 
@@ -40,19 +49,19 @@ pub fn document() -> OpenApi {
                 .build(),
         )
         .servers(Some([ServerBuilder::new().url("/").description(Some("This gateway.")).build()]))
-        // Whoever reaches the gateway may use it: explicitly no security, rather than nothing said about it.
-        .security(Some([]))
         .tags(Some([
             tag("jobs", "The wish to scale a resource, and what becomes of it."),
             tag("events", "Streams of changes."),
             tag("resources", "What is known about resources."),
+            tag("access", "Who may do what, and who did."),
             tag("health", "For probes."),
             tag("operations", "For those who run the gateway."),
         ]))
         .build();
     let (_, mut document) = App::new().into_utoipa_app().openapi(base).configure(super::documented).split_for_parts();
     add_schemas(&mut document);
-    add_request_ids(&mut document);
+    add_security_scheme(&mut document);
+    add_common_headers(&mut document);
     require_all_fields_of_answers(&mut document);
     require_one_goal(&mut document);
     add_links(&mut document);
@@ -79,16 +88,42 @@ fn add_schemas(document: &mut OpenApi) {
     document.components.get_or_insert_default().schemas.extend(more.schemas);
 }
 
-/// Adds the header that every answer has, and that no handler knows of.
-fn add_request_ids(document: &mut OpenApi) {
-    const NAME: &str = "X-Request-Id";
-    let id = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
-    let header = HeaderBuilder::new().schema(Some(id)).description(Some("Identifies the request in the log.")).build();
-    document.components.get_or_insert_default().headers.insert(NAME.to_owned(), header.into());
-    let operations = document.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]);
-    for response in operations.flatten().flat_map(|operation| operation.responses.responses.values_mut()) {
-        if let RefOr::T(response) = response {
-            response.headers.insert(NAME.to_owned(), RefOr::Ref(Ref::new(format!("#/components/headers/{NAME}"))));
+/// Adds what the operations' requirements refer to.
+fn add_security_scheme(document: &mut OpenApi) {
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("sg_…").description(Some(SECURITY));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(SECURITY_SCHEME, SecurityScheme::Http(scheme.build()));
+}
+
+/// Adds the headers that answers have without their handlers knowing of it.
+fn add_common_headers(document: &mut OpenApi) {
+    const ID: &str = "X-Request-Id";
+    const RATE: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
+    const CHALLENGE: &str = "WWW-Authenticate";
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let id = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+    let headers = &mut document.components.get_or_insert_default().headers;
+    for (name, schema, description) in [
+        (ID, id, "Identifies the request in the log."),
+        (RATE[0], text(), "How many requests may still come in this second; absent where there is no limit."),
+        (RATE[1], text(), "How many requests may come in a second; absent where there is no limit."),
+        (CHALLENGE, text(), "What kind of key is needed."),
+    ] {
+        let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+        headers.insert(name.to_owned(), header.into());
+    }
+    let operations = document.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]).flatten();
+    for operation in operations {
+        let is_guarded = operation.responses.responses.contains_key("401");
+        for (status, response) in &mut operation.responses.responses {
+            let RefOr::T(response) = response else { continue };
+            let mut names = vec![ID];
+            names.extend(RATE.iter().filter(|_| is_guarded));
+            names.extend(matches!(status.as_str(), "401" | "403").then_some(CHALLENGE).filter(|_| is_guarded));
+            for name in names {
+                let header = RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
+                response.headers.insert(name.to_owned(), header);
+            }
         }
     }
 }
@@ -98,7 +133,7 @@ fn add_request_ids(document: &mut OpenApi) {
 fn require_all_fields_of_answers(document: &mut OpenApi) {
     let schemas = &mut document.components.get_or_insert_default().schemas;
     for (name, schema) in schemas {
-        if !["NewJob", "Problem"].contains(&name.as_str()) {
+        if !["NewJob", "NewKey", "Problem"].contains(&name.as_str()) {
             require_all_fields(schema);
         }
     }
@@ -185,7 +220,8 @@ pub fn example_job() -> Value {
         }],
         "externalChanges": [],
         "settings": example_settings(),
-        "reason": "queue depth 812", "labels": {"team": "data"}, "error": null, "endingAs": null, "supersededBy": null,
+        "reason": "queue depth 812", "labels": {"team": "data"},
+        "submittedBy": {"key": "4fJ2kQ9xZa", "name": "queue watcher"}, "canceledBy": null, "error": null, "endingAs": null, "supersededBy": null,
         "createdAt": "2026-01-31T12:00:00.007Z", "startedAt": "2026-01-31T12:00:00.007Z",
         "updatedAt": "2026-01-31T12:01:02.004Z", "deadlineAt": "2026-02-01T12:00:00.007Z", "finishedAt": null,
         "version": 7
@@ -209,6 +245,7 @@ pub fn example_new_job() -> Value {
 pub fn example_canceled_job() -> Value {
     let changes = json!({
         "state": "canceled", "waitingFor": null, "endingAs": null,
+        "canceledBy": {"key": "4fJ2kQ9xZa", "name": "queue watcher"},
         "progress": {"completedSteps": 1, "totalSteps": 4, "percent": 25, "estimatedCompletionAt": null},
         "updatedAt": "2026-01-31T12:02:10.300Z", "finishedAt": "2026-01-31T12:02:10.300Z", "version": 8
     });
@@ -280,6 +317,43 @@ pub fn example_timeline() -> Value {
     })
 }
 
+/// A key to scale one resource.
+pub fn example_key() -> Value {
+    json!({
+        "id": "4fJ2kQ9xZa", "name": "queue watcher", "scope": "scale", "resources": ["worker"], "state": "active",
+        "configured": false, "createdAt": "2026-01-31T11:00:00.000Z", "expiresAt": null, "revokedAt": null,
+        "lastUsedAt": "2026-01-31T12:00:00.007Z"
+    })
+}
+
+/// The same key when it was made.
+pub fn example_created_key() -> Value {
+    json!({
+        "secret": "sg_4fJ2kQ9xZa…", "key": changed(example_key(), json!({"lastUsedAt": null}))
+    })
+}
+
+/// The same key after it was revoked.
+pub fn example_revoked_key() -> Value {
+    changed(example_key(), json!({"state": "revoked", "revokedAt": "2026-02-28T09:00:00.000Z"}))
+}
+
+/// Who tried to change what lately.
+pub fn example_audit() -> Value {
+    let refused = json!({
+        "at": "2026-01-31T12:00:05.000Z", "action": "submit_job", "outcome": "refused", "code": "authentication_required",
+        "actor": null, "address": "192.0.2.7", "requestId": "1b4e28ba-2fa1-41d2-883f-0016d3cca427", "resource": null,
+        "job": null, "key": null
+    });
+    let accepted = json!({
+        "at": "2026-01-31T12:00:00.007Z", "outcome": "accepted", "code": null,
+        "actor": {"key": "4fJ2kQ9xZa", "name": "queue watcher"}, "address": "192.0.2.6",
+        "requestId": "0b0b8c0e-7a9c-4a58-a1f5-4bd7e6b3a001", "resource": "worker",
+        "job": "0198c3f2-7a00-7000-8000-000000000001"
+    });
+    json!({"entries": [refused, changed(refused.clone(), accepted)], "nextPageToken": "1f"})
+}
+
 /// A resource that is being scaled.
 pub fn example_resource() -> Value {
     json!({
@@ -296,6 +370,8 @@ pub fn example_resource() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::audit::AuditList;
+    use crate::api::keys::{CreatedKey, KeyView};
     use crate::api::timeline::Timeline;
     use crate::api::view::{JobView, Plan, Resource};
 
@@ -311,5 +387,9 @@ mod tests {
         round_trip::<Plan>(&example_plan());
         round_trip::<Resource>(&example_resource());
         round_trip::<Timeline>(&example_timeline());
+        round_trip::<KeyView>(&example_key());
+        round_trip::<KeyView>(&example_revoked_key());
+        round_trip::<CreatedKey>(&example_created_key());
+        round_trip::<AuditList>(&example_audit());
     }
 }

@@ -111,9 +111,7 @@ impl Served {
             .insert_header(ETag(self.tag.clone()))
             // Asked for again each time, which costs a 304: after an update no browser mixes old files with new ones.
             .insert_header(("Cache-Control", "no-cache"))
-            .insert_header(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
-            .insert_header(("X-Content-Type-Options", "nosniff"))
-            .insert_header(("Referrer-Policy", "no-referrer"));
+            .insert_header(("Content-Security-Policy", CONTENT_SECURITY_POLICY));
     }
 }
 
@@ -147,10 +145,13 @@ mod tests {
 
     use super::*;
     use crate::api::finish::finish;
+    use crate::api::perimeter::Perimeter;
     use crate::api::{PROBLEM_JSON, Problem};
+    use crate::config::Access;
 
     async fn ask(request: test::TestRequest) -> ServiceResponse {
         let app = App::new()
+            .app_data(web::Data::new(Perimeter::new(&Access::default(), true)))
             .route("/", web::get().to(page))
             .route("/panel/{file:.*}", web::get().to(file))
             .wrap(from_fn(finish));

@@ -74,18 +74,32 @@ macro_rules! codes {
 
 codes! {
     MalformedRequest "malformed_request" 400 "The request is malformed" "The body is not JSON: EOF while parsing an object at line 1 column 21.";
+    AuthenticationRequired "authentication_required" 401 "An API key is needed" "This gateway wants an API key: send it as \"Authorization: Bearer sg_…\".";
+    InvalidKey "invalid_key" 401 "The API key is not good" "There is no such API key.";
+    KeyExpired "key_expired" 401 "The API key has expired" "The API key 4fJ2kQ9xZa has expired.";
+    KeyRevoked "key_revoked" 401 "The API key was revoked" "The API key 4fJ2kQ9xZa was revoked.";
+    InsufficientScope "insufficient_scope" 403 "The API key does not allow it" "This takes a key with the scope scale; this one has read.";
+    ResourceForbidden "resource_forbidden" 403 "The API key is not for the resource" "This key is not for the resource \"worker\".";
+    OriginRefused "origin_refused" 403 "Pages of other origins may not call the gateway" "Pages of other origins may not call this gateway. allowed_origins can let some of them.";
     JobNotFound "job_not_found" 404 "No such job" "There is no job 0198c3f2-0000-7000-8000-000000000000. Finished jobs are removed after a while.";
     ResourceNotFound "resource_not_found" 404 "No such resource" "The sidecar does not know a resource \"wroker\".";
+    KeyNotFound "key_not_found" 404 "No such API key" "There is no key 4fJ2kQ9xZa.";
     NotFound "not_found" 404 "No such page" "There is nothing at /v2/jobs.";
     MethodNotAllowed "method_not_allowed" 405 "Method not allowed" "/v1/jobs supports GET, HEAD, POST.";
     BodyTimeout "body_timeout" 408 "The body did not arrive in time" "The body did not arrive within 10 s.";
     ResourceBusy "resource_busy" 409 "The resource has an unfinished job" "Job 0198c3f2-7a00-7000-8000-000000000001 is scaling \"worker\" to 8.";
     JobFinished "job_finished" 409 "The job is over" "Job 0198c3f2-7a00-7000-8000-000000000001 is over: its state is succeeded.";
+    KeyConfigured "key_configured" 409 "The API key is part of the configuration" "The key 4fJ2kQ9xZa is given by the gateway's configuration. Take it out there.";
+    TooManyKeys "too_many_keys" 409 "There are too many API keys" "1000 keys are good already. Revoke some first.";
     BodyTooLarge "body_too_large" 413 "The body is too large" "The body has more than 65536 bytes.";
     UnsupportedMediaType "unsupported_media_type" 415 "The body is not declared as plain JSON" "Send the body with Content-Type: application/json.";
+    WrongHost "wrong_host" 421 "The gateway is not known by this name" "The gateway is not known by the name in the Host header. allowed_hosts can add it.";
     ValidationFailed "validation_failed" 422 "The request does not make sense" "targetCapacity must be between 0 and 1000000.";
     OutOfBounds "out_of_bounds" 422 "The target is outside the bounds of the resource" "The target 9 is outside the bounds of the resource, 0 to 6.";
     IdempotencyKeyReused "idempotency_key_reused" 422 "The idempotency key was used for another request" "The Idempotency-Key came with a different body before.";
+    RateLimited "rate_limited" 429 "Too many requests" "More than 100 requests came in a second. Send fewer, or let answers be held back.";
+    TooManyStreamsOfCaller "too_many_streams_of_caller" 429 "Too many streams of one caller" "You have 500 streams open already. Close some, or follow several jobs with one.";
+    TooManyJobsOfKey "too_many_jobs_of_key" 429 "Too many unfinished jobs with this API key" "1000 jobs submitted with this API key are unfinished already.";
     QueueFull "queue_full" 429 "Too many jobs wait for the resource" "16 jobs are waiting for this resource already.";
     InternalError "internal_error" 500 "Something is broken" "The request made the gateway stumble. Its log tells more under this instance.";
     SidecarUnreachable "sidecar_unreachable" 502 "The sidecar gives no reading" "Cannot connect to the sidecar: Connection refused.";
@@ -308,6 +322,10 @@ impl From<Refusal> for ApiError {
             Refusal::TooManyJobs { limit } => {
                 Self::new(Code::TooManyJobs, format!("{limit} jobs are unfinished already."))
             }
+            Refusal::TooManyJobsOfKey { limit } => Self::new(
+                Code::TooManyJobsOfKey,
+                format!("{limit} jobs submitted with this API key are unfinished already."),
+            ),
             Refusal::TooManyKeys { limit } => Self::new(
                 Code::Overloaded,
                 format!("{limit} idempotency keys were used within a day; send the request without one, or later."),
@@ -350,10 +368,10 @@ impl From<PlanError> for ApiError {
 }
 
 /// The OpenAPI responses for `codes`, one per status, each with an example per code.
-fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+fn responses(codes: impl Iterator<Item = Code>) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in codes {
-        by_status.entry(code.status()).or_default().push(*code);
+        by_status.entry(code.status()).or_default().push(code);
     }
     by_status.into_iter().map(|(status, codes)| (status.to_string(), RefOr::T(response(status, &codes)))).collect()
 }
@@ -383,15 +401,31 @@ fn content(codes: &[Code]) -> Content {
 
 const EXAMPLE_REQUEST: u128 = 0x1b4e_28ba_2fa1_41d2_883f_0016_d3cc_a427;
 
+/// What can be wrong with any request, because of where it comes from.
+const PERIMETER: &[Code] = &[Code::MalformedRequest, Code::OriginRefused, Code::WrongHost];
+/// What can be wrong with any request that needs a key, because of who makes it.
+const GUARD: &[Code] = &[
+    Code::AuthenticationRequired,
+    Code::InvalidKey,
+    Code::KeyExpired,
+    Code::KeyRevoked,
+    Code::InsufficientScope,
+    Code::RateLimited,
+    Code::StorageUnavailable,
+];
+
 macro_rules! problems {
-    ($($(#[$doc:meta])* $name:ident: $($code:ident)*;)*) => {
+    (@common open) => { PERIMETER.iter() };
+    (@common guarded) => { PERIMETER.iter().chain(GUARD) };
+    ($($(#[$doc:meta])* $kind:ident $name:ident: $($code:ident)*;)*) => {
         $(
             $(#[$doc])*
             pub struct $name;
 
             impl IntoResponses for $name {
                 fn responses() -> BTreeMap<String, RefOr<Response>> {
-                    responses(&[$(Code::$code),*])
+                    let codes = [$(Code::$code),*];
+                    responses(codes.iter().chain(problems!(@common $kind)).copied())
                 }
             }
         )*
@@ -400,34 +434,43 @@ macro_rules! problems {
 
 problems! {
     /// What can go wrong with `POST /v1/jobs`.
-    SubmitProblems: MalformedRequest ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
-        ValidationFailed OutOfBounds IdempotencyKeyReused QueueFull InternalError TooManyJobs StorageUnavailable
-        Overloaded;
+    guarded SubmitProblems: ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
+        ValidationFailed OutOfBounds IdempotencyKeyReused TooManyJobsOfKey QueueFull InternalError TooManyJobs Overloaded;
     /// What can go wrong with `POST /v1/plans`.
-    PlanProblems: MalformedRequest ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
-        ValidationFailed OutOfBounds QueueFull InternalError SidecarUnreachable TooManyJobs StorageUnavailable
-        Overloaded;
+    guarded PlanProblems: ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
+        ValidationFailed OutOfBounds TooManyJobsOfKey QueueFull InternalError SidecarUnreachable TooManyJobs Overloaded;
     /// What can go wrong with `GET /v1/jobs/{id}`.
-    GetJobProblems: JobNotFound InternalError;
+    guarded GetJobProblems: ResourceForbidden JobNotFound InternalError;
     /// What can go wrong with `GET /v1/jobs`.
-    ListJobsProblems: ValidationFailed InternalError StorageUnavailable Overloaded;
+    guarded ListJobsProblems: ResourceForbidden ValidationFailed InternalError Overloaded;
     /// What can go wrong with `POST /v1/jobs/{id}/cancel`.
-    CancelProblems: JobNotFound JobFinished InternalError StorageUnavailable Overloaded;
+    guarded CancelProblems: ResourceForbidden JobNotFound JobFinished InternalError Overloaded;
     /// What can go wrong with `GET /v1/resources`.
-    ListResourcesProblems: InternalError StorageUnavailable Overloaded;
+    guarded ListResourcesProblems: InternalError Overloaded;
     /// What can go wrong with `GET /v1/resources/{alias}`.
-    GetResourceProblems: ResourceNotFound ValidationFailed InternalError SidecarUnreachable StorageUnavailable
+    guarded GetResourceProblems: ResourceForbidden ResourceNotFound ValidationFailed InternalError SidecarUnreachable
         Overloaded;
     /// What can go wrong with `GET /v1/resources/{alias}/timeline`.
-    TimelineProblems: ValidationFailed InternalError StorageUnavailable Overloaded;
+    guarded TimelineProblems: ResourceForbidden ValidationFailed InternalError Overloaded;
     /// What can go wrong with `GET /v1/jobs/{id}/events`.
-    JobEventsProblems: JobNotFound InternalError TooManyStreams StorageUnavailable Overloaded;
+    guarded JobEventsProblems: ResourceForbidden JobNotFound TooManyStreamsOfCaller InternalError TooManyStreams Overloaded;
     /// What can go wrong with `GET /v1/events`.
-    AllEventsProblems: ValidationFailed InternalError TooManyStreams StorageUnavailable Overloaded;
+    guarded AllEventsProblems: ResourceForbidden ValidationFailed TooManyStreamsOfCaller InternalError TooManyStreams
+        Overloaded;
+    /// What can go wrong with `POST /v1/keys`.
+    guarded CreateKeyProblems: BodyTimeout TooManyKeys BodyTooLarge UnsupportedMediaType ValidationFailed InternalError;
+    /// What can go wrong with `GET /v1/keys`.
+    guarded ListKeysProblems: InternalError;
+    /// What can go wrong with `GET /v1/keys/{id}`.
+    guarded GetKeyProblems: KeyNotFound InternalError;
+    /// What can go wrong with `POST /v1/keys/{id}/revoke`.
+    guarded RevokeKeyProblems: KeyNotFound KeyConfigured InternalError;
+    /// What can go wrong with `GET /v1/audit`.
+    guarded AuditProblems: ValidationFailed InternalError Overloaded;
     /// What can go wrong with `GET /livez`.
-    LiveProblems: InternalError;
+    open LiveProblems: InternalError;
     /// What can go wrong with `GET /readyz`.
-    ReadyProblems: InternalError NotReady;
+    open ReadyProblems: InternalError NotReady;
     /// What can go wrong with `GET /metrics`.
-    MetricsProblems: InternalError;
+    guarded MetricsProblems: ResourceForbidden InternalError;
 }

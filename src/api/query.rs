@@ -5,7 +5,7 @@ use actix_web::web;
 use super::input::escaped;
 use super::problem::{ApiError, FieldError};
 use crate::domain::{Alias, InvalidAlias};
-use crate::store::{JobFilter, ListedState, Position};
+use crate::store::{ListedState, Position};
 
 /// Entries on a page unless the caller says otherwise.
 const DEFAULT_PAGE_SIZE: usize = 50;
@@ -24,10 +24,12 @@ pub struct Paging {
 }
 
 /// Which page of which jobs is asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct ListQuery {
-    /// Which jobs.
-    pub filter: JobFilter,
+    /// Only jobs for this resource.
+    pub resource: Option<Alias>,
+    /// Only jobs in one of these states; empty means any.
+    pub states: Vec<ListedState>,
     /// Which page.
     pub paging: Paging,
 }
@@ -38,10 +40,12 @@ impl ListQuery {
     /// # Errors
     /// Everything in it that does not make sense, at once.
     pub fn parse(query: &str) -> Result<Self, ApiError> {
-        let mut parsed = Self { filter: JobFilter::default(), paging: Paging::default() };
+        let mut parsed = Self::default();
         each_parameter(query, &["state"], |name, value| match name {
-            "state" => take_state(&mut parsed.filter.states, value),
-            "resource" => value.parse().map(|alias| parsed.filter.resource = Some(alias)).map_err(|e| e.to_string()),
+            "state" => take_state(&mut parsed.states, value),
+            "resource" => {
+                value.parse().map(|alias| parsed.resource = Some(alias)).map_err(|e: InvalidAlias| e.to_string())
+            }
             _ => parsed.paging.take(name, value),
         })?;
         Ok(parsed)
@@ -150,7 +154,7 @@ mod tests {
     #[test]
     fn list_queries_name_what_is_wrong() {
         let query = ListQuery::parse("resource=w&state=queued&state=running&pageSize=200&pageToken=1f").expect("valid");
-        assert_eq!(query.filter.states, [ListedState::Queued, ListedState::Running]);
+        assert_eq!(query.states, [ListedState::Queued, ListedState::Running]);
         assert_eq!(query.paging, Paging { after: Some(Position(31)), size: 200 });
         assert_eq!(page_token(Position(31)), "1f");
         for bad in [

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
 
+use super::caller::Caller;
 use super::problem::{ApiError, Code, GetResourceProblems, ListResourcesProblems};
 use super::traced::trace_of;
 use super::view::{Resource, ResourceList};
@@ -14,6 +15,7 @@ use crate::engine::{LOOK_TIMEOUT, Look};
 /// asked.
 #[utoipa::path(
     operation_id = "listResources", tag = "resources",
+    security(("apiKey" = ["read"])),
     responses(
         (status = 200, description = "The resources.", body = ResourceList,
             example = json!({"resources": [crate::api::openapi::example_resource()]})),
@@ -21,10 +23,11 @@ use crate::engine::{LOOK_TIMEOUT, Look};
     )
 )]
 #[get("/v1/resources")]
-pub async fn list_resources(state: web::Data<ApiState>) -> Result<HttpResponse, ApiError> {
+pub async fn list_resources(state: web::Data<ApiState>, caller: Caller) -> Result<HttpResponse, ApiError> {
     let now = state.clock.now();
     let views = state.engine.list().await?;
-    let resources = views.iter().map(|view| Resource::new(view, None, now)).collect();
+    let own = views.iter().filter(|view| caller.reach().includes(&view.resource));
+    let resources = own.map(|view| Resource::new(view, None, now)).collect();
     Ok(HttpResponse::Ok().json(ResourceList { resources }))
 }
 
@@ -34,6 +37,7 @@ pub async fn list_resources(state: web::Data<ApiState>) -> Result<HttpResponse, 
 /// sidecar gives no reading, the last one is shown and `readFailure` says why.
 #[utoipa::path(
     operation_id = "getResource", tag = "resources",
+    security(("apiKey" = ["read"])),
     params(("alias" = String, Path, description = "The resource's alias.", example = "worker",
         pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")),
     responses(
@@ -45,9 +49,11 @@ pub async fn list_resources(state: web::Data<ApiState>) -> Result<HttpResponse, 
 pub async fn get_resource(
     state: web::Data<ApiState>,
     request: HttpRequest,
+    caller: Caller,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let alias = input::alias(&path)?;
+    caller.may_touch(&alias)?;
     let Some(Look { view, failure }) = state.engine.look(alias.clone(), trace_of(&request), LOOK_TIMEOUT).await? else {
         let detail = format!("\"{alias}\" is not among the resources this gateway is configured for.");
         return Err(ApiError::new(Code::ResourceNotFound, detail));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::http::header::HeaderMap;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::{self, Bytes};
 use actix_web::{App, Error, HttpResponse};
@@ -12,8 +13,11 @@ use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
-use super::finish::{Methods, finish, no_route};
+use super::finish::finish;
+use super::guard::guard;
 use super::measure::measure;
+use super::perimeter::{self, Perimeter};
+use super::routes::{Routes, no_route};
 use super::traced::traced;
 use super::{ApiState, documented, openapi, panel};
 
@@ -27,6 +31,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Without it, one that asks for much and reads nothing would be kept for ever, together with what it asked for.
 #[cfg(target_os = "linux")]
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the metrics are.
+const METRICS: &str = "/metrics";
 
 /// Takes `address`, so that what is printed about it is true before the first request comes.
 ///
@@ -47,21 +54,32 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves at most so many `connections` on `listener`; on stopping, requests have `grace` to be answered.
+    /// Serves at most so many `connections` within `perimeter` on `listener`; on stopping, requests have `grace` to be
+    /// answered. With `open_metrics` everybody may have those.
     ///
     /// # Errors
     /// If the system refuses what it takes.
-    pub fn start(listener: TcpListener, state: ApiState, connections: usize, grace: Duration) -> std::io::Result<Self> {
+    pub fn start(
+        listener: TcpListener,
+        state: ApiState,
+        perimeter: Perimeter,
+        open_metrics: bool,
+        connections: usize,
+        grace: Duration,
+    ) -> std::io::Result<Self> {
         let tracing = state.traces.is_on();
         let state = web::Data::new(state);
         let document = web::Data::new(Document(Bytes::from(openapi::text())));
-        let methods = web::Data::new(Methods::of(&openapi::document()));
-        let meters = web::Data::new(state.metrics.requests.of_routes(methods.patterns()));
+        let routes = Routes::of(&openapi::document());
+        let routes = web::Data::new(if open_metrics { routes.opened(METRICS) } else { routes });
+        let meters = web::Data::new(state.metrics.requests.of_routes(routes.patterns()));
+        let within = web::Data::new(perimeter);
         let server: Server = actix_web::HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
                 .app_data(document.clone())
-                .app_data(methods.clone())
+                .app_data(routes.clone())
+                .app_data(within.clone())
                 .app_data(meters.clone())
                 .configure(|config| {
                     let mut config = utoipa_actix_web::service_config::ServiceConfig::new(config);
@@ -69,6 +87,10 @@ impl HttpServer {
                 })
                 .configure(undocumented)
                 .default_service(web::to(no_route))
+                // Outwards from here: the last one named sees a request first.
+                .wrap(from_fn(guard))
+                .wrap(Condition::new(within.has_origins(), within.cors()))
+                .wrap(from_fn(perimeter::enforce))
                 .wrap(from_fn(finish))
                 .wrap(Condition::new(tracing, from_fn(traced)))
                 .wrap(TracingLogger::<RequestSpan>::new())
@@ -120,6 +142,17 @@ async fn to_docs() -> HttpResponse {
     HttpResponse::TemporaryRedirect().insert_header(("Location", "/docs/")).finish()
 }
 
+/// Longest id that a caller can give his request, in characters.
+const MAX_CALLER_ID_CHARS: usize = 64;
+
+/// What the caller calls his request, for finding it in the log. It is not the request's id: two callers can choose the same
+/// one. What could be mistaken for something else in a log is left out.
+fn caller_id(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    ((1..=MAX_CALLER_ID_CHARS).contains(&id.len()) && id.bytes().all(fits)).then_some(id)
+}
+
 /// The span around a request: what is needed to find it again, and no more.
 struct RequestSpan;
 
@@ -128,9 +161,10 @@ impl RootSpanBuilder for RequestSpan {
         use actix_web::HttpMessage as _;
         let id = request.extensions().get::<RequestId>().copied();
         let id = id.map_or_else(String::new, |id| id.to_string());
+        let caller_id = caller_id(request.headers());
         // The id of its trace, if it gets a span of its own.
         let trace = tracing::field::Empty;
-        tracing::info_span!("request", id, method = %request.method(), path = request.path(), trace)
+        tracing::info_span!("request", id, method = %request.method(), path = request.path(), caller_id, trace)
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {

@@ -17,9 +17,11 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::ApiState;
+use super::caller::Caller;
 use super::problem::{ApiError, Code};
 use super::timeline::TimelineEntry;
 use super::view::render_job;
+use crate::access::StreamSeat;
 use crate::domain::{AbridgedJob, Alias, EventId};
 use crate::feed::{Listener, News};
 use crate::store::{EventFilter, LogPage, StoreError};
@@ -45,6 +47,7 @@ pub enum Opened {
 /// See the module's documentation.
 pub struct Follower {
     state: web::Data<ApiState>,
+    caller: Caller,
     filter: EventFilter,
     listener: Listener,
     stopping: watch::Receiver<bool>,
@@ -58,6 +61,7 @@ pub struct Follower {
     beat_at: Instant,
     stage: Stage,
     _seat: OwnedSemaphorePermit,
+    _own_seat: Option<StreamSeat>,
 }
 
 /// What comes after the chunk at hand.
@@ -78,19 +82,22 @@ enum Cut {
     Gone,
     Stopping,
     Storage,
+    Unauthorized,
 }
 
 impl Follower {
-    /// Begins to follow what `filter` asks for: after version `after`, if it is known what came after it, or else with the
+    /// Begins to follow for `caller` what `filter` asks for: after version `after`, if it is known what came after it, or else with the
     /// present state.
     ///
     /// # Errors
-    /// If there are too many streams, the job does not exist, or the log cannot be read.
+    /// If there are too many streams, the job does not exist or is none of his business, or the log cannot be read.
     pub async fn open(
         state: web::Data<ApiState>,
+        caller: Caller,
         filter: EventFilter,
         after: Option<EventId>,
     ) -> Result<Opened, ApiError> {
+        let own_seat = state.guard.open_stream(&caller).inspect_err(|_| state.feed.call_the_roll())?;
         let seat = Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
             // Some may be held for callers who have hung up, which shows only when something is written to them.
             state.feed.call_the_roll();
@@ -102,8 +109,11 @@ impl Follower {
                 let listener = state.feed.listen_to(*id);
                 (listener, Some(state.table.get(*id).ok_or_else(|| ApiError::no_such_job(&id.to_string()))?))
             }
-            EventFilter::All | EventFilter::Resource(_) => (state.feed.listen(), None),
+            EventFilter::Resources(_) => (state.feed.listen(), None),
         };
+        if let Some(job) = &job {
+            caller.may_touch(&job.job().resource)?;
+        }
         let latest = state.feed.latest();
         let newest = job.as_ref().map_or(latest, Published::event);
         let is_over = job.as_ref().is_some_and(|job| job.job().ended().is_some());
@@ -123,6 +133,7 @@ impl Follower {
         };
         let mut follower = Self {
             state,
+            caller,
             filter,
             listener,
             stopping,
@@ -132,6 +143,7 @@ impl Follower {
             beat_at: Instant::now(),
             stage,
             _seat: seat,
+            _own_seat: own_seat,
         };
         follower.begin(after, job.as_ref());
         Ok(Opened::Stream(Box::new(follower)))
@@ -168,6 +180,11 @@ impl Follower {
                 Stage::Feed => self.listen().await,
                 Stage::Over => return None,
             }
+        }
+        // Asked right before anything is told: whoever revokes a key can rely on it.
+        if self.state.guard.still_admits(&self.caller).is_err() {
+            self.chunk.clear();
+            self.cut(Cut::Unauthorized);
         }
         self.beat_at = Instant::now() + HEARTBEAT;
         Some(std::mem::take(&mut self.chunk).into())
@@ -250,8 +267,8 @@ impl Follower {
     /// Whether the stream is about `resource`. What is heard of a single job is about no other.
     fn wants(&self, resource: &Alias) -> bool {
         match &self.filter {
-            EventFilter::Resource(wanted) => wanted == resource,
-            EventFilter::All | EventFilter::Job(_) => true,
+            EventFilter::Resources(wanted) => wanted.includes(resource),
+            EventFilter::Job(_) => true,
         }
     }
 
@@ -273,6 +290,7 @@ impl Follower {
             Cut::Gone => ("gone", "Some of what follows is no longer kept."),
             Cut::Stopping => ("stopping", "The gateway is stopping."),
             Cut::Storage => ("storage", "The log of changes cannot be read at present."),
+            Cut::Unauthorized => ("unauthorized", "The key that the stream was opened with is no longer good."),
         };
         let detail = format!("{detail} Connect again with Last-Event-ID to miss nothing.");
         self.write("end", None, serde_json::json!({"reason": reason, "detail": detail}).to_string().as_bytes());

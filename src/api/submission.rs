@@ -116,7 +116,16 @@ impl Submission {
             ConflictMode::Queue => OnConflict::Queue,
             ConflictMode::Supersede => OnConflict::Supersede,
         };
-        Ok(JobRequest { resource, goal, overrides, on_conflict, reason: self.reason, labels, trace: None })
+        Ok(JobRequest {
+            resource,
+            goal,
+            overrides,
+            on_conflict,
+            reason: self.reason,
+            labels,
+            trace: None,
+            attempt: None,
+        })
     }
 
     fn goal(&self, problems: &mut Problems) -> Option<Goal> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::caller::Caller;
 use super::problem::{ApiError, Code, TimelineProblems};
 use super::query::{self, Paging};
 use super::view::{ErrorCodeName, OpName, OutcomeName, StateView, WireTime};
@@ -20,6 +21,7 @@ use crate::domain::{Ending, Goal, Happening, HistoryEntry, StepOutcome};
 /// resource that is listed in the configuration or was scaled lately. The newest 10,000 entries are kept, for as long as finished jobs are.
 #[utoipa::path(
     operation_id = "getTimeline", tag = "resources",
+    security(("apiKey" = ["read"])),
     params(
         ("alias" = String, Path, description = "The resource's alias.", example = "worker",
             pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"),
@@ -36,9 +38,11 @@ use crate::domain::{Ending, Goal, Happening, HistoryEntry, StepOutcome};
 pub async fn get_timeline(
     state: web::Data<ApiState>,
     request: HttpRequest,
+    caller: Caller,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let alias = input::alias(&path)?;
+    caller.may_touch(&alias)?;
     let paging = Paging::parse(request.query_string())?;
     let catalog = Arc::clone(&state.catalog);
     let page = web::block(move || catalog.timeline(&alias, paging.after, paging.size))

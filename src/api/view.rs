@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::{
-    Capacity, Ending, ExternalChange, Job, JobError, ReadFailure, Reading, Settings, SidecarAnswer, Step, StepOutcome,
-    Timestamp, Waiting,
+    Actor, Capacity, Ending, ExternalChange, Job, JobError, ReadFailure, Reading, Settings, SidecarAnswer, Step,
+    StepOutcome, Timestamp, Waiting,
 };
 use crate::engine::{Health, JobPlan, ResourceView};
 use crate::store::ListedState;
@@ -53,6 +53,10 @@ pub struct JobView {
     pub reason: Option<String>,
     /// The submitter's labels.
     pub labels: BTreeMap<String, String>,
+    /// Whose key it was submitted with; `null` if it was submitted without one.
+    pub submitted_by: Option<ActorView>,
+    /// Whose key it was canceled with, if it was.
+    pub canceled_by: Option<ActorView>,
     /// Why it failed, if it did.
     pub error: Option<JobErrorView>,
     /// Set as soon as the job was told to end: as `canceled` or `superseded`, once its change in flight is resolved.
@@ -77,6 +81,24 @@ pub struct JobView {
     /// Counts its changes.
     #[schema(minimum = 1)]
     pub version: u64,
+}
+
+/// The owner of an API key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Actor)]
+pub struct ActorView {
+    /// The key's id.
+    #[schema(example = "4fJ2kQ9xZa")]
+    pub key: String,
+    /// What the key is called.
+    #[schema(example = "queue watcher")]
+    pub name: String,
+}
+
+impl From<&Actor> for ActorView {
+    fn from(actor: &Actor) -> Self {
+        Self { key: actor.key.to_string(), name: actor.name.as_ref().to_owned() }
+    }
 }
 
 /// A point in time: RFC 3339, UTC, with milliseconds.
@@ -489,6 +511,8 @@ impl From<&Job> for JobView {
             settings: SettingsView::from(&job.settings),
             reason: job.reason.clone(),
             labels: job.labels.clone(),
+            submitted_by: job.submitted_by.as_ref().map(ActorView::from),
+            canceled_by: job.canceled_by.as_ref().map(ActorView::from),
             error,
             ending_as: job.ending.as_ref().map(StateView::from),
             superseded_by: job.superseded_by(),

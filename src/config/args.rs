@@ -17,6 +17,8 @@ Traces are exported by OTLP (http/protobuf) if the standard variable OTEL_EXPORT
 http://collector:4318, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set. OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES,
 OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_TIMEOUT and OTEL_BSP_* are obeyed as well.
 
+SCALEGATE_ADMIN_KEY may hold the admin key itself. There is no flag for it: other processes can see flags.
+
 An unknown variable SCALEGATE_* stops the start; those of others are left alone.
 
 Exit codes: 0 stopped by SIGTERM or SIGINT; 1 did not start, or died; 2 wrong configuration; 130 second signal.";
@@ -57,6 +59,44 @@ pub struct ServeArgs {
     #[arg(long, help_heading = SERVER)]
     pub print_config: bool,
 
+    /// Let everybody who reaches a public address scale, without any key [default: false]
+    #[arg(long, env = "SCALEGATE_INSECURE_NO_AUTH", value_name = "true|false", help_heading = ACCESS,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub insecure_no_auth: Option<Given>,
+
+    /// File with an admin key made by `scalegate keys generate`; or set SCALEGATE_ADMIN_KEY to the key [default: none]
+    #[arg(long, env = "SCALEGATE_ADMIN_KEY_FILE", value_name = "FILE", help_heading = ACCESS)]
+    pub admin_key_file: Option<Given>,
+
+    /// Serve /metrics without a key [default: false]
+    #[arg(long, env = "SCALEGATE_OPEN_METRICS", value_name = "true|false", help_heading = ACCESS,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub open_metrics: Option<Given>,
+
+    /// Names by which the gateway may be called, besides those of its address [default: none]
+    #[arg(long, env = "SCALEGATE_ALLOWED_HOSTS", value_name = "NAME,...", help_heading = ACCESS)]
+    pub allowed_hosts: Option<Given>,
+
+    /// Origins of other web pages that may call the API from a browser, as https://host[:port] [default: none]
+    #[arg(long, env = "SCALEGATE_ALLOWED_ORIGINS", value_name = "ORIGIN,...", help_heading = ACCESS)]
+    pub allowed_origins: Option<Given>,
+
+    /// Certificate chain in PEM to serve HTTPS with; read again when it changes [default: none]
+    #[arg(long, env = "SCALEGATE_TLS_CERT", value_name = "FILE", help_heading = ACCESS)]
+    pub tls_cert: Option<Given>,
+
+    /// Private key in PEM that belongs to the certificate [default: none]
+    #[arg(long, env = "SCALEGATE_TLS_KEY", value_name = "FILE", help_heading = ACCESS)]
+    pub tls_key: Option<Given>,
+
+    /// Most requests a second with one API key, or without one from one address; 0: no limit [default: 100]
+    #[arg(long, env = "SCALEGATE_MAX_REQUEST_RATE", value_name = "REQUESTS", help_heading = ACCESS)]
+    pub max_request_rate: Option<Given>,
+
+    /// Most event streams open at a time with one API key, or without one from one address; 0: no limit [default: 500]
+    #[arg(long, env = "SCALEGATE_MAX_STREAMS_PER_KEY", value_name = "STREAMS", help_heading = ACCESS)]
+    pub max_streams_per_key: Option<Given>,
+
     /// Least time between two changes of one resource [default: 5m]
     #[arg(long, env = "SCALEGATE_COOLDOWN", value_name = "DURATION", help_heading = JOBS)]
     pub cooldown: Option<Given>,
@@ -90,6 +130,10 @@ pub struct ServeArgs {
     #[arg(long, env = "SCALEGATE_MAX_ACTIVE_JOBS", value_name = "JOBS", help_heading = LIMITS)]
     pub max_active_jobs: Option<Given>,
 
+    /// Most unfinished jobs submitted with one API key [default: 1000]
+    #[arg(long, env = "SCALEGATE_MAX_JOBS_PER_KEY", value_name = "JOBS", help_heading = LIMITS)]
+    pub max_jobs_per_key: Option<Given>,
+
     /// Most jobs waiting for their turn on one resource [default: 16]
     #[arg(long, env = "SCALEGATE_MAX_QUEUE_LENGTH", value_name = "JOBS", help_heading = LIMITS)]
     pub max_queue_length: Option<Given>,
@@ -104,6 +148,7 @@ pub struct ServeArgs {
 }
 
 const SERVER: &str = "Server";
+const ACCESS: &str = "Who may call";
 const JOBS: &str = "Default job settings (durations such as 90s, 5m, 1h 30m)";
 const LIMITS: &str = "Limits and retention";
 

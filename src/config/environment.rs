@@ -13,11 +13,12 @@ use super::error::Problem;
 /// What all our environment variables begin with.
 const PREFIX: &str = "SCALEGATE_";
 
-/// Variables that are not options of `serve`: the gateway's address for the client commands, and the log filter.
-const OTHER_VARIABLES: [&str; 2] = ["SCALEGATE_SERVER", "SCALEGATE_LOG"];
+/// Variables that are not options of `serve`: what the client commands need to reach a gateway, the log filter, and a secret.
+const OTHER_VARIABLES: [&str; 5] =
+    ["SCALEGATE_SERVER", "SCALEGATE_KEY", "SCALEGATE_CA_FILE", "SCALEGATE_LOG", super::access::ADMIN_KEY];
 
 /// Every variable of `environment` that looks like one of ours and is not. Empty ones count as unset.
-pub(super) fn unknown_variables(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<Problem> {
+pub(super) fn unknown_variables<'a>(environment: impl IntoIterator<Item = &'a (OsString, OsString)>) -> Vec<Problem> {
     let known = known_variables();
     let mut unknown: Vec<String> = environment
         .into_iter()
@@ -94,7 +95,7 @@ mod tests {
 
     fn unknown(variables: &[(&str, &str)]) -> Vec<String> {
         let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
-        unknown_variables(environment).iter().map(ToString::to_string).collect()
+        unknown_variables(&environment.collect::<Vec<_>>()).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -124,7 +125,7 @@ mod tests {
     fn leaves_alone_what_is_known_unset_or_not_ours() {
         let known: Vec<(String, String)> = known_variables().into_iter().map(|name| (name, "x".to_owned())).collect();
         let known: Vec<(&str, &str)> = known.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(known.len(), 19);
+        assert_eq!(known.len(), 32);
         assert_eq!(unknown(&known), [""; 0]);
         assert_eq!(unknown(&[("SCALEGATE_COOLDWON", ""), ("PATH", "/bin"), ("MY_SCALEGATE_X", "1")]), [""; 0]);
     }

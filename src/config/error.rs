@@ -68,6 +68,22 @@ pub enum Problem {
         /// The option.
         name: String,
     },
+    /// Something that another option needs.
+    #[error("{name}: is missing; {what}")]
+    Missing {
+        /// The option.
+        name: String,
+        /// Why it is needed.
+        what: String,
+    },
+    /// The admin key cannot be used. It is not shown.
+    #[error("{name}: {detail}")]
+    AdminKey {
+        /// The option.
+        name: String,
+        /// Why.
+        detail: String,
+    },
     /// An environment variable that looks like one of ours and is not.
     #[error("{name}: no such environment variable; {hint}")]
     UnknownVariable {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::value::InFile;
-use super::{ConfigError, LogFormat, SidecarUrl};
+use super::{ConfigError, Hosts, LogFormat, Origins, SidecarUrl};
 use crate::domain::{Alias, Bounds, Capacity, SettingsOverrides};
 
 /// What a configuration file can say. Everything may be left out; what is not listed here is refused.
@@ -20,6 +20,15 @@ pub(super) struct File {
     pub data_dir: Option<InFile<PathBuf>>,
     pub log_format: Option<InFile<LogFormat>>,
     pub shutdown_grace: Option<InFile<Duration>>,
+    pub insecure_no_auth: Option<InFile<bool>>,
+    pub admin_key_file: Option<InFile<Option<PathBuf>>>,
+    pub open_metrics: Option<InFile<bool>>,
+    pub allowed_hosts: Option<InFile<Hosts>>,
+    pub allowed_origins: Option<InFile<Origins>>,
+    pub tls_cert: Option<InFile<Option<PathBuf>>>,
+    pub tls_key: Option<InFile<Option<PathBuf>>>,
+    pub max_request_rate: Option<InFile<u64>>,
+    pub max_streams_per_key: Option<InFile<u64>>,
     pub cooldown: Option<InFile<Duration>>,
     pub step_size: Option<InFile<u64>>,
     pub active_timeout: Option<InFile<Duration>>,
@@ -27,6 +36,7 @@ pub(super) struct File {
     pub settle: Option<InFile<Duration>>,
     pub deadline: Option<InFile<Duration>>,
     pub max_active_jobs: Option<InFile<u64>>,
+    pub max_jobs_per_key: Option<InFile<u64>>,
     pub max_queue_length: Option<InFile<u64>>,
     pub keep_finished_for: Option<InFile<Duration>>,
     pub keep_finished_count: Option<InFile<u64>>,

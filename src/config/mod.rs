@@ -15,8 +15,9 @@
 //!
 //! Nothing here starts with half a configuration: an unknown key, an unknown `SCALEGATE_…` variable or a value out of
 //! range stops the start, and the message says which one and what was expected. It reads the configuration file and
-//! nothing else; the environment is an argument, so that all of it can be tested without one.
+//! the one with the admin key, and nothing else; the environment is an argument, so that all of it can be tested without one.
 
+mod access;
 mod args;
 mod environment;
 mod error;
@@ -34,6 +35,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use access::{Access, Hosts, Origins, TlsFiles};
 pub use args::{Given, GivenParser, ServeArgs};
 pub use error::{ConfigError, Problem};
 pub use print::Loaded;
@@ -45,8 +47,7 @@ use crate::domain::{Alias, Limits, Policy, ResourcePolicy, Retention, Settings};
 /// Everything `scalegate serve` needs to know, each value within its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one. The loopback address unless told otherwise: whoever reaches the
-    /// gateway can scale, so that opening it to the network is for the operator to decide.
+    /// Where to listen; port 0 takes a free one. The loopback address unless told otherwise: on any other, keys are needed.
     pub listen: SocketAddr,
     /// Where the sidecar is.
     pub sidecar_url: SidecarUrl,
@@ -56,6 +57,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Longest time between the signal to stop and the end of the process.
     pub shutdown_grace: Duration,
+    /// Who may call.
+    pub access: Access,
     /// General settings of jobs.
     pub settings: Settings,
     /// How much work is accepted.
@@ -103,6 +106,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./scalegate-data"),
             log_format: LogFormat::Text,
             shutdown_grace: Self::DEFAULT_SHUTDOWN_GRACE,
+            access: Access::default(),
             settings: Settings::DEFAULT,
             limits: Limits::DEFAULT,
             retention: Retention::DEFAULT,
@@ -133,10 +137,12 @@ pub fn load(
     args: &ServeArgs,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Loaded, ConfigError> {
-    let mut problems = environment::unknown_variables(environment);
+    let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
+    let mut problems = environment::unknown_variables(environment.iter());
     let path = resolve::config_file(args, &mut problems);
     let file = path.as_deref().map(file::File::read).transpose()?.unwrap_or_default();
-    resolve::resolve(args, path, file, problems)
+    let admin_key = environment.into_iter().find(|(name, value)| name == access::ADMIN_KEY && !value.is_empty());
+    resolve::resolve(args, path, file, admin_key.map(|(_, value)| value), problems)
 }
 
 /// `path` for a message or a comment: on one line, whatever its name contains.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::file::ResourceTable;
 use super::resolve::{Origin, SETTINGS, flag, setting_key, setting_value, variable};
 use super::value::Value;
-use super::{Config, one_line, table_key};
+use super::{Access, Config, TlsFiles, one_line, table_key};
 use crate::domain::{Alias, Settings, SettingsOverrides};
 
 /// A configuration, and where each of its values was taken from.
@@ -29,7 +29,7 @@ impl Loaded {
     /// follow them.
     pub fn to_toml(&self) -> String {
         let Config { listen, sidecar_url, data_dir, log_format, shutdown_grace, .. } = &self.config;
-        let Config { settings, limits, retention, only_listed, .. } = &self.config;
+        let Config { settings, limits, retention, only_listed, access, .. } = &self.config;
         let mut lines = vec![
             self.line("listen", &listen.to_toml()),
             self.line("sidecar_url", &sidecar_url.to_toml()),
@@ -37,6 +37,7 @@ impl Loaded {
             self.line("log_format", &log_format.to_toml()),
             self.line("shutdown_grace", &shutdown_grace.to_toml()),
         ];
+        lines.extend(self.access(access));
         let settings = all(settings);
         for setting in SETTINGS {
             let value = setting_value(&settings, setting).unwrap_or_default();
@@ -45,12 +46,29 @@ impl Loaded {
         lines.extend([
             self.line("only_listed", &only_listed.to_toml()),
             self.line("max_active_jobs", &limits.active_jobs.to_string()),
+            self.line("max_jobs_per_key", &limits.jobs_per_key.to_string()),
             self.line("max_queue_length", &limits.queue_length.to_string()),
             self.line("keep_finished_for", &retention.age.to_toml()),
             self.line("keep_finished_count", &retention.count.to_string()),
         ]);
         let tables = self.tables.iter().map(|(alias, table)| self.table(alias, table));
         lines.into_iter().chain(tables).collect()
+    }
+
+    /// The admin key itself is never shown, and cannot be in a configuration file.
+    fn access(&self, access: &Access) -> Vec<String> {
+        let tls = |file: fn(&TlsFiles) -> &PathBuf| access.tls.as_ref().map(|files| file(files).clone());
+        vec![
+            self.line("insecure_no_auth", &access.insecure_no_auth.to_toml()),
+            self.line("admin_key_file", &access.admin_key_file.to_toml()),
+            self.line("open_metrics", &access.open_metrics.to_toml()),
+            self.line("allowed_hosts", &access.allowed_hosts.to_toml()),
+            self.line("allowed_origins", &access.allowed_origins.to_toml()),
+            self.line("tls_cert", &tls(|files| &files.cert).to_toml()),
+            self.line("tls_key", &tls(|files| &files.key).to_toml()),
+            self.line("max_request_rate", &access.request_rate.to_string()),
+            self.line("max_streams_per_key", &access.streams_per_key.to_string()),
+        ]
     }
 
     fn line(&self, key: &str, value: &str) -> String {

@@ -4,15 +4,18 @@
 //! wants to see all of them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::access::{self, Access, TlsFiles};
 use super::args::{Given, ServeArgs};
 use super::error::{ConfigError, Problem};
 use super::file::{File, ResourceTable, saturated};
 use super::value::{InFile, Value};
 use super::{Config, Loaded, one_line, table_key};
+use crate::access::Token;
 use crate::domain::{Alias, Limits, ResourcePolicy, Retention, Setting, Settings, SettingsOverrides};
 
 /// Where a value was taken from.
@@ -75,6 +78,7 @@ pub(super) fn resolve(
     args: &ServeArgs,
     path: Option<PathBuf>,
     file: File,
+    admin_key: Option<OsString>,
     problems: Vec<Problem>,
 ) -> Result<Loaded, ConfigError> {
     let mut resolver = Resolver { path: path.as_deref(), origins: BTreeMap::new(), problems };
@@ -82,6 +86,7 @@ pub(super) fn resolve(
     let settings = resolver.settings(args, &file, &default.settings);
     let config = Config {
         settings,
+        access: resolver.access(args, &file, admin_key, default.access),
         limits: resolver.limits(args, &file, default.limits),
         retention: resolver.retention(args, &file, default.retention),
         shutdown_grace: resolver.shutdown_grace(args, &file, default.shutdown_grace),
@@ -186,7 +191,14 @@ impl Resolver<'_> {
         let queue_length =
             self.count("max_queue_length", &args.max_queue_length, &file.max_queue_length, default.queue_length);
         self.check("max_queue_length", queue_length, 0..=Config::MAX_QUEUE_LENGTH);
-        Limits { active_jobs: as_usize(active_jobs), queue_length: as_usize(queue_length) }
+        let jobs_per_key =
+            self.count("max_jobs_per_key", &args.max_jobs_per_key, &file.max_jobs_per_key, default.jobs_per_key);
+        self.check("max_jobs_per_key", jobs_per_key, 1..=Config::MAX_ACTIVE_JOBS);
+        Limits {
+            active_jobs: as_usize(active_jobs),
+            jobs_per_key: as_usize(jobs_per_key),
+            queue_length: as_usize(queue_length),
+        }
     }
 
     fn retention(&mut self, args: &ServeArgs, file: &File, default: Retention) -> Retention {
@@ -197,6 +209,51 @@ impl Resolver<'_> {
             self.count("keep_finished_count", &args.keep_finished_count, &file.keep_finished_count, default.count);
         self.check("keep_finished_count", count, 1..=Retention::MAX_COUNT);
         Retention { age, count: as_usize(count) }
+    }
+
+    fn access(&mut self, args: &ServeArgs, file: &File, admin_key: Option<OsString>, default: Access) -> Access {
+        let tls_cert = self.pick("tls_cert", &args.tls_cert, file.tls_cert.clone(), None);
+        let tls_key = self.pick("tls_key", &args.tls_key, file.tls_key.clone(), None);
+        let missing = match (&tls_cert, &tls_key) {
+            (None, Some(_)) => Some("tls_cert"),
+            (Some(_), None) => Some("tls_key"),
+            _ => None,
+        };
+        let needed = |key| Problem::Missing { name: flag(key), what: "HTTPS needs both files".to_owned() };
+        self.problems.extend(missing.map(needed));
+        let in_file = file.admin_key_file.clone();
+        let admin_key_file = self.pick("admin_key_file", &args.admin_key_file, in_file, default.admin_key_file);
+        let rate = u64::from(default.request_rate);
+        let request_rate = self.pick("max_request_rate", &args.max_request_rate, file.max_request_rate.clone(), rate);
+        self.check("max_request_rate", request_rate, 0..=Access::MAX_REQUEST_RATE);
+        let streams = default.streams_per_key;
+        let streams = self.count("max_streams_per_key", &args.max_streams_per_key, &file.max_streams_per_key, streams);
+        let (no_auth, hosts) = (file.insecure_no_auth.clone(), file.allowed_hosts.clone());
+        let (open_metrics, origins) = (file.open_metrics.clone(), file.allowed_origins.clone());
+        Access {
+            insecure_no_auth: self.pick("insecure_no_auth", &args.insecure_no_auth, no_auth, default.insecure_no_auth),
+            admin_key: self.admin_key(admin_key_file.as_deref(), admin_key),
+            admin_key_file,
+            open_metrics: self.pick("open_metrics", &args.open_metrics, open_metrics, default.open_metrics),
+            allowed_hosts: self.pick("allowed_hosts", &args.allowed_hosts, hosts, default.allowed_hosts),
+            allowed_origins: self.pick("allowed_origins", &args.allowed_origins, origins, default.allowed_origins),
+            tls: tls_cert.zip(tls_key).map(|(cert, key)| TlsFiles { cert, key }),
+            request_rate: saturated(request_rate),
+            streams_per_key: as_usize(streams),
+        }
+    }
+
+    /// The key itself occurs in no problem: they are printed.
+    fn admin_key(&mut self, file: Option<&Path>, variable: Option<OsString>) -> Option<Token> {
+        let read = match (file, variable) {
+            (None, None) => return None,
+            (Some(_), Some(_)) => Err((access::ADMIN_KEY.to_owned(), "is set besides an admin_key_file".to_owned())),
+            (None, Some(text)) => {
+                access::parse_key(&text.to_string_lossy()).map_err(|why| (access::ADMIN_KEY.to_owned(), why))
+            }
+            (Some(path), None) => access::read_key(path).map_err(|why| (self.name("admin_key_file"), why)),
+        };
+        read.map_err(|(name, detail)| self.problems.push(Problem::AdminKey { name, detail })).ok()
     }
 
     fn count(&mut self, key: &'static str, given: &Option<Given>, file: &Option<InFile<u64>>, default: usize) -> u64 {

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::{Deserialize, Deserializer};
 use toml::Value as Toml;
 
-use super::{LogFormat, SidecarUrl};
+use super::{Hosts, LogFormat, Origins, SidecarUrl};
 use crate::domain::{Capacity, MAX_CAPACITY};
 
 /// A kind of value that can be configured.
@@ -238,6 +238,87 @@ impl Value for PathBuf {
 
     fn to_toml(&self) -> String {
         quoted(self.to_string_lossy())
+    }
+}
+
+/// A path that need not be given; an empty text stands for none.
+impl Value for Option<PathBuf> {
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { PathBuf::from_text(text).map(Some) }
+    }
+
+    fn to_toml(&self) -> String {
+        self.as_ref().map_or_else(|| quoted(""), Value::to_toml)
+    }
+}
+
+/// The entries of a list: separated by commas in a text, or an array of texts in the file.
+fn entries<T>(value: Toml, from_text: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
+    let refuse = |other: &Toml| format!("{} must be a list of texts, such as [\"a\", \"b\"]", shown(other));
+    let text = match value {
+        Toml::String(text) => text,
+        Toml::Array(entries) => {
+            let texts: Option<Vec<&str>> = entries.iter().map(Toml::as_str).collect();
+            match texts {
+                Some(texts) if texts.iter().all(|text| !text.contains(',') && !text.is_empty()) => texts.join(","),
+                _ => return Err(refuse(&Toml::Array(entries))),
+            }
+        }
+        other => return Err(refuse(&other)),
+    };
+    from_text(&text).map_err(|why| format!("{text:?} {why}"))
+}
+
+/// The parts of a list in a text; none of an empty one.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(move |_| !text.is_empty())
+}
+
+fn list_to_toml(entries: impl IntoIterator<Item = String>) -> String {
+    Toml::Array(entries.into_iter().map(Toml::String).collect()).to_string()
+}
+
+impl Value for Hosts {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let is_name = |name: &str| {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+            !name.is_empty() && name.len() <= 255 && name.bytes().all(fits)
+        };
+        if !parts(text).all(is_name) {
+            return Err("must be names of hosts without ports, such as gate.example.com".to_owned());
+        }
+        Ok(Self(parts(text).map(str::to_ascii_lowercase).collect()))
+    }
+
+    fn from_toml(value: Toml) -> Result<Self, String> {
+        entries(value, Self::from_text)
+    }
+
+    fn to_toml(&self) -> String {
+        list_to_toml(self.0.iter().cloned())
+    }
+}
+
+impl Value for Origins {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let is_origin = |origin: &str| {
+            let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            let fits =
+                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+            rest.is_some_and(|rest| !rest.is_empty() && rest.len() <= 255 && rest.bytes().all(fits))
+        };
+        if !parts(text).all(is_origin) {
+            return Err("must be origins as browsers send them, such as https://ops.example.com".to_owned());
+        }
+        Ok(Self(parts(text).map(str::to_ascii_lowercase).collect()))
+    }
+
+    fn from_toml(value: Toml) -> Result<Self, String> {
+        entries(value, Self::from_text)
+    }
+
+    fn to_toml(&self) -> String {
+        list_to_toml(self.0.iter().cloned())
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::access::Actor;
 use super::alias::Alias;
+use super::audit::Attempt;
 use super::capacity::{Capacity, Move, Op};
 use super::reading::SidecarAnswer;
 use super::settings::{Settings, SettingsOverrides};
@@ -278,6 +280,12 @@ pub struct Job {
     /// Where in a distributed trace its submission belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,
+    /// Who submitted it, if he showed a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitted_by: Option<Actor>,
+    /// Who canceled it, if he showed a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canceled_by: Option<Actor>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it must be over.
@@ -332,6 +340,8 @@ pub struct JobRequest {
     pub labels: BTreeMap<String, String>,
     /// Where in a distributed trace the request belongs. Says nothing about what is asked for.
     pub trace: Option<TraceContext>,
+    /// Who asks, if that is to be recorded.
+    pub attempt: Option<Attempt>,
 }
 
 /// What to do with a job for a resource that has an unfinished one.
@@ -358,6 +368,7 @@ impl JobRequest {
             reason: None,
             labels: BTreeMap::new(),
             trace: None,
+            attempt: None,
         }
     }
 }
@@ -378,6 +389,8 @@ impl Job {
             reason: request.reason,
             labels: request.labels,
             trace: request.trace,
+            submitted_by: request.attempt.and_then(|attempt| attempt.actor),
+            canceled_by: None,
             created_at: now,
             deadline_at,
             state: JobState::Queued,

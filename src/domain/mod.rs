@@ -4,8 +4,10 @@
 //! `decide` what to do next, and keeps in the [`Ledger`] what must outlive a job. Everything takes the time as an
 //! argument. This module imports nothing else of the crate.
 
+mod access;
 mod alias;
 mod assess;
+mod audit;
 mod capacity;
 mod decide;
 mod forecast;
@@ -19,7 +21,11 @@ mod settings;
 mod time;
 mod trace;
 
+pub use access::{
+    Actor, InvalidKeyId, KEY_ID_CHARS, KeyId, KeyRecord, MAX_KEY_NAME_CHARS, MAX_KEY_RESOURCES, Reach, Scope,
+};
 pub use alias::{Alias, InvalidAlias, MAX_ALIAS_LEN};
+pub use audit::{Action, Attempt, AuditEntry, Shelf, Subject, Verdict};
 pub use capacity::{Capacity, CapacityOutOfRange, MAX_CAPACITY, Move, Op};
 pub use decide::{MAX_EXTERNAL_CHANGES, MAX_FRUITLESS_STEPS};
 pub use forecast::{Forecast, PlannedStep, forecast};

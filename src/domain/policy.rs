@@ -33,14 +33,16 @@ pub struct ResourcePolicy {
 pub struct Limits {
     /// Unfinished jobs on all resources together.
     pub active_jobs: usize,
+    /// Unfinished jobs submitted with one API key.
+    pub jobs_per_key: usize,
     /// Jobs waiting for their turn on one resource.
     pub queue_length: usize,
 }
 
 impl Limits {
     /// 10,000 unfinished jobs is two orders of magnitude beyond the services of one deployment and a few megabytes of
-    /// memory; more than 16 jobs waiting on one resource means that their submitters do not know of each other.
-    pub const DEFAULT: Self = Self { active_jobs: 10_000, queue_length: 16 };
+    /// memory; a tenth of them for one key leaves room for nine that are as busy; more than 16 jobs waiting on one resource means that their submitters do not know of each other.
+    pub const DEFAULT: Self = Self { active_jobs: 10_000, jobs_per_key: 1000, queue_length: 16 };
 }
 
 impl Policy {

@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
-    Admission, Alias, Call, CallId, ChangeAnswer, EventId, Goal, Happening, HistoryEntry, Job, JobEvent, JobId,
-    JobRequest, Lane, LaneRecord, Ledger, Notice, OnConflict, Origin, Outcome, Policy, ReadFailure, Reading,
-    ResourcePolicy, Timestamp, Turn, forecast,
+    Action, Actor, Admission, Alias, Attempt, AuditEntry, Call, CallId, ChangeAnswer, EventId, Goal, Happening,
+    HistoryEntry, Job, JobEvent, JobId, JobRequest, KeyId, Lane, LaneRecord, Ledger, Notice, OnConflict, Origin,
+    Outcome, Policy, ReadFailure, Reading, ResourcePolicy, Subject, Timestamp, Turn, Verdict, forecast,
 };
 use crate::store::{Batch, KEY_RETENTION, KeyedAnswer, Snapshot, UsedKey};
 
 /// Most idempotency keys remembered at a time, about 20 MB. At one submission a second a day's worth of keys.
 const MAX_KEYS: usize = 100_000;
-/// Most of them for one resource, so that whoever sends a new key with every request for one does not use up all.
-const MAX_KEYS_PER_RESOURCE: usize = MAX_KEYS / 2;
+/// Most of them for one resource or with one API key, so that whoever sends a new one with every request does not use up
+/// all.
+const MAX_KEYS_PER_SHARE: usize = MAX_KEYS / 2;
 
 /// Something the engine is to do.
 #[derive(Debug)]
@@ -53,6 +54,26 @@ struct LaneSlot {
     timer: Option<Timestamp>,
 }
 
+/// Where an unfinished job belongs.
+struct Unfinished {
+    resource: Alias,
+    submitted_with: Option<KeyId>,
+}
+
+/// What can use up only a part of all idempotency keys.
+#[derive(PartialEq, Eq, Hash)]
+enum KeyShare {
+    Resource(Alias),
+    Owner(KeyId),
+}
+
+impl KeyShare {
+    /// The shares that `key`, used for `resource`, is counted in.
+    fn of(key: &str, resource: &Alias) -> impl Iterator<Item = Self> {
+        std::iter::once(Self::Resource(resource.clone())).chain(SubmitKey::owner(key).map(Self::Owner))
+    }
+}
+
 struct KeyEntry {
     resource: Alias,
     fingerprint: [u8; 32],
@@ -71,9 +92,11 @@ pub struct Core {
     policy: Arc<Policy>,
     lanes: HashMap<Alias, LaneSlot>,
     timers: BTreeSet<(Timestamp, Alias)>,
-    unfinished: HashMap<JobId, Alias>,
+    unfinished: HashMap<JobId, Unfinished>,
+    /// How many of them were submitted with an API key.
+    jobs_of_key: HashMap<KeyId, usize>,
     keys: HashMap<String, KeyEntry>,
-    keys_per_resource: HashMap<Alias, usize>,
+    keys_in_share: HashMap<KeyShare, usize>,
     /// The last reading of each resource that is listed or was scaled lately.
     observations: HashMap<Alias, Reading>,
     next_event: EventId,
@@ -92,8 +115,9 @@ impl Core {
             lanes: HashMap::new(),
             timers: BTreeSet::new(),
             unfinished: HashMap::new(),
+            jobs_of_key: HashMap::new(),
             keys: HashMap::new(),
-            keys_per_resource: HashMap::new(),
+            keys_in_share: HashMap::new(),
             observations: HashMap::new(),
             next_event: snapshot.next_event,
             next_call: 1,
@@ -108,7 +132,7 @@ impl Core {
         let mut jobs: HashMap<Alias, Vec<Arc<Job>>> = HashMap::new();
         let jobs_in_store = snapshot.jobs.into_iter().map(|event| event.job);
         for job in jobs_in_store.filter(|job| job.ended().is_none()) {
-            core.unfinished.insert(job.id, job.resource.clone());
+            core.add_unfinished(&job);
             jobs.entry(job.resource.clone()).or_default().push(job);
         }
         // By name, so that the same snapshot leads to the same effects in the same order.
@@ -176,15 +200,19 @@ impl Core {
             }
             return;
         }
-        match self.admit(&request, key.is_some()) {
-            Ok((_, Some(job))) => self.join(job, key, reply_to, now),
+        match self.admit(&request, key.as_ref()) {
+            Ok((_, Some(job))) => self.join(job, request.attempt, key, reply_to, now),
             Ok((rules, None)) => self.accept(id, request, rules, key, reply_to, now),
             Err(refusal) => self.refuse(reply_to, refusal),
         }
     }
 
     /// The rules for the resource, and the unfinished job that does the same already.
-    fn admit(&self, request: &JobRequest, keyed: bool) -> Result<(ResourcePolicy, Option<Arc<Job>>), Refusal> {
+    fn admit(
+        &self,
+        request: &JobRequest,
+        key: Option<&SubmitKey>,
+    ) -> Result<(ResourcePolicy, Option<Arc<Job>>), Refusal> {
         let rules = self
             .policy
             .resource(&request.resource)
@@ -196,23 +224,37 @@ impl Core {
         }
         let queue_length = self.policy.limits.queue_length;
         let lane = self.lane(&request.resource);
-        let busy = lane.is_some_and(|lane| lane.active().is_some());
         let admission =
             lane.map_or(Admission::Accept, |lane| lane.admit(request.goal, request.on_conflict, queue_length));
-        if keyed {
-            self.admit_key(&request.resource)?;
+        if let Some(key) = key {
+            self.admit_key(&key.key, &request.resource)?;
         }
         match admission {
             Admission::Join(job) => Ok((rules, Some(job))),
             Admission::Busy(job) => Err(Refusal::Busy { by: job }),
             Admission::QueueFull => Err(Refusal::QueueFull { limit: queue_length }),
-            // Superseding frees the places of all jobs before it, one of them perhaps only when a change is resolved.
-            Admission::Accept if busy && request.on_conflict == OnConflict::Supersede => Ok((rules, None)),
-            Admission::Accept if self.unfinished.len() >= self.policy.limits.active_jobs => {
-                Err(Refusal::TooManyJobs { limit: self.policy.limits.active_jobs })
-            }
-            Admission::Accept => Ok((rules, None)),
+            Admission::Accept => self.admit_one_more(request).map(|()| (rules, None)),
         }
+    }
+
+    /// Whether there is room for another job. Superseding frees the places of all jobs before it, one of them perhaps only
+    /// when a change is resolved.
+    fn admit_one_more(&self, request: &JobRequest) -> Result<(), Refusal> {
+        let supersedes = request.on_conflict == OnConflict::Supersede;
+        let lane = self.lane(&request.resource).filter(|lane| supersedes && lane.active().is_some());
+        let (all, of_key) = (self.policy.limits.active_jobs, self.policy.limits.jobs_per_key);
+        if self.unfinished.len() >= all && lane.is_none() {
+            return Err(Refusal::TooManyJobs { limit: all });
+        }
+        let Some(Actor { key, .. }) = request.attempt.as_ref().and_then(|attempt| attempt.actor.as_ref()) else {
+            return Ok(());
+        };
+        let is_theirs = |job: &Arc<Job>| job.submitted_by.as_ref().is_some_and(|actor| actor.key == *key);
+        let frees_one = || lane.is_some_and(|lane| lane.active().into_iter().chain(lane.queue()).any(is_theirs));
+        if self.jobs_of_key.get(key).is_some_and(|jobs| *jobs >= of_key) && !frees_one() {
+            return Err(Refusal::TooManyJobsOfKey { limit: of_key });
+        }
+        Ok(())
     }
 
     fn accept(
@@ -227,33 +269,42 @@ impl Core {
         let resource = request.resource.clone();
         let on_conflict = request.on_conflict;
         let settings = rules.settings.with(&request.overrides);
+        let attempt = request.attempt.clone();
         let job = Job::accept(id, request, settings, now);
         self.lanes
             .entry(resource.clone())
             .or_insert_with(|| LaneSlot { lane: Lane::new(resource.clone()), timer: None });
-        self.unfinished.insert(id, resource.clone());
+        self.add_unfinished(&job);
         let outcome = self.run(&resource, now, |lane, turn| lane.submit(job, on_conflict, turn));
         let accepted = outcome.jobs.iter().find(|job| job.id == id).cloned();
         let mut batch = Batch::default();
         let mut after = AfterCommit::default();
         if let Some(job) = accepted {
+            batch.audit.extend(audited(attempt, Action::SubmitJob, &job, Verdict::Accepted, now));
             batch.answers.extend(key.map(|key| self.remember(key, false, &job, now)));
             after.effects.push(Effect::Reply(reply_to, Answer::Created(job)));
         }
         self.carry_out(&resource, outcome, batch, after);
     }
 
-    fn join(&mut self, job: Arc<Job>, key: Option<SubmitKey>, reply_to: ReplyTo, now: Timestamp) {
+    fn join(
+        &mut self,
+        job: Arc<Job>,
+        attempt: Option<Attempt>,
+        key: Option<SubmitKey>,
+        reply_to: ReplyTo,
+        now: Timestamp,
+    ) {
         let reply = Effect::Reply(reply_to, Answer::Joined(Arc::clone(&job)));
-        match key {
-            None => self.after_pending_commits(reply),
-            Some(key) => {
-                let answers = vec![self.remember(key, true, &job, now)];
-                self.commit(
-                    Batch { answers, ..Batch::default() },
-                    AfterCommit { effects: vec![reply], intent_of: None },
-                );
-            }
+        let batch = Batch {
+            audit: audited(attempt, Action::SubmitJob, &job, Verdict::Unchanged, now).into_iter().collect(),
+            answers: key.into_iter().map(|key| self.remember(key, true, &job, now)).collect(),
+            ..Batch::default()
+        };
+        if batch == Batch::default() {
+            self.after_pending_commits(reply);
+        } else {
+            self.commit(batch, AfterCommit { effects: vec![reply], intent_of: None });
         }
     }
 
@@ -264,54 +315,83 @@ impl Core {
     }
 
     /// Whether there is room for another key.
-    fn admit_key(&self, resource: &Alias) -> Result<(), Refusal> {
-        let of_resource = self.keys_per_resource.get(resource).copied().unwrap_or(0);
-        for (used, limit) in [(self.keys.len(), MAX_KEYS), (of_resource, MAX_KEYS_PER_RESOURCE)] {
-            if used >= limit {
-                return Err(Refusal::TooManyKeys { limit });
-            }
+    fn admit_key(&self, key: &str, resource: &Alias) -> Result<(), Refusal> {
+        if self.keys.len() >= MAX_KEYS {
+            return Err(Refusal::TooManyKeys { limit: MAX_KEYS });
+        }
+        let used = |share| self.keys_in_share.get(&share).copied().unwrap_or(0);
+        if KeyShare::of(key, resource).any(|share| used(share) >= MAX_KEYS_PER_SHARE) {
+            return Err(Refusal::TooManyKeys { limit: MAX_KEYS_PER_SHARE });
         }
         Ok(())
     }
 
     fn insert_key(&mut self, key: String, entry: KeyEntry) {
-        *self.keys_per_resource.entry(entry.resource.clone()).or_default() += 1;
+        for share in KeyShare::of(&key, &entry.resource) {
+            *self.keys_in_share.entry(share).or_default() += 1;
+        }
         self.keys.insert(key, entry);
     }
 
     fn forget_keys(&mut self, now: Timestamp) {
-        let per_resource = &mut self.keys_per_resource;
-        self.keys.retain(|_, key| {
-            let kept = now < key.answered_at + KEY_RETENTION;
-            if !kept && let Some(count) = per_resource.get_mut(&key.resource) {
-                *count -= 1;
+        let shares = &mut self.keys_in_share;
+        self.keys.retain(|key, entry| {
+            let kept = now < entry.answered_at + KEY_RETENTION;
+            for share in KeyShare::of(key, &entry.resource).filter(|_| !kept) {
+                if let Some(count) = shares.get_mut(&share) {
+                    *count -= 1;
+                }
             }
             kept
         });
-        per_resource.retain(|_, count| *count > 0);
+        shares.retain(|_, count| *count > 0);
+    }
+
+    fn add_unfinished(&mut self, job: &Job) {
+        let submitted_with = job.submitted_by.as_ref().map(|actor| actor.key.clone());
+        if let Some(key) = &submitted_with {
+            *self.jobs_of_key.entry(key.clone()).or_default() += 1;
+        }
+        self.unfinished.insert(job.id, Unfinished { resource: job.resource.clone(), submitted_with });
+    }
+
+    fn remove_unfinished(&mut self, id: JobId) {
+        let Some(key) = self.unfinished.remove(&id).and_then(|job| job.submitted_with) else { return };
+        if let Some(count) = self.jobs_of_key.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.jobs_of_key.remove(&key);
+            }
+        }
     }
 
     /// Cancels the unfinished job `id`.
-    pub fn cancel(&mut self, id: JobId, reply_to: ReplyTo, now: Timestamp) {
-        let Some(resource) = self.unfinished.get(&id).cloned() else {
+    pub fn cancel(&mut self, id: JobId, attempt: Option<Attempt>, reply_to: ReplyTo, now: Timestamp) {
+        let Some(resource) = self.unfinished.get(&id).map(|job| job.resource.clone()) else {
             self.after_pending_commits(Effect::Reply(reply_to, Answer::Refused(Refusal::NotUnfinished)));
             return;
         };
         let before = self.lane(&resource).and_then(|lane| lane.job(id)).cloned();
+        let by = attempt.as_ref().and_then(|attempt| attempt.actor.clone());
         let outcome = self.run(&resource, now, |lane, turn| {
-            lane.cancel(id, turn);
+            lane.cancel(id, by, turn);
         });
         let changed = outcome.jobs.iter().find(|job| job.id == id).cloned();
+        let verdict = if changed.is_some() { Verdict::Accepted } else { Verdict::Unchanged };
+        let mut batch = Batch::default();
         let answer = match changed.or(before) {
-            Some(job) => Answer::Canceled(job),
+            Some(job) => {
+                batch.audit.extend(audited(attempt, Action::CancelJob, &job, verdict, now));
+                Answer::Canceled(job)
+            }
             None => Answer::Refused(Refusal::NotUnfinished),
         };
         let reply = Effect::Reply(reply_to, answer);
-        if outcome.jobs.is_empty() {
-            self.carry_out(&resource, outcome, Batch::default(), AfterCommit::default());
+        if outcome.jobs.is_empty() && batch == Batch::default() {
+            self.carry_out(&resource, outcome, batch, AfterCommit::default());
             self.after_pending_commits(reply);
         } else {
-            self.carry_out(&resource, outcome, Batch::default(), AfterCommit { effects: vec![reply], intent_of: None });
+            self.carry_out(&resource, outcome, batch, AfterCommit { effects: vec![reply], intent_of: None });
         }
     }
 
@@ -320,7 +400,7 @@ impl Core {
     /// # Errors
     /// As the request itself would be refused.
     pub fn plan(&self, request: &JobRequest, reading: &Reading, now: Timestamp) -> Result<JobPlan, Refusal> {
-        let (rules, joined) = self.admit(request, false)?;
+        let (rules, joined) = self.admit(request, None)?;
         let lane = self.lane(&request.resource);
         let settings = rules.settings.with(&request.overrides);
         let waits_for = lane
@@ -477,7 +557,7 @@ impl Core {
         let Outcome { jobs, record, intent, call, history, notices } = outcome;
         self.set_timer(resource);
         for job in jobs.iter().filter(|job| job.ended().is_some()) {
-            self.unfinished.remove(&job.id);
+            self.remove_unfinished(job.id);
         }
         if let Some((id, call)) = call {
             self.sending += usize::from(matches!(call, Call::Change(_)));
@@ -540,6 +620,18 @@ impl Core {
     }
 }
 
+/// The record of an attempt that was obeyed, if it is to be recorded.
+fn audited(
+    attempt: Option<Attempt>,
+    action: Action,
+    job: &Job,
+    verdict: Verdict,
+    now: Timestamp,
+) -> Option<AuditEntry> {
+    let subject = Subject { resource: Some(job.resource.clone()), job: Some(job.id), key: None };
+    attempt.map(|attempt| AuditEntry { at: now, attempt, action, subject, verdict })
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -593,7 +685,7 @@ mod tests {
         });
         assert_eq!(told.collect::<Vec<_>>(), [listed.clone(), scaled.clone()], "each once");
         assert!(core.observations.contains_key(&scaled));
-        core.cancel(JobId::from_u128(0), 0, NOW);
+        core.cancel(JobId::from_u128(0), None, 0, NOW);
         core.forget(NOW);
         assert_eq!(core.observations.keys().collect::<Vec<_>>(), [&listed]);
     }
@@ -602,17 +694,17 @@ mod tests {
     fn a_storm_of_keys_for_one_resource_leaves_room_for_others() {
         let mut core = Core::recover(Arc::new(Policy::default()), Snapshot::default(), NOW);
         assert!(matches!(submit(&mut core, "noisy", 0, NOW), Answer::Created(_)));
-        for number in 1..MAX_KEYS_PER_RESOURCE as u128 {
+        for number in 1..MAX_KEYS_PER_SHARE as u128 {
             assert!(matches!(submit(&mut core, "noisy", number, NOW), Answer::Joined(_)));
         }
         let refused = submit(&mut core, "noisy", u128::MAX, NOW);
-        assert_eq!(refused, Answer::Refused(Refusal::TooManyKeys { limit: MAX_KEYS_PER_RESOURCE }));
+        assert_eq!(refused, Answer::Refused(Refusal::TooManyKeys { limit: MAX_KEYS_PER_SHARE }));
         assert!(matches!(submit(&mut core, "quiet", u128::MAX - 1, NOW), Answer::Created(_)));
         let later = NOW + KEY_RETENTION;
         core.forget(later - Duration::from_millis(1));
-        assert_eq!(core.keys.len(), MAX_KEYS_PER_RESOURCE + 1, "nothing is forgotten too early");
+        assert_eq!(core.keys.len(), MAX_KEYS_PER_SHARE + 1, "nothing is forgotten too early");
         core.forget(later);
-        assert!(core.keys.is_empty() && core.keys_per_resource.is_empty());
+        assert!(core.keys.is_empty() && core.keys_in_share.is_empty());
         assert!(matches!(submit(&mut core, "noisy", u128::MAX - 2, later), Answer::Created(_) | Answer::Joined(_)));
     }
 }

@@ -253,9 +253,9 @@ impl<S: Sidecar> Incarnation<'_, S> {
                 let reply_to = self.await_answer(Waiting::Submit(reply));
                 self.core.submit(id, *request, key, reply_to, now);
             }
-            Command::Cancel(id, reply) => {
+            Command::Cancel(id, attempt, reply) => {
                 let reply_to = self.await_answer(Waiting::Cancel(reply));
-                self.core.cancel(id, reply_to, now);
+                self.core.cancel(id, attempt, reply_to, now);
             }
             Command::Plan(request, reply) => {
                 let (resource, trace) = (request.resource.clone(), request.trace.clone());
@@ -514,7 +514,7 @@ impl Command {
         let why = why.clone();
         match self {
             Self::Submit(_, _, reply) => drop(reply.send(Err(why))),
-            Self::Cancel(_, reply) => drop(reply.send(Err(why))),
+            Self::Cancel(_, _, reply) => drop(reply.send(Err(why))),
             Self::Plan(_, reply) => drop(reply.send(Err(why))),
             Self::Look(_, _, reply) => drop(reply.send(Err(why))),
             Self::List(reply) => drop(reply.send(Err(why))),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::requests::{Answer, JobPlan, Refusal, ResourceView, SubmitKey};
-use crate::domain::{Alias, JobId, JobRequest, ReadFailure, Timestamp, TraceContext};
+use crate::domain::{Alias, Attempt, JobId, JobRequest, ReadFailure, Timestamp, TraceContext};
 use crate::store::KeyedAnswer;
 
 /// Requests that may wait for the engine. It takes some microseconds for each, so a full queue means that it is stuck
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What is asked of the engine.
 pub(super) enum Command {
     Submit(Box<JobRequest>, Option<SubmitKey>, oneshot::Sender<Result<Submitted, Unavailable>>),
-    Cancel(JobId, oneshot::Sender<Result<Answer, Unavailable>>),
+    Cancel(JobId, Option<Attempt>, oneshot::Sender<Result<Answer, Unavailable>>),
     Plan(Box<JobRequest>, oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>),
     Look(Alias, Option<TraceContext>, oneshot::Sender<Result<Option<Look>, Unavailable>>),
     List(oneshot::Sender<Result<Vec<ResourceView>, Unavailable>>),
@@ -112,12 +112,12 @@ impl EngineHandle {
         self.ask(PATIENCE, |reply| Command::Submit(Box::new(request), key, reply)).await
     }
 
-    /// Cancels an unfinished job.
+    /// Cancels an unfinished job; `attempt` says for whom, if that is to be recorded.
     ///
     /// # Errors
     /// If the engine cannot take it.
-    pub async fn cancel(&self, id: JobId) -> Result<Answer, Unavailable> {
-        self.ask(PATIENCE, |reply| Command::Cancel(id, reply)).await
+    pub async fn cancel(&self, id: JobId, attempt: Option<Attempt>) -> Result<Answer, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::Cancel(id, attempt, reply)).await
     }
 
     /// Says what a request would do. Reads the sidecar, waiting for it at most `patience`.

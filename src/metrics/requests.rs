@@ -13,19 +13,23 @@ const LATENCY_SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0
 /// The methods that anything is done about; the rest counts as one.
 const METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
 /// The statuses the gateway answers with; the rest counts as one.
-const STATUSES: [(u16, &str); 18] = [
+const STATUSES: [(u16, &str); 22] = [
     (200, "200"),
+    (201, "201"),
     (202, "202"),
     (204, "204"),
     (304, "304"),
     (307, "307"),
     (400, "400"),
+    (401, "401"),
+    (403, "403"),
     (404, "404"),
     (405, "405"),
     (408, "408"),
     (409, "409"),
     (413, "413"),
     (415, "415"),
+    (421, "421"),
     (422, "422"),
     (429, "429"),
     (500, "500"),

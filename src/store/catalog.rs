@@ -5,11 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
-use super::sqlite::{BUSY_TIMEOUT, database_path, explain};
-use super::{Catalog, EventFilter, JobFilter, LogPage, Page, Position, StoreError, TimelinePage};
-use crate::domain::{AbridgedJob, Alias, EventId, HistoryEntry, JobId};
+use super::directory::database_path;
+use super::keys;
+use super::sqlite::{BUSY_TIMEOUT, explain};
+use super::{AuditPage, Catalog, EventFilter, JobFilter, LogPage, Page, Position, StoreError, TimelinePage};
+use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord};
 
 /// The reading side of the store.
 pub struct SqliteCatalog {
@@ -94,6 +97,19 @@ impl Catalog for SqliteCatalog {
         });
         Ok(TimelinePage { entries: entries.collect::<Result<_, _>>()?, next })
     }
+
+    fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.read(keys::read)
+    }
+
+    fn audit(&self, after: Option<Position>, size: usize) -> Result<AuditPage, StoreError> {
+        let found = self.read(|db| find_attempts(db, after, size + 1))?;
+        let next = next_page(&found, size);
+        let entries = found.into_iter().take(size).map(|(seq, record)| -> Result<AuditEntry, StoreError> {
+            serde_json::from_str(&record).map_err(|error| self.corrupt(&format!("audit entry {seq}"), error))
+        });
+        Ok(AuditPage { entries: entries.collect::<Result<_, _>>()?, next })
+    }
 }
 
 /// Where the page after the first `size` of `found` begins, if there is one.
@@ -126,9 +142,9 @@ const VERSION: &str = "seq, earlier_steps, record";
 
 fn versions_sql(filter: &EventFilter, columns: &str, more: &str) -> String {
     let condition = match filter {
-        EventFilter::All => "?3 = ''",
+        EventFilter::Resources(reach) if reach.resources().is_none() => "?3 = ''",
         // Read along the whole log, which is bounded: an index would cost more with every commit.
-        EventFilter::Resource(_) => "resource = ?3",
+        EventFilter::Resources(_) => "resource IN (SELECT value FROM json_each(?3))",
         EventFilter::Job(_) => "job = ?3",
     };
     format!("SELECT {columns} FROM versions WHERE {condition} AND seq > ?1 AND seq <= ?2 {more}")
@@ -137,8 +153,10 @@ fn versions_sql(filter: &EventFilter, columns: &str, more: &str) -> String {
 /// The third parameter of [`versions_sql`].
 fn whose(filter: &EventFilter) -> String {
     match filter {
-        EventFilter::All => String::new(),
-        EventFilter::Resource(resource) => resource.as_str().to_owned(),
+        // Texts in a list always become JSON.
+        EventFilter::Resources(reach) => {
+            reach.resources().map_or_else(String::new, |resources| serde_json::to_string(resources).unwrap_or_default())
+        }
         EventFilter::Job(id) => id.to_string(),
     }
 }
@@ -160,6 +178,17 @@ fn find_entries(
     rows.collect()
 }
 
+pub(super) const ATTEMPTS_SQL: &str = "SELECT seq, record FROM audit WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2";
+
+/// At most `limit` attempts to change something after `after`, newest first.
+fn find_attempts(db: &Connection, after: Option<Position>, limit: usize) -> rusqlite::Result<Vec<(i64, String)>> {
+    let after = after.map_or(i64::MAX, |position| position.0);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = db.prepare_cached(ATTEMPTS_SQL)?;
+    let rows = statement.query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
 /// At most `limit` jobs after `after`, newest first, each found through an index whatever the filter.
 fn find(
     db: &Connection,
@@ -169,31 +198,25 @@ fn find(
 ) -> rusqlite::Result<Vec<(i64, String)>> {
     let after = after.map_or(i64::MAX, |position| position.0);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let resource = filter.resource.as_ref().map(|resource| resource.as_str());
-    let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?));
-    if filter.states.is_empty() {
-        let mut statement = db.prepare_cached(page_sql(resource.is_some(), false))?;
-        let found = match resource {
-            Some(resource) => statement.query_map(params![after, limit, resource], row)?.collect(),
-            None => statement.query_map(params![after, limit], row)?.collect(),
-        };
-        return found;
-    }
-    // One ordered run per state, merged here: over several states at once no index is in order of submission.
-    let mut statement = db.prepare_cached(page_sql(resource.is_some(), true))?;
+    // One ordered run for each resource and state, merged here: over several of them at once no index is in order of
+    // submission.
+    let resources: Vec<Option<&str>> = match filter.resources.resources() {
+        None => vec![None],
+        Some(resources) => resources.iter().map(|resource| Some(resource.as_str())).collect(),
+    };
+    let states: Vec<Option<&str>> = match filter.states.as_slice() {
+        [] => vec![None],
+        states => states.iter().map(|state| Some(state.as_str())).collect(),
+    };
+    let mut statement =
+        db.prepare_cached(page_sql(filter.resources.resources().is_some(), !filter.states.is_empty()))?;
     let mut found: Vec<(i64, String)> = Vec::new();
-    for state in &filter.states {
-        let state = state.as_str();
-        match resource {
-            Some(resource) => {
-                for job in statement.query_map(params![after, limit, resource, state], row)? {
-                    found.push(job?);
-                }
-            }
-            None => {
-                for job in statement.query_map(params![after, limit, state], row)? {
-                    found.push(job?);
-                }
+    for resource in resources {
+        for state in &states {
+            let mut parameters: Vec<Value> = vec![after.into(), limit.into()];
+            parameters.extend([resource, *state].into_iter().flatten().map(|text| Value::from(text.to_owned())));
+            for job in statement.query_map(params_from_iter(parameters), |row| Ok((row.get(0)?, row.get(1)?)))? {
+                found.push(job?);
             }
         }
     }

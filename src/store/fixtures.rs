@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::sqlite::database_path;
+use super::directory::database_path;
 use super::{Batch, Journal as _, KeyedAnswer, Snapshot, SqliteJournal};
 use crate::clock::Anchor;
 use crate::domain::{
-    Alias, Capacity, Change, Ending, ExternalChange, Goal, Happening, HistoryEntry, Job, JobEvent, JobId, JobRequest,
-    JobState, LaneRecord, Ledger, Move, OnConflict, Op, Patience, Retention, SentChange, Settings, SidecarAnswer,
-    Stage, Status, Step, StepOutcome, Timestamp, TraceContext, Trouble, WaitReason,
+    Actor, Alias, Capacity, Change, Ending, ExternalChange, Goal, Happening, HistoryEntry, Job, JobEvent, JobId,
+    JobRequest, JobState, LaneRecord, Ledger, Move, OnConflict, Op, Patience, Retention, SentChange, Settings,
+    SidecarAnswer, Stage, Status, Step, StepOutcome, Timestamp, TraceContext, Trouble, WaitReason,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -49,6 +49,7 @@ pub(super) fn job(id: u128, resource: &str) -> Job {
         reason: None,
         labels: Default::default(),
         trace: None,
+        attempt: None,
     };
     Job { version: 1, ..Job::accept(JobId::from_u128(id), request, Settings::DEFAULT, NOW) }
 }
@@ -67,6 +68,8 @@ pub(super) fn eventful_job() -> Job {
     job.reason = Some("queue depth 812".into());
     job.labels.insert("team".into(), "data".into());
     job.trace = TraceContext::new(7, 8, 1, Some("vendor=1"));
+    job.submitted_by = Some(actor());
+    job.canceled_by = Some(actor());
     job.state = JobState::Running;
     job.ending = Some(Ending::Superseded { by: JobId::from_u128(8) });
     job.start = Some(units(1));
@@ -83,6 +86,10 @@ pub(super) fn eventful_job() -> Job {
     job.started_at = Some(NOW);
     job.version = 17;
     job
+}
+
+pub(super) fn actor() -> Actor {
+    Actor { key: "Ab0Ab0Ab0A".parse().expect("an id"), name: "ci".into() }
 }
 
 pub(super) fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {

@@ -6,8 +6,10 @@
 //! readers want, and a log would need snapshots and compaction of its own.
 
 mod catalog;
+mod directory;
 #[cfg(test)]
 mod fixtures;
+mod keys;
 mod metered;
 mod rows;
 mod schema;
@@ -21,13 +23,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    AbridgedJob, Alias, EventId, HistoryEntry, Job, JobEvent, JobId, LaneRecord, Retention, Timestamp,
+    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, Job, JobEvent, JobId, KeyId, KeyRecord, LaneRecord, Reach,
+    Retention, Timestamp,
 };
 
 pub use catalog::SqliteCatalog;
+pub use directory::key_changes_path;
+pub use keys::KeyStore;
 pub use metered::MeteredJournal;
 pub use sqlite::SqliteJournal;
-pub use writer::{Acknowledgement, StoreWriter};
+pub use writer::{Acknowledgement, StoreClient, StoreWriter};
 
 /// Records that become durable together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +47,31 @@ pub struct Batch {
     pub answers: Vec<KeyedAnswer>,
     /// What happened to resources, in order.
     pub history: Vec<(Alias, HistoryEntry)>,
+    /// Changes of the keys that callers show.
+    pub keys: Vec<KeyChange>,
+    /// Who tried to change something.
+    pub audit: Vec<AuditEntry>,
+}
+
+/// A change of the keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyChange {
+    /// A new one.
+    Added(KeyRecord),
+    /// One was revoked.
+    Revoked {
+        /// Which.
+        id: KeyId,
+        /// When, if it was not revoked before.
+        at: Timestamp,
+    },
+    /// One was used.
+    Used {
+        /// Which.
+        id: KeyId,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// The answer once given to a request with an idempotency key.
@@ -110,6 +140,9 @@ pub const MAX_LOGGED_VERSIONS: u64 = 50_000;
 /// megabytes. They also go when they are older than what is kept of jobs.
 pub const MAX_TIMELINE: u32 = 10_000;
 
+/// Most revoked and expired API keys that are kept, so that whoever still uses one is told what is wrong with it.
+pub const MAX_DEAD_KEYS: u32 = 1000;
+
 /// How long an answer to a request with an idempotency key is kept: a day is promised, the hour on top makes up for
 /// clocks that differ.
 pub const KEY_RETENTION: Duration = Duration::from_hours(25);
@@ -153,8 +186,8 @@ pub struct Pruned {
 /// Which jobs to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFilter {
-    /// Of this resource only.
-    pub resource: Option<Alias>,
+    /// Of these resources only. If it is not all of them, each is looked up by itself.
+    pub resources: Reach,
     /// In one of these states only; empty means any.
     pub states: Vec<ListedState>,
 }
@@ -162,7 +195,7 @@ pub struct JobFilter {
 impl JobFilter {
     /// Whether `job` as it is here belongs on the list.
     pub fn admits(&self, job: &Job) -> bool {
-        self.resource.as_ref().is_none_or(|resource| *resource == job.resource)
+        self.resources.includes(&job.resource)
             && (self.states.is_empty() || self.states.contains(&ListedState::of(job)))
     }
 }
@@ -226,12 +259,15 @@ pub struct Page {
 /// Whose versions to read from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventFilter {
-    /// Those of all jobs.
-    All,
-    /// Those of the jobs for this resource.
-    Resource(Alias),
+    /// Those of the jobs for these resources.
+    Resources(Reach),
     /// Those of this job.
     Job(JobId),
+}
+
+impl EventFilter {
+    /// Those of all jobs.
+    pub const ALL: Self = Self::Resources(Reach::EVERYTHING);
 }
 
 /// A part of the log of versions.
@@ -248,6 +284,15 @@ pub struct LogPage {
 pub struct TimelinePage {
     /// Newest first.
     pub entries: Vec<HistoryEntry>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Position>,
+}
+
+/// A page of the record of attempts to change something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPage {
+    /// Newest first.
+    pub entries: Vec<AuditEntry>,
     /// Where the next page begins, if there is one.
     pub next: Option<Position>,
 }
@@ -288,6 +333,18 @@ pub trait Catalog: Send + Sync + 'static {
     /// # Errors
     /// If the store cannot be read.
     fn timeline(&self, resource: &Alias, after: Option<Position>, size: usize) -> Result<TimelinePage, StoreError>;
+
+    /// All API keys, oldest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// At most `size` attempts to change something after `after`, newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn audit(&self, after: Option<Position>, size: usize) -> Result<AuditPage, StoreError>;
 }
 
 /// What can be wrong with a store.
@@ -323,6 +380,19 @@ pub enum StoreError {
         /// Its version.
         found: i64,
         /// The latest version known.
+        known: i64,
+    },
+    /// Another process has it open, and that one is of another release.
+    #[error(
+        "the store {path} is in use by a gateway of another release (schema version {found}, not {known}): use the \
+         scalegate that runs there, or wait until it has started"
+    )]
+    OtherRelease {
+        /// The database file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The version of this release.
         known: i64,
     },
     /// The file is some other program's database.
@@ -372,6 +442,9 @@ pub enum StoreError {
     /// An earlier commit failed, and the store was not read again since.
     #[error("an earlier commit failed, and what is on the disk is uncertain")]
     Uncertain,
+    /// It takes too long.
+    #[error("the store does not answer in time")]
+    Slow,
     /// The thread that writes is gone.
     #[error("the store is closed")]
     Closed,

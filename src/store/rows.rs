@@ -2,15 +2,17 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Batch, KeyedAnswer, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE};
-use crate::domain::{AbridgedJob, Alias, HistoryEntry, JobEvent, LaneRecord, Timestamp};
+use super::{Batch, KeyedAnswer, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE, keys};
+use crate::domain::{AbridgedJob, Alias, AuditEntry, HistoryEntry, JobEvent, LaneRecord, Timestamp};
 
 /// Writes all of `batch`. Must be called within a transaction.
 pub(super) fn write_batch(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
     write_jobs(db, &batch.jobs)?;
     write_lanes(db, &batch.lanes, &batch.forgotten_lanes)?;
     write_answers(db, &batch.answers)?;
-    write_history(db, &batch.history)
+    write_history(db, &batch.history)?;
+    keys::write(db, &batch.keys)?;
+    write_audit(db, &batch.audit)
 }
 
 fn write_jobs(db: &Connection, events: &[JobEvent]) -> rusqlite::Result<()> {
@@ -92,6 +94,22 @@ fn write_history(db: &Connection, history: &[(Alias, HistoryEntry)]) -> rusqlite
     Ok(())
 }
 
-fn json(record: &impl serde::Serialize) -> rusqlite::Result<String> {
+/// Numbers the entries of each shelf, as those of a timeline.
+fn write_audit(db: &Connection, entries: &[AuditEntry]) -> rusqlite::Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO audit (shelf, number, at, record) \
+         SELECT ?1, coalesce(max(number) + 1, 1), ?2, ?3 FROM audit WHERE shelf = ?1 RETURNING number",
+    )?;
+    let mut trim = db.prepare_cached("DELETE FROM audit WHERE shelf = ?1 AND number <= ?2")?;
+    for entry in entries {
+        let shelf = entry.shelf();
+        let row = params![shelf.as_str(), entry.at.to_string(), json(entry)?];
+        let number: i64 = insert.query_row(row, |row| row.get(0))?;
+        trim.execute(params![shelf.as_str(), number - i64::from(shelf.room())])?;
+    }
+    Ok(())
+}
+
+pub(super) fn json(record: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(record).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

@@ -75,6 +75,29 @@ const MIGRATIONS: &[&str] = &[
         UNIQUE (resource, number)
     );
 ",
+    "
+    CREATE TABLE keys (
+        seq        INTEGER PRIMARY KEY,
+        id         TEXT    NOT NULL UNIQUE,
+        name       TEXT    NOT NULL,
+        scope      TEXT    NOT NULL,
+        resources  TEXT,
+        hash       BLOB    NOT NULL,
+        created_ms INTEGER NOT NULL,
+        expires_ms INTEGER,
+        revoked_ms INTEGER,
+        used_ms    INTEGER
+    );
+
+    CREATE TABLE audit (
+        seq    INTEGER PRIMARY KEY,
+        shelf  TEXT    NOT NULL,
+        number INTEGER NOT NULL,
+        at     TEXT    NOT NULL,
+        record TEXT    NOT NULL,
+        UNIQUE (shelf, number)
+    );
+",
 ];
 
 /// The version this release reads and writes.

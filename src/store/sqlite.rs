@@ -17,12 +17,14 @@ use std::time::Duration;
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
+use super::directory::{self, database_path};
+use super::keys;
 use super::rows::write_batch;
 use super::schema::{self, Kind};
 use super::wal;
 use super::{Batch, Journal, KEY_RETENTION, KeyedAnswer, Pruned, Snapshot, StoreError, UsedKey};
 use crate::clock::Anchor;
-use crate::domain::{EventId, JobEvent, LaneRecord, Retention, Timestamp};
+use crate::domain::{EventId, JobEvent, KeyRecord, LaneRecord, Retention, Timestamp};
 
 /// By how much a clock must differ from the one before to matter for what is kept for days.
 const LEAST_SHIFT_MILLIS: u64 = 1000;
@@ -50,9 +52,9 @@ impl SqliteJournal {
     /// If the directory cannot be used, is used by another process, or holds something that is not a store this release
     /// can read.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let unusable = |source| StoreError::Directory { path: directory.to_owned(), source };
-        std::fs::create_dir_all(directory).map_err(unusable)?;
+        directory::create(directory)?;
         let lock = lock(directory)?;
+        directory::close_to_others(directory)?;
         let path = database_path(directory);
         wal::check(&path)?;
         let mut db = Connection::open(&path).map_err(|error| explain(&path, error))?;
@@ -122,6 +124,10 @@ impl SqliteJournal {
             transaction.execute("INSERT INTO clock (only, boot, uptime_ms, shown_ms) VALUES (1, ?1, ?2, ?3)", row)?;
         }
         transaction.commit()
+    }
+
+    pub(super) fn read_api_keys(&self) -> rusqlite::Result<Vec<KeyRecord>> {
+        keys::read(&self.db)
     }
 
     fn explain(&self, error: rusqlite::Error) -> StoreError {
@@ -278,20 +284,11 @@ impl Journal for SqliteJournal {
     }
 }
 
-pub(super) fn database_path(directory: &Path) -> PathBuf {
-    directory.join("scalegate.db")
-}
-
 /// Takes the lock on `directory`, leaving the process id in it for whoever comes second.
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let unusable = |source| StoreError::Directory { path: directory.to_owned(), source };
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(directory.join("scalegate.lock"))
-        .map_err(unusable)?;
+    let path = directory::lock_path(directory);
+    let mut file = directory::open(&path, File::options().read(true).write(true).truncate(false)).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -342,7 +339,7 @@ fn file_id(path: &Path) -> Result<FileId, StoreError> {
     }
 }
 
-fn configure(db: &Connection) -> rusqlite::Result<()> {
+pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "FULL")

@@ -245,6 +245,7 @@ fn the_stored_form_is_this() {
             r#""settings":{"step_size":1,"cooldown":300000,"active_timeout":900000,"poll_interval":30000,"#,
             r#""settle":90000,"deadline":86400000},"reason":"queue depth 812","labels":{"team":"data"},"#,
             r#""trace":{"traceparent":"00-00000000000000000000000000000007-0000000000000008-01","tracestate":"vendor=1"},"#,
+            r#""submitted_by":{"key":"Ab0Ab0Ab0A","name":"ci"},"canceled_by":{"key":"Ab0Ab0Ab0A","name":"ci"},"#,
             r#""created_at":1800000000000,"deadline_at":1800086400000,"state":"running","#,
             r#""ending":{"superseded":{"by":"00000000-0000-0000-0000-000000000008"}},"target":5,"start":1,"#,
             r#""current":3,"waiting":{"reason":"cooldown","until":1800000300000,"detail":"Cooling down."},"#,

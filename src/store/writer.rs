@@ -5,8 +5,10 @@
 //! relies.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError};
 use crate::domain::{Retention, Timestamp};
@@ -15,14 +17,26 @@ use crate::domain::{Retention, Timestamp};
 /// does not wait for long.
 const MAX_GROUP: usize = 512;
 
+/// Longest wait of a client. A disk that takes longer than that is stuck, and whoever waits for the client has better to
+/// know.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What became of one [`StoreWriter::commit`]; they come in the order of the commits.
 pub type Acknowledgement = Result<(), StoreError>;
 
 enum Request {
-    Commit(Batch),
+    Commit(Batch, Report),
     Load(oneshot::Sender<Result<Snapshot, StoreError>>),
     Answer(String, oneshot::Sender<Result<Option<KeyedAnswer>, StoreError>>),
     Prune(Retention, Timestamp, oneshot::Sender<Result<Pruned, StoreError>>),
+}
+
+/// Who hears of what became of a commit.
+enum Report {
+    /// Whoever has the acknowledgements.
+    ToAll,
+    /// Whoever asked for it.
+    ToOne(oneshot::Sender<Acknowledgement>),
 }
 
 /// A handle to the writing thread. Once the last one is dropped, the thread does what it was asked for and ends.
@@ -54,7 +68,12 @@ impl StoreWriter {
     /// # Errors
     /// If the thread is gone.
     pub fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.requests.send(Request::Commit(batch)).map_err(|_| StoreError::Closed)
+        self.requests.send(Request::Commit(batch, Report::ToAll)).map_err(|_| StoreError::Closed)
+    }
+
+    /// A handle that does not keep the thread, and that commits things of its own.
+    pub fn client(&self) -> StoreClient {
+        StoreClient { requests: self.requests.downgrade(), patience: CLIENT_PATIENCE }
     }
 
     /// See [`Journal::load`].
@@ -91,6 +110,36 @@ impl StoreWriter {
     }
 }
 
+/// A handle to the writing thread for those whose commits have nothing to do with the engine's: they may come before or
+/// after any of those, and go into the same transactions. The thread ends without regard to it.
+#[derive(Clone)]
+pub struct StoreClient {
+    requests: mpsc::WeakUnboundedSender<Request>,
+    patience: Duration,
+}
+
+impl StoreClient {
+    /// The same with another patience.
+    #[cfg(test)]
+    fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Makes `batch` durable. Waits for it for some seconds.
+    ///
+    /// # Errors
+    /// If it may not be.
+    pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let requests = self.requests.upgrade().ok_or(StoreError::Closed)?;
+        requests.send(Request::Commit(batch, Report::ToOne(reply))).map_err(|_| StoreError::Closed)?;
+        // The answer is not waited for with a handle that keeps the thread.
+        drop(requests);
+        let answer = timeout(self.patience, answer).await.map_err(|_| StoreError::Slow)?;
+        answer.map_err(|_| StoreError::Closed)?
+    }
+}
+
 fn run<J: Journal>(
     mut journal: J,
     mut inbox: mpsc::UnboundedReceiver<Request>,
@@ -103,11 +152,11 @@ fn run<J: Journal>(
     while let Some(request) = held_back.take().or_else(|| inbox.blocking_recv()) {
         // Whoever asked may be gone by the time of the answer; there is nobody left to tell then.
         match request {
-            Request::Commit(_) if !certain => drop(acknowledge.send(Err(StoreError::Uncertain))),
-            Request::Commit(batch) => {
-                let mut group = vec![batch];
-                held_back = gather(&mut group, &mut inbox);
-                certain = commit(&mut journal, &group, acknowledge);
+            Request::Commit(_, report) if !certain => report.tell(Err(StoreError::Uncertain), acknowledge),
+            Request::Commit(batch, report) => {
+                let (mut batches, mut reports) = (vec![batch], vec![report]);
+                held_back = gather(&mut batches, &mut reports, &mut inbox);
+                certain = commit(&mut journal, &batches, reports, acknowledge);
             }
             Request::Load(reply) => {
                 let loaded = journal.load();
@@ -121,11 +170,28 @@ fn run<J: Journal>(
     }
 }
 
-/// Adds to `group` the commits that are waiting already; returns the first request that is something else.
-fn gather(group: &mut Vec<Batch>, inbox: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
-    while group.len() < MAX_GROUP {
+impl Report {
+    /// Whoever is to hear it may be gone.
+    fn tell(self, outcome: Acknowledgement, acknowledge: &mpsc::UnboundedSender<Acknowledgement>) {
+        match self {
+            Self::ToAll => drop(acknowledge.send(outcome)),
+            Self::ToOne(reply) => drop(reply.send(outcome)),
+        }
+    }
+}
+
+/// Adds to the group the commits that are waiting already; returns the first request that is something else.
+fn gather(
+    batches: &mut Vec<Batch>,
+    reports: &mut Vec<Report>,
+    inbox: &mut mpsc::UnboundedReceiver<Request>,
+) -> Option<Request> {
+    while batches.len() < MAX_GROUP {
         match inbox.try_recv() {
-            Ok(Request::Commit(batch)) => group.push(batch),
+            Ok(Request::Commit(batch, report)) => {
+                batches.push(batch);
+                reports.push(report);
+            }
             Ok(other) => return Some(other),
             Err(_) => break,
         }
@@ -133,14 +199,19 @@ fn gather(group: &mut Vec<Batch>, inbox: &mut mpsc::UnboundedReceiver<Request>) 
     None
 }
 
-/// Whether it worked. Every batch is acknowledged; of a failed group, the first carries the reason.
-fn commit<J: Journal>(journal: &mut J, group: &[Batch], acknowledge: &mpsc::UnboundedSender<Acknowledgement>) -> bool {
+/// Whether it worked. Every batch is reported on; of a failed group, the first report has the reason.
+fn commit<J: Journal>(
+    journal: &mut J,
+    group: &[Batch],
+    reports: Vec<Report>,
+    acknowledge: &mpsc::UnboundedSender<Acknowledgement>,
+) -> bool {
     let result = journal.commit(group);
     let committed = result.is_ok();
     let mut first = Some(result);
-    for _ in group {
+    for report in reports {
         let rest = if committed { Ok(()) } else { Err(StoreError::Uncertain) };
-        drop(acknowledge.send(first.take().unwrap_or(rest)));
+        report.tell(first.take().unwrap_or(rest), acknowledge);
     }
     committed
 }

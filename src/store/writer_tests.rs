@@ -1,5 +1,4 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -213,4 +212,41 @@ async fn the_thread_does_what_it_was_asked_for_and_ends_with_its_last_handle() {
     assert!(acknowledgements.recv().await.is_some_and(|first| first.is_ok()));
     assert!(acknowledgements.recv().await.is_some_and(|second| second.is_ok()));
     assert!(acknowledgements.recv().await.is_none());
+}
+
+/// Commits of others go into the same transactions, and each hears of its own alone.
+#[tokio::test]
+async fn clients_hear_of_their_own_commits_and_do_not_keep_the_thread() {
+    let mut stage = Stage::set(false);
+    let client = stage.writer.client();
+    let batch = |name: &str| Batch { forgotten_lanes: vec![name.parse().expect("an alias")], ..Batch::default() };
+    stage.commit("a");
+    assert_eq!(stage.asked(), commits(&["a"]));
+    let (theirs, ()) = tokio::join!(client.commit(batch("b")), async {
+        stage.commit("c");
+        stage.verdict(true);
+        assert_eq!(stage.asked(), commits(&["b", "c"]));
+        stage.verdict(true);
+        assert_eq!(stage.acknowledged(2).await, ["good"; 2]);
+    });
+    assert!(theirs.is_ok());
+    assert!(stage.acknowledgements.try_recv().is_err(), "the engine hears of its own commits alone");
+
+    let (theirs, ()) = tokio::join!(client.commit(batch("d")), async { stage.verdict(false) });
+    assert!(matches!(theirs, Err(StoreError::Corrupt { .. })), "{theirs:?}");
+    assert!(matches!(client.commit(batch("e")).await, Err(StoreError::Uncertain)));
+    let Stage { writer, thread, .. } = stage;
+    drop(writer);
+    thread.join().expect("no panic");
+    assert!(matches!(client.commit(batch("f")).await, Err(StoreError::Closed)));
+}
+
+/// A disk that is stuck holds up nobody for ever.
+#[tokio::test]
+async fn clients_do_not_wait_for_ever() {
+    let stage = Stage::set(false);
+    let client = stage.writer.client().with_patience(Duration::from_millis(10));
+    let batch = Batch { forgotten_lanes: vec!["a".parse().expect("an alias")], ..Batch::default() };
+    assert!(matches!(client.commit(batch).await, Err(StoreError::Slow)));
+    stage.verdict(true);
 }

@@ -16,7 +16,7 @@ use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, Setti
 use scalegate::engine::{Audience, Parts, RunningEngine};
 use scalegate::feed::Feed;
 use scalegate::metrics::Metrics;
-use scalegate::store::{Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
+use scalegate::store::{Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
 use scalegate::table::JobTable;
 use scalegate::telemetry::Traces;
 use serde::Deserialize;
@@ -28,6 +28,7 @@ use uuid::Uuid;
 use super::reference::{ACTIVE_JOBS, LISTED, QUEUE_LENGTH, STEP_SIZE};
 use super::sidecar::{Client, Platform};
 use crate::support::gateway::{PATIENCE, Response, send};
+use crate::support::guard;
 use crate::support::sidecar::units;
 
 /// Set once a wait was in vain.
@@ -65,12 +66,13 @@ impl Gateway {
         let address = listener.local_addr().expect("an address");
         let mut journal = SqliteJournal::open(directory).expect("a store");
         let snapshot = journal.load().expect("readable");
-        let catalog = Arc::new(SqliteCatalog::open(directory).expect("readable"));
+        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(directory).expect("readable"));
         let table = Arc::new(JobTable::default());
         table.reset(&snapshot.jobs);
         let feed = Arc::new(Feed::new(snapshot.next_event));
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
         let clock = Clock::start();
+        let (guard, perimeter) = guard::on_loopback(directory, &catalog, &store, clock);
         let wall = WallWatch::begin(clock.now(), wall_now(), false);
         let metrics = Arc::new(Metrics::new().expect("consistent"));
         let parts = {
@@ -91,12 +93,14 @@ impl Gateway {
             clock,
             traces: Traces::default(),
             stopping: stopped,
+            guard,
             metrics,
             room,
             long_polls: Semaphore::new(room.long_polls),
             streams: Arc::new(Semaphore::new(room.streams)),
         };
-        let http = HttpServer::start(listener, state, room.connections, Duration::ZERO).expect("a server");
+        let http =
+            HttpServer::start(listener, state, perimeter, false, room.connections, Duration::ZERO).expect("a server");
         Self { address, http, engine, store: store_thread, _stopping: stopping }
     }
 
@@ -122,7 +126,7 @@ fn policy() -> Policy {
         let bounds = Bounds { min: units(min), max: units(max) };
         (alias.parse().expect("an alias"), ResourcePolicy { bounds, settings })
     });
-    let limits = Limits { active_jobs: ACTIVE_JOBS, queue_length: QUEUE_LENGTH };
+    let limits = Limits { active_jobs: ACTIVE_JOBS, queue_length: QUEUE_LENGTH, ..Limits::DEFAULT };
     Policy { settings, resources: resources.collect(), only_listed: true, limits }
 }
 

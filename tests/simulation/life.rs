@@ -224,6 +224,7 @@ impl Lived {
             reason: None,
             labels: BTreeMap::new(),
             trace: None,
+            attempt: None,
         }
     }
 }

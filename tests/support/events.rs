@@ -37,15 +37,18 @@ pub struct Events {
 
 /// Asks for a stream; the answer, whatever it is.
 pub async fn ask(address: SocketAddr, path: &str, last: Option<u64>) -> awc::ClientResponse {
-    try_ask(address, path, last).await.expect("an answer")
+    try_ask(address, path, last, None).await.expect("an answer")
 }
 
 /// Asks somebody who may be gone.
-async fn try_ask(address: SocketAddr, path: &str, last: Option<u64>) -> Option<awc::ClientResponse> {
+async fn try_ask(address: SocketAddr, path: &str, last: Option<u64>, key: Option<&str>) -> Option<awc::ClientResponse> {
     let url = format!("http://{address}{path}");
     let mut request = awc::Client::builder().timeout(PATIENCE).finish().get(url).force_close();
     if let Some(id) = last {
         request = request.insert_header(("Last-Event-ID", id.to_string()));
+    }
+    if let Some(key) = key {
+        request = request.bearer_auth(key);
     }
     // The body has all the time in the world.
     Some(request.send().await.ok()?.timeout(Duration::from_hours(1)))
@@ -59,9 +62,17 @@ impl Events {
 
     /// Opens a stream of somebody who may be gone.
     pub async fn try_open(address: SocketAddr, path: &str, last: Option<u64>) -> Option<Self> {
-        let response = try_ask(address, path, last).await?;
-        assert_eq!(response.status(), 200, "{path}");
-        Some(Self { response, received: Vec::new(), ended: false })
+        Some(Self::of(try_ask(address, path, last, None).await?))
+    }
+
+    /// Opens a stream with an API key.
+    pub async fn open_with_key(address: SocketAddr, path: &str, key: &str) -> Self {
+        Self::of(try_ask(address, path, None, Some(key)).await.expect("an answer"))
+    }
+
+    fn of(response: awc::ClientResponse) -> Self {
+        assert_eq!(response.status(), 200);
+        Self { response, received: Vec::new(), ended: false }
     }
 
     pub fn headers(&self) -> &HeaderMap {

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::HeaderMap;
+use scalegate::access::Token;
 use scalegate::api::Problem;
 use scalegate::api::view::JobView;
 use serde_json::Value;
@@ -33,6 +34,8 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// What it logged until it was ready.
     pub starting: Vec<Value>,
+    /// The API key that requests are sent with.
+    pub key: Option<String>,
 }
 
 /// An answer.
@@ -77,10 +80,15 @@ pub fn scalegate() -> Command {
     command
 }
 
-/// A gateway on a free port with its data in `data_dir`, not started.
+/// A gateway on a free port of the loopback address with its data in `data_dir`, not started.
 pub fn serve(data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Command {
+    serve_at("127.0.0.1:0", data_dir, sidecar, more)
+}
+
+/// The same on another address.
+pub fn serve_at(listen: &str, data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Command {
     let mut command = scalegate();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--sidecar-url", &format!("http://{sidecar}")]);
+    command.args(["serve", "--listen", listen, "--sidecar-url", &format!("http://{sidecar}")]);
     command.arg("--data-dir").arg(data_dir).args(more);
     command
 }
@@ -165,7 +173,15 @@ impl Gateway {
         let (process, mut starting) = (Process::start_with(command), Vec::new());
         let ready = process.address_within(PATIENCE, &mut starting);
         let address = ready.unwrap_or_else(|| panic!("it does not become ready: {starting:#?}"));
-        Self { process, address, starting }
+        Self { process, address, starting, key: None }
+    }
+
+    /// Starts the binary with an API key that may do everything, as often as it likes. All requests have it from now on.
+    pub fn start_with_key(data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
+        let key = Token::generate().expect("randomness");
+        let mut command = serve(data_dir, sidecar, &[more, &["--max-request-rate", "0"]].concat());
+        command.env("SCALEGATE_ADMIN_KEY", key.expose());
+        Self { key: Some(key.expose().to_owned()), ..Self::start_with(command) }
     }
 
     pub fn pid(&self) -> u32 {
@@ -209,12 +225,19 @@ impl Gateway {
         format!("http://{}{path}", self.address)
     }
 
+    fn signed(&self, request: awc::ClientRequest) -> awc::ClientRequest {
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Response {
-        send(awc::Client::default().get(self.url(path)), None).await
+        send(self.signed(awc::Client::default().get(self.url(path))), None).await
     }
 
     pub async fn get_with(&self, path: &str, header: (&str, &str)) -> Response {
-        send(awc::Client::default().get(self.url(path)).insert_header(header), None).await
+        send(self.signed(awc::Client::default().get(self.url(path))).insert_header(header), None).await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Response {
@@ -222,7 +245,7 @@ impl Gateway {
     }
 
     pub async fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Response {
-        let mut request = awc::Client::default().post(self.url(path)).content_type("application/json");
+        let mut request = self.signed(awc::Client::default().post(self.url(path))).content_type("application/json");
         for header in headers {
             request = request.insert_header(*header);
         }
@@ -333,7 +356,7 @@ impl Raw {
 
     /// The head as it goes over the wire.
     pub fn head(&self) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: gateway\r\n", self.method, self.target).into_bytes();
+        let mut head = format!("{} {} HTTP/1.1\r\nHost: localhost\r\n", self.method, self.target).into_bytes();
         for (name, value) in &self.headers {
             head.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
         }

@@ -253,7 +253,7 @@ impl<S: Surroundings> Machine<S> {
 
     pub fn cancel(&mut self, id: JobId) {
         let (to, clock) = (self.take_request(), self.clock());
-        self.core.cancel(id, to, clock);
+        self.core.cancel(id, None, to, clock);
         self.perform();
     }
 

@@ -6,6 +6,7 @@ pub mod dice;
 pub mod events;
 pub mod failing_disk;
 pub mod gateway;
+pub mod guard;
 pub mod machine;
 pub mod preload;
 pub mod sidecar;

@@ -191,6 +191,7 @@ pub fn request(goal: Goal, overrides: SettingsOverrides) -> JobRequest {
         reason: None,
         labels: BTreeMap::new(),
         trace: None,
+        attempt: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whole configurations: command line, environment and file together.
 
+mod access;
 mod printing;
 mod refusals;
 
@@ -35,6 +36,13 @@ fn with_variable(mut args: ServeArgs, key: &str, value: &str) -> ServeArgs {
         "deadline" => &mut args.deadline,
         "only_listed" => &mut args.only_listed,
         "max_active_jobs" => &mut args.max_active_jobs,
+        "max_jobs_per_key" => &mut args.max_jobs_per_key,
+        "insecure_no_auth" => &mut args.insecure_no_auth,
+        "open_metrics" => &mut args.open_metrics,
+        "allowed_hosts" => &mut args.allowed_hosts,
+        "allowed_origins" => &mut args.allowed_origins,
+        "max_request_rate" => &mut args.max_request_rate,
+        "max_streams_per_key" => &mut args.max_streams_per_key,
         "max_queue_length" => &mut args.max_queue_length,
         "keep_finished_for" => &mut args.keep_finished_for,
         "keep_finished_count" => &mut args.keep_finished_count,
@@ -73,7 +81,7 @@ fn secs(seconds: u64) -> Duration {
 /// Each setting with three values, as written in TOML: for flag, environment and file; and how to see it.
 type Row = (&'static str, [&'static str; 3], fn(&Config) -> String);
 
-const SETTINGS: [Row; 16] = [
+const SETTINGS: [Row; 23] = [
     ("listen", ["\"1.1.1.1:1\"", "\"[::1]:2\"", "\"3.3.3.3:3\""], |c| format!("{:?}", c.listen.to_string())),
     ("sidecar_url", ["\"http://a\"", "\"http://b:2\"", "\"http://c\""], |c| format!("{:?}", c.sidecar_url.as_str())),
     ("data_dir", ["\"/a\"", "\"b\"", "\"./c\""], |c| format!("{:?}", c.data_dir)),
@@ -88,11 +96,26 @@ const SETTINGS: [Row; 16] = [
     ("settle", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.settings.settle)),
     ("deadline", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.settings.deadline)),
     ("max_active_jobs", ["11", "12", "13"], |c| c.limits.active_jobs.to_string()),
+    ("max_jobs_per_key", ["11", "12", "13"], |c| c.limits.jobs_per_key.to_string()),
+    ("insecure_no_auth", ["true", "true", "true"], |c| c.access.insecure_no_auth.to_string()),
+    ("open_metrics", ["true", "true", "true"], |c| c.access.open_metrics.to_string()),
+    ("allowed_hosts", ["\"a.b,c\"", "\"d\"", "\"e,f\""], |c| format!("{:?}", c.access.allowed_hosts.0.join(","))),
+    ("allowed_origins", ["\"http://a:1\"", "\"https://d\"", "\"https://e\""], |c| {
+        format!("{:?}", c.access.allowed_origins.0.join(","))
+    }),
+    ("max_request_rate", ["11", "12", "0"], |c| c.access.request_rate.to_string()),
+    ("max_streams_per_key", ["11", "12", "0"], |c| c.access.streams_per_key.to_string()),
     ("max_queue_length", ["11", "12", "13"], |c| c.limits.queue_length.to_string()),
     ("keep_finished_for", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.retention.age)),
     ("keep_finished_count", ["11", "12", "13"], |c| c.retention.count.to_string()),
     ("only_listed", ["true", "true", "true"], |c| c.only_listed.to_string()),
 ];
+
+/// Settings whose default is nothing at all.
+const EMPTY_BY_DEFAULT: [&str; 2] = ["allowed_hosts", "allowed_origins"];
+
+/// Options that name files, which have to be there: they have tests of their own.
+const FILES: [&str; 4] = ["config", "admin_key_file", "tls_cert", "tls_key"];
 
 fn seconds(duration: Duration) -> String {
     format!("\"{}s\"", duration.as_secs())
@@ -150,7 +173,7 @@ fn the_defaults_are_what_the_help_says() {
             arguments.push(format!("--{}={default}", option.get_long().expect("a long name")));
         }
     }
-    assert_eq!(arguments.len(), SETTINGS.len());
+    assert_eq!(arguments.len(), SETTINGS.len() - EMPTY_BY_DEFAULT.len());
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     assert_eq!(load_args(&parsed(&arguments)).expect("valid").config, Config::default());
     assert_eq!(load_args(&parsed(&[])).expect("valid").config, Config::default());
@@ -165,11 +188,14 @@ fn names_in_messages_are_the_names_there_are() {
         let key = option.get_id().as_str();
         assert_eq!(resolve::flag(key), format!("--{}", option.get_long().expect("a long name")));
         assert_eq!(Some(resolve::variable(key).as_ref()), option.get_env().map(|name| name.to_str().expect("ASCII")));
-        assert!(key == "config" || SETTINGS.iter().any(|(name, ..)| *name == key), "{key} has no row in the tests");
+        assert!(
+            FILES.contains(&key) || SETTINGS.iter().any(|(name, ..)| *name == key),
+            "{key} has no row in the tests"
+        );
         assert!(option.get_help_heading().is_some(), "{key} stands under no heading");
         seen += 1;
     }
-    assert_eq!(seen, SETTINGS.len() + 1);
+    assert_eq!(seen, SETTINGS.len() + FILES.len());
     clap::Command::debug_assert(command);
 }
 

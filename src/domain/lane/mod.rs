@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::access::Actor;
 use super::alias::Alias;
 use super::capacity::{Capacity, Move};
 use super::forecast::estimate_completion;
@@ -316,15 +317,18 @@ impl Lane {
         }
     }
 
-    /// Cancels the unfinished job `id`; whether there is one. If that changed it, it is among [`Outcome::jobs`].
-    pub fn cancel(&mut self, id: JobId, turn: &mut Turn) -> bool {
-        if let Some(queued) = self.queue.iter().position(|job| job.id == id).and_then(|at| self.queue.remove(at)) {
+    /// Cancels the unfinished job `id` for `by`; whether there is one. If that changed it, it is among [`Outcome::jobs`].
+    pub fn cancel(&mut self, id: JobId, by: Option<Actor>, turn: &mut Turn) -> bool {
+        if let Some(mut queued) = self.queue.iter().position(|job| job.id == id).and_then(|at| self.queue.remove(at)) {
+            Arc::make_mut(&mut queued).canceled_by = by;
             end_job(queued, Ending::Canceled, turn);
             return true;
         }
         let Some(active) = self.active.as_mut().filter(|active| active.id == id) else { return false };
         if active.ending.is_none() {
-            Arc::make_mut(active).ending = Some(Ending::Canceled);
+            let active = Arc::make_mut(active);
+            active.ending = Some(Ending::Canceled);
+            active.canceled_by = by;
             turn.note(id, "cancel requested".into());
             self.finish(turn);
         }

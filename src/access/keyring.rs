@@ -1,0 +1,233 @@
+//! The keys there are, as requests are compared with them.
+//!
+//! All keys are in memory, because each request needs one of them; the store is asked only when another process has changed
+//! them, which shows in a file that every request looks at. Reading the store for each request lost: it takes ten times as
+//! long. A pause between two looks lost as well: a key that was revoked would go on working for that long.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use subtle::ConstantTimeEq as _;
+
+use super::token::{InvalidToken, Token};
+use crate::domain::{KeyId, KeyRecord, Reach, Scope, Timestamp};
+use crate::store::{Catalog, StoreError, key_changes_path};
+
+/// How much newer the last use of a key must be than the one on the disk to be written there: whether a key is still
+/// needed is asked in days.
+const USE_GRAIN: Duration = Duration::from_mins(10);
+/// The name of the key that the configuration gives.
+const CONFIGURED_NAME: &str = "configured";
+
+/// Why a key is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// It is not of the form of a key.
+    Invalid(InvalidToken),
+    /// There is no such key.
+    Unknown,
+    /// It was revoked.
+    Revoked(Arc<KeyRecord>),
+    /// Its time is over.
+    Expired(Arc<KeyRecord>),
+}
+
+struct Entry {
+    record: Arc<KeyRecord>,
+    /// The last use that is on the disk or on its way there, in milliseconds; at first `i64::MIN`.
+    used_at: AtomicI64,
+}
+
+#[derive(Default)]
+struct Keys {
+    by_id: HashMap<KeyId, Entry>,
+    /// The length that the file of changes had when they were read; `None` if they have to be read again in any case.
+    changes: Option<u64>,
+}
+
+/// See the module's documentation.
+pub struct Keyring {
+    keys: RwLock<Keys>,
+    configured: Option<KeyRecord>,
+    catalog: Arc<dyn Catalog>,
+    changes: PathBuf,
+}
+
+impl Keyring {
+    /// The keys in `catalog`, the store in `directory`, and the one that the configuration gives, if any.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn open(
+        catalog: Arc<dyn Catalog>,
+        directory: &Path,
+        configured: Option<KeyRecord>,
+    ) -> Result<Self, StoreError> {
+        let changes = key_changes_path(directory);
+        let keyring = Self { keys: RwLock::default(), configured, catalog, changes };
+        keyring.reload()?;
+        Ok(keyring)
+    }
+
+    /// The key with the secret form `text`, if it is good at `now`; and whether its use is to be written down.
+    ///
+    /// # Errors
+    /// If the store cannot be read although another process has changed the keys: any of them may be revoked.
+    pub fn check(&self, text: &str, now: Timestamp) -> Result<Result<(Arc<KeyRecord>, bool), Rejection>, StoreError> {
+        let token: Token = match text.parse() {
+            Ok(token) => token,
+            Err(invalid) => return Ok(Err(Rejection::Invalid(invalid))),
+        };
+        let hash = token.hash();
+        let keys = self.current()?;
+        let Some(entry) = keys.by_id.get(token.id()) else { return Ok(Err(Rejection::Unknown)) };
+        let record = &entry.record;
+        if !bool::from(record.hash.ct_eq(&hash)) {
+            return Ok(Err(Rejection::Unknown));
+        }
+        Ok(usable(record, now).map(|()| (Arc::clone(record), entry.use_is_news(now))))
+    }
+
+    /// Whether the key `id`, which was accepted before, is still good at `now`.
+    ///
+    /// # Errors
+    /// As for [`Keyring::check`].
+    pub fn recheck(&self, id: &KeyId, now: Timestamp) -> Result<Result<(), Rejection>, StoreError> {
+        let keys = self.current()?;
+        Ok(keys.by_id.get(id).map_or(Err(Rejection::Unknown), |entry| usable(&entry.record, now)))
+    }
+
+    /// All keys, oldest first, the one of the configuration before all others. The last use is as of the disk.
+    ///
+    /// # Errors
+    /// If the store cannot be read although another process has changed the keys.
+    pub fn list(&self) -> Result<Vec<Arc<KeyRecord>>, StoreError> {
+        let keys = self.current()?;
+        let mut records: Vec<_> = keys.by_id.values().map(Entry::shown).collect();
+        drop(keys);
+        records.sort_by_key(|record| (!self.is_configured(&record.id), record.created_at, record.id.clone()));
+        Ok(records)
+    }
+
+    /// The key with this id.
+    ///
+    /// # Errors
+    /// As for [`Keyring::list`].
+    pub fn get(&self, id: &KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        Ok(self.current()?.by_id.get(id).map(Entry::shown))
+    }
+
+    /// Whether this is the key of the configuration, which only the configuration can take away.
+    pub fn is_configured(&self, id: &KeyId) -> bool {
+        self.configured.as_ref().is_some_and(|configured| configured.id == *id)
+    }
+
+    /// Whether there are, or were, any keys: whoever has made one does not want requests without.
+    ///
+    /// # Errors
+    /// As for [`Keyring::list`].
+    pub fn has_any(&self) -> Result<bool, StoreError> {
+        Ok(!self.current()?.by_id.is_empty())
+    }
+
+    /// Whether any key can be used at `now`.
+    ///
+    /// # Errors
+    /// As for [`Keyring::list`].
+    pub fn has_usable(&self, now: Timestamp) -> Result<bool, StoreError> {
+        Ok(self.current()?.by_id.values().any(|entry| entry.record.is_usable(now)))
+    }
+
+    /// The keys on the disk have changed: they are read again before the next request is answered.
+    pub fn changed(&self) {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).changes = None;
+    }
+
+    /// The keys as of now, also if another process has changed them.
+    fn current(&self) -> Result<RwLockReadGuard<'_, Keys>, StoreError> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        if keys.changes == Some(self.changes_so_far()) {
+            return Ok(keys);
+        }
+        drop(keys);
+        self.reload()?;
+        Ok(self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Each change by another process makes the file a little longer, once it is on the disk.
+    fn changes_so_far(&self) -> u64 {
+        std::fs::metadata(&self.changes).map_or(0, |file| file.len())
+    }
+
+    fn reload(&self) -> Result<(), StoreError> {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // Looked at first: what changes after that is read again.
+        let changes = self.changes_so_far();
+        let records = self.catalog.keys()?.into_iter().chain(self.configured.clone());
+        let used = |id: &KeyId| keys.by_id.get(id).map_or(i64::MIN, |entry| entry.used_at.load(Ordering::Relaxed));
+        let entries = records.map(|record| {
+            let entry = Entry::new(record);
+            entry.used_at.fetch_max(used(&entry.record.id), Ordering::Relaxed);
+            (entry.record.id.clone(), entry)
+        });
+        let by_id = entries.collect();
+        *keys = Keys { by_id, changes: Some(changes) };
+        Ok(())
+    }
+}
+
+fn usable(record: &Arc<KeyRecord>, now: Timestamp) -> Result<(), Rejection> {
+    match record {
+        _ if record.is_usable(now) => Ok(()),
+        record if record.revoked_at.is_some() => Err(Rejection::Revoked(Arc::clone(record))),
+        record => Err(Rejection::Expired(Arc::clone(record))),
+    }
+}
+
+impl Entry {
+    fn new(record: KeyRecord) -> Self {
+        let used_at = record.last_used_at.map_or(i64::MIN, Timestamp::as_millis);
+        Self { record: Arc::new(record), used_at: AtomicI64::new(used_at) }
+    }
+
+    /// Notes a use; whether it is so much newer than the last one noted that it should be written down.
+    fn use_is_news(&self, now: Timestamp) -> bool {
+        let (noted, now) = (self.used_at.load(Ordering::Relaxed), now.as_millis());
+        let grain = USE_GRAIN.as_millis() as i64;
+        // Only one of several requests at once finds it so.
+        now.saturating_sub(noted) >= grain
+            && self.used_at.compare_exchange(noted, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn shown(&self) -> Arc<KeyRecord> {
+        match self.used_at.load(Ordering::Relaxed) {
+            i64::MIN => Arc::clone(&self.record),
+            used_at => Arc::new(KeyRecord {
+                last_used_at: Some(Timestamp::from_millis(used_at)),
+                ..KeyRecord::clone(&self.record)
+            }),
+        }
+    }
+}
+
+/// The record of a key that the configuration gives: it may do everything, and lives as long as the configuration says so.
+pub fn configured(token: &Token, now: Timestamp) -> KeyRecord {
+    KeyRecord {
+        id: token.id().clone(),
+        name: CONFIGURED_NAME.to_owned(),
+        hash: token.hash(),
+        scope: Scope::Admin,
+        reach: Reach::EVERYTHING,
+        created_at: now,
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    }
+}
+
+#[cfg(test)]
+#[path = "keyring_tests.rs"]
+mod tests;

@@ -1,0 +1,212 @@
+//! How much one caller may ask for, so that a noisy one does not starve the others.
+//!
+//! Callers are told apart by their keys or, without one, by the network they come from. Requests without a key from this
+//! machine itself are not limited: behind the loopback address are all its programs and perhaps a proxy with the whole
+//! world behind it, and a limit for all of them together is what would let one starve the others.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+
+use crate::domain::KeyId;
+
+/// The time in which as many requests as the rate says may come at once.
+const WINDOW: Duration = Duration::from_secs(1);
+/// So many callers are remembered before those who have been quiet for a while are looked for and forgotten; some hundred
+/// kilobytes.
+const MANY_CALLERS: usize = 4096;
+/// Bits of an IPv6 address by which networks are told apart: whoever has one has all addresses below it.
+const NETWORK_BITS: u32 = 64;
+
+/// Whom a limit is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Party {
+    /// Whoever shows this key.
+    Key(KeyId),
+    /// Whoever comes from this address, or from the network with this prefix.
+    Network(IpAddr),
+}
+
+impl Party {
+    /// Whoever comes from `address` without a key; nobody in particular if that is this machine.
+    pub fn at(address: IpAddr) -> Option<Self> {
+        let address = address.to_canonical();
+        let network = match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << (u128::BITS - NETWORK_BITS))).into()),
+        };
+        (!address.is_loopback()).then_some(Self::Network(network))
+    }
+}
+
+/// How far a party is from its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests in a second.
+    pub limit: u32,
+    /// Requests that may come right now.
+    pub remaining: u32,
+}
+
+/// A party that has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooFast {
+    /// Requests in a second.
+    pub limit: u32,
+    /// For how long.
+    pub wait: Duration,
+}
+
+type Limiter = RateLimiter<Party, DashMapStateStore<Party>, DefaultClock, StateInformationMiddleware>;
+
+/// See the module's documentation.
+pub struct CallerLimits {
+    rate: Option<(NonZeroU32, Limiter)>,
+    clock: DefaultClock,
+    /// When the quiet ones are next looked for, in milliseconds since `begun`.
+    tidy_at: AtomicU64,
+    begun: Instant,
+    /// Most streams of one party; 0 if there is no limit.
+    max_streams: usize,
+    streams: Arc<DashMap<Party, usize>>,
+}
+
+impl CallerLimits {
+    /// Lets each party send `rate` requests a second and have `max_streams` streams open; 0 stands for no limit.
+    pub fn new(rate: u32, max_streams: usize) -> Self {
+        let rate = NonZeroU32::new(rate).map(|rate| {
+            let limiter = RateLimiter::dashmap(Quota::per_second(rate));
+            (rate, limiter.with_middleware::<StateInformationMiddleware>())
+        });
+        Self {
+            rate,
+            clock: DefaultClock::default(),
+            tidy_at: AtomicU64::new(0),
+            begun: Instant::now(),
+            max_streams,
+            streams: Arc::default(),
+        }
+    }
+
+    /// Counts a request of `party`. `None` if there is no limit.
+    ///
+    /// # Errors
+    /// If it comes too soon after others. It is not counted then.
+    pub fn count(&self, party: &Party) -> Result<Option<Rate>, TooFast> {
+        let Some((rate, limiter)) = &self.rate else { return Ok(None) };
+        let limit = rate.get();
+        let counted = limiter.check_key(party);
+        if limiter.len() > MANY_CALLERS {
+            self.tidy(limiter);
+        }
+        match counted {
+            Ok(state) => Ok(Some(Rate { limit, remaining: state.remaining_burst_capacity() })),
+            Err(not_yet) => Err(TooFast { limit, wait: not_yet.wait_time_from(self.clock.now()) }),
+        }
+    }
+
+    /// Forgets whoever is as good as new, at most once in a window: before that nobody is.
+    fn tidy(&self, limiter: &Limiter) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (due, now) = (self.tidy_at.load(Ordering::Relaxed), millis(self.begun.elapsed()));
+        let next = now.saturating_add(millis(WINDOW));
+        if now >= due && self.tidy_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            limiter.retain_recent();
+        }
+    }
+
+    /// A seat for one more stream of `party`, or the most it may have.
+    ///
+    /// # Errors
+    /// If it has as many already.
+    pub fn open_stream(&self, party: Party) -> Result<StreamSeat, usize> {
+        let mut open = self.streams.entry(party.clone()).or_default();
+        if self.max_streams != 0 && *open >= self.max_streams {
+            return Err(self.max_streams);
+        }
+        *open += 1;
+        drop(open);
+        Ok(StreamSeat { party, streams: Arc::clone(&self.streams) })
+    }
+}
+
+/// Counts as an open stream as long as it lives.
+pub struct StreamSeat {
+    party: Party,
+    streams: Arc<DashMap<Party, usize>>,
+}
+
+impl Drop for StreamSeat {
+    fn drop(&mut self) {
+        self.streams.remove_if_mut(&self.party, |_, open| {
+            *open -= 1;
+            *open == 0
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn party(address: &str) -> Party {
+        Party::at(address.parse().expect("an address")).expect("a limited one")
+    }
+
+    #[test]
+    fn networks_are_told_apart_and_this_machine_is_not_limited() {
+        assert_eq!(party("192.0.2.1"), party("::ffff:192.0.2.1"));
+        assert_ne!(party("192.0.2.1"), party("192.0.2.2"));
+        assert_eq!(party("2001:db8:0:1::1"), party("2001:db8:0:1:ffff::2"));
+        assert_ne!(party("2001:db8:0:1::1"), party("2001:db8:0:2::1"));
+        for own in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(Party::at(own.parse().expect("an address")), None, "{own}");
+        }
+    }
+
+    #[test]
+    fn one_noisy_party_is_slowed_down_and_the_others_are_not() {
+        let limits = CallerLimits::new(3, 0);
+        let (noisy, quiet) = (party("192.0.2.1"), party("192.0.2.2"));
+        for remaining in [2, 1, 0] {
+            assert_eq!(limits.count(&noisy), Ok(Some(Rate { limit: 3, remaining })));
+        }
+        let refused = limits.count(&noisy).expect_err("too fast");
+        assert!(refused.limit == 3 && refused.wait <= WINDOW / 3, "{refused:?}");
+        assert!(limits.count(&quiet).is_ok());
+        assert_eq!(CallerLimits::new(0, 0).count(&noisy), Ok(None));
+    }
+
+    #[test]
+    fn a_flood_of_parties_is_not_remembered_for_ever() {
+        let limits = CallerLimits::new(u32::MAX, 0);
+        for number in 0..3 * MANY_CALLERS as u32 {
+            limits.count(&Party::Network(IpAddr::from(number.to_be_bytes()))).expect("far from any limit");
+        }
+        // As if the window was over: at this rate everybody is as good as new at once.
+        limits.tidy_at.store(0, Ordering::Relaxed);
+        limits.count(&party("192.0.2.1")).expect("far from any limit");
+        let (_, limiter) = limits.rate.as_ref().expect("a rate");
+        assert!(limiter.len() <= MANY_CALLERS, "{}", limiter.len());
+    }
+
+    #[test]
+    fn seats_are_counted_by_party_and_given_back() {
+        let limits = CallerLimits::new(0, 2);
+        let (one, other) = (party("192.0.2.1"), party("192.0.2.2"));
+        let seats = [limits.open_stream(one.clone()), limits.open_stream(one.clone())];
+        assert_eq!(limits.open_stream(one.clone()).map(drop), Err(2));
+        assert!(limits.open_stream(other).is_ok());
+        drop(seats);
+        assert!(limits.streams.is_empty());
+        assert!(limits.open_stream(one).is_ok());
+    }
+}

@@ -1,0 +1,14 @@
+//! API keys: their secret form, the keys there are, and how much each of their owners may ask for.
+//!
+//! It must never keep, log or print a key that it was shown: what leaves this module is an id, a record, or a reason. Which
+//! request needs which scope is not decided here but where the routes are.
+
+mod issue;
+mod keyring;
+mod limits;
+mod token;
+
+pub use issue::{KeyProblem, MAX_KEYS, MAX_LIFETIME, NewKey};
+pub use keyring::{Keyring, Rejection, configured};
+pub use limits::{CallerLimits, Party, Rate, StreamSeat, TooFast};
+pub use token::{InvalidToken, PREFIX, TOKEN_CHARS, Token};

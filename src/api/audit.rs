@@ -1,0 +1,141 @@
+//! Who tried to change what, and what came of it.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, get, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::problem::{ApiError, AuditProblems, Code};
+use super::query::{self, Paging};
+use super::view::{ActorView, WireTime};
+use super::{ApiState, openapi};
+use crate::domain::{Action, AuditEntry, Verdict};
+
+/// Read who tried to change something
+///
+/// Every attempt to submit or cancel a job, or to make or revoke a key, newest first, a page at a time: by whom, from where,
+/// and what came of it. Of what was accepted the newest 100,000 entries are kept; of what was refused, 10,000 to owners of
+/// keys and 10,000 to others. Requests beyond a rate limit are only in the log, and so are answers that were given before
+/// to the same request.
+#[utoipa::path(
+    operation_id = "getAudit", tag = "access",
+    security(("apiKey" = ["admin"])),
+    params(
+        ("pageSize" = Option<u16>, Query, description = "Most entries on the page; 50 by default.", minimum = 1, maximum = 200, example = 50),
+        ("pageToken" = Option<String>, Query, description = "The `nextPageToken` of the page before.", pattern = "^[1-9a-f][0-9a-f]{0,14}$", example = "1f"),
+    ),
+    responses(
+        (status = 200, description = "A page of attempts.", body = AuditList, example = json!(openapi::example_audit())),
+        AuditProblems,
+    )
+)]
+#[get("/v1/audit")]
+pub async fn get_audit(state: web::Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let paging = Paging::parse(request.query_string())?;
+    let catalog = Arc::clone(&state.catalog);
+    let page = web::block(move || catalog.audit(paging.after, paging.size))
+        .await
+        .map_err(|_| ApiError::new(Code::Overloaded, "The gateway is stopping."))?
+        .map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot read the audit record");
+            ApiError::new(Code::StorageUnavailable, "The record cannot be read from the store at present.")
+        })?;
+    let entries = page.entries.into_iter().map(AuditView::from).collect();
+    Ok(HttpResponse::Ok().json(AuditList { entries, next_page_token: page.next.map(query::page_token) }))
+}
+
+/// A page of attempts to change something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditList {
+    /// Newest first.
+    pub entries: Vec<AuditView>,
+    /// The `pageToken` of the next page; `null` on the last one.
+    pub next_page_token: Option<String>,
+}
+
+/// An attempt to change something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AuditEntry)]
+pub struct AuditView {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: WireTime,
+    /// What was tried.
+    pub action: ActionName,
+    /// What came of it.
+    pub outcome: VerdictName,
+    /// The code of the problem, if it was refused.
+    pub code: Option<String>,
+    /// Whose key was shown, if it is or was one of this gateway. It may have been revoked or have expired.
+    pub actor: Option<ActorView>,
+    /// Where the request came from; `null` for one from the command line.
+    pub address: Option<String>,
+    /// The id of the request, as in its answer and in the log; `null` for one from the command line.
+    pub request_id: Option<Uuid>,
+    /// The resource concerned, as far as it was understood.
+    pub resource: Option<String>,
+    /// The job concerned.
+    pub job: Option<Uuid>,
+    /// The key concerned.
+    pub key: Option<String>,
+}
+
+/// What can be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AuditAction)]
+pub enum ActionName {
+    /// To submit a job.
+    SubmitJob,
+    /// To cancel a job.
+    CancelJob,
+    /// To make a key.
+    CreateKey,
+    /// To revoke a key.
+    RevokeKey,
+}
+
+/// What can come of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AuditOutcome)]
+pub enum VerdictName {
+    /// It was done, or will be.
+    Accepted,
+    /// It was done or under way already.
+    Unchanged,
+    /// It was not done.
+    Refused,
+}
+
+impl From<AuditEntry> for AuditView {
+    fn from(entry: AuditEntry) -> Self {
+        let AuditEntry { at, attempt, action, subject, verdict } = entry;
+        let (outcome, code) = match verdict {
+            Verdict::Accepted => (VerdictName::Accepted, None),
+            Verdict::Unchanged => (VerdictName::Unchanged, None),
+            Verdict::Refused { code } => (VerdictName::Refused, Some(code)),
+        };
+        Self {
+            at: WireTime(at),
+            action: match action {
+                Action::SubmitJob => ActionName::SubmitJob,
+                Action::CancelJob => ActionName::CancelJob,
+                Action::CreateKey => ActionName::CreateKey,
+                Action::RevokeKey => ActionName::RevokeKey,
+            },
+            outcome,
+            code,
+            actor: attempt.actor.as_ref().map(ActorView::from),
+            address: attempt.address.map(|address| address.to_string()),
+            request_id: attempt.request,
+            resource: subject.resource.map(|resource| resource.as_str().to_owned()),
+            job: subject.job,
+            key: subject.key.map(String::from),
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! API keys: made, listed and revoked by admins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::caller::{Caller, note_subject};
+use super::input::JsonBody;
+use super::problem::{
+    ApiError, Code, CreateKeyProblems, FieldError, GetKeyProblems, ListKeysProblems, RevokeKeyProblems,
+};
+use super::view::WireTime;
+use super::{ApiState, openapi};
+use crate::access::{KeyProblem, MAX_KEYS, NewKey};
+use crate::clock::wall_now;
+use crate::domain::{Action, Alias, KeyId, KeyRecord, Reach, Scope, Subject, Timestamp, Verdict};
+use crate::store::{KeyChange, StoreError};
+
+/// A key to be made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = NewKey)]
+pub struct KeyWish {
+    /// What it is for, for people: at most 100 characters and no control characters.
+    #[serde(default)]
+    #[schema(
+        required = true,
+        min_length = 1,
+        max_length = 100,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "ci"
+    )]
+    pub name: String,
+    /// What it allows.
+    pub scope: ScopeName,
+    /// The only resources it may touch. Left out, it may touch all. Not for keys with the scope `admin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 32, example = json!(["worker"]))]
+    pub resources: Option<Vec<String>>,
+    /// How long it is good, at most ten years. Left out, until it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 315_360_000)]
+    pub expires_in_seconds: Option<f64>,
+}
+
+/// What a key allows. Each scope includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Scope)]
+pub enum ScopeName {
+    /// To look at jobs and resources, and to plan.
+    #[default]
+    Read,
+    /// To submit jobs and to cancel them.
+    Scale,
+    /// To make and revoke keys, and to read who tried to change what.
+    Admin,
+}
+
+/// An API key, without its secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Key)]
+pub struct KeyView {
+    /// Its public part.
+    #[schema(pattern = "^[0-9A-Za-z]{10}$", example = "4fJ2kQ9xZa")]
+    pub id: String,
+    /// What it is for.
+    pub name: String,
+    /// What it allows.
+    pub scope: ScopeName,
+    /// The only resources it may touch; `null` for all.
+    pub resources: Option<Vec<String>>,
+    /// Whether it is good.
+    pub state: KeyState,
+    /// Whether the configuration of the gateway gives it. Only the configuration can take it away.
+    pub configured: bool,
+    /// When it was made, or, of one that is configured, when the gateway started.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: WireTime,
+    /// When it ends by itself.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<WireTime>,
+    /// When it was revoked.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<WireTime>,
+    /// When it was used last, give or take ten minutes.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<WireTime>,
+}
+
+/// Whether a key is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// It is.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// It was revoked.
+    Revoked,
+}
+
+/// A key that was just made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedKey {
+    /// The key itself. It is shown here and never again.
+    #[schema(example = "sg_4fJ2kQ9xZa…")]
+    pub secret: String,
+    /// What is kept of it.
+    pub key: KeyView,
+}
+
+/// All keys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct KeyList {
+    /// Oldest first; the one of the configuration before all others.
+    pub keys: Vec<KeyView>,
+}
+
+/// Make an API key
+///
+/// The answer has the key itself, which is shown this once: the gateway keeps only its SHA-256. At most 1000 keys can be
+/// good at a time.
+#[utoipa::path(
+    operation_id = "createKey", tag = "access",
+    security(("apiKey" = ["admin"])),
+    request_body(content = KeyWish, description = "What the key is for.", examples(
+        ("scale" = (summary = "To scale one resource", value = json!({"name": "queue watcher", "scope": "scale", "resources": ["worker"]}))),
+        ("read" = (summary = "To look, for a day", value = json!({"name": "dashboard", "scope": "read", "expiresInSeconds": 86400})))
+    )),
+    responses(
+        (status = 201, description = "The key.", body = CreatedKey, headers(
+            ("Location" = String, description = "The address of what is kept of it.")),
+            example = json!(openapi::example_created_key())),
+        CreateKeyProblems,
+    )
+)]
+#[post("/v1/keys")]
+pub async fn create_key(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    caller: Caller,
+    body: JsonBody<KeyWish>,
+) -> Result<HttpResponse, ApiError> {
+    let wanted = body.0.parse()?;
+    let (guard, now) = (&state.guard, wall_now());
+    let usable = guard.keyring().list().map_err(unreadable)?.iter().filter(|key| key.is_usable(now)).count();
+    if usable >= MAX_KEYS {
+        let detail = format!("{MAX_KEYS} keys are good already. Revoke some first.");
+        return Err(ApiError::new(Code::TooManyKeys, detail));
+    }
+    let (token, record) = wanted.issue(now).map_err(|error| {
+        tracing::error!(%error, "the system gives no randomness for a key");
+        ApiError::new(Code::InternalError, "The system gives no randomness for a key.")
+    })?;
+    let subject = Subject { key: Some(record.id.clone()), ..Subject::default() };
+    note_subject(&request, subject.clone());
+    let entry = guard.entry(&caller, Action::CreateKey, subject, Verdict::Accepted);
+    guard.change_keys(KeyChange::Added(record.clone()), entry).await.map_err(not_written)?;
+    let created = CreatedKey { secret: token.expose().to_owned(), key: KeyView::new(&record, false, now) };
+    Ok(HttpResponse::Created().insert_header(("Location", key_path(&record.id))).json(created))
+}
+
+/// List API keys
+///
+/// Without their secrets. Keys that were revoked or have expired stay on the list for a while: the newest 1000.
+#[utoipa::path(
+    operation_id = "listKeys", tag = "access",
+    security(("apiKey" = ["admin"])),
+    responses(
+        (status = 200, description = "The keys.", body = KeyList, example = json!({"keys": [openapi::example_key()]})),
+        ListKeysProblems,
+    )
+)]
+#[get("/v1/keys")]
+pub async fn list_keys(state: web::Data<ApiState>) -> Result<HttpResponse, ApiError> {
+    let keyring = state.guard.keyring();
+    let (keys, now) = (keyring.list().map_err(unreadable)?, wall_now());
+    let keys = keys.iter().map(|key| KeyView::new(key, keyring.is_configured(&key.id), now)).collect();
+    Ok(HttpResponse::Ok().json(KeyList { keys }))
+}
+
+/// Look at an API key
+///
+/// Without its secret.
+#[utoipa::path(
+    operation_id = "getKey", tag = "access",
+    security(("apiKey" = ["admin"])),
+    params(("id" = String, Path, description = "The key's id, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
+    responses(
+        (status = 200, description = "The key.", body = KeyView, example = json!(openapi::example_key())),
+        GetKeyProblems,
+    )
+)]
+#[get("/v1/keys/{id}")]
+pub async fn get_key(state: web::Data<ApiState>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let key = find(&state, &path)?;
+    let configured = state.guard.keyring().is_configured(&key.id);
+    Ok(HttpResponse::Ok().json(KeyView::new(&key, configured, wall_now())))
+}
+
+/// Revoke an API key
+///
+/// No request with it is admitted from now on, and streams that were opened with it end before anything else is told. What
+/// was done with it before stays. Revoking it twice is no error.
+#[utoipa::path(
+    operation_id = "revokeKey", tag = "access",
+    security(("apiKey" = ["admin"])),
+    params(("id" = String, Path, description = "The key's id, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
+    responses(
+        (status = 200, description = "The key, revoked.", body = KeyView, example = json!(openapi::example_revoked_key())),
+        RevokeKeyProblems,
+    )
+)]
+#[post("/v1/keys/{id}/revoke")]
+pub async fn revoke_key(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    caller: Caller,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let key = find(&state, &path)?;
+    let subject = Subject { key: Some(key.id.clone()), ..Subject::default() };
+    note_subject(&request, subject.clone());
+    let (guard, now) = (&state.guard, wall_now());
+    if guard.keyring().is_configured(&key.id) {
+        let detail = format!("The key {} is given by the gateway's configuration. Take it out there.", key.id);
+        return Err(ApiError::new(Code::KeyConfigured, detail));
+    }
+    let verdict = if key.revoked_at.is_some() { Verdict::Unchanged } else { Verdict::Accepted };
+    let entry = guard.entry(&caller, Action::RevokeKey, subject, verdict);
+    let change = KeyChange::Revoked { id: key.id.clone(), at: now };
+    guard.change_keys(change, entry).await.map_err(not_written)?;
+    let revoked = KeyRecord { revoked_at: key.revoked_at.or(Some(now)), ..KeyRecord::clone(&key) };
+    Ok(HttpResponse::Ok().json(KeyView::new(&revoked, false, now)))
+}
+
+fn find(state: &ApiState, id: &str) -> Result<Arc<KeyRecord>, ApiError> {
+    let no_such_key = || {
+        let id: String = id.chars().take(64).collect();
+        ApiError::new(Code::KeyNotFound, format!("There is no key {id}."))
+    };
+    let id: KeyId = id.parse().map_err(|_| no_such_key())?;
+    state.guard.keyring().get(&id).map_err(unreadable)?.ok_or_else(no_such_key)
+}
+
+fn key_path(id: &KeyId) -> String {
+    format!("/v1/keys/{id}")
+}
+
+fn unreadable(error: StoreError) -> ApiError {
+    tracing::error!(error = &error as &dyn std::error::Error, "cannot read the API keys");
+    ApiError::new(Code::StorageUnavailable, "The API keys cannot be read from the store at present.")
+}
+
+fn not_written(error: StoreError) -> ApiError {
+    tracing::error!(error = &error as &dyn std::error::Error, "cannot change the API keys");
+    ApiError::new(
+        Code::StorageUnavailable,
+        "The store cannot be written at present. The change may be on the disk all the same.",
+    )
+}
+
+impl KeyWish {
+    /// The wish in the terms of those who make keys.
+    ///
+    /// # Errors
+    /// Everything in it that does not make sense, at once.
+    fn parse(self) -> Result<NewKey, ApiError> {
+        let mut errors = Vec::new();
+        let mut refuse = |pointer: String, detail: String| errors.push(FieldError { pointer, detail });
+        let mut aliases: Vec<Alias> = Vec::new();
+        for (index, text) in self.resources.iter().flatten().enumerate() {
+            match text.parse() {
+                Ok(alias) => aliases.push(alias),
+                Err(error) => refuse(format!("/resources/{index}"), format!("{error}")),
+            }
+        }
+        let is_whole = aliases.len() == self.resources.as_ref().map_or(0, Vec::len);
+        let lifetime = self.expires_in_seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        let wanted = NewKey {
+            name: self.name,
+            scope: self.scope.into(),
+            reach: if self.resources.is_some() { Reach::only(aliases) } else { Reach::EVERYTHING },
+            lifetime,
+        };
+        for problem in wanted.problems() {
+            let pointer = match problem {
+                KeyProblem::Name => "/name",
+                KeyProblem::Resources if !is_whole => continue,
+                KeyProblem::Resources | KeyProblem::LimitedAdmin => "/resources",
+                KeyProblem::Lifetime => "/expiresInSeconds",
+            };
+            refuse(pointer.to_owned(), problem.to_string());
+        }
+        if errors.is_empty() { Ok(wanted) } else { Err(ApiError::invalid(errors)) }
+    }
+}
+
+impl KeyView {
+    /// The key in `record` as it is at `now`.
+    pub fn new(record: &KeyRecord, configured: bool, now: Timestamp) -> Self {
+        let resources = record.reach.resources();
+        Self {
+            id: record.id.to_string(),
+            name: record.name.clone(),
+            scope: record.scope.into(),
+            resources: resources.map(|all| all.iter().map(|resource| resource.as_str().to_owned()).collect()),
+            state: match record {
+                _ if record.is_usable(now) => KeyState::Active,
+                KeyRecord { revoked_at: Some(_), .. } => KeyState::Revoked,
+                _ => KeyState::Expired,
+            },
+            configured,
+            created_at: WireTime(record.created_at),
+            expires_at: record.expires_at.map(WireTime),
+            revoked_at: record.revoked_at.map(WireTime),
+            last_used_at: record.last_used_at.map(WireTime),
+        }
+    }
+}
+
+impl From<ScopeName> for Scope {
+    fn from(scope: ScopeName) -> Self {
+        match scope {
+            ScopeName::Read => Self::Read,
+            ScopeName::Scale => Self::Scale,
+            ScopeName::Admin => Self::Admin,
+        }
+    }
+}
+
+impl From<Scope> for ScopeName {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Read => Self::Read,
+            Scope::Scale => Self::Scale,
+            Scope::Admin => Self::Admin,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_wrong_with_a_wish_is_named() {
+        let pointers = |wish: KeyWish| -> Vec<String> {
+            let document = wish.parse().expect_err("refused").document(uuid::Uuid::nil());
+            document.errors.into_iter().map(|error| error.pointer).collect()
+        };
+        let wish = || KeyWish { name: "ci".into(), ..KeyWish::default() };
+        assert!(wish().parse().is_ok());
+        let resources = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(pointers(KeyWish { name: String::new(), ..wish() }), ["/name"]);
+        assert_eq!(pointers(KeyWish { resources: resources(&[]), ..wish() }), ["/resources"]);
+        assert_eq!(
+            pointers(KeyWish { resources: resources(&["a", "..", ""]), ..wish() }),
+            ["/resources/1", "/resources/2"]
+        );
+        for seconds in [0.0, -1.0, f64::NAN, 1e300] {
+            assert_eq!(pointers(KeyWish { expires_in_seconds: Some(seconds), ..wish() }), ["/expiresInSeconds"]);
+        }
+        let limited_admin =
+            KeyWish { scope: ScopeName::Admin, resources: resources(&["a"]), name: "x\n".into(), ..wish() };
+        assert_eq!(pointers(limited_admin), ["/name", "/resources"]);
+    }
+}

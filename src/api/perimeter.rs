@@ -1,0 +1,234 @@
+//! From where browsers may call: the names of this gateway, and the pages of others.
+//!
+//! A page that somebody opened elsewhere can make his browser send requests here. There are no cookies it could profit
+//! from, but a gateway on a laptop may do without keys. So whoever comes from another page is refused unless its origin is
+//! configured; and a name that somebody else's DNS points at this machine is not one of ours.
+
+use std::net::IpAddr;
+
+use actix_cors::Cors;
+use actix_web::body::MessageBody;
+use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use actix_web::http::uri::Authority;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, web};
+
+use super::problem::{ApiError, Code};
+use crate::config::Access;
+
+/// How long a browser may remember what a page of another origin may do, in seconds.
+const PREFLIGHT_MAX_AGE: usize = 600;
+/// What a page of another origin may send.
+const REQUEST_HEADERS: [&str; 8] = [
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "Last-Event-ID",
+    "Prefer",
+    "traceparent",
+    "X-Request-Id",
+];
+/// What it may read of the answer.
+const RESPONSE_HEADERS: [&str; 9] = [
+    "ETag",
+    "Idempotency-Replayed",
+    "Location",
+    "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-Id",
+];
+/// For answers that are not pages: they load nothing, and no page may show them in a frame.
+const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
+/// For Swagger UI, whose styles are partly written into its elements.
+const SWAGGER_UI: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// How long a browser is to insist on HTTPS: half a year.
+const INSIST_ON_TLS: &str = "max-age=15768000";
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Perimeter {
+    /// Whether names are compared with what is known.
+    check_hosts: bool,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    /// Whether browsers are told to insist on HTTPS.
+    insist_on_tls: bool,
+}
+
+impl Perimeter {
+    /// What `access` lays down for a gateway whose address `is_loopback`.
+    pub fn new(access: &Access, is_loopback: bool) -> Self {
+        Self {
+            // Elsewhere nobody can know all names by which a gateway is called, and keys are needed.
+            check_hosts: is_loopback || !access.allowed_hosts.0.is_empty(),
+            hosts: access.allowed_hosts.0.clone(),
+            origins: access.allowed_origins.0.clone(),
+            insist_on_tls: access.tls.is_some() && !is_loopback,
+        }
+    }
+
+    fn check(&self, head: &RequestHead) -> Result<(), ApiError> {
+        let host = named_host(head)?;
+        if self.check_hosts
+            && let Some(host) = &host
+            && !self.is_ours(host.host())
+        {
+            return Err(ApiError::new(
+                Code::WrongHost,
+                "The gateway is not known by the name in the Host header. allowed_hosts can add it.",
+            ));
+        }
+        let Some(origin) = head.headers.get(ORIGIN) else { return Ok(()) };
+        let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+        let is_own = host.is_some_and(|host| {
+            origin.split_once("://").is_some_and(|(_, place)| place == host.as_str().to_ascii_lowercase())
+        });
+        if is_own || self.origins.contains(&origin) {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            Code::OriginRefused,
+            "Pages of other origins may not call this gateway. allowed_origins can let some of them.",
+        ))
+    }
+
+    /// Nobody can point the numeric address of somebody else, or `localhost`, at this machine.
+    fn is_ours(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let is_numeric = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+        is_numeric || host == "localhost" || host.ends_with(".localhost") || self.hosts.contains(&host)
+    }
+
+    /// Tells browsers what pages of the configured origins may do.
+    pub fn cors(&self) -> Cors {
+        let cors = Cors::default()
+            .allowed_methods([Method::GET, Method::HEAD, Method::POST])
+            .allowed_headers(REQUEST_HEADERS)
+            .expose_headers(RESPONSE_HEADERS)
+            .max_age(PREFLIGHT_MAX_AGE);
+        self.origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+    }
+
+    /// Whether there are any.
+    pub fn has_origins(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
+    /// Adds to an answer at `path` what keeps browsers from doing with it what it is not for.
+    pub(super) fn protect(&self, response: &mut HttpResponse, path: &str) {
+        let is_docs = path.starts_with("/docs");
+        let policy = if is_docs { SWAGGER_UI } else { NO_PAGE };
+        let headers = response.headers_mut();
+        let mut add = |name, value| add_header(headers, name, value);
+        add("content-security-policy", policy);
+        add("x-content-type-options", "nosniff");
+        add("x-frame-options", "DENY");
+        add("referrer-policy", "no-referrer");
+        add("cross-origin-resource-policy", "same-origin");
+        if self.insist_on_tls {
+            add("strict-transport-security", INSIST_ON_TLS);
+        }
+        if path.starts_with("/v1/") {
+            add("cache-control", "no-store");
+        }
+    }
+}
+
+/// What a handler has said itself stays.
+fn add_header(headers: &mut HeaderMap, name: &'static str, value: &'static str) {
+    let name = HeaderName::from_static(name);
+    if !headers.contains_key(&name) {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// The name and port by which the gateway is called. Old clients may leave it out; browsers do not.
+fn named_host(head: &RequestHead) -> Result<Option<Authority>, ApiError> {
+    let malformed = || ApiError::new(Code::MalformedRequest, "The Host header makes no sense.");
+    if let Some(authority) = head.uri.authority() {
+        return Ok(Some(authority.clone()));
+    }
+    let mut named = head.headers.get_all("host");
+    let Some(name) = named.next() else { return Ok(None) };
+    if named.next().is_some() {
+        return Err(malformed());
+    }
+    let name = name.to_str().map_err(|_| malformed())?;
+    name.parse().map(Some).map_err(|_| malformed())
+}
+
+/// The middleware.
+pub(super) async fn enforce(
+    perimeter: web::Data<Perimeter>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    perimeter.check(request.head())?;
+    next.call(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Hosts, Origins};
+    use actix_web::test::TestRequest;
+
+    fn verdict(perimeter: &Perimeter, headers: &[(&str, &str)]) -> Option<Code> {
+        let request = headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
+        perimeter.check(request.to_srv_request().head()).err().map(|error| error.code())
+    }
+
+    fn perimeter(is_loopback: bool, hosts: &[&str], origins: &[&str]) -> Perimeter {
+        let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let (allowed_hosts, allowed_origins) = (Hosts(own(hosts)), Origins(own(origins)));
+        Perimeter::new(&Access { allowed_hosts, allowed_origins, ..Access::default() }, is_loopback)
+    }
+
+    #[test]
+    fn on_loopback_only_names_of_this_machine_are_ours() {
+        let laptop = perimeter(true, &["gate.test"], &[]);
+        for ours in
+            ["localhost", "LOCALHOST:8080", "a.localhost", "127.0.0.1:8080", "[::1]:8080", "Gate.Test:1", "10.0.0.1"]
+        {
+            assert_eq!(verdict(&laptop, &[("Host", ours)]), None, "{ours}");
+        }
+        for other in ["evil.test", "evil.test:8080", "localhost.evil.test", "xlocalhost", "127.0.0.1.evil.test"] {
+            assert_eq!(verdict(&laptop, &[("Host", other)]), Some(Code::WrongHost), "{other}");
+        }
+        assert_eq!(verdict(&laptop, &[]), None, "no browser leaves it out");
+        for senseless in ["", "a b", "a/b", "a:b:c"] {
+            assert_eq!(verdict(&laptop, &[("Host", senseless)]), Some(Code::MalformedRequest), "{senseless}");
+        }
+        assert_eq!(verdict(&laptop, &[("Host", "localhost"), ("Host", "localhost")]), Some(Code::MalformedRequest));
+    }
+
+    #[test]
+    fn elsewhere_all_names_are_unless_some_are_configured() {
+        assert_eq!(verdict(&perimeter(false, &[], &[]), &[("Host", "any.test")]), None);
+        let named = perimeter(false, &["gate.test"], &[]);
+        assert_eq!(verdict(&named, &[("Host", "gate.test")]), None);
+        assert_eq!(verdict(&named, &[("Host", "any.test")]), Some(Code::WrongHost));
+    }
+
+    #[test]
+    fn pages_of_others_are_refused_unless_configured() {
+        let gate = perimeter(true, &[], &["https://ops.test"]);
+        let from = |origin| verdict(&gate, &[("Host", "localhost:8080"), ("Origin", origin)]);
+        for fine in ["http://localhost:8080", "https://localhost:8080", "https://ops.test", "HTTPS://OPS.test"] {
+            assert_eq!(from(fine), None, "{fine}");
+        }
+        for refused in
+            ["null", "", "http://localhost", "http://localhost:8081", "https://ops.test.evil.test", "http://ops.test"]
+        {
+            assert_eq!(from(refused), Some(Code::OriginRefused), "{refused}");
+        }
+        assert_eq!(verdict(&gate, &[("Origin", "http://localhost:8080")]), Some(Code::OriginRefused));
+    }
+}

@@ -1,0 +1,181 @@
+//! The routes there are: their patterns, methods, what a caller needs for each, and what each tries to change.
+//!
+//! All of it is taken from the OpenAPI document, so that what it says of security is what is enforced. An operation that
+//! says nothing needs the scope `admin`: forgetting to say it locks people out, and not in.
+
+use actix_web::dev::ResourceDef;
+use actix_web::http::Method;
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
+use serde_json::Value;
+use utoipa::openapi::OpenApi;
+
+use super::openapi::SECURITY_SCHEME;
+use super::problem::{ApiError, Code};
+use crate::domain::{Action, Scope};
+
+/// Pages for people, and what they load; none of them shows anything that the source code does not.
+const PAGES: [&str; 5] = ["/", "/panel/{file:.*}", "/docs", "/docs/{page:.*}", "/openapi.json"];
+
+/// All routes.
+pub struct Routes(Vec<Route>);
+
+struct Route {
+    pattern: ResourceDef,
+    operations: Vec<(Method, Operation)>,
+}
+
+/// What can be asked of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What a caller needs; nothing if it is for everybody.
+    pub needs: Option<Scope>,
+    /// What it tries to change.
+    pub action: Option<Action>,
+}
+
+impl Routes {
+    /// The routes of `document`, and the pages.
+    pub fn of(document: &OpenApi) -> Self {
+        // The parts of a requirement can only be looked at in the form they are written in.
+        let written = serde_json::to_value(document).unwrap_or_default();
+        let paths = written["paths"].as_object().into_iter().flatten().map(|(path, item)| {
+            let operations = item.as_object().into_iter().flatten();
+            let operations = operations.filter_map(|(method, operation)| {
+                Some((method.to_uppercase().parse().ok()?, Operation::of(operation)))
+            });
+            Route { pattern: ResourceDef::new(path.as_str()), operations: operations.collect() }
+        });
+        let page = || (Method::GET, Operation { needs: None, action: None });
+        let pages = PAGES.map(|path| Route { pattern: ResourceDef::new(path), operations: vec![page()] });
+        Self(paths.chain(pages).collect())
+    }
+
+    /// The same routes, but what is at `pattern` is for everybody.
+    #[must_use]
+    pub fn opened(mut self, pattern: &str) -> Self {
+        let route = self.0.iter_mut().filter(|route| route.pattern.pattern() == Some(pattern));
+        route.flat_map(|route| &mut route.operations).for_each(|(_, operation)| operation.needs = None);
+        self
+    }
+
+    /// What is asked for with this `method` at this `path`, if there is such a thing.
+    pub fn operation(&self, method: &Method, path: &str) -> Option<&Operation> {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        let (_, operation) = self.0[self.place(path)?].operations.iter().find(|(own, _)| own == method)?;
+        Some(operation)
+    }
+
+    /// The methods at `path`, if there is anything.
+    fn methods(&self, path: &str) -> Option<Vec<&str>> {
+        let operations = self.0[self.place(path)?].operations.iter();
+        Some(
+            operations
+                .flat_map(|(method, _)| match method.as_str() {
+                    "GET" => &["GET", "HEAD"][..],
+                    "POST" => &["POST"],
+                    _ => &[],
+                })
+                .copied()
+                .collect(),
+        )
+    }
+
+    /// The place of the pattern that `path` has, among [`Routes::patterns`].
+    pub fn place(&self, path: &str) -> Option<usize> {
+        self.0.iter().position(|route| route.pattern.is_match(path))
+    }
+
+    /// The patterns of all paths.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|route| route.pattern.pattern().unwrap_or_default())
+    }
+
+    /// All operations, with their methods and patterns.
+    pub fn operations(&self) -> impl Iterator<Item = (&Method, &str, &Operation)> {
+        self.0.iter().flat_map(|route| {
+            let pattern = route.pattern.pattern().unwrap_or_default();
+            route.operations.iter().map(move |(method, operation)| (method, pattern, operation))
+        })
+    }
+}
+
+impl Operation {
+    fn of(written: &Value) -> Self {
+        let action = match written["operationId"].as_str() {
+            Some("submitJob") => Some(Action::SubmitJob),
+            Some("cancelJob") => Some(Action::CancelJob),
+            Some("createKey") => Some(Action::CreateKey),
+            Some("revokeKey") => Some(Action::RevokeKey),
+            _ => None,
+        };
+        let is_for_all = |requirement: &Value| requirement.as_object().is_some_and(serde_json::Map::is_empty);
+        let requirements = written["security"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let named = requirements.iter().filter_map(|requirement| requirement[SECURITY_SCHEME][0].as_str());
+        let scope = named.filter_map(|name| Scope::ALL.into_iter().find(|scope| scope.as_str() == name)).next();
+        let needs = if requirements.iter().any(is_for_all) { None } else { Some(scope.unwrap_or(Scope::Admin)) };
+        Self { needs, action }
+    }
+}
+
+/// Answers what no route takes: 405 if the path exists, 404 if it does not.
+pub(super) async fn no_route(routes: actix_web::web::Data<Routes>, request: HttpRequest) -> HttpResponse {
+    let path: String = request.path().chars().take(200).collect();
+    match routes.methods(request.path()) {
+        Some(allowed) if !allowed.contains(&request.method().as_str()) => {
+            let allowed = allowed.join(", ");
+            let mut response =
+                ApiError::new(Code::MethodNotAllowed, format!("{path} supports {allowed}.")).error_response();
+            if let Ok(value) = HeaderValue::from_str(&allowed) {
+                response.headers_mut().insert(ALLOW, value);
+            }
+            response
+        }
+        _ => ApiError::new(Code::NotFound, format!("There is nothing at {path}.")).error_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::openapi;
+
+    #[test]
+    fn every_operation_says_what_it_needs_and_whoever_changes_something_is_recorded() {
+        let document = openapi::document();
+        let written = serde_json::to_value(&document).expect("JSON");
+        for item in written["paths"].as_object().expect("paths").values() {
+            for operation in item.as_object().expect("operations").values() {
+                let requirements = operation["security"].as_array();
+                assert_eq!(requirements.map(Vec::len), Some(1), "{}", operation["operationId"]);
+            }
+        }
+        let routes = Routes::of(&document);
+        for (method, pattern, operation) in routes.operations() {
+            let changes_something = method != Method::GET && pattern != "/v1/plans";
+            assert_eq!(operation.action.is_some(), changes_something, "{method} {pattern}");
+            assert!(operation.action.is_none() || operation.needs >= Some(Scope::Scale), "{method} {pattern}");
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_is_for_admins() {
+        let of = |security: Value| Operation::of(&serde_json::json!({"operationId": "x", "security": security})).needs;
+        assert_eq!(Operation::of(&serde_json::json!({"operationId": "x"})).needs, Some(Scope::Admin));
+        assert_eq!(of(serde_json::json!([])), Some(Scope::Admin));
+        assert_eq!(of(serde_json::json!([{SECURITY_SCHEME: ["everything"]}])), Some(Scope::Admin));
+        assert_eq!(of(serde_json::json!([{SECURITY_SCHEME: ["read"]}])), Some(Scope::Read));
+        assert_eq!(of(serde_json::json!([{}])), None);
+    }
+
+    #[test]
+    fn a_head_needs_what_a_get_needs() {
+        let routes = Routes::of(&openapi::document());
+        for path in ["/v1/jobs", "/v1/audit", "/livez", "/", "/docs/index.html"] {
+            let operation = routes.operation(&Method::GET, path);
+            assert!(operation.is_some() && routes.operation(&Method::HEAD, path) == operation, "{path}");
+        }
+        assert_eq!(routes.operation(&Method::DELETE, "/v1/jobs"), None);
+        assert_eq!(routes.operation(&Method::GET, "/v1/nothing"), None);
+    }
+}

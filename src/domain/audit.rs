@@ -1,0 +1,146 @@
+//! Who tried to change something, and what came of it.
+//!
+//! An attempt that is obeyed is recorded in the same commit as what it changes: there is never the one without the other.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::access::{Actor, KeyId};
+use super::alias::Alias;
+use super::job::JobId;
+use super::time::Timestamp;
+
+/// A request to change something, as far as it matters who made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The id of the request; `None` for one from the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Uuid>,
+    /// Who made it, if he showed a key that is or was one of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+    /// Where it came from; `None` for one from the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+}
+
+/// What can be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// To submit a job.
+    SubmitJob,
+    /// To cancel a job.
+    CancelJob,
+    /// To make a key.
+    CreateKey,
+    /// To revoke a key.
+    RevokeKey,
+}
+
+impl Action {
+    /// The action as it appears in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SubmitJob => "submit_job",
+            Self::CancelJob => "cancel_job",
+            Self::CreateKey => "create_key",
+            Self::RevokeKey => "revoke_key",
+        }
+    }
+}
+
+/// What it was tried on, as far as is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Alias>,
+    /// The job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// The key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Verdict {
+    /// It was done, or will be.
+    Accepted,
+    /// It was done or under way already.
+    Unchanged,
+    /// It was not done.
+    Refused {
+        /// The code of the problem in the answer.
+        code: String,
+    },
+}
+
+/// One attempt to change something, with what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// By whom, from where.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+    /// What.
+    pub action: Action,
+    /// On what.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// What came of it.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// Entries are kept on shelves that fill up independently: nobody can push out the record of what was done by trying what
+/// is refused, and no stranger that of the keys' owners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// What was done, or was done already.
+    Obeyed,
+    /// What was refused to the owner of a key.
+    Refused,
+    /// What was refused to somebody without a key of ours.
+    Strangers,
+}
+
+impl Shelf {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Obeyed, Self::Refused, Self::Strangers];
+
+    /// The shelf as it is called in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Obeyed => "obeyed",
+            Self::Refused => "refused",
+            Self::Strangers => "strangers",
+        }
+    }
+
+    /// Most entries on it, the newest ones, of a few hundred bytes each. A hundred thousand are more than a year of one
+    /// change in five minutes.
+    pub const fn room(self) -> u32 {
+        match self {
+            Self::Obeyed => 100_000,
+            Self::Refused | Self::Strangers => 10_000,
+        }
+    }
+}
+
+impl AuditEntry {
+    /// Where it is kept.
+    pub fn shelf(&self) -> Shelf {
+        match (&self.verdict, &self.attempt.actor) {
+            (Verdict::Accepted | Verdict::Unchanged, _) => Shelf::Obeyed,
+            (Verdict::Refused { .. }, Some(_)) => Shelf::Refused,
+            (Verdict::Refused { .. }, None) => Shelf::Strangers,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The data directory and the files in it: where they are, and that nobody else can read them.
+//!
+//! What they hold is not secret in itself, keys are there as hashes only; but who scaled what, and why, is the business of
+//! those who run the gateway, and whoever can write here can do anything.
+
+use std::fs::{DirBuilder, File, Permissions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+
+/// For the owner of a directory only.
+const DIRECTORY_MODE: u32 = 0o700;
+/// For the owner of a file only.
+const FILE_MODE: u32 = 0o600;
+/// The bits of a mode that let others in.
+const OTHERS: u32 = 0o077;
+
+/// The database in `directory`.
+pub(super) fn database_path(directory: &Path) -> PathBuf {
+    directory.join("scalegate.db")
+}
+
+/// The file that says which process uses `directory`.
+pub(super) fn lock_path(directory: &Path) -> PathBuf {
+    directory.join("scalegate.lock")
+}
+
+/// The file in `directory` that grows by a byte with each change of the keys by a process that is not the gateway: so the
+/// gateway notices at once, without reading the store for each request.
+pub fn key_changes_path(directory: &Path) -> PathBuf {
+    directory.join("scalegate.key-changes")
+}
+
+/// Makes the file of [`key_changes_path`] grow.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn note_key_change(directory: &Path) -> Result<(), StoreError> {
+    let path = key_changes_path(directory);
+    let noted = open(&path, File::options().append(true)).and_then(|mut file| file.write_all(b"."));
+    noted.map_err(|source| StoreError::Directory { path: directory.to_owned(), source })
+}
+
+/// Creates `directory`, unless it is there.
+///
+/// # Errors
+/// If it cannot be created.
+pub(super) fn create(directory: &Path) -> Result<(), StoreError> {
+    let created = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory);
+    created.map_err(|source| StoreError::Directory { path: directory.to_owned(), source })
+}
+
+/// Lets nobody else into `directory` or at the files in it, including those that SQLite is going to create.
+///
+/// # Errors
+/// If the database cannot be created.
+pub(super) fn close_to_others(directory: &Path) -> Result<(), StoreError> {
+    let database = database_path(directory);
+    // SQLite gives its log and its index the mode that the database has.
+    match File::options().append(true).create_new(true).mode(FILE_MODE).open(&database) {
+        Err(source) if source.kind() != ErrorKind::AlreadyExists => {
+            return Err(StoreError::Directory { path: directory.to_owned(), source });
+        }
+        _ => {}
+    }
+    restrict(directory, DIRECTORY_MODE);
+    let files = ["", "-wal", "-shm"].map(|end| directory.join(format!("scalegate.db{end}")));
+    for file in files.iter().chain([&lock_path(directory), &key_changes_path(directory)]) {
+        restrict(file, FILE_MODE);
+    }
+    Ok(())
+}
+
+/// Opens the file at `path`, creating it for the owner only.
+pub(super) fn open(path: &Path, options: &mut std::fs::OpenOptions) -> std::io::Result<File> {
+    options.create(true).mode(FILE_MODE).open(path)
+}
+
+/// A volume may belong to somebody else, who decides about its mode; that is worth a word and no reason not to start.
+fn restrict(path: &Path, mode: u32) {
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found.permissions().mode(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return,
+        Err(error) => return tracing::warn!(path = %path.display(), %error, "cannot see who may use it"),
+    };
+    if found & OTHERS == 0 {
+        return;
+    }
+    match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
+        Ok(()) => tracing::info!(path = %path.display(), mode = format_args!("{mode:04o}"), "closed to other users"),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "other users may read it, and that cannot be changed")
+        }
+    }
+}

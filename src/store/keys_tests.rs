@@ -1,0 +1,174 @@
+use std::time::Duration;
+
+use super::super::fixtures::{NOW, alias, directory, open, shell};
+use super::super::{Catalog as _, SqliteCatalog};
+use super::*;
+use crate::domain::{Action, Actor, Attempt, KeyId, Shelf, Subject, Verdict};
+
+fn id(number: u32) -> KeyId {
+    format!("{number:010}").parse().expect("an id")
+}
+
+fn key(number: u32) -> KeyRecord {
+    KeyRecord {
+        id: id(number),
+        name: format!("key {number}"),
+        hash: [number as u8; 32],
+        scope: Scope::ALL[number as usize % 3],
+        reach: if number.is_multiple_of(2) { Reach::EVERYTHING } else { Reach::only([alias("worker"), alias("api")]) },
+        created_at: NOW,
+        expires_at: (number == 3).then_some(NOW + Duration::from_secs(1)),
+        revoked_at: None,
+        last_used_at: None,
+    }
+}
+
+fn entry(number: u32, actor: Option<u32>, verdict: Verdict) -> AuditEntry {
+    let actor = actor.map(|number| Actor { key: id(number), name: "ci".into() });
+    let attempt = Attempt { request: None, actor, address: Some([192, 0, 2, 1].into()) };
+    let subject = Subject { key: Some(id(number)), ..Subject::default() };
+    AuditEntry { at: NOW, attempt, action: Action::RevokeKey, subject, verdict }
+}
+
+fn refused() -> Verdict {
+    Verdict::Refused { code: "insufficient_scope".into() }
+}
+
+#[test]
+fn keys_come_back_as_they_were_and_change_as_told() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    assert_eq!(catalog.keys().expect("readable"), []);
+    let mut keys: Vec<KeyRecord> = (0..4).map(key).collect();
+    let added = keys.iter().cloned().map(KeyChange::Added).collect();
+    journal.commit(&[Batch { keys: added, ..Batch::default() }]).expect("committed");
+    assert_eq!(catalog.keys().expect("readable"), keys);
+    let later = |seconds| NOW + Duration::from_secs(seconds);
+    let changes = vec![
+        KeyChange::Revoked { id: id(1), at: later(5) },
+        KeyChange::Revoked { id: id(1), at: later(9) },
+        KeyChange::Used { id: id(2), at: later(7) },
+        KeyChange::Used { id: id(2), at: later(6) },
+        KeyChange::Used { id: id(99), at: later(6) },
+    ];
+    journal.commit(&[Batch { keys: changes, ..Batch::default() }]).expect("committed");
+    keys[1].revoked_at = Some(later(5));
+    keys[2].last_used_at = Some(later(7));
+    assert_eq!(catalog.keys().expect("readable"), keys, "the first revocation and the latest use count");
+}
+
+#[test]
+fn dead_keys_are_kept_for_a_while_and_living_ones_always() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let dead = |number| KeyRecord { revoked_at: Some(NOW), ..key(number) };
+    let mut changes = vec![KeyChange::Added(key(10_000))];
+    changes.extend((100..=100 + MAX_DEAD_KEYS).map(|number| KeyChange::Added(dead(number))));
+    changes.push(KeyChange::Added(key(10_001)));
+    journal.commit(&[Batch { keys: changes, ..Batch::default() }]).expect("committed");
+    let kept = journal.read_api_keys().expect("readable");
+    assert_eq!(kept.len(), MAX_DEAD_KEYS as usize + 2);
+    assert_eq!((&kept[0].id, &kept[1].id), (&id(10_000), &id(101)), "the oldest dead one is gone");
+}
+
+#[test]
+fn a_key_that_makes_no_sense_is_damage() {
+    for damage in ["scope = 'root'", "resources = '1'", "id = 'x'"] {
+        let directory = directory();
+        let mut journal = open(directory.path());
+        journal.commit(&[Batch { keys: vec![KeyChange::Added(key(1))], ..Batch::default() }]).expect("committed");
+        shell(directory.path()).execute(&format!("UPDATE keys SET {damage}"), []).expect("written");
+        let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+        assert!(catalog.keys().is_err(), "{damage}");
+    }
+}
+
+/// Both ways into the store, and what a gateway beside it sees.
+#[test]
+fn another_process_changes_keys_beside_the_gateway_or_alone() {
+    let directory = directory();
+    let changes = || std::fs::metadata(super::super::key_changes_path(directory.path())).map_or(0, |file| file.len());
+    let add = |number| {
+        let mut store = KeyStore::open(directory.path()).expect("a store");
+        store.apply(KeyChange::Added(key(number)), entry(number, None, Verdict::Accepted)).expect("written");
+        store.keys().expect("readable").len()
+    };
+    assert_eq!((add(1), changes()), (1, 1));
+    let journal = open(directory.path());
+    assert_eq!((add(2), changes()), (2, 2), "beside the one that has the lock");
+    let seen = journal.read_api_keys().expect("readable");
+    assert_eq!(seen, [key(1), key(2)]);
+    drop(journal);
+    assert_eq!((add(4), changes()), (3, 3));
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    assert_eq!(catalog.audit(None, 9).expect("readable").entries.len(), 3);
+}
+
+#[test]
+fn another_release_is_left_alone_while_it_runs() {
+    let directory = directory();
+    let journal = open(directory.path());
+    shell(directory.path()).pragma_update(None, "user_version", schema::VERSION + 1).expect("written");
+    let refused = KeyStore::open(directory.path()).map(drop);
+    assert!(matches!(refused, Err(StoreError::OtherRelease { .. })), "{refused:?}");
+    drop(journal);
+}
+
+// ---- the record of attempts -------------------------------------------------------------------------------------
+
+#[test]
+fn attempts_are_paged_newest_first() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let entries: Vec<AuditEntry> = (1..=7)
+        .map(|number| match number % 3 {
+            0 => entry(number, Some(1), refused()),
+            1 => entry(number, None, refused()),
+            _ => entry(number, Some(1), Verdict::Unchanged),
+        })
+        .collect();
+    journal.commit(&[Batch { audit: entries.clone(), ..Batch::default() }]).expect("committed");
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    for size in [1, 3, 7, 8] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = catalog.audit(after, size).expect("a page");
+            assert!(page.entries.len() <= size && (page.next.is_none() || page.entries.len() == size));
+            found.extend(page.entries);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert!(found.iter().eq(entries.iter().rev()), "by {size}");
+    }
+}
+
+/// Whoever is refused cannot push out the record of what was done.
+#[test]
+fn every_shelf_keeps_its_newest_entries_whatever_is_on_the_others() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let done = entry(0, Some(1), Verdict::Accepted);
+    let strangers = (1..=Shelf::Strangers.room() + 2).map(|number| entry(number, None, refused()));
+    let audit = std::iter::once(done.clone()).chain(strangers).chain([entry(0, Some(1), refused())]).collect();
+    journal.commit(&[Batch { audit, ..Batch::default() }]).expect("committed");
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    let kept = catalog.audit(None, usize::MAX - 1).expect("a page").entries;
+    let on = |shelf| kept.iter().filter(move |entry| entry.shelf() == shelf);
+    assert_eq!(Shelf::ALL.map(|shelf| on(shelf).count()), [1, 1, Shelf::Strangers.room() as usize]);
+    assert_eq!(kept.last(), Some(&done));
+    assert_eq!(on(Shelf::Strangers).next_back().and_then(|oldest| oldest.subject.key.clone()), Some(id(3)));
+}
+
+#[test]
+fn no_query_of_the_record_reads_more_than_it_shows() {
+    let directory = directory();
+    drop(open(directory.path()));
+    let db = shell(directory.path());
+    let mut statement =
+        db.prepare(&format!("EXPLAIN QUERY PLAN {}", super::super::catalog::ATTEMPTS_SQL)).expect("a plan");
+    let plan: String = statement.query_row([1, 1], |row| row.get(3)).expect("a plan");
+    assert!(plan.contains("INTEGER PRIMARY KEY (rowid<?)"), "{plan}");
+}

@@ -1,0 +1,13 @@
+//! Who may do what, with the real binary: every route for every kind of caller, limits, and what is recorded.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod audit;
+mod browsers;
+mod keys;
+mod limits;
+mod scene;
+mod secrets;
+mod start;
+mod table;

@@ -1,0 +1,107 @@
+//! What a gateway refuses to start with, and whom its files are for.
+
+use std::os::unix::fs::PermissionsExt;
+
+use scalegate::access::Token;
+use scalegate::simulator::Behaviour;
+use tempfile::TempDir;
+
+use crate::support::gateway::{Gateway, Raw, run_to_its_end, serve_at};
+use crate::support::sidecar::Sidecar;
+
+/// Every address of this machine.
+const PUBLIC: &str = "0.0.0.0:0";
+
+#[test]
+fn a_public_address_needs_a_key_or_a_word() {
+    let dir = TempDir::new().expect("a directory");
+    let nobody = ([127, 0, 0, 1], 1).into();
+    let refused = run_to_its_end(&mut serve_at(PUBLIC, &dir.path().join("data"), nobody, &[]));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    for hint in ["refusing to listen on 0.0.0.0", "scalegate keys create", "SCALEGATE_ADMIN_KEY", "--insecure-no-auth"]
+    {
+        assert!(said.contains(hint), "{said}");
+    }
+}
+
+fn public(dir: &TempDir, sidecar: &Sidecar, more: &[&str], key: Option<&Token>) -> Gateway {
+    let mut command = serve_at(PUBLIC, dir.path(), sidecar.address(), more);
+    if let Some(key) = key {
+        command.env("SCALEGATE_ADMIN_KEY", key.expose());
+    }
+    let mut gateway = Gateway::start_with(command);
+    gateway.address.set_ip([127, 0, 0, 1].into());
+    gateway
+}
+
+#[actix_web::test]
+async fn with_a_key_or_a_word_it_starts() {
+    let (dir, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));
+    let key = Token::generate().expect("randomness");
+    let gateway = public(&dir, &sidecar, &[], Some(&key));
+    assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
+    gateway.kill();
+    // The key is gone with the configuration, and the next process knows no other.
+    let refused = run_to_its_end(&mut serve_at(PUBLIC, dir.path(), sidecar.address(), &[]));
+    assert_eq!(refused.status.code(), Some(1));
+    let gateway = public(&dir, &sidecar, &["--insecure-no-auth"], None);
+    assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 200);
+    let is_loud = |line: &serde_json::Value| {
+        line["level"] == "WARN" && line["message"].as_str().is_some_and(|text| text.starts_with("INSECURE: "))
+    };
+    assert!(gateway.starting.iter().any(is_loud), "{:?}", gateway.starting);
+}
+
+/// On loopback nobody needs a key, until there is one.
+#[actix_web::test]
+async fn the_first_key_closes_the_door() {
+    let (dir, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));
+    let gateway = Gateway::start(dir.path(), sidecar.address(), &[]);
+    assert_eq!(gateway.raw(&Raw::get("/v1/keys")).await.status, 200);
+    let created = gateway.raw(&Raw::post("/v1/keys", r#"{"name": "first", "scope": "admin"}"#)).await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
+    let secret = created.json()["secret"].as_str().expect("a secret").to_owned();
+    let key = Raw::get("/v1/jobs").header("Authorization", format!("bearer  {secret}"));
+    assert_eq!(gateway.raw(&key).await.status, 200, "the scheme is not case-sensitive");
+    // Also when it was revoked: whoever made a key does not want requests without.
+    let id = created.json()["key"]["id"].as_str().expect("an id").to_owned();
+    let revoke = Raw::new("POST", &format!("/v1/keys/{id}/revoke")).header("Authorization", format!("Bearer {secret}"));
+    assert_eq!(gateway.raw(&revoke).await.status, 200);
+    assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
+}
+
+#[actix_web::test]
+async fn metrics_can_be_opened() {
+    let (dir, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));
+    let key = Token::generate().expect("randomness");
+    let gateway = public(&dir, &sidecar, &["--open-metrics"], Some(&key));
+    assert_eq!(gateway.raw(&Raw::get("/metrics")).await.status, 200);
+    assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
+}
+
+/// Nobody else on the machine can read what is kept, also where a careless hand had made the directory.
+#[actix_web::test]
+async fn files_are_for_their_owner_alone() {
+    let sidecar = Sidecar::start(Behaviour::default());
+    let parent = TempDir::new().expect("a directory");
+    let (new, careless) = (parent.path().join("a/new"), parent.path().join("careless"));
+    std::fs::create_dir(&careless).expect("a directory");
+    std::fs::write(careless.join("scalegate.db"), "").expect("a file");
+    for (path, mode) in [(&careless, 0o755), (&careless.join("scalegate.db"), 0o644)] {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("changed");
+    }
+    for directory in [new, careless] {
+        let gateway = Gateway::start(&directory, sidecar.address(), &[]);
+        gateway.submit(&serde_json::json!({"resource": "worker", "targetCapacity": 3})).await;
+        let mode = |path: &std::path::Path| path.metadata().expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&directory), 0o700);
+        let files: Vec<_> =
+            std::fs::read_dir(&directory).expect("readable").map(|file| file.expect("one").path()).collect();
+        assert!(files.len() >= 4, "{files:?}");
+        for file in files {
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        }
+    }
+}
