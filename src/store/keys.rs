@@ -1,16 +1,24 @@
 //! The table of API keys, and the way to it from another process than the gateway.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params};
 
 use super::directory::{database_path, note_key_change};
 use super::rows::{json, write_batch};
 use super::schema::{self, Kind};
-use super::sqlite::{configure, explain};
+use super::sqlite::{BUSY_TIMEOUT, configure, explain};
 use super::{Batch, Journal as _, KeyChange, MAX_DEAD_KEYS, SqliteJournal, StoreError};
 use crate::domain::{AuditEntry, KeyRecord, Reach, Scope, Timestamp};
+
+/// How long a process that uses the directory may take until there is a store of this release in it. Creating one takes
+/// milliseconds; an older one can be large.
+const CREATION_PATIENCE: Duration = Duration::from_secs(5);
+/// Pause between two looks at a store that is being made.
+const CREATION_PAUSE: Duration = Duration::from_millis(10);
 
 /// The keys in a data directory, for a process that is not the gateway, whether one is running there or not.
 ///
@@ -34,12 +42,47 @@ impl KeyStore {
     /// # Errors
     /// If it cannot be used, or the gateway running there is of another release.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let access = match SqliteJournal::open(directory) {
-            Ok(journal) => Access::Alone(Box::new(journal)),
-            Err(StoreError::InUse { .. }) => Access::Beside(open_beside(directory)?),
-            Err(error) => return Err(error),
+        let give_up_at = Instant::now() + CREATION_PATIENCE;
+        let access = loop {
+            match SqliteJournal::open_at_once(directory) {
+                Ok(journal) => break Access::Alone(Box::new(journal)),
+                Err(StoreError::InUse { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            match open_beside(directory) {
+                Ok(Some(db)) => break Access::Beside(db),
+                // Whoever uses the directory, perhaps somebody who makes a key as well, has only begun to.
+                Ok(None) | Err(StoreError::OtherRelease { found: ..schema::VERSION, .. })
+                    if Instant::now() < give_up_at =>
+                {
+                    std::thread::sleep(CREATION_PAUSE);
+                }
+                Ok(None) => return Err(StoreError::InUse { path: directory.to_owned(), holder: None }),
+                Err(error) => return Err(error),
+            }
         };
         Ok(Self { directory: directory.to_owned(), access })
+    }
+
+    /// The keys in `directory`, oldest first, without creating or changing anything there that lasts; `None` if there is no
+    /// store.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or was written by a later release.
+    pub fn look(directory: &Path) -> Result<Option<Vec<KeyRecord>>, StoreError> {
+        let path = database_path(directory);
+        let Some(db) = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)? else { return Ok(None) };
+        let failed = |error| explain(&path, error);
+        match schema::identify(&db).map_err(failed)? {
+            Kind::Ours { version: ..=schema::VERSION } => {}
+            Kind::Ours { version: found } => {
+                return Err(StoreError::NewerSchema { path, found, known: schema::VERSION });
+            }
+            Kind::Foreign => return Err(StoreError::Foreign { path }),
+        }
+        // There were no keys in the first releases.
+        let has_keys = db.table_exists(None, "keys").map_err(failed)?;
+        if has_keys { read(&db).map(Some).map_err(failed) } else { Ok(Some(Vec::new())) }
     }
 
     /// All keys, oldest first.
@@ -76,19 +119,30 @@ impl KeyStore {
     }
 }
 
-fn open_beside(directory: &Path) -> Result<Connection, StoreError> {
+/// A connection to the store in `directory`, beside the process that uses it; `None` if that one has not created it yet.
+fn open_beside(directory: &Path) -> Result<Option<Connection>, StoreError> {
     let path = database_path(directory);
+    let Some(db) = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)? else { return Ok(None) };
     let failed = |error| explain(&path, error);
-    let db = Connection::open(&path).map_err(failed)?;
     match schema::identify(&db).map_err(failed)? {
         Kind::Ours { version: schema::VERSION } => {}
-        Kind::Ours { version } => {
-            return Err(StoreError::OtherRelease { path, found: version, known: schema::VERSION });
+        Kind::Ours { version: found } => {
+            return Err(StoreError::OtherRelease { path, found, known: schema::VERSION });
         }
         Kind::Foreign => return Err(StoreError::Foreign { path }),
     }
     configure(&db).map_err(failed)?;
-    Ok(db)
+    Ok(Some(db))
+}
+
+/// A connection to the database at `path`, which is not created: `None` if there is none.
+fn connect(path: &Path, access: OpenFlags) -> Result<Option<Connection>, StoreError> {
+    if std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let db = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let patient = db.and_then(|db| db.busy_timeout(BUSY_TIMEOUT).map(|()| db));
+    patient.map(Some).map_err(|error| explain(path, error))
 }
 
 /// All keys, oldest first.

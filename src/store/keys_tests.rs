@@ -115,6 +115,30 @@ fn another_release_is_left_alone_while_it_runs() {
     drop(journal);
 }
 
+/// What looking at a database made by `sql` gives.
+fn look_at(sql: &str) -> Result<Option<Vec<KeyRecord>>, StoreError> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let db = Connection::open(database_path(directory.path())).expect("a database");
+    db.execute_batch(sql).expect("plain SQL");
+    drop(db);
+    let looked = KeyStore::look(directory.path());
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1, "nothing is created");
+    looked
+}
+
+#[test]
+fn stores_without_keys_have_none_and_strange_ones_are_refused() {
+    let ours = format!("CREATE TABLE jobs (id TEXT); PRAGMA application_id = {};", schema::APPLICATION_ID);
+    assert!(matches!(look_at(""), Ok(Some(keys)) if keys.is_empty()));
+    assert!(matches!(look_at(&format!("{ours} PRAGMA user_version = 3")), Ok(Some(keys)) if keys.is_empty()));
+    let later = schema::VERSION + 1;
+    let looked = look_at(&format!("{ours} PRAGMA user_version = {later}"));
+    assert!(matches!(looked, Err(StoreError::NewerSchema { found, .. }) if found == later), "{looked:?}");
+    assert!(matches!(look_at("CREATE TABLE notes (id TEXT)"), Err(StoreError::Foreign { .. })));
+    let nowhere = tempfile::tempdir().expect("a directory");
+    assert!(matches!(KeyStore::look(&nowhere.path().join("none")), Ok(None)));
+}
+
 // ---- the record of attempts -------------------------------------------------------------------------------------
 
 #[test]

@@ -111,7 +111,9 @@ pub(super) enum Kind {
     Foreign,
 }
 
+/// What kind of database `db` leads to, as of one moment: another process may be making it.
 pub(super) fn identify(db: &Connection) -> rusqlite::Result<Kind> {
+    let db = db.unchecked_transaction()?;
     let application_id: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;

@@ -12,7 +12,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
@@ -30,6 +30,11 @@ use crate::domain::{EventId, JobEvent, KeyRecord, LaneRecord, Retention, Timesta
 const LEAST_SHIFT_MILLIS: u64 = 1000;
 /// How long to wait for somebody with an `sqlite3` shell to finish a write of theirs.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait for another process that uses the directory: one that only makes a key is done in milliseconds, and a
+/// gateway that starts meanwhile should not have to be started again.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// Pause between two attempts.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Most jobs, and most entries of timelines, removed in one go: at a few microseconds each, commits wait for some milliseconds at the most.
 const PRUNE_CHUNK: usize = 500;
 
@@ -52,6 +57,20 @@ impl SqliteJournal {
     /// If the directory cannot be used, is used by another process, or holds something that is not a store this release
     /// can read.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let give_up_at = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match Self::open_at_once(directory) {
+                Err(StoreError::InUse { .. }) if Instant::now() < give_up_at => std::thread::sleep(LOCK_PAUSE),
+                opened => return opened,
+            }
+        }
+    }
+
+    /// The same, without waiting for another process that may be done in a moment.
+    ///
+    /// # Errors
+    /// As for [`SqliteJournal::open`].
+    pub(super) fn open_at_once(directory: &Path) -> Result<Self, StoreError> {
         directory::create(directory)?;
         let lock = lock(directory)?;
         directory::close_to_others(directory)?;
