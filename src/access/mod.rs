@@ -8,7 +8,7 @@ mod keyring;
 mod limits;
 mod token;
 
-pub use issue::{KeyProblem, MAX_KEYS, MAX_LIFETIME, NewKey};
+pub use issue::{KeyProblem, MAX_KEYS, MAX_LIFETIME, MIN_LIFETIME, NewKey};
 pub use keyring::{Keyring, Rejection, configured};
 pub use limits::{CallerLimits, Party, Rate, StreamSeat, TooFast};
 pub use token::{InvalidToken, PREFIX, TOKEN_CHARS, Token};

@@ -19,8 +19,8 @@ Exit codes:
 pub enum Exit {
     /// The job succeeded, or the command did what it was told.
     Done = 0,
-    /// The job failed.
-    JobFailed = 1,
+    /// The job failed, or the command could not do what it was told here, on this machine.
+    Failed = 1,
     /// The command line makes no sense. The command-line library uses the same code.
     Usage = 2,
     /// The job was canceled or superseded.
@@ -36,7 +36,7 @@ impl Exit {
     pub fn of_job(job: &JobView) -> Self {
         match job.state {
             StateView::Succeeded | StateView::Queued | StateView::Running => Self::Done,
-            StateView::Failed => Self::JobFailed,
+            StateView::Failed => Self::Failed,
             StateView::Canceled | StateView::Superseded => Self::JobStopped,
         }
     }
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_code() {
-        for exit in [Exit::Done, Exit::JobFailed, Exit::Usage, Exit::JobStopped, Exit::Refused, Exit::Unreachable] {
+        for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::JobStopped, Exit::Refused, Exit::Unreachable] {
             let line = format!("\n  {}  ", exit as u8);
             assert!(HELP.contains(&line), "{exit:?}");
         }

@@ -55,7 +55,7 @@ impl HealthcheckArgs {
             Err(failure) => failure.to_string(),
         };
         output.notice(format_args!("unhealthy: {}", failure.replace("\n  ", ": ").replace('\n', " ")));
-        Exit::JobFailed
+        Exit::Failed
     }
 
     async fn ask(&self, client: &Client) -> Result<String, Failure> {

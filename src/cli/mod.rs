@@ -6,11 +6,13 @@ mod exit;
 mod follow;
 mod healthcheck;
 mod jobs;
+mod keys;
 mod openapi;
 mod output;
 mod scale;
 mod serve;
 mod simulate;
+mod table;
 #[cfg(test)]
 mod testing;
 mod words;
@@ -39,6 +41,7 @@ enum Command {
     Demo(Box<demo::DemoArgs>),
     Scale(Box<scale::ScaleArgs>),
     Jobs(Box<jobs::JobsArgs>),
+    Keys(Box<keys::KeysArgs>),
     Simulate(Box<simulate::SimulateArgs>),
     Healthcheck(Box<healthcheck::HealthcheckArgs>),
     /// Print the OpenAPI document.
@@ -48,17 +51,21 @@ enum Command {
 impl Cli {
     /// Does what the command line says.
     pub fn run(self) -> ExitCode {
-        if matches!(self.command, Command::Openapi) {
-            return openapi::run();
-        }
+        let command = match self.command {
+            Command::Keys(args) => return keys::run(*args).into(),
+            Command::Openapi => return openapi::run(),
+            command => command,
+        };
         actix_web::rt::System::new().block_on(async {
-            match self.command {
+            match command {
                 Command::Serve(args) => serve::run(*args).await,
                 Command::Demo(args) => demo::run(*args).await,
                 Command::Scale(args) => scale::run(*args).await.into(),
                 Command::Jobs(args) => jobs::run(*args).await.into(),
                 Command::Simulate(args) => simulate::run(*args).await,
                 Command::Healthcheck(args) => healthcheck::run(*args).await.into(),
+                // These need no runtime.
+                Command::Keys(args) => keys::run(*args).into(),
                 Command::Openapi => openapi::run(),
             }
         })

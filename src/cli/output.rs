@@ -68,7 +68,7 @@ impl Output {
         match self.broken.take() {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 self.notice(format_args!("cannot write to standard output: {error}"));
-                if exit == Exit::Done { Exit::JobFailed } else { exit }
+                if exit == Exit::Done { Exit::Failed } else { exit }
             }
             _ => exit,
         }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_reader_that_left_is_no_failure_but_a_full_disk_is() {
         for (kind, exit, told) in
-            [(io::ErrorKind::BrokenPipe, Exit::Done, false), (io::ErrorKind::StorageFull, Exit::JobFailed, true)]
+            [(io::ErrorKind::BrokenPipe, Exit::Done, false), (io::ErrorKind::StorageFull, Exit::Failed, true)]
         {
             let captured = Captured::default();
             let mut output = captured.output();

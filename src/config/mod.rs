@@ -145,6 +145,22 @@ pub fn load(
     resolve::resolve(args, path, file, admin_key.map(|(_, value)| value), problems)
 }
 
+/// The data directory of the gateway that `args` describe, for a command that works on it: only what they say of the
+/// directory and the configuration file matters.
+///
+/// # Errors
+/// If the file cannot be read, the directory makes no sense, or a variable is misspelled.
+pub fn data_dir(
+    args: &ServeArgs,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<PathBuf, ConfigError> {
+    let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
+    let mut problems = environment::unknown_variables(environment.iter());
+    let path = resolve::config_file(args, &mut problems);
+    let file = path.as_deref().map(file::File::read).transpose()?.unwrap_or_default();
+    resolve::data_dir(args, path.as_deref(), file, problems)
+}
+
 /// `path` for a message or a comment: on one line, whatever its name contains.
 fn one_line(path: &Path) -> String {
     let shown = path.display().to_string();

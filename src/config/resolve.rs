@@ -105,6 +105,22 @@ pub(super) fn resolve(
     }
 }
 
+/// The data directory that `args`, `file` (read from `path`) and the default give.
+///
+/// # Errors
+/// If it makes no sense, or there were `problems` before.
+pub(super) fn data_dir(
+    args: &ServeArgs,
+    path: Option<&Path>,
+    file: File,
+    problems: Vec<Problem>,
+) -> Result<PathBuf, ConfigError> {
+    let mut resolver = Resolver { path, origins: BTreeMap::new(), problems };
+    let data_dir = resolver.pick("data_dir", &args.data_dir, file.data_dir, Config::default().data_dir);
+    let problems = resolver.problems;
+    if problems.is_empty() { Ok(data_dir) } else { Err(ConfigError::Invalid { problems }) }
+}
+
 struct Resolver<'a> {
     path: Option<&'a Path>,
     origins: BTreeMap<&'static str, Origin>,

@@ -42,7 +42,7 @@ async fn a_gateway_that_hangs_is_not_waited_for() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let (exit, captured) = check(&["--server", &url, "--timeout", "100ms"]).await;
-    assert_eq!(exit, Exit::JobFailed);
+    assert_eq!(exit, Exit::Failed);
     assert!(captured.err().contains("within 0.1 s"), "{}", captured.err());
 }
 

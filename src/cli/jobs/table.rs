@@ -1,26 +1,14 @@
 //! Jobs as a table.
 
 use crate::api::view::{JobView, StateView};
-use crate::cli::words;
+use crate::cli::{table, words};
 use crate::domain::Timestamp;
 
 const HEADER: [&str; 6] = ["ID", "RESOURCE", "STATE", "PROGRESS", "WAITING FOR", "AGE"];
 
 /// `jobs` as a table with a header. Without a line break at the end.
 pub fn text(jobs: &[JobView], now: Timestamp) -> String {
-    let mut rows = vec![HEADER.map(str::to_owned)];
-    rows.extend(jobs.iter().map(|job| row(job, now)));
-    let mut widths = [0; HEADER.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let line = |row: &[String; HEADER.len()]| {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    table::text(HEADER, jobs.iter().map(|job| row(job, now)))
 }
 
 fn row(job: &JobView, now: Timestamp) -> [String; HEADER.len()] {

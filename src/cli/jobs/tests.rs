@@ -101,7 +101,7 @@ async fn shows_follows_and_cancels_one_job() {
     let followed = [format!("GET /v1/jobs/{ID}"), format!("GET /v1/jobs/{ID}/events")];
     for (arguments, first, then, exit, lines) in [
         (&[ID][..], failed(), None, Exit::Done, vec![format!("GET /v1/jobs/{ID}")]),
-        (&[ID, "--wait"], json!({}), Some(failed()), Exit::JobFailed, followed.to_vec()),
+        (&[ID, "--wait"], json!({}), Some(failed()), Exit::Failed, followed.to_vec()),
         (&[ID, "--wait"], json!({}), Some(canceled()), Exit::JobStopped, followed.to_vec()),
         (&[ID, "--cancel"], canceled(), None, Exit::Done, vec![format!("POST /v1/jobs/{ID}/cancel")]),
         (

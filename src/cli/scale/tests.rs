@@ -59,7 +59,7 @@ async fn a_lost_answer_does_not_make_a_second_job() {
 async fn the_exit_code_tells_what_became_of_the_job() {
     for (changes, exit, words) in [
         (succeeded(), Exit::Done, "12:16:00Z  succeeded: worker at capacity 5 after 4 steps in 15m 59s\n"),
-        (failed(), Exit::JobFailed, "with status 400.\n  the sidecar said (400): quota exceeded\n"),
+        (failed(), Exit::Failed, "with status 400.\n  the sidecar said (400): quota exceeded\n"),
         (canceled(), Exit::JobStopped, "12:03:00Z  canceled at capacity 2\n"),
         (
             json!({"state": "superseded", "waitingFor": null, "version": 8}),
