@@ -9,9 +9,11 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use scalegate::domain::KeyRecord;
+use scalegate::simulator::Behaviour;
 use scalegate::store::KeyStore;
 use serde_json::{Value, json};
 use support::gateway::{Gateway, Process, Response, run_to_its_end, scalegate, serve};
+use support::sidecar::Sidecar;
 use tempfile::TempDir;
 
 /// Where no sidecar is.
@@ -260,4 +262,82 @@ async fn a_gateway_starts_while_keys_are_made() {
         }
     }
     assert_eq!(stored(dir.path()).len(), 20);
+}
+
+/// A client command with this in SCALEGATE_KEY.
+fn client(gateway: &Gateway, key: &str, arguments: &[&str]) -> Command {
+    let mut command = scalegate();
+    command.args(arguments).env("SCALEGATE_SERVER", gateway.url("")).env("SCALEGATE_KEY", key);
+    command
+}
+
+#[actix_web::test]
+async fn client_commands_take_the_key_from_the_environment_or_a_file() {
+    let dir = TempDir::new().expect("a directory");
+    let (data, file) = (dir.path().join("data"), dir.path().join("key"));
+    let gateway = Gateway::start(&data, NOBODY, &[]);
+    let (read, _) = create(&data, &["reader", "--scope", "read"]);
+    let (scale, _) = create(&data, &["scaler", "--scope", "scale"]);
+    std::fs::write(&file, format!("{scale}\n")).expect("written");
+    let key_file = format!("--key-file={}", file.display());
+    let as_flag = format!("--key={scale}");
+    let mut told = Vec::new();
+    for (key, arguments, code, words) in [
+        ("", &["jobs"][..], 4, "Set SCALEGATE_KEY to a key, or give a file with one by --key-file"),
+        (&read[..], &["jobs"], 0, "no such jobs"),
+        (&read, &["scale", "worker", "2"], 4, "This takes a key with the scope scale; this one has read."),
+        ("", &["scale", "worker", "2", &key_file], 0, ""),
+        (&read, &["scale", "worker", "3", &key_file, "--on-conflict=queue"], 0, ""),
+        (&read, &["jobs", "--json"], 0, ""),
+        (&read[..50], &["jobs"], 2, "SCALEGATE_KEY: what it holds is no API key"),
+        ("", &["jobs", "--key-file", &scale], 2, "--key-file: this is a key itself"),
+        ("", &["jobs", &as_flag], 2, "--key-file"),
+        (&scale, &["jobs", "--help"], 0, ""),
+        (&scale, &["scale", "--help"], 0, ""),
+        // What is for everybody needs none, so that none is sent.
+        (&scale, &["healthcheck"], 0, ""),
+    ] {
+        let output = run_to_its_end(&mut client(&gateway, key, arguments));
+        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(text(&output.stderr).contains(words), "{arguments:?}: {said}");
+        told.push(said);
+    }
+    for key in [&read, &scale] {
+        assert!(!told.iter().any(|said| said.contains(&key[13..45])), "{told:#?}");
+    }
+    assert!(told[5].contains(&format!("\"submittedBy\":{{\"key\":\"{}\"", id(&scale))), "{}", told[5]);
+    revoke(&data, &read);
+    let output = run_to_its_end(&mut client(&gateway, &read, &["jobs"]));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(said.contains(&format!("The API key {} was revoked.\n  Put another key into", id(&read))), "{said}");
+}
+
+#[actix_web::test]
+async fn following_ends_with_the_key() {
+    let dir = TempDir::new().expect("a directory");
+    let sidecar = Sidecar::start(Behaviour { provisioning: Duration::from_millis(300), ..Behaviour::default() });
+    let settings = ["--cooldown", "500ms", "--settle", "300ms", "--poll-interval", "100ms"];
+    let gateway = Gateway::start(dir.path(), sidecar.address(), &settings);
+    let mut waiting = Vec::new();
+    for arguments in [&["scale", "worker", "60", "--wait"][..], &["jobs", "--watch"]] {
+        let (key, _) = create(dir.path(), &["follower", "--scope", "scale"]);
+        let mut command = client(&gateway, &key, arguments);
+        waiting.push((key, command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts")));
+    }
+    // The simulated sidecar is in this process: it needs a thread that is not blocked.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for (key, mut child) in waiting {
+        assert!(child.try_wait().expect("it can be waited for").is_none(), "it follows");
+        revoke(dir.path(), &key);
+        let ended = actix_web::web::block(move || child.wait_with_output()).await.expect("a thread").expect("it ends");
+        let said = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(4), "{said}");
+        assert!(
+            said.contains("the API key is no longer good") && said.contains("\n  Put another key into SCALEGATE_KEY"),
+            "{said}"
+        );
+    }
+    assert!(sidecar.capacity() < 60, "the job goes on without them");
 }

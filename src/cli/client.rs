@@ -1,9 +1,11 @@
 //! The gateway as the command line sees it: HTTP requests, and what their answers mean.
 //!
 //! Only a submission is ever sent twice, and only under one idempotency key: the first may have been accepted although
-//! its answer was lost, and a second job would scale twice.
+//! its answer was lost, and a second job would scale twice. What was refused because of too many requests was not even
+//! looked at, and is sent again whatever it is.
 
 mod failure;
+mod key;
 mod server;
 mod stream;
 #[cfg(test)]
@@ -15,17 +17,19 @@ mod tests;
 use std::time::Duration;
 
 use awc::http::StatusCode;
-use awc::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use awc::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use awc::{ClientRequest, ClientResponse, Connector};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 pub use failure::Failure;
+pub use key::GatewayArgs;
 pub use server::{ServerArgs, ServerUrl};
 pub use subscription::{Heard, Subscription};
 
 use self::stream::EventStream;
+use crate::access::Token;
 use crate::api::Submission;
 use crate::api::view::{JobList, JobView, Plan, job_path};
 
@@ -40,6 +44,10 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 const SUBMIT_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 /// Longest pause a gateway can ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// How often a request is sent again that was one too many in its second.
+const MAX_RATE_WAITS: usize = 3;
+/// Shortest pause before that.
+const LEAST_RATE_WAIT: Duration = Duration::from_millis(100);
 /// How long a stream of events may be silent. A gateway sends a heartbeat every 15 s: two may be late or lost.
 const SILENCE: Duration = Duration::from_secs(45);
 /// The media type of streams of events.
@@ -82,15 +90,22 @@ struct Answer {
 }
 
 impl Client {
-    /// The gateway at `server`. Must be made within an actix runtime, on the thread that uses it.
+    /// The gateway at `server`, without a key. Must be made within an actix runtime, on the thread that uses it.
     pub fn new(server: ServerUrl) -> Self {
-        let http = awc::Client::builder()
+        Self::with_key(server, None)
+    }
+
+    /// The gateway at `server`, for whoever has the `key`.
+    fn with_key(server: ServerUrl, key: Option<&Token>) -> Self {
+        let mut http = awc::Client::builder()
             .connector(Connector::new().timeout(CONNECT_TIMEOUT))
             .timeout(ANSWER_TIMEOUT)
             .disable_redirects()
-            .add_default_header(("User-Agent", concat!("scalegate/", env!("CARGO_PKG_VERSION"))))
-            .finish();
-        Self { http, server, submit_pauses: SUBMIT_PAUSES.to_vec(), silence: SILENCE }
+            .add_default_header(("User-Agent", concat!("scalegate/", env!("CARGO_PKG_VERSION"))));
+        if let Some(key) = key {
+            http = http.add_default_header((AUTHORIZATION, bearer(key)));
+        }
+        Self { http: http.finish(), server, submit_pauses: SUBMIT_PAUSES.to_vec(), silence: SILENCE }
     }
 
     /// The same with other pauses before a submission is sent again.
@@ -239,12 +254,25 @@ impl Client {
         self.receive(response).await
     }
 
+    /// What the gateway answers, once it does not say any more that there are too many requests.
     async fn send(&self, request: ClientRequest, body: Option<&impl Serialize>) -> Result<ClientResponse, Failure> {
-        let sending = match body {
-            Some(body) => request.send_json(body),
-            None => request.send(),
-        };
-        sending.await.map_err(|error| Failure::of_sending(&self.server, error))
+        let request = request.freeze().map_err(|error| Failure::of_sending(&self.server, error.into()))?;
+        let mut waits = 0..MAX_RATE_WAITS;
+        loop {
+            let sending = match body {
+                Some(body) => request.send_json(body),
+                None => request.send(),
+            };
+            let response = sending.await.map_err(|error| Failure::of_sending(&self.server, error))?;
+            if response.status() != StatusCode::TOO_MANY_REQUESTS {
+                return Ok(response);
+            }
+            let refusal = self.refusal(&self.receive(response).await?);
+            if !refusal.is_rate_limit() || waits.next().is_none() {
+                return Err(refusal);
+            }
+            tokio::time::sleep(refusal.retry_after().unwrap_or_default().clamp(LEAST_RATE_WAIT, MAX_PAUSE)).await;
+        }
     }
 
     async fn receive(&self, response: ClientResponse) -> Result<Answer, Failure> {
@@ -274,6 +302,14 @@ impl Client {
             detail: format!("What answers at {} does not look like a gateway: {error}.", self.server),
         })
     }
+}
+
+fn bearer(key: &Token) -> HeaderValue {
+    // Letters, digits and an underscore are always fine in a header.
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose())).expect("a key is plain text");
+    // So that it is not printed with the others.
+    value.set_sensitive(true);
+    value
 }
 
 fn encoded(value: &str) -> percent_encoding::PercentEncode<'_> {

@@ -11,7 +11,7 @@ use clap::builder::PossibleValue;
 use uuid::Uuid;
 
 use self::watch::{Display, Filter};
-use super::client::{Client, Failure, ListQuery, ServerArgs};
+use super::client::{Client, Failure, GatewayArgs, ListQuery};
 use super::exit::{self, Exit};
 use super::follow::{self, FollowArgs};
 use super::output::Output;
@@ -36,7 +36,7 @@ pub struct JobsArgs {
     pub id: Option<Uuid>,
 
     #[command(flatten)]
-    pub server: ServerArgs,
+    pub gateway: GatewayArgs,
 
     /// List or watch only jobs for this resource
     #[arg(long, value_name = "ALIAS", conflicts_with = "id")]
@@ -86,12 +86,12 @@ pub async fn run(args: JobsArgs) -> Exit {
 impl JobsArgs {
     /// Runs the command. One that has no end of its own ends with `stop`; the others do not look at it.
     async fn run(self, stop: impl Future<Output = ()>, output: &mut Output) -> Exit {
-        let done = match (self.id, self.server.url()) {
+        let done = match (self.id, self.gateway.client(output)) {
             (_, Err(usage)) => Err(usage),
             (None, _) if self.follow.wait => Err(Failure::Usage("--wait needs the ID of a job".to_owned())),
-            (_, Ok(server)) if self.watch => self.watch(&Client::new(server), stop, output).await,
-            (Some(id), Ok(server)) => self.run_for(id, &Client::new(server), output).await,
-            (None, Ok(server)) => self.list(&Client::new(server), output).await,
+            (_, Ok(client)) if self.watch => self.watch(&client, stop, output).await,
+            (Some(id), Ok(client)) => self.run_for(id, &client, output).await,
+            (None, Ok(client)) => self.list(&client, output).await,
         };
         done.unwrap_or_else(|failure| {
             output.notice(&failure);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 pub use target::Target;
 
-use super::client::{Client, Failure, ServerArgs, Submitted};
+use super::client::{Client, Failure, GatewayArgs, Submitted};
 use super::exit::{self, Exit};
 use super::follow::{self, FollowArgs};
 use super::output::Output;
@@ -45,7 +45,7 @@ pub struct ScaleArgs {
     pub target: Target,
 
     #[command(flatten)]
-    pub server: ServerArgs,
+    pub gateway: GatewayArgs,
 
     #[command(flatten)]
     pub follow: FollowArgs,
@@ -116,8 +116,8 @@ pub async fn run(args: ScaleArgs) -> Exit {
 
 impl ScaleArgs {
     async fn run(self, output: &mut Output) -> Exit {
-        let done = match self.server.url() {
-            Ok(server) => self.run_at(&Client::new(server), output).await,
+        let done = match self.gateway.client(output) {
+            Ok(client) => self.run_at(&client, output).await,
             Err(usage) => Err(usage),
         };
         done.unwrap_or_else(|failure| {

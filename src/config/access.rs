@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::access::Token;
+use crate::access::{InvalidToken, Token};
 
 /// The variable that may hold the admin key itself.
 pub(super) const ADMIN_KEY: &str = "SCALEGATE_ADMIN_KEY";
@@ -73,13 +73,21 @@ pub struct TlsFiles {
 }
 
 /// The key in `text`, which may end in a line break.
-pub(super) fn parse_key(text: &str) -> Result<Token, String> {
-    let hint = "make one with `scalegate keys generate`";
-    text.trim_end_matches(['\r', '\n']).parse().map_err(|why| format!("{why}; {hint}"))
+///
+/// # Errors
+/// Why there is none, as a fragment that follows the name of what it is in. The text is not repeated.
+pub fn parse_key(text: &str) -> Result<Token, InvalidToken> {
+    text.trim_end_matches(['\r', '\n']).parse()
 }
 
 /// The key in the file at `path`.
-pub(super) fn read_key(path: &Path) -> Result<Token, String> {
+///
+/// # Errors
+/// Why there is none. What is in the file is not repeated, and neither is a key in place of its name.
+pub fn read_key(path: &Path) -> Result<Token, String> {
+    if path.to_str().is_some_and(|text| parse_key(text).is_ok()) {
+        return Err("this is a key itself: write it into a file, and give the name of that".to_owned());
+    }
     let shown = super::one_line(path);
     let read = || {
         if std::fs::metadata(path)?.len() > MAX_KEY_FILE {

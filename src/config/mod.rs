@@ -35,7 +35,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use access::{Access, Hosts, Origins, TlsFiles};
+pub use access::{Access, Hosts, Origins, TlsFiles, parse_key, read_key};
 pub use args::{Given, GivenParser, ServeArgs};
 pub use error::{ConfigError, Problem};
 pub use print::Loaded;

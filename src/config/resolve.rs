@@ -18,6 +18,8 @@ use super::{Config, Loaded, one_line, table_key};
 use crate::access::Token;
 use crate::domain::{Alias, Limits, ResourcePolicy, Retention, Setting, Settings, SettingsOverrides};
 
+const HOW_TO_GET_A_KEY: &str = "make one with `scalegate keys generate`";
+
 /// Where a value was taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -264,10 +266,10 @@ impl Resolver<'_> {
         let read = match (file, variable) {
             (None, None) => return None,
             (Some(_), Some(_)) => Err((access::ADMIN_KEY.to_owned(), "is set besides an admin_key_file".to_owned())),
-            (None, Some(text)) => {
-                access::parse_key(&text.to_string_lossy()).map_err(|why| (access::ADMIN_KEY.to_owned(), why))
-            }
-            (Some(path), None) => access::read_key(path).map_err(|why| (self.name("admin_key_file"), why)),
+            (None, Some(text)) => access::parse_key(&text.to_string_lossy())
+                .map_err(|why| (access::ADMIN_KEY.to_owned(), format!("{why}; {HOW_TO_GET_A_KEY}"))),
+            (Some(path), None) => access::read_key(path)
+                .map_err(|why| (self.name("admin_key_file"), format!("{why}; {HOW_TO_GET_A_KEY}"))),
         };
         read.map_err(|(name, detail)| self.problems.push(Problem::AdminKey { name, detail })).ok()
     }

@@ -51,6 +51,12 @@ pub enum Failure {
         /// What is strange about it.
         detail: String,
     },
+    /// The key that a stream was opened with is not good any more.
+    #[error(
+        "the API key is no longer good, and the gateway ended the stream (unauthorized)\n  {ANOTHER_KEY}\n  The jobs are not \
+         affected."
+    )]
+    KeyEnded,
     /// A submission failed, after it may have been accepted.
     #[error(
         "{last}\n  The job may have been accepted all the same. To submit it again without the risk of scaling twice, \
@@ -107,6 +113,7 @@ impl Failure {
             Self::Problem { problem, .. } => Some(problem.status),
             Self::Strange { status, .. } => Some(*status),
             Self::Undecided { last, .. } => last.status(),
+            Self::KeyEnded => Some(StatusCode::UNAUTHORIZED.as_u16()),
             Self::Usage(_) | Self::NotConnected { .. } | Self::NoAnswer { .. } => None,
         }
     }
@@ -123,7 +130,7 @@ impl Failure {
     /// Whether the gateway may have done what it was asked for.
     pub(super) fn may_have_been_obeyed(&self) -> bool {
         match self {
-            Self::Usage(_) | Self::NotConnected { .. } => false,
+            Self::Usage(_) | Self::NotConnected { .. } | Self::KeyEnded => false,
             Self::Problem { problem, .. } => !matches!(problem.status, 400..=499 | 503),
             Self::Strange { status, .. } => !(400..=499).contains(status),
             Self::NoAnswer { .. } | Self::Undecided { .. } => true,
@@ -136,6 +143,11 @@ impl Failure {
             Self::NotConnected { .. } | Self::NoAnswer { .. } => true,
             _ => matches!(self.status(), Some(502..=504)),
         }
+    }
+
+    /// Whether the request was one too many in its second, and was not looked at for that.
+    pub(super) fn is_rate_limit(&self) -> bool {
+        matches!(self, Self::Problem { problem, .. } if problem.code == Code::RateLimited)
     }
 
     /// Whether this is what a gateway that restarts, or a proxy before it, looks like.
@@ -153,6 +165,27 @@ impl Failure {
             _ => None,
         }
     }
+}
+
+const ANOTHER_KEY: &str =
+    "Put another key into SCALEGATE_KEY or the file given by --key-file; `scalegate keys create` makes one.";
+
+/// What to do about a problem that has to do with keys.
+fn advice(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::AuthenticationRequired => {
+            "Set SCALEGATE_KEY to a key, or give a file with one by --key-file; `scalegate keys create` makes one."
+        }
+        Code::InvalidKey | Code::KeyExpired | Code::KeyRevoked => ANOTHER_KEY,
+        Code::InsufficientScope => {
+            "Put a key with that scope into SCALEGATE_KEY or the file given by --key-file; `scalegate keys create` makes one."
+        }
+        Code::ResourceForbidden => {
+            "`scalegate keys list`, where the gateway runs, shows which key is for which resources."
+        }
+        Code::RateLimited => "The gateway's --max-request-rate says how many there can be.",
+        _ => return None,
+    })
 }
 
 /// A problem document as people want to read it: the kind, what is wrong, where, in whose words, and where to look.
@@ -176,6 +209,9 @@ fn describe(problem: &Problem) -> String {
     if problem.code == Code::ResourceBusy {
         add("To let this job wait for its turn: --on-conflict queue. To end the other one: --on-conflict supersede"
             .into());
+    }
+    if let Some(advice) = advice(problem.code) {
+        add(advice.to_owned());
     }
     if let Some(job) = &problem.job {
         add(format!("To look at that job: scalegate jobs {}", job.id));

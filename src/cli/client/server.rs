@@ -1,6 +1,7 @@
 //! The address of the gateway.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use awc::http::Uri;
@@ -67,6 +68,14 @@ pub enum InvalidServerUrl {
 impl ServerUrl {
     /// Where a gateway listens unless it is told otherwise.
     pub const DEFAULT: &str = "http://127.0.0.1:8080";
+
+    /// Whether what is sent there stays on this machine.
+    pub fn is_loopback(&self) -> bool {
+        let Ok(uri) = self.0.parse::<Uri>() else { return false };
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let is_local_name = host == "localhost" || host.ends_with(".localhost");
+        is_local_name || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+    }
 }
 
 impl Default for ServerUrl {

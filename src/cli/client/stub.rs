@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Client, ServerUrl};
+use crate::access::Token;
 use crate::api::openapi::example_job;
 use crate::api::view::JobView;
 
@@ -93,6 +94,11 @@ impl Stub {
     /// A client of it.
     pub fn client(&self) -> Client {
         Client::new(self.url().parse::<ServerUrl>().expect("a URL"))
+    }
+
+    /// A client of it that has this key.
+    pub fn client_with(&self, key: &Token) -> Client {
+        Client::with_key(self.url().parse::<ServerUrl>().expect("a URL"), Some(key))
     }
 
     /// The requests so far.
@@ -233,7 +239,15 @@ pub fn busy() -> Reply {
 
 /// A problem document with nothing in particular.
 pub fn problem(status: u16, code: &str) -> Reply {
-    let document = json!({"type": format!("urn:scalegate:problem:{code}"), "title": "A title", "status": status,
-        "detail": "A detail.", "instance": "urn:uuid:0", "code": code});
-    Reply::Json(status, document)
+    Reply::Json(status, document(status, code))
+}
+
+/// The same, with a wish to be asked again after so many seconds.
+pub fn problem_for(status: u16, code: &str, seconds: u64) -> Reply {
+    Reply::Full(status, vec![("Retry-After", seconds.to_string())], document(status, code).to_string())
+}
+
+fn document(status: u16, code: &str) -> Value {
+    json!({"type": format!("urn:scalegate:problem:{code}"), "title": "A title", "status": status,
+        "detail": "A detail.", "instance": "urn:uuid:0", "code": code})
 }

@@ -72,6 +72,11 @@ struct Ready {
     resumed: bool,
 }
 
+#[derive(Deserialize)]
+struct End {
+    reason: String,
+}
+
 impl<'a> Subscription<'a> {
     /// The events at `path`, from a gateway that may be away for `patience`.
     pub(super) fn new(client: &'a Client, path: String, patience: Duration) -> Self {
@@ -169,13 +174,21 @@ impl<'a> Subscription<'a> {
                 Some(Heard::Ready { resumed, back: self.absence.take().is_some() })
             }
             "job" => Some(Heard::Job(serde_json::from_str(&event.data).map_err(strange)?)),
-            // It says why, and that it goes on; the next connection will show it.
-            "end" => return Err(self.client.no_answer("the stream was ended")),
+            "end" => return Err(self.ended(&event.data)),
             // Others are not needed here, or come from a later release.
             _ => None,
         };
         self.position = id.or(self.position.take());
         Ok(heard)
+    }
+
+    /// What it means that the gateway ended the stream with these words. Mostly that it goes on, as the next connection will
+    /// show; but with a key that is not good any more there is no next one.
+    fn ended(&self, data: &str) -> Failure {
+        match serde_json::from_str(data) {
+            Ok(End { reason }) if reason == "unauthorized" => Failure::KeyEnded,
+            _ => self.client.no_answer("the stream was ended"),
+        }
     }
 
     fn next_pause(&mut self, failure: &Failure) -> Duration {

@@ -3,8 +3,9 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use serde_json::json;
 
-use super::stub::{Reply, Stub, busy, job, problem};
-use super::{Client, Failure, ServerUrl};
+use super::stub::{Reply, Stub, Then, busy, event, job, problem, problem_for, ready, succeeded};
+use super::{Client, Failure, ListQuery, ServerUrl};
+use crate::access::Token;
 use crate::api::Submission;
 use crate::cli::exit::Exit;
 
@@ -132,4 +133,85 @@ fn problems_are_told_line_by_line() {
         told(document),
         "The request does not make sense (422 out_of_bounds)\n  The target is too large.\n  The sidecar said (400): no"
     );
+}
+
+#[actix_web::test]
+async fn the_key_goes_with_every_request_and_without_one_nothing_does() {
+    let token = Token::generate().expect("randomness");
+    let replies = || {
+        vec![
+            Reply::Json(202, job(json!({}))),
+            Reply::Json(200, job(json!({}))),
+            Reply::Json(200, job(json!({}))),
+            Reply::Json(200, json!({"jobs": [], "nextPageToken": null})),
+            Reply::Stream(ready(false) + &event(1, succeeded()), Then::End),
+        ]
+    };
+    let expected = format!("Bearer {}", token.expose());
+    for (key, expected) in [(Some(&token), Some(expected.as_str())), (None, None)] {
+        let stub = Stub::start(replies()).await;
+        let client = key.map_or_else(|| stub.client(), |key| stub.client_with(key));
+        client.submit(&submission(), "k", |_| {}).await.expect("accepted");
+        client.job(uuid::Uuid::nil()).await.expect("a job");
+        client.cancel(uuid::Uuid::nil()).await.expect("a job");
+        client.list(&ListQuery::default()).await.expect("a list");
+        client.job_events(uuid::Uuid::nil(), Duration::ZERO).next().await.expect("an event");
+        let seen = stub.seen();
+        assert_eq!(seen.len(), 5);
+        assert!(seen.iter().all(|seen| seen.header("authorization") == expected), "{seen:?}");
+    }
+}
+
+#[actix_web::test]
+async fn what_was_one_too_many_in_its_second_is_sent_again_whatever_it_is() {
+    let too_fast = || problem_for(429, "rate_limited", 0);
+    let done = || Reply::Json(200, job(json!({})));
+    let stub = Stub::start(vec![too_fast(), too_fast(), done(), too_fast(), done(), too_fast(), done()]).await;
+    let client = stub.client();
+    client.cancel(uuid::Uuid::nil()).await.expect("canceled in the end");
+    client.job(uuid::Uuid::nil()).await.expect("a job in the end");
+    client.submit(&submission(), "the-key", |failure| panic!("{failure}")).await.expect("accepted in the end");
+    let counts = ["POST /v1/jobs/00000000-0000-0000-0000-000000000000/cancel", "POST /v1/jobs"]
+        .map(|line| stub.lines().iter().filter(|seen| *seen == line).count());
+    assert_eq!((counts, stub.lines().len()), ([3, 2], 7));
+    let last = stub.seen().pop().expect("a request");
+    assert_eq!((last.header("idempotency-key"), last.body.is_empty()), (Some("the-key"), false), "sent as it was");
+}
+
+#[actix_web::test]
+async fn the_gateway_says_how_long_to_wait_and_is_not_asked_for_ever() {
+    let stub = Stub::start(vec![problem_for(429, "rate_limited", 1), Reply::Json(200, job(json!({})))]).await;
+    let begin = std::time::Instant::now();
+    stub.client().job(uuid::Uuid::nil()).await.expect("a job in the end");
+    assert!((1000..4000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    let stub = Stub::start(vec![problem_for(429, "rate_limited", 0)]).await;
+    let failure = stub.client().cancel(uuid::Uuid::nil()).await.expect_err("never");
+    assert_eq!((failure.exit(), stub.lines().len()), (Exit::Refused, 4));
+    assert!(failure.to_string().contains("--max-request-rate"), "{failure}");
+    // What is refused for another reason would be refused again.
+    let stub = Stub::start(vec![problem_for(429, "too_many_jobs_of_key", 0)]).await;
+    let client = stub.client().with_submit_pauses(&PAUSES);
+    client.submit(&submission(), "k", |_| {}).await.expect_err("refused");
+    assert_eq!(stub.lines().len(), 1);
+}
+
+#[actix_web::test]
+async fn who_is_not_let_in_is_told_what_to_do() {
+    let token = Token::generate().expect("randomness");
+    for (status, code, words) in [
+        (401, "authentication_required", "Set SCALEGATE_KEY to a key, or give a file with one by --key-file"),
+        (401, "key_revoked", "Put another key into SCALEGATE_KEY or the file given by --key-file"),
+        (401, "key_expired", "Put another key into SCALEGATE_KEY or the file given by --key-file"),
+        (401, "invalid_key", "Put another key into SCALEGATE_KEY or the file given by --key-file"),
+        (403, "insufficient_scope", "Put a key with that scope into SCALEGATE_KEY"),
+        (403, "resource_forbidden", "`scalegate keys list`"),
+    ] {
+        let stub = Stub::start(vec![problem(status, code)]).await;
+        let client = stub.client_with(&token).with_submit_pauses(&PAUSES);
+        let failure = client.submit(&submission(), "k", |_| {}).await.expect_err("refused");
+        let told = format!("{failure} {failure:?}");
+        assert_eq!((failure.exit(), stub.lines().len()), (Exit::Refused, 1), "{told}");
+        assert!(told.contains(words) && told.contains("A detail."), "{told}");
+        assert!(!told.contains(&token.expose()[14..]), "{told}");
+    }
 }

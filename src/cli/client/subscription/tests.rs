@@ -6,6 +6,7 @@ use super::{Heard, Subscription};
 use crate::api::view::StateView;
 use crate::cli::client::Failure;
 use crate::cli::client::stub::{Reply, Seen, Stub, Then, event, problem, ready, succeeded};
+use crate::cli::exit::Exit;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -176,4 +177,21 @@ async fn what_the_caller_misses_counts_like_a_broken_connection() {
     assert_eq!(positions(&stub.seen()), [None, None]);
     let refused = Failure::Strange { status: 404, detail: String::new() };
     assert!(events.begin_anew(refused).is_err());
+}
+
+#[actix_web::test]
+async fn a_key_that_ends_ends_the_following() {
+    let end = json!({"reason": "unauthorized", "detail": "The key that the stream was opened with is no longer good."});
+    let end = format!("event: end\ndata: {end}\n\n");
+    let (heard, failure, seen) = hear(vec![
+        Reply::Stream(ready(false) + &event(1, version(7)) + &end, Then::Hold),
+        Reply::Stream(ready(true) + &event(2, succeeded()), Then::End),
+    ])
+    .await;
+    assert_eq!((heard, seen.len()), (vec!["ready false false".to_owned(), "job 7".to_owned()], 1));
+    let failure = failure.expect("the end");
+    assert_eq!(failure.exit(), Exit::Refused);
+    let told = failure.to_string();
+    assert!(told.starts_with("the API key is no longer good") && told.contains("\n  Put another key"), "{told}");
+    assert!(told.ends_with("The jobs are not affected."), "{told}");
 }

@@ -1,0 +1,128 @@
+//! The API key that a client command shows, if any.
+//!
+//! It comes from the environment or from a file, and from no flag: the flags of a process can be seen by all others. It must
+//! never be printed, and never be sent where anybody on the way can read it without a word about that.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use super::{Client, Failure, ServerArgs, ServerUrl};
+use crate::access::Token;
+use crate::cli::output::Output;
+use crate::config::{parse_key, read_key};
+
+/// The environment variable that may hold the key.
+const VARIABLE: &str = "SCALEGATE_KEY";
+
+/// Which gateway, and who calls it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GatewayArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+
+    /// File with the API key to send [default: what SCALEGATE_KEY holds, or none]
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
+impl GatewayArgs {
+    /// A client of that gateway. Must be called within an actix runtime, on the thread that uses it.
+    ///
+    /// # Errors
+    /// If what was said of the gateway or the key makes no sense.
+    pub fn client(&self, output: &mut Output) -> Result<Client, Failure> {
+        let server = self.server.url()?;
+        let key = self.key(std::env::var_os(VARIABLE))?;
+        if key.is_some() && is_readable_on_the_way(&server) {
+            output.notice(format_args!("warning: whoever is on the way to {server} can read the API key"));
+        }
+        Ok(Client::with_key(server, key.as_ref()))
+    }
+
+    /// The key in the file, or else in what the environment has.
+    fn key(&self, variable: Option<OsString>) -> Result<Option<Token>, Failure> {
+        if let Some(path) = &self.key_file {
+            return read_key(path).map(Some).map_err(|why| Failure::Usage(format!("--key-file: {why}")));
+        }
+        let Some(text) = variable.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
+        let key = parse_key(OsStr::to_str(text).unwrap_or_default());
+        key.map(Some).map_err(|why| Failure::Usage(format!("{VARIABLE}: what it holds {why}")))
+    }
+}
+
+/// Whether requests to `server` leave this machine as they are.
+fn is_readable_on_the_way(server: &ServerUrl) -> bool {
+    !server.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::capture::Captured;
+    use crate::config::Given;
+
+    fn args(server: &str, key_file: Option<PathBuf>) -> GatewayArgs {
+        GatewayArgs { server: ServerArgs { server: Some(Given::by_flag(server)) }, key_file }
+    }
+
+    fn key(key_file: Option<PathBuf>, variable: Option<&str>) -> Result<Option<Token>, String> {
+        args("http://gateway", key_file).key(variable.map(OsString::from)).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn the_file_is_stronger_than_the_variable_and_an_empty_variable_is_none() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("key");
+        let [one, another] = [(), ()].map(|()| Token::generate().expect("randomness"));
+        std::fs::write(&file, format!("{}\r\n", one.expose())).expect("written");
+        assert_eq!(key(None, None), Ok(None));
+        assert_eq!(key(None, Some("")), Ok(None));
+        assert_eq!(key(None, Some(another.expose())), Ok(Some(another.clone())));
+        assert_eq!(key(Some(file.clone()), Some(another.expose())), Ok(Some(one.clone())));
+        assert_eq!(key(Some(file), None), Ok(Some(one)));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_and_not_repeated() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("key");
+        let token = Token::generate().expect("randomness");
+        let (whole, cut) = (token.expose(), &token.expose()[..50]);
+        for (content, words) in [(cut, "is no API key"), ("", "is no API key"), (&"x".repeat(5000), "it is too large")]
+        {
+            std::fs::write(&file, content).expect("written");
+            let refused = key(Some(file.clone()), Some(whole)).expect_err("no key");
+            assert!(refused.starts_with("--key-file: ") && refused.contains(words), "{refused}");
+            assert!(!refused.contains(&whole[14..45]), "{refused}");
+        }
+        let refused = key(None, Some(cut)).expect_err("no key");
+        assert!(refused.starts_with("SCALEGATE_KEY: what it holds is no API key"), "{refused}");
+        assert!(!refused.contains(&whole[14..45]), "{refused}");
+        let refused = key(Some(whole.into()), None).expect_err("no file");
+        assert!(refused.contains("this is a key itself") && !refused.contains(&whole[3..]), "{refused}");
+        let refused = key(Some(directory.path().join("none")), None).expect_err("no file");
+        assert!(refused.contains("cannot read ") && refused.contains("none: No such file"), "{refused}");
+    }
+
+    #[actix_web::test]
+    async fn whoever_sends_a_key_in_the_clear_is_warned() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("key");
+        let token = Token::generate().expect("randomness");
+        std::fs::write(&file, token.expose()).expect("written");
+        for (server, key_file, is_warned) in [
+            ("http://gateway:8080", Some(file.clone()), true),
+            ("http://10.1.2.3", Some(file.clone()), true),
+            ("http://127.0.0.1.example.com", Some(file.clone()), true),
+            ("http://127.0.0.1:8080", Some(file.clone()), false),
+            ("http://[::1]:8080", Some(file.clone()), false),
+            ("http://LOCALHOST", Some(file), false),
+        ] {
+            let captured = Captured::default();
+            assert!(args(server, key_file).client(&mut captured.output()).is_ok());
+            let warned = captured.err().contains(&format!("warning: whoever is on the way to {server}"));
+            assert_eq!(warned, is_warned, "{server}: {}", captured.err());
+            assert!(!captured.err().contains(token.expose()));
+        }
+    }
+}
