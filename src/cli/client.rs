@@ -13,12 +13,15 @@ pub(super) mod stub;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod trust;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use awc::http::StatusCode;
 use awc::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use awc::{ClientRequest, ClientResponse, Connector};
+use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -27,6 +30,7 @@ pub use failure::Failure;
 pub use key::GatewayArgs;
 pub use server::{ServerArgs, ServerUrl};
 pub use subscription::{Heard, Subscription};
+pub use trust::Trust;
 
 use self::stream::EventStream;
 use crate::access::Token;
@@ -90,15 +94,29 @@ struct Answer {
 }
 
 impl Client {
-    /// The gateway at `server`, without a key. Must be made within an actix runtime, on the thread that uses it.
+    /// The gateway at `server`, over plain HTTP and without a key. Must be made within an actix runtime, on the thread that
+    /// uses it.
     pub fn new(server: ServerUrl) -> Self {
-        Self::with_key(server, None)
+        Self::with(server, None, None)
     }
 
-    /// The gateway at `server`, for whoever has the `key`.
-    fn with_key(server: ServerUrl, key: Option<&Token>) -> Self {
+    /// The gateway at `server`, for whoever has the `key`. Must be made within an actix runtime, on the thread that uses it.
+    ///
+    /// # Errors
+    /// If it is to be spoken to over HTTPS, and there is nobody to trust.
+    pub fn connect(server: ServerUrl, key: Option<&Token>, trust: &Trust) -> Result<Self, Failure> {
+        let tls = if server.is_https() { Some(trust.tls()?) } else { None };
+        Ok(Self::with(server, key, tls))
+    }
+
+    fn with(server: ServerUrl, key: Option<&Token>, tls: Option<Arc<ClientConfig>>) -> Self {
+        let connector = Connector::new().timeout(CONNECT_TIMEOUT).handshake_timeout(CONNECT_TIMEOUT);
+        let connector = match tls {
+            Some(tls) => connector.rustls_0_23(tls),
+            None => connector,
+        };
         let mut http = awc::Client::builder()
-            .connector(Connector::new().timeout(CONNECT_TIMEOUT))
+            .connector(connector)
             .timeout(ANSWER_TIMEOUT)
             .disable_redirects()
             .add_default_header(("User-Agent", concat!("scalegate/", env!("CARGO_PKG_VERSION"))));

@@ -3,19 +3,25 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::client::{Client, Failure, ServerArgs, ServerUrl};
+use super::client::{Client, Failure, ServerArgs, ServerUrl, Trust};
 use super::exit::Exit;
 use super::output::Output;
 use crate::api::view::{Alive, Ready};
-use crate::config::{Given, parse_duration};
+use crate::config::{Config, Given, parse_duration};
 
 /// The environment variable that says where a gateway in the same container listens.
 const LISTEN_VARIABLE: &str = "SCALEGATE_LISTEN";
+/// The environment variable that says that it serves HTTPS.
+const TLS_CERT_VARIABLE: &str = "SCALEGATE_TLS_CERT";
 
 /// Ask a gateway whether it can do its work.
 ///
 /// Exits with 0 if it can and with 1 if it cannot or does not answer, and says why in one line. Without --server, asks
-/// the gateway that --listen or SCALEGATE_LISTEN describes, which in a container is the one beside it.
+/// the gateway that --listen or SCALEGATE_LISTEN describes, which in a container is the one beside it, and over https if
+/// --tls-cert or SCALEGATE_TLS_CERT says that it has a certificate. Needs no API key, and sends none.
+///
+/// A gateway at a loopback address may show any certificate: it has one for the name that others call it by, and nothing
+/// secret is sent. Any other one must have a certificate that is trusted, as --ca-file says.
 #[derive(Clone, Debug, clap::Args)]
 pub struct HealthcheckArgs {
     #[command(flatten)]
@@ -24,6 +30,10 @@ pub struct HealthcheckArgs {
     /// Where the gateway listens, as its own option of that name; 0.0.0.0 means this machine
     #[arg(long, env = LISTEN_VARIABLE, value_name = "ADDR:PORT")]
     pub listen: Option<Given>,
+
+    /// The gateway's certificate, as its own option of that name; the file is not read
+    #[arg(long, env = TLS_CERT_VARIABLE, value_name = "FILE")]
+    pub tls_cert: Option<Given>,
 
     /// Ask only whether the process is alive, not whether its store is usable and its engine runs
     #[arg(long)]
@@ -43,19 +53,22 @@ pub async fn run(args: HealthcheckArgs) -> Exit {
 
 impl HealthcheckArgs {
     async fn run(self, output: &mut Output) -> Exit {
-        let failure = match self.address() {
-            Ok(server) => match tokio::time::timeout(self.timeout, self.ask(&Client::new(server.clone()))).await {
-                Ok(Ok(healthy)) => {
-                    output.line(healthy);
-                    return Exit::Done;
-                }
-                Ok(Err(failure)) => failure.to_string(),
-                Err(_) => format!("no answer from the gateway at {server} within {} s", self.timeout.as_secs_f64()),
-            },
+        let failure = match self.in_time().await {
+            Ok(healthy) => {
+                output.line(healthy);
+                return Exit::Done;
+            }
             Err(failure) => failure.to_string(),
         };
         output.notice(format_args!("unhealthy: {}", failure.replace("\n  ", ": ").replace('\n', " ")));
         Exit::Failed
+    }
+
+    async fn in_time(&self) -> Result<String, Failure> {
+        let server = self.address()?;
+        let client = Client::connect(server.clone(), None, &self.trust(&server)?)?;
+        let late = |_| Failure::NoAnswer { server, detail: format!("none within {} s", self.timeout.as_secs_f64()) };
+        tokio::time::timeout(self.timeout, self.ask(&client)).await.map_err(late)?
     }
 
     async fn ask(&self, client: &Client) -> Result<String, Failure> {
@@ -72,11 +85,17 @@ impl HealthcheckArgs {
         Ok(format!("{}: unfinished jobs: {}; {sidecar}", ready.status, ready.unfinished_jobs))
     }
 
+    /// Whom to believe that he is the gateway at `server`.
+    fn trust(&self, server: &ServerUrl) -> Result<Trust, Failure> {
+        if server.is_loopback() { Ok(Trust::Anybody) } else { self.server.trust() }
+    }
+
     fn address(&self) -> Result<ServerUrl, Failure> {
         if let Some(server) = self.server.given()? {
             return Ok(server);
         }
-        let Some(given) = self.listen.as_ref().filter(|given| given.is_set()) else { return Ok(ServerUrl::default()) };
+        let default = Given::by_flag(Config::default().listen.to_string());
+        let given = self.listen.as_ref().filter(|given| given.is_set()).unwrap_or(&default);
         let source = if given.by_environment { LISTEN_VARIABLE } else { "--listen" };
         let text = given.text.to_string_lossy();
         let refuse = |why: &str| Failure::Usage(format!("{source}: {text:?} {why}"));
@@ -85,7 +104,20 @@ impl HealthcheckArgs {
         if listen.port() == 0 {
             return Err(refuse("does not say which port the gateway took; use --server"));
         }
-        format!("http://{}", reachable(listen)).parse().map_err(|why| refuse(&format!("{why}")))
+        let address = reachable(listen);
+        let url = match (self.serves_https(), address) {
+            (false, address) => format!("http://{address}"),
+            // The HTTP client cannot take a numeric IPv6 address for a name in a certificate.
+            (true, SocketAddr::V6(address)) if address.ip().is_loopback() => {
+                format!("https://localhost:{}", address.port())
+            }
+            (true, address) => format!("https://{address}"),
+        };
+        url.parse().map_err(|why| refuse(&format!("{why}")))
+    }
+
+    fn serves_https(&self) -> bool {
+        self.tls_cert.as_ref().is_some_and(|given| !given.text.is_empty())
     }
 }
 

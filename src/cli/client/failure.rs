@@ -7,6 +7,7 @@ use awc::http::StatusCode;
 use serde_json::Value;
 
 use super::ServerUrl;
+use super::trust::in_words;
 use crate::api::{Code, Problem};
 use crate::cli::exit::Exit;
 
@@ -22,6 +23,14 @@ pub enum Failure {
     /// There was no connection, so that nothing was sent.
     #[error("cannot reach the gateway at {server}: {detail}")]
     NotConnected {
+        /// The gateway.
+        server: ServerUrl,
+        /// Why.
+        detail: String,
+    },
+    /// Somebody answers who cannot show that he is the gateway. Nothing was sent.
+    #[error("cannot trust the gateway at {server}: {detail}")]
+    Untrusted {
         /// The gateway.
         server: ServerUrl,
         /// Why.
@@ -79,16 +88,29 @@ impl Failure {
             SendRequestError::Connect(ConnectError::Disconnected) => {
                 Self::NoAnswer { server, detail: "the connection was closed".into() }
             }
-            SendRequestError::Connect(ConnectError::Io(error)) => {
-                Self::NotConnected { server, detail: error.to_string() }
-            }
+            SendRequestError::Connect(ConnectError::Io(error)) => Self::of_connecting(server, &error),
             SendRequestError::Connect(ConnectError::Resolver(error)) => {
                 Self::NotConnected { server, detail: format!("its name cannot be resolved: {error}") }
             }
             SendRequestError::Connect(error) => Self::NotConnected { server, detail: error.to_string() },
             SendRequestError::Url(error) => Self::NotConnected { server, detail: error.to_string() },
+            SendRequestError::Response(error) if !server.is_https() => {
+                Self::NoAnswer { server, detail: format!("it does not speak HTTP ({error}); perhaps it is https://") }
+            }
             SendRequestError::Timeout => Self::NoAnswer { server, detail: "it takes too long".into() },
             error => Self::NoAnswer { server, detail: error.to_string() },
+        }
+    }
+
+    /// Why there is no connection, or not one with TLS where there should be.
+    fn of_connecting(server: ServerUrl, error: &std::io::Error) -> Self {
+        match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(why)) => Self::Untrusted { server, detail: in_words(why) },
+            Some(rustls::Error::InvalidMessage(_)) => Self::NotConnected {
+                server,
+                detail: "what answers does not speak TLS; perhaps it is http://".to_owned(),
+            },
+            _ => Self::NotConnected { server, detail: error.to_string() },
         }
     }
 
@@ -114,7 +136,7 @@ impl Failure {
             Self::Strange { status, .. } => Some(*status),
             Self::Undecided { last, .. } => last.status(),
             Self::KeyEnded => Some(StatusCode::UNAUTHORIZED.as_u16()),
-            Self::Usage(_) | Self::NotConnected { .. } | Self::NoAnswer { .. } => None,
+            Self::Usage(_) | Self::NotConnected { .. } | Self::Untrusted { .. } | Self::NoAnswer { .. } => None,
         }
     }
 
@@ -130,7 +152,7 @@ impl Failure {
     /// Whether the gateway may have done what it was asked for.
     pub(super) fn may_have_been_obeyed(&self) -> bool {
         match self {
-            Self::Usage(_) | Self::NotConnected { .. } | Self::KeyEnded => false,
+            Self::Usage(_) | Self::NotConnected { .. } | Self::Untrusted { .. } | Self::KeyEnded => false,
             Self::Problem { problem, .. } => !matches!(problem.status, 400..=499 | 503),
             Self::Strange { status, .. } => !(400..=499).contains(status),
             Self::NoAnswer { .. } | Self::Undecided { .. } => true,

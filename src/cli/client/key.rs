@@ -34,9 +34,10 @@ impl GatewayArgs {
         let server = self.server.url()?;
         let key = self.key(std::env::var_os(VARIABLE))?;
         if key.is_some() && is_readable_on_the_way(&server) {
-            output.notice(format_args!("warning: whoever is on the way to {server} can read the API key"));
+            output
+                .notice(format_args!("warning: whoever is on the way to {server} can read the API key: use https://"));
         }
-        Ok(Client::with_key(server, key.as_ref()))
+        Client::connect(server, key.as_ref(), &self.server.trust()?)
     }
 
     /// The key in the file, or else in what the environment has.
@@ -52,7 +53,7 @@ impl GatewayArgs {
 
 /// Whether requests to `server` leave this machine as they are.
 fn is_readable_on_the_way(server: &ServerUrl) -> bool {
-    !server.is_loopback()
+    !server.is_https() && !server.is_loopback()
 }
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ mod tests {
     use crate::config::Given;
 
     fn args(server: &str, key_file: Option<PathBuf>) -> GatewayArgs {
-        GatewayArgs { server: ServerArgs { server: Some(Given::by_flag(server)) }, key_file }
+        GatewayArgs { server: ServerArgs { server: Some(Given::by_flag(server)), ca_file: None }, key_file }
     }
 
     fn key(key_file: Option<PathBuf>, variable: Option<&str>) -> Result<Option<Token>, String> {
@@ -116,7 +117,9 @@ mod tests {
             ("http://127.0.0.1.example.com", Some(file.clone()), true),
             ("http://127.0.0.1:8080", Some(file.clone()), false),
             ("http://[::1]:8080", Some(file.clone()), false),
-            ("http://LOCALHOST", Some(file), false),
+            ("http://LOCALHOST", Some(file.clone()), false),
+            ("http://gateway", None, false),
+            ("https://gateway", Some(file), false),
         ] {
             let captured = Captured::default();
             assert!(args(server, key_file).client(&mut captured.output()).is_ok());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Client, ServerUrl};
+use super::{Client, ServerUrl, Trust};
 use crate::access::Token;
 use crate::api::openapi::example_job;
 use crate::api::view::JobView;
@@ -98,7 +98,8 @@ impl Stub {
 
     /// A client of it that has this key.
     pub fn client_with(&self, key: &Token) -> Client {
-        Client::with_key(self.url().parse::<ServerUrl>().expect("a URL"), Some(key))
+        let server: ServerUrl = self.url().parse().expect("a URL");
+        Client::connect(server, Some(key), &Trust::System).expect("it speaks plain HTTP")
     }
 
     /// The requests so far.

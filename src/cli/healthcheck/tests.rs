@@ -49,22 +49,39 @@ async fn a_gateway_that_hangs_is_not_waited_for() {
 #[test]
 fn the_address_follows_from_where_the_gateway_listens() {
     let env = |text: &str| Some(Given::by_environment(text));
-    let address = |server, listen| {
-        let server = ServerArgs { server };
-        let args = HealthcheckArgs { server, listen, live: false, timeout: Duration::from_secs(1) };
+    let address = |server, listen, tls_cert| {
+        let server = ServerArgs { server, ca_file: None };
+        let args = HealthcheckArgs { server, listen, tls_cert, live: false, timeout: Duration::from_secs(1) };
         args.address().map(|server| server.to_string()).map_err(|failure| failure.to_string())
     };
-    for (server, listen, expected) in [
-        (None, None, "http://127.0.0.1:8080"),
-        (env(""), env(""), "http://127.0.0.1:8080"),
-        (None, env("0.0.0.0:81"), "http://127.0.0.1:81"),
-        (None, env("[::]:81"), "http://[::1]:81"),
-        (None, env("10.1.2.3:81"), "http://10.1.2.3:81"),
-        (env("http://gateway"), env("0.0.0.0:81"), "http://gateway"),
+    for (server, listen, plain, encrypted) in [
+        (None, None, "http://127.0.0.1:8080", "https://127.0.0.1:8080"),
+        (env(""), env(""), "http://127.0.0.1:8080", "https://127.0.0.1:8080"),
+        (None, env("0.0.0.0:81"), "http://127.0.0.1:81", "https://127.0.0.1:81"),
+        (None, env("[::]:81"), "http://[::1]:81", "https://localhost:81"),
+        (None, env("10.1.2.3:81"), "http://10.1.2.3:81", "https://10.1.2.3:81"),
+        (env("http://gateway"), env("0.0.0.0:81"), "http://gateway", "http://gateway"),
     ] {
-        assert_eq!(address(server, listen), Ok(expected.to_owned()));
+        assert_eq!(address(server.clone(), listen.clone(), None), Ok(plain.to_owned()));
+        assert_eq!(address(server.clone(), listen.clone(), env("")), Ok(plain.to_owned()));
+        assert_eq!(address(server, listen, env("/tls/cert.pem")), Ok(encrypted.to_owned()));
     }
-    assert!(address(None, env("8080")).is_err_and(|why| why.starts_with("SCALEGATE_LISTEN: \"8080\" is not")));
-    assert!(address(None, env("0.0.0.0:0")).is_err_and(|why| why.contains("which port")));
-    assert!(address(env("gateway"), None).is_err());
+    assert!(address(None, env("8080"), None).is_err_and(|why| why.starts_with("SCALEGATE_LISTEN: \"8080\" is not")));
+    assert!(address(None, env("0.0.0.0:0"), None).is_err_and(|why| why.contains("which port")));
+    assert!(address(env("gateway"), None, None).is_err());
+    assert!(address(None, env("[2001:db8::1]:81"), env("x")).is_err_and(|why| why.contains("write a name")));
+}
+
+#[test]
+fn only_a_gateway_on_this_machine_may_show_any_certificate() {
+    let args = |ca_file: Option<&str>| -> HealthcheckArgs {
+        let ca_file = ca_file.map(|file| format!("--ca-file={file}"));
+        testing::parse(&ca_file.iter().map(String::as_str).collect::<Vec<_>>()).expect("valid arguments")
+    };
+    let trust = |args: &HealthcheckArgs, server: &str| args.trust(&server.parse().expect("a URL")).ok();
+    assert_eq!(trust(&args(None), "https://127.0.0.1:8080"), Some(Trust::Anybody));
+    assert_eq!(trust(&args(Some("ca.pem")), "https://localhost:8080"), Some(Trust::Anybody));
+    assert_eq!(trust(&args(None), "https://gateway:8080"), Some(Trust::System));
+    let file = Trust::File { path: "ca.pem".into(), source: "--ca-file" };
+    assert_eq!(trust(&args(Some("ca.pem")), "https://gateway:8080"), Some(file));
 }

@@ -127,7 +127,11 @@ async fn an_address_that_is_none_is_a_usage_error() {
     let args = parse(&["worker", "5", "--server", "gateway:8080"]).expect("checked later");
     let captured = Captured::default();
     assert_eq!(args.run(&mut captured.output()).await, Exit::Usage);
-    assert!(captured.err().contains("--server: \"gateway:8080\" is not an http:// URL"), "{}", captured.err());
+    assert!(
+        captured.err().contains("--server: \"gateway:8080\" is not an https:// or http:// URL"),
+        "{}",
+        captured.err()
+    );
 }
 
 #[test]

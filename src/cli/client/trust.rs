@@ -1,0 +1,144 @@
+//! Whose word is taken for who a gateway is that is spoken to over HTTPS.
+//!
+//! The authorities that this machine trusts, unless a file says otherwise. A list of authorities built into the program lost: it
+//! would grow old with the program, and nobody could take one off it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use super::Failure;
+
+/// What streams of events and everything else is spoken in.
+const PROTOCOL: &[u8] = b"http/1.1";
+
+/// Who is believed to be a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Whoever has a certificate of an authority that this machine trusts.
+    System,
+    /// Whoever has a certificate of one in this file.
+    File {
+        /// PEM.
+        path: PathBuf,
+        /// What gave the file, for messages.
+        source: &'static str,
+    },
+    /// Anybody. For requests that tell nothing secret to somebody on this machine.
+    Anybody,
+}
+
+impl Trust {
+    /// What connections are made with.
+    ///
+    /// # Errors
+    /// If there are no authorities to trust.
+    pub fn tls(&self) -> Result<Arc<ClientConfig>, Failure> {
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failure::Usage(format!("cannot speak TLS: {error}")))?
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier(provider)?);
+        let mut config = config.with_no_client_auth();
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
+        let roots = match self {
+            Self::System => system()?,
+            Self::File { path, source } => in_file(path).map_err(|why| Failure::Usage(format!("{source}: {why}")))?,
+            Self::Anybody => return Ok(Arc::new(Anybody(provider))),
+        };
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(verifier.map_err(|error| Failure::Usage(format!("nobody could be trusted: {error}")))?)
+    }
+}
+
+/// The authorities that this machine trusts, as far as they can be read.
+fn system() -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let detail = "this machine has no list of authorities to trust: install one (Debian calls it ca-certificates), or give \
+                      a file with the gateway's authority by --ca-file";
+        return Err(Failure::Usage(detail.to_owned()));
+    }
+    Ok(roots)
+}
+
+fn in_file(path: &Path) -> Result<RootCertStore, String> {
+    let shown = path.display();
+    let failed = |error: &dyn std::fmt::Display| format!("cannot read {shown}: {error}");
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| failed(&error))?;
+        roots.add(certificate).map_err(|error| failed(&error))?;
+    }
+    if roots.is_empty() { Err(format!("there is no certificate in PEM in {shown}")) } else { Ok(roots) }
+}
+
+/// Why a certificate is not accepted, in words for whoever can do something about it.
+pub(super) fn in_words(error: &CertificateError) -> String {
+    let text = rustls::Error::InvalidCertificate(error.clone()).to_string();
+    let advice = match error {
+        CertificateError::UnknownIssuer => "--ca-file says whose certificates to trust",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "call the gateway by a name that its certificate has"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the gateway needs a new one",
+        // Some programs make certificates for servers that say of themselves that they are those of authorities.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is that of an authority, which must not be a server's: make it with basicConstraints=CA:FALSE"
+        }
+        _ => "the gateway needs another one",
+    };
+    format!("{text}: {advice}")
+}
+
+/// Verifies that whoever shows a certificate has its key, and nothing else.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
