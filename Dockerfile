@@ -1,5 +1,7 @@
 # Builds an image with the gateway: docker build -t scalegate .
+# Makes a key, without which it does not start: docker run --rm -v scalegate-data:/data scalegate keys create NAME --scope admin
 # Runs it: docker run -p 8080:8080 -v scalegate-data:/data scalegate
+# Or, with an admin key from elsewhere: docker run -p 8080:8080 -v scalegate-data:/data -e SCALEGATE_ADMIN_KEY scalegate
 
 # The slim image has the gcc that compiles the bundled SQLite. Both stages are of the same Debian release, so that the
 # binary meets the glibc it was linked against.
@@ -28,7 +30,7 @@ FROM debian:bookworm-slim
 RUN install --directory --owner=65532 --group=65532 --mode=0700 /data
 COPY --from=build /build/target/release/scalegate /usr/local/bin/
 
-# In a container, 127.0.0.1 is nobody but the container itself.
+# In a container, 127.0.0.1 is nobody but the container itself. On all addresses the gateway wants an API key.
 ENV SCALEGATE_LISTEN=0.0.0.0:8080 \
     SCALEGATE_DATA_DIR=/data
 EXPOSE 8080
@@ -38,6 +40,7 @@ VOLUME ["/data"]
 USER 65532:65532
 # An unfinished job is on the disk at any time; with SIGTERM, answers under way are finished as well.
 STOPSIGNAL SIGTERM
+# Asks the gateway that the variables describe, over HTTPS if SCALEGATE_TLS_CERT is set, and needs no key.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 CMD ["scalegate", "healthcheck"]
 ENTRYPOINT ["scalegate"]
 CMD ["serve"]

@@ -161,6 +161,28 @@ async fn it_joins_a_job_with_the_same_target(language: Language) {
     assert_eq!(outcome.printed[0], format!("job {id} joined: it has the same target"));
 }
 
+async fn it_shows_the_key_that_it_is_given(language: Language) {
+    let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
+    let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
+    let create = ["keys", "create", "example", "--scope", "scale", "--resource", "worker", "--data-dir"];
+    let created = scalegate().args(create).arg(dir.path()).output().expect("the binary starts");
+    let key = String::from_utf8(created.stdout).expect("text");
+    let outcome = Example::start(language.command(), gateway.address, ["worker", "2"]).end().await;
+    assert_eq!((outcome.exit_code, &outcome.printed[..]), (Some(2), &[][..]), "{outcome:#?}");
+    assert!(outcome.errors.starts_with("An API key is needed: "), "{outcome:#?}");
+    let with_key = || {
+        let mut command = language.command();
+        command.env("SCALEGATE_KEY", key.trim_end());
+        command
+    };
+    let outcome = Example::start(with_key(), gateway.address, ["worker", "2"]).end().await;
+    assert_eq!((outcome.exit_code, outcome.errors.as_str()), (Some(0), ""), "{outcome:#?}");
+    assert_eq!(outcome.printed.last().map(String::as_str), Some("succeeded: worker to 2, now 2"), "{outcome:#?}");
+    let outcome = Example::start(with_key(), gateway.address, ["web", "2"]).end().await;
+    assert_eq!(outcome.exit_code, Some(2), "{outcome:#?}");
+    assert!(outcome.errors.trim_end().ends_with(" (resource_forbidden)"), "{outcome:#?}");
+}
+
 async fn it_says_when_a_job_was_canceled(language: Language) {
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
@@ -225,6 +247,7 @@ for_each_language! {
     it_shows_why_a_job_failed
     it_shows_why_a_request_was_refused
     it_joins_a_job_with_the_same_target
+    it_shows_the_key_that_it_is_given
     it_says_when_a_job_was_canceled
     it_outlives_a_lost_answer_and_a_crash_of_the_gateway
 }
@@ -277,9 +300,13 @@ fn the_files_for_deployment_name_only_settings_that_exist() {
     let compose = examples().join("omnistrate-compose.yaml");
     for file in [root().join("Dockerfile"), compose] {
         let text = fs::read_to_string(&file).expect("the file");
-        // That one is for the programs in `examples/`.
-        let names = settings_in(&text).filter(|name| *name != "SCALEGATE_SERVER");
-        let unknown: Vec<&str> = names.filter(|name| !help.contains(&format!("[env: {name}="))).collect();
+        // Those are for the programs in `examples/`.
+        let names = settings_in(&text).filter(|name| !["SCALEGATE_SERVER", "SCALEGATE_KEY"].contains(name));
+        // There is no flag for the admin key, but a sentence.
+        let is_known = |name: &str| {
+            help.contains(&format!("[env: {name}=")) || (name == "SCALEGATE_ADMIN_KEY" && help.contains(name))
+        };
+        let unknown: Vec<&str> = names.filter(|name| !is_known(name)).collect();
         assert!(unknown.is_empty(), "{}: {unknown:?} mean nothing to the gateway", file.display());
     }
 }
@@ -310,6 +337,16 @@ fn the_service_is_well_formed_and_agrees_with_the_image() {
     assert_eq!(gateway["volumes"][0]["target"], "/data");
     assert!(dockerfile.contains("SCALEGATE_DATA_DIR=/data\n") && dockerfile.contains("VOLUME [\"/data\"]"));
     let environment = gateway["environment"].as_array().expect("a list");
+    // It does not start on all addresses without a key, and the worker must show one.
+    assert!(environment.contains(&json!("SCALEGATE_ADMIN_KEY=$var.adminKey")));
+    assert!(worker["environment"].as_array().is_some_and(|all| all.contains(&json!("SCALEGATE_KEY=$var.clientKey"))));
+    for (service, keys) in [(gateway, &["adminKey", "clientKey"][..]), (worker, &["clientKey"])] {
+        let parameters = service["x-omnistrate-api-params"].as_array().expect("a list");
+        assert!(parameters.iter().all(|parameter| parameter["type"] == "Password" && parameter["export"] == false));
+        let found: Vec<_> = parameters.iter().filter_map(|parameter| parameter["key"].as_str()).collect();
+        assert_eq!(found, keys);
+    }
+    assert_eq!(gateway["x-omnistrate-api-params"][1]["parameterDependencyMap"], json!({"worker": "clientKey"}));
     assert!(environment.contains(&json!("SECURITY_CONTEXT_USER_ID=65532")) && dockerfile.contains("USER 65532:65532"));
 }
 

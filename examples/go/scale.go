@@ -1,6 +1,7 @@
 // Scales a resource through scalegate and waits for the result: go run . worker 5
 //
 // SCALEGATE_SERVER says where the gateway is; http://127.0.0.1:8080 if it is not set.
+// SCALEGATE_KEY holds the API key, if the gateway wants one; it needs the scope "scale".
 // Exit code: 0 the capacity is reached, 1 the job ended in another way, 2 the request was refused,
 // 3 the gateway did not answer for ten minutes (a job it has accepted goes on nevertheless).
 package main
@@ -57,11 +58,15 @@ func call(method, path string, header map[string]string, body []byte) (*http.Res
 		for name, value := range header {
 			request.Header.Set(name, value)
 		}
+		if key := os.Getenv("SCALEGATE_KEY"); key != "" {
+			request.Header.Set("Authorization", "Bearer "+key)
+		}
 		answer, text, err := send(request)
 		pause := 2
 		if err == nil {
 			switch answer.StatusCode {
-			case 502, 503, 504: // 503 is from the gateway, 502 and 504 are from a proxy in front of it.
+			// 503 is from the gateway, and so is 429 if there are too many requests; 502 and 504 are from a proxy before it.
+			case 429, 502, 503, 504:
 				err, pause = fmt.Errorf("status %s", answer.Status), retryAfter(answer)
 			default:
 				return answer, understand(answer, text)

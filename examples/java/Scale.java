@@ -4,6 +4,7 @@
 // needs with regular expressions. A program that depends on a JSON library anyway should use that instead.
 //
 // SCALEGATE_SERVER says where the gateway is; http://127.0.0.1:8080 if it is not set.
+// SCALEGATE_KEY holds the API key, if the gateway wants one; it needs the scope "scale".
 // Exit code: 0 the capacity is reached, 1 the job ended in another way, 2 the request was refused,
 // 3 the gateway did not answer for ten minutes (a job it has accepted goes on nevertheless).
 
@@ -21,6 +22,7 @@ import java.util.regex.Pattern;
 
 public class Scale {
     static final String SERVER = System.getenv().getOrDefault("SCALEGATE_SERVER", "http://127.0.0.1:8080");
+    static final String KEY = System.getenv().getOrDefault("SCALEGATE_KEY", "");
     static final Duration PATIENCE = Duration.ofMinutes(10); // without an answer
     static final HttpClient CLIENT = HttpClient.newBuilder()
             .version(HttpClient.Version.HTTP_1_1).connectTimeout(Duration.ofSeconds(5)).build();
@@ -68,8 +70,8 @@ public class Scale {
             String trouble;
             try {
                 var answer = CLIENT.send(request, BodyHandlers.ofString());
-                // 503 is from the gateway, 502 and 504 are from a proxy in front of it.
-                if (!Set.of(502, 503, 504).contains(answer.statusCode())) {
+                // 503 is from the gateway, and so is 429 if there are too many requests; 502 and 504 are from a proxy.
+                if (!Set.of(429, 502, 503, 504).contains(answer.statusCode())) {
                     return accepted(answer);
                 }
                 trouble = "status " + answer.statusCode();
@@ -97,7 +99,8 @@ public class Scale {
     }
 
     static HttpRequest.Builder request(String path) {
-        return HttpRequest.newBuilder(URI.create(SERVER.replaceAll("/+$", "") + path));
+        var builder = HttpRequest.newBuilder(URI.create(SERVER.replaceAll("/+$", "") + path));
+        return KEY.isEmpty() ? builder : builder.header("Authorization", "Bearer " + KEY);
     }
 
     static int retryAfter(HttpResponse<?> answer) {

@@ -2,6 +2,7 @@
 //
 // Needs Node.js 18 or newer and nothing else.
 // SCALEGATE_SERVER says where the gateway is; http://127.0.0.1:8080 if it is not set.
+// SCALEGATE_KEY holds the API key, if the gateway wants one; it needs the scope "scale".
 // Exit code: 0 the capacity is reached, 1 the job ended in another way, 2 the request was refused,
 // 3 the gateway did not answer for ten minutes (a job it has accepted goes on nevertheless).
 
@@ -9,20 +10,22 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const SERVER = process.env.SCALEGATE_SERVER || "http://127.0.0.1:8080";
+const KEY = process.env.SCALEGATE_KEY;
 const PATIENCE = 600_000; // milliseconds without an answer
 
 /** Sends a request again until it is answered, so that a restart of the gateway does no harm. */
 async function call(path, options) {
   const url = new URL(path, SERVER);
+  const headers = { ...options.headers, ...(KEY && { Authorization: `Bearer ${KEY}` }) };
   const giveUpAt = Date.now() + PATIENCE;
   for (;;) {
     let trouble;
     let pause = 2;
     try {
-      const answer = await fetch(url, { ...options, signal: AbortSignal.timeout(60_000) });
+      const answer = await fetch(url, { ...options, headers, signal: AbortSignal.timeout(60_000) });
       const text = await answer.text();
-      // 503 is from the gateway, 502 and 504 are from a proxy in front of it.
-      if (![502, 503, 504].includes(answer.status)) return understand(answer, text);
+      // 503 is from the gateway, and so is 429 if there are too many requests; 502 and 504 are from a proxy before it.
+      if (![429, 502, 503, 504].includes(answer.status)) return understand(answer, text);
       trouble = `status ${answer.status}`;
       pause = retryAfter(answer);
     } catch (error) {

@@ -1,6 +1,7 @@
 """Scales a resource through scalegate and waits for the result: python3 scale.py worker 5
 
 SCALEGATE_SERVER says where the gateway is; http://127.0.0.1:8080 if it is not set.
+SCALEGATE_KEY holds the API key, if the gateway wants one; it needs the scope "scale".
 Exit code: 0 the capacity is reached, 1 the job ended in another way, 2 the request was refused,
 3 the gateway did not answer for ten minutes (a job it has accepted goes on nevertheless).
 """
@@ -14,9 +15,19 @@ import uuid
 import requests
 
 SERVER = os.environ.get("SCALEGATE_SERVER", "http://127.0.0.1:8080").rstrip("/")
+KEY = os.environ.get("SCALEGATE_KEY")
 PATIENCE = 600  # seconds without an answer
 
+
+def with_key(request):
+    if KEY:
+        request.headers["Authorization"] = f"Bearer {KEY}"
+    return request
+
+
 session = requests.Session()
+# As `auth`, because a header alone would make room for a password in ~/.netrc.
+session.auth = with_key
 
 
 def call(method, path, **arguments):
@@ -26,8 +37,8 @@ def call(method, path, **arguments):
         pause = 2
         try:
             answer = session.request(method, SERVER + path, timeout=(5, 60), **arguments)
-            # 503 is from the gateway, 502 and 504 are from a proxy in front of it.
-            if answer.status_code not in (502, 503, 504):
+            # 503 is from the gateway, and so is 429 if there are too many requests; 502 and 504 are from a proxy before it.
+            if answer.status_code not in (429, 502, 503, 504):
                 break
             trouble, pause = f"status {answer.status_code}", retry_after(answer)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
