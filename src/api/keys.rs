@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 
 use super::caller::{Caller, note_subject};
 use super::input::JsonBody;
@@ -16,7 +17,7 @@ use super::view::WireTime;
 use super::{ApiState, openapi};
 use crate::access::{KeyProblem, MAX_KEYS, NewKey};
 use crate::clock::wall_now;
-use crate::domain::{Action, Alias, KeyId, KeyRecord, Reach, Scope, Subject, Timestamp, Verdict};
+use crate::domain::{Action, Alias, KeyId, KeyRecord, MAX_KEY_RESOURCES, Reach, Scope, Subject, Timestamp, Verdict};
 use crate::store::{KeyChange, StoreError};
 
 /// A key to be made.
@@ -36,14 +37,26 @@ pub struct KeyWish {
     pub name: String,
     /// What it allows.
     pub scope: ScopeName,
-    /// The only resources it may touch. Left out, it may touch all. Not for keys with the scope `admin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_items = 1, max_items = 32, example = json!(["worker"]))]
+    #[schema(schema_with = resources_schema)]
     pub resources: Option<Vec<String>>,
     /// How long it is good, at most ten years. Left out, until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 315_360_000)]
     pub expires_in_seconds: Option<f64>,
+}
+
+/// The derivation cannot say what the items of a list are like.
+fn resources_schema() -> Array {
+    let alias = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"));
+    ArrayBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .description(Some("The only resources it may touch. Left out, it may touch all. Not for keys with the scope `admin`."))
+        .items(alias)
+        .min_items(Some(1))
+        .max_items(Some(MAX_KEY_RESOURCES))
+        .examples([serde_json::json!(["worker"])])
+        .build()
 }
 
 /// What a key allows. Each scope includes those before it.

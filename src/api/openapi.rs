@@ -64,6 +64,7 @@ pub fn document() -> OpenApi {
     add_common_headers(&mut document);
     require_all_fields_of_answers(&mut document);
     require_one_goal(&mut document);
+    forbid_limited_admins(&mut document);
     add_links(&mut document);
     document
 }
@@ -157,10 +158,24 @@ fn require_one_goal(document: &mut OpenApi) {
         {"title": "Down by some units", "required": ["delta"],
          "properties": {"delta": {"type": "integer", "maximum": -1}, "targetCapacity": {"type": "null"}}}
     ]);
+    require_any_of(document, "NewJob", goals);
+}
+
+/// A key with the scope `admin` cannot be limited to resources.
+fn forbid_limited_admins(document: &mut OpenApi) {
+    let keys = json!([
+        {"title": "To look or to scale", "properties": {"scope": {"type": "string", "enum": ["read", "scale"]}}},
+        {"title": "For an admin",
+         "properties": {"scope": {"type": "string", "enum": ["admin"]}, "resources": {"type": "null"}}}
+    ]);
+    require_any_of(document, "NewKey", keys);
+}
+
+fn require_any_of(document: &mut OpenApi, schema: &str, options: Value) {
     let schemas = &mut document.components.get_or_insert_default().schemas;
-    if let Some(RefOr::T(Schema::Object(job))) = schemas.get_mut("NewJob") {
+    if let Some(RefOr::T(Schema::Object(object))) = schemas.get_mut(schema) {
         // There is no field for `anyOf` next to `properties`; extensions are written out as they are.
-        job.extensions = Some([("anyOf", goals)].into_iter().collect());
+        object.extensions = Some([("anyOf", options)].into_iter().collect());
     }
 }
 
