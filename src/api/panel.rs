@@ -42,6 +42,7 @@ const FILES: &[File] = files! {
     "icon.svg" SVG;
     "main.js" SCRIPT;
     "api.js" SCRIPT;
+    "session.js" SCRIPT;
     "events.js" SCRIPT;
     "store.js" SCRIPT;
     "live.js" SCRIPT;
@@ -59,6 +60,7 @@ const FILES: &[File] = files! {
     "views/fields.js" SCRIPT;
     "views/wish.js" SCRIPT;
     "views/plan.js" SCRIPT;
+    "views/key.js" SCRIPT;
     "vendor/preact.mjs" SCRIPT;
     "vendor/preact.LICENSE.txt" TEXT;
     "vendor/uPlot.esm.js" SCRIPT;

@@ -1,7 +1,9 @@
 /**
- * The gateway's API. Every request of the panel is made here, so that what all of them need (credentials one day, the
- * comparison of clocks today) has one place.
+ * The gateway's API. Every request of the panel is made here, so that what all of them need, the key and the comparison of
+ * clocks, has one place.
  */
+
+import { adopt, isAboutKey, lacking, lock, session, settle } from "./session.js";
 
 /** Longest wait for an answer. The gateway itself waits 10 s for the sidecar where it has to. */
 const ANSWER_TIMEOUT_MILLIS = 30_000;
@@ -9,6 +11,9 @@ const ANSWER_TIMEOUT_MILLIS = 30_000;
 const READY_TIMEOUT_MILLIS = 6_000;
 /** An answer that took longer does not tell at which moment of that time the gateway wrote its `Date`. */
 const PROMPT_MILLIS = 1_000;
+/** How often something that came too fast is asked for again, if the gateway says when, and the longest wait for it. */
+const TOO_FAST_AGAIN = 2;
+const TOO_FAST_MAX_MILLIS = 5_000;
 /** A clock that differs by less is taken for right: the gateway's `Date` has whole seconds. */
 const CLOCK_TOLERANCE_MILLIS = 2_000;
 
@@ -42,11 +47,12 @@ function compareClocks(response, sentAt) {
   clockOffsetMillis = Math.abs(offset) > CLOCK_TOLERANCE_MILLIS ? offset : 0;
 }
 
-async function send(method, path, { headers = {}, body, signal }) {
+async function send(method, path, { headers = {}, body, signal, key = session.key }) {
   const sentAt = Date.now();
   let response;
+  const shown = key === null ? headers : { ...headers, Authorization: `Bearer ${key}` };
   try {
-    response = await fetch(path, { method, headers, body, signal, cache: "no-store", credentials: "same-origin" });
+    response = await fetch(path, { method, headers: shown, body, signal, cache: "no-store", credentials: "same-origin" });
   } catch (error) {
     throw new Unanswered(
       error.name === "TimeoutError" ? "The gateway did not answer in time." : "The gateway cannot be reached.",
@@ -63,19 +69,82 @@ async function send(method, path, { headers = {}, body, signal }) {
   throw new Problem(response.status, document, Number(response.headers.get("Retry-After")) || null);
 }
 
-async function call(method, path, { json, headers = {}, timeoutMillis = ANSWER_TIMEOUT_MILLIS } = {}) {
+/** Set while a key is made. The first one of a gateway closes it, and belongs to this tab before it is refused anything. */
+let making = null;
+
+/** `send` with the key of this session, which ends if the gateway does not want it. */
+async function admitted(method, path, options) {
+  const { identity } = session;
+  for (let refusals = 0; ; refusals += 1) {
+    const shown = session.key;
+    try {
+      return await send(method, path, { ...options, key: shown });
+    } catch (error) {
+      const again = refusals < TOO_FAST_AGAIN && error.code === "rate_limited" && method === "GET";
+      if (again && error.retryAfterSeconds) {
+        await pause(Math.min(error.retryAfterSeconds * 1000, TOO_FAST_MAX_MILLIS) * (1 + Math.random() * 0.5));
+        continue;
+      }
+      if (!isAboutKey(error)) throw error;
+      if (!isMaking(method, path)) await making;
+      // Another key may have taken the place of the refused one meanwhile.
+      const isSame = session.identity === identity;
+      if (isSame && session.key !== shown) continue;
+      if (isSame) lock(error);
+      throw error;
+    }
+  }
+}
+
+const KEYS = "/v1/keys";
+
+const isMaking = (method, path) => method === "POST" && path === KEYS;
+
+const pause = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
+
+/** The result of `ask`, unless the session has ended meanwhile: then it is nobody's, and never comes. */
+async function inSession(ask) {
+  const { identity } = session;
+  const isOver = () => session.identity !== identity;
+  const never = () => new Promise(() => {});
+  try {
+    const answer = await ask();
+    if (isOver()) return never();
+    settle();
+    return answer;
+  } catch (error) {
+    if (isOver()) return never();
+    settle();
+    throw error;
+  }
+}
+
+const call = (method, path, options) => inSession(() => exchange(admitted, method, path, options));
+
+async function exchange(via, method, path, { json, headers = {}, timeoutMillis = ANSWER_TIMEOUT_MILLIS, ...more } = {}) {
   const body = json === undefined ? undefined : JSON.stringify(json);
   const sent = { Accept: "application/json", ...headers };
   if (body !== undefined) sent["Content-Type"] = "application/json";
-  const response = await send(method, path, {
+  const response = await via(method, path, {
     headers: sent,
     body,
     signal: AbortSignal.timeout(timeoutMillis),
+    ...more,
   });
   try {
     return { status: response.status, body: await response.json() };
   } catch {
     throw new Unanswered("The answer was cut off.");
+  }
+}
+
+/** What takes a key of some scope: notes if ours lacks it. */
+async function withScope(scope, ask) {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error.code === "insufficient_scope") lacking(scope);
+    throw error;
   }
 }
 
@@ -104,30 +173,68 @@ export function jobs({ resource: alias, states = [], pageSize = 50, pageToken })
 
 export const job = (id) => get(`/v1/jobs/${encodeURIComponent(id)}`);
 
-export const cancel = async (id) => (await call("POST", `/v1/jobs/${encodeURIComponent(id)}/cancel`)).body;
+export const cancel = (id) =>
+  withScope("scale", async () => (await call("POST", `/v1/jobs/${encodeURIComponent(id)}/cancel`)).body);
 
 export const plan = async (wish) => (await call("POST", "/v1/plans", { json: wish })).body;
 
 /** Submits a job. Sent again with the same key, it is the same job. */
 export async function submit(wish, idempotencyKey) {
-  const { status, body } = await call("POST", "/v1/jobs", {
+  const { status, body } = await withScope("scale", () => call("POST", "/v1/jobs", {
     json: wish,
     headers: { "Idempotency-Key": idempotencyKey },
-  });
+  }));
   return { job: body, joined: status === 200 };
 }
 
-export const readiness = async () => (await call("GET", "/readyz", { timeoutMillis: READY_TIMEOUT_MILLIS })).body;
+/** Everybody may ask that; the answer says nothing of the key. */
+export const readiness = async () =>
+  (await exchange(send, "GET", "/readyz", { timeoutMillis: READY_TIMEOUT_MILLIS })).body;
 
 /** Opens the stream of all events. Nothing limits its life but `signal`. */
 export function openEvents(lastEventId, signal) {
   const headers = { Accept: "text/event-stream" };
   if (lastEventId) headers["Last-Event-ID"] = lastEventId;
-  return send("GET", "/v1/events", { headers, signal });
+  return inSession(() => admitted("GET", "/v1/events", { headers, signal }));
 }
 
-/** A new idempotency key. `crypto.randomUUID` is missing where the panel is not served over TLS or from this machine. */
-export function newKey() {
+/** Asks for what every key allows with one that was just entered. It ends no session. */
+export const tryKey = (key) => exchange(send, "GET", "/v1/resources", { key });
+
+export const keys = () => withScope("admin", async () => (await get(KEYS)).keys);
+
+export const revokeKey = (id) =>
+  withScope("admin", async () => (await call("POST", `${KEYS}/${encodeURIComponent(id)}/revoke`)).body);
+
+/**
+ * Makes a key. If no key was needed before and this one changes that, the tab goes on with it; the answer says so as
+ * `isOurs`.
+ */
+export function createKey(wish) {
+  const ask = async () => {
+    const { body } = await call("POST", KEYS, { json: wish });
+    if (session.key !== null) return { ...body, isOurs: false };
+    adopt(body.secret);
+    const { identity } = session;
+    const isOurs = await tryKey(null).then(() => false, () => true);
+    // A gateway that was told to stay open needs none.
+    if (!isOurs && session.identity === identity) adopt(null);
+    return { ...body, isOurs };
+  };
+  const made = withScope("admin", ask);
+  making = made.then(() => {}, () => {});
+  return made;
+}
+
+/** A page of attempts to change something, newest first. */
+export function audit(pageToken) {
+  const query = new URLSearchParams({ pageSize: "50" });
+  if (pageToken) query.set("pageToken", pageToken);
+  return withScope("admin", () => get(`/v1/audit?${query}`));
+}
+
+/** A new one. `crypto.randomUUID` is missing where the panel is not served over TLS or from this machine. */
+export function newIdempotencyKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return `panel-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

@@ -54,8 +54,9 @@ export class EventParser {
 }
 
 /**
- * Keeps a stream open. `open(lastEventId, signal)` connects, `onEvent(event)` gets what comes, and `onState` is told
- * `{phase, retryAt, reason}` with a phase of `connecting`, `open`, `waiting`, or `stopped`.
+ * Keeps a stream open. `open(lastEventId, signal)` connects, `onEvent(event)` gets what comes, `onEnd(reason)` why the
+ * gateway ends it, and `onState` is told `{phase, retryAt, reason}` with a phase of `connecting`, `open`, `waiting`, or
+ * `stopped`.
  */
 export class EventStream {
   #lastEventId;
@@ -65,9 +66,10 @@ export class EventStream {
   #connection = null;
   #wake = null;
 
-  constructor({ open, onEvent, onState }) {
+  constructor({ open, onEvent, onEnd, onState }) {
     this.open = open;
     this.onEvent = onEvent;
+    this.onEnd = onEnd;
     this.onState = onState;
   }
 
@@ -117,8 +119,11 @@ export class EventStream {
           this.#failures = 0;
           this.onState({ phase: "open" });
         }
-        if (event.type === "end") reason = JSON.parse(event.data).detail;
-        else this.onEvent(event);
+        if (event.type === "end") {
+          const end = JSON.parse(event.data);
+          reason = end.detail;
+          this.onEnd?.(end.reason);
+        } else this.onEvent(event);
         // After the event was taken: one that was not is asked for again.
         if (event.id !== undefined) this.#lastEventId = event.id;
       },

@@ -7,8 +7,10 @@
 
 import * as api from "./api.js";
 import { EventStream } from "./events.js";
+import { onSession, session } from "./session.js";
 import {
   changed,
+  forgetAll,
   forgetJobs,
   history,
   newList,
@@ -39,29 +41,40 @@ const MENTION_AFTER_MILLIS = 1_000;
 /** Most resources whose timelines are shown at a time on one page, and that are read because they never were. */
 export const MAX_PLOTS = 24;
 
-const stream = new EventStream({
-  open: api.openEvents,
-  onEvent: take,
-  onState({ phase, retryAt = null, reason }) {
-    const before = store.connection;
-    const isOpen = phase === "open";
-    // A stream that was let go of is not lost.
-    const isLost = !isOpen && phase !== "stopped";
-    if (isOpen && before.mentioned && before.wasOpen) store.announcement = "Connected to the gateway again.";
-    store.connection = {
-      phase,
-      retryAt,
-      reason: (phase === "connecting" ? before.reason : reason) ?? null,
-      lostAt: isLost ? (before.lostAt ?? api.gatewayNow()) : null,
-      wasOpen: before.wasOpen || isOpen,
-      mentioned: isLost && before.mentioned,
-    };
-    if (isLost) setTimeout(mention, MENTION_AFTER_MILLIS);
-    // Where there are no events there may still be answers.
-    if (phase === "waiting" && !store.list.loaded) reload(false);
-    changed();
-  },
-});
+let stream = null;
+
+/** A stream of its own for each session; what comes of earlier ones is not taken. */
+function newStream() {
+  const isPresent = () => stream === opened;
+  const opened = new EventStream({
+    open: api.openEvents,
+    onEvent: (event) => isPresent() && take(event),
+    // The answer to any question tells why the key is not good any more.
+    onEnd: (reason) => isPresent() && reason === "unauthorized" && relist(),
+    onState: (state) => isPresent() && connectionChanged(state),
+  });
+  return opened;
+}
+
+function connectionChanged({ phase, retryAt = null, reason }) {
+  const before = store.connection;
+  const isOpen = phase === "open";
+  // A stream that was let go of is not lost.
+  const isLost = !isOpen && phase !== "stopped";
+  if (isOpen && before.mentioned && before.wasOpen) store.announcement = "Connected to the gateway again.";
+  store.connection = {
+    phase,
+    retryAt,
+    reason: (phase === "connecting" ? before.reason : reason) ?? null,
+    lostAt: isLost ? (before.lostAt ?? api.gatewayNow()) : null,
+    wasOpen: before.wasOpen || isOpen,
+    mentioned: isLost && before.mentioned,
+  };
+  if (isLost) setTimeout(mention, MENTION_AFTER_MILLIS);
+  // Where there are no events there may still be answers.
+  if (phase === "waiting" && !store.list.loaded) reload(false);
+  changed();
+}
 
 function mention() {
   const { connection } = store;
@@ -183,6 +196,9 @@ export function loadWhatIsShown() {
 
 /** Called when the page changes. The first page's jobs are read when the stream is open, so that no change is missed. */
 export function entered(route, before, isFirst) {
+  if (session.phase === "locked") return;
+  // Nothing but the stream is asked for before the gateway has answered for the first time.
+  const isEarly = isFirst || session.phase === "unknown";
   store.jobProblem = null;
   store.lateRefusal = null;
   if (store.flash?.id !== route.params.id) store.flash = null;
@@ -191,9 +207,10 @@ export function entered(route, before, isFirst) {
     jobs: route.params,
     resource: { resource: route.params.alias, states: [] },
   };
-  if (filter[route.name]) showJobs(filter[route.name], isFirst);
+  if (filter[route.name]) showJobs(filter[route.name], isEarly);
+  if (session.phase === "unknown") return;
   if (route.name === "resource" && route.params.alias !== before.params.alias) look(route.params.alias);
-  if (route.name === "job" && !isFirst) loadJob(route.params.id);
+  if (route.name === "job" && !isEarly) loadJob(route.params.id);
   loadWhatIsShown();
 }
 
@@ -339,6 +356,7 @@ let lettingGo = null;
 
 function visibilityChanged() {
   clearTimeout(lettingGo);
+  if (session.phase === "locked") return;
   if (document.hidden) {
     lettingGo = setTimeout(() => stream.stop(), KEEP_HIDDEN_MILLIS);
   } else {
@@ -347,7 +365,31 @@ function visibilityChanged() {
   }
 }
 
+onSession({
+  ended() {
+    const last = stream;
+    stream = newStream();
+    last.stop();
+    for (const timer of [relisting, askingSilent, lettingGo]) clearTimeout(timer);
+    relisting = null;
+    wasReady = false;
+    looked.clear();
+    asked.clear();
+    forgetAll();
+  },
+  begun({ isFirst }) {
+    if (isFirst) {
+      entered(store.route, { params: {} }, true);
+      stream.start();
+    } else {
+      loadWhatIsShown();
+    }
+    changed();
+  },
+});
+
 export function start() {
+  stream = newStream();
   stream.start();
   // It may have been opened in the background.
   if (document.hidden) visibilityChanged();

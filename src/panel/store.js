@@ -13,8 +13,8 @@ export const MAX_LISTED = 2_000;
 const MAX_JOBS = 2_200;
 const FORGOTTEN_AT_A_TIME = 200;
 
-export const store = {
-  route: { name: "resources", params: {} },
+/** Knowing nothing. */
+const nothing = () => ({
   /** By alias; `null` until they were read. */
   resources: null,
   /** What looks at single resources found. They need not be on the list. */
@@ -45,7 +45,15 @@ export const store = {
   flash: null,
   /** A refusal that came when its page was gone: `{title, detail}`. */
   lateRefusal: null,
-};
+});
+
+export const store = { route: { name: "resources", params: {} }, ...nothing() };
+
+/** Forgets all that the gateway has told. */
+export function forgetAll() {
+  Object.assign(store, nothing());
+  changed();
+}
 
 /** A list of which nothing was read yet. `cut` is set once jobs of it were forgotten. */
 export function newList({ resource, states }) {

@@ -4,11 +4,13 @@ import { gatewayNow } from "../api.js";
 import * as format from "../format.js";
 import { retryNow } from "../live.js";
 import { hrefs } from "../routes.js";
+import { session } from "../session.js";
 import { store } from "../store.js";
 import { h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
 import { JobPage } from "./job.js";
 import { JobsPage } from "./jobs.js";
+import { KeyForm, KeyInUse } from "./key.js";
 import { Notice, Sign } from "./parts.js";
 import { ResourcePage, ResourcesPage } from "./resources.js";
 import { ScalePage } from "./scale.js";
@@ -17,20 +19,23 @@ const VERSION = document.querySelector('meta[name="scalegate-version"]').content
 
 export function App() {
   const { route } = store;
+  const isAdmitted = session.phase === "admitted";
   document.title = title();
   return h("div", { class: "frame" },
     h("a", { class: "skip", href: "#main", onClick: skip }, "Skip to the content"),
     h("header", { class: "top" },
-      h("div", { class: "top-inner" },
+      h("div", { class: isAdmitted ? "top-inner" : "top-inner bare" },
         h("a", { class: "brand", href: hrefs.resources }, h(Logo), "scalegate"),
-        h("nav", { "aria-label": "Pages" },
-          h(NavLink, { href: hrefs.resources, isHere: ["resources", "resource"].includes(route.name) }, "Resources"),
-          h(NavLink, { href: hrefs.jobs(), isHere: ["jobs", "job"].includes(route.name) }, "Jobs")),
+        isAdmitted && h(Places, { route }),
         h("span", { class: "grow" }),
-        h(ConnectionSign),
-        route.name !== "scale" && h("a", { class: "button primary", href: hrefs.scale(route.params.alias) }, "Scale"))),
-    h("div", { class: "banners" }, h(Banners), h(LateRefusal)),
-    h("main", { id: "main", tabIndex: -1 }, h(Page, { route })),
+        isAdmitted && h(ConnectionSign),
+        isAdmitted && h(KeyInUse),
+        isAdmitted && route.name !== "scale" && h("a", { class: "button primary", href: hrefs.scale(route.params.alias) },
+          "Scale"))),
+    // Whether the gateway cannot be reached is worth a word before it has answered.
+    h("div", { class: "banners" }, session.phase !== "locked" && h(Banners), isAdmitted && h(LateRefusal)),
+    h("main", { id: "main", tabIndex: -1 },
+      session.phase === "locked" ? h(KeyForm) : isAdmitted && h(Page, { route })),
     h("footer", null,
       h("span", null, `scalegate ${VERSION}`),
       h("a", { href: "/docs/" }, "API documentation"),
@@ -39,6 +44,11 @@ export function App() {
       h("a", { href: "/panel/vendor/uPlot.LICENSE.txt" }, "uPlot licence")),
     h("div", { class: "only-aloud", role: "status", "aria-live": "polite" }, store.announcement));
 }
+
+const Places = ({ route: { name } }) =>
+  h("nav", { "aria-label": "Pages" },
+    h(NavLink, { href: hrefs.resources, isHere: ["resources", "resource"].includes(name) }, "Resources"),
+    h(NavLink, { href: hrefs.jobs(), isHere: ["jobs", "job"].includes(name) }, "Jobs"));
 
 const Logo = () =>
   h("svg", { class: "logo", viewBox: "0 0 16 16", "aria-hidden": "true" },
@@ -55,6 +65,7 @@ const NavLink = ({ href, isHere, children }) => h("a", { href, "aria-current": i
 
 function title() {
   const { name, params } = store.route;
+  if (session.phase !== "admitted") return "scalegate";
   if (name === "resource") return `${params.alias} · scalegate`;
   if (name === "jobs") return "Jobs · scalegate";
   if (name === "scale") return "Scale · scalegate";

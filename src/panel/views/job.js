@@ -3,11 +3,12 @@
 import * as api from "../api.js";
 import * as format from "../format.js";
 import { hrefs } from "../routes.js";
+import { session } from "../session.js";
 import { announce, isOver, putJob, store } from "../store.js";
 import { Component, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
 import {
-  Badge, Dialog, Fact, JobLink, Notice, Progress, Refusal, ResourcePlot, SidecarAnswer, Sign, Time,
+  Actor, Badge, Dialog, Fact, JobLink, Notice, Progress, Refusal, ResourcePlot, SidecarAnswer, Sign, Time,
 } from "./parts.js";
 
 export function JobPage({ id }) {
@@ -31,8 +32,7 @@ function KnownJob({ job }) {
         h("span", { class: "num" }, words.goal(job))),
       h(Badge, { look: words.state(job) }),
       h("span", { class: "grow" }),
-      h(CopyLink),
-      !isOver(job) && h(CancelButton, { key: job.id, job })),
+      h("div", { class: "heading-actions" }, h(CopyLink), !isOver(job) && h(CancelButton, { key: job.id, job }))),
     store.flash?.id === job.id && !isOver(job) && h(Notice, { tone: "good" }, h("p", null, store.flash.text)),
     job.reason && h("p", { class: "reason" }, job.reason),
     h("section", { class: "card", "aria-label": "Progress" }, isOver(job) ? h(Outcome, { job }) : h(Doing, { job })),
@@ -130,10 +130,12 @@ function Facts({ job }) {
       h(Fact, { name: "Asked for" }, job.delta === null ? format.number(job.targetCapacity) : format.signed(job.delta)),
       h(Fact, { name: "Capacity" }, format.number(job.currentCapacity)),
       h(Fact, { name: "Submitted" }, h(Time, { at: job.createdAt })),
+      job.submittedBy && h(Fact, { name: "Submitted by" }, h(Actor, { actor: job.submittedBy })),
       h(Fact, { name: "Started" }, h(Time, { at: job.startedAt })),
       job.finishedAt
         ? h(Fact, { name: "Ended" }, h(Time, { at: job.finishedAt }))
         : h(Fact, { name: "Given up at" }, h(Time, { at: job.deadlineAt })),
+      job.canceledBy && h(Fact, { name: "Canceled by" }, h(Actor, { actor: job.canceledBy })),
       labels.map(([name, value]) => h(Fact, { key: name, name: `Label ${name}` }, value)),
       h(Fact, { name: "Step size" }, format.number(settings.stepSize)),
       h(Fact, { name: "Cooldown" }, seconds("cooldownSeconds")),
@@ -185,14 +187,20 @@ class CancelButton extends Component {
   render({ job }, { asking, sending, error }) {
     const ask = () => this.setState({ asking: true, error: null });
     const leave = () => this.setState({ asking: false });
-    return h("div", null,
-      h("button", { type: "button", class: "danger", disabled: job.endingAs !== null, onClick: ask }, "Cancel job"),
+    const isRefused = session.lacks.has("scale");
+    return h("div", { class: "cancel" },
+      isRefused && h("span", { class: "quiet", id: "cancel-why" }, "The key of this tab cancels no jobs"),
+      h("button", {
+        type: "button", class: "danger", disabled: job.endingAs !== null || isRefused, onClick: ask,
+        "aria-describedby": isRefused ? "cancel-why" : undefined,
+      }, "Cancel job"),
       asking && h(Dialog, { title: `Cancel ${job.resource} ${words.goal(job)}?`, onClose: leave },
         h("p", null, consequence(job)),
         h(Refusal, { error }),
         h("div", { class: "actions" },
           h("button", { type: "button", autoFocus: true, onClick: leave }, "Keep the job"),
-          h("button", { type: "button", class: "danger strong", disabled: sending, onClick: () => this.#cancel() },
-            "Cancel the job"))));
+          h("button", {
+            type: "button", class: "danger strong", disabled: sending || isRefused, onClick: () => this.#cancel(),
+          }, "Cancel the job"))));
   }
 }

@@ -20,6 +20,8 @@ const SIGNS = {
   question: "M5.5 6a2.5 2.5 0 1 1 3.4 2.3c-.6.3-.9.7-.9 1.4m0 2.4v.2",
   arrow: "M3 8h9.5M9 4.5 12.5 8 9 11.5",
   refresh: "M13 8a5 5 0 1 1-1.6-3.7M13 2.5v2.8h-2.8",
+  copy: "M6 5.5h7v7.5H6ZM10 3H3v7.5",
+  key: "M10.5 2.5a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM8.4 7.6 3 13m2-2 2 2",
   link: "M6.5 9.5l3-3M7 4.5l1-1a3 3 0 0 1 4.3 4.3l-1 1M9 11.5l-1 1a3 3 0 0 1-4.3-4.3l1-1",
 };
 
@@ -45,6 +47,9 @@ export const Notice = ({ tone, role, title, children }) =>
 
 export const JobLink = ({ id, children }) =>
   h("a", { href: hrefs.job(id), title: id }, children ?? h("code", null, format.shortId(id)));
+
+/** Whose key something was done with. */
+export const Actor = ({ actor: { name, key } }) => h("span", { class: "actor" }, name, " ", h("code", null, key));
 
 /** What went wrong with a request, in the gateway's words. */
 export function Refusal({ error, fields = [], children }) {

@@ -5,6 +5,7 @@
 
 import * as api from "../api.js";
 import { hrefs } from "../routes.js";
+import { session } from "../session.js";
 import { announce, putJob, resourceOf, store } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
 import { AdvancedFields, GoalFields, SettingFields } from "./fields.js";
@@ -68,7 +69,8 @@ export class ScalePage extends Component {
       if (!this.#isHere) return;
       // A plan for what the form said before would be submitted as what it says now.
       if (this.state.fields !== fields) return this.setState({ busy: null });
-      this.setState({ busy: null, plan, wish, situation: before, key: api.newKey() }, () => this.#planHeading?.focus());
+      const key = api.newIdempotencyKey();
+      this.setState({ busy: null, plan, wish, situation: before, key }, () => this.#planHeading?.focus());
     } catch (error) {
       this.#refuse({}, error);
     }
@@ -92,12 +94,15 @@ export class ScalePage extends Component {
   }
 
   async #sendUntilAnswered(wish, key) {
+    const { identity } = session;
     for (const wait of RESEND_AFTER_MILLIS) {
       try {
         return await api.submit(wish, key);
       } catch (error) {
         if (!(error instanceof api.Unanswered)) throw error;
         await new Promise((resolve) => setTimeout(resolve, wait));
+        // Nobody has asked for it to be sent with another API key.
+        if (session.identity !== identity) return new Promise(() => {});
       }
     }
     return api.submit(wish, key);
@@ -130,7 +135,9 @@ export class ScalePage extends Component {
     const staleness = this.#staleness();
     const onSubmit = (event) => {
       event.preventDefault();
-      if (busy === null) plan && !this.#staleness() ? this.#submit() : this.#plan();
+      if (busy !== null) return;
+      if (!plan || this.#staleness()) this.#plan();
+      else if (!session.lacks.has("scale")) this.#submit();
     };
     const set = (name, value) => this.#set(name, value);
     return h("div", { class: "page" },
@@ -147,6 +154,7 @@ export class ScalePage extends Component {
 
   #side(plan, busy, error, wrong, staleness) {
     const retry = error instanceof api.Unanswered && plan;
+    const isRefused = session.lacks.has("scale");
     return h(Fragment, null,
       h("h2", { tabIndex: -1, ref: (element) => (this.#planHeading = element) }, "Plan"),
       staleness && h(Notice, { tone: "warn", role: "status", title: "This plan is out of date" }, h("p", null, staleness)),
@@ -158,9 +166,14 @@ export class ScalePage extends Component {
           h("button", { type: "button", onClick: () => this.#instead("queue") }, "Queue instead"),
           h("button", { type: "button", onClick: () => this.#instead("supersede") }, "Take its place instead")),
         retry && h("p", null, "Submitting again is safe: the gateway takes it for the same job.")),
+      isRefused && error?.code !== "insufficient_scope" &&
+        h(Notice, { tone: "idle", title: "The key of this tab submits no jobs" },
+          h("p", null, "It is enough for plans. To submit a job takes one with the scope scale.")),
       h("div", { class: "actions start" },
-        h("button", { type: "submit", class: "primary strong", disabled: busy !== null },
-          staleness ? "Show a new plan" : label(plan, busy, error))),
+        h("button", {
+          type: "submit", class: "primary strong",
+          disabled: busy !== null || (isRefused && plan !== null && !staleness),
+        }, staleness ? "Show a new plan" : label(plan, busy, error, isRefused))),
       plan && h("p", { class: "quiet" }, "Another change to the form asks for a new plan."));
   }
 
@@ -170,9 +183,9 @@ export class ScalePage extends Component {
 }
 
 /** What the one button does next. */
-function label(plan, busy, error) {
+function label(plan, busy, error, isRefused) {
   if (!plan) return busy === "planning" ? "Planning…" : "Show plan";
   if (busy === "submitting") return "Submitting…";
-  if (error) return "Submit again";
+  if (error && !isRefused) return "Submit again";
   return plan.joins ? "Join that job" : "Submit job";
 }
