@@ -61,6 +61,10 @@ const FILES: &[File] = files! {
     "views/wish.js" SCRIPT;
     "views/plan.js" SCRIPT;
     "views/key.js" SCRIPT;
+    "views/access.js" SCRIPT;
+    "views/newkey.js" SCRIPT;
+    "views/keywish.js" SCRIPT;
+    "views/attempts.js" SCRIPT;
     "vendor/preact.mjs" SCRIPT;
     "vendor/preact.LICENSE.txt" TEXT;
     "vendor/uPlot.esm.js" SCRIPT;

@@ -21,6 +21,14 @@ export function time(at) {
   return isToday ? CLOCK.format(date) : `${DAY_OF_YEAR.format(date)} ${CLOCK.format(date)}`;
 }
 
+const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+
+/** `31 Jan 2027`, or the time if that is what matters. */
+export function day(at) {
+  const isNear = Math.abs(new Date(at) - gatewayNow()) < 2 * DAY * 1000;
+  return isNear ? time(at) : DATE.format(new Date(at));
+}
+
 /** A mark on an axis that covers `span` milliseconds. */
 export function tick(at, span) {
   if (span <= 10 * MINUTE * 1000) return CLOCK.format(at);

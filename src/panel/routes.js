@@ -12,6 +12,7 @@ export const hrefs = {
     for (const state of states) query.append("state", state);
     return query.size > 0 ? `#/jobs?${query}` : "#/jobs";
   },
+  access: "#/access",
   scale: (alias) => (alias ? `#/scale?${new URLSearchParams({ resource: alias })}` : "#/scale"),
 };
 
@@ -32,6 +33,7 @@ export function parse(hash) {
   if (parts.length === 0) return { name: "resources", params: {} };
   if (first === "resources" && parts.length === 2) return { name: "resource", params: { alias: second } };
   if (first === "jobs" && parts.length === 2) return { name: "job", params: { id: second } };
+  if (first === "access" && parts.length === 1) return { name: "access", params: {} };
   if (first === "scale" && parts.length === 1)
     return { name: "scale", params: { alias: parameters.get("resource") ?? "" } };
   if (first === "jobs" && parts.length === 1) {

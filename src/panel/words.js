@@ -123,3 +123,38 @@ export function kindLook(entry) {
   if (entry.kind === "reading") return { ...status(entry.status), sign: "dot" };
   return { tone: "run", sign: entry.kind === "change_sent" ? "arrow" : "dot" };
 }
+
+/** What keys allow, each scope including those before it: name, and what it is for. */
+export const SCOPES = [
+  ["read", "to look at jobs and resources, and to plan"],
+  ["scale", "to submit and cancel jobs as well"],
+  ["admin", "to make and revoke keys as well"],
+];
+
+const KEY_STATES = {
+  active: { text: "Active", tone: "good", sign: "check" },
+  expired: { text: "Expired", tone: "idle", sign: "clock" },
+  revoked: { text: "Revoked", tone: "bad", sign: "cross" },
+};
+
+/** Whether a key is good. */
+export const keyState = ({ state }) => KEY_STATES[state] ?? { text: state, tone: "idle", sign: "dot" };
+
+const ACTIONS = {
+  submit_job: "Submit a job",
+  cancel_job: "Cancel a job",
+  create_key: "Create a key",
+  revoke_key: "Revoke a key",
+};
+
+/** What was tried. */
+export const action = (entry) => ACTIONS[entry.action] ?? entry.action.replaceAll("_", " ");
+
+const VERDICTS = {
+  accepted: { text: "Accepted", tone: "good", sign: "check" },
+  unchanged: { text: "Done already", tone: "idle", sign: "bar" },
+  refused: { text: "Refused", tone: "bad", sign: "cross" },
+};
+
+/** What came of it. */
+export const verdict = (entry) => VERDICTS[entry.outcome] ?? { text: entry.outcome, tone: "idle", sign: "dot" };

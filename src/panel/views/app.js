@@ -8,6 +8,7 @@ import { session } from "../session.js";
 import { store } from "../store.js";
 import { h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
+import { AccessPage } from "./access.js";
 import { JobPage } from "./job.js";
 import { JobsPage } from "./jobs.js";
 import { KeyForm, KeyInUse } from "./key.js";
@@ -48,7 +49,8 @@ export function App() {
 const Places = ({ route: { name } }) =>
   h("nav", { "aria-label": "Pages" },
     h(NavLink, { href: hrefs.resources, isHere: ["resources", "resource"].includes(name) }, "Resources"),
-    h(NavLink, { href: hrefs.jobs(), isHere: ["jobs", "job"].includes(name) }, "Jobs"));
+    h(NavLink, { href: hrefs.jobs(), isHere: ["jobs", "job"].includes(name) }, "Jobs"),
+    h(NavLink, { href: hrefs.access, isHere: name === "access" }, "Access"));
 
 const Logo = () =>
   h("svg", { class: "logo", viewBox: "0 0 16 16", "aria-hidden": "true" },
@@ -69,6 +71,7 @@ function title() {
   if (name === "resource") return `${params.alias} · scalegate`;
   if (name === "jobs") return "Jobs · scalegate";
   if (name === "scale") return "Scale · scalegate";
+  if (name === "access") return "Access · scalegate";
   const job = name === "job" && store.jobs.get(params.id);
   if (job) return `${words.state(job).text}: ${job.resource} ${words.goal(job)} · scalegate`;
   return "scalegate";
@@ -82,6 +85,7 @@ function Page({ route }) {
     case "jobs": return h(JobsPage, params);
     case "job": return h(JobPage, { key: params.id, id: params.id });
     case "scale": return h(ScalePage, { key: params.alias, alias: params.alias });
+    case "access": return h(AccessPage);
     default: return h("div", { class: "empty" },
       h("h1", { tabIndex: -1 }, "There is no such page"),
       h("p", null, h("a", { href: hrefs.resources }, "To the resources")));

@@ -1,4 +1,4 @@
-/** The fields of the form to scale. Each says what it is, what it means, and what is wrong with it. */
+/** The fields of forms, and those of the form to scale. Each says what it is, what it means, and what is wrong with it. */
 
 import * as format from "../format.js";
 import { resourceOf, store } from "../store.js";
@@ -7,7 +7,7 @@ import * as words from "../words.js";
 import { ADVANCED, CONFLICTS, COOLDOWN, STEP_SIZE } from "./wish.js";
 
 /** A field with its label, a hint, and what is wrong with it. */
-function Field({ id, label, hint, wrong, children }) {
+export function Field({ id, label, hint, wrong, children }) {
   const described = [hint && `${id}-hint`, wrong && `${id}-wrong`].filter(Boolean).join(" ") || undefined;
   return h("div", { class: wrong ? "field wrong" : "field" },
     h("label", { for: id }, label),
@@ -16,7 +16,7 @@ function Field({ id, label, hint, wrong, children }) {
     hint && h("p", { class: "hint", id: `${id}-hint` }, hint));
 }
 
-function Choice({ legend, name, value, options, onChoose, isList = false }) {
+export function Choice({ legend, name, value, options, onChoose, isList = false }) {
   return h("fieldset", { class: isList ? "choice list" : "choice" },
     h("legend", null, legend),
     h("div", { class: "options" }, options.map(([key, text, detail]) =>
@@ -26,7 +26,7 @@ function Choice({ legend, name, value, options, onChoose, isList = false }) {
 }
 
 /** A line of text. `more` are further properties of the input. */
-function Text({ name, fields, set, more = {}, ...rest }) {
+export function Text({ name, fields, set, more = {}, ...rest }) {
   return h(Field, { id: name, ...rest }, (props) =>
     h("input", { ...props, ...more, value: fields[name], onInput: (event) => set(name, event.currentTarget.value) }));
 }

@@ -1,0 +1,76 @@
+/** The record of who tried to change something, newest first, a page at a time. */
+
+import * as api from "../api.js";
+import { hrefs } from "../routes.js";
+import { Component, Fragment, h } from "../vendor/preact.mjs";
+import * as words from "../words.js";
+import { Actor, Badge, JobLink, Refusal, Time } from "./parts.js";
+
+export class Attempts extends Component {
+  state = { entries: null, nextPageToken: null, loading: true, problem: null };
+  /** Only the page that was asked for last counts. */
+  #asked = 0;
+
+  componentDidMount() {
+    this.#load();
+  }
+
+  /** There is something new. */
+  componentDidUpdate({ changes }) {
+    if (changes !== this.props.changes) this.#load();
+  }
+
+  async #load(pageToken) {
+    const asked = (this.#asked += 1);
+    this.setState({ loading: true, problem: null });
+    try {
+      const page = await api.audit(pageToken);
+      if (asked !== this.#asked) return;
+      this.setState(({ entries }) => ({
+        entries: pageToken ? [...entries, ...page.entries] : page.entries,
+        nextPageToken: page.nextPageToken,
+        loading: false,
+      }));
+    } catch (problem) {
+      if (asked === this.#asked) this.setState({ loading: false, problem });
+    }
+  }
+
+  render(_, { entries, nextPageToken, loading, problem }) {
+    const failed = h(Refusal, { error: problem },
+      h("p", null, h("button", { type: "button", onClick: () => this.#load() }, "Try again")));
+    if (entries === null) return problem ? failed : h("p", { class: "quiet" }, "Loading…");
+    if (entries.length === 0) return h("p", { class: "quiet" }, "Nobody has tried anything yet.");
+    return h(Fragment, null,
+      h(AttemptTable, { entries }),
+      failed,
+      nextPageToken && h("p", { class: "more" },
+        h("button", { type: "button", disabled: loading, onClick: () => this.#load(nextPageToken) },
+          loading ? "Loading…" : "Older attempts")));
+  }
+}
+
+/** On a narrow screen rows are grids, which are no tables any more unless their roles say so. */
+const AttemptTable = ({ entries }) =>
+  h("table", { class: "attempts listing", role: "table" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["When", "Who", "What", "From", "Outcome"].map((name) =>
+      h("th", { key: name, role: "columnheader", scope: "col" }, name)))),
+    h("tbody", { role: "rowgroup" }, entries.map((entry, index) =>
+      h("tr", { key: entries.length - index, role: "row" },
+        h("td", { role: "cell", class: "at-when" }, h(Time, { at: entry.at })),
+        h("td", { role: "cell", class: "at-who" }, h(Who, { entry })),
+        h("td", { role: "cell", class: "at-what" }, words.action(entry), h(About, { entry })),
+        h("td", { role: "cell", class: "at-from quiet" }, entry.address ?? "command line"),
+        h("td", { role: "cell", class: "at-outcome" },
+          h(Badge, { look: words.verdict(entry) }), entry.code && h("code", { class: "quiet" }, entry.code))))));
+
+const Who = ({ entry: { actor, address } }) =>
+  actor ? h(Actor, { actor })
+    : h("span", { class: "quiet" }, address === null ? "somebody on the machine" : "somebody without a key");
+
+function About({ entry: { resource, job, key } }) {
+  return h("span", { class: "about" },
+    resource && h(Fragment, null, " ", h("a", { href: hrefs.resource(resource) }, resource)),
+    job && h(Fragment, null, " ", h(JobLink, { id: job })),
+    key && h(Fragment, null, " ", h("code", null, key)));
+}
