@@ -51,7 +51,9 @@ fn resources_schema() -> Array {
     let alias = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"));
     ArrayBuilder::new()
         .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
-        .description(Some("The only resources it may touch. Left out, it may touch all. Not for keys with the scope `admin`."))
+        .description(Some(
+            "The only resources it may touch. Left out, it may touch all. Not for keys with the scope `admin`.",
+        ))
         .items(alias)
         .min_items(Some(1))
         .max_items(Some(MAX_KEY_RESOURCES))

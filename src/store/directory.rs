@@ -52,25 +52,27 @@ pub(super) fn create(directory: &Path) -> Result<(), StoreError> {
     created.map_err(|source| StoreError::Directory { path: directory.to_owned(), source })
 }
 
-/// Lets nobody else into `directory` or at the files in it, including those that SQLite is going to create.
+/// Creates an empty database for the owner only, unless there is one. SQLite gives its log and its index the same mode.
 ///
 /// # Errors
-/// If the database cannot be created.
-pub(super) fn close_to_others(directory: &Path) -> Result<(), StoreError> {
-    let database = database_path(directory);
-    // SQLite gives its log and its index the mode that the database has.
-    match File::options().append(true).create_new(true).mode(FILE_MODE).open(&database) {
+/// If it cannot be created.
+pub(super) fn create_database(directory: &Path) -> Result<(), StoreError> {
+    let mut options = File::options();
+    match options.append(true).create_new(true).mode(FILE_MODE).open(database_path(directory)) {
         Err(source) if source.kind() != ErrorKind::AlreadyExists => {
-            return Err(StoreError::Directory { path: directory.to_owned(), source });
+            Err(StoreError::Directory { path: directory.to_owned(), source })
         }
-        _ => {}
+        _ => Ok(()),
     }
+}
+
+/// Lets nobody else into `directory` or at the files in it, whoever had made them.
+pub(super) fn close_to_others(directory: &Path) {
     restrict(directory, DIRECTORY_MODE);
     let files = ["", "-wal", "-shm"].map(|end| directory.join(format!("scalegate.db{end}")));
     for file in files.iter().chain([&lock_path(directory), &key_changes_path(directory)]) {
         restrict(file, FILE_MODE);
     }
-    Ok(())
 }
 
 /// Opens the file at `path`, creating it for the owner only.
@@ -89,7 +91,7 @@ fn restrict(path: &Path, mode: u32) {
         return;
     }
     match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
-        Ok(()) => tracing::info!(path = %path.display(), mode = format_args!("{mode:04o}"), "closed to other users"),
+        Ok(()) => tracing::debug!(path = %path.display(), mode = format_args!("{mode:04o}"), "closed to other users"),
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "other users may read it, and that cannot be changed")
         }

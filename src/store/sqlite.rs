@@ -73,11 +73,13 @@ impl SqliteJournal {
     pub(super) fn open_at_once(directory: &Path) -> Result<Self, StoreError> {
         directory::create(directory)?;
         let lock = lock(directory)?;
-        directory::close_to_others(directory)?;
         let path = database_path(directory);
+        directory::create_database(directory)?;
         wal::check(&path)?;
         let mut db = Connection::open(&path).map_err(|error| explain(&path, error))?;
         prepare(&path, &mut db)?;
+        // Not before it is known to be a store of ours: nobody else's is changed.
+        directory::close_to_others(directory);
         let files = [file_id(&path)?, file_id(&wal::path(&path))?];
         Ok(Self { path, db, just_opened: true, files, _lock: lock })
     }

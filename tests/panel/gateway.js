@@ -131,20 +131,30 @@ export class Gateway {
     await rm(this.directory, { recursive: true });
   }
 
-  async get(path) {
-    const response = await fetch(this.url + path);
-    if (!response.ok) throw new Error(`${path}: ${response.status}`);
-    return response.json();
+  /** Asks with the API key that the gateway was closed with, or with `key`. */
+  async #ask(method, path, { body, key = this.adminKey } = {}) {
+    const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+    if (key) headers.Authorization = `Bearer ${key}`;
+    const response = await fetch(this.url + path, { method, headers, body: body && JSON.stringify(body) });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status}: ${answer.detail}`);
+    return answer;
   }
 
-  async submit(wish) {
-    const response = await fetch(`${this.url}/v1/jobs`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(wish),
-    });
-    const body = await response.json();
-    if (!response.ok) throw new Error(`${response.status}: ${body.detail}`);
-    return body;
+  get = (path) => this.#ask("GET", path);
+
+  submit = (wish, key) => this.#ask("POST", "/v1/jobs", { body: wish, key });
+
+  cancel = (id) => this.#ask("POST", `/v1/jobs/${id}/cancel`);
+
+  /** Makes an API key. */
+  makeKey = (wish) => this.#ask("POST", "/v1/keys", { body: wish });
+
+  revokeKey = (id) => this.#ask("POST", `/v1/keys/${id}/revoke`);
+
+  /** Makes the first key, an admin's. From now on the gateway wants one. */
+  async close() {
+    const { secret } = await this.makeKey({ name: "operator", scope: "admin" });
+    this.adminKey = secret;
   }
 }

@@ -368,3 +368,142 @@ test("a name is given to one label", async () => {
   );
   assert.deepEqual(found, [{}, { "/labels": "must not have the same name twice" }]);
 });
+
+test("what somebody pastes is taken for a key where it can be one", async () => {
+  const key = `sg_${"0123456789".repeat(4)}abcdefgh`;
+  const found = await within("session.js", ({ cleaned, malformed, idOf }, key) => ({
+    pasted: [key, ` ${key}\n`, `Bearer ${key}`, `Authorization: Bearer ${key}`, `"${key}"`].map((text) => cleaned(text) === key),
+    wrong: [key, "", key.slice(3), `${key}0`, key.replace("a", "é"), key.replace("a", " ")].map((text) => malformed(text) !== null),
+    id: idOf(key),
+  }), key);
+  assert.deepEqual(found, { pasted: Array(5).fill(true), wrong: [false, true, true, true, true, true], id: "0123456789" });
+});
+
+test("only what the gateway says of a key ends a session", async () => {
+  const found = await apart("api.js", async ({ resources }) => {
+    const { session, enter, onSession } = await import("/panel/session.js");
+    let ended = 0;
+    onSession({ ended: () => (ended += 1), begun() {} });
+    enter("sg_first");
+    const told = [];
+    const answer = async (status, body, headers) => {
+      window.fetch = async () => new Response(body, { status, headers });
+      // What belongs to a session that has ended never comes.
+      const never = new Promise((resolve) => setTimeout(() => resolve("nothing"), 50));
+      const asked = resources().then(() => "answered", (error) => `refused: ${error.code}`);
+      told.push([await Promise.race([asked, never]), session.phase, sessionStorage.length, ended]);
+    };
+    const refusal = (code) => JSON.stringify({ code });
+    await answer(401, "who are you?");
+    await answer(403, refusal("insufficient_scope"));
+    await answer(503, refusal("not_ready"));
+    window.fetch = async () => Promise.reject(new TypeError("no network"));
+    told.push([await resources().catch((error) => error.message), session.key]);
+    await answer(401, refusal("key_revoked"));
+    return told;
+  });
+  assert.deepEqual(found, [
+    ["refused: ", "admitted", 1, 0],
+    ["refused: insufficient_scope", "admitted", 1, 0],
+    ["refused: not_ready", "admitted", 1, 0],
+    ["The gateway cannot be reached.", "sg_first"],
+    ["nothing", "locked", 0, 1],
+  ]);
+});
+
+test("an answer that was meant for one key never reaches the next", async () => {
+  const found = await apart("api.js", async ({ resources, submit }) => {
+    const { session, enter, forget, adopt } = await import("/panel/session.js");
+    const waiting = [];
+    const sent = [];
+    window.fetch = (_, { headers }) => {
+      sent.push(headers.Authorization);
+      return new Promise((resolve) => waiting.push((status, body) => resolve(new Response(JSON.stringify(body), { status }))));
+    };
+    const told = [];
+    const tell = (name, promise) => promise.then((value) => told.push([name, value]), (error) => told.push([name, error.code]));
+    const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
+    enter("sg_first");
+    tell("one", resources());
+    tell("two", submit({}, "k"));
+    forget();
+    enter("sg_second");
+    waiting[0](200, { resources: ["seen with the first"] });
+    // A refusal of the first says nothing of the second.
+    waiting[1](401, { code: "key_revoked" });
+    await soon();
+    const { key, phase } = session;
+    // Where another key takes the place of one that is good, what was refused meanwhile is asked again.
+    tell("three", resources());
+    adopt("sg_third");
+    waiting[2](401, { code: "authentication_required" });
+    await soon();
+    waiting[3](200, { resources: ["seen with the third"] });
+    await soon();
+    return { told, key, phase, after: session.phase, sent };
+  });
+  assert.deepEqual(found, {
+    told: [["three", ["seen with the third"]]],
+    key: "sg_second",
+    phase: "admitted",
+    after: "admitted",
+    sent: ["first", "first", "second", "third"].map((name) => `Bearer sg_${name}`),
+  });
+});
+
+test("what came too fast is asked again when the gateway says, unless it would change something", async () => {
+  const found = await apart("api.js", async ({ resources, submit }) => {
+    const sent = [];
+    window.fetch = async (path, { method }) => {
+      sent.push(`${method} ${path}`);
+      const isFine = sent.length === 2;
+      const headers = { "Retry-After": "0.01" };
+      return new Response(JSON.stringify(isFine ? { resources: [] } : { code: "rate_limited" }), { status: isFine ? 200 : 429, headers });
+    };
+    const first = await resources();
+    const second = await submit({}, "k").catch((error) => error.code);
+    return { sent, first, second };
+  });
+  assert.deepEqual(found, {
+    sent: ["GET /v1/resources", "GET /v1/resources", "POST /v1/jobs"],
+    first: [],
+    second: "rate_limited",
+  });
+});
+
+test("a form for a key becomes the request for it", async () => {
+  const found = await within("views/keywish.js", ({ emptyKey, keyWishOf }) => {
+    const fields = { ...emptyKey(false), name: " ci ", resources: "a, b\tc;d " };
+    return [
+      emptyKey(true).scope,
+      keyWishOf(fields).wish,
+      keyWishOf({ ...fields, scope: "admin", life: "week" }).wish,
+      keyWishOf(fields).pointers("/resources/2"),
+      keyWishOf(fields).pointers("/name"),
+    ];
+  });
+  assert.deepEqual(found, [
+    "admin",
+    { name: "ci", scope: "read", resources: ["a", "b", "c", "d"] },
+    { name: "ci", scope: "admin", expiresInSeconds: 604_800 },
+    "/resources",
+    "/name",
+  ]);
+});
+
+test("a stream says why it was ended", async () => {
+  const found = await within("events.js", ({ EventStream }) =>
+    new Promise((resolve) => {
+      const stream = new EventStream({
+        open: async () => new Response('event: end\ndata: {"reason": "unauthorized", "detail": "It is over."}\n\n'),
+        onEvent() {},
+        onEnd: (reason) => {
+          stream.stop();
+          resolve(reason);
+        },
+        onState() {},
+      });
+      stream.start();
+    }));
+  assert.equal(found, "unauthorized");
+});
