@@ -74,8 +74,8 @@ impl SqliteJournal {
         directory::create(directory)?;
         let lock = lock(directory)?;
         let path = database_path(directory);
-        directory::create_database(directory)?;
         wal::check(&path)?;
+        directory::create_database(directory)?;
         let mut db = Connection::open(&path).map_err(|error| explain(&path, error))?;
         prepare(&path, &mut db)?;
         // Not before it is known to be a store of ours: nobody else's is changed.
