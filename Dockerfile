@@ -3,8 +3,8 @@
 # Runs it: docker run -p 8080:8080 -v scalegate-data:/data scalegate
 # Or, with an admin key from elsewhere: docker run -p 8080:8080 -v scalegate-data:/data -e SCALEGATE_ADMIN_KEY scalegate
 
-# The slim image has the gcc that compiles the bundled SQLite. Both stages are of the same Debian release, so that the
-# binary meets the glibc it was linked against.
+# The slim image has the gcc that compiles the bundled SQLite and parts of ring. Both stages are of the same Debian
+# release, so that the binary meets the glibc it was linked against.
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::access::{self, Keyring};
-use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Room};
+use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Room, Tls, TlsError};
 use crate::clock::{Clock, Present, Start, WallWatch, wall_now};
 use crate::config::{Access, Config};
 use crate::domain::Timestamp;
@@ -44,6 +44,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// What HTTPS is to be served with cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -79,8 +82,10 @@ impl Gateway {
     /// recovery, then the door.
     ///
     /// # Errors
-    /// If the address or the store cannot be had.
+    /// If the address, the certificate or the store cannot be had.
     pub fn start(config: &Config, traces: &Traces) -> Result<Self, StartError> {
+        let tls = config.access.tls.as_ref().map(Tls::open).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listening = |source| StartError::Listen { address: config.listen, source };
         let listener = api::bind(config.listen).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
@@ -132,8 +137,9 @@ impl Gateway {
         };
         let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
         let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
-        let http = HttpServer::start(listener, state, perimeter, config.access.open_metrics, room.connections, grace)?;
-        tracing::info!(%address, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
+        let http =
+            HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, room.connections, grace)?;
+        tracing::info!(%address, scheme, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
         Ok(Self { address, http, engine, store: store_thread, stopping })
     }
 

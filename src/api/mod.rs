@@ -26,6 +26,7 @@ mod server;
 mod stream;
 mod submission;
 mod timeline;
+mod tls;
 mod traced;
 pub mod view;
 
@@ -49,6 +50,7 @@ pub use room::Room;
 pub use routes::Routes;
 pub use server::{HttpServer, bind};
 pub use submission::{ConflictMode, Submission};
+pub use tls::{Tls, TlsError};
 
 /// What handlers work with.
 pub struct ApiState {

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::HeaderMap;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::{self, Bytes};
@@ -18,15 +18,16 @@ use super::guard::guard;
 use super::measure::measure;
 use super::perimeter::{self, Perimeter};
 use super::routes::{Routes, no_route};
+use super::tls::Tls;
 use super::traced::traced;
 use super::{ApiState, documented, openapi, panel};
 
 /// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
-const WORKERS: usize = 2;
+pub(super) const WORKERS: usize = 2;
 /// Longest wait for the headers of a connection's first request, and the life of an idle connection. The library waits for
 /// the headers of later requests as long as some of them keep coming; the limit of connections bounds what that can hold.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Longest time a client may leave what was sent to it unread, or its machine may be silent while something is on the way.
 /// Without it, one that asks for much and reads nothing would be kept for ever, together with what it asked for.
 #[cfg(target_os = "linux")]
@@ -54,13 +55,14 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves at most so many `connections` within `perimeter` on `listener`; on stopping, requests have `grace` to be
-    /// answered. With `open_metrics` everybody may have those.
+    /// Serves at most so many `connections` within `perimeter` on `listener`, with `tls` if there is some; on stopping,
+    /// requests have `grace` to be answered. With `open_metrics` everybody may have those.
     ///
     /// # Errors
     /// If the system refuses what it takes.
     pub fn start(
         listener: TcpListener,
+        tls: Option<Tls>,
         state: ApiState,
         perimeter: Perimeter,
         open_metrics: bool,
@@ -74,7 +76,7 @@ impl HttpServer {
         let routes = web::Data::new(if open_metrics { routes.opened(METRICS) } else { routes });
         let meters = web::Data::new(state.metrics.requests.of_routes(routes.patterns()));
         let within = web::Data::new(perimeter);
-        let server: Server = actix_web::HttpServer::new(move || {
+        let app = move || {
             App::new()
                 .app_data(state.clone())
                 .app_data(document.clone())
@@ -95,15 +97,20 @@ impl HttpServer {
                 .wrap(Condition::new(tracing, from_fn(traced)))
                 .wrap(TracingLogger::<RequestSpan>::new())
                 .wrap(from_fn(measure))
-        })
-        .workers(WORKERS)
-        .client_request_timeout(HEADER_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        .max_connections((connections / WORKERS).max(1))
-        .shutdown_timeout(grace.as_secs().max(1))
-        .disable_signals()
-        .listen(listener)?
-        .run();
+        };
+        let (connections_per_worker, grace_seconds) = ((connections / WORKERS).max(1), grace.as_secs().max(1));
+        let server = match tls {
+            Some(tls) => tls.serve(listener, app, connections_per_worker, grace_seconds)?,
+            None => actix_web::HttpServer::new(app)
+                .workers(WORKERS)
+                .client_request_timeout(HEADER_TIMEOUT)
+                .keep_alive(KEEP_ALIVE)
+                .max_connections(connections_per_worker)
+                .shutdown_timeout(grace_seconds)
+                .disable_signals()
+                .listen(listener)?
+                .run(),
+        };
         let handle = server.handle();
         Ok(Self { handle, running: tokio::spawn(server) })
     }

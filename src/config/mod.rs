@@ -162,7 +162,7 @@ pub fn data_dir(
 }
 
 /// `path` for a message or a comment: on one line, whatever its name contains.
-fn one_line(path: &Path) -> String {
+pub(crate) fn one_line(path: &Path) -> String {
     let shown = path.display().to_string();
     shown.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
