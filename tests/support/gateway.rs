@@ -14,7 +14,7 @@ use scalegate::access::Token;
 use scalegate::api::Problem;
 use scalegate::api::view::JobView;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Longest wait for anything in a test; far more than it takes.
@@ -366,12 +366,12 @@ impl Raw {
 }
 
 /// Reads one answer. Fails if the connection ends before.
-pub async fn read_answer(stream: &mut TcpStream, has_body: bool) -> Response {
+pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin), has_body: bool) -> Response {
     let answer = tokio::time::timeout(PATIENCE, try_read_answer(stream, has_body)).await.expect("an answer in time");
     answer.expect("a whole answer")
 }
 
-async fn try_read_answer(stream: &mut TcpStream, has_body: bool) -> std::io::Result<Response> {
+async fn try_read_answer(stream: &mut (impl AsyncRead + Unpin), has_body: bool) -> std::io::Result<Response> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
