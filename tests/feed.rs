@@ -117,8 +117,8 @@ impl Stage {
             long_polls: Semaphore::new(room.long_polls),
             streams: Arc::new(Semaphore::new(room.streams)),
         };
-        let server =
-            HttpServer::start(listener, state, perimeter, false, room.connections, Duration::ZERO).expect("a server");
+        let server = HttpServer::start(listener, None, state, perimeter, false, room.connections, Duration::ZERO)
+            .expect("a server");
         Self {
             address,
             table,

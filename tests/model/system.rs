@@ -99,8 +99,8 @@ impl Gateway {
             long_polls: Semaphore::new(room.long_polls),
             streams: Arc::new(Semaphore::new(room.streams)),
         };
-        let http =
-            HttpServer::start(listener, state, perimeter, false, room.connections, Duration::ZERO).expect("a server");
+        let http = HttpServer::start(listener, None, state, perimeter, false, room.connections, Duration::ZERO)
+            .expect("a server");
         Self { address, http, engine, store: store_thread, _stopping: stopping }
     }
 
