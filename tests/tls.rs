@@ -418,6 +418,9 @@ async fn files_may_be_gone_for_a_while() {
     }
 }
 
+/// What is wrong, the certificate, its key, and the words for it.
+type Case<'a> = (&'a str, &'a [u8], &'a [u8], &'a [&'a str]);
+
 /// Everything that can be wrong at the start, with the exit code and the words for it. Nothing of a key is told.
 #[actix_web::test]
 async fn wrong_starts() {
@@ -427,7 +430,7 @@ async fn wrong_starts() {
     let glued = good.key.replacen("-----\n", "", 1);
     let broken = good.key.replacen('\n', "\n*", 2);
     let marked = good.key.replace("PRIVATE", "ENCRYPTED PRIVATE");
-    let cases: [(&str, &[u8], &[u8], &[&str]); 14] = [
+    let cases: [Case; 14] = [
         ("mismatch", good.cert.as_bytes(), other.key.as_bytes(), &["does not belong to the first certificate in"]),
         ("swapped", good.key.as_bytes(), good.cert.as_bytes(), &["there is no certificate in", "tls.crt"]),
         ("no key", good.cert.as_bytes(), good.cert.as_bytes(), &["there is no private key in", "tls.key"]),
