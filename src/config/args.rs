@@ -77,7 +77,7 @@ pub struct ServeArgs {
     #[arg(long, env = "SCALEGATE_ALLOWED_HOSTS", value_name = "NAME,...", help_heading = ACCESS)]
     pub allowed_hosts: Option<Given>,
 
-    /// Origins of other web pages that may call the API from a browser, such as https://ops.example.com [default: none]
+    /// Origins of other web pages that may call the API from a browser, each as a scheme, a host and maybe a port [default: none]
     #[arg(long, env = "SCALEGATE_ALLOWED_ORIGINS", value_name = "ORIGIN,...", help_heading = ACCESS)]
     pub allowed_origins: Option<Given>,
 
