@@ -251,6 +251,8 @@ pub async fn revoke_key(
     let entry = guard.entry(&caller, Action::RevokeKey, subject, verdict);
     let change = KeyChange::Revoked { id: key.id.clone(), at: now };
     guard.change_keys(change, entry).await.map_err(not_written)?;
+    // Streams find out now rather than when they next have something to tell.
+    state.feed.call_the_roll();
     let revoked = KeyRecord { revoked_at: key.revoked_at.or(Some(now)), ..KeyRecord::clone(&key) };
     Ok(HttpResponse::Ok().json(KeyView::new(&revoked, false, now)))
 }
