@@ -174,3 +174,15 @@ async fn idempotency_keys_belong_to_their_owners() {
     let again = scene.ask(&request("worker"), &one).await;
     assert_eq!((again.job().id, again.header("idempotency-replayed")), (first.id, Some("true")));
 }
+
+/// Also those that have nothing to tell: nobody has to wait for the next heartbeat, which comes after 15 s.
+#[actix_web::test]
+async fn quiet_streams_end_with_their_key() {
+    let scene = Scene::start(&UNLIMITED);
+    let key = scene.key_with("read").await;
+    let mut stream = Events::open_with_key(scene.gateway.address, "/v1/events", key.expose()).await;
+    stream.expect("ready").await;
+    scene.revoke(&key).await;
+    let told = tokio::time::timeout(Duration::from_secs(5), stream.rest()).await.expect("it ends at once");
+    assert_eq!(told.last().map(|event| &event.data["reason"]), Some(&json!("unauthorized")), "{told:?}");
+}
