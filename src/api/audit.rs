@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::caller::Caller;
 use super::problem::{ApiError, AuditProblems, Code};
 use super::query::{self, Paging};
 use super::view::{ActorView, WireTime};
@@ -32,7 +33,7 @@ use crate::domain::{Action, AuditEntry, Verdict};
     )
 )]
 #[get("/v1/audit")]
-pub async fn get_audit(state: web::Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub async fn get_audit(state: web::Data<ApiState>, request: HttpRequest, _: Caller) -> Result<HttpResponse, ApiError> {
     let paging = Paging::parse(request.query_string())?;
     let catalog = Arc::clone(&state.catalog);
     let page = web::block(move || catalog.audit(paging.after, paging.size))

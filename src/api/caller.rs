@@ -12,7 +12,8 @@ use super::problem::{ApiError, Code};
 use crate::access::Party;
 use crate::domain::{Alias, Attempt, KeyId, KeyRecord, Reach, Subject};
 
-/// Whoever makes a request. Handlers get one only for requests that were admitted.
+/// Whoever makes a request. Handlers get one only for requests that were admitted: each handler that is not for everybody
+/// asks for one, also where it does not matter who it is, so that it does nothing for somebody who got past the guard.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The key he showed; `None` where none is needed.

@@ -16,7 +16,7 @@ use super::ApiState;
 use super::caller::Caller;
 use super::finish::generic;
 use super::problem::{ApiError, Code};
-use super::routes::Routes;
+use super::routes::{Operation, Routes, path_of};
 use crate::access::{CallerLimits, Keyring, Rate, Rejection, StreamSeat, TooFast};
 use crate::clock::{Clock, wall_now};
 use crate::config::Access;
@@ -290,9 +290,14 @@ pub(super) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let operation = routes.operation(request.method(), request.path());
-    // Nothing is behind what is for everybody, or does not exist.
-    let Some((action, needed)) = operation.and_then(|operation| Some((operation.action, operation.needs?))) else {
+    let operation = routes.operation(request.method(), path_of(&request));
+    // Whatever is behind a path that is not known here gets no caller, and so refuses to do anything.
+    let Some(Operation { needs, action }) = operation.copied() else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let Some(needed) = needs else {
+        let anybody = Caller::of(request.request(), None);
+        request.extensions_mut().insert(anybody);
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let Seen { caller, rate, refusal } = state.guard.see(&request, needed);

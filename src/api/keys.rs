@@ -193,7 +193,7 @@ pub async fn create_key(
     )
 )]
 #[get("/v1/keys")]
-pub async fn list_keys(state: web::Data<ApiState>) -> Result<HttpResponse, ApiError> {
+pub async fn list_keys(state: web::Data<ApiState>, _: Caller) -> Result<HttpResponse, ApiError> {
     let keyring = state.guard.keyring();
     let (keys, now) = (keyring.list().map_err(unreadable)?, wall_now());
     let keys = keys.iter().map(|key| KeyView::new(key, keyring.is_configured(&key.id), now)).collect();
@@ -213,7 +213,7 @@ pub async fn list_keys(state: web::Data<ApiState>) -> Result<HttpResponse, ApiEr
     )
 )]
 #[get("/v1/keys/{id}")]
-pub async fn get_key(state: web::Data<ApiState>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn get_key(state: web::Data<ApiState>, _: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let key = find(&state, &path)?;
     let configured = state.guard.keyring().is_configured(&key.id);
     Ok(HttpResponse::Ok().json(KeyView::new(&key, configured, wall_now())))

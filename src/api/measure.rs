@@ -8,7 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 
-use super::routes::Routes;
+use super::routes::{Routes, path_of};
 use crate::metrics::RouteMetrics;
 
 /// The middleware. The outermost one, so that nothing else comes between what is measured and what the caller sees.
@@ -22,7 +22,7 @@ pub(super) async fn measure<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let begun = Instant::now();
-    let (route, method) = (routes.place(request.path()), request.method().clone());
+    let (route, method) = (routes.place(path_of(&request)), request.method().clone());
     let answer = next.call(request).await;
     let (status, held_back) = match &answer {
         Ok(response) => (response.status(), response.headers().contains_key("preference-applied")),

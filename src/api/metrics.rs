@@ -38,8 +38,8 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
     )
 )]
 #[get("/metrics")]
-pub async fn metrics(state: web::Data<ApiState>, caller: Option<Caller>) -> Result<HttpResponse, ApiError> {
-    if caller.is_some_and(|caller| caller.reach().resources().is_some()) {
+pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpResponse, ApiError> {
+    if caller.reach().resources().is_some() {
         let detail = "The metrics are about all resources, and this key is only for some.";
         return Err(ApiError::new(Code::ResourceForbidden, detail));
     }

@@ -175,6 +175,25 @@ fn the_table_has_every_route() {
     assert_eq!(in_table, there);
 }
 
+/// The same path written in another way is the same path to the router, and so it is to the guard.
+#[actix_web::test]
+async fn no_spelling_of_a_path_is_a_way_around() {
+    let scene = Scene::start(&UNLIMITED);
+    for (method, path, body, whom, _) in TABLE.iter().filter(|(.., whom, _)| !matches!(whom, For::Everybody)) {
+        let path =
+            path.replace("{job}", "0198c3f2-7a00-7000-8000-000000000001").replace("{key}", scene.admin.id().as_str());
+        let (path, query) = path.split_once('?').map_or((path.as_str(), ""), |(path, query)| (path, query));
+        let letters = path.char_indices().filter(|(_, letter)| *letter != '/');
+        let spellings = letters.map(|(at, letter)| format!("{}%{:02X}{}", &path[..at], letter as u32, &path[at + 1..]));
+        for spelling in spellings.chain([path.replace('/', "//"), format!("{path}/"), path.replace('/', "/./")]) {
+            let target = format!("{spelling}?{query}");
+            let request = if body.is_empty() { Raw::new(method, &target) } else { Raw::post(&target, *body) };
+            let status = scene.gateway.raw(&request).await.status;
+            assert!(matches!(status, 401 | 404), "{method} {target} ({whom:?}) is answered with {status}");
+        }
+    }
+}
+
 /// What is the same for all methods and paths that do not exist: they say so to everybody, and nothing else.
 #[actix_web::test]
 async fn what_does_not_exist_is_no_secret() {
