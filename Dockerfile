@@ -11,6 +11,7 @@ WORKDIR /build
 # The dependencies, in a layer of their own: built again only when the manifest or the lock file changes. A layer works
 # with every builder and can be pulled from a registry as a cache; a BuildKit cache mount stays on the machine it was
 # filled on, and other builders do not know it.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 # Cargo takes a file for changed only if it is newer than the last build, which the real sources need not be. Without
 # what was built from the stand-ins there is nothing to compare them with.

@@ -1,7 +1,7 @@
 //! The gateway put together: what starts and stops in which order, and who notices when a part dies.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::access::{self, Keyring};
+use crate::access::{self, Keyring, Token};
 use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Room, Tls, TlsError};
 use crate::clock::{Clock, Present, Start, WallWatch, wall_now};
 use crate::config::{Access, Config};
-use crate::domain::Timestamp;
+use crate::domain::{KeyId, Timestamp};
 use crate::engine::{Audience, EngineDied, Parts, RunningEngine};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
@@ -52,13 +52,28 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// Anybody could scale.
     #[error(
-        "refusing to listen on {address} without an API key, because whoever reaches it could scale: make a key with \
-         `scalegate keys create`, or give one in SCALEGATE_ADMIN_KEY or with --admin-key-file; or listen on 127.0.0.1; or, \
-         if nobody else can reach it, say --insecure-no-auth"
+        "refusing to listen on {address} {}, because whoever reaches it could scale: make a key with `scalegate keys create \
+         NAME --scope admin --data-dir {}`, or give one in SCALEGATE_ADMIN_KEY or with --admin-key-file; or listen on \
+         127.0.0.1; or, if nobody else can reach it, say --insecure-no-auth",
+        if *had_one { "with no API key but those that were revoked or have expired" } else { "without an API key" },
+        data_dir.display()
     )]
     NoKey {
         /// The address.
         address: SocketAddr,
+        /// Where keys are looked for.
+        data_dir: PathBuf,
+        /// Whether there are any that are not good any more.
+        had_one: bool,
+    },
+    /// It is not clear what the admin key may do.
+    #[error(
+        "the admin key {id} is also one of the stored keys, which may do less or be revoked: make another one with \
+         `scalegate keys generate`"
+    )]
+    KeyTwice {
+        /// The key.
+        id: KeyId,
     },
     /// Two metrics contradict each other.
     #[error("nothing can be counted")]
@@ -106,7 +121,8 @@ impl Gateway {
 
         let journal = MeteredJournal::new(journal, Arc::clone(&audience.metrics));
         let (store, acknowledgements, store_thread) = StoreWriter::start(journal)?;
-        let guard = Guard::new(rule, &config.access, keyring, store.client(), clock);
+        let room = Room::in_this_process();
+        let guard = Guard::new(rule, &config.access, room, keyring, store.client(), clock);
         let parts = {
             let (policy, retention) = (Arc::new(config.policy()), config.retention);
             let (sidecar_url, audience) = (config.sidecar_url.as_str().to_owned(), audience.clone());
@@ -119,7 +135,6 @@ impl Gateway {
         };
         let engine = RunningEngine::start(snapshot, parts)?;
         let (stopping, stopped) = watch::channel(false);
-        let room = Room::in_this_process();
         let Audience { table, feed, metrics, traces } = audience;
         let state = ApiState {
             engine: engine.handle.clone(),
@@ -186,11 +201,18 @@ fn open_keyring(
     catalog: &Arc<dyn Catalog>,
     directory: &Path,
 ) -> Result<(KeyRule, Keyring), StartError> {
+    if let Some(id) = access.admin_key.as_ref().map(Token::id)
+        && catalog.keys()?.iter().any(|key| key.id == *id)
+    {
+        return Err(StartError::KeyTwice { id: id.clone() });
+    }
     let configured = access.admin_key.as_ref().map(|token| access::configured(token, wall_now()));
     let keyring = Keyring::open(Arc::clone(catalog), directory, configured)?;
     let rule = KeyRule::new(access, address.ip().is_loopback());
     match rule {
-        KeyRule::Always if !keyring.has_usable(wall_now())? => return Err(StartError::NoKey { address }),
+        KeyRule::Always if !keyring.has_usable(wall_now())? => {
+            return Err(StartError::NoKey { address, data_dir: directory.to_owned(), had_one: keyring.has_any()? });
+        }
         KeyRule::Never => tracing::warn!(
             %address,
             "INSECURE: --insecure-no-auth is set, and whoever reaches this address can scale and make keys"

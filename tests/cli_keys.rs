@@ -149,7 +149,8 @@ async fn a_public_address_needs_a_key_which_can_be_made_first() {
     };
     let refused = run_to_its_end(&mut start());
     assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused.stderr).contains("`scalegate keys create`"), "{}", text(&refused.stderr));
+    let advice = format!("`scalegate keys create NAME --scope admin --data-dir {}`", dir.path().display());
+    assert!(text(&refused.stderr).contains(&advice), "{}", text(&refused.stderr));
     let (key, _) = create(dir.path(), &["first", "--scope", "read"]);
     let mut gateway = Gateway::start_with(start());
     gateway.address.set_ip([127, 0, 0, 1].into());

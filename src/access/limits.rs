@@ -74,14 +74,14 @@ pub struct CallerLimits {
     /// When the quiet ones are next looked for, in milliseconds since `begun`.
     tidy_at: AtomicU64,
     begun: Instant,
-    /// Most streams of one party; 0 if there is no limit.
-    max_streams: usize,
-    streams: Arc<DashMap<Party, usize>>,
+    streams: Seats,
+    waits: Seats,
 }
 
 impl CallerLimits {
-    /// Lets each party send `rate` requests a second and have `max_streams` streams open; 0 stands for no limit.
-    pub fn new(rate: u32, max_streams: usize) -> Self {
+    /// Lets each party send `rate` requests a second, have so many `streams` open and so many answers held back; 0 stands for
+    /// no limit.
+    pub fn new(rate: u32, streams: usize, waits: usize) -> Self {
         let rate = NonZeroU32::new(rate).map(|rate| {
             let limiter = RateLimiter::dashmap(Quota::per_second(rate));
             (rate, limiter.with_middleware::<StateInformationMiddleware>())
@@ -91,8 +91,8 @@ impl CallerLimits {
             clock: DefaultClock::default(),
             tidy_at: AtomicU64::new(0),
             begun: Instant::now(),
-            max_streams,
-            streams: Arc::default(),
+            streams: Seats::new(streams),
+            waits: Seats::new(waits),
         }
     }
 
@@ -123,32 +123,57 @@ impl CallerLimits {
         }
     }
 
-    /// A seat for one more stream of `party`, or the most it may have.
+    /// A seat for one more stream of `party`.
     ///
     /// # Errors
-    /// If it has as many already.
-    pub fn open_stream(&self, party: Party) -> Result<StreamSeat, usize> {
-        let mut open = self.streams.entry(party.clone()).or_default();
-        if self.max_streams != 0 && *open >= self.max_streams {
-            return Err(self.max_streams);
-        }
-        *open += 1;
-        drop(open);
-        Ok(StreamSeat { party, streams: Arc::clone(&self.streams) })
+    /// If it has as many already: how many that is.
+    pub fn open_stream(&self, party: Party) -> Result<Seat, usize> {
+        self.streams.take(party)
+    }
+
+    /// A seat for one more answer to `party` that is held back.
+    ///
+    /// # Errors
+    /// As for [`CallerLimits::open_stream`].
+    pub fn hold_back(&self, party: Party) -> Result<Seat, usize> {
+        self.waits.take(party)
     }
 }
 
-/// Counts as an open stream as long as it lives.
-pub struct StreamSeat {
-    party: Party,
-    streams: Arc<DashMap<Party, usize>>,
+/// Seats that each party has so many of.
+struct Seats {
+    /// 0 if there is no limit.
+    each: usize,
+    taken: Arc<DashMap<Party, usize>>,
 }
 
-impl Drop for StreamSeat {
+impl Seats {
+    fn new(each: usize) -> Self {
+        Self { each, taken: Arc::default() }
+    }
+
+    fn take(&self, party: Party) -> Result<Seat, usize> {
+        let mut taken = self.taken.entry(party.clone()).or_default();
+        if self.each != 0 && *taken >= self.each {
+            return Err(self.each);
+        }
+        *taken += 1;
+        drop(taken);
+        Ok(Seat { party, taken: Arc::clone(&self.taken) })
+    }
+}
+
+/// Is taken as long as it lives.
+pub struct Seat {
+    party: Party,
+    taken: Arc<DashMap<Party, usize>>,
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.streams.remove_if_mut(&self.party, |_, open| {
-            *open -= 1;
-            *open == 0
+        self.taken.remove_if_mut(&self.party, |_, taken| {
+            *taken -= 1;
+            *taken == 0
         });
     }
 }
@@ -174,7 +199,7 @@ mod tests {
 
     #[test]
     fn one_noisy_party_is_slowed_down_and_the_others_are_not() {
-        let limits = CallerLimits::new(3, 0);
+        let limits = CallerLimits::new(3, 0, 0);
         let (noisy, quiet) = (party("192.0.2.1"), party("192.0.2.2"));
         for remaining in [2, 1, 0] {
             assert_eq!(limits.count(&noisy), Ok(Some(Rate { limit: 3, remaining })));
@@ -182,12 +207,12 @@ mod tests {
         let refused = limits.count(&noisy).expect_err("too fast");
         assert!(refused.limit == 3 && refused.wait <= WINDOW / 3, "{refused:?}");
         assert!(limits.count(&quiet).is_ok());
-        assert_eq!(CallerLimits::new(0, 0).count(&noisy), Ok(None));
+        assert_eq!(CallerLimits::new(0, 0, 0).count(&noisy), Ok(None));
     }
 
     #[test]
     fn a_flood_of_parties_is_not_remembered_for_ever() {
-        let limits = CallerLimits::new(u32::MAX, 0);
+        let limits = CallerLimits::new(u32::MAX, 0, 0);
         for number in 0..3 * MANY_CALLERS as u32 {
             limits.count(&Party::Network(IpAddr::from(number.to_be_bytes()))).expect("far from any limit");
         }
@@ -200,13 +225,15 @@ mod tests {
 
     #[test]
     fn seats_are_counted_by_party_and_given_back() {
-        let limits = CallerLimits::new(0, 2);
+        let limits = CallerLimits::new(0, 2, 1);
         let (one, other) = (party("192.0.2.1"), party("192.0.2.2"));
         let seats = [limits.open_stream(one.clone()), limits.open_stream(one.clone())];
         assert_eq!(limits.open_stream(one.clone()).map(drop), Err(2));
         assert!(limits.open_stream(other).is_ok());
         drop(seats);
-        assert!(limits.streams.is_empty());
-        assert!(limits.open_stream(one).is_ok());
+        assert!(limits.streams.taken.is_empty());
+        assert!(limits.open_stream(one.clone()).is_ok());
+        let wait = limits.hold_back(one.clone());
+        assert!(wait.is_ok() && limits.hold_back(one).is_err(), "waits are counted by themselves");
     }
 }

@@ -10,5 +10,5 @@ mod token;
 
 pub use issue::{KeyProblem, MAX_KEYS, MAX_LIFETIME, MIN_LIFETIME, NewKey};
 pub use keyring::{Keyring, Rejection, configured};
-pub use limits::{CallerLimits, Party, Rate, StreamSeat, TooFast};
+pub use limits::{CallerLimits, Party, Rate, Seat, TooFast};
 pub use token::{InvalidToken, PREFIX, TOKEN_CHARS, Token};

@@ -17,8 +17,8 @@ use crate::domain::{Action, AuditEntry, Verdict};
 /// Read who tried to change something
 ///
 /// Every attempt to submit or cancel a job, or to make or revoke a key, newest first, a page at a time: by whom, from where,
-/// and what came of it. Of what was accepted the newest 100,000 entries are kept; of what was refused, 10,000 to owners of
-/// keys and 10,000 to others. Requests beyond a rate limit are only in the log, and so are answers that were given before
+/// and what came of it. Of what was accepted the newest 100,000 entries are kept; of what changed nothing, because it was
+/// done already, 10,000; of what was refused, 10,000 to owners of keys and 10,000 to others. Requests beyond a rate limit are only in the log, and so are answers that were given before
 /// to the same request.
 #[utoipa::path(
     operation_id = "getAudit", tag = "access",

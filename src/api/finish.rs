@@ -43,20 +43,27 @@ pub(super) async fn finish(
                 if endless { response.set_body(BoxBody::new(actix_web::body::None::new())) } else { response };
             Ok(ServiceResponse::new(request, finish.finished(response)))
         }
-        Ok(Err(error)) => Err(Unanswered { response: Cell::new(Some(error.error_response())), finish }.into()),
+        Ok(Err(error)) => Err(Unanswered::with(error.error_response(), finish).into()),
         Err(panic) => {
             tracing::error!(panic = panic_text(&*panic), "a request handler panicked");
             let stumbled = "The request made the gateway stumble. Its log tells more under this instance.";
             let response = ApiError::new(Code::InternalError, stumbled).error_response();
-            Err(Unanswered { response: Cell::new(Some(response)), finish }.into())
+            Err(Unanswered::with(response, finish).into())
         }
     }
 }
 
 /// The answer to a request that got none from a handler. It travels as an error because the request is gone by then.
 struct Unanswered {
+    status: StatusCode,
     response: Cell<Option<HttpResponse>>,
     finish: Finish,
+}
+
+impl Unanswered {
+    fn with(response: HttpResponse, finish: Finish) -> Self {
+        Self { status: response.status(), response: Cell::new(Some(response)), finish }
+    }
 }
 
 impl fmt::Debug for Unanswered {
@@ -73,7 +80,7 @@ impl fmt::Display for Unanswered {
 
 impl actix_web::ResponseError for Unanswered {
     fn status_code(&self) -> StatusCode {
-        StatusCode::INTERNAL_SERVER_ERROR
+        self.status
     }
 
     fn error_response(&self) -> HttpResponse {

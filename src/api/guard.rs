@@ -5,23 +5,30 @@
 //! beyond the rate limit are only logged, or the limit would protect nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 
-use super::ApiState;
+use tokio::time::timeout;
+
 use super::caller::Caller;
 use super::finish::generic;
 use super::problem::{ApiError, Code};
 use super::routes::{Operation, Routes, path_of};
-use crate::access::{CallerLimits, Keyring, Rate, Rejection, StreamSeat, TooFast};
+use super::{ApiState, Room};
+use crate::access::{CallerLimits, Keyring, Rate, Rejection, Seat, TooFast};
 use crate::clock::{Clock, wall_now};
 use crate::config::Access;
 use crate::domain::{Action, AuditEntry, KeyRecord, Scope, Subject, Timestamp, Verdict};
 use crate::store::{Batch, KeyChange, StoreClient, StoreError};
+
+/// Longest wait for the store. A disk that takes longer is stuck, and whoever waits has better to know.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who needs a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +55,7 @@ impl KeyRule {
 /// See the module's documentation.
 pub struct Guard {
     rule: KeyRule,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     limits: CallerLimits,
     store: StoreClient,
     clock: Clock,
@@ -116,10 +123,16 @@ impl Refusal {
 }
 
 impl Guard {
-    /// A guard with these parts; `access` has the limits.
-    pub fn new(rule: KeyRule, access: &Access, keyring: Keyring, store: StoreClient, clock: Clock) -> Self {
-        let limits = CallerLimits::new(access.request_rate, access.streams_per_key);
-        Self { rule, keyring, limits, store, clock }
+    /// A guard with these parts; `access` has the limits. Of the `room` there is nobody gets more than half, however small
+    /// it is.
+    pub fn new(rule: KeyRule, access: &Access, room: Room, keyring: Keyring, store: StoreClient, clock: Clock) -> Self {
+        let half = |seats: usize| (seats / 2).max(1);
+        let limits = CallerLimits::new(
+            access.request_rate,
+            access.streams_per_key.min(half(room.streams)),
+            half(room.long_polls),
+        );
+        Self { rule, keyring: Arc::new(keyring), limits, store, clock }
     }
 
     /// The keys there are.
@@ -127,16 +140,24 @@ impl Guard {
         &self.keyring
     }
 
-    /// Makes `change` durable, together with the record of it, and obeys it from now on.
+    /// Makes `change` durable, together with the record of it, and obeys it from then on, also if whoever asked for it hangs
+    /// up or it takes longer than anybody waits.
     ///
     /// # Errors
     /// If it may not be durable.
     pub async fn change_keys(&self, change: KeyChange, entry: AuditEntry) -> Result<(), StoreError> {
         let batch = Batch { keys: vec![change], audit: vec![entry], ..Batch::default() };
-        let committed = self.store.commit(batch).await;
-        // Also if that failed: it may be on the disk all the same.
-        self.keyring.changed();
-        committed
+        let (store, keyring) = (self.store.clone(), Arc::clone(&self.keyring));
+        let changed = actix_web::rt::spawn(async move {
+            let committed = store.commit(batch).await;
+            // Also if that failed: it may be on the disk all the same.
+            keyring.changed();
+            committed
+        });
+        match timeout(STORE_PATIENCE, changed).await {
+            Ok(committed) => committed.map_err(|_| StoreError::Closed)?,
+            Err(_) => Err(StoreError::Slow),
+        }
     }
 
     /// The record of what `caller` did or was refused.
@@ -148,7 +169,7 @@ impl Guard {
     ///
     /// # Errors
     /// If he has too many.
-    pub fn open_stream(&self, caller: &Caller) -> Result<Option<StreamSeat>, ApiError> {
+    pub fn open_stream(&self, caller: &Caller) -> Result<Option<Seat>, ApiError> {
         let Some(party) = caller.party() else { return Ok(None) };
         self.limits.open_stream(party).map(Some).map_err(|limit| {
             let detail = format!("You have {limit} streams open already. Close some, or follow several jobs with one.");
@@ -156,12 +177,18 @@ impl Guard {
         })
     }
 
+    /// A seat for an answer to `caller` that is held back, where they are counted; `None` if he has too many.
+    pub fn hold_back(&self, caller: &Caller) -> Option<Option<Seat>> {
+        let Some(party) = caller.party() else { return Some(None) };
+        self.limits.hold_back(party).ok().map(Some)
+    }
+
     /// Whether `caller`, who was admitted before, still would be: his key may have been revoked, or have expired.
     ///
     /// # Errors
     /// If he would not, or that cannot be told.
     pub fn still_admits(&self, caller: &Caller) -> Result<(), ApiError> {
-        let Some(key) = &caller.key else { return Ok(()) };
+        let Some(key) = &caller.key else { return self.without_key().map_err(|refusal| refusal.error) };
         match self.keyring.recheck(&key.id, wall_now()) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(rejection)) => Err(rejected(rejection).error),
@@ -237,7 +264,8 @@ impl Guard {
     async fn record_refusal(&self, caller: &Caller, action: Action, subject: Subject, code: Code) {
         let verdict = Verdict::Refused { code: code.as_str().to_owned() };
         let batch = Batch { audit: vec![self.entry(caller, action, subject, verdict)], ..Batch::default() };
-        if let Err(error) = self.store.commit(batch).await {
+        let recorded = timeout(STORE_PATIENCE, self.store.commit(batch)).await.unwrap_or(Err(StoreError::Slow));
+        if let Err(error) = recorded {
             tracing::warn!(error = &error as &dyn std::error::Error, "a refusal is in the log only");
         }
     }
@@ -320,14 +348,21 @@ pub(super) async fn guard(
 
 /// Tells the log, and whoever asks later, of an attempt to change something. One that was obeyed became durable with what
 /// it changed.
-async fn record(guard: &Guard, caller: &Caller, action: Action, response: &ServiceResponse<BoxBody>, is_flood: bool) {
-    let subject = response.request().extensions().get::<Subject>().cloned().unwrap_or_default();
+pub(super) async fn record(
+    guard: &Guard,
+    caller: &Caller,
+    action: Action,
+    response: &ServiceResponse<BoxBody>,
+    is_flood: bool,
+) {
+    let noted = response.request().extensions().get::<Subject>().cloned();
+    let subject = noted.unwrap_or_else(|| subject_in(action, response.request().match_info().as_str()));
     let code = refusal_code(response.response());
     let (resource, job, about) = (&subject.resource, &subject.job, &subject.key);
     tracing::info!(
         target: "scalegate::audit",
         action = action.as_str(),
-        outcome = if code.is_some() { "refused" } else { "accepted" },
+        outcome = outcome(action, response.response(), code),
         code = code.map(Code::as_str),
         key = caller.key_id().map(|key| key.as_str()),
         key_name = caller.key.as_ref().map(|key| key.name.as_str()),
@@ -341,6 +376,25 @@ async fn record(guard: &Guard, caller: &Caller, action: Action, response: &Servi
         && !is_flood
     {
         guard.record_refusal(caller, action, subject, code).await;
+    }
+}
+
+/// What a request is about that got no further than its path.
+fn subject_in(action: Action, path: &str) -> Subject {
+    let id = path.split('/').nth(3).unwrap_or_default();
+    match action {
+        Action::CancelJob => Subject { job: id.parse().ok(), ..Subject::default() },
+        Action::RevokeKey => Subject { key: id.parse().ok(), ..Subject::default() },
+        Action::SubmitJob | Action::CreateKey => Subject::default(),
+    }
+}
+
+fn outcome(action: Action, response: &HttpResponse, refused: Option<Code>) -> &'static str {
+    match refused {
+        Some(_) => "refused",
+        None if response.headers().contains_key("idempotency-replayed") => "replayed",
+        None if action == Action::SubmitJob && response.status() == StatusCode::OK => "unchanged",
+        None => "accepted",
     }
 }
 
@@ -380,7 +434,7 @@ mod tests {
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(directory.path()).expect("readable"));
         let keyring = Keyring::open(catalog, directory.path(), None).expect("readable");
         let access = Access { request_rate: 2, ..Access::default() };
-        let guard = Guard::new(KeyRule::Always, &access, keyring, writer.client(), Clock::start());
+        let guard = Guard::new(KeyRule::Always, &access, Room::within(1024), keyring, writer.client(), Clock::start());
         Scene { guard, token, _writer: writer, _directory: directory }
     }
 

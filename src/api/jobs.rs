@@ -84,7 +84,6 @@ pub async fn submit(
     if replayed {
         response.insert_header(("Idempotency-Replayed", "true"));
     }
-    tracing::info!(job = %job.id, resource = %job.resource, joined, replayed, "answered a submission");
     note_subject(&request, Subject { resource: Some(job.resource.clone()), job: Some(job.id), key: None });
     Ok(with_job(&mut response, &job, render_job(&job), state.clock.now()))
 }
@@ -129,6 +128,7 @@ pub async fn get_job(
     let mut granted = None;
     if let Some(wait) = input::preferred_wait(request.headers())
         && let Ok(_seat) = state.long_polls.try_acquire()
+        && let Some(_own_seat) = state.guard.hold_back(&caller)
     {
         granted = Some(wait);
         published = until_over(&state, id, published, wait).await;
@@ -251,8 +251,8 @@ pub async fn cancel_job(
     note_subject(&request, Subject { job: Some(id), ..Subject::default() });
     let published = state.table.get(id).ok_or_else(|| ApiError::no_such_job(&path))?;
     let resource = published.job().resource.clone();
+    note_subject(&request, Subject { job: Some(id), resource: Some(resource.clone()), key: None });
     caller.may_touch(&resource)?;
-    note_subject(&request, Subject { job: Some(id), resource: Some(resource), key: None });
     if published.job().ended().is_some() {
         return Err(ApiError::job_finished(published.job()));
     }

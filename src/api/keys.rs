@@ -169,6 +169,10 @@ pub async fn create_key(
         let detail = format!("{MAX_KEYS} keys are good already. Revoke some first.");
         return Err(ApiError::new(Code::TooManyKeys, detail));
     }
+    if caller.key.is_none() && wanted.scope != Scope::Admin && !guard.keyring().has_any().map_err(unreadable)? {
+        let detail = "must be admin for the first key: from then on nobody is admitted without a key".to_owned();
+        return Err(ApiError::invalid(vec![FieldError { pointer: "/scope".to_owned(), detail }]));
+    }
     let (token, record) = wanted.issue(now).map_err(|error| {
         tracing::error!(%error, "the system gives no randomness for a key");
         ApiError::new(Code::InternalError, "The system gives no randomness for a key.")

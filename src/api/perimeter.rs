@@ -7,15 +7,18 @@
 use std::net::IpAddr;
 
 use actix_cors::Cors;
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use actix_web::http::uri::Authority;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, web};
+use actix_web::{Error, HttpResponse, ResponseError as _, web};
 
+use super::caller::Caller;
 use super::problem::{ApiError, Code};
+use super::routes::{Routes, path_of};
+use super::{ApiState, guard};
 use crate::config::Access;
 
 /// How long a browser may remember what a page of another origin may do, in seconds.
@@ -48,8 +51,6 @@ const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
 /// For Swagger UI, whose styles are partly written into its elements.
 const SWAGGER_UI: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// How long a browser is to insist on HTTPS: half a year.
-const INSIST_ON_TLS: &str = "max-age=15768000";
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
@@ -58,8 +59,6 @@ pub struct Perimeter {
     check_hosts: bool,
     hosts: Vec<String>,
     origins: Vec<String>,
-    /// Whether browsers are told to insist on HTTPS.
-    insist_on_tls: bool,
 }
 
 impl Perimeter {
@@ -70,7 +69,6 @@ impl Perimeter {
             check_hosts: is_loopback || !access.allowed_hosts.0.is_empty(),
             hosts: access.allowed_hosts.0.clone(),
             origins: access.allowed_origins.0.clone(),
-            insist_on_tls: access.tls.is_some() && !is_loopback,
         }
     }
 
@@ -132,9 +130,6 @@ impl Perimeter {
         add("x-frame-options", "DENY");
         add("referrer-policy", "no-referrer");
         add("cross-origin-resource-policy", "same-origin");
-        if self.insist_on_tls {
-            add("strict-transport-security", INSIST_ON_TLS);
-        }
         if path.starts_with("/v1/") {
             add("cache-control", "no-store");
         }
@@ -167,11 +162,21 @@ fn named_host(head: &RequestHead) -> Result<Option<Authority>, ApiError> {
 /// The middleware.
 pub(super) async fn enforce(
     perimeter: web::Data<Perimeter>,
+    state: web::Data<ApiState>,
+    routes: web::Data<Routes>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    perimeter.check(request.head())?;
-    next.call(request).await
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Err(refusal) = perimeter.check(request.head()) else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let action = routes.operation(request.method(), path_of(&request)).and_then(|operation| operation.action);
+    let stranger = Caller::of(request.request(), None);
+    let response = request.into_response(refusal.error_response());
+    if let Some(action) = action {
+        guard::record(&state.guard, &stranger, action, &response, false).await;
+    }
+    Ok(response)
 }
 
 #[cfg(test)]

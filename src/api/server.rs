@@ -153,11 +153,13 @@ async fn to_docs() -> HttpResponse {
 const MAX_CALLER_ID_CHARS: usize = 64;
 
 /// What the caller calls his request, for finding it in the log. It is not the request's id: two callers can choose the same
-/// one. What could be mistaken for something else in a log is left out.
+/// one. What could be mistaken for something else in a log is left out, and so is a key sent in the wrong place.
 fn caller_id(headers: &HeaderMap) -> Option<&str> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    ((1..=MAX_CALLER_ID_CHARS).contains(&id.len()) && id.bytes().all(fits)).then_some(id)
+    ((1..=MAX_CALLER_ID_CHARS).contains(&id.len()) && id.bytes().all(fits))
+        .then_some(id)
+        .filter(|id| !id.starts_with(crate::access::PREFIX))
 }
 
 /// The span around a request: what is needed to find it again, and no more.

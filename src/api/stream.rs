@@ -21,7 +21,7 @@ use super::caller::Caller;
 use super::problem::{ApiError, Code};
 use super::timeline::TimelineEntry;
 use super::view::render_job;
-use crate::access::StreamSeat;
+use crate::access::Seat;
 use crate::domain::{AbridgedJob, Alias, EventId};
 use crate::feed::{Listener, News};
 use crate::store::{EventFilter, LogPage, StoreError};
@@ -61,7 +61,7 @@ pub struct Follower {
     beat_at: Instant,
     stage: Stage,
     _seat: OwnedSemaphorePermit,
-    _own_seat: Option<StreamSeat>,
+    _own_seat: Option<Seat>,
 }
 
 /// What comes after the chunk at hand.

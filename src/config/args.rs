@@ -59,7 +59,7 @@ pub struct ServeArgs {
     #[arg(long, help_heading = SERVER)]
     pub print_config: bool,
 
-    /// Let everybody who reaches a public address scale, without any key [default: false]
+    /// Let everybody who reaches the gateway do everything without a key, on any address [default: false]
     #[arg(long, env = "SCALEGATE_INSECURE_NO_AUTH", value_name = "true|false", help_heading = ACCESS,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub insecure_no_auth: Option<Given>,

@@ -100,11 +100,13 @@ pub struct AuditEntry {
 }
 
 /// Entries are kept on shelves that fill up independently: nobody can push out the record of what was done by trying what
-/// is refused, and no stranger that of the keys' owners.
+/// is refused or done already, and no stranger that of the keys' owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shelf {
-    /// What was done, or was done already.
+    /// What was done.
     Obeyed,
+    /// What was done already: whoever may do it may ask for it again and again.
+    Repeated,
     /// What was refused to the owner of a key.
     Refused,
     /// What was refused to somebody without a key of ours.
@@ -113,12 +115,13 @@ pub enum Shelf {
 
 impl Shelf {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Obeyed, Self::Refused, Self::Strangers];
+    pub const ALL: [Self; 4] = [Self::Obeyed, Self::Repeated, Self::Refused, Self::Strangers];
 
     /// The shelf as it is called in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Obeyed => "obeyed",
+            Self::Repeated => "repeated",
             Self::Refused => "refused",
             Self::Strangers => "strangers",
         }
@@ -129,7 +132,7 @@ impl Shelf {
     pub const fn room(self) -> u32 {
         match self {
             Self::Obeyed => 100_000,
-            Self::Refused | Self::Strangers => 10_000,
+            Self::Repeated | Self::Refused | Self::Strangers => 10_000,
         }
     }
 }
@@ -138,7 +141,8 @@ impl AuditEntry {
     /// Where it is kept.
     pub fn shelf(&self) -> Shelf {
         match (&self.verdict, &self.attempt.actor) {
-            (Verdict::Accepted | Verdict::Unchanged, _) => Shelf::Obeyed,
+            (Verdict::Accepted, _) => Shelf::Obeyed,
+            (Verdict::Unchanged, _) => Shelf::Repeated,
             (Verdict::Refused { .. }, Some(_)) => Shelf::Refused,
             (Verdict::Refused { .. }, None) => Shelf::Strangers,
         }

@@ -11,7 +11,9 @@ use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 use super::directory::database_path;
 use super::keys;
 use super::sqlite::{BUSY_TIMEOUT, explain};
-use super::{AuditPage, Catalog, EventFilter, JobFilter, LogPage, Page, Position, StoreError, TimelinePage};
+use super::{
+    AuditPage, Catalog, EventFilter, JobFilter, ListedState, LogPage, Page, Position, StoreError, TimelinePage,
+};
 use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord};
 
 /// The reading side of the store.
@@ -189,6 +191,54 @@ fn find_attempts(db: &Connection, after: Option<Position>, limit: usize) -> rusq
     rows.collect()
 }
 
+/// Jobs that one index has in the order of their submission.
+#[derive(Clone, Copy)]
+enum Run<'a> {
+    All,
+    InState(ListedState),
+    Of(&'a Alias),
+    OfInState(&'a Alias, ListedState),
+}
+
+impl<'a> Run<'a> {
+    /// The runs that together are what `filter` asks for.
+    fn of(filter: &'a JobFilter) -> Vec<Self> {
+        let states = filter.states.iter().copied();
+        match filter.resources.resources() {
+            None if filter.states.is_empty() => vec![Self::All],
+            None => states.map(Self::InState).collect(),
+            Some(resources) if filter.states.is_empty() => resources.iter().map(Self::Of).collect(),
+            Some(resources) => {
+                let of_one = |resource| states.clone().map(move |state| Self::OfInState(resource, state));
+                resources.iter().flat_map(of_one).collect()
+            }
+        }
+    }
+
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::All => "SELECT seq, id FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
+            Self::InState(_) => "SELECT seq, id FROM jobs WHERE state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+            Self::Of(_) => "SELECT seq, id FROM jobs WHERE resource = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+            Self::OfInState(..) => {
+                "SELECT seq, id FROM jobs WHERE resource = ?4 AND state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
+            }
+        }
+    }
+
+    fn parameters(self, after: i64, limit: i64) -> Vec<Value> {
+        let text = |text: &str| Value::from(text.to_owned());
+        let mut parameters: Vec<Value> = vec![after.into(), limit.into()];
+        match self {
+            Self::All => {}
+            Self::InState(state) => parameters.push(text(state.as_str())),
+            Self::Of(resource) => parameters.push(text(resource.as_str())),
+            Self::OfInState(resource, state) => parameters.extend([text(state.as_str()), text(resource.as_str())]),
+        }
+        parameters
+    }
+}
+
 /// At most `limit` jobs after `after`, newest first, each found through an index whatever the filter.
 fn find(
     db: &Connection,
@@ -197,44 +247,20 @@ fn find(
     limit: usize,
 ) -> rusqlite::Result<Vec<(i64, String)>> {
     let after = after.map_or(i64::MAX, |position| position.0);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    // One ordered run for each resource and state, merged here: over several of them at once no index is in order of
-    // submission.
-    let resources: Vec<Option<&str>> = match filter.resources.resources() {
-        None => vec![None],
-        Some(resources) => resources.iter().map(|resource| Some(resource.as_str())).collect(),
-    };
-    let states: Vec<Option<&str>> = match filter.states.as_slice() {
-        [] => vec![None],
-        states => states.iter().map(|state| Some(state.as_str())).collect(),
-    };
-    let mut statement =
-        db.prepare_cached(page_sql(filter.resources.resources().is_some(), !filter.states.is_empty()))?;
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut found: Vec<(i64, String)> = Vec::new();
-    for resource in resources {
-        for state in &states {
-            let mut parameters: Vec<Value> = vec![after.into(), limit.into()];
-            parameters.extend([resource, *state].into_iter().flatten().map(|text| Value::from(text.to_owned())));
-            for job in statement.query_map(params_from_iter(parameters), |row| Ok((row.get(0)?, row.get(1)?)))? {
-                found.push(job?);
-            }
+    for run in Run::of(filter) {
+        let mut statement = db.prepare_cached(run.sql())?;
+        let rows =
+            statement.query_map(params_from_iter(run.parameters(after, most)), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for job in rows {
+            found.push(job?);
         }
     }
     found.sort_unstable_by_key(|(seq, _)| std::cmp::Reverse(*seq));
     found.dedup();
-    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    found.truncate(limit);
     Ok(found)
-}
-
-const fn page_sql(by_resource: bool, by_state: bool) -> &'static str {
-    match (by_resource, by_state) {
-        (false, false) => "SELECT seq, id FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
-        (true, false) => "SELECT seq, id FROM jobs WHERE resource = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
-        (false, true) => "SELECT seq, id FROM jobs WHERE state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
-        (true, true) => {
-            "SELECT seq, id FROM jobs WHERE resource = ?3 AND state = ?4 AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
-        }
-    }
 }
 
 #[cfg(test)]

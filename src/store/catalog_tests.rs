@@ -1,5 +1,5 @@
 use super::super::fixtures::{NOW, alias, directory, ended, eventful_job, job, jobs, open, readings, shell};
-use super::super::{Batch, Journal as _, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE, SqliteJournal};
+use super::super::{Batch, Journal as _, MAX_LOGGED_VERSIONS, MAX_TIMELINE, SqliteJournal};
 use super::*;
 use crate::domain::{Ending, ErrorCode, Happening, Job, JobError, JobEvent, JobId, JobState, Reach};
 
@@ -105,13 +105,14 @@ fn no_query_reads_more_than_it_shows() {
         let tables = plan.replace("SCAN json_each", "");
         assert!(!tables.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
     };
-    for (by_resource, by_state, index) in [
-        (false, false, "INTEGER PRIMARY KEY (rowid<?)"),
-        (true, false, "jobs_by_resource (resource=? AND seq<?)"),
-        (false, true, "jobs_by_state (state=? AND seq<?)"),
-        (true, true, "jobs_by_resource_and_state (resource=? AND state=? AND seq<?)"),
+    let worker = alias("worker");
+    for (run, index) in [
+        (Run::All, "INTEGER PRIMARY KEY (rowid<?)"),
+        (Run::InState(ListedState::Failed), "jobs_by_state (state=? AND seq<?)"),
+        (Run::Of(&worker), "jobs_by_resource (resource=? AND seq<?)"),
+        (Run::OfInState(&worker, ListedState::Failed), "jobs_by_resource_and_state (resource=? AND state=? AND seq<?)"),
     ] {
-        assert_plan(page_sql(by_resource, by_state), index);
+        assert_plan(run.sql(), index);
     }
     for (filter, index) in [
         (EventFilter::ALL, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),

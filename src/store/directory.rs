@@ -33,23 +33,61 @@ pub fn key_changes_path(directory: &Path) -> PathBuf {
     directory.join("scalegate.key-changes")
 }
 
-/// Makes the file of [`key_changes_path`] grow.
-///
-/// # Errors
-/// If it cannot be written.
-pub(super) fn note_key_change(directory: &Path) -> Result<(), StoreError> {
-    let path = key_changes_path(directory);
-    let noted = open(&path, File::options().append(true)).and_then(|mut file| file.write_all(b"."));
-    noted.map_err(|source| StoreError::Directory { path: directory.to_owned(), source })
+/// The file of [`key_changes_path`], to be told of a change. It is opened before the change is made: one that a gateway
+/// cannot be told of must not be made.
+pub(super) struct KeyChanges {
+    directory: PathBuf,
+    file: File,
 }
 
-/// Creates `directory`, unless it is there.
+impl KeyChanges {
+    /// Opens the file in `directory`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let directory = directory.to_owned();
+        match open(&key_changes_path(&directory), File::options().append(true)) {
+            Ok(file) => Ok(Self { directory, file }),
+            Err(source) => Err(StoreError::Directory { path: directory, source }),
+        }
+    }
+
+    /// Makes it grow.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn note_one(mut self) -> Result<(), StoreError> {
+        self.file.write_all(b".").map_err(|source| StoreError::Directory { path: self.directory, source })
+    }
+}
+
+/// Creates `directory`, unless it is there; whether it is for a store alone: it was not there, or has one.
 ///
 /// # Errors
 /// If it cannot be created.
-pub(super) fn create(directory: &Path) -> Result<(), StoreError> {
+pub(super) fn create(directory: &Path) -> Result<bool, StoreError> {
+    let is_ours = !directory.exists() || database_path(directory).exists();
     let created = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory);
-    created.map_err(|source| StoreError::Directory { path: directory.to_owned(), source })
+    created.map(|()| is_ours).map_err(|source| StoreError::Directory { path: directory.to_owned(), source })
+}
+
+/// Fails if what this process leaves in `directory` could not be read by the one whose directory it is.
+///
+/// # Errors
+/// If root is about to use somebody else's directory.
+#[cfg(target_os = "linux")]
+pub(super) fn check_owner(directory: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = std::fs::metadata(directory).map_or(0, |found| found.uid());
+    let is_of_another = rustix::process::geteuid().is_root() && owner != 0;
+    if is_of_another { Err(StoreError::OtherOwner { path: directory.to_owned(), owner }) } else { Ok(()) }
+}
+
+/// Elsewhere nobody checks.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn check_owner(_: &Path) -> Result<(), StoreError> {
+    Ok(())
 }
 
 /// Creates an empty database for the owner only, unless there is one. SQLite gives its log and its index the same mode.
@@ -66,9 +104,14 @@ pub(super) fn create_database(directory: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Lets nobody else into `directory` or at the files in it, whoever had made them.
-pub(super) fn close_to_others(directory: &Path) {
-    restrict(directory, DIRECTORY_MODE);
+/// Lets nobody else at the files of the store in `directory`, nor, if it `is_ours`, into it. Others may need one that was
+/// there before.
+pub(super) fn close_to_others(directory: &Path, is_ours: bool) {
+    if is_ours {
+        restrict(directory, DIRECTORY_MODE);
+    } else if std::fs::metadata(directory).is_ok_and(|found| found.permissions().mode() & OTHERS != 0) {
+        tracing::warn!(path = %directory.display(), "other users may look into the data directory, which was there before");
+    }
     let files = ["", "-wal", "-shm"].map(|end| directory.join(format!("scalegate.db{end}")));
     for file in files.iter().chain([&lock_path(directory), &key_changes_path(directory)]) {
         restrict(file, FILE_MODE);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params};
 
-use super::directory::{database_path, note_key_change};
+use super::directory::{self, KeyChanges, database_path};
 use super::rows::{json, write_batch};
 use super::schema::{self, Kind};
 use super::sqlite::{BUSY_TIMEOUT, configure, explain};
@@ -42,6 +42,7 @@ impl KeyStore {
     /// # Errors
     /// If it cannot be used, or the gateway running there is of another release.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        directory::check_owner(directory)?;
         let give_up_at = Instant::now() + CREATION_PATIENCE;
         let access = loop {
             match SqliteJournal::open_at_once(directory) {
@@ -104,6 +105,7 @@ impl KeyStore {
     /// If that may not be durable, or a running gateway may not know of it.
     pub fn apply(&mut self, change: KeyChange, entry: AuditEntry) -> Result<(), StoreError> {
         let batch = Batch { keys: vec![change], audit: vec![entry], ..Batch::default() };
+        let changes = KeyChanges::open(&self.directory)?;
         match &mut self.access {
             Access::Alone(journal) => journal.commit(&[batch])?,
             Access::Beside(db) => {
@@ -115,7 +117,7 @@ impl KeyStore {
                 write(db).map_err(|error| explain(&database_path(&self.directory), error))?;
             }
         }
-        note_key_change(&self.directory)
+        changes.note_one()
     }
 }
 

@@ -176,12 +176,17 @@ fn every_shelf_keeps_its_newest_entries_whatever_is_on_the_others() {
     let mut journal = open(directory.path());
     let done = entry(0, Some(1), Verdict::Accepted);
     let strangers = (1..=Shelf::Strangers.room() + 2).map(|number| entry(number, None, refused()));
-    let audit = std::iter::once(done.clone()).chain(strangers).chain([entry(0, Some(1), refused())]).collect();
+    let repeated = (0..Shelf::Repeated.room() + 1).map(|_| entry(0, Some(1), Verdict::Unchanged));
+    let audit = std::iter::once(done.clone()).chain(strangers).chain(repeated).chain([entry(0, Some(1), refused())]);
+    let audit = audit.collect();
     journal.commit(&[Batch { audit, ..Batch::default() }]).expect("committed");
     let catalog = SqliteCatalog::open(directory.path()).expect("readable");
     let kept = catalog.audit(None, usize::MAX - 1).expect("a page").entries;
     let on = |shelf| kept.iter().filter(move |entry| entry.shelf() == shelf);
-    assert_eq!(Shelf::ALL.map(|shelf| on(shelf).count()), [1, 1, Shelf::Strangers.room() as usize]);
+    assert_eq!(
+        Shelf::ALL.map(|shelf| on(shelf).count()),
+        [1, Shelf::Repeated.room() as usize, 1, Shelf::Strangers.room() as usize]
+    );
     assert_eq!(kept.last(), Some(&done));
     assert_eq!(on(Shelf::Strangers).next_back().and_then(|oldest| oldest.subject.key.clone()), Some(id(3)));
 }

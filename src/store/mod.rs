@@ -395,6 +395,14 @@ pub enum StoreError {
         /// The version of this release.
         known: i64,
     },
+    /// It belongs to somebody who could not read what root leaves there.
+    #[error("the data directory {path} belongs to the user {owner}: run this as that user, and not as root")]
+    OtherOwner {
+        /// The directory.
+        path: PathBuf,
+        /// The user's id.
+        owner: u32,
+    },
     /// The file is some other program's database.
     #[error("{path} is an SQLite database, but not one of scalegate's: choose another data directory")]
     Foreign {

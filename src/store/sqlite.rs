@@ -30,6 +30,13 @@ use crate::domain::{EventId, JobEvent, KeyRecord, LaneRecord, Retention, Timesta
 const LEAST_SHIFT_MILLIS: u64 = 1000;
 /// How long to wait for somebody with an `sqlite3` shell to finish a write of theirs.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pages of the database kept in memory, in KiB: those that every commit changes, the ends of the tables and indexes.
+const CACHE_KIB: i64 = 8192;
+/// Pages in the log before it is written back, 16 MiB: each page that every commit changes is written back once for some
+/// hundred of them, and what a start reads is still little.
+const CHECKPOINT_PAGES: i64 = 4096;
+/// More statements than there are: one that is not kept is parsed anew each time, which takes longer than what it does.
+const STATEMENTS: usize = 64;
 /// How long to wait for another process that uses the directory: one that only makes a key is done in milliseconds, and a
 /// gateway that starts meanwhile should not have to be started again.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -71,7 +78,7 @@ impl SqliteJournal {
     /// # Errors
     /// As for [`SqliteJournal::open`].
     pub(super) fn open_at_once(directory: &Path) -> Result<Self, StoreError> {
-        directory::create(directory)?;
+        let is_ours = directory::create(directory)?;
         let lock = lock(directory)?;
         let path = database_path(directory);
         wal::check(&path)?;
@@ -79,7 +86,7 @@ impl SqliteJournal {
         let mut db = Connection::open(&path).map_err(|error| explain(&path, error))?;
         prepare(&path, &mut db)?;
         // Not before it is known to be a store of ours: nobody else's is changed.
-        directory::close_to_others(directory);
+        directory::close_to_others(directory, is_ours);
         let files = [file_id(&path)?, file_id(&wal::path(&path))?];
         Ok(Self { path, db, just_opened: true, files, _lock: lock })
     }
@@ -363,7 +370,11 @@ fn file_id(path: &Path) -> Result<FileId, StoreError> {
 pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    db.pragma_update(None, "synchronous", "FULL")
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
 }
 
 pub(super) fn explain(path: &Path, error: rusqlite::Error) -> StoreError {

@@ -5,10 +5,8 @@
 //! relies.
 
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
 use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError};
 use crate::domain::{Retention, Timestamp};
@@ -16,10 +14,6 @@ use crate::domain::{Retention, Timestamp};
 /// Most batches in one transaction: enough that the cost of syncing no longer matters, few enough that the first one
 /// does not wait for long.
 const MAX_GROUP: usize = 512;
-
-/// Longest wait of a client. A disk that takes longer than that is stuck, and whoever waits for the client has better to
-/// know.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of one [`StoreWriter::commit`]; they come in the order of the commits.
 pub type Acknowledgement = Result<(), StoreError>;
@@ -73,7 +67,7 @@ impl StoreWriter {
 
     /// A handle that does not keep the thread, and that commits things of its own.
     pub fn client(&self) -> StoreClient {
-        StoreClient { requests: self.requests.downgrade(), patience: CLIENT_PATIENCE }
+        StoreClient { requests: self.requests.downgrade() }
     }
 
     /// See [`Journal::load`].
@@ -115,17 +109,10 @@ impl StoreWriter {
 #[derive(Clone)]
 pub struct StoreClient {
     requests: mpsc::WeakUnboundedSender<Request>,
-    patience: Duration,
 }
 
 impl StoreClient {
-    /// The same with another patience.
-    #[cfg(test)]
-    fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
-    }
-
-    /// Makes `batch` durable. Waits for it for some seconds.
+    /// Makes `batch` durable, however long that takes.
     ///
     /// # Errors
     /// If it may not be.
@@ -135,8 +122,7 @@ impl StoreClient {
         requests.send(Request::Commit(batch, Report::ToOne(reply))).map_err(|_| StoreError::Closed)?;
         // The answer is not waited for with a handle that keeps the thread.
         drop(requests);
-        let answer = timeout(self.patience, answer).await.map_err(|_| StoreError::Slow)?;
-        answer.map_err(|_| StoreError::Closed)?
+        answer.await.map_err(|_| StoreError::Closed)?
     }
 }
 

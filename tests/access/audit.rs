@@ -129,6 +129,7 @@ async fn ids_of_callers_are_checked_and_kept_apart() {
     let scene = Scene::start(&UNLIMITED);
     for (given, kept) in [
         (&b"deploy-7.b_2"[..], Some("deploy-7.b_2")),
+        (b"sg_0123456789abcdefghijabcdefghijabcdefghijab04WgJO", None),
         (b"two words", None),
         (b"a\"b", None),
         (b"", None),

@@ -34,7 +34,6 @@ async fn every_answer_says_what_browsers_must_not_do_with_it() {
             );
             assert_eq!(policy.contains("unsafe"), path.starts_with("/docs"), "{path}: {policy}");
             assert_eq!(answer.header("cache-control") == Some("no-store"), path.starts_with("/v1/"), "{path}");
-            assert_eq!(answer.header("strict-transport-security"), None, "there is no TLS");
             assert_eq!(answer.header("access-control-allow-origin"), None);
         }
     }
@@ -72,6 +71,16 @@ async fn pages_of_others_can_do_nothing() {
             .header("Access-Control-Request-Headers", "content-type");
         assert_eq!(verdict(&scene.gateway.raw(&preflight).await), (403, Some("origin_refused")), "{origin}");
     }
+    // They are recorded, and counted as what they are.
+    let entries = scene.audit().await;
+    assert_eq!(entries.len(), 3);
+    assert!(
+        entries.iter().all(|entry| entry["code"] == "origin_refused" && entry["action"] == "submit_job"),
+        "{entries:?}"
+    );
+    let metrics = scene.get("/metrics", &scene.admin).await;
+    let counted = r#"scalegate_http_requests_total{method="POST",route="/v1/jobs",status="403"} 3"#;
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
     // What a form can send without asking first.
     let form = Raw::new("POST", "/v1/jobs").header("Content-Type", "text/plain").body(body.clone());
     assert_eq!(verdict(&scene.gateway.raw(&form).await), (415, Some("unsupported_media_type")));

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::scene::{Scene, UNLIMITED, verdict, with_key};
 use crate::support::events::Events;
 use crate::support::gateway::{PATIENCE, Raw};
+use tokio::io::AsyncWriteExt as _;
 
 #[actix_web::test]
 async fn a_key_is_shown_once_and_its_record_says_the_rest() {
@@ -185,4 +186,56 @@ async fn quiet_streams_end_with_their_key() {
     scene.revoke(&key).await;
     let told = tokio::time::timeout(Duration::from_secs(5), stream.rest()).await.expect("it ends at once");
     assert_eq!(told.last().map(|event| &event.data["reason"]), Some(&json!("unauthorized")), "{told:?}");
+}
+
+/// Whoever revokes a key need not wait for the answer: it is revoked all the same, for the disk and for the next request.
+#[actix_web::test]
+async fn a_revocation_goes_on_without_its_caller() {
+    let scene = Scene::start(&UNLIMITED);
+    for _ in 0..20 {
+        let key = scene.key_with("read").await;
+        let path = format!("/v1/keys/{}/revoke", key.id());
+        let revoke = with_key(&Raw::new("POST", &path), scene.admin.expose());
+        let mut stream = scene.gateway.connect().await;
+        stream.write_all(&revoke.head()).await.expect("sent");
+        stream.set_zero_linger().expect("it will be reset");
+        drop(stream);
+        // It may be gone before it was read; but if the disk knows of it, so does the next request.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(50) {
+            let kept = KeyStore::look(scene.dir.path()).expect("readable").expect("a store");
+            let is_revoked = kept.iter().any(|kept| kept.id == *key.id() && kept.revoked_at.is_some());
+            if is_revoked {
+                let deadline = Instant::now() + Duration::from_secs(2);
+                while scene.get("/v1/jobs", &key).await.status == 200 {
+                    assert!(Instant::now() < deadline, "the disk knows that it was revoked, and the gateway does not");
+                }
+            }
+        }
+    }
+}
+
+/// A disk that takes longer than anybody waits: the answer says so, and the revocation holds as soon as it is written.
+#[actix_web::test]
+async fn a_revocation_that_takes_long_holds_in_the_end() {
+    let scene = Scene::start(&UNLIMITED);
+    let key = scene.key_with("read").await;
+    let lock = rusqlite::Connection::open(scene.dir.path().join("scalegate.db")).expect("a database");
+    lock.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    let revoke = Raw::new("POST", &format!("/v1/keys/{}/revoke", key.id()));
+    let ((), answer) = futures_util::join!(
+        async {
+            // More than the gateway waits for the store.
+            tokio::time::sleep(Duration::from_secs(11)).await;
+            lock.execute_batch("ROLLBACK").expect("let go");
+        },
+        scene.ask(&revoke, &scene.admin),
+    );
+    assert_eq!(verdict(&answer), (503, Some("storage_unavailable")));
+    let begun = Instant::now();
+    while scene.get("/v1/jobs", &key).await.status == 200 {
+        assert!(begun.elapsed() < PATIENCE, "it was written, and is not obeyed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(verdict(&scene.get("/v1/jobs", &key).await), (401, Some("key_revoked")));
 }

@@ -6,7 +6,8 @@ use scalegate::access::Token;
 use scalegate::simulator::Behaviour;
 use tempfile::TempDir;
 
-use crate::support::gateway::{Gateway, Raw, run_to_its_end, serve_at};
+use crate::support::events::Events;
+use crate::support::gateway::{Gateway, PATIENCE, Raw, run_to_its_end, serve_at};
 use crate::support::sidecar::Sidecar;
 
 /// Every address of this machine.
@@ -59,10 +60,21 @@ async fn the_first_key_closes_the_door() {
     let (dir, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &[]);
     assert_eq!(gateway.raw(&Raw::get("/v1/keys")).await.status, 200);
+    let mut stream = Events::open(gateway.address, "/v1/events", None).await;
+    stream.expect("ready").await;
+    // One that could not make others would lock everybody out.
+    let refused = gateway.raw(&Raw::post("/v1/keys", r#"{"name": "first", "scope": "scale"}"#)).await;
+    assert_eq!(refused.problem().errors[0].pointer, "/scope");
     let created = gateway.raw(&Raw::post("/v1/keys", r#"{"name": "first", "scope": "admin"}"#)).await;
     assert_eq!(created.status, 201, "{}", created.text());
     assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
     let secret = created.json()["secret"].as_str().expect("a secret").to_owned();
+    let submit = Raw::post("/v1/jobs", r#"{"resource": "worker", "targetCapacity": 3}"#);
+    assert_eq!(gateway.raw(&submit.header("Authorization", format!("Bearer {secret}"))).await.status, 202);
+    let told =
+        tokio::time::timeout(PATIENCE, stream.rest()).await.expect("who came without a key is told nothing more");
+    assert_eq!(told.last().map(|event| event.data["reason"].clone()), Some("unauthorized".into()), "{told:?}");
+    assert!(told.iter().all(|event| event.name != "job"), "{told:?}");
     let key = Raw::get("/v1/jobs").header("Authorization", format!("bearer  {secret}"));
     assert_eq!(gateway.raw(&key).await.status, 200, "the scheme is not case-sensitive");
     // Also when it was revoked: whoever made a key does not want requests without.
@@ -104,4 +116,38 @@ async fn files_are_for_their_owner_alone() {
             assert_eq!(mode(&file), 0o600, "{}", file.display());
         }
     }
+}
+
+/// What was there before is left as it is: others may need it.
+#[actix_web::test]
+async fn a_directory_of_others_is_not_closed_to_them() {
+    let sidecar = Sidecar::start(Behaviour::default());
+    let parent = TempDir::new().expect("a directory");
+    let shared = parent.path().join("shared");
+    std::fs::create_dir(&shared).expect("a directory");
+    std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o1777)).expect("changed");
+    let gateway = Gateway::start(&shared, sidecar.address(), &[]);
+    let mode = |path: &std::path::Path| path.metadata().expect("there").permissions().mode() & 0o7777;
+    assert_eq!((mode(&shared), mode(&shared.join("scalegate.db"))), (0o1777, 0o600));
+    let is_told = |line: &serde_json::Value| {
+        line["level"] == "WARN"
+            && line["message"].as_str().is_some_and(|text| text.contains("may look into the data directory"))
+    };
+    assert!(gateway.starting.iter().any(is_told), "{:?}", gateway.starting);
+}
+
+/// A stored key that the configuration also gives could do more than it was made for, and could not be revoked.
+#[actix_web::test]
+async fn a_stored_key_is_no_admin_key() {
+    let (dir, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));
+    let gateway = Gateway::start(dir.path(), sidecar.address(), &[]);
+    let created = gateway.raw(&Raw::post("/v1/keys", r#"{"name": "first", "scope": "admin"}"#)).await.json();
+    gateway.kill();
+    let secret = created["secret"].as_str().expect("a secret");
+    let mut command = serve_at("127.0.0.1:0", dir.path(), sidecar.address(), &[]);
+    let refused = run_to_its_end(command.env("SCALEGATE_ADMIN_KEY", secret));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(created["key"]["id"].as_str().expect("an id")) && said.contains("keys generate"), "{said}");
+    assert!(!said.contains(&secret[13..45]));
 }

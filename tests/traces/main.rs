@@ -470,10 +470,10 @@ async fn the_log_names_the_trace() {
     let gateway = Gateway::start_with(telling(&dir, sidecar.address, &collector.url(), &SETTINGS));
     submit(&gateway, 2, &[("traceparent", &traceparent())]).await;
     let mut log = Vec::new();
-    while !log.iter().any(|line: &Value| line["message"] == "answered a submission") {
+    while !log.iter().any(|line: &Value| line["message"] == "audit") {
         log.extend(gateway.log());
         tokio::task::yield_now().await;
     }
-    let line = log.iter().find(|line| line["message"] == "answered a submission").expect("it was there");
+    let line = log.iter().find(|line| line["message"] == "audit").expect("it was there");
     assert_eq!(line["span"]["trace"], TRACE, "{line:#?}");
 }
