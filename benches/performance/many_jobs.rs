@@ -1,0 +1,191 @@
+//! A million jobs: what they take in memory, and how long a process takes to carry on with them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use scalegate::clock::wall_now;
+use scalegate::domain::{
+    Alias, Capacity, Ending, ErrorCode, Goal, Job, JobError, JobEvent, JobId, JobRequest, JobState, LaneRecord, Ledger,
+    OnConflict, Op, SentChange, Settings, SettingsOverrides, Step, StepOutcome, Timestamp, WaitReason, Waiting,
+};
+use scalegate::store::{Batch, Journal as _, SqliteJournal};
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::table::{Table, thousands};
+
+const JOBS: usize = 1_000_000;
+/// Resources of [`Shape::Mixed`] jobs.
+pub const RESOURCES: usize = 1000;
+/// Jobs that go into the store at a time.
+const BATCH: usize = 5000;
+/// Longer than anything here takes.
+const COOLDOWN: Duration = Duration::from_hours(24);
+
+/// What the jobs are like.
+#[derive(Clone, Copy)]
+pub enum Shape {
+    /// All over, each with a reason so long.
+    Finished { reason_chars: usize },
+    /// Of [`RESOURCES`] resources and in all states; the newest of each resource are unfinished.
+    Mixed,
+    /// Each of a resource of its own, cooling down after its first step of four.
+    CoolingDown,
+}
+
+pub fn measure(table: &mut Table) {
+    let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk");
+    fill(directory.path(), JOBS, Shape::CoolingDown);
+    let empty = TempDir::new().expect("a directory");
+    let idle = Process::gateway(empty.path(), "http://127.0.0.1:9", &[]).resident_kib();
+    let raw = (0..3).map(|_| read_raw(directory.path())).min().expect("three");
+    let gateway = Process::gateway(directory.path(), "http://127.0.0.1:9", &["--cooldown", "24h"]);
+    let jobs = thousands(JOBS as f64);
+    table.row(
+        &format!("restart with {jobs} unfinished jobs, until it is ready"),
+        format!("reading the same rows raw: {:.2} s", raw.as_secs_f64()),
+        format!(
+            "{:.2} s = {:.1} ×",
+            gateway.ready_after.as_secs_f64(),
+            gateway.ready_after.as_secs_f64() / raw.as_secs_f64()
+        ),
+        "≤ 3 ×",
+    );
+    std::thread::sleep(Duration::from_secs(5));
+    let resident = gateway.resident_kib();
+    table.row(
+        &format!("{jobs} unfinished jobs, each cooling down on a resource of its own"),
+        format!("an idle gateway: {:.1} MiB", idle as f64 / 1024.0),
+        format!("{:.0} MiB = {} bytes a job", resident as f64 / 1024.0, (resident - idle) * 1024 / JOBS as u64),
+        "≤ 1 KiB a job",
+    );
+}
+
+/// How long it takes to read what a process reads at its start, and do nothing with it.
+fn read_raw(directory: &Path) -> Duration {
+    let db = rusqlite::Connection::open(directory.join("scalegate.db")).expect("a store");
+    let begun = Instant::now();
+    let mut bytes = 0;
+    for sql in ["SELECT record, id FROM jobs ORDER BY seq", "SELECT record, resource FROM lanes ORDER BY seq"] {
+        let mut statement = db.prepare(sql).expect("a table");
+        let mut rows = statement.query([]).expect("rows");
+        while let Some(row) = rows.next().expect("a row") {
+            bytes += row.get_ref(0).and_then(|record| Ok(record.as_bytes()?.len())).expect("a record");
+        }
+    }
+    assert!(bytes > JOBS, "there are records");
+    begun.elapsed()
+}
+
+/// Puts `count` jobs into a new store in `directory`; their ids, in the order of their submission.
+pub fn fill(directory: &Path, count: usize, shape: Shape) -> Vec<JobId> {
+    let mut journal = SqliteJournal::open(directory).expect("a store");
+    let first = journal.load().expect("readable").next_event;
+    let now = wall_now();
+    let mut ids = Vec::with_capacity(count);
+    for begin in (0..count).step_by(BATCH) {
+        let mut batch = Batch::default();
+        for number in begin..(begin + BATCH).min(count) {
+            let (job, lane) = make(number, count, shape, now);
+            ids.push(job.id);
+            batch.jobs.push(JobEvent { id: first + number as u64, job: Arc::new(job) });
+            batch.lanes.extend(lane);
+        }
+        journal.commit(&[batch]).expect("committed");
+    }
+    ids
+}
+
+fn make(number: usize, count: usize, shape: Shape, now: Timestamp) -> (Job, Option<LaneRecord>) {
+    match shape {
+        Shape::Finished { reason_chars } => {
+            let job = accepted(number, "worker", now);
+            let reason = (reason_chars > 0).then(|| "x".repeat(reason_chars));
+            (over(Job { reason, ..stepped(job, now) }, Ending::Succeeded, now), None)
+        }
+        Shape::Mixed => (mixed(number, count, now), None),
+        Shape::CoolingDown => cooling_down(number, now),
+    }
+}
+
+fn accepted(number: usize, resource: &str, now: Timestamp) -> Job {
+    let request = JobRequest {
+        resource: resource.parse().expect("an alias"),
+        goal: Goal::Target(units(5)),
+        overrides: SettingsOverrides { cooldown: Some(COOLDOWN), ..SettingsOverrides::default() },
+        on_conflict: OnConflict::Reject,
+        reason: None,
+        labels: BTreeMap::new(),
+        trace: None,
+        attempt: None,
+    };
+    let settings = Settings { cooldown: COOLDOWN, deadline: COOLDOWN * 2, ..Settings::DEFAULT };
+    // Scattered like real ones in their lower half, in order in their upper one.
+    let id = (number as u128) << 80
+        | 0x7000_8000_0000_0000_0000
+        | (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15) & 0xffff_ffff;
+    Job { version: 1, ..Job::accept(JobId::from_u128(id), request, settings, now) }
+}
+
+/// After the first of four steps.
+fn stepped(job: Job, now: Timestamp) -> Job {
+    let step = Step {
+        op: Op::Add,
+        units: 1,
+        from: units(1),
+        to: units(2),
+        sent_at: Some(now),
+        resolved_at: Some(now),
+        outcome: StepOutcome::Confirmed,
+    };
+    Job {
+        state: JobState::Running,
+        start: Some(units(1)),
+        current: Some(units(2)),
+        steps: vec![step],
+        started_at: Some(now),
+        version: 5,
+        ..job
+    }
+}
+
+fn over(job: Job, ending: Ending, now: Timestamp) -> Job {
+    Job { state: JobState::Ended(ending), waiting: None, finished_at: Some(now), version: job.version + 1, ..job }
+}
+
+fn mixed(number: usize, count: usize, now: Timestamp) -> Job {
+    const UNFINISHED_EACH: usize = 10;
+    let job = accepted(number, &format!("r{}", number % RESOURCES), now);
+    let (round, rounds) = (number / RESOURCES, count / RESOURCES);
+    match round {
+        _ if round + UNFINISHED_EACH == rounds => stepped(job, now),
+        _ if round + UNFINISHED_EACH > rounds => job,
+        _ => {
+            let ending = match round % 10 {
+                0..6 => Ending::Succeeded,
+                6 | 7 => Ending::Failed(JobError::new(ErrorCode::NoProgress, "Nothing moved.")),
+                8 => Ending::Canceled,
+                _ => Ending::Superseded { by: JobId::nil() },
+            };
+            over(stepped(job, now), ending, now)
+        }
+    }
+}
+
+fn cooling_down(number: usize, now: Timestamp) -> (Job, Option<LaneRecord>) {
+    let resource: Alias = format!("resource-{number}").parse().expect("an alias");
+    let until = now + COOLDOWN;
+    let detail = format!("Cooling down until {until} after the change at {now}.");
+    let waiting = Some(Waiting { reason: WaitReason::Cooldown, until, detail });
+    let job = Job { waiting, ..stepped(accepted(number, resource.as_str(), now), now) };
+    let sent = SentChange { at: now, op: Some(Op::Add), cooldown: COOLDOWN, settle: Settings::DEFAULT.settle };
+    let ledger =
+        Ledger { last_change: Some(sent), fresh_from: Some(now), expected: Some(units(2)), provisioning: None };
+    (job, Some(LaneRecord { resource, ledger, change: None }))
+}
+
+fn units(units: i64) -> Capacity {
+    Capacity::new(units).expect("a small number")
+}

@@ -1,0 +1,108 @@
+//! `GET /v1/jobs/{id}` with random ids out of many, against the same server answering with a constant body.
+
+use std::path::Path;
+use std::time::Duration;
+
+use scalegate::access::Token;
+use tempfile::TempDir;
+
+use super::load::{Client, Loaded, load, runtime};
+use super::many_jobs::{Shape, fill};
+use super::process::Process;
+use super::table::{Table, thousands};
+
+const JOBS: usize = 100_000;
+const CONNECTIONS: usize = 32;
+const TIME: Duration = Duration::from_secs(5);
+/// Each kind of load is given several times, in turns, and the best of each is compared: whatever else the machine does
+/// meanwhile makes both slower, and never faster.
+const ROUNDS: usize = 3;
+/// Files of the panel, among which is one not much larger than a job.
+const CONSTANTS: [&str; 6] = [
+    "/panel/icon.svg",
+    "/panel/vendor/preact.LICENSE.txt",
+    "/panel/vendor/uPlot.LICENSE.txt",
+    "/panel/main.js",
+    "/panel/routes.js",
+    "/panel/views/wish.js",
+];
+
+pub fn measure(table: &mut Table) {
+    let directory = TempDir::new().expect("a directory");
+    let ids = fill(directory.path(), JOBS, Shape::Finished { reason_chars: 0 });
+    let length = length_of(directory.path(), &format!("/v1/jobs/{}", ids[0]));
+    let constant = CONSTANTS.into_iter().map(|path| (length_of(directory.path(), path), path));
+    let (target, path) = constant.filter(|(size, _)| *size >= length + 3).min().expect("one is as large as a job");
+    // The reason makes up for the difference: without one, a job has `null` there, with one, quotes around it.
+    let padding = target - length + "null".len() - "\"\"".len();
+    let directory = TempDir::new().expect("a directory");
+    let ids = fill(directory.path(), JOBS, Shape::Finished { reason_chars: padding });
+    let gateway = start(directory.path());
+    let job = |id: &str| get(&format!("/v1/jobs/{id}"), &gateway.key);
+    let requests: Vec<Vec<u8>> = ids.iter().map(|id| job(&id.to_string())).collect();
+    let fixed = get(path, &gateway.key);
+    let (mut polls, mut constants) = (Vec::new(), Vec::new());
+    runtime().block_on(async {
+        let mut client = Client::connect(gateway.address).await;
+        client.exchange(&requests[0]).await;
+        let polled = client.body().len();
+        client.exchange(&fixed).await;
+        assert_eq!(polled, client.body().len(), "both bodies have the same size");
+        for _ in 0..ROUNDS {
+            let fixed = fixed.clone();
+            constants.push(run(&gateway, move |_, bytes| bytes.extend_from_slice(&fixed)).await);
+            let requests = requests.clone();
+            polls.push(
+                run(&gateway, move |nth, bytes| {
+                    // Scattered over all of them, each time in another order.
+                    let place = nth.wrapping_mul(0x9e37_79b9_7f4a_7c15) % requests.len();
+                    bytes.extend_from_slice(&requests[place]);
+                })
+                .await,
+            );
+        }
+    });
+    let best =
+        |runs: Vec<Loaded>| runs.into_iter().max_by(|a, b| a.per_second().total_cmp(&b.per_second())).expect("one");
+    let (polls, constants) = (best(polls), best(constants));
+    let rate = |run: &Loaded| format!("{} /s, p99 {:.2} ms", thousands(run.per_second()), millis(run.percentile(99.0)));
+    table.row(
+        &format!("`GET /v1/jobs/{{id}}`, {} jobs, random ids, with a key", thousands(JOBS as f64)),
+        format!("a constant body of the same {target} bytes: {}", rate(&constants)),
+        format!(
+            "{} = {:.2} of it, p99 {:.2} × (load generator {:.0} % busy)",
+            rate(&polls),
+            polls.per_second() / constants.per_second(),
+            millis(polls.percentile(99.0)) / millis(constants.percentile(99.0)),
+            polls.own_share * 100.0,
+        ),
+        "≥ 0.90, p99 ≤ 1.5 ×",
+    );
+}
+
+fn start(directory: &Path) -> Process {
+    Process::gateway(directory, "http://127.0.0.1:9", &["--keep-finished-count", "1000000"])
+}
+
+async fn run(gateway: &Process, request: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'static) -> Loaded {
+    load(gateway.address, CONNECTIONS, TIME, &[200], request).await
+}
+
+fn get(path: &str, key: &Token) -> Vec<u8> {
+    let key = key.expose();
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n").into_bytes()
+}
+
+/// How large the body at `path` is.
+fn length_of(directory: &Path, path: &str) -> usize {
+    let gateway = start(directory);
+    runtime().block_on(async {
+        let mut client = Client::connect(gateway.address).await;
+        assert_eq!(client.exchange(&get(path, &gateway.key)).await, 200, "{path}");
+        client.body().len()
+    })
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}

@@ -1,0 +1,88 @@
+//! `POST /v1/jobs`, each job durable before it is answered, against writing as much to a file and syncing it.
+//!
+//! The jobs queue up behind others, so that nothing but their acceptance is written meanwhile.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::load::{Loaded, load, runtime};
+use super::process::Process;
+use super::table::{Table, thousands};
+
+const TIME: Duration = Duration::from_secs(5);
+/// Jobs queue up behind those of so many resources.
+const RESOURCES: usize = 100;
+const ROUNDS: usize = 3;
+
+pub fn measure(table: &mut Table) {
+    let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk");
+    // It is connected to, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let sidecar = format!("http://{}", silent.local_addr().expect("an address"));
+    let gateway = Process::gateway(&directory.path().join("data"), &sidecar, &["--max-queue-length", "10000"]);
+    // Each resource is busy with something first.
+    submit(&gateway, 1, Duration::from_millis(200), 1);
+    let before = written(&gateway);
+    let one = submit(&gateway, 1, TIME, 100_000);
+    let bytes = (written(&gateway) - before) / one.answers as u64;
+    let alone = (0..ROUNDS).map(|_| append(directory.path(), usize::try_from(bytes).expect("not so many")));
+    let alone = alone.fold(0.0_f64, f64::max);
+    let again = submit(&gateway, 1, TIME, 200_000);
+    let one = if again.per_second() > one.per_second() { again } else { one };
+    let many = submit(&gateway, 128, TIME, 300_000);
+    table.row(
+        "`POST /v1/jobs` durable, one client",
+        format!("append and fdatasync of {bytes} bytes, as much as it writes: {} /s", thousands(alone)),
+        format!("{} /s = {:.2} of it", thousands(one.per_second()), one.per_second() / alone),
+        "≥ 0.80",
+    );
+    table.row(
+        "`POST /v1/jobs` durable, 128 clients",
+        format!("one client: {} /s", thousands(one.per_second())),
+        format!(
+            "{} /s = {:.1} × (load generator {:.0} % busy)",
+            thousands(many.per_second()),
+            many.per_second() / one.per_second(),
+            many.own_share * 100.0
+        ),
+        "≥ 5 ×",
+    );
+}
+
+/// Jobs with targets from `first` on: no two of one resource have the same, or the second would join the first.
+fn submit(gateway: &Process, clients: usize, time: Duration, first: usize) -> Loaded {
+    let key = gateway.key.expose().to_owned();
+    runtime().block_on(load(gateway.address, clients, time, &[202], move |nth, bytes| {
+        let (resource, target) = (nth % RESOURCES, (first + nth / RESOURCES) % 100_000);
+        let body = format!("{{\"resource\":\"r{resource}\",\"targetCapacity\":{target},\"onConflict\":\"queue\",\"stepSize\":1000000}}");
+        let length = body.len();
+        let request = format!(
+            "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        bytes.extend_from_slice(request.as_bytes());
+    }))
+}
+
+/// Bytes that the process has had written to the disk.
+fn written(gateway: &Process) -> u64 {
+    gateway.io("write_bytes:")
+}
+
+/// How often in a second so many `bytes` can be appended and synced.
+fn append(directory: &Path, bytes: usize) -> f64 {
+    let mut file = File::create(directory.join("appended")).expect("a file");
+    let content = vec![b'x'; bytes];
+    let (begun, mut count) = (Instant::now(), 0_u32);
+    while begun.elapsed() < TIME / 2 {
+        file.write_all(&content).expect("written");
+        file.sync_data().expect("synced");
+        count += 1;
+    }
+    f64::from(count) / begun.elapsed().as_secs_f64()
+}
