@@ -212,7 +212,7 @@ fn resident_kib(pid: u32) -> u64 {
 
 async fn open(address: SocketAddr, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("connected");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
     stream
 }
@@ -221,7 +221,7 @@ async fn ask(address: SocketAddr, method: &str, path: &str, body: &Value) -> Val
     let mut stream = TcpStream::connect(address).await.expect("connected");
     let body = body.to_string();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\nPrefer: wait=60\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nPrefer: wait=60\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
