@@ -1,14 +1,12 @@
 //! Who tried to change what, and what came of it.
 
-use std::sync::Arc;
-
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::caller::Caller;
-use super::problem::{ApiError, AuditProblems, Code};
+use super::problem::{ApiError, AuditProblems};
 use super::query::{self, Paging};
 use super::view::{ActorView, WireTime};
 use super::{ApiState, openapi};
@@ -35,14 +33,7 @@ use crate::domain::{Action, AuditEntry, Verdict};
 #[get("/v1/audit")]
 pub async fn get_audit(state: web::Data<ApiState>, request: HttpRequest, _: Caller) -> Result<HttpResponse, ApiError> {
     let paging = Paging::parse(request.query_string())?;
-    let catalog = Arc::clone(&state.catalog);
-    let page = web::block(move || catalog.audit(paging.after, paging.size))
-        .await
-        .map_err(|_| ApiError::new(Code::Overloaded, "The gateway is stopping."))?
-        .map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot read the audit record");
-            ApiError::new(Code::StorageUnavailable, "The record cannot be read from the store at present.")
-        })?;
+    let page = state.read_catalog("record", move |catalog| catalog.audit(paging.after, paging.size)).await?;
     let entries = page.entries.into_iter().map(AuditView::from).collect();
     Ok(HttpResponse::Ok().json(AuditList { entries, next_page_token: page.next.map(query::page_token) }))
 }

@@ -21,7 +21,7 @@ use super::finish::generic;
 use super::problem::{ApiError, Code};
 use super::routes::{Operation, Routes, path_of};
 use super::{ApiState, Room};
-use crate::access::{CallerLimits, Keyring, Rate, Rejection, Seat, TooFast};
+use crate::access::{CallerLimits, Keyring, Party, Rate, Rejection, Seat, TooFast};
 use crate::clock::{Clock, wall_now};
 use crate::config::Access;
 use crate::domain::{Action, AuditEntry, KeyRecord, Scope, Subject, Timestamp, Verdict};
@@ -103,8 +103,7 @@ impl Refusal {
     }
 
     fn storage(error: &StoreError) -> Self {
-        tracing::error!(error = error as &dyn std::error::Error, "cannot read the API keys");
-        Self::new(Code::StorageUnavailable, "The API keys cannot be read from the store at present.")
+        Self { error: unreadable(error), owner: None, challenge: None, too_fast: None }
     }
 
     fn answer(&self) -> HttpResponse {
@@ -124,7 +123,7 @@ impl Refusal {
 
 impl Guard {
     /// A guard with these parts; `access` has the limits. Of the `room` there is nobody gets more than half, however small
-    /// it is.
+    /// it is, unless streams are not to be limited.
     pub fn new(rule: KeyRule, access: &Access, room: Room, keyring: Keyring, store: StoreClient, clock: Clock) -> Self {
         let half = |seats: usize| (seats / 2).max(1);
         let limits = CallerLimits::new(
@@ -192,7 +191,7 @@ impl Guard {
         match self.keyring.recheck(&key.id, wall_now()) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(rejection)) => Err(rejected(rejection).error),
-            Err(error) => Err(Refusal::storage(&error).error),
+            Err(error) => Err(unreadable(&error)),
         }
     }
 
@@ -203,10 +202,9 @@ impl Guard {
             Err(refusal) => (Caller::of(request.request(), refusal.owner.clone()), Some(refusal)),
         };
         // Whoever shows a key that is not good is counted where he comes from.
-        let stranger = Caller { key: None, ..caller.clone() };
-        let counted = if refusal.is_some() { &stranger } else { &caller };
+        let party = if refusal.is_some() { caller.address.and_then(Party::at) } else { caller.party() };
         let mut rate = None;
-        match counted.party().map(|party| self.limits.count(&party)) {
+        match party.map(|party| self.limits.count(&party)) {
             Some(Ok(counted)) => rate = counted,
             Some(Err(too_fast)) => refusal = Some(Refusal::rate(too_fast)),
             None => {}
@@ -269,6 +267,12 @@ impl Guard {
             tracing::warn!(error = &error as &dyn std::error::Error, "a refusal is in the log only");
         }
     }
+}
+
+/// The API keys cannot be read, and nobody can be told from anybody else.
+pub(super) fn unreadable(error: &StoreError) -> ApiError {
+    tracing::error!(error = error as &dyn std::error::Error, "cannot read the API keys");
+    ApiError::new(Code::StorageUnavailable, "The API keys cannot be read from the store at present.")
 }
 
 fn rejected(rejection: Rejection) -> Refusal {

@@ -1,6 +1,5 @@
 //! Jobs: submit, poll, list, cancel; and plans, which are jobs that stay on paper.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header::{ETag, EntityTag, IfNoneMatch};
@@ -206,14 +205,8 @@ pub async fn list_jobs(
 ) -> Result<HttpResponse, ApiError> {
     let ListQuery { resource, states, paging } = ListQuery::parse(request.query_string())?;
     let filter = JobFilter { resources: caller.narrowed_to(resource)?, states };
-    let (catalog, asked) = (Arc::clone(&state.catalog), filter.clone());
-    let page = web::block(move || catalog.page(&asked, paging.after, paging.size))
-        .await
-        .map_err(|_| ApiError::new(Code::Overloaded, "The gateway is stopping."))?
-        .map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot list jobs");
-            ApiError::new(Code::StorageUnavailable, "The list cannot be read from the store at present.")
-        })?;
+    let asked = filter.clone();
+    let page = state.read_catalog("list", move |catalog| catalog.page(&asked, paging.after, paging.size)).await?;
     // A job committed this very moment may not be published yet, one removed may be gone, and one found in a state may
     // be shown in another by now: none of them is on the page.
     let published = page.jobs.iter().filter_map(|id| state.table.get(*id));

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 
 use super::caller::{Caller, note_subject};
+use super::guard::unreadable;
 use super::input::JsonBody;
 use super::problem::{
     ApiError, Code, CreateKeyProblems, FieldError, GetKeyProblems, ListKeysProblems, RevokeKeyProblems,
@@ -164,12 +165,16 @@ pub async fn create_key(
 ) -> Result<HttpResponse, ApiError> {
     let wanted = body.0.parse()?;
     let (guard, now) = (&state.guard, wall_now());
-    let usable = guard.keyring().list().map_err(unreadable)?.iter().filter(|key| key.is_usable(now)).count();
+    let usable =
+        guard.keyring().list().map_err(|error| unreadable(&error))?.iter().filter(|key| key.is_usable(now)).count();
     if usable >= MAX_KEYS {
         let detail = format!("{MAX_KEYS} keys are good already. Revoke some first.");
         return Err(ApiError::new(Code::TooManyKeys, detail));
     }
-    if caller.key.is_none() && wanted.scope != Scope::Admin && !guard.keyring().has_any().map_err(unreadable)? {
+    if caller.key.is_none()
+        && wanted.scope != Scope::Admin
+        && !guard.keyring().has_any().map_err(|error| unreadable(&error))?
+    {
         let detail = "must be admin for the first key: from then on nobody is admitted without a key".to_owned();
         return Err(ApiError::invalid(vec![FieldError { pointer: "/scope".to_owned(), detail }]));
     }
@@ -199,7 +204,7 @@ pub async fn create_key(
 #[get("/v1/keys")]
 pub async fn list_keys(state: web::Data<ApiState>, _: Caller) -> Result<HttpResponse, ApiError> {
     let keyring = state.guard.keyring();
-    let (keys, now) = (keyring.list().map_err(unreadable)?, wall_now());
+    let (keys, now) = (keyring.list().map_err(|error| unreadable(&error))?, wall_now());
     let keys = keys.iter().map(|key| KeyView::new(key, keyring.is_configured(&key.id), now)).collect();
     Ok(HttpResponse::Ok().json(KeyList { keys }))
 }
@@ -267,16 +272,11 @@ fn find(state: &ApiState, id: &str) -> Result<Arc<KeyRecord>, ApiError> {
         ApiError::new(Code::KeyNotFound, format!("There is no key {id}."))
     };
     let id: KeyId = id.parse().map_err(|_| no_such_key())?;
-    state.guard.keyring().get(&id).map_err(unreadable)?.ok_or_else(no_such_key)
+    state.guard.keyring().get(&id).map_err(|error| unreadable(&error))?.ok_or_else(no_such_key)
 }
 
 fn key_path(id: &KeyId) -> String {
     format!("/v1/keys/{id}")
-}
-
-fn unreadable(error: StoreError) -> ApiError {
-    tracing::error!(error = &error as &dyn std::error::Error, "cannot read the API keys");
-    ApiError::new(Code::StorageUnavailable, "The API keys cannot be read from the store at present.")
 }
 
 fn not_written(error: StoreError) -> ApiError {

@@ -39,7 +39,7 @@ use crate::clock::Clock;
 use crate::engine::EngineHandle;
 use crate::feed::Feed;
 use crate::metrics::Metrics;
-use crate::store::Catalog;
+use crate::store::{Catalog, StoreError};
 use crate::table::JobTable;
 use crate::telemetry::Traces;
 
@@ -78,6 +78,26 @@ pub struct ApiState {
     pub long_polls: Semaphore,
     /// Seats for streams.
     pub streams: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// What `read` finds in the catalog, which may take a while: it has a thread to itself.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or the gateway stops. The caller is told that `what` cannot be read, and the log why.
+    async fn read_catalog<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        read: impl FnOnce(&dyn Catalog) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let catalog = Arc::clone(&self.catalog);
+        let found = actix_web::web::block(move || read(&*catalog)).await;
+        let found = found.map_err(|_| ApiError::new(Code::Overloaded, "The gateway is stopping."))?;
+        found.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot read the {what}");
+            ApiError::new(Code::StorageUnavailable, format!("The {what} cannot be read from the store at present."))
+        })
+    }
 }
 
 /// The routes of the OpenAPI document.

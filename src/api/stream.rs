@@ -322,13 +322,9 @@ async fn is_known_after(
     after: EventId,
     latest: EventId,
 ) -> Result<bool, ApiError> {
-    let (catalog, filter) = (Arc::clone(&state.catalog), filter.clone());
-    let stopping = |_| ApiError::new(Code::Overloaded, "The gateway is stopping.");
-    let read = web::block(move || catalog.changed_jobs(&filter, after, latest)).await.map_err(stopping)?;
-    let (oldest, jobs) = read.map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "cannot read the log of changes");
-        ApiError::new(Code::StorageUnavailable, "The log of changes cannot be read from the store at present.")
-    })?;
+    let filter = filter.clone();
+    let read = state.read_catalog("log of changes", move |catalog| catalog.changed_jobs(&filter, after, latest));
+    let (oldest, jobs) = read.await?;
     Ok(!begins_after(oldest, after, latest) && jobs.iter().all(|id| state.table.get(*id).is_some()))
 }
 

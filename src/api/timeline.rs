@@ -1,14 +1,12 @@
 //! A resource's timeline: what has happened to it, newest first.
 
-use std::sync::Arc;
-
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::caller::Caller;
-use super::problem::{ApiError, Code, TimelineProblems};
+use super::problem::{ApiError, TimelineProblems};
 use super::query::{self, Paging};
 use super::view::{ErrorCodeName, OpName, OutcomeName, StateView, WireTime};
 use super::{ApiState, input, openapi};
@@ -44,14 +42,8 @@ pub async fn get_timeline(
     let alias = input::alias(&path)?;
     caller.may_touch(&alias)?;
     let paging = Paging::parse(request.query_string())?;
-    let catalog = Arc::clone(&state.catalog);
-    let page = web::block(move || catalog.timeline(&alias, paging.after, paging.size))
-        .await
-        .map_err(|_| ApiError::new(Code::Overloaded, "The gateway is stopping."))?
-        .map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot read a timeline");
-            ApiError::new(Code::StorageUnavailable, "The timeline cannot be read from the store at present.")
-        })?;
+    let page =
+        state.read_catalog("timeline", move |catalog| catalog.timeline(&alias, paging.after, paging.size)).await?;
     let entries = page.entries.iter().map(TimelineEntry::from).collect();
     Ok(HttpResponse::Ok().json(Timeline { entries, next_page_token: page.next.map(query::page_token) }))
 }
