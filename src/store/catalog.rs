@@ -2,6 +2,7 @@
 //!
 //! A connection of its own, so that readers and the writer never wait for each other.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,11 +11,11 @@ use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
 use super::directory::database_path;
 use super::keys;
-use super::sqlite::{BUSY_TIMEOUT, explain};
+use super::sqlite::{BUSY_TIMEOUT, explain, keep_statements};
 use super::{
     AuditPage, Catalog, EventFilter, JobFilter, ListedState, LogPage, Page, Position, StoreError, TimelinePage,
 };
-use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord};
+use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord, Shelf};
 
 /// The reading side of the store.
 pub struct SqliteCatalog {
@@ -31,7 +32,7 @@ impl SqliteCatalog {
         let path = database_path(directory);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(&path, flags)
-            .and_then(|db| db.busy_timeout(BUSY_TIMEOUT).map(|()| db))
+            .and_then(|db| db.busy_timeout(BUSY_TIMEOUT).and_then(|()| keep_statements(&db)).map(|()| db))
             .map_err(|error| explain(&path, error))?;
         Ok(Self { path, db: Mutex::new(db) })
     }
@@ -143,14 +144,18 @@ fn oldest_version(db: &Connection) -> rusqlite::Result<Option<EventId>> {
 const VERSION: &str = "seq, earlier_steps, record";
 
 fn versions_sql(filter: &EventFilter, columns: &str, more: &str) -> String {
-    let condition = match filter {
-        EventFilter::Resources(reach) if reach.resources().is_none() => "?3 = ''",
+    let (with, condition) = match filter {
+        EventFilter::Resources(reach) if reach.resources().is_none() => ("", "?3 = ''"),
         // Read along the whole log, which is bounded: an index would cost more with every commit.
-        EventFilter::Resources(_) => "resource IN (SELECT value FROM json_each(?3))",
-        EventFilter::Job(_) => "job = ?3",
+        EventFilter::Resources(_) => ("", "resource IN (SELECT value FROM json_each(?3))"),
+        EventFilter::Job(_) => (VERSIONS_OF_JOB, "seq IN of_job"),
     };
-    format!("SELECT {columns} FROM versions WHERE {condition} AND seq > ?1 AND seq <= ?2 {more}")
+    format!("{with} SELECT {columns} FROM versions WHERE {condition} AND seq > ?1 AND seq <= ?2 {more}")
 }
+
+/// Each version of a job refers to the one before it, and the job to its latest.
+const VERSIONS_OF_JOB: &str = "WITH RECURSIVE of_job (seq) AS (SELECT event FROM jobs WHERE id = ?3 \
+    UNION ALL SELECT previous FROM versions JOIN of_job USING (seq) WHERE previous > ?1)";
 
 /// The third parameter of [`versions_sql`].
 fn whose(filter: &EventFilter) -> String {
@@ -180,13 +185,23 @@ fn find_entries(
     rows.collect()
 }
 
-pub(super) const ATTEMPTS_SQL: &str = "SELECT seq, record FROM audit WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2";
+/// What is on each shelf is in order, and only has to be merged.
+pub(super) fn attempts_sql() -> String {
+    let of_one =
+        |shelf: Shelf| format!("SELECT seq, record FROM audit WHERE shelf = '{}' AND seq < ?1", shelf.as_str());
+    merged(Shelf::ALL.map(of_one))
+}
+
+/// The rows of several queries that are each in the order of `seq`, newest first, until there are enough.
+fn merged<const N: usize>(queries: [String; N]) -> String {
+    format!("{} ORDER BY seq DESC LIMIT ?2", queries.join(" UNION ALL "))
+}
 
 /// At most `limit` attempts to change something after `after`, newest first.
 fn find_attempts(db: &Connection, after: Option<Position>, limit: usize) -> rusqlite::Result<Vec<(i64, String)>> {
     let after = after.map_or(i64::MAX, |position| position.0);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut statement = db.prepare_cached(ATTEMPTS_SQL)?;
+    let mut statement = db.prepare_cached(&attempts_sql())?;
     let rows = statement.query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
 }
@@ -215,13 +230,22 @@ impl<'a> Run<'a> {
         }
     }
 
-    const fn sql(self) -> &'static str {
+    fn sql(self) -> Cow<'static, str> {
         match self {
-            Self::All => "SELECT seq, id FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
-            Self::InState(_) => "SELECT seq, id FROM jobs WHERE state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
-            Self::Of(_) => "SELECT seq, id FROM jobs WHERE resource = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+            Self::All => "SELECT seq, id FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2".into(),
+            Self::InState(_) => {
+                "SELECT seq, id FROM jobs WHERE state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2".into()
+            }
+            Self::Of(_) => {
+                let in_one = |state: ListedState| {
+                    let state = state.as_str();
+                    format!("SELECT seq, id FROM jobs WHERE resource = ?3 AND state = '{state}' AND seq < ?1")
+                };
+                merged(ListedState::ALL.map(in_one)).into()
+            }
             Self::OfInState(..) => {
                 "SELECT seq, id FROM jobs WHERE resource = ?4 AND state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
+                    .into()
             }
         }
     }
@@ -250,7 +274,7 @@ fn find(
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut found: Vec<(i64, String)> = Vec::new();
     for run in Run::of(filter) {
-        let mut statement = db.prepare_cached(run.sql())?;
+        let mut statement = db.prepare_cached(&run.sql())?;
         let rows =
             statement.query_map(params_from_iter(run.parameters(after, most)), |row| Ok((row.get(0)?, row.get(1)?)))?;
         for job in rows {

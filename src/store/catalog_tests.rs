@@ -1,4 +1,5 @@
 use super::super::fixtures::{NOW, alias, directory, ended, eventful_job, job, jobs, open, readings, shell};
+use super::super::rows::TRIMMED_TOGETHER;
 use super::super::{Batch, Journal as _, MAX_LOGGED_VERSIONS, MAX_TIMELINE, SqliteJournal};
 use super::*;
 use crate::domain::{Ending, ErrorCode, Happening, Job, JobError, JobEvent, JobId, JobState, Reach};
@@ -101,23 +102,24 @@ fn no_query_reads_more_than_it_shows() {
     let assert_plan = |sql: &str, index: &str| {
         let plan = plan(sql);
         assert!(plan.contains(index), "{plan}");
-        // The list that was asked for is no table.
-        let tables = plan.replace("SCAN json_each", "");
+        // The list that was asked for is no table, nor is the chain of versions.
+        let tables = plan.replace("SCAN json_each", "").replace("SCAN of_job", "");
         assert!(!tables.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
     };
     let worker = alias("worker");
     for (run, index) in [
         (Run::All, "INTEGER PRIMARY KEY (rowid<?)"),
         (Run::InState(ListedState::Failed), "jobs_by_state (state=? AND seq<?)"),
-        (Run::Of(&worker), "jobs_by_resource (resource=? AND seq<?)"),
+        (Run::Of(&worker), "MERGE (UNION ALL)"),
+        (Run::Of(&worker), "jobs_by_resource_and_state (resource=? AND state=? AND seq<?)"),
         (Run::OfInState(&worker, ListedState::Failed), "jobs_by_resource_and_state (resource=? AND state=? AND seq<?)"),
     ] {
-        assert_plan(run.sql(), index);
+        assert_plan(&run.sql(), index);
     }
     for (filter, index) in [
         (EventFilter::ALL, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         (only(&["worker"]), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
-        (EventFilter::Job(JobId::nil()), "versions_by_job (job=? AND seq>? AND seq<?)"),
+        (EventFilter::Job(JobId::nil()), "versions USING INTEGER PRIMARY KEY (rowid=?)"),
     ] {
         assert_plan(&versions_sql(&filter, VERSION, "ORDER BY seq LIMIT ?4"), index);
     }
@@ -193,8 +195,12 @@ fn the_log_keeps_the_newest_versions() {
     commit(&mut journal, vec![event(1, job(1, "worker")), event(2, job(2, "worker"))]);
     commit(&mut journal, vec![event(MAX_LOGGED_VERSIONS, job(3, "worker"))]);
     assert_eq!(oldest(), Some(1));
-    commit(&mut journal, vec![event(MAX_LOGGED_VERSIONS + 1, job(4, "worker"))]);
-    assert_eq!(oldest(), Some(2));
+    let together = TRIMMED_TOGETHER;
+    commit(
+        &mut journal,
+        vec![event(MAX_LOGGED_VERSIONS + together - MAX_LOGGED_VERSIONS % together, job(4, "worker"))],
+    );
+    assert_eq!(oldest(), Some(MAX_LOGGED_VERSIONS));
 }
 
 // ---- timelines --------------------------------------------------------------------------------------------------
@@ -239,8 +245,11 @@ fn a_timeline_keeps_the_newest_entries() {
     let catalog = SqliteCatalog::open(directory.path()).expect("readable");
     journal.commit(&[Batch { history: readings(NOW, 1..=MAX_TIMELINE), ..Batch::default() }]).expect("committed");
     assert_eq!(capacities(&catalog, 1000).last(), Some(&1));
-    let more = readings(NOW, MAX_TIMELINE + 1..=MAX_TIMELINE + 2);
+    let together = TRIMMED_TOGETHER as u32;
+    let more = readings(NOW, MAX_TIMELINE + 1..=MAX_TIMELINE + 2 * together);
     journal.commit(&[Batch { history: more, ..Batch::default() }]).expect("committed");
     let kept = capacities(&catalog, 1000);
-    assert_eq!((kept.len(), kept.last()), (MAX_TIMELINE as usize, Some(&3)));
+    let too_many = kept.len() - MAX_TIMELINE as usize;
+    assert!(too_many < together as usize, "{too_many} too many");
+    assert_eq!(kept.last(), Some(&(2 * together + 1 - too_many as u32)), "the oldest ones are gone");
 }

@@ -11,6 +11,7 @@ mod directory;
 mod fixtures;
 mod keys;
 mod metered;
+mod prune;
 mod rows;
 mod schema;
 mod sqlite;

@@ -3,7 +3,10 @@
 use rusqlite::{Connection, params};
 
 use super::{Batch, KeyedAnswer, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE, keys};
-use crate::domain::{AbridgedJob, Alias, AuditEntry, HistoryEntry, JobEvent, LaneRecord, Timestamp};
+use crate::domain::{AbridgedJob, Alias, AuditEntry, HistoryEntry, JobEvent, LaneRecord, Shelf, Timestamp};
+
+/// What is too many in a log is removed when so many more are in it: each removal costs a search, even of nothing.
+pub(super) const TRIMMED_TOGETHER: u64 = 64;
 
 /// Writes all of `batch`. Must be called within a transaction.
 pub(super) fn write_batch(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
@@ -16,17 +19,25 @@ pub(super) fn write_batch(db: &Connection, batch: &Batch) -> rusqlite::Result<()
 }
 
 fn write_jobs(db: &Connection, events: &[JobEvent]) -> rusqlite::Result<()> {
-    let Some(last) = events.last() else { return Ok(()) };
+    let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
     let mut upsert = db.prepare_cached(
         "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
          ON CONFLICT (id) DO UPDATE SET state = ?3, finished_ms = ?5, record = ?6, event = ?7",
     )?;
     let mut log = db.prepare_cached(
-        "INSERT INTO versions (seq, job, resource, earlier_steps, record) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO versions (seq, job, resource, earlier_steps, record, previous) \
+         VALUES (?1, ?2, ?3, ?4, ?5, coalesce((SELECT event FROM jobs WHERE id = ?2), 0))",
     )?;
     for JobEvent { id, job } in events {
         let job_id = job.id.to_string();
         let record = json(job)?;
+        // First: it refers to the version before it, which the job's row still tells.
+        if job.steps.len() > 1 {
+            let AbridgedJob { job: abridged, earlier_steps } = AbridgedJob::of(job);
+            log.execute(params![id, job_id, job.resource.as_str(), earlier_steps as i64, json(&abridged)?])?;
+        } else {
+            log.execute(params![id, job_id, job.resource.as_str(), 0, record])?;
+        }
         upsert.execute(params![
             job_id,
             job.resource.as_str(),
@@ -36,15 +47,11 @@ fn write_jobs(db: &Connection, events: &[JobEvent]) -> rusqlite::Result<()> {
             record,
             id,
         ])?;
-        if job.steps.len() > 1 {
-            let AbridgedJob { job: abridged, earlier_steps } = AbridgedJob::of(job);
-            log.execute(params![id, job_id, job.resource.as_str(), earlier_steps as i64, json(&abridged)?])?;
-        } else {
-            log.execute(params![id, job_id, job.resource.as_str(), 0, record])?;
-        }
     }
-    db.prepare_cached("DELETE FROM versions WHERE seq <= ?1")?
-        .execute([last.id.saturating_sub(MAX_LOGGED_VERSIONS)])?;
+    if first.id.saturating_sub(1) / TRIMMED_TOGETHER < last.id / TRIMMED_TOGETHER {
+        db.prepare_cached("DELETE FROM versions WHERE seq <= ?1")?
+            .execute([last.id.saturating_sub(MAX_LOGGED_VERSIONS)])?;
+    }
     Ok(())
 }
 
@@ -89,23 +96,44 @@ fn write_history(db: &Connection, history: &[(Alias, HistoryEntry)]) -> rusqlite
     for (resource, entry) in history {
         let row = params![resource.as_str(), entry.at.as_millis(), json(entry)?];
         let number: i64 = insert.query_row(row, |row| row.get(0))?;
-        trim.execute(params![resource.as_str(), number - i64::from(MAX_TIMELINE)])?;
+        if is_time_to_trim(number) {
+            trim.execute(params![resource.as_str(), number - i64::from(MAX_TIMELINE)])?;
+        }
     }
     Ok(())
 }
 
-/// Numbers the entries of each shelf, as those of a timeline.
+fn is_time_to_trim(number: i64) -> bool {
+    number.unsigned_abs().is_multiple_of(TRIMMED_TOGETHER)
+}
+
+/// Numbers all entries in the order in which they are listed, and those of each shelf so that it is known what is too many.
 fn write_audit(db: &Connection, entries: &[AuditEntry]) -> rusqlite::Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut next_seq = {
+        let mut last = db.prepare_cached("SELECT coalesce(max(seq), 0) FROM audit WHERE shelf = ?1")?;
+        let last = Shelf::ALL.map(|shelf| last.query_row([shelf.as_str()], |row| row.get::<_, i64>(0)));
+        last.into_iter().try_fold(0, |latest: i64, of_shelf| of_shelf.map(|seq| seq.max(latest)))? + 1
+    };
     let mut insert = db.prepare_cached(
-        "INSERT INTO audit (shelf, number, at, record) \
-         SELECT ?1, coalesce(max(number) + 1, 1), ?2, ?3 FROM audit WHERE shelf = ?1 RETURNING number",
+        "INSERT INTO audit (shelf, seq, number, at, record) VALUES (?1, ?2, coalesce( \
+         (SELECT number + 1 FROM audit WHERE shelf = ?1 ORDER BY seq DESC LIMIT 1), 1), ?3, ?4) RETURNING number",
     )?;
-    let mut trim = db.prepare_cached("DELETE FROM audit WHERE shelf = ?1 AND number <= ?2")?;
+    let mut trim = db.prepare_cached(
+        "DELETE FROM audit WHERE shelf = ?1 AND number <= ?2 \
+         AND seq IN (SELECT seq FROM audit WHERE shelf = ?1 ORDER BY seq LIMIT ?3)",
+    )?;
     for entry in entries {
         let shelf = entry.shelf();
-        let row = params![shelf.as_str(), entry.at.to_string(), json(entry)?];
+        let row = params![shelf.as_str(), next_seq, entry.at.to_string(), json(entry)?];
         let number: i64 = insert.query_row(row, |row| row.get(0))?;
-        trim.execute(params![shelf.as_str(), number - i64::from(shelf.room())])?;
+        next_seq += 1;
+        if is_time_to_trim(number) {
+            // Twice as many as are too many: a store that was trimmed in another way comes down in time.
+            trim.execute(params![shelf.as_str(), number - i64::from(shelf.room()), 2 * TRIMMED_TOGETHER])?;
+        }
     }
     Ok(())
 }

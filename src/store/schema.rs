@@ -1,6 +1,6 @@
 //! The tables, and how older ones become current ones.
 //!
-//! Ordinary rowid tables with text columns, so that `sqlite3 scalegate.db 'select * from jobs'` answers questions at
+//! Plain tables with text columns, so that `sqlite3 scalegate.db 'select * from jobs'` answers questions at
 //! 3 a.m. The records themselves are JSON: they are always read and written whole.
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x7363_6774;
 
 /// The statements that lead from schema version `index` to `index + 1`. Never change one that was released.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE jobs (
         seq         INTEGER PRIMARY KEY,
@@ -97,6 +97,40 @@ const MIGRATIONS: &[&str] = &[
         record TEXT    NOT NULL,
         UNIQUE (shelf, number)
     );
+",
+    // Each tree that a commit changes costs a page written and synced: what can be had from another one goes.
+    "
+    DROP INDEX jobs_by_resource;
+
+    ALTER TABLE versions ADD COLUMN previous INTEGER NOT NULL DEFAULT 0;
+    UPDATE versions SET previous = coalesce(
+        (SELECT max(earlier.seq) FROM versions AS earlier WHERE earlier.job = versions.job AND earlier.seq < versions.seq),
+        0
+    );
+    DROP INDEX versions_by_job;
+
+    ALTER TABLE timeline RENAME TO timeline_of_old;
+    CREATE TABLE timeline (
+        resource TEXT    NOT NULL,
+        number   INTEGER NOT NULL,
+        at_ms    INTEGER NOT NULL,
+        record   TEXT    NOT NULL,
+        PRIMARY KEY (resource, number)
+    ) WITHOUT ROWID;
+    INSERT INTO timeline SELECT resource, number, at_ms, record FROM timeline_of_old ORDER BY resource, number;
+    DROP TABLE timeline_of_old;
+
+    ALTER TABLE audit RENAME TO audit_of_old;
+    CREATE TABLE audit (
+        shelf  TEXT    NOT NULL,
+        seq    INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        at     TEXT    NOT NULL,
+        record TEXT    NOT NULL,
+        PRIMARY KEY (shelf, seq)
+    ) WITHOUT ROWID;
+    INSERT INTO audit SELECT shelf, seq, number, at, record FROM audit_of_old ORDER BY shelf, seq;
+    DROP TABLE audit_of_old;
 ",
 ];
 

@@ -14,15 +14,17 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
 use super::directory::{self, database_path};
 use super::keys;
+use super::prune::{self, Removed};
 use super::rows::write_batch;
 use super::schema::{self, Kind};
 use super::wal;
-use super::{Batch, Journal, KEY_RETENTION, KeyedAnswer, Pruned, Snapshot, StoreError, UsedKey};
+use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError, UsedKey};
 use crate::clock::Anchor;
 use crate::domain::{EventId, JobEvent, KeyRecord, LaneRecord, Retention, Timestamp};
 
@@ -42,8 +44,6 @@ const STATEMENTS: usize = 64;
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause between two attempts.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
-/// Most jobs, and most entries of timelines, removed in one go: at a few microseconds each, commits wait for some milliseconds at the most.
-const PRUNE_CHUNK: usize = 500;
 
 /// The writing side of the store. At most one exists per data directory, on this machine.
 pub struct SqliteJournal {
@@ -53,6 +53,8 @@ pub struct SqliteJournal {
     just_opened: bool,
     /// The database and its log, as they were found.
     files: [FileId; 2],
+    /// Timelines take turns in being looked at for what is too old.
+    timelines_pruned_up_to: Option<String>,
     /// Held for as long as the journal lives; the system lets go of it if the process dies.
     _lock: File,
 }
@@ -88,7 +90,7 @@ impl SqliteJournal {
         // Not before it is known to be a store of ours: nobody else's is changed.
         directory::close_to_others(directory, is_ours);
         let files = [file_id(&path)?, file_id(&wal::path(&path))?];
-        Ok(Self { path, db, just_opened: true, files, _lock: lock })
+        Ok(Self { path, db, just_opened: true, files, timelines_pruned_up_to: None, _lock: lock })
     }
 
     /// Fails if the files are not where they were: what is written to files that somebody has removed succeeds, and is
@@ -232,37 +234,11 @@ impl SqliteJournal {
         keys.collect()
     }
 
-    fn remove_old(&mut self, retention: Retention, now: Timestamp) -> rusqlite::Result<(Vec<String>, bool)> {
+    fn remove_old(&mut self, retention: Retention, now: Timestamp) -> rusqlite::Result<Removed> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // The latest end no longer kept, and the latest of the jobs that ended right then.
-        let too_old = ((now - retention.age).as_millis(), i64::MAX);
-        let too_many: Option<(i64, i64)> = transaction
-            .prepare_cached(
-                "SELECT finished_ms, seq FROM jobs WHERE finished_ms IS NOT NULL ORDER BY finished_ms DESC, seq DESC \
-                 LIMIT 1 OFFSET ?1",
-            )?
-            .query_row([i64::try_from(retention.count).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let (end, seq) = too_many.map_or(too_old, |last| last.max(too_old));
-        let removed = transaction
-            .prepare_cached(
-                "DELETE FROM jobs WHERE seq IN (SELECT seq FROM jobs WHERE finished_ms <= ?1 \
-                 AND (finished_ms < ?1 OR seq <= ?2) ORDER BY finished_ms, seq LIMIT ?3) RETURNING id",
-            )?
-            .query_map(params![end, seq, PRUNE_CHUNK as i64], |row| row.get(0))?
-            .collect::<rusqlite::Result<Vec<String>>>()?;
-        transaction
-            .prepare_cached("DELETE FROM answers WHERE answered_ms <= ?1")?
-            .execute([(now - KEY_RETENTION).as_millis()])?;
-        let forgotten = transaction
-            .prepare_cached(
-                "DELETE FROM timeline WHERE seq IN (SELECT seq FROM (SELECT seq, at_ms FROM timeline ORDER BY seq LIMIT ?2) \
-                 WHERE at_ms <= ?1)",
-            )?
-            .execute(params![(now - retention.age).as_millis(), PRUNE_CHUNK as i64])?;
+        let removed = prune::remove_old(&transaction, retention, now, self.timelines_pruned_up_to.as_deref())?;
         transaction.commit()?;
-        let more = removed.len() == PRUNE_CHUNK || forgotten == PRUNE_CHUNK;
-        Ok((removed, more))
+        Ok(removed)
     }
 }
 
@@ -306,7 +282,9 @@ impl Journal for SqliteJournal {
     }
 
     fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
-        let (jobs, more) = self.remove_old(retention, now).map_err(|error| self.explain(error))?;
+        let Removed { jobs, timelines_up_to, more } =
+            self.remove_old(retention, now).map_err(|error| self.explain(error))?;
+        self.timelines_pruned_up_to = timelines_up_to;
         let jobs = jobs.iter().map(|id| id.parse().map_err(|error| self.corrupt("a job's id", error)));
         Ok(Pruned { jobs: jobs.collect::<Result<_, _>>()?, more })
     }
@@ -373,8 +351,14 @@ pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    keep_statements(db)
+}
+
+/// Statements are parsed once per connection. Without the guarantee of a stable plan SQLite would parse many of them anew each
+/// time they are given other values, in case another plan suits these better.
+pub(super) fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS);
-    Ok(())
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
 pub(super) fn explain(path: &Path, error: rusqlite::Error) -> StoreError {

@@ -1,10 +1,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::super::KEY_RETENTION;
 use super::super::fixtures::*;
+use super::super::prune::PRUNE_CHUNK;
+use super::super::{Catalog as _, EventFilter, Position, SqliteCatalog};
 use super::*;
 use crate::domain::{
-    Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, LaneRecord, Ledger, SidecarAnswer, Stage,
+    Action, Attempt, AuditEntry, Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, LaneRecord, Ledger,
+    SidecarAnswer, Stage, Subject, Verdict,
 };
 
 // ---- what is kept -----------------------------------------------------------------------------------------------
@@ -214,6 +218,69 @@ fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
     let version: i64 =
         shell(directory.path()).pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
     assert_eq!(version, schema::VERSION);
+}
+
+/// What had indexes of its own in version 4 is found in other ways since.
+#[test]
+fn the_logs_of_a_store_of_version_4_go_on() {
+    let directory = directory();
+    let old = shell(directory.path());
+    schema::MIGRATIONS[..4].iter().for_each(|statements| old.execute_batch(statements).expect("a migration"));
+    old.pragma_update(None, "application_id", schema::APPLICATION_ID).expect("ours");
+    old.pragma_update(None, "user_version", 4).expect("version 4");
+    let text = |record: &Job| serde_json::to_string(record).expect("serialisable");
+    let (one, two) = (job(1, "worker"), job(2, "worker"));
+    for (seq, job) in [(10, &one), (11, &two), (12, &one), (15, &one)] {
+        old.execute(
+            "INSERT INTO versions (seq, job, resource, earlier_steps, record) VALUES (?1, ?2, 'worker', 0, ?3)",
+            params![seq, job.id.to_string(), text(job)],
+        )
+        .expect("a version");
+    }
+    for (event, job) in [(15, &one), (11, &two)] {
+        old.execute(
+            "INSERT INTO jobs (id, resource, state, created_at, record, event) VALUES (?1, 'worker', 'queued', '', ?2, ?3)",
+            params![job.id.to_string(), text(job), event],
+        )
+        .expect("a job");
+    }
+    for (number, (_, entry)) in (70..).zip(readings(NOW, 1..=3)) {
+        let record = serde_json::to_string(&entry).expect("serialisable");
+        old.execute(
+            "INSERT INTO timeline (resource, number, at_ms, record) VALUES ('worker', ?1, 0, ?2)",
+            params![number, record],
+        )
+        .expect("an entry");
+    }
+    let attempt = |seq, shelf| {
+        let row = params![seq, shelf, format!(r#"{{"at":{seq},"action":"submit_job","outcome":"accepted"}}"#)];
+        old.execute("INSERT INTO audit (seq, shelf, number, at, record) VALUES (?1, ?2, ?1 * 7, '', ?3)", row)
+    };
+    for (seq, shelf) in [(3, "obeyed"), (4, "refused"), (5, "obeyed")] {
+        attempt(seq, shelf).expect("an attempt");
+    }
+    drop(old);
+
+    let mut journal = open(directory.path());
+    let entry = |at| AuditEntry {
+        at: Timestamp::from_millis(at),
+        attempt: Attempt { request: None, actor: None, address: None },
+        action: Action::SubmitJob,
+        subject: Subject::default(),
+        verdict: Verdict::Accepted,
+    };
+    let batch = Batch { history: readings(NOW, 4..=4), audit: vec![entry(6)], ..Batch::default() };
+    journal.commit(&[batch]).expect("committed");
+    journal
+        .commit(&[Batch { jobs: vec![JobEvent { id: 16, job: one.into() }], ..Batch::default() }])
+        .expect("committed");
+    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    let versions = catalog.versions(&EventFilter::Job(JobId::from_u128(1)), 10, 99, 9).expect("readable").versions;
+    assert_eq!(versions.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [12, 15, 16]);
+    let timeline = catalog.timeline(&alias("worker"), None, 2).expect("readable");
+    assert_eq!((timeline.entries.len(), timeline.next), (2, Some(Position(72))));
+    let audit = catalog.audit(None, 9).expect("readable").entries;
+    assert_eq!(audit.iter().map(|entry| entry.at.as_millis()).collect::<Vec<_>>(), [6, 5, 4, 3]);
 }
 
 #[test]
@@ -505,4 +572,20 @@ fn creates_missing_directories_and_can_be_read_with_a_shell_meanwhile() {
     journal.commit(&[jobs([job(1, "worker")])]).expect("a reader does not stop the writer");
     let ids: HashSet<u128> = loaded_ids(&mut journal).into_iter().collect();
     assert_eq!(ids, [1].into());
+}
+
+/// A statement that is parsed anew with each commit takes longer than what it does.
+#[test]
+fn statements_are_parsed_once() {
+    let directory = directory();
+    let journal = open(directory.path());
+    let parsed = || {
+        let sql = "SELECT max(number) FROM timeline WHERE resource = ?1";
+        let mut statement = journal.db.prepare_cached(sql).expect("a statement");
+        for name in ["one", "two", "three"] {
+            statement.query_row([name], |row| row.get::<_, Option<i64>>(0)).expect("a row");
+        }
+        statement.get_status(rusqlite::StatementStatus::RePrepare)
+    };
+    assert_eq!(parsed(), 0);
 }
