@@ -9,6 +9,7 @@ mod catalog;
 mod directory;
 #[cfg(test)]
 mod fixtures;
+mod identity;
 mod keys;
 mod metered;
 mod prune;

@@ -10,7 +10,6 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
 use super::directory::{self, database_path};
+use super::identity::FileId;
 use super::keys;
 use super::prune::{self, Removed};
 use super::rows::write_batch;
@@ -89,7 +89,7 @@ impl SqliteJournal {
         prepare(&path, &mut db)?;
         // Not before it is known to be a store of ours: nobody else's is changed.
         directory::close_to_others(directory, is_ours);
-        let files = [file_id(&path)?, file_id(&wal::path(&path))?];
+        let files = [FileId::at(&path)?, FileId::at(&wal::path(&path))?];
         Ok(Self { path, db, just_opened: true, files, timelines_pruned_up_to: None, _lock: lock })
     }
 
@@ -97,7 +97,7 @@ impl SqliteJournal {
     /// gone when the process ends.
     fn still_there(&self) -> Result<(), StoreError> {
         for (path, known) in [self.path.clone(), wal::path(&self.path)].into_iter().zip(self.files) {
-            if file_id(&path)? != known {
+            if FileId::at(&path)? != known {
                 return Err(StoreError::Removed { path });
             }
         }
@@ -333,16 +333,6 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
     schema::migrate(db, version).map_err(|error| explain(path, error))?;
     wal::write_again(path, db)?;
     schema::try_to_write(db).map_err(|error| explain(path, error))
-}
-
-/// Which file there is: device and inode.
-type FileId = (u64, u64);
-
-fn file_id(path: &Path) -> Result<FileId, StoreError> {
-    match std::fs::metadata(path) {
-        Ok(found) => Ok((found.dev(), found.ino())),
-        Err(_) => Err(StoreError::Removed { path: path.to_owned() }),
-    }
 }
 
 pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {

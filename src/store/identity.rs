@@ -1,0 +1,64 @@
+//! Which file it is that there is at a path, so that one put in its place is noticed.
+//!
+//! It is asked after every commit, and must not ask when the file was last changed: Linux then notes the time of the next
+//! change more exactly, which costs the next sync a write of its own.
+
+use std::path::Path;
+
+use super::StoreError;
+
+/// Which file there is: its device and its number on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+impl FileId {
+    /// The file at `path`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
+        identify(path).map_err(|_| StoreError::Removed { path: path.to_owned() })
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn identify(path: &Path) -> std::io::Result<FileId> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+    use rustix::io::Errno;
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
+        Ok(found) => Ok(FileId(makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino)),
+        Err(Errno::NOSYS) => identify_by_metadata(path),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn identify(path: &Path) -> std::io::Result<FileId> {
+    identify_by_metadata(path)
+}
+
+fn identify_by_metadata(path: &Path) -> std::io::Result<FileId> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).map(|found| FileId(found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_file_is_told_from_another_one_at_its_path() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, other) = (directory.path().join("file"), directory.path().join("other"));
+        assert!(matches!(FileId::at(&path), Err(StoreError::Removed { .. })));
+        for path in [&path, &other] {
+            std::fs::write(path, "").expect("written");
+        }
+        let id = FileId::at(&path).expect("a file");
+        std::fs::write(&path, "more").expect("written");
+        assert_eq!(FileId::at(&path).expect("a file"), id);
+        assert_eq!(identify_by_metadata(&path).expect("a file"), id, "both ways agree");
+        std::fs::rename(&other, &path).expect("replaced");
+        assert_ne!(FileId::at(&path).expect("a file"), id);
+    }
+}
