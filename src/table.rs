@@ -15,32 +15,35 @@ use dashmap::mapref::entry::Entry;
 use crate::domain::{EventId, Job, JobEvent, JobId};
 use crate::store::ListedState;
 
-/// A job in one version, with its rendering once somebody has asked for it.
+/// A job in one version, with its rendering once somebody has asked for it. Cheap to clone.
 #[derive(Clone)]
-pub struct Published {
+pub struct Published(Arc<Version>);
+
+struct Version {
     event: EventId,
     job: Arc<Job>,
-    rendered: Arc<OnceLock<Bytes>>,
+    /// In a box: most versions are never asked for.
+    rendered: OnceLock<Box<Bytes>>,
 }
 
 impl Published {
     fn new(event: JobEvent) -> Self {
-        Self { event: event.id, job: event.job, rendered: Arc::default() }
+        Self(Arc::new(Version { event: event.id, job: event.job, rendered: OnceLock::new() }))
     }
 
     /// The place of this version among all versions of all jobs; 0 if it is older than the log of them.
     pub fn event(&self) -> EventId {
-        self.event
+        self.0.event
     }
 
     /// The job.
     pub fn job(&self) -> &Arc<Job> {
-        &self.job
+        &self.0.job
     }
 
     /// The job as `render` puts it, computed once per version however many ask. All callers must pass the same `render`.
     pub fn rendered(&self, render: impl FnOnce(&Job) -> Bytes) -> Bytes {
-        self.rendered.get_or_init(|| render(&self.job)).clone()
+        Bytes::clone(self.0.rendered.get_or_init(|| Box::new(render(&self.0.job))))
     }
 }
 
@@ -79,10 +82,10 @@ impl JobTable {
                 entry.insert(Published::new(event)).clone()
             }
             Entry::Occupied(mut entry) => {
-                if entry.get().job.version < event.job.version {
+                if entry.get().job().version < event.job.version {
                     self.count(&event.job).fetch_add(1, Ordering::Relaxed);
                     let before = entry.insert(Published::new(event));
-                    self.count(&before.job).fetch_sub(1, Ordering::Relaxed);
+                    self.count(before.job()).fetch_sub(1, Ordering::Relaxed);
                 }
                 entry.get().clone()
             }
@@ -112,7 +115,7 @@ impl JobTable {
     pub fn remove(&self, ids: &[JobId]) {
         for id in ids {
             self.jobs.remove_if(id, |_, published| {
-                self.count(&published.job).fetch_sub(1, Ordering::Relaxed);
+                self.count(published.job()).fetch_sub(1, Ordering::Relaxed);
                 true
             });
         }

@@ -22,7 +22,7 @@ fn assert_reached(world: &mut World, job: &Job, target: u32) {
     assert_eq!(job.ended(), Some(&Ending::Succeeded), "{job:#?}");
     assert_eq!(world.capacity(), target);
     assert!(world.largest_capacity() <= target.max(job.start.map_or(0, Capacity::units)), "went past the target");
-    assert_cooldowns(world, job.settings.cooldown);
+    assert_cooldowns(world, job.settings().cooldown);
 }
 
 #[track_caller]

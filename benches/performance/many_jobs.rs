@@ -102,7 +102,7 @@ fn make(number: usize, count: usize, shape: Shape, now: Timestamp) -> (Job, Opti
     match shape {
         Shape::Finished { reason_chars } => {
             let job = accepted(number, "worker", now);
-            let reason = (reason_chars > 0).then(|| "x".repeat(reason_chars));
+            let reason = (reason_chars > 0).then(|| "x".repeat(reason_chars).into());
             (over(Job { reason, ..stepped(job, now) }, Ending::Succeeded, now), None)
         }
         Shape::Mixed => (mixed(number, count, now), None),
@@ -165,7 +165,7 @@ fn mixed(number: usize, count: usize, now: Timestamp) -> Job {
         _ => {
             let ending = match round % 10 {
                 0..6 => Ending::Succeeded,
-                6 | 7 => Ending::Failed(JobError::new(ErrorCode::NoProgress, "Nothing moved.")),
+                6 | 7 => Ending::failed(JobError::new(ErrorCode::NoProgress, "Nothing moved.")),
                 8 => Ending::Canceled,
                 _ => Ending::Superseded { by: JobId::nil() },
             };
@@ -178,7 +178,7 @@ fn cooling_down(number: usize, now: Timestamp) -> (Job, Option<LaneRecord>) {
     let resource: Alias = format!("resource-{number}").parse().expect("an alias");
     let until = now + COOLDOWN;
     let detail = format!("Cooling down until {until} after the change at {now}.");
-    let waiting = Some(Waiting { reason: WaitReason::Cooldown, until, detail });
+    let waiting = Some(Waiting { reason: WaitReason::Cooldown, until, detail: detail.into() });
     let job = Job { waiting, ..stepped(accepted(number, resource.as_str(), now), now) };
     let sent = SentChange { at: now, op: Some(Op::Add), cooldown: COOLDOWN, settle: Settings::DEFAULT.settle };
     let ledger =

@@ -302,7 +302,7 @@ fn with_job(response: &mut HttpResponseBuilder, job: &Job, body: Bytes, now: Tim
 fn retry_after(job: &Job, now: Timestamp) -> u64 {
     let wait = match &job.waiting {
         Some(waiting) if waiting.reason == WaitReason::Cooldown => waiting.until.since(now),
-        _ => job.settings.poll_interval / 4,
+        _ => job.settings().poll_interval / 4,
     };
     wait.as_secs_f64().ceil().clamp(*RETRY_AFTER.start() as f64, *RETRY_AFTER.end() as f64) as u64
 }

@@ -490,7 +490,7 @@ pub fn render_job(job: &Job) -> Bytes {
 impl From<&Job> for JobView {
     fn from(job: &Job) -> Self {
         let error = match job.ended() {
-            Some(Ending::Failed(error)) => Some(JobErrorView::from(error)),
+            Some(Ending::Failed(error)) => Some(JobErrorView::from(&**error)),
             _ => None,
         };
         Self {
@@ -508,11 +508,11 @@ impl From<&Job> for JobView {
             progress: progress(job),
             steps: (1..).zip(&job.steps).map(|(index, step)| StepView::new(index, step)).collect(),
             external_changes: job.external_changes.iter().map(ExternalChangeView::from).collect(),
-            settings: SettingsView::from(&job.settings),
-            reason: job.reason.clone(),
+            settings: SettingsView::from(&job.settings()),
+            reason: job.reason.as_deref().map(str::to_owned),
             labels: job.labels.clone(),
-            submitted_by: job.submitted_by.as_ref().map(ActorView::from),
-            canceled_by: job.canceled_by.as_ref().map(ActorView::from),
+            submitted_by: job.submitted_by.as_deref().map(ActorView::from),
+            canceled_by: job.canceled_by.as_deref().map(ActorView::from),
             error,
             ending_as: job.ending.as_ref().map(StateView::from),
             superseded_by: job.superseded_by(),
@@ -549,7 +549,7 @@ fn progress(job: &Job) -> ProgressView {
 impl From<&Waiting> for WaitingView {
     fn from(waiting: &Waiting) -> Self {
         let Waiting { reason, until, detail } = waiting;
-        Self { reason: reason.as_str().to_owned(), until: WireTime(*until), detail: detail.clone() }
+        Self { reason: reason.as_str().to_owned(), until: WireTime(*until), detail: detail.to_string() }
     }
 }
 

@@ -78,7 +78,7 @@ pub fn estimate_completion(
         }
         _ => now,
     };
-    let ahead = forecast(from, job.target?, &job.settings, ledger, resting_at)?;
+    let ahead = forecast(from, job.target?, &job.settings(), ledger, resting_at)?;
     Some(ahead.completion_at)
 }
 

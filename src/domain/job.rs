@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::access::Actor;
@@ -11,7 +11,7 @@ use super::alias::Alias;
 use super::audit::Attempt;
 use super::capacity::{Capacity, Move, Op};
 use super::reading::SidecarAnswer;
-use super::settings::{Settings, SettingsOverrides};
+use super::settings::{PackedSettings, Settings, SettingsOverrides};
 use super::time::Timestamp;
 use super::trace::{Origin, TraceContext};
 
@@ -55,7 +55,7 @@ pub enum Ending {
     /// The target was reached and the resource is at rest.
     Succeeded,
     /// It cannot be reached.
-    Failed(JobError),
+    Failed(Box<JobError>),
     /// Somebody canceled it.
     Canceled,
     /// Another job took its place.
@@ -63,6 +63,13 @@ pub enum Ending {
         /// That job.
         by: JobId,
     },
+}
+
+impl Ending {
+    /// It failed because of `error`.
+    pub fn failed(error: JobError) -> Self {
+        Self::Failed(Box::new(error))
+    }
 }
 
 /// Why a job failed.
@@ -164,7 +171,7 @@ pub struct Waiting {
     /// When it is over, or given up, at the latest.
     pub until: Timestamp,
     /// The same for people.
-    pub detail: String,
+    pub detail: Box<str>,
 }
 
 /// One change of capacity that a job made or tried to make.
@@ -263,6 +270,8 @@ pub struct Patience {
 }
 
 /// A job. Immutable once [`JobState::Ended`].
+///
+/// A gateway may have very many: what few of them have is kept apart from the rest, and what has few values is packed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Id, in order of submission.
@@ -272,20 +281,20 @@ pub struct Job {
     /// What was asked for.
     pub goal: Goal,
     /// Settings, complete.
-    pub settings: Settings,
+    pub settings: PackedSettings,
     /// The submitter's note.
-    pub reason: Option<String>,
+    pub reason: Option<Box<str>>,
     /// The submitter's labels.
     pub labels: BTreeMap<String, String>,
     /// Where in a distributed trace its submission belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trace: Option<TraceContext>,
+    pub trace: Option<Box<TraceContext>>,
     /// Who submitted it, if he showed a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub submitted_by: Option<Actor>,
+    pub submitted_by: Option<Box<Actor>>,
     /// Who canceled it, if he showed a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canceled_by: Option<Actor>,
+    pub canceled_by: Option<Box<Actor>>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it must be over.
@@ -304,13 +313,14 @@ pub struct Job {
     /// What it waits for; `None` once ended.
     pub waiting: Option<Waiting>,
     /// Its changes, in order.
+    #[serde(deserialize_with = "without_spare_room")]
     pub steps: Vec<Step>,
     /// What others did meanwhile.
     pub external_changes: Vec<ExternalChange>,
     /// When its waits are given up.
     pub patience: Patience,
     /// What last went wrong with one of its changes.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Box<Trouble>>,
     /// When it will probably be over.
     pub estimated_completion_at: Option<Timestamp>,
     /// When work on it began.
@@ -321,6 +331,14 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
     /// Counts the times it was handed out to be committed; 0 before the first.
     pub version: u64,
+}
+
+/// The list as it is, without the room for more that is made while it is read.
+fn without_spare_room<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Vec::deserialize(deserializer).map(|mut list| {
+        list.shrink_to_fit();
+        list
+    })
 }
 
 /// What a submitter may say about a job.
@@ -385,11 +403,11 @@ impl Job {
             id,
             resource: request.resource,
             goal: request.goal,
-            settings,
-            reason: request.reason,
+            settings: settings.into(),
+            reason: request.reason.map(Into::into),
             labels: request.labels,
-            trace: request.trace,
-            submitted_by: request.attempt.and_then(|attempt| attempt.actor),
+            trace: request.trace.map(Box::new),
+            submitted_by: request.attempt.and_then(|attempt| attempt.actor).map(Box::new),
             canceled_by: None,
             created_at: now,
             deadline_at,
@@ -411,6 +429,11 @@ impl Job {
         }
     }
 
+    /// The settings it runs with.
+    pub fn settings(&self) -> Settings {
+        self.settings.into()
+    }
+
     /// How it ended, if it has.
     pub fn ended(&self) -> Option<&Ending> {
         match &self.state {
@@ -421,7 +444,7 @@ impl Job {
 
     /// On whose behalf the sidecar is called for it.
     pub fn origin(&self) -> Origin {
-        Origin { job: Some(self.id), trace: self.trace.clone() }
+        Origin { job: Some(self.id), trace: self.trace.as_deref().cloned() }
     }
 
     /// The job that takes or took its place.
@@ -448,7 +471,7 @@ impl Job {
 
     /// Notes what the job waits for.
     pub fn wait(&mut self, reason: WaitReason, until: Timestamp, detail: String) {
-        self.waiting = Some(Waiting { reason, until, detail });
+        self.waiting = Some(Waiting { reason, until, detail: detail.into() });
     }
 
     /// Steps that did what they were to do.
@@ -460,7 +483,7 @@ impl Job {
     pub fn remaining_steps(&self) -> Option<u32> {
         let distance = self.current?.distance(self.target?);
         let in_flight = self.steps.last().is_some_and(|step| step.outcome == StepOutcome::Pending);
-        let steps = distance.div_ceil(self.settings.step_size.max(1));
+        let steps = distance.div_ceil(self.settings().step_size.max(1));
         // While a change is in flight the last usable reading is the one it was based on.
         Some(if in_flight { steps.max(1) } else { steps })
     }
@@ -477,10 +500,10 @@ impl Job {
     /// not be waited for while no process ran.
     /// `settle` is how long things may take to settle.
     pub fn rebase(&mut self, now: Timestamp, settle: Duration) {
-        let least = now + self.settings.active_timeout.min(RESTART_PATIENCE);
-        let most = now + self.settings.active_timeout + settle * 2;
+        let least = now + self.settings().active_timeout.min(RESTART_PATIENCE);
+        let most = now + self.settings().active_timeout + settle * 2;
         let fit = |limit: &mut Option<Timestamp>| *limit = limit.map(|at| at.clamp(least, most));
-        self.deadline_at = self.deadline_at.min(now + self.settings.deadline);
+        self.deadline_at = self.deadline_at.min(now + self.settings().deadline);
         fit(&mut self.patience.active_by);
         fit(&mut self.patience.reading_by);
         fit(&mut self.patience.fresh_by);
@@ -488,11 +511,11 @@ impl Job {
 
     /// The patience of a wait that begins now.
     pub fn patience_from(&self, now: Timestamp) -> Timestamp {
-        now + self.settings.active_timeout
+        now + self.settings().active_timeout
     }
 
     /// The least time between two readings.
     pub fn shortest_poll(&self) -> Duration {
-        self.settings.poll_interval.min(Duration::from_secs(1))
+        self.settings().poll_interval.min(Duration::from_secs(1))
     }
 }

@@ -39,8 +39,8 @@ pub use ledger::{Change, Ledger, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage
 pub use policy::{Limits, Policy, ResourcePolicy, Retention};
 pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
 pub use settings::{
-    Bounds, InvalidSetting, MAX_DEADLINE, MAX_POLL_INTERVAL, MAX_WAIT, MIN_POLL_INTERVAL, Setting, Settings,
-    SettingsOverrides,
+    Bounds, InvalidSetting, MAX_DEADLINE, MAX_POLL_INTERVAL, MAX_WAIT, MIN_POLL_INTERVAL, PackedSettings, Setting,
+    Settings, SettingsOverrides,
 };
 pub use time::Timestamp;
 pub use trace::{MAX_TRACE_STATE_CHARS, Origin, TraceContext};

@@ -4,6 +4,7 @@
 //! milliseconds. Plain integers rather than a calendar type, because deadlines are only compared, added to and stored.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -12,30 +13,41 @@ use serde::{Deserialize, Serialize};
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// Arithmetic saturates: a deadline too far away to be represented is never reached, which is what is meant by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Timestamp(i64);
+///
+/// An optional one takes no more memory than one that is there; jobs have many. For that, the least number of milliseconds
+/// there could be counts as one more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
+pub struct Timestamp(
+    /// The milliseconds, raised by half of the range so that their order is kept and none is 0.
+    NonZeroU64,
+);
+
+const HALF_THE_RANGE: u64 = 1 << 63;
 
 impl Timestamp {
     /// The point `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: i64) -> Self {
-        Self(millis)
+        match NonZeroU64::new(millis as u64 ^ HALF_THE_RANGE) {
+            Some(raised) => Self(raised),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// Milliseconds since the epoch.
     pub const fn as_millis(self) -> i64 {
-        self.0
+        (self.0.get() ^ HALF_THE_RANGE) as i64
     }
 
     /// The time from `earlier` to `self`, or zero if `earlier` is in fact later.
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        Duration::from_millis(u64::try_from(self.as_millis().saturating_sub(earlier.as_millis())).unwrap_or(0))
     }
 
     /// The same moment by a clock that shows `there` when the one that this is by shows `here`.
     #[must_use]
     pub fn on_another_clock(self, here: Self, there: Self) -> Self {
-        Self(self.0.saturating_add(there.0.saturating_sub(here.0)))
+        Self::from_millis(self.as_millis().saturating_add(there.as_millis().saturating_sub(here.as_millis())))
     }
 }
 
@@ -47,7 +59,7 @@ impl Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(whole_millis(duration)))
+        Self::from_millis(self.as_millis().saturating_add(whole_millis(duration)))
     }
 }
 
@@ -55,16 +67,34 @@ impl Sub<Duration> for Timestamp {
     type Output = Self;
 
     fn sub(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(whole_millis(duration)))
+        Self::from_millis(self.as_millis().saturating_sub(whole_millis(duration)))
+    }
+}
+
+impl From<i64> for Timestamp {
+    fn from(millis: i64) -> Self {
+        Self::from_millis(millis)
+    }
+}
+
+impl From<Timestamp> for i64 {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.as_millis()
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({})", self.as_millis())
     }
 }
 
 impl fmt::Display for Timestamp {
     /// RFC 3339, UTC, with milliseconds: `2026-01-31T12:00:00.000Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0) {
+        match jiff::Timestamp::from_millisecond(self.as_millis()) {
             Ok(timestamp) => write!(f, "{timestamp:.3}"),
-            Err(_) => write!(f, "{} ms", self.0),
+            Err(_) => write!(f, "{} ms", self.as_millis()),
         }
     }
 }
@@ -87,6 +117,21 @@ mod tests {
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(Timestamp::from_millis(i64::MAX) + Duration::from_secs(1), Timestamp::from_millis(i64::MAX));
         assert_eq!(late - Duration::from_millis(5), Timestamp::from_millis(20));
+    }
+
+    #[test]
+    fn every_point_in_time_is_itself_in_its_place_and_in_no_more_room() {
+        let all = [i64::MIN + 1, -1_800_000_000_000, -1, 0, 1, 1_800_000_000_000, i64::MAX];
+        for millis in all {
+            let at = Timestamp::from_millis(millis);
+            assert_eq!(at.as_millis(), millis);
+            let written = serde_json::to_string(&at).expect("JSON");
+            assert_eq!(written, millis.to_string());
+            assert_eq!(serde_json::from_str::<Timestamp>(&written).expect("a timestamp"), at);
+        }
+        assert!(all.map(Timestamp::from_millis).is_sorted());
+        assert_eq!(Timestamp::from_millis(i64::MIN).as_millis(), i64::MIN + 1);
+        assert_eq!(size_of::<Option<Timestamp>>(), size_of::<i64>());
     }
 
     #[test]

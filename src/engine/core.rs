@@ -4,7 +4,7 @@
 //! published or answered before the commit it rests on is on the disk: such effects wait in a queue until
 //! [`Core::committed`] says so. The same code runs live, in recovery, and under simulation in virtual time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
@@ -54,12 +54,6 @@ struct LaneSlot {
     timer: Option<Timestamp>,
 }
 
-/// Where an unfinished job belongs.
-struct Unfinished {
-    resource: Alias,
-    submitted_with: Option<KeyId>,
-}
-
 /// What can use up only a part of all idempotency keys.
 #[derive(PartialEq, Eq, Hash)]
 enum KeyShare {
@@ -90,9 +84,10 @@ struct AfterCommit {
 /// All work in progress. See the module's documentation.
 pub struct Core {
     policy: Arc<Policy>,
-    lanes: HashMap<Alias, LaneSlot>,
+    /// In boxes, since half of such a map is empty.
+    lanes: HashMap<Alias, Box<LaneSlot>>,
     timers: BTreeSet<(Timestamp, Alias)>,
-    unfinished: HashMap<JobId, Unfinished>,
+    unfinished_jobs: usize,
     /// How many of them were submitted with an API key.
     jobs_of_key: HashMap<KeyId, usize>,
     keys: HashMap<String, KeyEntry>,
@@ -114,7 +109,7 @@ impl Core {
             policy,
             lanes: HashMap::new(),
             timers: BTreeSet::new(),
-            unfinished: HashMap::new(),
+            unfinished_jobs: 0,
             jobs_of_key: HashMap::new(),
             keys: HashMap::new(),
             keys_in_share: HashMap::new(),
@@ -129,21 +124,13 @@ impl Core {
         for UsedKey { key, resource, fingerprint, answered_at } in snapshot.keys {
             core.insert_key(key, KeyEntry { resource, fingerprint, answered_at });
         }
-        let mut jobs: HashMap<Alias, Vec<Arc<Job>>> = HashMap::new();
-        let jobs_in_store = snapshot.jobs.into_iter().map(|event| event.job);
-        for job in jobs_in_store.filter(|job| job.ended().is_none()) {
-            core.add_unfinished(&job);
-            jobs.entry(job.resource.clone()).or_default().push(job);
-        }
-        // By name, so that the same snapshot leads to the same effects in the same order.
-        let mut records: BTreeMap<Alias, LaneRecord> =
-            snapshot.lanes.into_iter().map(|lane| (lane.resource.clone(), lane)).collect();
-        for resource in jobs.keys().filter(|resource| !records.contains_key(*resource)).cloned().collect::<Vec<_>>() {
-            records.insert(resource.clone(), Lane::new(resource).record());
-        }
-        for (resource, record) in records {
-            let lane = Lane::restore(record, jobs.remove(&resource).unwrap_or_default());
-            core.lanes.insert(resource.clone(), LaneSlot { lane, timer: None });
+        let mut jobs: Vec<Arc<Job>> = snapshot.jobs.into_iter().map(|event| event.job).collect();
+        jobs.retain(|job| job.ended().is_none());
+        jobs.iter().for_each(|job| core.add_unfinished(job));
+        for (record, jobs) in by_resource(snapshot.lanes, jobs) {
+            let resource = record.resource.clone();
+            let lane = Lane::restore(record, jobs);
+            core.lanes.insert(resource.clone(), Box::new(LaneSlot { lane, timer: None }));
             core.turn(&resource, now, |lane, turn| lane.recover(turn));
         }
         core
@@ -161,7 +148,7 @@ impl Core {
 
     /// Number of unfinished jobs.
     pub fn unfinished_jobs(&self) -> usize {
-        self.unfinished.len()
+        self.unfinished_jobs
     }
 
     /// Whether no change is on its way to the sidecar and no commit to the disk.
@@ -243,7 +230,7 @@ impl Core {
         let supersedes = request.on_conflict == OnConflict::Supersede;
         let lane = self.lane(&request.resource).filter(|lane| supersedes && lane.active().is_some());
         let (all, of_key) = (self.policy.limits.active_jobs, self.policy.limits.jobs_per_key);
-        if self.unfinished.len() >= all && lane.is_none() {
+        if self.unfinished_jobs >= all && lane.is_none() {
             return Err(Refusal::TooManyJobs { limit: all });
         }
         let Some(Actor { key, .. }) = request.attempt.as_ref().and_then(|attempt| attempt.actor.as_ref()) else {
@@ -273,7 +260,7 @@ impl Core {
         let job = Job::accept(id, request, settings, now);
         self.lanes
             .entry(resource.clone())
-            .or_insert_with(|| LaneSlot { lane: Lane::new(resource.clone()), timer: None });
+            .or_insert_with(|| Box::new(LaneSlot { lane: Lane::new(resource.clone()), timer: None }));
         self.add_unfinished(&job);
         let outcome = self.run(&resource, now, |lane, turn| lane.submit(job, on_conflict, turn));
         let accepted = outcome.jobs.iter().find(|job| job.id == id).cloned();
@@ -348,50 +335,44 @@ impl Core {
     }
 
     fn add_unfinished(&mut self, job: &Job) {
-        let submitted_with = job.submitted_by.as_ref().map(|actor| actor.key.clone());
-        if let Some(key) = &submitted_with {
-            *self.jobs_of_key.entry(key.clone()).or_default() += 1;
+        if let Some(actor) = &job.submitted_by {
+            *self.jobs_of_key.entry(actor.key.clone()).or_default() += 1;
         }
-        self.unfinished.insert(job.id, Unfinished { resource: job.resource.clone(), submitted_with });
+        self.unfinished_jobs += 1;
     }
 
-    fn remove_unfinished(&mut self, id: JobId) {
-        let Some(key) = self.unfinished.remove(&id).and_then(|job| job.submitted_with) else { return };
-        if let Some(count) = self.jobs_of_key.get_mut(&key) {
+    fn remove_unfinished(&mut self, job: &Job) {
+        self.unfinished_jobs -= 1;
+        let Some(actor) = &job.submitted_by else { return };
+        if let Some(count) = self.jobs_of_key.get_mut(&actor.key) {
             *count -= 1;
             if *count == 0 {
-                self.jobs_of_key.remove(&key);
+                self.jobs_of_key.remove(&actor.key);
             }
         }
     }
 
-    /// Cancels the unfinished job `id`.
-    pub fn cancel(&mut self, id: JobId, attempt: Option<Attempt>, reply_to: ReplyTo, now: Timestamp) {
-        let Some(resource) = self.unfinished.get(&id).map(|job| job.resource.clone()) else {
-            self.after_pending_commits(Effect::Reply(reply_to, Answer::Refused(Refusal::NotUnfinished)));
+    /// Cancels the job `id` for `resource`, if it is unfinished.
+    pub fn cancel(&mut self, id: JobId, resource: &Alias, attempt: Option<Attempt>, reply_to: ReplyTo, now: Timestamp) {
+        let Some(before) = self.lane(resource).and_then(|lane| lane.job(id)).cloned() else {
+            self.refuse(reply_to, Refusal::NotUnfinished);
             return;
         };
-        let before = self.lane(&resource).and_then(|lane| lane.job(id)).cloned();
         let by = attempt.as_ref().and_then(|attempt| attempt.actor.clone());
-        let outcome = self.run(&resource, now, |lane, turn| {
+        let outcome = self.run(resource, now, |lane, turn| {
             lane.cancel(id, by, turn);
         });
         let changed = outcome.jobs.iter().find(|job| job.id == id).cloned();
         let verdict = if changed.is_some() { Verdict::Accepted } else { Verdict::Unchanged };
-        let mut batch = Batch::default();
-        let answer = match changed.or(before) {
-            Some(job) => {
-                batch.audit.extend(audited(attempt, Action::CancelJob, &job, verdict, now));
-                Answer::Canceled(job)
-            }
-            None => Answer::Refused(Refusal::NotUnfinished),
-        };
-        let reply = Effect::Reply(reply_to, answer);
+        let job = changed.unwrap_or(before);
+        let audit = audited(attempt, Action::CancelJob, &job, verdict, now).into_iter().collect();
+        let batch = Batch { audit, ..Batch::default() };
+        let reply = Effect::Reply(reply_to, Answer::Canceled(job));
         if outcome.jobs.is_empty() && batch == Batch::default() {
-            self.carry_out(&resource, outcome, batch, AfterCommit::default());
+            self.carry_out(resource, outcome, batch, AfterCommit::default());
             self.after_pending_commits(reply);
         } else {
-            self.carry_out(&resource, outcome, batch, AfterCommit { effects: vec![reply], intent_of: None });
+            self.carry_out(resource, outcome, batch, AfterCommit { effects: vec![reply], intent_of: None });
         }
     }
 
@@ -557,7 +538,7 @@ impl Core {
         let Outcome { jobs, record, intent, call, history, notices } = outcome;
         self.set_timer(resource);
         for job in jobs.iter().filter(|job| job.ended().is_some()) {
-            self.remove_unfinished(job.id);
+            self.remove_unfinished(job);
         }
         if let Some((id, call)) = call {
             self.sending += usize::from(matches!(call, Call::Change(_)));
@@ -618,6 +599,30 @@ impl Core {
         }
         slot.timer = wanted;
     }
+}
+
+/// The lanes with their jobs, in order of their submission. By name, so that the same snapshot leads to the same effects in the
+/// same order; sorted in place, because there may be very many.
+fn by_resource(
+    mut lanes: Vec<LaneRecord>,
+    mut jobs: Vec<Arc<Job>>,
+) -> impl Iterator<Item = (LaneRecord, Vec<Arc<Job>>)> {
+    lanes.sort_by(|a, b| a.resource.cmp(&b.resource));
+    jobs.sort_by(|a, b| a.resource.cmp(&b.resource));
+    let (mut lanes, mut jobs) = (lanes.into_iter().peekable(), jobs.into_iter().peekable());
+    std::iter::from_fn(move || {
+        let resource = match (lanes.peek(), jobs.peek()) {
+            (Some(lane), Some(job)) => (&lane.resource).min(&job.resource).clone(),
+            (Some(lane), None) => lane.resource.clone(),
+            (None, job) => job?.resource.clone(),
+        };
+        let lane = lanes.next_if(|lane| lane.resource == resource);
+        let of_it: Vec<Arc<Job>> = std::iter::from_fn(|| jobs.next_if(|job| job.resource == resource)).collect();
+        // Lanes and their jobs share one and the same name.
+        let resource = of_it.first().map_or(resource, |job| job.resource.clone());
+        let Some(lane) = lane else { return Some((Lane::new(resource).record(), of_it)) };
+        Some((LaneRecord { resource, ..lane }, of_it))
+    })
 }
 
 /// The record of an attempt that was obeyed, if it is to be recorded.
@@ -685,7 +690,7 @@ mod tests {
         });
         assert_eq!(told.collect::<Vec<_>>(), [listed.clone(), scaled.clone()], "each once");
         assert!(core.observations.contains_key(&scaled));
-        core.cancel(JobId::from_u128(0), None, 0, NOW);
+        core.cancel(JobId::from_u128(0), &scaled, None, 0, NOW);
         core.forget(NOW);
         assert_eq!(core.observations.keys().collect::<Vec<_>>(), [&listed]);
     }

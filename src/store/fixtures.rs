@@ -67,9 +67,9 @@ pub(super) fn eventful_job() -> Job {
     let mut job = Job { goal: Goal::Delta(4), target: Some(units(5)), ..job(0x7, "worker") };
     job.reason = Some("queue depth 812".into());
     job.labels.insert("team".into(), "data".into());
-    job.trace = TraceContext::new(7, 8, 1, Some("vendor=1"));
-    job.submitted_by = Some(actor());
-    job.canceled_by = Some(actor());
+    job.trace = TraceContext::new(7, 8, 1, Some("vendor=1")).map(Box::new);
+    job.submitted_by = Some(Box::new(actor()));
+    job.canceled_by = Some(Box::new(actor()));
     job.state = JobState::Running;
     job.ending = Some(Ending::Superseded { by: JobId::from_u128(8) });
     job.start = Some(units(1));
@@ -81,7 +81,7 @@ pub(super) fn eventful_job() -> Job {
     ];
     job.external_changes = vec![ExternalChange { noticed_at: NOW, from: units(3), to: units(4) }];
     job.patience = Patience { active_by: Some(NOW), reading_by: None, fresh_by: Some(NOW) };
-    job.trouble = Some(Trouble { detail: "status 500".into(), answer: Some(answer) });
+    job.trouble = Some(Box::new(Trouble { detail: "status 500".into(), answer: Some(answer) }));
     job.estimated_completion_at = Some(NOW + Duration::from_secs(600));
     job.started_at = Some(NOW);
     job.version = 17;

@@ -275,7 +275,7 @@ impl Referee {
     /// Whether there was no reading for as long as `job` must be patient. What was read while its end was written is for the
     /// next job.
     fn has_been_unreachable(&self, now: Timestamp, job: &Job) -> bool {
-        let patience = job.settings.active_timeout.min(LEAST_PATIENCE);
+        let patience = job.settings().active_timeout.min(LEAST_PATIENCE);
         let mut readings = self.readings[index_of(&job.resource)].iter().rev();
         let last = readings.find(|at| **at + SLOWEST_COMMITS <= now).copied().unwrap_or(BEGIN);
         now.since(last) >= patience
@@ -303,7 +303,7 @@ impl Referee {
         let toward = change.from.distance(target) == change.units + change.to.distance(target);
         // Whoever put it beyond the bounds, going back toward them is right.
         let bounded = change.to.units() <= MOST_UNITS.max(change.from.units());
-        let within = toward && bounded && change.units <= job.settings.step_size;
+        let within = toward && bounded && change.units <= job.settings().step_size;
         self.demand(within, || format!("never past the target or the bounds: {change} in {job:#?}"));
         Some((job, index))
     }
@@ -358,7 +358,7 @@ impl Surroundings for Referee {
         };
         let intent = self.check_intent(resource, change, disk);
         if let Some((job, _)) = &intent {
-            self.check_cooldown(now, index, job.settings.cooldown);
+            self.check_cooldown(now, index, job.settings().cooldown);
         }
         self.check_reading(now, index, change);
         let Changed { answer, fate, arrived, accepted } = self.sidecar.change(now, index, change);
@@ -372,7 +372,7 @@ impl Surroundings for Referee {
         if let Some((job, step)) = intent {
             self.sent.insert((job.id, step), accepted);
             if arrived {
-                let cooldown = job.settings.cooldown;
+                let cooldown = job.settings().cooldown;
                 self.arrivals[index] = Some(Arrival { at: now, cooldown, forgiven: Duration::ZERO });
             }
         }

@@ -191,6 +191,8 @@ pub struct Machine<S> {
     commits_under_way: usize,
     disk_busy_until: Timestamp,
     next_job: u128,
+    /// The resource of each job that was asked for.
+    resources: HashMap<JobId, Alias>,
     next_request: ReplyTo,
 }
 
@@ -216,6 +218,7 @@ impl<S: Surroundings> Machine<S> {
             commits_under_way: 0,
             disk_busy_until: BEGIN,
             next_job: 1,
+            resources: HashMap::new(),
             next_request: 1,
         };
         machine.start_clock(&mut Snapshot::default());
@@ -245,6 +248,7 @@ impl<S: Surroundings> Machine<S> {
     pub fn submit(&mut self, request: JobRequest, key: Option<SubmitKey>) -> JobId {
         let id = JobId::from_u128(self.next_job);
         self.next_job += 1;
+        self.resources.insert(id, request.resource.clone());
         let (to, clock) = (self.take_request(), self.clock());
         self.core.submit(id, request, key, to, clock);
         self.perform();
@@ -253,7 +257,7 @@ impl<S: Surroundings> Machine<S> {
 
     pub fn cancel(&mut self, id: JobId) {
         let (to, clock) = (self.take_request(), self.clock());
-        self.core.cancel(id, None, to, clock);
+        self.core.cancel(id, &self.resources[&id], None, to, clock);
         self.perform();
     }
 

@@ -22,13 +22,13 @@ impl Lane {
                 self.resolve(job, StepOutcome::NotApplied, turn);
                 let retry_at = now + pace::backoff(job, u32::try_from(job.fruitless_steps()).unwrap_or(u32::MAX));
                 job.wait(WaitReason::Sidecar, retry_at, format!("{movement} could not be sent: {detail}."));
-                job.trouble = Some(Trouble { detail, answer: None });
+                job.trouble = Some(Box::new(Trouble { detail, answer: None }));
                 Next::Sleep(retry_at)
             }
             ChangeAnswer::Acknowledged => {
                 turn.note(job.id, format!("{movement} accepted by the sidecar"));
                 change.stage = Stage::Acknowledged;
-                self.change = Some(change);
+                self.change = Some(Box::new(change));
                 // The answer may come after all patience: one reading is due even then, at once.
                 let limit = change.give_up_at().max(now);
                 job.wait(WaitReason::Change, limit, format!("Accepted {movement}; waiting for it to show."));
@@ -37,7 +37,7 @@ impl Lane {
             ChangeAnswer::Rejected(answer) => {
                 self.resolve(job, StepOutcome::Rejected, turn);
                 self.ledger.expected = Some(movement.from);
-                Next::End(Ending::Failed(JobError {
+                Next::End(Ending::failed(JobError {
                     code: ErrorCode::SidecarRejected,
                     message: format!("The sidecar refused {movement} with status {}.", answer.status),
                     sidecar: Some(answer),
@@ -46,7 +46,7 @@ impl Lane {
             ChangeAnswer::Unknown { detail, answer } => {
                 turn.warn(job.id, format!("{movement} has an unknown outcome: {detail}"));
                 change.stage = Stage::Unknown { since: now };
-                self.change = Some(change);
+                self.change = Some(Box::new(change));
                 let settled_at = change.sent.settled_at().max(now);
                 job.wait(
                     WaitReason::Settle,
@@ -55,7 +55,7 @@ impl Lane {
                         "Whether {movement} took effect is unknown ({detail}) and can be told from {settled_at} on."
                     ),
                 );
-                job.trouble = Some(Trouble { detail, answer });
+                job.trouble = Some(Box::new(Trouble { detail, answer }));
                 Next::Sleep(settled_at)
             }
         }

@@ -180,18 +180,17 @@ impl<'a> Turn<'a> {
     }
 }
 
-type Essence = (Option<SentChange>, Option<Capacity>, Option<Change>);
-
 /// The state machine of one resource. See the module's documentation.
+///
+/// There may be very many, most of them asleep: whatever is not needed from one event to the next does not belong here.
 #[derive(Debug)]
 pub struct Lane {
     resource: Alias,
     ledger: Ledger,
-    change: Option<Change>,
+    change: Option<Box<Change>>,
     active: Option<Arc<Job>>,
     /// `active` as it was last handed out to be committed.
     handed_out: Option<Arc<Job>>,
-    handed_out_essence: Essence,
     queue: VecDeque<Arc<Job>>,
     activity: Activity,
     failed_reads: u32,
@@ -214,9 +213,8 @@ impl Lane {
         Self {
             resource: record.resource,
             ledger: record.ledger,
-            change: record.change,
+            change: record.change.map(Box::new),
             handed_out: active.clone(),
-            handed_out_essence: (record.ledger.last_change, record.ledger.expected, record.change),
             active,
             queue,
             activity: Activity::Idle,
@@ -227,7 +225,7 @@ impl Lane {
 
     /// The part of the lane that must survive a restart.
     pub fn record(&self) -> LaneRecord {
-        LaneRecord { resource: self.resource.clone(), ledger: self.ledger, change: self.change }
+        LaneRecord { resource: self.resource.clone(), ledger: self.ledger, change: self.unresolved() }
     }
 
     /// What earlier changes mean for later ones.
@@ -237,7 +235,11 @@ impl Lane {
 
     /// The unresolved change.
     pub fn change(&self) -> Option<&Change> {
-        self.change.as_ref()
+        self.change.as_deref()
+    }
+
+    fn unresolved(&self) -> Option<Change> {
+        self.change.as_deref().copied()
     }
 
     /// The job being worked on.
@@ -293,13 +295,18 @@ impl Lane {
     pub fn submit(&mut self, mut job: Job, on_conflict: OnConflict, turn: &mut Turn) {
         let id = job.id;
         turn.note(id, words::accepted(&job));
-        turn.record(Happening::JobAccepted { job: id, goal: job.goal, reason: job.reason.clone() });
-        if on_conflict == OnConflict::Supersede {
-            self.supersede(id, turn);
-        }
+        turn.record(Happening::JobAccepted {
+            job: id,
+            goal: job.goal,
+            reason: job.reason.as_deref().map(str::to_owned),
+        });
         job.wait(WaitReason::Turn, job.deadline_at, "Waiting for earlier jobs on this resource to end.".into());
-        self.queue.push_back(Arc::new(job));
-        self.finish(turn);
+        self.event(turn, |lane, turn| {
+            if on_conflict == OnConflict::Supersede {
+                lane.supersede(id, turn);
+            }
+            lane.queue.push_back(Arc::new(job));
+        });
         if let Some(queued) = self.queue.back_mut().filter(|queued| queued.id == id) {
             Arc::make_mut(queued).version += 1;
             turn.outcome.jobs.push(Arc::clone(queued));
@@ -320,7 +327,7 @@ impl Lane {
     /// Cancels the unfinished job `id` for `by`; whether there is one. If that changed it, it is among [`Outcome::jobs`].
     pub fn cancel(&mut self, id: JobId, by: Option<Actor>, turn: &mut Turn) -> bool {
         if let Some(mut queued) = self.queue.iter().position(|job| job.id == id).and_then(|at| self.queue.remove(at)) {
-            Arc::make_mut(&mut queued).canceled_by = by;
+            Arc::make_mut(&mut queued).canceled_by = by.map(Box::new);
             end_job(queued, Ending::Canceled, turn);
             return true;
         }
@@ -328,9 +335,9 @@ impl Lane {
         if active.ending.is_none() {
             let active = Arc::make_mut(active);
             active.ending = Some(Ending::Canceled);
-            active.canceled_by = by;
+            active.canceled_by = by.map(Box::new);
             turn.note(id, "cancel requested".into());
-            self.finish(turn);
+            self.event(turn, |_, _| {});
         }
         true
     }
@@ -341,12 +348,29 @@ impl Lane {
     }
 
     /// The first event after [`Lane::restore`]: whatever was under way when the process died is settled with what the
-    /// store knows.
+    /// store knows. A job in the middle of a cooldown goes on waiting: nothing can be done sooner, and after a restart with
+    /// very many jobs all of them would ask for readings at once.
     pub fn recover(&mut self, turn: &mut Turn) {
+        self.event(turn, |lane, turn| {
+            lane.settle_after_restart(turn);
+            if let Some(until) = lane.cooldown_shown().filter(|until| *until > turn.now) {
+                lane.activity = Activity::Sleeping { until };
+            }
+        });
+    }
+
+    /// The end of the cooldown that the active job shows to wait for, if that is what it is to wait for.
+    fn cooldown_shown(&self) -> Option<Timestamp> {
+        let job = self.active.as_ref().filter(|job| job.ending.is_none() && self.change.is_none())?;
+        let shown = job.waiting.as_ref().filter(|waiting| waiting.reason == WaitReason::Cooldown)?.until;
+        self.ledger.next_change_at(job.settings().cooldown).filter(|end| *end == shown)
+    }
+
+    fn settle_after_restart(&mut self, turn: &mut Turn) {
         let now = turn.now;
         self.ledger.rebase(now);
         for job in self.active.iter_mut().chain(&mut self.queue) {
-            let settle = self.ledger.longest_settle(job.settings.settle);
+            let settle = self.ledger.longest_settle(job.settings().settle);
             Arc::make_mut(job).rebase(now, settle);
         }
         if let Some(change) = &mut self.change {
@@ -370,12 +394,11 @@ impl Lane {
                 *since = (*since).min(now);
             }
         }
-        self.finish(turn);
     }
 
     /// The time of [`Lane::wake_at`] has come.
     pub fn wake(&mut self, turn: &mut Turn) {
-        self.finish(turn);
+        self.event(turn, |_, _| {});
     }
 
     /// The answer to [`Call::Read`].
@@ -383,22 +406,26 @@ impl Lane {
         if self.activity != (Activity::Reading { call }) {
             return;
         }
-        let Some(mut job) = self.active.take() else { return };
-        let next = match reading {
-            Ok(reading) => self.judge(Arc::make_mut(&mut job), &reading, turn),
-            Err(failure) => self.endure(Arc::make_mut(&mut job), failure, turn),
-        };
-        self.active = Some(job);
-        self.follow(next, turn);
-        self.finish(turn);
+        self.event(turn, |lane, turn| {
+            let Some(mut job) = lane.active.take() else { return };
+            let next = match reading {
+                Ok(reading) => lane.judge(Arc::make_mut(&mut job), &reading, turn),
+                Err(failure) => lane.endure(Arc::make_mut(&mut job), failure, turn),
+            };
+            lane.active = Some(job);
+            lane.follow(next, turn);
+        });
     }
 
     /// The commit with [`Outcome::intent`] is on disk.
     pub fn intent_committed(&mut self, turn: &mut Turn) {
-        if self.activity != Activity::Committing {
-            return;
+        if self.activity == Activity::Committing {
+            self.event(turn, Self::send_or_withdraw);
         }
-        let (Some(mut active), Some(mut change)) = (self.active.take(), self.change) else { return };
+    }
+
+    fn send_or_withdraw(&mut self, turn: &mut Turn) {
+        let (Some(mut active), Some(mut change)) = (self.active.take(), self.unresolved()) else { return };
         let job = Arc::make_mut(&mut active);
         let withdrawn = !turn.may_send || job.ending.is_some() || job.deadline_at <= turn.now;
         if withdrawn || turn.now.since(change.sent.at) > MAX_INTENT_AGE {
@@ -417,12 +444,11 @@ impl Lane {
             );
             turn.note(job.id, format!("sending {}", change.movement));
             turn.record(Happening::ChangeSent { job: job.id, movement: change.movement });
-            self.change = Some(change);
+            self.change = Some(Box::new(change));
             let call = turn.call(Call::Change(change.movement));
             self.activity = Activity::Sending { call };
         }
         self.active = Some(active);
-        self.finish(turn);
     }
 
     /// The answer to [`Call::Change`].
@@ -430,11 +456,12 @@ impl Lane {
         if self.activity != (Activity::Sending { call }) {
             return;
         }
-        let (Some(mut active), Some(change)) = (self.active.take(), self.change) else { return };
-        let next = self.digest(Arc::make_mut(&mut active), change, answer, turn);
-        self.active = Some(active);
-        self.follow(next, turn);
-        self.finish(turn);
+        self.event(turn, |lane, turn| {
+            let (Some(mut active), Some(change)) = (lane.active.take(), lane.unresolved()) else { return };
+            let next = lane.digest(Arc::make_mut(&mut active), change, answer, turn);
+            lane.active = Some(active);
+            lane.follow(next, turn);
+        });
     }
 
     fn follow(&mut self, next: Next, turn: &mut Turn) {
@@ -452,7 +479,7 @@ impl Lane {
         let change = Change::intended(job, movement, turn.now);
         job.steps.push(Step::pending(movement));
         job.wait(WaitReason::Change, change.give_up_at(), format!("About to send {movement}."));
-        self.change = Some(change);
+        self.change = Some(Box::new(change));
         self.activity = Activity::Committing;
         turn.outcome.intent = true;
     }
@@ -467,22 +494,21 @@ impl Lane {
         }
     }
 
-    /// Ends every event: moves on as far as possible without waiting, and hands out what has changed.
-    fn finish(&mut self, turn: &mut Turn) {
+    /// Goes through one event: after what happens it moves on as far as possible without waiting, and hands out what has
+    /// changed.
+    fn event(&mut self, turn: &mut Turn, happens: impl FnOnce(&mut Self, &mut Turn)) {
+        let before = self.essence();
+        happens(self, turn);
         self.advance(turn);
-        let essence = self.essence();
-        if self.handed_out_essence != essence {
-            self.handed_out_essence = essence;
-            turn.outcome.record = true;
-        }
+        turn.outcome.record |= self.essence() != before;
         self.hand_out(turn);
     }
 
-    /// What of the lane's record is worth a commit. A later `fresh_from` alone is not, although it changes with every
+    /// What of the lane's record is worth a commit when it changes. A later `fresh_from` alone is not, although it changes with every
     /// reading: should an older reading pass after a restart, `expected` still keeps it from being believed before the
     /// last change has settled.
-    fn essence(&self) -> Essence {
-        (self.ledger.last_change, self.ledger.expected, self.change)
+    fn essence(&self) -> (Option<SentChange>, Option<Capacity>, Option<Change>) {
+        (self.ledger.last_change, self.ledger.expected, self.unresolved())
     }
 
     fn advance(&mut self, turn: &mut Turn) {
@@ -518,7 +544,7 @@ impl Lane {
                 self.queue.push_back(job);
             } else {
                 let error = words::deadline_exceeded(&job);
-                end_job(job, Ending::Failed(error), turn);
+                end_job(job, Ending::failed(error), turn);
             }
         }
     }
@@ -544,18 +570,21 @@ impl Lane {
     fn due_ending(&self, now: Timestamp) -> Option<Ending> {
         let job = self.active.as_ref()?;
         if job.deadline_at <= now {
-            return Some(Ending::Failed(words::deadline_exceeded(job)));
+            return Some(Ending::failed(words::deadline_exceeded(job)));
         }
-        job.ending.clone().filter(|_| self.change.is_none_or(|change| change.job != job.id))
+        job.ending.clone().filter(|_| self.unresolved().is_none_or(|change| change.job != job.id))
     }
 
     /// Hands the active job out to be committed if it has changed since the last time.
     fn hand_out(&mut self, turn: &mut Turn) {
+        let change = self.unresolved();
         let Some(active) = &mut self.active else { return };
-        if self.handed_out.as_ref() == Some(active) {
+        if let Some(handed_out) = self.handed_out.as_ref().filter(|handed_out| *handed_out == active) {
+            // One and the same again, rather than two that are alike.
+            *active = Arc::clone(handed_out);
             return;
         }
-        let in_flight = self.change.filter(|change| change.job == active.id).map(|change| change.movement);
+        let in_flight = change.filter(|change| change.job == active.id).map(|change| change.movement);
         let job = Arc::make_mut(active);
         job.version += 1;
         job.updated_at = turn.now;
@@ -578,4 +607,17 @@ fn end_job(mut job: Arc<Job>, ending: Ending, turn: &mut Turn) {
     ended.version += 1;
     ended.updated_at = turn.now;
     turn.outcome.jobs.push(job);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be a million of them. Whoever makes them larger should know.
+    #[test]
+    fn lanes_and_jobs_stay_small() {
+        assert!(size_of::<Lane>() <= 200, "a lane takes {} bytes", size_of::<Lane>());
+        assert!(size_of::<Job>() <= 400, "a job takes {} bytes", size_of::<Job>());
+        assert!(size_of::<Step>() <= 40, "a step takes {} bytes", size_of::<Step>());
+    }
 }

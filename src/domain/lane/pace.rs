@@ -18,7 +18,7 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// When to read next, `expected` being the capacity the last change leads to.
 pub(super) fn next_reading(job: &Job, ledger: &Ledger, expected: Capacity, now: Timestamp) -> Timestamp {
-    let next_change_at = ledger.next_change_at(job.settings.cooldown).filter(|at| *at > now);
+    let next_change_at = ledger.next_change_at(job.settings().cooldown).filter(|at| *at > now);
     let interval = match next_change_at {
         Some(at) if job.target != Some(expected) => at.since(now) / LEISURE,
         _ => {
@@ -26,7 +26,7 @@ pub(super) fn next_reading(job: &Job, ledger: &Ledger, expected: Capacity, now: 
             now.since(since) / PUNCTUALITY
         }
     };
-    let next = now + interval.clamp(job.shortest_poll(), job.settings.poll_interval);
+    let next = now + interval.clamp(job.shortest_poll(), job.settings().poll_interval);
     match next_change_at {
         Some(at) => next.min(at),
         None => next,
@@ -37,7 +37,7 @@ pub(super) fn next_reading(job: &Job, ledger: &Ledger, expected: Capacity, now: 
 /// quarter so that jobs which failed together do not try again together.
 pub(super) fn backoff(job: &Job, attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
-    let pause = FIRST_BACKOFF.saturating_mul(1 << doublings).min(job.settings.poll_interval);
+    let pause = FIRST_BACKOFF.saturating_mul(1 << doublings).min(job.settings().poll_interval);
     pause - pause / 4 * jitter(job, attempt) / 256
 }
 
