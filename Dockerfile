@@ -22,6 +22,7 @@ RUN mkdir src \
     && cargo clean --release --locked --package scalegate \
     && rm -r src
 
+COPY openapi openapi
 COPY src src
 RUN cargo build --release --locked --bin scalegate
 

@@ -32,8 +32,9 @@ pub mod view;
 
 use std::sync::Arc;
 
+use actix_web::dev::HttpServiceFactory;
 use tokio::sync::{Semaphore, watch};
-use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_actix_web::OpenApiFactory;
 
 use crate::clock::Clock;
 use crate::engine::EngineHandle;
@@ -100,9 +101,26 @@ impl ApiState {
     }
 }
 
+/// What takes handlers: a server, to serve them, or the OpenAPI document, to describe them.
+trait TakesHandlers {
+    fn service(&mut self, handler: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self;
+}
+
+impl TakesHandlers for actix_web::web::ServiceConfig {
+    fn service(&mut self, handler: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self {
+        actix_web::web::ServiceConfig::service(self, handler)
+    }
+}
+
+impl TakesHandlers for utoipa_actix_web::service_config::ServiceConfig<'_> {
+    fn service(&mut self, handler: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self {
+        utoipa_actix_web::service_config::ServiceConfig::service(self, handler)
+    }
+}
+
 /// The routes of the OpenAPI document.
-fn documented(config: &mut ServiceConfig) {
-    config
+fn documented(taker: &mut impl TakesHandlers) {
+    taker
         .service(jobs::submit)
         .service(jobs::list_jobs)
         .service(jobs::get_job)

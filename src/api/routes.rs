@@ -7,12 +7,13 @@
 //! [`path_of`], not the path as it was sent. The router's own patterns lost: they are regular expressions, and matching them
 //! once more for each request took a tenth of its time.
 
+use std::collections::BTreeMap;
+
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
-use serde_json::Value;
-use utoipa::openapi::OpenApi;
+use serde::Deserialize;
 
 use super::openapi::SECURITY_SCHEME;
 use super::problem::{ApiError, Code};
@@ -87,16 +88,14 @@ pub struct Operation {
 }
 
 impl Routes {
-    /// The routes of `document`, and the pages.
-    pub fn of(document: &OpenApi) -> Self {
-        // The parts of a requirement can only be looked at in the form they are written in.
-        let written = serde_json::to_value(document).unwrap_or_default();
-        let paths = written["paths"].as_object().into_iter().flatten().map(|(path, item)| {
-            let operations = item.as_object().into_iter().flatten();
-            let operations = operations.filter_map(|(method, operation)| {
+    /// The routes of the OpenAPI document with this `text`, and the pages. What cannot be understood of it is no route.
+    pub fn of(text: &str) -> Self {
+        let Written { paths } = serde_json::from_str(text).unwrap_or_default();
+        let paths = paths.into_iter().map(|(path, operations)| {
+            let operations = operations.iter().filter_map(|(method, operation)| {
                 Some((method.to_uppercase().parse().ok()?, Operation::of(operation)))
             });
-            Route { pattern: Pattern::new(path), operations: operations.collect() }
+            Route { pattern: Pattern::new(&path), operations: operations.collect() }
         });
         let page = || (Method::GET, Operation { needs: None, action: None });
         let pages = PAGES.map(|path| Route { pattern: Pattern::new(path), operations: vec![page()] });
@@ -153,21 +152,34 @@ impl Routes {
 }
 
 impl Operation {
-    fn of(written: &Value) -> Self {
-        let action = match written["operationId"].as_str() {
-            Some("submitJob") => Some(Action::SubmitJob),
-            Some("cancelJob") => Some(Action::CancelJob),
-            Some("createKey") => Some(Action::CreateKey),
-            Some("revokeKey") => Some(Action::RevokeKey),
+    fn of(written: &WrittenOperation) -> Self {
+        let action = match written.operation_id.as_str() {
+            "submitJob" => Some(Action::SubmitJob),
+            "cancelJob" => Some(Action::CancelJob),
+            "createKey" => Some(Action::CreateKey),
+            "revokeKey" => Some(Action::RevokeKey),
             _ => None,
         };
-        let is_for_all = |requirement: &Value| requirement.as_object().is_some_and(serde_json::Map::is_empty);
-        let requirements = written["security"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let named = requirements.iter().filter_map(|requirement| requirement[SECURITY_SCHEME][0].as_str());
+        let requirements = &written.security;
+        let named = requirements.iter().filter_map(|requirement| requirement.get(SECURITY_SCHEME)?.first());
         let scope = named.filter_map(|name| Scope::ALL.into_iter().find(|scope| scope.as_str() == name)).next();
-        let needs = if requirements.iter().any(is_for_all) { None } else { Some(scope.unwrap_or(Scope::Admin)) };
-        Self { needs, action }
+        let is_for_all = requirements.iter().any(BTreeMap::is_empty);
+        Self { needs: if is_for_all { None } else { Some(scope.unwrap_or(Scope::Admin)) }, action }
     }
+}
+
+/// The part of an OpenAPI document that matters here.
+#[derive(Default, Deserialize)]
+struct Written {
+    paths: BTreeMap<String, BTreeMap<String, WrittenOperation>>,
+}
+
+#[derive(Deserialize)]
+struct WrittenOperation {
+    #[serde(rename = "operationId")]
+    operation_id: String,
+    #[serde(default)]
+    security: Vec<BTreeMap<String, Vec<String>>>,
 }
 
 /// Answers what no route takes: 405 if the path exists, 404 if it does not.
@@ -189,20 +201,21 @@ pub(super) async fn no_route(routes: actix_web::web::Data<Routes>, request: Http
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::api::openapi;
 
     #[test]
     fn every_operation_says_what_it_needs_and_whoever_changes_something_is_recorded() {
-        let document = openapi::document();
-        let written = serde_json::to_value(&document).expect("JSON");
+        let written: Value = serde_json::from_str(openapi::PUBLISHED).expect("JSON");
         for item in written["paths"].as_object().expect("paths").values() {
             for operation in item.as_object().expect("operations").values() {
                 let requirements = operation["security"].as_array();
                 assert_eq!(requirements.map(Vec::len), Some(1), "{}", operation["operationId"]);
             }
         }
-        let routes = Routes::of(&document);
+        let routes = Routes::of(openapi::PUBLISHED);
         for (method, pattern, operation) in routes.operations() {
             let changes_something = method != Method::GET && pattern != "/v1/plans";
             assert_eq!(operation.action.is_some(), changes_something, "{method} {pattern}");
@@ -212,8 +225,9 @@ mod tests {
 
     #[test]
     fn what_says_nothing_is_for_admins() {
-        let of = |security: Value| Operation::of(&serde_json::json!({"operationId": "x", "security": security})).needs;
-        assert_eq!(Operation::of(&serde_json::json!({"operationId": "x"})).needs, Some(Scope::Admin));
+        let needs = |operation| Operation::of(&serde_json::from_value(operation).expect("an operation")).needs;
+        let of = |security: Value| needs(serde_json::json!({"operationId": "x", "security": security}));
+        assert_eq!(needs(serde_json::json!({"operationId": "x"})), Some(Scope::Admin));
         assert_eq!(of(serde_json::json!([])), Some(Scope::Admin));
         assert_eq!(of(serde_json::json!([{SECURITY_SCHEME: ["everything"]}])), Some(Scope::Admin));
         assert_eq!(of(serde_json::json!([{SECURITY_SCHEME: ["read"]}])), Some(Scope::Read));
@@ -223,7 +237,7 @@ mod tests {
     /// The router decides where a request goes, and this table what it needs: they have to agree on every path.
     #[actix_web::test]
     async fn patterns_are_what_they_are_to_the_router() {
-        let routes = Routes::of(&openapi::document());
+        let routes = Routes::of(openapi::PUBLISHED);
         let paths = [
             "/",
             "//",
@@ -269,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_head_needs_what_a_get_needs() {
-        let routes = Routes::of(&openapi::document());
+        let routes = Routes::of(openapi::PUBLISHED);
         for path in ["/v1/jobs", "/v1/audit", "/livez", "/", "/docs/index.html"] {
             let operation = routes.operation(&Method::GET, path);
             assert!(operation.is_some() && routes.operation(&Method::HEAD, path) == operation, "{path}");

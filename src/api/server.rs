@@ -7,7 +7,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::HeaderMap;
 use actix_web::middleware::{Condition, from_fn};
-use actix_web::web::{self, Bytes};
+use actix_web::web;
 use actix_web::{App, Error, HttpResponse};
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
@@ -71,22 +71,17 @@ impl HttpServer {
     ) -> std::io::Result<Self> {
         let tracing = state.traces.is_on();
         let state = web::Data::new(state);
-        let document = web::Data::new(Document(Bytes::from(openapi::text())));
-        let routes = Routes::of(&openapi::document());
+        let routes = Routes::of(openapi::PUBLISHED);
         let routes = web::Data::new(if open_metrics { routes.opened(METRICS) } else { routes });
         let meters = web::Data::new(state.metrics.requests.of_routes(routes.patterns()));
         let within = web::Data::new(perimeter);
         let app = move || {
             App::new()
                 .app_data(state.clone())
-                .app_data(document.clone())
                 .app_data(routes.clone())
                 .app_data(within.clone())
                 .app_data(meters.clone())
-                .configure(|config| {
-                    let mut config = utoipa_actix_web::service_config::ServiceConfig::new(config);
-                    documented(&mut config);
-                })
+                .configure(|config| documented(config))
                 .configure(undocumented)
                 .default_service(web::to(no_route))
                 // Outwards from here: the last one named sees a request first.
@@ -124,8 +119,6 @@ impl HttpServer {
     }
 }
 
-struct Document(Bytes);
-
 /// Pages for people, and the document itself.
 fn undocumented(config: &mut web::ServiceConfig) {
     let ui = SwaggerConfig::new(["/openapi.json"])
@@ -141,8 +134,8 @@ fn undocumented(config: &mut web::ServiceConfig) {
         .service(SwaggerUi::new("/docs/{page:.*}").config(ui));
 }
 
-async fn served_document(document: web::Data<Document>) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(document.0.clone())
+async fn served_document() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(openapi::PUBLISHED)
 }
 
 async fn to_docs() -> HttpResponse {
