@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::access::{self, Keyring, Token};
@@ -15,12 +16,12 @@ use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Room, Tl
 use crate::clock::{Clock, Present, Start, WallWatch, wall_now};
 use crate::config::{Access, Config};
 use crate::domain::{KeyId, Timestamp};
-use crate::engine::{Audience, EngineDied, Parts, RunningEngine};
+use crate::engine::{Audience, EngineDied, EngineHandle, Parts, RunningEngine};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::store::{
-    Catalog, Journal as _, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter,
+    Catalog, Journal as _, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter, check_large,
 };
 use crate::table::JobTable;
 use crate::telemetry::{Traced, Traces};
@@ -89,12 +90,14 @@ pub struct Gateway {
     http: HttpServer,
     engine: RunningEngine,
     store: JoinHandle<()>,
+    /// What is wrong with the store, once that is found out.
+    damage: oneshot::Receiver<StoreError>,
     stopping: watch::Sender<bool>,
 }
 
 impl Gateway {
-    /// Starts a gateway with this `config`, which tells `traces` what it does: first everything that can be refused, then
-    /// recovery, then the door.
+    /// Starts a gateway with this `config`, which tells `traces` what it does: first everything that can be refused, then the
+    /// door, then recovery, which may take seconds. Whoever comes meanwhile is told so.
     ///
     /// # Errors
     /// If the address, the certificate or the store cannot be had.
@@ -105,27 +108,55 @@ impl Gateway {
         let listener = api::bind(config.listen).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let mut journal = SqliteJournal::open(&config.data_dir)?;
-        let mut snapshot = journal.load()?;
-        let (clock, wall) = start_clock(&mut journal, &mut snapshot, &Present::look())?;
+        let present = Present::look();
+        let (clock, wall, carry_over) = choose_clock(&journal, &present)?;
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&config.data_dir)?);
         let (rule, keyring) = open_keyring(&config.access, address, &catalog, &config.data_dir)?;
         let audience = Audience {
             table: Arc::new(JobTable::default()),
-            feed: Arc::new(Feed::new(snapshot.next_event)),
+            feed: Arc::new(Feed::new(journal.next_event()?)),
             metrics: Arc::new(Metrics::new()?),
             traces: traces.clone(),
         };
+        let (store, store_inbox) = StoreWriter::to_be();
+        let (engine, engine_inbox) = EngineHandle::to_be();
+        let (room, has_key) = (Room::in_this_process(), keyring.has_any()?);
+        let guard = Guard::new(rule, &config.access, room, keyring, store.client(), clock);
+        let (stopping, stopped) = watch::channel(false);
+        let recovered = Arc::new(AtomicBool::new(false));
+        let state = {
+            let Audience { table, feed, metrics, traces } = audience.clone();
+            ApiState {
+                engine: engine.clone(),
+                table,
+                feed,
+                catalog,
+                clock,
+                traces,
+                recovered: Arc::clone(&recovered),
+                stopping: stopped,
+                guard,
+                metrics,
+                room,
+                long_polls: Semaphore::new(room.long_polls),
+                streams: Arc::new(Semaphore::new(room.streams)),
+            }
+        };
+        let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
+        let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
+        let http =
+            HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, room.connections, grace)?;
+        // From here on it answers, if only that it is not ready yet.
+        let snapshot = recover(&mut journal, &present, carry_over)?;
+        tell_who_may_enter(rule, has_key, address);
         let unfinished = snapshot.jobs.iter().filter(|event| event.job.ended().is_none()).count();
         audience.table.reset(&snapshot.jobs);
         tracing::info!(jobs = audience.table.len(), unfinished, data_dir = %config.data_dir.display(), "store opened");
-
         let journal = MeteredJournal::new(journal, Arc::clone(&audience.metrics));
-        let (store, acknowledgements, store_thread) = StoreWriter::start(journal)?;
-        let room = Room::in_this_process();
-        let guard = Guard::new(rule, &config.access, room, keyring, store.client(), clock);
+        let (acknowledgements, store_thread) = store_inbox.start(journal)?;
         let parts = {
             let (policy, retention) = (Arc::new(config.policy()), config.retention);
-            let (sidecar_url, audience) = (config.sidecar_url.as_str().to_owned(), audience.clone());
+            let sidecar_url = config.sidecar_url.as_str().to_owned();
             move || {
                 let sidecar = HttpSidecar::new(sidecar_url, REQUEST_TIMEOUT);
                 let sidecar = MeteredSidecar::new(sidecar, Arc::clone(&audience.metrics));
@@ -133,29 +164,11 @@ impl Gateway {
                 Parts { sidecar, store, acknowledgements, audience, policy, retention, clock, wall }
             }
         };
-        let engine = RunningEngine::start(snapshot, parts)?;
-        let (stopping, stopped) = watch::channel(false);
-        let Audience { table, feed, metrics, traces } = audience;
-        let state = ApiState {
-            engine: engine.handle.clone(),
-            table,
-            feed,
-            catalog,
-            clock,
-            traces,
-            stopping: stopped,
-            guard,
-            metrics,
-            room,
-            long_polls: Semaphore::new(room.long_polls),
-            streams: Arc::new(Semaphore::new(room.streams)),
-        };
-        let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
-        let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
-        let http =
-            HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, room.connections, grace)?;
+        let engine = RunningEngine::start((engine, engine_inbox), snapshot, parts)?;
+        recovered.store(true, Ordering::Release);
         tracing::info!(%address, scheme, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
-        Ok(Self { address, http, engine, store: store_thread, stopping })
+        let damage = check_in_background(&config.data_dir)?;
+        Ok(Self { address, http, engine, store: store_thread, damage, stopping })
     }
 
     /// Where it listens.
@@ -163,10 +176,12 @@ impl Gateway {
         self.address
     }
 
-    /// Ends if the engine dies, which it should not.
-    pub async fn died(&mut self) -> EngineDied {
-        let _ = self.engine.ended().await;
-        EngineDied
+    /// Ends if the gateway cannot go on: the engine has died, or the store turns out to be damaged.
+    pub async fn failed(&mut self) -> ServeError {
+        tokio::select! {
+            _ = self.engine.ended() => EngineDied.into(),
+            Ok(damage) = &mut self.damage => ServeError::Damaged(damage),
+        }
     }
 
     /// Stops: takes no more requests, answers those under way, sees a change in flight through, closes the store. All
@@ -191,6 +206,19 @@ impl Gateway {
     }
 }
 
+/// A store that is too large to be checked before anything else is checked while the gateway works.
+fn check_in_background(directory: &Path) -> std::io::Result<oneshot::Receiver<StoreError>> {
+    let (tell, damage) = oneshot::channel();
+    let directory = directory.to_owned();
+    std::thread::Builder::new().name("store check".into()).spawn(move || {
+        if let Err(error) = check_large(&directory) {
+            // Whoever would hear it is stopping already.
+            drop(tell.send(error));
+        }
+    })?;
+    Ok(damage)
+}
+
 /// The keys, and who needs one.
 ///
 /// # Errors
@@ -209,47 +237,68 @@ fn open_keyring(
     let configured = access.admin_key.as_ref().map(|token| access::configured(token, wall_now()));
     let keyring = Keyring::open(Arc::clone(catalog), directory, configured)?;
     let rule = KeyRule::new(access, address.ip().is_loopback());
-    match rule {
-        KeyRule::Always if !keyring.has_usable(wall_now())? => {
-            return Err(StartError::NoKey { address, data_dir: directory.to_owned(), had_one: keyring.has_any()? });
-        }
-        KeyRule::Never => tracing::warn!(
-            %address,
-            "INSECURE: --insecure-no-auth is set, and whoever reaches this address can scale and make keys"
-        ),
-        KeyRule::OnceThereIsOne if !keyring.has_any()? => tracing::info!(
-            "there is no API key: whoever is on this machine can scale; `scalegate keys create` makes the first one"
-        ),
-        KeyRule::Always | KeyRule::OnceThereIsOne => {}
+    if rule == KeyRule::Always && !keyring.has_usable(wall_now())? {
+        return Err(StartError::NoKey { address, data_dir: directory.to_owned(), had_one: keyring.has_any()? });
     }
     Ok((rule, keyring))
 }
 
-/// The clock for a process that starts at `present`; fits the store and the `snapshot` of it to that clock.
+/// Tells the operator if others than the owners of keys can scale.
+fn tell_who_may_enter(rule: KeyRule, has_key: bool, address: SocketAddr) {
+    match rule {
+        KeyRule::Never => tracing::warn!(
+            %address,
+            "INSECURE: --insecure-no-auth is set, and whoever reaches this address can scale and make keys"
+        ),
+        KeyRule::OnceThereIsOne if !has_key => tracing::info!(
+            "there is no API key: whoever is on this machine can scale; `scalegate keys create` makes the first one"
+        ),
+        KeyRule::Always | KeyRule::OnceThereIsOne => {}
+    }
+}
+
+/// From the clock of the process before to the wall's.
+struct CarryOver {
+    /// What the one shows at the moment when the other shows [`CarryOver::to`].
+    from: Timestamp,
+    to: Timestamp,
+}
+
+/// The clock for a process that starts at `present`, and whether what is in the store has to be fitted to it.
 ///
 /// As long as work is unfinished the clock of the process before goes on, and nothing has to be fitted. Otherwise whatever
 /// points in time still decide anything are carried over to the wall's clock.
-fn start_clock(
-    journal: &mut SqliteJournal,
-    snapshot: &mut Snapshot,
+fn choose_clock(
+    journal: &SqliteJournal,
     present: &Present,
-) -> Result<(Clock, WallWatch), StoreError> {
+) -> Result<(Clock, WallWatch, Option<CarryOver>), StoreError> {
     let anchor = journal.clock_anchor()?;
-    let shown = match Start::decide(anchor.as_ref(), present, snapshot.has_work()) {
+    let (shown, carry_over) = match Start::decide(anchor.as_ref(), present, journal.has_work()?) {
         Start::Resume(shows) => {
             warn_of_difference(shows, present.wall);
-            shows
+            (shows, None)
         }
         Start::Wall { before } => {
-            let before = before.unwrap_or(present.wall);
-            snapshot.carry_over(before, present.wall);
-            let forward_millis = present.wall.as_millis().saturating_sub(before.as_millis());
-            journal.change_clock(present.anchor().as_ref(), snapshot, forward_millis)?;
-            present.wall
+            (present.wall, Some(CarryOver { from: before.unwrap_or(present.wall), to: present.wall }))
         }
     };
     let wall = WallWatch::begin(shown, present.wall, present.may_have_been_set_since(anchor.as_ref()));
-    Ok((Clock::showing(shown, present), wall))
+    Ok((Clock::showing(shown, present), wall, carry_over))
+}
+
+/// Everything in the store, by the clock that was chosen.
+fn recover(
+    journal: &mut SqliteJournal,
+    present: &Present,
+    carry_over: Option<CarryOver>,
+) -> Result<Snapshot, StoreError> {
+    let mut snapshot = journal.load()?;
+    if let Some(CarryOver { from, to }) = carry_over {
+        snapshot.carry_over(from, to);
+        let forward_millis = to.as_millis().saturating_sub(from.as_millis());
+        journal.change_clock(present.anchor().as_ref(), &snapshot, forward_millis)?;
+    }
+    Ok(snapshot)
 }
 
 fn warn_of_difference(clock: Timestamp, wall: Timestamp) {
@@ -277,7 +326,7 @@ pub async fn serve(config: &Config, traces: &Traces) -> Result<(), ServeError> {
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-        died = gateway.died() => return Err(died.into()),
+        failed = gateway.failed() => return Err(failed),
     }
     tokio::select! {
         stopped = stop(gateway, traces, config.shutdown_grace) => stopped?,
@@ -319,6 +368,9 @@ pub enum ServeError {
     /// Its engine died.
     #[error(transparent)]
     Died(#[from] EngineDied),
+    /// Its store turned out to be damaged.
+    #[error(transparent)]
+    Damaged(StoreError),
 }
 
 #[cfg(test)]
@@ -354,9 +406,9 @@ mod tests {
     /// A process starts at `present`: its clock shows `shown` then; the lane as it finds it, and as the next one will.
     #[track_caller]
     fn start(journal: &mut SqliteJournal, present: &Present, shown: Timestamp) -> LaneRecord {
-        let mut snapshot = journal.load().expect("readable");
-        let (clock, _) = start_clock(journal, &mut snapshot, present).expect("a clock");
+        let (clock, _, carry_over) = choose_clock(journal, present).expect("a clock");
         assert_eq!(clock, Clock::showing(shown, present));
+        let mut snapshot = recover(journal, present, carry_over).expect("readable");
         assert_eq!(journal.load().expect("readable"), snapshot);
         snapshot.lanes.remove(0)
     }

@@ -103,9 +103,11 @@ impl JobTable {
 
     /// Shows `jobs` and no others.
     pub fn reset(&self, jobs: &[JobEvent]) {
-        let kept: HashSet<JobId> = jobs.iter().map(|event| event.job.id).collect();
-        let gone: Vec<JobId> = self.jobs.iter().map(|entry| *entry.key()).filter(|id| !kept.contains(id)).collect();
-        self.remove(&gone);
+        if !self.is_empty() {
+            let kept: HashSet<JobId> = jobs.iter().map(|event| event.job.id).collect();
+            let gone: Vec<JobId> = self.jobs.iter().map(|entry| *entry.key()).filter(|id| !kept.contains(id)).collect();
+            self.remove(&gone);
+        }
         for event in jobs {
             self.publish(event.clone());
         }

@@ -236,7 +236,8 @@ impl Rig {
         let table = Arc::new(JobTable::default());
         table.reset(&snapshot.jobs);
         let feed = Arc::new(Feed::new(snapshot.next_event));
-        let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
+        let (store, inbox) = StoreWriter::to_be();
+        let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
         let metrics = Arc::new(Metrics::new().expect("consistent"));
         let parts = {
             let (sidecar, clock) = (Arc::clone(&sidecar), Clock::start());
@@ -252,7 +253,7 @@ impl Rig {
                 wall: WallWatch::begin(clock.now(), wall_now(), false),
             }
         };
-        let engine = RunningEngine::start(snapshot, parts).expect("a thread");
+        let engine = RunningEngine::start(EngineHandle::to_be(), snapshot, parts).expect("a thread");
         let handle = engine.handle.clone();
         Self { engine, handle, table, metrics, sidecar, disk, directory, store_thread }
     }

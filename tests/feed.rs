@@ -13,7 +13,7 @@ use scalegate::domain::{
     Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin, Policy,
     ReadFailure, Retention, Settings, SettingsOverrides, Step, StepOutcome,
 };
-use scalegate::engine::{Audience, Parts, RunningEngine};
+use scalegate::engine::{Audience, EngineHandle, Parts, RunningEngine};
 use scalegate::feed::Feed;
 use scalegate::metrics::Metrics;
 use scalegate::sidecar::{RawReading, Sidecar};
@@ -73,7 +73,8 @@ impl Stage {
         let address = listener.local_addr().expect("an address");
         let mut journal = SqliteJournal::open(dir.path()).expect("a store");
         let next = journal.load().expect("readable").next_event;
-        let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
+        let (store, inbox) = StoreWriter::to_be();
+        let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
         let (table, feed) = (Arc::new(JobTable::default()), Arc::new(Feed::new(next)));
         let clock = Clock::start();
         let metrics = Arc::new(Metrics::new().expect("consistent"));
@@ -82,8 +83,9 @@ impl Stage {
         let elsewhere = TempDir::new().expect("a directory");
         let mut journal = SqliteJournal::open(elsewhere.path()).expect("a store");
         let snapshot = journal.load().expect("readable");
-        let (engine_store, engine_acknowledgements, _) = StoreWriter::start(journal).expect("a thread");
-        let engine = RunningEngine::start(snapshot, move || Parts {
+        let (engine_store, inbox) = StoreWriter::to_be();
+        let (engine_acknowledgements, _) = inbox.start(journal).expect("a thread");
+        let engine = RunningEngine::start(EngineHandle::to_be(), snapshot, move || Parts {
             sidecar: NoSidecar,
             store: engine_store,
             acknowledgements: engine_acknowledgements,
@@ -110,6 +112,7 @@ impl Stage {
             catalog,
             clock,
             traces: Traces::default(),
+            recovered: Arc::new(true.into()),
             stopping: stopped,
             guard,
             metrics,

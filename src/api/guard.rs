@@ -336,10 +336,13 @@ pub(super) async fn guard(
     let is_flood = refusal.as_ref().is_some_and(|refusal| refusal.too_fast.is_some());
     let mut response = match refusal {
         Some(refusal) => request.into_response(refusal.answer()),
-        None => {
-            request.extensions_mut().insert(caller.clone());
-            next.call(request).await?.map_into_boxed_body()
-        }
+        None => match state.check_recovered(Code::StorageUnavailable) {
+            Err(too_early) => request.into_response(too_early.error_response()),
+            Ok(()) => {
+                request.extensions_mut().insert(caller.clone());
+                next.call(request).await?.map_into_boxed_body()
+            }
+        },
     };
     if let Some(rate) = rate {
         show_rate(response.headers_mut(), rate);
@@ -434,7 +437,8 @@ mod tests {
         let wanted = NewKey { name: "ci".into(), scope: Scope::Read, reach: Reach::EVERYTHING, lifetime: None };
         let (token, record) = wanted.issue(wall_now()).expect("randomness");
         journal.commit(&[Batch { keys: vec![KeyChange::Added(record)], ..Batch::default() }]).expect("committed");
-        let (writer, ..) = StoreWriter::start(journal).expect("a thread");
+        let (writer, inbox) = StoreWriter::to_be();
+        inbox.start(journal).expect("a thread");
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(directory.path()).expect("readable"));
         let keyring = Keyring::open(catalog, directory.path(), None).expect("readable");
         let access = Access { request_rate: 2, ..Access::default() };

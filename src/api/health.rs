@@ -24,7 +24,8 @@ pub async fn live() -> HttpResponse {
 
 /// Can the gateway do its work?
 ///
-/// 200 if its store is usable and its engine runs. Whether the sidecar can be reached is shown, but not required: jobs
+/// 200 if it has read its store, which takes some seconds after a start with very many jobs, the store is usable, and its
+/// engine runs. Whether the sidecar can be reached is shown, but not required: jobs
 /// are accepted without it and wait.
 #[utoipa::path(
     operation_id = "getReadiness", tag = "health",
@@ -38,6 +39,7 @@ pub async fn live() -> HttpResponse {
 )]
 #[get("/readyz")]
 pub async fn ready(state: web::Data<ApiState>) -> Result<HttpResponse, ApiError> {
+    state.check_recovered(Code::NotReady)?;
     match state.engine.health().await {
         Ok(health) => Ok(HttpResponse::Ok().json(Ready::from(health))),
         Err(unavailable) => Err(ApiError::new(Code::NotReady, format!("The gateway is not ready: {unavailable}."))),

@@ -31,6 +31,7 @@ mod traced;
 pub mod view;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::HttpServiceFactory;
 use tokio::sync::{Semaphore, watch};
@@ -67,6 +68,8 @@ pub struct ApiState {
     pub clock: Clock,
     /// Where it is told what requests went through.
     pub traces: Traces,
+    /// Whether the table and the engine know what is in the store.
+    pub recovered: Arc<AtomicBool>,
     /// Becomes true when the process stops.
     pub stopping: watch::Receiver<bool>,
     /// Who may do what.
@@ -82,6 +85,20 @@ pub struct ApiState {
 }
 
 impl ApiState {
+    /// Fails as long as the gateway does not know yet what is in its store.
+    ///
+    /// # Errors
+    /// That it is with this `code`.
+    fn check_recovered(&self, code: Code) -> Result<(), ApiError> {
+        if self.recovered.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            code,
+            "The gateway has just started and is still reading its store; that takes some seconds.",
+        ))
+    }
+
     /// What `read` finds in the catalog, which may take a while: it has a thread to itself.
     ///
     /// # Errors

@@ -269,9 +269,17 @@ pub struct Patience {
     pub fresh_by: Option<Timestamp>,
 }
 
+impl Patience {
+    /// Whether no wait has a limit at present.
+    fn is_unlimited(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A job. Immutable once [`JobState::Ended`].
 ///
-/// A gateway may have very many: what few of them have is kept apart from the rest, and what has few values is packed.
+/// A gateway may have very many: what few of them have is kept apart from the rest, and what has few values is packed. What
+/// a job does not have is not in its record either, which makes a start faster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Id, in order of submission.
@@ -283,8 +291,10 @@ pub struct Job {
     /// Settings, complete.
     pub settings: PackedSettings,
     /// The submitter's note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Box<str>>,
     /// The submitter's labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Where in a distributed trace its submission belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -303,31 +313,42 @@ pub struct Job {
     /// State.
     pub state: JobState,
     /// How it will end as soon as the change in flight is resolved: canceled or superseded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
     /// The capacity to reach; known from the start unless the goal is a delta.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Capacity>,
     /// The capacity the first usable reading showed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Capacity>,
     /// The capacity the last usable reading showed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<Capacity>,
     /// What it waits for; `None` once ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
     /// Its changes, in order.
-    #[serde(deserialize_with = "without_spare_room")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "without_spare_room")]
     pub steps: Vec<Step>,
     /// What others did meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external_changes: Vec<ExternalChange>,
     /// When its waits are given up.
+    #[serde(default, skip_serializing_if = "Patience::is_unlimited")]
     pub patience: Patience,
     /// What last went wrong with one of its changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Box<Trouble>>,
     /// When it will probably be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion_at: Option<Timestamp>,
     /// When work on it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Timestamp,
     /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
     /// Counts the times it was handed out to be committed; 0 before the first.
     pub version: u64,

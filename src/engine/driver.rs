@@ -42,7 +42,7 @@ pub struct Parts<S> {
     pub sidecar: S,
     /// The store, and what becomes of commits.
     pub store: StoreWriter,
-    /// See [`StoreWriter::start`].
+    /// See [`crate::store::StoreInbox::start`].
     pub acknowledgements: mpsc::UnboundedReceiver<Acknowledgement>,
     /// Who is shown what became durable.
     pub audience: Audience,

@@ -97,10 +97,14 @@ pub struct EngineHandle {
     commands: mpsc::Sender<Command>,
 }
 
+/// What was asked of an engine that is still to be started.
+pub struct EngineInbox(pub(super) mpsc::Receiver<Command>);
+
 impl EngineHandle {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Command>) {
+    /// A handle to an engine that is still to be started with what is asked meanwhile.
+    pub fn to_be() -> (Self, EngineInbox) {
         let (commands, inbox) = mpsc::channel(QUEUE);
-        (Self { commands }, inbox)
+        (Self { commands }, EngineInbox(inbox))
     }
 
     /// Submits a request to scale; the answer comes once it is durable.

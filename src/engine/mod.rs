@@ -22,7 +22,7 @@ use crate::store::Snapshot;
 pub use self::core::{Core, Effect};
 pub use audience::Audience;
 pub use driver::{LOOK_TIMEOUT, Parts};
-pub use handle::{EngineHandle, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
+pub use handle::{EngineHandle, EngineInbox, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
 pub use requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 
 /// A running engine.
@@ -34,15 +34,16 @@ pub struct RunningEngine {
 }
 
 impl RunningEngine {
-    /// Starts an engine that carries on from `snapshot`. `parts` is called on the engine's thread.
+    /// Starts the engine that there is a handle to already; it carries on from `snapshot`. `parts` is called on the engine's
+    /// thread.
     ///
     /// # Errors
     /// If the system refuses a thread or what belongs to it.
     pub fn start<S: Sidecar>(
+        (handle, EngineInbox(commands)): (EngineHandle, EngineInbox),
         snapshot: Snapshot,
         parts: impl FnOnce() -> Parts<S> + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (handle, commands) = EngineHandle::new();
         let (stop, stopping) = watch::channel(None);
         let (report, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -13,6 +13,7 @@ mod identity;
 mod keys;
 mod metered;
 mod prune;
+mod records;
 mod rows;
 mod schema;
 mod sqlite;
@@ -33,8 +34,8 @@ pub use catalog::SqliteCatalog;
 pub use directory::key_changes_path;
 pub use keys::KeyStore;
 pub use metered::MeteredJournal;
-pub use sqlite::SqliteJournal;
-pub use writer::{Acknowledgement, StoreClient, StoreWriter};
+pub use sqlite::{SqliteJournal, check_large};
+pub use writer::{Acknowledgement, StoreClient, StoreInbox, StoreWriter};
 
 /// Records that become durable together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,11 +119,6 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether anything is unfinished.
-    pub fn has_work(&self) -> bool {
-        self.jobs.iter().any(|event| event.job.ended().is_none()) || self.lanes.iter().any(|lane| lane.change.is_some())
-    }
-
     /// Carries what is finished over to a clock that shows `there` when the one so far shows `here`: how long ago it was
     /// stays the same. What jobs show of their past stays as it was shown.
     pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {

@@ -11,22 +11,25 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+use serde::de::DeserializeOwned;
 
 use super::directory::{self, database_path};
 use super::identity::FileId;
 use super::keys;
 use super::prune::{self, Removed};
+use super::records::{self, Unreadable};
 use super::rows::write_batch;
 use super::schema::{self, Kind};
 use super::wal;
 use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError, UsedKey};
 use crate::clock::Anchor;
-use crate::domain::{EventId, JobEvent, KeyRecord, LaneRecord, Retention, Timestamp};
+use crate::domain::{EventId, Job, JobEvent, KeyRecord, LaneRecord, Retention, Timestamp};
 
 /// By how much a clock must differ from the one before to matter for what is kept for days.
 const LEAST_SHIFT_MILLIS: u64 = 1000;
@@ -37,6 +40,8 @@ const CACHE_KIB: i64 = 8192;
 /// Pages in the log before it is written back, 16 MiB: each page that every commit changes is written back once for some
 /// hundred of them, and what a start reads is still little.
 const CHECKPOINT_PAGES: i64 = 4096;
+/// The size of the largest store that is checked whole when it is opened; that takes a tenth of a second.
+const CHECKED_AT_ONCE_BYTES: u64 = 128 << 20;
 /// More statements than there are: one that is not kept is parsed anew each time, which takes longer than what it does.
 const STATEMENTS: usize = 64;
 /// How long to wait for another process that uses the directory: one that only makes a key is done in milliseconds, and a
@@ -177,41 +182,46 @@ impl SqliteJournal {
     }
 
     fn read_jobs(&self) -> Result<Vec<JobEvent>, StoreError> {
-        self.read_records("SELECT record, id, event FROM jobs ORDER BY seq", "job", |row, job| {
-            Ok(JobEvent { id: row.get(2)?, job })
-        })
+        let jobs = self.read_records("jobs", "job", "id", "event")?;
+        let event = |(job, id): (Arc<Job>, i64)| JobEvent { id: id.unsigned_abs(), job };
+        Ok(jobs.into_iter().map(event).collect())
     }
 
     fn read_lanes(&self) -> Result<Vec<LaneRecord>, StoreError> {
-        self.read_records("SELECT record, resource FROM lanes ORDER BY seq", "lane", |_, lane| Ok(lane))
+        let lanes = self.read_records("lanes", "lane", "resource", "0")?;
+        Ok(lanes.into_iter().map(|(lane, _)| lane).collect())
     }
 
-    /// The newest version is never removed, so that its id tells the next one.
-    fn read_next_event(&self) -> Result<EventId, StoreError> {
-        let sql = "SELECT coalesce((SELECT max(seq) + 1 FROM versions), (SELECT first FROM versions_begin))";
+    fn read_records<T: DeserializeOwned + Send>(
+        &self,
+        table: &str,
+        what: &str,
+        name: &str,
+        number: &str,
+    ) -> Result<Vec<(T, i64)>, StoreError> {
+        records::read_all(&self.db, table, name, number).map_err(|error| match error {
+            Unreadable::File(error) => self.explain(error),
+            Unreadable::Row(row, why) => self.corrupt(&format!("{what} {row}"), why),
+        })
+    }
+
+    /// Whether anything is unfinished: a job, or a change that nobody knows the outcome of.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn has_work(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state IN ('queued', 'running')) \
+            OR EXISTS (SELECT 1 FROM lanes WHERE json_valid(record) AND record ->> '$.change' IS NOT NULL)";
         self.db.query_row(sql, [], |row| row.get(0)).map_err(|error| self.explain(error))
     }
 
-    fn read_records<T: serde::de::DeserializeOwned, R>(
-        &self,
-        sql: &str,
-        what: &str,
-        complete: impl Fn(&rusqlite::Row, T) -> rusqlite::Result<R>,
-    ) -> Result<Vec<R>, StoreError> {
-        let mut statement = self.db.prepare(sql).map_err(|error| self.explain(error))?;
-        let mut rows = statement.query([]).map_err(|error| self.explain(error))?;
-        let mut records = Vec::new();
-        while let Some(row) = rows.next().map_err(|error| self.explain(error))? {
-            let record = row.get_ref(0).map_err(|error| self.explain(error))?;
-            let parsed = record
-                .as_bytes()
-                .map_err(|error| error.to_string())
-                .and_then(|json| serde_json::from_slice(json).map_err(|error| error.to_string()));
-            let name = || row.get(1).unwrap_or_else(|_| "without a name".to_owned());
-            let record = parsed.map_err(|error| self.corrupt(&format!("{what} {}", name()), error))?;
-            records.push(complete(row, record).map_err(|error| self.corrupt(&format!("{what} {}", name()), error))?);
-        }
-        Ok(records)
+    /// The id of the next version of a job. The newest version is never removed, so that its id tells.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn next_event(&self) -> Result<EventId, StoreError> {
+        let sql = "SELECT coalesce((SELECT max(seq) + 1 FROM versions), (SELECT first FROM versions_begin))";
+        self.db.query_row(sql, [], |row| row.get(0)).map_err(|error| self.explain(error))
     }
 
     fn read_keys(&self) -> Result<Vec<UsedKey>, StoreError> {
@@ -260,7 +270,7 @@ impl Journal for SqliteJournal {
             lanes: self.read_lanes()?,
             jobs: self.read_jobs()?,
             keys: self.read_keys()?,
-            next_event: self.read_next_event()?,
+            next_event: self.next_event()?,
         })
     }
 
@@ -313,6 +323,36 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
+/// Whether a store is so large that it is opened before all of it was checked.
+fn takes_long_to_check(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.len() > CHECKED_AT_ONCE_BYTES)
+}
+
+/// Checks a store in `directory` that was too large to be checked when it was opened; reads all of it.
+///
+/// # Errors
+/// If it is damaged, or cannot be read.
+pub fn check_large(directory: &Path) -> Result<(), StoreError> {
+    let path = database_path(directory);
+    if !takes_long_to_check(&path) {
+        return Ok(());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    check(&path, &Connection::open_with_flags(&path, flags).map_err(|error| explain(&path, error))?)
+}
+
+/// Fails if the trees that the database consists of are damaged.
+fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
+    let verdict: String =
+        db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    // The first line only names the database; a message is to be one line.
+    let detail = verdict.lines().filter(|line| !line.starts_with("***")).collect::<Vec<_>>().join("; ");
+    Err(StoreError::Corrupt { path: path.to_owned(), detail })
+}
+
 /// Checks that `db` is a sound store of ours and brings it up to date.
 fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
     let version = match schema::identify(db).map_err(|error| explain(path, error))? {
@@ -323,12 +363,8 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found: version, known: schema::VERSION });
     }
     configure(db).map_err(|error| explain(path, error))?;
-    let verdict: String =
-        db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
-    if verdict != "ok" {
-        // The first line only names the database; a message is to be one line.
-        let detail = verdict.lines().filter(|line| !line.starts_with("***")).collect::<Vec<_>>().join("; ");
-        return Err(StoreError::Corrupt { path: path.to_owned(), detail });
+    if !takes_long_to_check(path) {
+        check(path, db)?;
     }
     schema::migrate(db, version).map_err(|error| explain(path, error))?;
     wal::write_again(path, db)?;

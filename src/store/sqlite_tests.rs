@@ -323,7 +323,7 @@ fn the_stored_form_is_this() {
             r#""patience":{"active_by":1800000000000,"reading_by":null,"fresh_by":1800000000000},"#,
             r#""trouble":{"detail":"status 500","answer":{"status":500,"body":"{\"name\":\"fault\"}"}},"#,
             r#""estimated_completion_at":1800000600000,"started_at":1800000000000,"updated_at":1800000000000,"#,
-            r#""finished_at":null,"version":17}"#,
+            r#""version":17}"#,
         )
     );
     assert_eq!(
@@ -344,6 +344,31 @@ fn the_stored_form_is_this() {
     assert_eq!(stored("SELECT only || boot || uptime_ms || '-' || shown_ms FROM clock"), "1this5000-1800000000000");
     let columns = "SELECT id || resource || state || created_at || coalesce(finished_ms, '-') FROM jobs";
     assert_eq!(stored(columns), "00000000-0000-0000-0000-000000000007workerrunning2027-01-15T08:00:00.000Z-");
+}
+
+/// Earlier releases wrote down what a job does not have, too.
+#[test]
+fn what_a_job_does_not_have_may_be_in_its_record_or_not() {
+    let job = job(7, "worker");
+    let written = serde_json::to_string(&job).expect("serialisable");
+    assert_eq!(
+        written,
+        concat!(
+            r#"{"id":"00000000-0000-0000-0000-000000000007","resource":"worker","goal":{"target":5},"#,
+            r#""settings":{"step_size":1,"cooldown":300000,"active_timeout":900000,"poll_interval":30000,"#,
+            r#""settle":90000,"deadline":86400000},"created_at":1800000000000,"deadline_at":1800086400000,"#,
+            r#""state":"queued","target":5,"updated_at":1800000000000,"version":1}"#,
+        )
+    );
+    let nothing = concat!(
+        r#","reason":null,"labels":{},"ending":null,"start":null,"current":null,"waiting":null,"steps":[],"#,
+        r#""external_changes":[],"patience":{"active_by":null,"reading_by":null,"fresh_by":null},"trouble":null,"#,
+        r#""estimated_completion_at":null,"started_at":null,"finished_at":null}"#,
+    );
+    let earlier = written.strip_suffix('}').map(|fields| format!("{fields}{nothing}")).expect("an object");
+    for record in [written, earlier] {
+        assert_eq!(serde_json::from_str::<Job>(&record).expect("a job"), job);
+    }
 }
 
 #[test]

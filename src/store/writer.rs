@@ -43,18 +43,10 @@ pub struct StoreWriter {
 }
 
 impl StoreWriter {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// If the system refuses one more thread.
-    pub fn start<J: Journal>(
-        journal: J,
-    ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Acknowledgement>, JoinHandle<()>)> {
+    /// A handle to a thread that is still to be started with what is asked meanwhile.
+    pub fn to_be() -> (Self, StoreInbox) {
         let (requests, inbox) = mpsc::unbounded_channel();
-        let (acknowledge, acknowledgements) = mpsc::unbounded_channel();
-        let thread =
-            std::thread::Builder::new().name("store".into()).spawn(move || run(journal, inbox, &acknowledge))?;
-        Ok((Self { requests }, acknowledgements, thread))
+        (Self { requests }, StoreInbox(inbox))
     }
 
     /// Asks for `batch` to be made durable.
@@ -101,6 +93,25 @@ impl StoreWriter {
         let (reply, answer) = oneshot::channel();
         self.requests.send(request(reply)).map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// What was asked of a writing thread that is still to be started.
+pub struct StoreInbox(mpsc::UnboundedReceiver<Request>);
+
+impl StoreInbox {
+    /// Starts the thread that writes to `journal`; tells what became of commits.
+    ///
+    /// # Errors
+    /// If the system refuses one more thread.
+    pub fn start<J: Journal>(
+        self,
+        journal: J,
+    ) -> std::io::Result<(mpsc::UnboundedReceiver<Acknowledgement>, JoinHandle<()>)> {
+        let (acknowledge, acknowledgements) = mpsc::unbounded_channel();
+        let thread =
+            std::thread::Builder::new().name("store".into()).spawn(move || run(journal, self.0, &acknowledge))?;
+        Ok((acknowledgements, thread))
     }
 }
 

@@ -67,7 +67,8 @@ impl Stage {
         let (report, asked) = channel();
         let (verdicts, orders) = channel();
         let puppet = Puppet { asked: report, verdicts: orders, loads_fail };
-        let (writer, acknowledgements, thread) = StoreWriter::start(puppet).expect("a thread");
+        let (writer, inbox) = StoreWriter::to_be();
+        let (acknowledgements, thread) = inbox.start(puppet).expect("a thread");
         Self { writer, acknowledgements, thread, asked, verdicts }
     }
 

@@ -13,7 +13,7 @@ use scalegate::api::view::JobView;
 use scalegate::api::{self, ApiState, HttpServer, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, Settings};
-use scalegate::engine::{Audience, Parts, RunningEngine};
+use scalegate::engine::{Audience, EngineHandle, Parts, RunningEngine};
 use scalegate::feed::Feed;
 use scalegate::metrics::Metrics;
 use scalegate::store::{Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
@@ -70,7 +70,8 @@ impl Gateway {
         let table = Arc::new(JobTable::default());
         table.reset(&snapshot.jobs);
         let feed = Arc::new(Feed::new(snapshot.next_event));
-        let (store, acknowledgements, store_thread) = StoreWriter::start(journal).expect("a thread");
+        let (store, inbox) = StoreWriter::to_be();
+        let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
         let clock = Clock::start();
         let (guard, perimeter) = guard::on_loopback(directory, &catalog, &store, clock);
         let wall = WallWatch::begin(clock.now(), wall_now(), false);
@@ -82,7 +83,7 @@ impl Gateway {
             let (policy, retention) = (Arc::new(policy()), Retention::DEFAULT);
             move || Parts { sidecar, store, acknowledgements, audience, policy, retention, clock, wall }
         };
-        let engine = RunningEngine::start(snapshot, parts).expect("a thread");
+        let engine = RunningEngine::start(EngineHandle::to_be(), snapshot, parts).expect("a thread");
         let (stopping, stopped) = watch::channel(false);
         let room = Room::in_this_process();
         let state = ApiState {
@@ -92,6 +93,7 @@ impl Gateway {
             catalog,
             clock,
             traces: Traces::default(),
+            recovered: Arc::new(true.into()),
             stopping: stopped,
             guard,
             metrics,

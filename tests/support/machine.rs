@@ -380,7 +380,7 @@ impl<S: Surroundings> Machine<S> {
         let wall = shifted(self.now, self.wall_error);
         let present = Present { wall, uptime: UPTIME + self.now.since(BEGIN), boot: Some(self.boots.to_string()) };
         let was_set = present.may_have_been_set_since(self.disk.clock.as_ref());
-        let shows = match Start::decide(self.disk.clock.as_ref(), &present, snapshot.has_work()) {
+        let shows = match Start::decide(self.disk.clock.as_ref(), &present, has_work(snapshot)) {
             Start::Resume(shows) => shows,
             Start::Wall { before } => {
                 let before = before.unwrap_or(wall);
@@ -442,4 +442,10 @@ impl<S: Surroundings> Machine<S> {
 /// `at`, so many milliseconds later.
 pub fn shifted(at: Timestamp, millis: i64) -> Timestamp {
     Timestamp::from_millis(at.as_millis().saturating_add(millis))
+}
+
+/// Whether anything is unfinished.
+fn has_work(snapshot: &Snapshot) -> bool {
+    snapshot.jobs.iter().any(|event| event.job.ended().is_none())
+        || snapshot.lanes.iter().any(|lane| lane.change.is_some())
 }

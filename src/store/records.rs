@@ -1,0 +1,169 @@
+//! Reads all records of a table: this thread takes them out of the file, others make sense of them meanwhile.
+//!
+//! Making sense takes five times as long as reading, and a start with very many jobs waits for it. Nothing is decided here;
+//! the records come back in the order of their rows.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use rusqlite::Connection;
+use serde::de::DeserializeOwned;
+
+/// Rows handed over at a time: a millisecond or two of work.
+const CHUNK: usize = 1000;
+/// Most threads that make sense of records; more than a few only wait for the one that reads.
+const MOST_THREADS: usize = 4;
+/// Chunks that may wait for each of them, about a megabyte each.
+const WAITING_CHUNKS: usize = 2;
+
+/// Why not all records could be read.
+pub(super) enum Unreadable {
+    /// The file is at fault.
+    File(rusqlite::Error),
+    /// What is in the row called so makes no sense, for that reason.
+    Row(String, String),
+}
+
+impl From<rusqlite::Error> for Unreadable {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+/// Some rows in a row.
+#[derive(Default)]
+struct Chunk {
+    number: usize,
+    /// The records, one after the other.
+    text: Vec<u8>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    /// Where its record ends in the text; it begins where the one before ends.
+    end: usize,
+    /// Its place in the table, by which it can be found again.
+    seq: i64,
+    /// What else there is.
+    number: i64,
+}
+
+impl Chunk {
+    /// Takes in a row with its place, its record, and a number.
+    fn take(&mut self, row: &rusqlite::Row) -> rusqlite::Result<()> {
+        // What is no text is no JSON either, and is found out as that.
+        self.text.extend_from_slice(row.get_ref(1)?.as_bytes().unwrap_or_default());
+        self.rows.push(Row { end: self.text.len(), seq: row.get(0)?, number: row.get(2)? });
+        Ok(())
+    }
+
+    /// The records, or the place of the first one that makes no sense, and why.
+    fn understand<T: DeserializeOwned>(&self) -> Result<Vec<(T, i64)>, (i64, String)> {
+        let begins = std::iter::once(0).chain(self.rows.iter().map(|row| row.end));
+        let rows = begins.zip(&self.rows);
+        rows.map(|(begin, row)| match serde_json::from_slice(&self.text[begin..row.end]) {
+            Ok(record) => Ok((record, row.number)),
+            Err(error) => Err((row.seq, error.to_string())),
+        })
+        .collect()
+    }
+}
+
+/// The `record` of each row of `table`, in order, with what `number` is there. `name` is what a row is called in a message.
+pub(super) fn read_all<T: DeserializeOwned + Send>(
+    db: &Connection,
+    table: &str,
+    name: &str,
+    number: &str,
+) -> Result<Vec<(T, i64)>, Unreadable> {
+    let (chunks, results) = (sync_channel(WAITING_CHUNKS * MOST_THREADS), Mutex::new(Vec::new()));
+    let (send, receive) = (chunks.0, Mutex::new(chunks.1));
+    let sql = format!("SELECT seq, record, {number} FROM {table} ORDER BY seq");
+    let threads = thread::available_parallelism().map_or(1, Into::into).min(MOST_THREADS);
+    thread::scope(|scope| {
+        let understand_all = || {
+            while let Some(chunk) = next(&receive) {
+                let understood = (chunk.number, chunk.understand::<T>());
+                results.lock().unwrap_or_else(PoisonError::into_inner).push(understood);
+            }
+        };
+        (0..threads).for_each(|_| drop(scope.spawn(understand_all)));
+        // The threads end when everything was sent, or could not be.
+        read_chunks(db, &sql, send)
+    })?;
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_unstable_by_key(|(number, _)| *number);
+    let mut records = Vec::with_capacity(results.len() * CHUNK);
+    for (_, understood) in results {
+        match understood {
+            Ok(some) => records.extend(some),
+            Err((seq, why)) => return Err(Unreadable::Row(name_of(db, table, name, seq), why)),
+        }
+    }
+    Ok(records)
+}
+
+fn next(receive: &Mutex<Receiver<Chunk>>) -> Option<Chunk> {
+    receive.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+fn read_chunks(db: &Connection, sql: &str, send: SyncSender<Chunk>) -> rusqlite::Result<()> {
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut chunk = Chunk::default();
+    while let Some(row) = rows.next()? {
+        chunk.take(row)?;
+        if chunk.rows.len() == CHUNK {
+            let empty = Chunk { number: chunk.number + 1, ..Chunk::default() };
+            // Nobody is there to take it only if all threads have panicked, which the scope passes on.
+            drop(send.send(std::mem::replace(&mut chunk, empty)));
+        }
+    }
+    drop(send.send(chunk));
+    Ok(())
+}
+
+fn name_of(db: &Connection, table: &str, name: &str, seq: i64) -> String {
+    let sql = format!("SELECT {name} FROM {table} WHERE seq = ?1");
+    db.query_row(&sql, [seq], |row| row.get(0)).unwrap_or_else(|_| "without a name".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(records: impl IntoIterator<Item = String>) -> Connection {
+        let db = Connection::open_in_memory().expect("a database");
+        db.execute_batch("CREATE TABLE things (seq INTEGER PRIMARY KEY, name TEXT, record TEXT)").expect("a table");
+        let mut insert = db.prepare("INSERT INTO things (name, record) VALUES ('thing ' || ?1, ?2)").expect("SQL");
+        for (number, record) in records.into_iter().enumerate() {
+            insert.execute((number, record)).expect("a row");
+        }
+        drop(insert);
+        db
+    }
+
+    #[test]
+    fn however_many_there_are_they_come_in_order() {
+        for count in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK * 7 + 3] {
+            let db = table((0..count).map(|number| number.to_string()));
+            let Ok(records) = read_all::<usize>(&db, "things", "name", "seq * 2") else { panic!("{count}") };
+            let expected: Vec<(usize, i64)> = (0..count).map(|number| (number, (number as i64 + 1) * 2)).collect();
+            assert_eq!(records, expected);
+        }
+    }
+
+    #[test]
+    fn the_first_that_makes_no_sense_is_named() {
+        for wrong in [0, CHUNK * 2 + 5] {
+            let text = |number: usize| if number >= wrong { "{".to_owned() } else { number.to_string() };
+            let db = table((0..CHUNK * 5).map(text));
+            let Err(Unreadable::Row(name, why)) = read_all::<usize>(&db, "things", "name", "seq") else {
+                panic!("{wrong} makes sense")
+            };
+            assert_eq!(name, format!("thing {wrong}"));
+            assert!(!why.is_empty());
+        }
+    }
+}
