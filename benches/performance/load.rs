@@ -68,6 +68,16 @@ pub async fn load(
     Loaded { answers: latencies.len(), took, latencies, own_share }
 }
 
+/// Appends a request to submit a job.
+pub fn post(path: &str, key: &str, body: &str, bytes: &mut Vec<u8>) {
+    let length = body.len();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    bytes.extend_from_slice(request.as_bytes());
+}
+
 /// A connection that is kept.
 pub struct Client {
     stream: TcpStream,

@@ -10,6 +10,7 @@ mod load;
 mod many_jobs;
 mod polls;
 mod process;
+mod python;
 mod steps;
 mod submissions;
 mod table;
@@ -23,7 +24,7 @@ use table::Table;
 /// A part of the benchmark, by the name it is asked for with.
 type Part = (&'static str, fn(&mut Table));
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("polls", polls::measure),
     ("submissions", submissions::measure),
     ("many-jobs", many_jobs::measure),
@@ -31,6 +32,7 @@ const PARTS: [Part; 7] = [
     ("time-to-target", time_to_target::measure),
     ("steps", steps::measure),
     ("idle", idle::measure),
+    ("python", python::measure),
 ];
 
 fn main() {

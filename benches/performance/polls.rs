@@ -51,21 +51,10 @@ pub fn measure(table: &mut Table) {
         for _ in 0..ROUNDS {
             let fixed = fixed.clone();
             constants.push(run(&gateway, move |_, bytes| bytes.extend_from_slice(&fixed)).await);
-            let requests = requests.clone();
-            polls.push(
-                run(&gateway, move |nth, bytes| {
-                    // Scattered over all of them, each time in another order.
-                    let place = nth.wrapping_mul(0x9e37_79b9_7f4a_7c15) % requests.len();
-                    bytes.extend_from_slice(&requests[place]);
-                })
-                .await,
-            );
+            polls.push(scattered(&gateway, requests.clone()).await);
         }
     });
-    let best =
-        |runs: Vec<Loaded>| runs.into_iter().max_by(|a, b| a.per_second().total_cmp(&b.per_second())).expect("one");
     let (polls, constants) = (best(polls), best(constants));
-    let rate = |run: &Loaded| format!("{} /s, p99 {:.2} ms", thousands(run.per_second()), millis(run.percentile(99.0)));
     table.row(
         &format!("`GET /v1/jobs/{{id}}`, {} jobs, random ids, with a key", thousands(JOBS as f64)),
         format!("a constant body of the same {target} bytes: {}", rate(&constants)),
@@ -80,15 +69,34 @@ pub fn measure(table: &mut Table) {
     );
 }
 
-fn start(directory: &Path) -> Process {
+/// The run with the most answers in a second.
+pub fn best(runs: Vec<Loaded>) -> Loaded {
+    runs.into_iter().max_by(|a, b| a.per_second().total_cmp(&b.per_second())).expect("one")
+}
+
+pub fn rate(run: &Loaded) -> String {
+    format!("{} /s, p99 {:.2} ms", thousands(run.per_second()), millis(run.percentile(99.0)))
+}
+
+/// A gateway that keeps all jobs there are in `directory`.
+pub fn start(directory: &Path) -> Process {
     Process::gateway(directory, "http://127.0.0.1:9", &["--keep-finished-count", "1000000"])
 }
 
-async fn run(gateway: &Process, request: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'static) -> Loaded {
-    load(gateway.address, CONNECTIONS, TIME, &[200], request).await
+/// Sends all of these requests, again and again, scattered and each time in another order.
+pub async fn scattered(server: &Process, requests: Vec<Vec<u8>>) -> Loaded {
+    run(server, move |nth, bytes| {
+        let place = nth.wrapping_mul(0x9e37_79b9_7f4a_7c15) % requests.len();
+        bytes.extend_from_slice(&requests[place]);
+    })
+    .await
 }
 
-fn get(path: &str, key: &Token) -> Vec<u8> {
+async fn run(server: &Process, request: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'static) -> Loaded {
+    load(server.address, CONNECTIONS, TIME, &[200], request).await
+}
+
+pub fn get(path: &str, key: &Token) -> Vec<u8> {
     let key = key.expose();
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n").into_bytes()
 }

@@ -1,5 +1,6 @@
 //! Processes that are measured, each on a core of its own as far as there are several.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -47,11 +48,11 @@ pub fn cores() -> usize {
 }
 
 /// A command on all cores but the last, or, if `everywhere`, on all.
-fn on_its_cores(program: &str, everywhere: bool) -> Command {
+fn on_its_cores(program: impl AsRef<OsStr>, everywhere: bool) -> Command {
     let cores = cores();
     let last = if everywhere || cores == 1 { cores - 1 } else { cores - 2 };
     let mut command = Command::new("taskset");
-    command.args(["-c", &format!("0-{last}"), program]);
+    command.args(["-c", &format!("0-{last}")]).arg(program);
     command
 }
 
@@ -80,6 +81,16 @@ impl Process {
         let mut command = on_its_cores(env!("CARGO_BIN_EXE_scalegate"), true);
         command.args(["simulate", "--listen", "127.0.0.1:0"]).args(more);
         Self::start(command, Token::generate().expect("randomness"), |_| true)
+    }
+
+    /// The `app` in `app.py` in `directory`, served by uvicorn in one process, on the cores that a gateway gets.
+    pub fn python_app(python: &Path, directory: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut command = on_its_cores(python, false);
+        command.args(["-m", "uvicorn", "app:app", "--workers", "1", "--host", "127.0.0.1", "--port", "0"]);
+        command.args(["--log-level", "info", "--no-access-log", "--app-dir"]).arg(directory);
+        // Nothing is left among the sources, and no proxy between it and the sidecar.
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("NO_PROXY", "127.0.0.1").envs(variables.iter().copied());
+        Self::start(command, Token::generate().expect("randomness"), |line| line.contains("running on"))
     }
 
     fn start(mut command: Command, key: Token, is_ready: impl Fn(&str) -> bool) -> Self {

@@ -7,7 +7,7 @@ use scalegate::api::view::JobList;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::load::{Client, runtime};
+use super::load::{Client, post, runtime};
 use super::process::Process;
 use super::table::{Table, thousands};
 
@@ -47,12 +47,7 @@ fn run(resources: usize) -> Vec<Duration> {
     let key = gateway.key.expose().to_owned();
     let submit = move |nth: usize, bytes: &mut Vec<u8>| {
         let body = format!("{{\"resource\":\"r{nth}\",\"targetCapacity\":{}}}", 1 + STEPS);
-        let length = body.len();
-        let request = format!(
-            "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        );
-        bytes.extend_from_slice(request.as_bytes());
+        post("/v1/jobs", &key, &body, bytes);
     };
     runtime().block_on(async {
         submit_all(&gateway, resources, submit).await;

@@ -10,23 +10,19 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::load::{Loaded, load, runtime};
+use super::load::{Loaded, load, post, runtime};
 use super::process::Process;
 use super::table::{Table, thousands};
 
 const TIME: Duration = Duration::from_secs(5);
 /// Jobs queue up behind those of so many resources.
-const RESOURCES: usize = 100;
+pub const RESOURCES: usize = 100;
 const ROUNDS: usize = 3;
 
 pub fn measure(table: &mut Table) {
     let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk");
-    // It is connected to, and never answers.
-    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let sidecar = format!("http://{}", silent.local_addr().expect("an address"));
-    let gateway = Process::gateway(&directory.path().join("data"), &sidecar, &["--max-queue-length", "10000"]);
-    // Each resource is busy with something first.
-    submit(&gateway, 1, Duration::from_millis(200), 1);
+    let (_silent, sidecar) = silent_sidecar();
+    let gateway = busy_gateway(&directory.path().join("data"), &sidecar);
     let before = written(&gateway);
     let one = submit(&gateway, 1, TIME, 100_000);
     let bytes = (written(&gateway) - before) / one.answers as u64;
@@ -54,18 +50,29 @@ pub fn measure(table: &mut Table) {
     );
 }
 
+/// A sidecar that is connected to, and never answers, as long as it is kept; and its address.
+pub fn silent_sidecar() -> (TcpListener, String) {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("http://{}", silent.local_addr().expect("an address"));
+    (silent, address)
+}
+
+/// A gateway in which each resource is busy with something.
+pub fn busy_gateway(directory: &Path, sidecar: &str) -> Process {
+    let gateway = Process::gateway(directory, sidecar, &["--max-queue-length", "10000"]);
+    submit(&gateway, 1, Duration::from_millis(200), 1);
+    gateway
+}
+
 /// Jobs with targets from `first` on: no two of one resource have the same, or the second would join the first.
-fn submit(gateway: &Process, clients: usize, time: Duration, first: usize) -> Loaded {
+pub fn submit(gateway: &Process, clients: usize, time: Duration, first: usize) -> Loaded {
     let key = gateway.key.expose().to_owned();
     runtime().block_on(load(gateway.address, clients, time, &[202], move |nth, bytes| {
         let (resource, target) = (nth % RESOURCES, (first + nth / RESOURCES) % 100_000);
-        let body = format!("{{\"resource\":\"r{resource}\",\"targetCapacity\":{target},\"onConflict\":\"queue\",\"stepSize\":1000000}}");
-        let length = body.len();
-        let request = format!(
-            "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
+        let body = format!(
+            "{{\"resource\":\"r{resource}\",\"targetCapacity\":{target},\"onConflict\":\"queue\",\"stepSize\":1000000}}"
         );
-        bytes.extend_from_slice(request.as_bytes());
+        post("/v1/jobs", &key, &body, bytes);
     }))
 }
 
