@@ -101,7 +101,7 @@ impl Gateway {
     ///
     /// # Errors
     /// If the address, the certificate or the store cannot be had.
-    pub fn start(config: &Config, traces: &Traces) -> Result<Self, StartError> {
+    pub async fn start(config: &Config, traces: &Traces) -> Result<Self, StartError> {
         let tls = config.access.tls.as_ref().map(Tls::open).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let listening = |source| StartError::Listen { address: config.listen, source };
@@ -147,7 +147,11 @@ impl Gateway {
         let http =
             HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, room.connections, grace)?;
         // From here on it answers, if only that it is not ready yet.
-        let snapshot = recover(&mut journal, &present, carry_over)?;
+        let recovery = tokio::task::spawn_blocking(move || {
+            recover(&mut journal, &present, carry_over).map(|snapshot| (journal, snapshot))
+        });
+        let (journal, snapshot) =
+            recovery.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         tell_who_may_enter(rule, has_key, address);
         let unfinished = snapshot.jobs.iter().filter(|event| event.job.ended().is_none()).count();
         audience.table.reset(&snapshot.jobs);
@@ -322,7 +326,12 @@ fn warn_of_difference(clock: Timestamp, wall: Timestamp) {
 pub async fn serve(config: &Config, traces: &Traces) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::System)?;
-    let mut gateway = Gateway::start(config, traces)?;
+    let mut gateway = tokio::select! {
+        started = Gateway::start(config, traces) => started?,
+        // Nothing was promised to anybody yet.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),

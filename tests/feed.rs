@@ -4,6 +4,7 @@ mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,7 @@ struct Stage {
     feed: Arc<Feed>,
     store: StoreWriter,
     acknowledgements: UnboundedReceiver<Acknowledgement>,
+    recovered: Arc<AtomicBool>,
     next: EventId,
     _engine: RunningEngine,
     _server: HttpServer,
@@ -105,6 +107,7 @@ impl Stage {
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(dir.path()).expect("readable"));
         let (guard, perimeter) = guard::on_loopback(dir.path(), &catalog, &store, clock);
         let room = Room { connections: 100, streams: SEATS, long_polls: 1 };
+        let recovered = Arc::new(AtomicBool::new(true));
         let state = ApiState {
             engine: engine.handle.clone(),
             table: Arc::clone(&table),
@@ -112,7 +115,7 @@ impl Stage {
             catalog,
             clock,
             traces: Traces::default(),
-            recovered: Arc::new(true.into()),
+            recovered: Arc::clone(&recovered),
             stopping: stopped,
             guard,
             metrics,
@@ -128,6 +131,7 @@ impl Stage {
             feed,
             store,
             acknowledgements,
+            recovered,
             next,
             _engine: engine,
             _server: server,
@@ -175,6 +179,32 @@ fn job(number: u128) -> Job {
 
 fn events_of(number: u128) -> String {
     format!("/v1/jobs/{}/events", JobId::from_u128(number))
+}
+
+/// A gateway answers before it knows what is in its store: that it does not know yet, rather than that there is nothing.
+#[actix_web::test]
+async fn whoever_comes_before_the_store_was_read_is_told_so() {
+    let mut stage = Stage::set();
+    let event = stage.write(1, 1).await;
+    let target = format!("/v1/jobs/{}", event.job.id);
+    let get = async |target: &str| {
+        let client = awc::Client::default();
+        let mut answer = client.get(format!("http://{}{target}", stage.address)).send().await.expect("an answer");
+        let body: serde_json::Value = answer.json().await.expect("JSON");
+        (answer.status().as_u16(), body["code"].as_str().map(str::to_owned))
+    };
+    stage.recovered.store(false, Ordering::Release);
+    for target in [target.as_str(), "/v1/jobs", "/v1/resources", "/v1/events", "/v1/jobs/nonsense"] {
+        assert_eq!(get(target).await, (503, Some("storage_unavailable".into())), "{target}");
+    }
+    assert_eq!(get("/readyz").await, (503, Some("not_ready".into())));
+    assert_eq!(get("/livez").await, (200, None));
+    assert_eq!(get("/openapi.json").await.0, 200);
+    stage.table.publish(event);
+    stage.recovered.store(true, Ordering::Release);
+    for target in [target.as_str(), "/v1/jobs", "/readyz"] {
+        assert_eq!(get(target).await.0, 200, "{target}");
+    }
 }
 
 /// Whoever does not read is not waited for, and finds out why nothing more comes; everybody else hears everything.

@@ -70,7 +70,8 @@ impl Process {
     fn serve(directory: &Path, sidecar: &str, more: &[&str], everywhere: bool) -> Self {
         let key = Token::generate().expect("randomness");
         let mut command = on_its_cores(env!("CARGO_BIN_EXE_scalegate"), everywhere);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--max-request-rate", "0"]);
+        command.env("SCALEGATE_LISTEN", "127.0.0.1:0");
+        command.args(["serve", "--log-format", "json", "--max-request-rate", "0"]);
         command.args(["--max-active-jobs", "1000000", "--max-jobs-per-key", "1000000", "--sidecar-url", sidecar]);
         command.arg("--data-dir").arg(directory).args(more).env("SCALEGATE_ADMIN_KEY", key.expose());
         Self::start(command, key, |line| line.contains("is ready"))

@@ -96,7 +96,7 @@ async fn play(args: &DemoArgs) -> Result<Exit, DemoError> {
         ..Config::default()
     };
     let traces = Traces::from_environment()?;
-    let gateway = start_gateway(config, args.listen, &traces)?;
+    let gateway = start_gateway(config, args.listen, &traces).await?;
     introduce(&mut output, &sidecar, &gateway);
 
     let told_to_stop = super::until_told_to_stop();
@@ -126,13 +126,13 @@ fn start_sidecar() -> std::io::Result<RunningSimulator> {
 }
 
 /// Starts the gateway where it was asked for, or else on its usual port, or else on any.
-fn start_gateway(config: Config, listen: Option<SocketAddr>, traces: &Traces) -> Result<Gateway, StartError> {
+async fn start_gateway(config: Config, listen: Option<SocketAddr>, traces: &Traces) -> Result<Gateway, StartError> {
     if let Some(listen) = listen {
-        return Gateway::start(&Config { listen, ..config }, traces);
+        return Gateway::start(&Config { listen, ..config }, traces).await;
     }
-    match Gateway::start(&config, traces) {
+    match Gateway::start(&config, traces).await {
         Err(StartError::Listen { source, .. }) if source.kind() == ErrorKind::AddrInUse => {
-            Gateway::start(&Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..config }, traces)
+            Gateway::start(&Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..config }, traces).await
         }
         outcome => outcome,
     }
