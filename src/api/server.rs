@@ -81,7 +81,7 @@ impl HttpServer {
                 .app_data(routes.clone())
                 .app_data(within.clone())
                 .app_data(meters.clone())
-                .configure(|config| documented(config))
+                .configure(documented)
                 .configure(undocumented)
                 .default_service(web::to(no_route))
                 // Outwards from here: the last one named sees a request first.

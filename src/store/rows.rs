@@ -112,7 +112,7 @@ fn write_audit(db: &Connection, entries: &[AuditEntry]) -> rusqlite::Result<()> 
     if entries.is_empty() {
         return Ok(());
     }
-    let mut next_seq = {
+    let next_seq = {
         let mut last = db.prepare_cached("SELECT coalesce(max(seq), 0) FROM audit WHERE shelf = ?1")?;
         let last = Shelf::ALL.map(|shelf| last.query_row([shelf.as_str()], |row| row.get::<_, i64>(0)));
         last.into_iter().try_fold(0, |latest: i64, of_shelf| of_shelf.map(|seq| seq.max(latest)))? + 1
@@ -125,11 +125,10 @@ fn write_audit(db: &Connection, entries: &[AuditEntry]) -> rusqlite::Result<()> 
         "DELETE FROM audit WHERE shelf = ?1 AND number <= ?2 \
          AND seq IN (SELECT seq FROM audit WHERE shelf = ?1 ORDER BY seq LIMIT ?3)",
     )?;
-    for entry in entries {
+    for (seq, entry) in (next_seq..).zip(entries) {
         let shelf = entry.shelf();
-        let row = params![shelf.as_str(), next_seq, entry.at.to_string(), json(entry)?];
+        let row = params![shelf.as_str(), seq, entry.at.to_string(), json(entry)?];
         let number: i64 = insert.query_row(row, |row| row.get(0))?;
-        next_seq += 1;
         if is_time_to_trim(number) {
             // Twice as many as are too many: a store that was trimmed in another way comes down in time.
             trim.execute(params![shelf.as_str(), number - i64::from(shelf.room()), 2 * TRIMMED_TOGETHER])?;
