@@ -171,7 +171,7 @@ impl Gateway {
         let engine = RunningEngine::start((engine, engine_inbox), snapshot, parts)?;
         recovered.store(true, Ordering::Release);
         tracing::info!(%address, scheme, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
-        let damage = check_in_background(&config.data_dir)?;
+        let damage = check_in_background(&config.data_dir);
         Ok(Self { address, http, engine, store: store_thread, damage, stopping })
     }
 
@@ -211,16 +211,23 @@ impl Gateway {
 }
 
 /// A store that is too large to be checked before anything else is checked while the gateway works.
-fn check_in_background(directory: &Path) -> std::io::Result<oneshot::Receiver<StoreError>> {
+fn check_in_background(directory: &Path) -> oneshot::Receiver<StoreError> {
     let (tell, damage) = oneshot::channel();
     let directory = directory.to_owned();
-    std::thread::Builder::new().name("store check".into()).spawn(move || {
-        if let Err(error) = check_large(&directory) {
-            // Whoever would hear it is stopping already.
-            drop(tell.send(error));
-        }
-    })?;
-    Ok(damage)
+    let check = std::thread::Builder::new().name("store check".into()).spawn(move || match check_large(&directory) {
+        Ok(()) => {}
+        // Whoever would hear it is stopping already.
+        Err(error @ StoreError::Corrupt { .. }) => drop(tell.send(error)),
+        Err(error) => not_checked(&error),
+    });
+    if let Err(error) = check {
+        not_checked(&error);
+    }
+    damage
+}
+
+fn not_checked(why: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(error = why, "whether the store is damaged could not be checked");
 }
 
 /// The keys, and who needs one.
@@ -328,9 +335,8 @@ pub async fn serve(config: &Config, traces: &Traces) -> Result<(), ServeError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::System)?;
     let mut gateway = tokio::select! {
         started = Gateway::start(config, traces) => started?,
-        // Nothing was promised to anybody yet.
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => exit_before_ready(),
+        _ = interrupt.recv() => exit_before_ready(),
     };
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
@@ -360,6 +366,12 @@ pub async fn stop(gateway: Gateway, traces: &Traces, grace: Duration) -> Result<
         let _ = tokio::task::spawn_blocking(move || traces.shut_down(left.max(LEAST_TIME_TO_CLOSE))).await;
     }
     stopped
+}
+
+/// Nothing was promised to anybody yet, and whoever reads the store need not be waited for.
+fn exit_before_ready() -> ! {
+    tracing::info!("stopped before it was ready");
+    std::process::exit(0)
 }
 
 /// Nothing is lost by this: what is durable is on the disk, and what is not was not promised to anybody.

@@ -198,6 +198,9 @@ async fn whoever_comes_before_the_store_was_read_is_told_so() {
         assert_eq!(get(target).await, (503, Some("storage_unavailable".into())), "{target}");
     }
     assert_eq!(get("/readyz").await, (503, Some("not_ready".into())));
+    let wish = json!({"resource": "worker", "targetCapacity": 1});
+    let refused = awc::Client::default().post(format!("http://{}/v1/jobs", stage.address)).send_json(&wish).await;
+    assert_eq!(refused.expect("an answer").status().as_u16(), 503);
     assert_eq!(get("/livez").await, (200, None));
     assert_eq!(get("/openapi.json").await.0, 200);
     stage.table.publish(event);
@@ -205,6 +208,10 @@ async fn whoever_comes_before_the_store_was_read_is_told_so() {
     for target in [target.as_str(), "/v1/jobs", "/readyz"] {
         assert_eq!(get(target).await.0, 200, "{target}");
     }
+    // What was refused so early was not written down: there may be nobody yet who writes.
+    let client = awc::Client::default();
+    let mut audit = client.get(format!("http://{}/v1/audit", stage.address)).send().await.expect("an answer");
+    assert_eq!(audit.json::<serde_json::Value>().await.expect("JSON")["entries"], json!([]));
 }
 
 /// Whoever does not read is not waited for, and finds out why nothing more comes; everybody else hears everything.

@@ -475,6 +475,27 @@ fn a_job_survives_a_crash_at_any_moment() {
     assert!(crash_after > 20);
 }
 
+/// With very many jobs, a reading for each of them at once would be too much for any sidecar.
+#[test]
+fn after_a_restart_in_a_cooldown_a_reading_comes_soon_and_not_at_once() {
+    let mut world = World::new(start_at(1));
+    let id = world.submit(3, cooldown(300));
+    let cools_down = |world: &mut World| {
+        let job = world.core().lane(&worker()).and_then(|lane| lane.active().cloned());
+        let waiting = job.and_then(|job| job.waiting.clone());
+        world.is_committed() && waiting.is_some_and(|waiting| waiting.reason == WaitReason::Cooldown)
+    };
+    world.run_until(cools_down);
+    let reads = world.surroundings.reads;
+    world.crash(secs(0));
+    let restarted = world.now;
+    assert_eq!(world.surroundings.reads, reads, "not at once");
+    world.run_until(|world| world.surroundings.reads > reads);
+    assert!(world.now.since(restarted) < secs(60), "soon");
+    let job = world.run(id);
+    assert_reached(&mut world, &job, 3);
+}
+
 /// Runs until the intent of the next change is on its way to the disk.
 fn run_to_intent(world: &mut World) {
     world.run_until(|world| world.core().lane(&worker()).is_some_and(|lane| lane.change().is_some()));

@@ -334,21 +334,22 @@ pub(super) async fn guard(
     };
     let Seen { caller, rate, refusal } = state.guard.see(&request, needed);
     let is_flood = refusal.as_ref().is_some_and(|refusal| refusal.too_fast.is_some());
-    let mut response = match refusal {
-        Some(refusal) => request.into_response(refusal.answer()),
-        None => match state.check_recovered(Code::StorageUnavailable) {
-            Err(too_early) => request.into_response(too_early.error_response()),
-            Ok(()) => {
-                request.extensions_mut().insert(caller.clone());
-                next.call(request).await?.map_into_boxed_body()
-            }
-        },
+    let too_early = state.check_recovered(Code::StorageUnavailable).err();
+    // Nothing is written before the store was read; whoever is refused so early should not have to wait for that.
+    let only_logged = is_flood || too_early.is_some();
+    let mut response = match (refusal, too_early) {
+        (Some(refusal), _) => request.into_response(refusal.answer()),
+        (None, Some(too_early)) => request.into_response(too_early.error_response()),
+        (None, None) => {
+            request.extensions_mut().insert(caller.clone());
+            next.call(request).await?.map_into_boxed_body()
+        }
     };
     if let Some(rate) = rate {
         show_rate(response.headers_mut(), rate);
     }
     if let Some(action) = action {
-        record(&state.guard, &caller, action, &response, is_flood).await;
+        record(&state.guard, &caller, action, &response, only_logged).await;
     }
     Ok(response)
 }

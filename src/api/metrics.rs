@@ -43,6 +43,8 @@ pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpR
         let detail = "The metrics are about all resources, and this key is only for some.";
         return Err(ApiError::new(Code::ResourceForbidden, detail));
     }
+    // Whoever watches the metrics is not to see all jobs disappear with each restart.
+    state.check_recovered(Code::StorageUnavailable)?;
     let views = timeout(ENGINE_PATIENCE, state.engine.list()).await.ok().and_then(Result::ok);
     let mut scrape = Scrape::default();
     describe_gateway(&mut scrape, &state, views.is_some());

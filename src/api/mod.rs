@@ -68,7 +68,7 @@ pub struct ApiState {
     pub clock: Clock,
     /// Where it is told what requests went through.
     pub traces: Traces,
-    /// Whether the table and the engine know what is in the store.
+    /// Whether the table knows what is in the store, and the engine is about to.
     pub recovered: Arc<AtomicBool>,
     /// Becomes true when the process stops.
     pub stopping: watch::Receiver<bool>,

@@ -342,7 +342,7 @@ impl Core {
     }
 
     fn remove_unfinished(&mut self, job: &Job) {
-        self.unfinished_jobs -= 1;
+        self.unfinished_jobs = self.unfinished_jobs.saturating_sub(1);
         let Some(actor) = &job.submitted_by else { return };
         if let Some(count) = self.jobs_of_key.get_mut(&actor.key) {
             *count -= 1;

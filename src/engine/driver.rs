@@ -4,7 +4,7 @@
 //! thrown away and built anew from the store, exactly as after a crash: there is one way to recover, and it is used for
 //! both.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,9 +30,6 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
 /// Pause before each attempt to get a failed store to work again, also before the first: a store that can be read but not
 /// written would otherwise fail again at once, and again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
-/// Most readings under way at a time; further ones wait for their turn. After a start every lane wants one, and a local
-/// sidecar answers hundreds at once no sooner than one after the other.
-const MAX_READS: usize = 512;
 /// Longest wait for a reading that only somebody who looks on wants.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -86,7 +83,6 @@ pub(super) async fn run<S: Sidecar>(
             contact: &mut contact,
             calls: JoinSet::new(),
             reads: HashMap::new(),
-            waiting_reads: VecDeque::new(),
             waiting: HashMap::new(),
             next_reply: 0,
         };
@@ -186,8 +182,6 @@ struct Incarnation<'a, S> {
     calls: JoinSet<Done>,
     /// The reading on its way for each resource, if there is one.
     reads: HashMap<Alias, (CallId, AbortHandle)>,
-    /// Readings that are to begin when others are done.
-    waiting_reads: VecDeque<(Alias, CallId, Origin)>,
     waiting: HashMap<ReplyTo, Waiting>,
     next_reply: ReplyTo,
 }
@@ -335,7 +329,6 @@ impl<S: Sidecar> Incarnation<'_, S> {
             Done::Read { resource, call, reading } => {
                 if self.reads.get(&resource).is_some_and(|(latest, _)| *latest == call) {
                     self.reads.remove(&resource);
-                    self.begin_waiting_reads();
                 }
                 self.note_contact(&reading);
                 let wall_set_at = self.wall.look(now, wall_now());
@@ -453,24 +446,6 @@ impl<S: Sidecar> Incarnation<'_, S> {
     /// Nobody waits any more for an earlier reading of the resource, which may take a minute: it is given up, so that there
     /// are never more connections than resources.
     fn read(&mut self, resource: Alias, call: CallId, origin: Origin) {
-        if self.reads.len() < MAX_READS || self.reads.contains_key(&resource) {
-            self.begin_read(resource, call, origin);
-        } else {
-            self.waiting_reads.push_back((resource, call, origin));
-        }
-    }
-
-    fn begin_waiting_reads(&mut self) {
-        while self.reads.len() < MAX_READS {
-            let Some((resource, call, origin)) = self.waiting_reads.pop_front() else { return };
-            // A later one of the same resource may have begun meanwhile; nobody waits for this one then.
-            if !self.reads.contains_key(&resource) {
-                self.begin_read(resource, call, origin);
-            }
-        }
-    }
-
-    fn begin_read(&mut self, resource: Alias, call: CallId, origin: Origin) {
         let (sidecar, clock, of) = (Arc::clone(&self.sidecar), self.clock, resource.clone());
         let reading = self.calls.spawn_local(async move {
             let reading = timed(sidecar.read(&of, &origin), clock).await;

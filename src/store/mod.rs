@@ -131,10 +131,10 @@ impl Snapshot {
     }
 }
 
-/// Most versions of jobs in the log, the newest ones. At ten for a step and a step in five minutes, twenty resources that
+/// Most versions of jobs in the log, the newest ones, give or take some dozens. At ten for a step and a step in five minutes, twenty resources that
 /// are scaled all the time fill it in a day, and it takes some 50 MB of disk. Whoever was away for longer begins anew.
 pub const MAX_LOGGED_VERSIONS: u64 = 50_000;
-/// Most entries in the timeline of one resource, the newest ones: at about ten for a step, the last thousand steps, in some
+/// Most entries in the timeline of one resource, the newest ones, give or take some dozens: at about ten for a step, the last thousand steps, in some
 /// megabytes. They also go when they are older than what is kept of jobs.
 pub const MAX_TIMELINE: u32 = 10_000;
 

@@ -3,8 +3,8 @@
 //! Making sense takes five times as long as reading, and a start with very many jobs waits for it. Nothing is decided here;
 //! the records come back in the order of their rows.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rusqlite::Connection;
@@ -77,20 +77,29 @@ pub(super) fn read_all<T: DeserializeOwned + Send>(
     name: &str,
     number: &str,
 ) -> Result<Vec<(T, i64)>, Unreadable> {
-    let (chunks, results) = (sync_channel(WAITING_CHUNKS * MOST_THREADS), Mutex::new(Vec::new()));
-    let (send, receive) = (chunks.0, Mutex::new(chunks.1));
+    let (send, receive) = sync_channel(WAITING_CHUNKS * MOST_THREADS);
+    let (receive, results) = (Arc::new(Mutex::new(receive)), Mutex::new(Vec::new()));
     let sql = format!("SELECT seq, record, {number} FROM {table} ORDER BY seq");
     let threads = thread::available_parallelism().map_or(1, Into::into).min(MOST_THREADS);
+    let understand = |chunk: Chunk| {
+        let understood = (chunk.number, chunk.understand::<T>());
+        results.lock().unwrap_or_else(PoisonError::into_inner).push(understood);
+    };
     thread::scope(|scope| {
-        let understand_all = || {
-            while let Some(chunk) = next(&receive) {
-                let understood = (chunk.number, chunk.understand::<T>());
-                results.lock().unwrap_or_else(PoisonError::into_inner).push(understood);
+        for _ in 0..threads {
+            let receive = Arc::clone(&receive);
+            let work = move || std::iter::from_fn(|| next(&receive)).for_each(understand);
+            // If the system refuses a thread, there are fewer; if all of them, this one does everything.
+            drop(thread::Builder::new().name("store reader".into()).spawn_scoped(scope, work));
+        }
+        // Only they receive: if none is left, nothing is sent in vain.
+        drop(receive);
+        // They end when everything was sent, or could not be.
+        read_chunks(db, &sql, move |chunk| {
+            if let Err(TrySendError::Full(chunk) | TrySendError::Disconnected(chunk)) = send.try_send(chunk) {
+                understand(chunk);
             }
-        };
-        (0..threads).for_each(|_| drop(scope.spawn(understand_all)));
-        // The threads end when everything was sent, or could not be.
-        read_chunks(db, &sql, send)
+        })
     })?;
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_unstable_by_key(|(number, _)| *number);
@@ -108,7 +117,7 @@ fn next(receive: &Mutex<Receiver<Chunk>>) -> Option<Chunk> {
     receive.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-fn read_chunks(db: &Connection, sql: &str, send: SyncSender<Chunk>) -> rusqlite::Result<()> {
+fn read_chunks(db: &Connection, sql: &str, mut hand_over: impl FnMut(Chunk)) -> rusqlite::Result<()> {
     let mut statement = db.prepare(sql)?;
     let mut rows = statement.query([])?;
     let mut chunk = Chunk::default();
@@ -116,11 +125,10 @@ fn read_chunks(db: &Connection, sql: &str, send: SyncSender<Chunk>) -> rusqlite:
         chunk.take(row)?;
         if chunk.rows.len() == CHUNK {
             let empty = Chunk { number: chunk.number + 1, ..Chunk::default() };
-            // Nobody is there to take it only if all threads have panicked, which the scope passes on.
-            drop(send.send(std::mem::replace(&mut chunk, empty)));
+            hand_over(std::mem::replace(&mut chunk, empty));
         }
     }
-    drop(send.send(chunk));
+    hand_over(chunk);
     Ok(())
 }
 

@@ -328,7 +328,8 @@ fn takes_long_to_check(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.len() > CHECKED_AT_ONCE_BYTES)
 }
 
-/// Checks a store in `directory` that was too large to be checked when it was opened; reads all of it.
+/// Checks a store in `directory` that was too large to be checked when it was opened; reads all of it, and the log of the
+/// store grows meanwhile.
 ///
 /// # Errors
 /// If it is damaged, or cannot be read.

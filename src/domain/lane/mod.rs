@@ -348,15 +348,19 @@ impl Lane {
     }
 
     /// The first event after [`Lane::restore`]: whatever was under way when the process died is settled with what the
-    /// store knows. A job in the middle of a cooldown goes on waiting: nothing can be done sooner, and after a restart with
-    /// very many jobs all of them would ask for readings at once.
+    /// store knows. A job in the middle of a cooldown goes on waiting, and reads only somewhat later: nothing can be done
+    /// sooner, and after a restart with very many jobs all of them would ask for readings at once.
     pub fn recover(&mut self, turn: &mut Turn) {
         self.event(turn, |lane, turn| {
             lane.settle_after_restart(turn);
             if let Some(until) = lane.cooldown_shown().filter(|until| *until > turn.now) {
-                lane.activity = Activity::Sleeping { until };
+                lane.activity = Activity::Sleeping { until: lane.first_reading_before(until, turn.now) };
             }
         });
+    }
+
+    fn first_reading_before(&self, until: Timestamp, now: Timestamp) -> Timestamp {
+        self.active.as_ref().map_or(until, |job| pace::first_reading_before(job, until, now))
     }
 
     /// The end of the cooldown that the active job shows to wait for, if that is what it is to wait for.

@@ -33,6 +33,12 @@ pub(super) fn next_reading(job: &Job, ledger: &Ledger, expected: Capacity, now: 
     }
 }
 
+/// When to read for the first time after a restart in a cooldown that runs `until` then: those who look at the resource have no
+/// reading of it, and many lanes should not read at once.
+pub(super) fn first_reading_before(job: &Job, until: Timestamp, now: Timestamp) -> Timestamp {
+    now + until.since(now) / LEISURE * jitter(job, 0) / 256
+}
+
 /// How long to pause after the `attempt`-th failure in a row: 1 s, 2 s, 4 s … up to the poll interval, less up to a
 /// quarter so that jobs which failed together do not try again together.
 pub(super) fn backoff(job: &Job, attempt: u32) -> Duration {
@@ -84,6 +90,17 @@ mod tests {
             let pause = pause(5, after).as_secs_f64();
             assert!((pause - expected).abs() < 0.01, "after {after} s: {pause}");
         }
+    }
+
+    #[test]
+    fn jobs_in_a_cooldown_read_soon_after_a_restart_and_not_all_at_once() {
+        let until = SENT + Duration::from_secs(300);
+        let first = |id: u128| first_reading_before(&Job { id: uuid::Uuid::from_u128(id), ..job(5) }, until, SENT);
+        let all: Vec<Timestamp> = (0..100).map(first).collect();
+        let (earliest, latest) = (all.iter().min().expect("some"), all.iter().max().expect("some"));
+        assert!(latest.since(SENT) < until.since(SENT) / LEISURE, "{latest}");
+        assert!(latest.since(*earliest) > Duration::from_secs(30), "{earliest} to {latest}");
+        assert_eq!(first_reading_before(&job(5), SENT, SENT), SENT);
     }
 
     #[test]
