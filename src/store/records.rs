@@ -3,7 +3,7 @@
 //! Making sense takes five times as long as reading, and a start with very many jobs waits for it. Nothing is decided here;
 //! the records come back in the order of their rows.
 
-use std::sync::mpsc::{Receiver, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -96,7 +96,8 @@ pub(super) fn read_all<T: DeserializeOwned + Send>(
         drop(receive);
         // They end when everything was sent, or could not be.
         read_chunks(db, &sql, move |chunk| {
-            if let Err(TrySendError::Full(chunk) | TrySendError::Disconnected(chunk)) = send.try_send(chunk) {
+            // Waiting for a place rather than helping: the others would run out of work meanwhile.
+            if let Err(SendError(chunk)) = send.send(chunk) {
                 understand(chunk);
             }
         })
