@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, params, params_from_iter};
+use rusqlite::{Connection, params, params_from_iter};
 
 use super::directory::database_path;
 use super::keys;
-use super::sqlite::{BUSY_TIMEOUT, explain, keep_statements};
+use super::sqlite::{explain, open_to_read};
 use super::{
     AuditPage, Catalog, EventFilter, JobFilter, ListedState, LogPage, Page, Position, StoreError, TimelinePage,
 };
@@ -30,10 +30,7 @@ impl SqliteCatalog {
     /// If the store cannot be read.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = database_path(directory);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(&path, flags)
-            .and_then(|db| db.busy_timeout(BUSY_TIMEOUT).and_then(|()| keep_statements(&db)).map(|()| db))
-            .map_err(|error| explain(&path, error))?;
+        let db = open_to_read(&path).map_err(|error| explain(&path, error))?;
         Ok(Self { path, db: Mutex::new(db) })
     }
 }

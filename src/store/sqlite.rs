@@ -338,8 +338,15 @@ pub fn check_large(directory: &Path) -> Result<(), StoreError> {
     if !takes_long_to_check(&path) {
         return Ok(());
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    check(&path, &Connection::open_with_flags(&path, flags).map_err(|error| explain(&path, error))?)
+    check(&path, &open_to_read(&path).map_err(|error| explain(&path, error))?)
+}
+
+/// A connection that only reads, to a store that somebody else has open.
+pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    keep_statements(&db)?;
+    Ok(db)
 }
 
 /// Fails if the trees that the database consists of are damaged.
@@ -383,7 +390,7 @@ pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
 
 /// Statements are parsed once per connection. Without the guarantee of a stable plan SQLite would parse many of them anew each
 /// time they are given other values, in case another plan suits these better.
-pub(super) fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
+fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
