@@ -614,3 +614,31 @@ fn statements_are_parsed_once() {
     };
     assert_eq!(parsed(), 0);
 }
+
+/// Too large to be checked when it is opened, and no less checked for that.
+#[test]
+fn a_large_store_is_checked_after_it_was_opened() {
+    use std::os::unix::fs::FileExt as _;
+    const PAGE_BYTES: u64 = 4096;
+    let directory = directory();
+    drop(open(directory.path()));
+    let megabytes = CHECKED_AT_ONCE_BYTES >> 20;
+    let db = shell(directory.path());
+    db.execute(
+        "WITH RECURSIVE numbers (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM numbers WHERE seq < ?1) \
+         INSERT INTO versions (seq, job, resource, earlier_steps, record) \
+         SELECT seq, '', '', 0, zeroblob(1 << 20) FROM numbers",
+        [megabytes as i64],
+    )
+    .expect("filled");
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'jobs_by_state'";
+    let page: u64 = db.query_row(sql, [], |row| row.get(0)).expect("an index");
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("written back");
+    drop(db);
+    check_large(directory.path()).expect("sound");
+    let file = File::options().write(true).open(database_path(directory.path())).expect("a database");
+    file.write_all_at(&[0xff; 100], (page - 1) * PAGE_BYTES).expect("damaged");
+    let journal = open(directory.path());
+    assert_says(&check_large(directory.path()).expect_err("damaged"), &["is corrupt (", "restore a backup"]);
+    drop(journal);
+}
