@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use scalegate::clock::wall_now;
+use scalegate::clock::{Present, wall_now};
 use scalegate::domain::{
     Alias, Capacity, Ending, ErrorCode, Goal, Job, JobError, JobEvent, JobId, JobRequest, JobState, LaneRecord, Ledger,
-    OnConflict, Op, SentChange, Settings, SettingsOverrides, Step, StepOutcome, Timestamp, WaitReason, Waiting,
+    OnConflict, Op, SentChange, Settings, SettingsOverrides, Step, StepOutcome, Timestamp, Waiting,
 };
-use scalegate::store::{Batch, Journal as _, SqliteJournal};
+use scalegate::store::{Batch, Journal as _, Snapshot, SqliteJournal};
 use tempfile::TempDir;
 
 use super::load::{Client, runtime};
@@ -119,6 +119,8 @@ pub fn fill(directory: &Path, count: usize, shape: Shape) -> Vec<JobId> {
         }
         journal.commit(&[batch]).expect("committed");
     }
+    // As a gateway leaves it behind: what comes after it goes on by the same clock.
+    journal.change_clock(Present::look().anchor().as_ref(), &Snapshot::default(), 0).expect("committed");
     ids
 }
 
@@ -201,8 +203,7 @@ fn mixed(number: usize, count: usize, now: Timestamp) -> Job {
 fn cooling_down(number: usize, now: Timestamp) -> (Job, Option<LaneRecord>) {
     let resource: Alias = format!("resource-{number}").parse().expect("an alias");
     let until = now + COOLDOWN;
-    let detail = format!("Cooling down until {until} after the change at {now}.");
-    let waiting = Some(Waiting { reason: WaitReason::Cooldown, until, detail: detail.into() });
+    let waiting = Some(Waiting::for_cooldown(until, Some(now)));
     let job = Job { waiting, ..stepped(accepted(number, resource.as_str(), now), now) };
     let sent = SentChange { at: now, op: Some(Op::Add), cooldown: COOLDOWN, settle: Settings::DEFAULT.settle };
     let ledger =

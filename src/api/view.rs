@@ -510,7 +510,7 @@ impl From<&Job> for JobView {
             external_changes: job.external_changes.iter().map(ExternalChangeView::from).collect(),
             settings: SettingsView::from(&job.settings()),
             reason: job.reason.as_deref().map(str::to_owned),
-            labels: job.labels.clone(),
+            labels: job.labels.as_deref().cloned().unwrap_or_default(),
             submitted_by: job.submitted_by.as_deref().map(ActorView::from),
             canceled_by: job.canceled_by.as_deref().map(ActorView::from),
             error,
@@ -548,8 +548,8 @@ fn progress(job: &Job) -> ProgressView {
 
 impl From<&Waiting> for WaitingView {
     fn from(waiting: &Waiting) -> Self {
-        let Waiting { reason, until, detail } = waiting;
-        Self { reason: reason.as_str().to_owned(), until: WireTime(*until), detail: detail.to_string() }
+        let detail = waiting.detail().into_owned();
+        Self { reason: waiting.reason.as_str().to_owned(), until: WireTime(waiting.until), detail }
     }
 }
 

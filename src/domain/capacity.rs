@@ -91,6 +91,11 @@ impl Op {
             Self::Remove => "remove",
         }
     }
+
+    /// The operation called so in the API.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Add, Self::Remove].into_iter().find(|op| op.as_str() == name)
+    }
 }
 
 impl fmt::Display for Op {

@@ -14,6 +14,7 @@ use super::reading::SidecarAnswer;
 use super::settings::{PackedSettings, Settings, SettingsOverrides};
 use super::time::Timestamp;
 use super::trace::{Origin, TraceContext};
+use super::waiting::{WaitReason, Waiting};
 
 /// A job's id: a UUIDv7.
 pub type JobId = Uuid;
@@ -129,49 +130,6 @@ impl ErrorCode {
             Self::DeadlineExceeded => "deadline_exceeded",
         }
     }
-}
-
-/// What a job waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WaitReason {
-    /// Earlier jobs on the same resource.
-    Turn,
-    /// A reading from the sidecar.
-    Sidecar,
-    /// The resource to come to rest.
-    Active,
-    /// The resource's cooldown.
-    Cooldown,
-    /// A change, sent or about to be, to be answered and to show in a reading.
-    Change,
-    /// Enough time to pass that a reading cannot be older than the last change.
-    Settle,
-}
-
-impl WaitReason {
-    /// The reason as it appears in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Turn => "turn",
-            Self::Sidecar => "sidecar",
-            Self::Active => "active",
-            Self::Cooldown => "cooldown",
-            Self::Change => "change",
-            Self::Settle => "settle",
-        }
-    }
-}
-
-/// A wait in progress.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
-    /// What for.
-    pub reason: WaitReason,
-    /// When it is over, or given up, at the latest.
-    pub until: Timestamp,
-    /// The same for people.
-    pub detail: Box<str>,
 }
 
 /// One change of capacity that a job made or tried to make.
@@ -293,9 +251,9 @@ pub struct Job {
     /// The submitter's note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Box<str>>,
-    /// The submitter's labels.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
+    /// The submitter's labels, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "labels_in_record")]
+    pub labels: Option<Box<BTreeMap<String, String>>>,
     /// Where in a distributed trace its submission belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Box<TraceContext>>,
@@ -362,6 +320,17 @@ fn without_spare_room<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
     })
 }
 
+fn unless_empty(labels: BTreeMap<String, String>) -> Option<Box<BTreeMap<String, String>>> {
+    Some(labels).filter(|labels| !labels.is_empty()).map(Box::new)
+}
+
+/// Older records have labels also where there are none.
+fn labels_in_record<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<BTreeMap<String, String>>>, D::Error> {
+    BTreeMap::deserialize(deserializer).map(unless_empty)
+}
+
 /// What a submitter may say about a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRequest {
@@ -426,7 +395,7 @@ impl Job {
             goal: request.goal,
             settings: settings.into(),
             reason: request.reason.map(Into::into),
-            labels: request.labels,
+            labels: unless_empty(request.labels),
             trace: request.trace.map(Box::new),
             submitted_by: request.attempt.and_then(|attempt| attempt.actor).map(Box::new),
             canceled_by: None,
@@ -492,7 +461,7 @@ impl Job {
 
     /// Notes what the job waits for.
     pub fn wait(&mut self, reason: WaitReason, until: Timestamp, detail: String) {
-        self.waiting = Some(Waiting { reason, until, detail: detail.into() });
+        self.waiting = Some(Waiting::new(reason, until, detail));
     }
 
     /// Steps that did what they were to do.

@@ -26,7 +26,7 @@ pub const MAX_DISPATCH: Duration = Duration::from_secs(1);
 pub const MAX_INTENT_AGE: Duration = Duration::from_secs(5);
 
 /// The last change sent to a resource, and what is known since.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// The last change that may have reached the sidecar.
     pub last_change: Option<SentChange>,
@@ -35,7 +35,6 @@ pub struct Ledger {
     /// What a reading should show as long as nobody else changes the capacity.
     pub expected: Option<Capacity>,
     /// How long the last change took from being sent to the resource being at rest.
-    #[serde(with = "optional_millis", default)]
     pub provisioning: Option<Duration>,
 }
 
@@ -192,20 +191,6 @@ pub enum Stage {
         /// When the request ended.
         since: Timestamp,
     },
-}
-
-mod optional_millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-        duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod reading;
 mod settings;
 mod time;
 mod trace;
+mod waiting;
 
 pub use access::{
     Actor, InvalidKeyId, KEY_ID_CHARS, KeyId, KeyRecord, MAX_KEY_NAME_CHARS, MAX_KEY_RESOURCES, Reach, Scope,
@@ -32,7 +33,7 @@ pub use forecast::{Forecast, PlannedStep, forecast};
 pub use history::{AbridgedJob, EventId, Happening, HistoryEntry, JobEvent};
 pub use job::{
     Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobId, JobRequest, JobState, MAX_STEPS, OnConflict,
-    Patience, Step, StepOutcome, Trouble, WaitReason, Waiting,
+    Patience, Step, StepOutcome, Trouble,
 };
 pub use lane::{Admission, Call, CallId, ChangeAnswer, Lane, LaneRecord, Notice, Outcome, Turn};
 pub use ledger::{Change, Ledger, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
@@ -44,3 +45,4 @@ pub use settings::{
 };
 pub use time::Timestamp;
 pub use trace::{MAX_TRACE_STATE_CHARS, Origin, TraceContext};
+pub use waiting::{WaitReason, Waiting};

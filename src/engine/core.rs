@@ -4,16 +4,18 @@
 //! published or answered before the commit it rests on is on the disk: such effects wait in a queue until
 //! [`Core::committed`] says so. The same code runs live, in recovery, and under simulation in virtual time.
 
+mod recovery;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
     Action, Actor, Admission, Alias, Attempt, AuditEntry, Call, CallId, ChangeAnswer, EventId, Goal, Happening,
-    HistoryEntry, Job, JobEvent, JobId, JobRequest, KeyId, Lane, LaneRecord, Ledger, Notice, OnConflict, Origin,
-    Outcome, Policy, ReadFailure, Reading, ResourcePolicy, Subject, Timestamp, Turn, Verdict, forecast,
+    HistoryEntry, Job, JobEvent, JobId, JobRequest, KeyId, Lane, Ledger, Notice, OnConflict, Origin, Outcome, Policy,
+    ReadFailure, Reading, ResourcePolicy, Subject, Timestamp, Turn, Verdict, forecast,
 };
-use crate::store::{Batch, KEY_RETENTION, KeyedAnswer, Snapshot, UsedKey};
+use crate::store::{Batch, KEY_RETENTION, KeyedAnswer};
 
 /// Most idempotency keys remembered at a time, about 20 MB. At one submission a second a day's worth of keys.
 const MAX_KEYS: usize = 100_000;
@@ -103,9 +105,9 @@ pub struct Core {
 }
 
 impl Core {
-    /// Carries on from `snapshot` at `now`.
-    pub fn recover(policy: Arc<Policy>, snapshot: Snapshot, now: Timestamp) -> Self {
-        let mut core = Self {
+    /// Nothing in progress yet.
+    fn new(policy: Arc<Policy>, next_event: EventId) -> Self {
+        Self {
             policy,
             lanes: HashMap::new(),
             timers: BTreeSet::new(),
@@ -114,26 +116,13 @@ impl Core {
             keys: HashMap::new(),
             keys_in_share: HashMap::new(),
             observations: HashMap::new(),
-            next_event: snapshot.next_event,
+            next_event,
             next_call: 1,
             sending: 0,
             draining: false,
             uncommitted: VecDeque::new(),
             effects: Vec::new(),
-        };
-        for UsedKey { key, resource, fingerprint, answered_at } in snapshot.keys {
-            core.insert_key(key, KeyEntry { resource, fingerprint, answered_at });
         }
-        let mut jobs: Vec<Arc<Job>> = snapshot.jobs.into_iter().map(|event| event.job).collect();
-        jobs.retain(|job| job.ended().is_none());
-        jobs.iter().for_each(|job| core.add_unfinished(job));
-        for (record, jobs) in by_resource(snapshot.lanes, jobs) {
-            let resource = record.resource.clone();
-            let lane = Lane::restore(record, jobs);
-            core.lanes.insert(resource.clone(), Box::new(LaneSlot { lane, timer: None }));
-            core.turn(&resource, now, |lane, turn| lane.recover(turn));
-        }
-        core
     }
 
     /// What is to be done, in order; empties the list.
@@ -534,9 +523,13 @@ impl Core {
     }
 
     /// Turns what a lane asks for into effects, in the order that keeps the promises.
-    fn carry_out(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
-        let Outcome { jobs, record, intent, call, history, notices } = outcome;
+    fn carry_out(&mut self, resource: &Alias, outcome: Outcome, batch: Batch, after: AfterCommit) {
         self.set_timer(resource);
+        self.ask_for(resource, outcome, batch, after);
+    }
+
+    fn ask_for(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
+        let Outcome { jobs, record, intent, call, history, notices } = outcome;
         for job in jobs.iter().filter(|job| job.ended().is_some()) {
             self.remove_unfinished(job);
         }
@@ -548,8 +541,7 @@ impl Core {
         if record {
             batch.lanes.extend(self.lane(resource).map(Lane::record));
         }
-        let mut effects: Vec<Effect> =
-            notices.into_iter().map(|notice| Effect::Log(resource.clone(), notice)).collect();
+        let mut effects = Vec::new();
         for job in jobs {
             let event = JobEvent { id: self.next_event, job };
             self.next_event += 1;
@@ -561,6 +553,8 @@ impl Core {
             batch.history.push((resource.clone(), entry));
         }
         effects.append(&mut after.effects);
+        // Last: nobody should have to wait for a line in the log.
+        effects.extend(notices.into_iter().map(|notice| Effect::Log(resource.clone(), notice)));
         if batch == Batch::default() && !intent {
             self.effects.append(&mut effects);
         } else {
@@ -601,30 +595,6 @@ impl Core {
     }
 }
 
-/// The lanes with their jobs, in order of their submission. By name, so that the same snapshot leads to the same effects in the
-/// same order; sorted in place, because there may be very many.
-fn by_resource(
-    mut lanes: Vec<LaneRecord>,
-    mut jobs: Vec<Arc<Job>>,
-) -> impl Iterator<Item = (LaneRecord, Vec<Arc<Job>>)> {
-    lanes.sort_by(|a, b| a.resource.cmp(&b.resource));
-    jobs.sort_by(|a, b| a.resource.cmp(&b.resource));
-    let (mut lanes, mut jobs) = (lanes.into_iter().peekable(), jobs.into_iter().peekable());
-    std::iter::from_fn(move || {
-        let resource = match (lanes.peek(), jobs.peek()) {
-            (Some(lane), Some(job)) => (&lane.resource).min(&job.resource).clone(),
-            (Some(lane), None) => lane.resource.clone(),
-            (None, job) => job?.resource.clone(),
-        };
-        let lane = lanes.next_if(|lane| lane.resource == resource);
-        let of_it: Vec<Arc<Job>> = std::iter::from_fn(|| jobs.next_if(|job| job.resource == resource)).collect();
-        // Lanes and their jobs share one and the same name.
-        let resource = of_it.first().map_or(resource, |job| job.resource.clone());
-        let Some(lane) = lane else { return Some((Lane::new(resource).record(), of_it)) };
-        Some((LaneRecord { resource, ..lane }, of_it))
-    })
-}
-
 /// The record of an attempt that was obeyed, if it is to be recorded.
 fn audited(
     attempt: Option<Attempt>,
@@ -643,6 +613,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Capacity;
+    use crate::store::Snapshot;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 

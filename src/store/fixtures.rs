@@ -66,7 +66,7 @@ pub(super) fn eventful_job() -> Job {
     let answer = SidecarAnswer { status: 500, body: "{\"name\":\"fault\"}".into() };
     let mut job = Job { goal: Goal::Delta(4), target: Some(units(5)), ..job(0x7, "worker") };
     job.reason = Some("queue depth 812".into());
-    job.labels.insert("team".into(), "data".into());
+    job.labels = Some(Box::new([("team".into(), "data".into())].into()));
     job.trace = TraceContext::new(7, 8, 1, Some("vendor=1")).map(Box::new);
     job.submitted_by = Some(Box::new(actor()));
     job.canceled_by = Some(Box::new(actor()));

@@ -11,6 +11,7 @@ mod directory;
 mod fixtures;
 mod identity;
 mod keys;
+mod lanes;
 mod metered;
 mod prune;
 mod records;

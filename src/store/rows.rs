@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Batch, KeyedAnswer, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE, keys};
-use crate::domain::{AbridgedJob, Alias, AuditEntry, HistoryEntry, JobEvent, LaneRecord, Shelf, Timestamp};
+use super::{Batch, KeyedAnswer, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE, keys, lanes};
+use crate::domain::{AbridgedJob, Alias, AuditEntry, HistoryEntry, JobEvent, Shelf, Timestamp};
 
 /// What is too many in a log is removed when so many more are in it: each removal costs a search, even of nothing.
 pub(super) const TRIMMED_TOGETHER: u64 = 64;
@@ -11,7 +11,7 @@ pub(super) const TRIMMED_TOGETHER: u64 = 64;
 /// Writes all of `batch`. Must be called within a transaction.
 pub(super) fn write_batch(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
     write_jobs(db, &batch.jobs)?;
-    write_lanes(db, &batch.lanes, &batch.forgotten_lanes)?;
+    lanes::write(db, &batch.lanes, &batch.forgotten_lanes)?;
     write_answers(db, &batch.answers)?;
     write_history(db, &batch.history)?;
     keys::write(db, &batch.keys)?;
@@ -51,20 +51,6 @@ fn write_jobs(db: &Connection, events: &[JobEvent]) -> rusqlite::Result<()> {
     if first.id.saturating_sub(1) / TRIMMED_TOGETHER < last.id / TRIMMED_TOGETHER {
         db.prepare_cached("DELETE FROM versions WHERE seq <= ?1")?
             .execute([last.id.saturating_sub(MAX_LOGGED_VERSIONS)])?;
-    }
-    Ok(())
-}
-
-fn write_lanes(db: &Connection, lanes: &[LaneRecord], forgotten: &[Alias]) -> rusqlite::Result<()> {
-    let mut upsert = db.prepare_cached(
-        "INSERT INTO lanes (resource, record) VALUES (?1, ?2) ON CONFLICT (resource) DO UPDATE SET record = ?2",
-    )?;
-    for lane in lanes {
-        upsert.execute(params![lane.resource.as_str(), json(lane)?])?;
-    }
-    let mut forget = db.prepare_cached("DELETE FROM lanes WHERE resource = ?1")?;
-    for resource in forgotten {
-        forget.execute([resource.as_str()])?;
     }
     Ok(())
 }

@@ -132,6 +132,34 @@ pub(super) const MIGRATIONS: &[&str] = &[
     INSERT INTO audit SELECT shelf, seq, number, at, record FROM audit_of_old ORDER BY shelf, seq;
     DROP TABLE audit_of_old;
 ",
+    // From here on the record of a job leaves out the sentence that says what it waits for where that follows from the rest,
+    // which an earlier release does not understand.
+    "
+    ALTER TABLE lanes RENAME TO lanes_of_old;
+    CREATE TABLE lanes (
+        resource        TEXT NOT NULL PRIMARY KEY,
+        changed_ms      INTEGER,
+        op              TEXT,
+        cooldown_ms     INTEGER,
+        settle_ms       INTEGER,
+        fresh_from_ms   INTEGER,
+        expected        INTEGER,
+        provisioning_ms INTEGER,
+        change          TEXT
+    ) WITHOUT ROWID;
+    INSERT INTO lanes SELECT
+        resource,
+        record ->> '$.ledger.last_change.at',
+        record ->> '$.ledger.last_change.op',
+        record ->> '$.ledger.last_change.cooldown',
+        record ->> '$.ledger.last_change.settle',
+        record ->> '$.ledger.fresh_from',
+        record ->> '$.ledger.expected',
+        record ->> '$.ledger.provisioning',
+        record ->> '$.change'
+    FROM lanes_of_old ORDER BY resource;
+    DROP TABLE lanes_of_old;
+",
 ];
 
 /// The version this release reads and writes.

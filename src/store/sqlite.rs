@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
-use serde::de::DeserializeOwned;
 
 use super::directory::{self, database_path};
 use super::identity::FileId;
 use super::keys;
+use super::lanes;
 use super::prune::{self, Removed};
 use super::records::{self, Unreadable};
 use super::rows::write_batch;
@@ -182,27 +182,21 @@ impl SqliteJournal {
     }
 
     fn read_jobs(&self) -> Result<Vec<JobEvent>, StoreError> {
-        let jobs = self.read_records("jobs", "job", "id", "event")?;
-        let event = |(job, id): (Arc<Job>, i64)| JobEvent { id: id.unsigned_abs(), job };
-        Ok(jobs.into_iter().map(event).collect())
+        let understand = |record: &str| serde_json::from_str(record).map(Arc::<Job>::new);
+        let jobs = records::read_all(&self.db, "jobs", "id", "event", understand);
+        let jobs = jobs.map_err(|error| self.unreadable("job", error))?;
+        Ok(jobs.into_iter().map(|(job, id)| JobEvent { id: id.unsigned_abs(), job }).collect())
     }
 
     fn read_lanes(&self) -> Result<Vec<LaneRecord>, StoreError> {
-        let lanes = self.read_records("lanes", "lane", "resource", "0")?;
-        Ok(lanes.into_iter().map(|(lane, _)| lane).collect())
+        lanes::read(&self.db).map_err(|error| self.unreadable("lane", error))
     }
 
-    fn read_records<T: DeserializeOwned + Send>(
-        &self,
-        table: &str,
-        what: &str,
-        name: &str,
-        number: &str,
-    ) -> Result<Vec<(T, i64)>, StoreError> {
-        records::read_all(&self.db, table, name, number).map_err(|error| match error {
+    fn unreadable(&self, what: &str, error: Unreadable) -> StoreError {
+        match error {
             Unreadable::File(error) => self.explain(error),
             Unreadable::Row(row, why) => self.corrupt(&format!("{what} {row}"), why),
-        })
+        }
     }
 
     /// Whether anything is unfinished: a job, or a change that nobody knows the outcome of.
@@ -211,7 +205,7 @@ impl SqliteJournal {
     /// If the store cannot be read.
     pub fn has_work(&self) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state IN ('queued', 'running')) \
-            OR EXISTS (SELECT 1 FROM lanes WHERE json_valid(record) AND record ->> '$.change' IS NOT NULL)";
+            OR EXISTS (SELECT 1 FROM lanes WHERE change IS NOT NULL)";
         self.db.query_row(sql, [], |row| row.get(0)).map_err(|error| self.explain(error))
     }
 

@@ -8,7 +8,7 @@ use super::super::{Catalog as _, EventFilter, Position, SqliteCatalog};
 use super::*;
 use crate::domain::{
     Action, Attempt, AuditEntry, Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, LaneRecord, Ledger,
-    SidecarAnswer, Stage, Subject, Verdict,
+    SentChange, SidecarAnswer, Stage, Subject, Verdict,
 };
 
 // ---- what is kept -----------------------------------------------------------------------------------------------
@@ -21,11 +21,12 @@ fn what_is_committed_comes_back_after_a_restart() {
         sidecar: Some(SidecarAnswer { status: 400, body: "no".into() }),
     };
     let batch = Batch {
+        // By name, as they come back.
         lanes: vec![
+            lane("acknowledged", Some(Stage::Acknowledged)),
+            lane("intended", Some(Stage::Intended)),
             LaneRecord { resource: alias("new"), ledger: Ledger::default(), change: None },
             lane("quiet", None),
-            lane("intended", Some(Stage::Intended)),
-            lane("acknowledged", Some(Stage::Acknowledged)),
             lane("unknown", Some(Stage::Unknown { since: NOW })),
         ],
         answers: vec![answer("key", NOW)],
@@ -179,22 +180,41 @@ const VERSION_1: &str = "
     CREATE INDEX answers_by_age ON answers (answered_ms);
 ";
 
+/// Lanes were records up to version 5. The first releases did not note the direction of a change.
+const LANES_OF_VERSION_1: [(&str, &str); 3] = [
+    (
+        "worker",
+        r#"{"resource":"worker","ledger":{"last_change":{"at":1800000000000,"cooldown":300000,"settle":90000},
+        "fresh_from":1800000000000,"expected":3,"provisioning":60000},"change":null}"#,
+    ),
+    (
+        "unused",
+        r#"{"resource":"unused","ledger":{"last_change":null,"fresh_from":null,"expected":null},"change":null}"#,
+    ),
+    (
+        "api",
+        r#"{"resource":"api","ledger":{"last_change":{"at":1800000000000,"op":"add","cooldown":300000,"settle":90000},
+        "fresh_from":1800000000000,"expected":3,"provisioning":60000},
+        "change":{"job":"00000000-0000-0000-0000-000000000007","op":"add","units":2,"from":1,"to":3,
+        "sent":{"at":1800000000000,"op":"add","cooldown":300000,"settle":90000},"patience":900000,
+        "stage":{"unknown":{"since":1800000060000}}}}"#,
+    ),
+];
+
 #[test]
 fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
     let directory = directory();
     let old = shell(directory.path());
     old.execute_batch(VERSION_1).expect("version 1");
-    let (job, lane, answer) = (eventful_job(), lane("worker", None), answer("key", NOW));
+    let (job, answer) = (eventful_job(), answer("key", NOW));
     old.execute(
         "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record) VALUES (?1, 'worker', 'running', '', NULL, ?2)",
         [job.id.to_string(), serde_json::to_string(&job).expect("serialisable")],
     )
     .expect("a job");
-    old.execute(
-        "INSERT INTO lanes (resource, record) VALUES ('worker', ?1)",
-        [serde_json::to_string(&lane).expect("serialisable")],
-    )
-    .expect("a lane");
+    for (resource, record) in LANES_OF_VERSION_1 {
+        old.execute("INSERT INTO lanes (resource, record) VALUES (?1, ?2)", [resource, record]).expect("a lane");
+    }
     old.execute(
         "INSERT INTO answers (key, fingerprint, joined, answered_ms, job) VALUES ('key', ?1, ?2, ?3, ?4)",
         params![
@@ -209,7 +229,14 @@ fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
     let mut journal = open(directory.path());
     let snapshot = journal.load().expect("readable");
     assert_eq!(snapshot.jobs, [JobEvent { id: 0, job: Arc::new(job) }], "older than the log of versions");
-    assert_eq!(snapshot.lanes, [lane]);
+    let since = NOW + Duration::from_secs(60);
+    let unused = LaneRecord { ledger: Ledger::default(), ..lane("unused", None) };
+    let mut nameless = lane("worker", None);
+    nameless.ledger = Ledger {
+        last_change: nameless.ledger.last_change.map(|last| SentChange { op: None, ..last }),
+        ..nameless.ledger
+    };
+    assert_eq!(snapshot.lanes, [lane("api", Some(Stage::Unknown { since })), unused, nameless]);
     assert_eq!(journal.answer("key").expect("readable"), Some(answer));
     assert_eq!(journal.clock_anchor().expect("readable"), None);
     journal.change_clock(Some(&anchor("this")), &of_lanes(vec![]), 0).expect("changed");
@@ -326,14 +353,18 @@ fn the_stored_form_is_this() {
             r#""version":17}"#,
         )
     );
+    let columns =
+        "concat_ws(' ', resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms)";
     assert_eq!(
-        stored("SELECT record FROM lanes"),
+        stored(&format!("SELECT {columns} FROM lanes")),
+        "worker 1800000000000 add 300000 90000 1800000000000 3 60000"
+    );
+    assert_eq!(
+        stored("SELECT change FROM lanes"),
         concat!(
-            r#"{"resource":"worker","ledger":{"last_change":{"at":1800000000000,"op":"add","cooldown":300000,"settle":90000},"#,
-            r#""fresh_from":1800000000000,"expected":3,"provisioning":60000},"#,
-            r#""change":{"job":"00000000-0000-0000-0000-000000000007","op":"add","units":2,"from":1,"to":3,"#,
+            r#"{"job":"00000000-0000-0000-0000-000000000007","op":"add","units":2,"from":1,"to":3,"#,
             r#""sent":{"at":1800000000000,"op":"add","cooldown":300000,"settle":90000},"patience":900000,"#,
-            r#""stage":{"unknown":{"since":1800000060000}}}}"#,
+            r#""stage":{"unknown":{"since":1800000060000}}}"#,
         )
     );
     let schema = stored("SELECT group_concat(sql, ';' || char(10)) FROM sqlite_schema WHERE sql IS NOT NULL");
@@ -535,7 +566,13 @@ fn settled_store() -> tempfile::TempDir {
 fn refuses_records_that_make_no_sense_and_names_them() {
     for (statement, detail) in [
         ("UPDATE jobs SET record = '{}'", "job 00000000-0000-0000-0000-000000000001: missing field `id`"),
-        ("UPDATE lanes SET record = x'FF'", "lane api: "),
+        ("UPDATE lanes SET change = x'FF'", "lane api: "),
+        ("UPDATE lanes SET change = '{}'", "lane api: missing field `job`"),
+        ("UPDATE lanes SET op = 'double'", "lane api: there is no operation double"),
+        ("UPDATE lanes SET settle_ms = NULL", "lane api: a wait is missing"),
+        ("UPDATE lanes SET cooldown_ms = -1", "lane api: "),
+        ("UPDATE lanes SET expected = 'many'", "lane api: "),
+        ("UPDATE lanes SET resource = '../api'", "lane ../api: must begin with a letter or a digit"),
         ("UPDATE answers SET job = 'null and void'", "the requests with a key: malformed JSON"),
         ("UPDATE answers SET job = '{}'", "the requests with a key: "),
     ] {

@@ -398,7 +398,7 @@ impl Surroundings for Referee {
         self.check_form(now, job);
         self.check_success(now, job);
         self.tell(now, || {
-            let waiting = job.waiting.as_ref().map_or(String::new(), |waiting| format!(", {}", waiting.detail));
+            let waiting = job.waiting.as_ref().map_or(String::new(), |waiting| format!(", {}", waiting.detail()));
             format!("on disk: {} v{} {:?}{waiting}", short(job.id), job.version, job.state)
         });
     }

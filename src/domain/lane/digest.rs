@@ -1,8 +1,9 @@
 //! What the sidecar's answer to a change means for the active job.
 
 use super::super::history::Happening;
-use super::super::job::{Ending, ErrorCode, Job, JobError, StepOutcome, Trouble, WaitReason};
+use super::super::job::{Ending, ErrorCode, Job, JobError, StepOutcome, Trouble};
 use super::super::ledger::{Change, Stage};
+use super::super::waiting::WaitReason;
 use super::{ChangeAnswer, Lane, Next, Turn, pace};
 
 impl Lane {

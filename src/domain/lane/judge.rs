@@ -4,10 +4,11 @@ use super::super::assess::{Lack, Verdict, assess};
 use super::super::capacity::Capacity;
 use super::super::decide::{Decision, MAX_EXTERNAL_CHANGES, decide, resolve_goal, resource_failed};
 use super::super::history::Happening;
-use super::super::job::{Ending, ErrorCode, ExternalChange, Job, JobError, StepOutcome, WaitReason};
+use super::super::job::{Ending, ErrorCode, ExternalChange, Job, JobError, StepOutcome};
 use super::super::ledger::{Change, Stage};
 use super::super::reading::{ReadFailure, Reading};
 use super::super::time::Timestamp;
+use super::super::waiting::{WaitReason, Waiting};
 use super::{Lane, Next, Turn, pace, words};
 
 /// Consecutive "no such resource" answers after which a job believes it. One may be a hiccup of a restarting sidecar;
@@ -170,7 +171,7 @@ impl Lane {
                     "The status is {} at capacity {}; waiting for the resource to become ready.",
                     reading.status, reading.capacity
                 );
-                if job.waiting.as_ref().is_none_or(|waiting| *waiting.detail != *detail) {
+                if job.waiting.as_ref().is_none_or(|waiting| waiting.detail() != detail) {
                     turn.note(job.id, format!("waiting: status {} at capacity {}", reading.status, reading.capacity));
                 }
                 job.wait(WaitReason::Active, until, detail);
@@ -180,7 +181,7 @@ impl Lane {
                 let last =
                     self.ledger.last_change.map_or(String::new(), |last| format!(" after the change at {}", last.at));
                 turn.note(job.id, format!("cooling down until {until}{last}"));
-                job.wait(WaitReason::Cooldown, until, format!("Cooling down until {until}{last}."));
+                job.waiting = Some(Waiting::for_cooldown(until, self.ledger.last_change.map(|last| last.at)));
                 Next::Sleep(until)
             }
             Decision::AwaitDistinction(until) => {
@@ -207,7 +208,7 @@ impl Lane {
             (false, true) => ErrorCode::SidecarUnreachable,
             (false, false) => {
                 let detail = format!("No reading from the sidecar, trying again: {}.", failure.detail);
-                if job.waiting.as_ref().is_none_or(|waiting| *waiting.detail != *detail) {
+                if job.waiting.as_ref().is_none_or(|waiting| waiting.detail() != detail) {
                     turn.warn(job.id, format!("no reading from the sidecar: {}", failure.detail));
                 }
                 job.wait(WaitReason::Sidecar, limit, detail);

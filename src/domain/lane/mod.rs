@@ -14,30 +14,31 @@
 mod digest;
 mod judge;
 mod pace;
+mod queue;
 mod words;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use super::access::Actor;
 use super::alias::Alias;
 use super::capacity::{Capacity, Move};
 use super::forecast::estimate_completion;
 use super::history::{Happening, HistoryEntry};
-use super::job::{Ending, Goal, Job, JobId, JobState, OnConflict, Step, StepOutcome, WaitReason};
+use super::job::{Ending, Goal, Job, JobId, JobState, OnConflict, Step, StepOutcome};
 use super::ledger::{Change, Ledger, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
 use super::reading::{ReadFailure, Reading, SidecarAnswer};
 use super::settings::Bounds;
 use super::time::Timestamp;
+use super::waiting::{WaitReason, Waiting};
+use queue::Queue;
 
 /// Identifies a call to the sidecar, so that an answer that comes after its question has lost its meaning is not taken
 /// for the answer to a later one.
 pub type CallId = u64;
 
 /// The part of a lane, besides its jobs, that must survive a restart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneRecord {
     /// The resource.
     pub resource: Alias,
@@ -191,7 +192,7 @@ pub struct Lane {
     active: Option<Arc<Job>>,
     /// `active` as it was last handed out to be committed.
     handed_out: Option<Arc<Job>>,
-    queue: VecDeque<Arc<Job>>,
+    queue: Queue,
     activity: Activity,
     failed_reads: u32,
     not_found_reads: u32,
@@ -216,7 +217,7 @@ impl Lane {
             change: record.change.map(Box::new),
             handed_out: active.clone(),
             active,
-            queue,
+            queue: Queue::of(queue),
             activity: Activity::Idle,
             failed_reads: 0,
             not_found_reads: 0,
@@ -249,7 +250,7 @@ impl Lane {
 
     /// The jobs waiting for their turn, in order.
     pub fn queue(&self) -> impl ExactSizeIterator<Item = &Arc<Job>> {
-        self.queue.iter()
+        self.queue.jobs()
     }
 
     /// Whether nothing is lost if the lane is forgotten.
@@ -267,12 +268,12 @@ impl Lane {
             Activity::Sleeping { until } => Some(until),
             _ => None,
         };
-        self.queue.iter().map(|job| job.deadline_at).chain(job_deadline).chain(reading).min()
+        self.queue.earliest_deadline().into_iter().chain(job_deadline).chain(reading).min()
     }
 
     /// What would become of a request for `goal`.
     pub fn admit(&self, goal: Goal, on_conflict: OnConflict, queue_length: usize) -> Admission {
-        let Some(last) = self.queue.back().or(self.active.as_ref()) else {
+        let Some(last) = self.queue.last().or(self.active.as_ref()) else {
             return Admission::Accept;
         };
         // Joining a job that waits behind others would not be what somebody wants who supersedes them.
@@ -286,7 +287,7 @@ impl Lane {
         }
         match on_conflict {
             OnConflict::Reject => Admission::Busy(Arc::clone(self.active.as_ref().unwrap_or(last))),
-            OnConflict::Queue if self.queue.len() >= queue_length => Admission::QueueFull,
+            OnConflict::Queue if self.queue.jobs().len() >= queue_length => Admission::QueueFull,
             OnConflict::Queue | OnConflict::Supersede => Admission::Accept,
         }
     }
@@ -300,21 +301,21 @@ impl Lane {
             goal: job.goal,
             reason: job.reason.as_deref().map(str::to_owned),
         });
-        job.wait(WaitReason::Turn, job.deadline_at, "Waiting for earlier jobs on this resource to end.".into());
+        job.waiting = Some(Waiting::for_turn(job.deadline_at));
         self.event(turn, |lane, turn| {
             if on_conflict == OnConflict::Supersede {
                 lane.supersede(id, turn);
             }
-            lane.queue.push_back(Arc::new(job));
+            lane.queue.push(Arc::new(job));
         });
-        if let Some(queued) = self.queue.back_mut().filter(|queued| queued.id == id) {
+        if let Some(queued) = self.queue.last_mut().filter(|queued| queued.id == id) {
             Arc::make_mut(queued).version += 1;
             turn.outcome.jobs.push(Arc::clone(queued));
         }
     }
 
     fn supersede(&mut self, by: JobId, turn: &mut Turn) {
-        for job in std::mem::take(&mut self.queue) {
+        for job in self.queue.take() {
             end_job(job, Ending::Superseded { by }, turn);
         }
         if let Some(active) = &mut self.active
@@ -326,7 +327,7 @@ impl Lane {
 
     /// Cancels the unfinished job `id` for `by`; whether there is one. If that changed it, it is among [`Outcome::jobs`].
     pub fn cancel(&mut self, id: JobId, by: Option<Actor>, turn: &mut Turn) -> bool {
-        if let Some(mut queued) = self.queue.iter().position(|job| job.id == id).and_then(|at| self.queue.remove(at)) {
+        if let Some(mut queued) = self.queue.remove(id) {
             Arc::make_mut(&mut queued).canceled_by = by.map(Box::new);
             end_job(queued, Ending::Canceled, turn);
             return true;
@@ -344,7 +345,7 @@ impl Lane {
 
     /// The unfinished job `id`.
     pub fn job(&self, id: JobId) -> Option<&Arc<Job>> {
-        self.active.iter().chain(&self.queue).find(|job| job.id == id)
+        self.active.iter().chain(self.queue.jobs()).find(|job| job.id == id)
     }
 
     /// The first event after [`Lane::restore`]: whatever was under way when the process died is settled with what the
@@ -373,10 +374,12 @@ impl Lane {
     fn settle_after_restart(&mut self, turn: &mut Turn) {
         let now = turn.now;
         self.ledger.rebase(now);
-        for job in self.active.iter_mut().chain(&mut self.queue) {
+        let rebase = |job: &mut Job| {
             let settle = self.ledger.longest_settle(job.settings().settle);
-            Arc::make_mut(job).rebase(now, settle);
-        }
+            job.rebase(now, settle);
+        };
+        self.active.iter_mut().map(Arc::make_mut).for_each(rebase);
+        self.queue.for_each(rebase);
         if let Some(change) = &mut self.change {
             change.sent.at = change.sent.at.min(now);
             if change.stage == Stage::Intended {
@@ -539,22 +542,14 @@ impl Lane {
     }
 
     fn expire_queue(&mut self, turn: &mut Turn) {
-        let now = turn.now;
-        if self.queue.iter().all(|job| now < job.deadline_at) {
-            return;
-        }
-        for job in std::mem::take(&mut self.queue) {
-            if now < job.deadline_at {
-                self.queue.push_back(job);
-            } else {
-                let error = words::deadline_exceeded(&job);
-                end_job(job, Ending::failed(error), turn);
-            }
+        for job in self.queue.remove_expired(turn.now) {
+            let error = words::deadline_exceeded(&job);
+            end_job(job, Ending::failed(error), turn);
         }
     }
 
     fn start_next(&mut self, turn: &mut Turn) -> bool {
-        let Some(mut next) = self.queue.pop_front() else { return false };
+        let Some(mut next) = self.queue.pop() else { return false };
         self.handed_out = (next.version > 0).then(|| Arc::clone(&next));
         let job = Arc::make_mut(&mut next);
         job.state = JobState::Running;

@@ -1,0 +1,96 @@
+//! Lanes as rows: a column each for what earlier changes mean for later ones, and JSON for the change that is unresolved,
+//! which few have.
+//!
+//! A record in JSON, as jobs have one, lost: after a restart with very many jobs, making sense of it took a third of the
+//! time until the gateway was ready.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Row, params};
+
+use super::records::Unreadable;
+use super::rows::json;
+use crate::domain::{Alias, Capacity, LaneRecord, Ledger, Op, SentChange, Timestamp};
+
+/// Writes `lanes`, new or changed, and removes the `forgotten` ones.
+pub(super) fn write(db: &Connection, lanes: &[LaneRecord], forgotten: &[Alias]) -> rusqlite::Result<()> {
+    let mut replace = db.prepare_cached(
+        "REPLACE INTO lanes (resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    for LaneRecord { resource, ledger, change } in lanes {
+        let Ledger { last_change, fresh_from, expected, provisioning } = ledger;
+        replace.execute(params![
+            resource.as_str(),
+            last_change.map(|last| last.at.as_millis()),
+            last_change.and_then(|last| last.op).map(Op::as_str),
+            last_change.map(|last| millis(last.cooldown)),
+            last_change.map(|last| millis(last.settle)),
+            fresh_from.map(Timestamp::as_millis),
+            expected.map(Capacity::units),
+            provisioning.map(millis),
+            change.as_ref().map(json).transpose()?,
+        ])?;
+    }
+    let mut forget = db.prepare_cached("DELETE FROM lanes WHERE resource = ?1")?;
+    for resource in forgotten {
+        forget.execute([resource.as_str()])?;
+    }
+    Ok(())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// All lanes, by name.
+pub(super) fn read(db: &Connection) -> Result<Vec<LaneRecord>, Unreadable> {
+    let mut statement = db.prepare(
+        "SELECT resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change \
+         FROM lanes ORDER BY resource",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut lanes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let lane = understand(row).map_err(|why| {
+            let name = row.get(0).unwrap_or_else(|_| "without a name".to_owned());
+            Unreadable::Row(name, why)
+        })?;
+        lanes.push(lane);
+    }
+    Ok(lanes)
+}
+
+/// The lane in `row`, or why it makes no sense.
+fn understand(row: &Row) -> Result<LaneRecord, String> {
+    let resource = row.get_ref(0).map_err(text)?.as_str().map_err(text)?.parse().map_err(text)?;
+    let ledger = Ledger {
+        last_change: last_change(row)?,
+        fresh_from: column::<i64>(row, 5)?.map(Timestamp::from_millis),
+        expected: column::<i64>(row, 6)?.map(Capacity::new).transpose().map_err(text)?,
+        provisioning: column::<u64>(row, 7)?.map(Duration::from_millis),
+    };
+    let change = row.get_ref(8).map_err(text)?.as_str_or_null().map_err(text)?;
+    let change = change.map(serde_json::from_str).transpose().map_err(text)?;
+    Ok(LaneRecord { resource, ledger, change })
+}
+
+fn last_change(row: &Row) -> Result<Option<SentChange>, String> {
+    let Some(at) = column::<i64>(row, 1)? else { return Ok(None) };
+    let op = match row.get_ref(2).map_err(text)?.as_str_or_null().map_err(text)? {
+        Some(name) => Some(Op::named(name).ok_or_else(|| format!("there is no operation {name}"))?),
+        None => None,
+    };
+    let wait = |place| column(row, place)?.map(Duration::from_millis).ok_or_else(|| "a wait is missing".to_owned());
+    Ok(Some(SentChange { at: Timestamp::from_millis(at), op, cooldown: wait(3)?, settle: wait(4)? }))
+}
+
+fn column<T: FromSql>(row: &Row, place: usize) -> Result<Option<T>, String> {
+    row.get(place).map_err(text)
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}
