@@ -8,7 +8,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params};
 
 use super::directory::{self, KeyChanges, database_path};
-use super::rows::{json, write_batch};
+use super::rows::{self, json};
 use super::schema::{self, Kind};
 use super::sqlite::{BUSY_TIMEOUT, configure, explain};
 use super::{Batch, Journal as _, KeyChange, MAX_DEAD_KEYS, SqliteJournal, StoreError};
@@ -111,7 +111,7 @@ impl KeyStore {
             Access::Beside(db) => {
                 let write = |db: &mut Connection| {
                     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                    write_batch(&transaction, &batch)?;
+                    rows::write(&transaction, std::slice::from_ref(&batch))?;
                     transaction.commit()
                 };
                 write(db).map_err(|error| explain(&database_path(&self.directory), error))?;

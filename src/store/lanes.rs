@@ -4,23 +4,35 @@
 //! A record in JSON, as jobs have one, lost: after a restart with very many jobs, making sense of it took a third of the
 //! time until the gateway was ready.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row, params};
 
+use super::Batch;
 use super::records::Unreadable;
 use super::rows::json;
 use crate::domain::{Alias, Capacity, LaneRecord, Ledger, Op, SentChange, Timestamp};
 
-/// Writes `lanes`, new or changed, and removes the `forgotten` ones.
-pub(super) fn write(db: &Connection, lanes: &[LaneRecord], forgotten: &[Alias]) -> rusqlite::Result<()> {
+/// Writes each lane as it is after the last of `batches`, or removes it if that one forgets it.
+pub(super) fn write(db: &Connection, batches: &[Batch]) -> rusqlite::Result<()> {
+    let mut latest: BTreeMap<&Alias, Option<&LaneRecord>> = BTreeMap::new();
+    for batch in batches {
+        latest.extend(batch.lanes.iter().map(|lane| (&lane.resource, Some(lane))));
+        latest.extend(batch.forgotten_lanes.iter().map(|resource| (resource, None)));
+    }
     let mut replace = db.prepare_cached(
         "REPLACE INTO lanes (resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
-    for LaneRecord { resource, ledger, change } in lanes {
+    let mut forget = db.prepare_cached("DELETE FROM lanes WHERE resource = ?1")?;
+    for (resource, lane) in latest {
+        let Some(LaneRecord { ledger, change, .. }) = lane else {
+            forget.execute([resource.as_str()])?;
+            continue;
+        };
         let Ledger { last_change, fresh_from, expected, provisioning } = ledger;
         replace.execute(params![
             resource.as_str(),
@@ -33,10 +45,6 @@ pub(super) fn write(db: &Connection, lanes: &[LaneRecord], forgotten: &[Alias]) 
             provisioning.map(millis),
             change.as_ref().map(json).transpose()?,
         ])?;
-    }
-    let mut forget = db.prepare_cached("DELETE FROM lanes WHERE resource = ?1")?;
-    for resource in forgotten {
-        forget.execute([resource.as_str()])?;
     }
     Ok(())
 }

@@ -1,58 +1,94 @@
-//! What a batch writes into which table.
+//! What batches write into which table.
+
+use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
 use super::{Batch, KeyedAnswer, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE, keys, lanes};
-use crate::domain::{AbridgedJob, Alias, AuditEntry, HistoryEntry, JobEvent, Shelf, Timestamp};
+use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, Shelf, Timestamp};
 
 /// What is too many in a log is removed when so many more are in it: each removal costs a search, even of nothing.
 pub(super) const TRIMMED_TOGETHER: u64 = 64;
 
-/// Writes all of `batch`. Must be called within a transaction.
-pub(super) fn write_batch(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
-    write_jobs(db, &batch.jobs)?;
-    lanes::write(db, &batch.lanes, &batch.forgotten_lanes)?;
-    write_answers(db, &batch.answers)?;
-    write_history(db, &batch.history)?;
-    keys::write(db, &batch.keys)?;
-    write_audit(db, &batch.audit)
+/// Writes all of `batches`, in their order. Must be called within a transaction.
+///
+/// Logs get an entry for everything; of a job or a lane that several batches change, only the last state is written.
+pub(super) fn write(db: &Connection, batches: &[Batch]) -> rusqlite::Result<()> {
+    write_jobs(db, batches.iter().flat_map(|batch| &batch.jobs))?;
+    lanes::write(db, batches)?;
+    for batch in batches {
+        write_answers(db, &batch.answers)?;
+        write_history(db, &batch.history)?;
+        keys::write(db, &batch.keys)?;
+    }
+    write_audit(db, batches.iter().flat_map(|batch| &batch.audit))
 }
 
-fn write_jobs(db: &Connection, events: &[JobEvent]) -> rusqlite::Result<()> {
-    let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
+/// The last of some versions of a job.
+struct Latest<'a> {
+    event: &'a JobEvent,
+    /// Its record, if that was needed before.
+    record: Option<String>,
+}
+
+/// Writes all versions into the log, and each job as it is after the last of them. A new job takes its place among the others
+/// by its first version.
+fn write_jobs<'a>(db: &Connection, events: impl Iterator<Item = &'a JobEvent>) -> rusqlite::Result<()> {
+    let mut jobs: Vec<Latest> = Vec::with_capacity(events.size_hint().0);
+    let mut places: HashMap<JobId, usize> = HashMap::new();
+    for event in events {
+        let place = *places.entry(event.job.id).or_insert(jobs.len());
+        let record = write_version(db, event, jobs.get(place).map(|before| before.event.id))?;
+        let latest = Latest { event, record };
+        match jobs.get_mut(place) {
+            Some(before) => *before = latest,
+            None => jobs.push(latest),
+        }
+    }
     let mut upsert = db.prepare_cached(
         "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
          ON CONFLICT (id) DO UPDATE SET state = ?3, finished_ms = ?5, record = ?6, event = ?7",
     )?;
-    let mut log = db.prepare_cached(
-        "INSERT INTO versions (seq, job, resource, earlier_steps, record, previous) \
-         VALUES (?1, ?2, ?3, ?4, ?5, coalesce((SELECT event FROM jobs WHERE id = ?2), 0))",
-    )?;
-    for JobEvent { id, job } in events {
-        let job_id = job.id.to_string();
-        let record = json(job)?;
-        // First: it refers to the version before it, which the job's row still tells.
-        if job.steps.len() > 1 {
-            let AbridgedJob { job: abridged, earlier_steps } = AbridgedJob::of(job);
-            log.execute(params![id, job_id, job.resource.as_str(), earlier_steps as i64, json(&abridged)?])?;
-        } else {
-            log.execute(params![id, job_id, job.resource.as_str(), 0, record])?;
-        }
+    for Latest { event: JobEvent { id, job }, record } in jobs {
         upsert.execute(params![
-            job_id,
+            job.id.to_string(),
             job.resource.as_str(),
             ListedState::of(job).as_str(),
             job.created_at.to_string(),
             job.finished_at.map(Timestamp::as_millis),
-            record,
+            record.map_or_else(|| json(job), Ok)?,
             id,
         ])?;
     }
-    if first.id.saturating_sub(1) / TRIMMED_TOGETHER < last.id / TRIMMED_TOGETHER {
-        db.prepare_cached("DELETE FROM versions WHERE seq <= ?1")?
-            .execute([last.id.saturating_sub(MAX_LOGGED_VERSIONS)])?;
-    }
     Ok(())
+}
+
+/// Writes a version into the log. The one before it is `previous`, or else what the row of the job says. The record of the job
+/// itself, if it is the same.
+fn write_version(
+    db: &Connection,
+    JobEvent { id, job }: &JobEvent,
+    previous: Option<EventId>,
+) -> rusqlite::Result<Option<String>> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO versions (seq, job, resource, earlier_steps, record, previous) \
+         VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, (SELECT event FROM jobs WHERE id = ?2), 0))",
+    )?;
+    let (job_id, resource) = (job.id.to_string(), job.resource.as_str());
+    let record = if job.steps.len() > 1 {
+        let AbridgedJob { job: abridged, earlier_steps } = AbridgedJob::of(job);
+        insert.execute(params![id, job_id, resource, earlier_steps as i64, json(&abridged)?, previous])?;
+        None
+    } else {
+        let record = json(job)?;
+        insert.execute(params![id, job_id, resource, 0, record, previous])?;
+        Some(record)
+    };
+    if id.is_multiple_of(TRIMMED_TOGETHER) {
+        let too_old = id.saturating_sub(MAX_LOGGED_VERSIONS);
+        db.prepare_cached("DELETE FROM versions WHERE seq <= ?1")?.execute([too_old])?;
+    }
+    Ok(record)
 }
 
 fn write_answers(db: &Connection, answers: &[KeyedAnswer]) -> rusqlite::Result<()> {
@@ -94,8 +130,9 @@ fn is_time_to_trim(number: i64) -> bool {
 }
 
 /// Numbers all entries in the order in which they are listed, and those of each shelf so that it is known what is too many.
-fn write_audit(db: &Connection, entries: &[AuditEntry]) -> rusqlite::Result<()> {
-    if entries.is_empty() {
+fn write_audit<'a>(db: &Connection, entries: impl Iterator<Item = &'a AuditEntry>) -> rusqlite::Result<()> {
+    let mut entries = entries.peekable();
+    if entries.peek().is_none() {
         return Ok(());
     }
     let next_seq = {

@@ -24,7 +24,7 @@ use super::keys;
 use super::lanes;
 use super::prune::{self, Removed};
 use super::records::{self, Unreadable};
-use super::rows::write_batch;
+use super::rows;
 use super::schema::{self, Kind};
 use super::wal;
 use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError, UsedKey};
@@ -145,7 +145,7 @@ impl SqliteJournal {
 
     fn write_clock(&mut self, anchor: Option<&Anchor>, batch: &Batch, forward_millis: i64) -> rusqlite::Result<()> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        write_batch(&transaction, batch)?;
+        rows::write(&transaction, std::slice::from_ref(batch))?;
         // What is kept for days is not rewritten for the few milliseconds that two clocks are always apart.
         if forward_millis.unsigned_abs() >= LEAST_SHIFT_MILLIS {
             transaction.execute("UPDATE answers SET answered_ms = answered_ms + ?1", [forward_millis])?;
@@ -175,9 +175,7 @@ impl SqliteJournal {
 
     fn write(&mut self, batches: &[Batch]) -> rusqlite::Result<()> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for batch in batches {
-            write_batch(&transaction, batch)?;
-        }
+        rows::write(&transaction, batches)?;
         transaction.commit()
     }
 

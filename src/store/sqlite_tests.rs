@@ -1,6 +1,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use rusqlite::types::Value;
+
 use super::super::KEY_RETENTION;
 use super::super::fixtures::*;
 use super::super::prune::PRUNE_CHUNK;
@@ -79,6 +81,59 @@ fn a_new_version_takes_the_place_of_the_old_one_and_keeps_its_rank() {
     let forget = Batch { forgotten_lanes: vec![alias("api"), alias("never-seen")], ..Batch::default() };
     journal.commit(&[update.clone(), forget]).expect("committed");
     assert_eq!(journal.load().expect("readable").lanes, update.lanes);
+}
+
+fn accepted_at(millis: i64) -> AuditEntry {
+    AuditEntry {
+        at: Timestamp::from_millis(millis),
+        attempt: Attempt { request: None, actor: None, address: None },
+        action: Action::SubmitJob,
+        subject: Subject::default(),
+        verdict: Verdict::Accepted,
+    }
+}
+
+/// All rows of all tables that batches go into.
+fn contents(directory: &Path) -> Vec<String> {
+    let db = shell(directory);
+    let rows = |table: &str| -> Vec<String> {
+        let mut statement = db.prepare(&format!("SELECT * FROM {table}")).expect("a table");
+        let columns = statement.column_count();
+        let text = |row: &rusqlite::Row| {
+            (0..columns).map(|column| row.get::<_, Value>(column)).map(|value| format!("{value:?}")).collect()
+        };
+        statement.query_map([], |row| Ok(text(row))).expect("rows").map(|row| row.expect("a row")).collect()
+    };
+    ["jobs", "lanes", "versions", "timeline", "audit", "answers"].into_iter().flat_map(rows).collect()
+}
+
+/// Whether the disk is slow, so that many batches wait for it and are committed together, or quick: what is on it is the same.
+#[test]
+fn a_group_of_batches_leaves_behind_what_single_ones_do() {
+    let step = |id, version| Job { id: JobId::from_u128(id), version, ..eventful_job() };
+    let lanes = |lanes: Vec<LaneRecord>| Batch { lanes, ..Batch::default() };
+    let forget = |name| Batch { forgotten_lanes: vec![alias(name)], ..Batch::default() };
+    let batches = [
+        Batch { lanes: vec![lane("api", None), lane("worker", None)], ..jobs([job(1, "worker"), job(2, "worker")]) },
+        Batch { history: readings(NOW, 1..=2), audit: vec![accepted_at(1)], ..jobs([step(2, 2), job(3, "worker")]) },
+        Batch { audit: vec![accepted_at(2), accepted_at(3)], ..jobs([step(2, 3), step(1, 2)]) },
+        lanes(vec![lane("worker", Some(Stage::Intended)), lane("web", None)]),
+        forget("api"),
+        lanes(vec![lane("worker", Some(Stage::Acknowledged)), lane("api", None)]),
+        Batch { answers: vec![answer("key", NOW)], history: readings(NOW, 3..=3), ..forget("web") },
+        jobs([ended(2, Ending::Canceled, NOW), step(3, 2), step(3, 3)]),
+    ];
+    let store = |groups: Vec<&[Batch]>| {
+        let directory = directory();
+        let mut journal = open(directory.path());
+        groups.into_iter().for_each(|group| journal.commit(group).expect("committed"));
+        contents(directory.path())
+    };
+    let one_by_one = store(batches.chunks(1).collect());
+    assert!(one_by_one.len() > 20, "{one_by_one:?}");
+    for size in 2..=batches.len() {
+        assert_eq!(store(batches.chunks(size).collect()), one_by_one, "in groups of {size}");
+    }
 }
 
 #[test]
@@ -289,14 +344,7 @@ fn the_logs_of_a_store_of_version_4_go_on() {
     drop(old);
 
     let mut journal = open(directory.path());
-    let entry = |at| AuditEntry {
-        at: Timestamp::from_millis(at),
-        attempt: Attempt { request: None, actor: None, address: None },
-        action: Action::SubmitJob,
-        subject: Subject::default(),
-        verdict: Verdict::Accepted,
-    };
-    let batch = Batch { history: readings(NOW, 4..=4), audit: vec![entry(6)], ..Batch::default() };
+    let batch = Batch { history: readings(NOW, 4..=4), audit: vec![accepted_at(6)], ..Batch::default() };
     journal.commit(&[batch]).expect("committed");
     journal
         .commit(&[Batch { jobs: vec![JobEvent { id: 16, job: one.into() }], ..Batch::default() }])
