@@ -82,6 +82,9 @@ pub enum StartError {
     /// The system refuses a thread or the like.
     #[error("the system refuses what the gateway needs")]
     System(#[from] std::io::Error),
+    /// The engine died before it could begin.
+    #[error(transparent)]
+    Died(#[from] EngineDied),
 }
 
 /// A running gateway.
@@ -154,8 +157,7 @@ impl Gateway {
             recovery.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         tell_who_may_enter(rule, has_key, address);
         let unfinished = snapshot.jobs.iter().filter(|event| event.job.ended().is_none()).count();
-        audience.table.reset(&snapshot.jobs);
-        tracing::info!(jobs = audience.table.len(), unfinished, data_dir = %config.data_dir.display(), "store opened");
+        tracing::info!(jobs = snapshot.jobs.len(), unfinished, data_dir = %config.data_dir.display(), "store opened");
         let journal = MeteredJournal::new(journal, Arc::clone(&audience.metrics));
         let (acknowledgements, store_thread) = store_inbox.start(journal)?;
         let parts = {
@@ -168,7 +170,8 @@ impl Gateway {
                 Parts { sidecar, store, acknowledgements, audience, policy, retention, clock, wall }
             }
         };
-        let engine = RunningEngine::start((engine, engine_inbox), snapshot, parts)?;
+        let mut engine = RunningEngine::start((engine, engine_inbox), snapshot, parts)?;
+        engine.begun().await?;
         recovered.store(true, Ordering::Release);
         tracing::info!(%address, scheme, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
         let damage = check_in_background(&config.data_dir);

@@ -92,11 +92,14 @@ fn read_raw(directory: &Path) -> Duration {
     let db = rusqlite::Connection::open(directory.join("scalegate.db")).expect("a store");
     let begun = Instant::now();
     let mut bytes = 0;
-    for sql in ["SELECT record, id FROM jobs ORDER BY seq", "SELECT record, resource FROM lanes ORDER BY seq"] {
+    for sql in ["SELECT seq, record, event FROM jobs ORDER BY seq", "SELECT * FROM lanes ORDER BY resource"] {
         let mut statement = db.prepare(sql).expect("a table");
+        let columns = statement.column_count();
         let mut rows = statement.query([]).expect("rows");
         while let Some(row) = rows.next().expect("a row") {
-            bytes += row.get_ref(0).and_then(|record| Ok(record.as_bytes()?.len())).expect("a record");
+            for column in 0..columns {
+                bytes += row.get_ref(column).expect("a value").as_bytes().map_or(0, <[u8]>::len);
+            }
         }
     }
     assert!(bytes > JOBS, "there are records");

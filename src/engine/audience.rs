@@ -45,6 +45,11 @@ impl Audience {
         self.feed.tell(resource, entry);
     }
 
+    /// Shows what was in the store at the start, which is no news to anybody.
+    pub(super) fn show_first(&self, snapshot: &Snapshot) {
+        self.table.reset(&snapshot.jobs);
+    }
+
     /// Shows what is in a store that was read anew. What became durable without having been shown counts like everything
     /// else; those who watch read it from the log.
     pub(super) fn show_anew(&self, snapshot: &Snapshot, clock: &Clock) {

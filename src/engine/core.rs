@@ -641,7 +641,7 @@ mod tests {
         let listed: Alias = "listed".parse().expect("an alias");
         let rules = ResourcePolicy { bounds: crate::domain::Bounds::NONE, settings: Policy::default().settings };
         let policy = Policy { resources: [(listed.clone(), rules)].into(), ..Policy::default() };
-        let mut core = Core::recover(Arc::new(policy), Snapshot::default(), NOW);
+        let mut core = Core::recover(Arc::new(policy), &Snapshot::default(), NOW);
         submit(&mut core, "scaled", 0, NOW);
         let (scaled, stranger) = ("scaled".parse().expect("an alias"), "stranger".parse().expect("an alias"));
         let reading = Reading {
@@ -668,7 +668,7 @@ mod tests {
 
     #[test]
     fn a_storm_of_keys_for_one_resource_leaves_room_for_others() {
-        let mut core = Core::recover(Arc::new(Policy::default()), Snapshot::default(), NOW);
+        let mut core = Core::recover(Arc::new(Policy::default()), &Snapshot::default(), NOW);
         assert!(matches!(submit(&mut core, "noisy", 0, NOW), Answer::Created(_)));
         for number in 1..MAX_KEYS_PER_SHARE as u128 {
             assert!(matches!(submit(&mut core, "noisy", number, NOW), Answer::Joined(_)));

@@ -53,7 +53,8 @@ pub struct Parts<S> {
     pub wall: WallWatch,
 }
 
-/// Runs until `stop` says so, and then until nothing is under way, but no longer than it says.
+/// Runs until `stop` says so, and then until nothing is under way, but no longer than it says. Tells when it has `begun` to carry
+/// on from `snapshot`.
 ///
 /// # Panics
 /// If a task, or the thread of the store, has panicked.
@@ -61,18 +62,25 @@ pub(super) async fn run<S: Sidecar>(
     parts: Parts<S>,
     mut commands: mpsc::Receiver<Command>,
     snapshot: Snapshot,
+    begun: oneshot::Sender<()>,
     mut stop: watch::Receiver<Option<Instant>>,
 ) {
     let sidecar = Arc::new(parts.sidecar);
     let mut acknowledgements = parts.acknowledgements;
-    let mut snapshot = Some(snapshot);
+    let recover = |snapshot: &Snapshot| Core::recover(Arc::clone(&parts.policy), snapshot, parts.clock.now());
+    // With very many jobs both take a while.
+    let (core, ()) = side_by_side(|| recover(&snapshot), || parts.audience.show_first(&snapshot));
+    drop(snapshot);
+    let mut recovered = Some(core);
+    // Nobody may want to know.
+    let _ = begun.send(());
     let mut contact = SidecarContact::default();
     let mut wall = parts.wall;
     let ids = ContextV7::new();
     loop {
-        let Some(loaded) = snapshot.take() else { return };
+        let Some(core) = recovered.take() else { return };
         let mut incarnation = Incarnation {
-            core: Core::recover(Arc::clone(&parts.policy), loaded, parts.clock.now()),
+            core,
             sidecar: Arc::clone(&sidecar),
             store: &parts.store,
             audience: &parts.audience,
@@ -92,13 +100,22 @@ pub(super) async fn run<S: Sidecar>(
         incarnation.turn_away(&error);
         drop(incarnation);
         report_failure(&error);
-        snapshot = reopen(&parts.store, &mut commands, &mut stop, &error).await;
+        let reloaded = reopen(&parts.store, &mut commands, &mut stop, &error).await;
         while acknowledgements.try_recv().is_ok() {}
-        if let Some(reloaded) = &snapshot {
+        if let Some(reloaded) = reloaded {
             tracing::warn!(jobs = reloaded.jobs.len(), "the store works again: carrying on from it");
-            parts.audience.show_anew(reloaded, &parts.clock);
+            parts.audience.show_anew(&reloaded, &parts.clock);
+            recovered = Some(recover(&reloaded));
         }
     }
+}
+
+/// Does both at the same time.
+fn side_by_side<A, B: Send>(one: impl FnOnce() -> A, other: impl FnOnce() -> B + Send) -> (A, B) {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        (one(), other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 fn report_failure(error: &StoreError) {

@@ -30,6 +30,7 @@ pub struct RunningEngine {
     /// To talk to it.
     pub handle: EngineHandle,
     stop: watch::Sender<Option<Instant>>,
+    begun: oneshot::Receiver<()>,
     stopped: oneshot::Receiver<()>,
 }
 
@@ -46,14 +47,23 @@ impl RunningEngine {
     ) -> std::io::Result<Self> {
         let (stop, stopping) = watch::channel(None);
         let (report, stopped) = oneshot::channel();
+        let (begin, begun) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("engine".into()).spawn(move || {
             // If this thread panics, `report` is dropped without a word, which is how the other side finds out.
-            LocalSet::new().block_on(&runtime, driver::run(parts(), commands, snapshot, stopping));
+            LocalSet::new().block_on(&runtime, driver::run(parts(), commands, snapshot, begin, stopping));
             // Nobody listening any more means that nobody cares.
             let _ = report.send(());
         })?;
-        Ok(Self { handle, stop, stopped })
+        Ok(Self { handle, stop, begun, stopped })
+    }
+
+    /// Ends when the jobs of the snapshot are shown and work on them goes on. What is asked of the engine earlier waits.
+    ///
+    /// # Errors
+    /// If it panicked before that.
+    pub async fn begun(&mut self) -> Result<(), EngineDied> {
+        (&mut self.begun).await.map_err(|_| EngineDied)
     }
 
     /// Ends when the engine does; never before [`RunningEngine::stop`], unless it has died.

@@ -211,7 +211,7 @@ impl<S: Surroundings> Machine<S> {
             commits_early: false,
             ignores_timers: false,
             wall: WallWatch::begin(BEGIN, BEGIN, false),
-            core: Core::recover(Arc::clone(&policy), Disk::default().load(), BEGIN),
+            core: Core::recover(Arc::clone(&policy), &Disk::default().load(), BEGIN),
             policy,
             events: BTreeMap::new(),
             next_event: 0,
@@ -371,7 +371,7 @@ impl<S: Surroundings> Machine<S> {
         self.disk_busy_until = self.now;
         let mut snapshot = self.disk.load();
         self.start_clock(&mut snapshot);
-        self.core = Core::recover(Arc::clone(&self.policy), snapshot, self.clock());
+        self.core = Core::recover(Arc::clone(&self.policy), &snapshot, self.clock());
         self.perform();
     }
 

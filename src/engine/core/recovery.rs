@@ -12,14 +12,13 @@ use crate::store::{Batch, Snapshot, UsedKey};
 
 impl Core {
     /// Carries on from `snapshot` at `now`. The same snapshot leads to the same effects in the same order.
-    pub fn recover(policy: Arc<Policy>, snapshot: Snapshot, now: Timestamp) -> Self {
+    pub fn recover(policy: Arc<Policy>, snapshot: &Snapshot, now: Timestamp) -> Self {
         let mut core = Self::new(policy, snapshot.next_event);
-        for UsedKey { key, resource, fingerprint, answered_at } in snapshot.keys {
+        for UsedKey { key, resource, fingerprint, answered_at } in snapshot.keys.iter().cloned() {
             core.insert_key(key, KeyEntry { resource, fingerprint, answered_at });
         }
-        let jobs = snapshot.jobs.into_iter().map(|event| event.job).filter(|job| job.ended().is_none());
-        let jobs = jobs.inspect(|job| core.add_unfinished(job));
-        let lanes = by_resource(snapshot.lanes, jobs);
+        let unfinished = snapshot.jobs.iter().map(|event| &event.job).filter(|job| job.ended().is_none());
+        let lanes = by_resource(&snapshot.lanes, unfinished.inspect(|job| core.add_unfinished(job)));
         let resources: Vec<Alias> = lanes.iter().map(|(record, _)| record.resource.clone()).collect();
         let slots = lanes.into_iter().map(|(record, jobs)| LaneSlot { lane: Lane::restore(record, jobs), timer: None });
         core.lanes = resources.iter().cloned().zip(slots.map(Box::new)).collect();
@@ -41,13 +40,13 @@ impl Core {
 }
 
 /// The lanes with their jobs, in the order in which these were submitted.
-fn by_resource(lanes: Vec<LaneRecord>, jobs: impl Iterator<Item = Arc<Job>>) -> Vec<(LaneRecord, Vec<Arc<Job>>)> {
-    let mut places = HashMap::with_capacity(lanes.len());
-    let mut found: Vec<(LaneRecord, Vec<Arc<Job>>)> = Vec::with_capacity(lanes.len());
-    for lane in lanes {
-        places.insert(lane.resource.clone(), found.len());
-        found.push((lane, Vec::new()));
-    }
+fn by_resource<'a>(
+    lanes: &[LaneRecord],
+    jobs: impl Iterator<Item = &'a Arc<Job>>,
+) -> Vec<(LaneRecord, Vec<Arc<Job>>)> {
+    let mut found: Vec<(LaneRecord, Vec<Arc<Job>>)> = lanes.iter().map(|lane| (lane.clone(), Vec::new())).collect();
+    let mut places: HashMap<Alias, usize> =
+        lanes.iter().enumerate().map(|(place, lane)| (lane.resource.clone(), place)).collect();
     for job in jobs {
         let place = *places.entry(job.resource.clone()).or_insert_with(|| {
             found.push((Lane::new(job.resource.clone()).record(), Vec::new()));
@@ -56,7 +55,7 @@ fn by_resource(lanes: Vec<LaneRecord>, jobs: impl Iterator<Item = Arc<Job>>) -> 
         let (lane, of_it) = &mut found[place];
         // A lane and its jobs share one and the same name.
         lane.resource = job.resource.clone();
-        of_it.push(job);
+        of_it.push(Arc::clone(job));
     }
     found
 }
