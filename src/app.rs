@@ -24,7 +24,7 @@ use crate::store::{
     Catalog, Journal as _, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter, check_large,
 };
 use crate::table::JobTable;
-use crate::telemetry::{Traced, Traces};
+use crate::telemetry::{self, Traced, Traces};
 
 /// Share of the grace time in which requests under way are to be answered; the rest is for a change in flight.
 const SHARE_FOR_REQUESTS: f64 = 0.25;
@@ -374,12 +374,14 @@ pub async fn stop(gateway: Gateway, traces: &Traces, grace: Duration) -> Result<
 /// Nothing was promised to anybody yet, and whoever reads the store need not be waited for.
 fn exit_before_ready() -> ! {
     tracing::info!("stopped before it was ready");
+    telemetry::flush();
     std::process::exit(0)
 }
 
 /// Nothing is lost by this: what is durable is on the disk, and what is not was not promised to anybody.
 fn exit_at_once() -> ! {
     tracing::warn!("second signal: exiting at once");
+    telemetry::flush();
     std::process::exit(130)
 }
 

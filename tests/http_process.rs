@@ -1,4 +1,5 @@
-//! The life of the process: how it stops when it is told to, what it refuses to start with, and the pages it serves.
+//! The life of the process: how it stops when it is told to, what it refuses to start with, what becomes of its log, and the
+//! pages it serves.
 
 mod support;
 
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use scalegate::api::view::{JobView, StateView};
 use scalegate::simulator::{Behaviour, Fault};
 use serde_json::{Value, json};
-use support::gateway::{Gateway, PATIENCE, Raw, read_answer, run_to_its_end, scalegate};
+use support::gateway::{Gateway, PATIENCE, Raw, read_answer, run_to_its_end, scalegate, serve};
 use support::sidecar::Sidecar;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -43,7 +44,7 @@ async fn signals_stop_an_idle_gateway_at_once() {
         let (code, took) = gateway.wait();
         assert_eq!(code, Some(0));
         assert!(took < Duration::from_secs(4), "{took:?}");
-        assert!(messages(&gateway).iter().any(|message| message == "stopped"));
+        assert_eq!(messages(&gateway).last().map(String::as_str), Some("stopped"));
         assert!(tokio::net::TcpStream::connect(gateway.address).await.is_err());
         // Nothing is lost by it.
         let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
@@ -154,6 +155,7 @@ async fn a_second_signal_ends_it_at_once() {
     let (code, took) = gateway.wait();
     assert_eq!(code, Some(130));
     assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(messages(&gateway).last().map(String::as_str), Some("second signal: exiting at once"));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
     let job = gateway.finish(id).await;
     assert_eq!((job.state, sidecar.capacity(), sidecar.changes().len()), (StateView::Succeeded, 2, 1));
@@ -224,6 +226,62 @@ async fn wrong_configurations() {
         assert!(said.contains(args[0]), "{args:?}: {said}");
     }
     assert!(!dir.path().join("scalegate.db").exists(), "nothing was touched");
+}
+
+// ---- the log --------------------------------------------------------------------------------------------------
+
+/// How many requests nobody hears of, and how long the line for each is at least.
+const UNHEARD: usize = 300;
+const UNHEARD_BYTES: usize = 30_000;
+
+/// A gateway that says much, with nobody who reads it: more than a pipe and the queue together take.
+async fn gateway_nobody_listens_to(sidecar: &Sidecar, dir: &TempDir) -> Gateway {
+    let mut command = serve(dir.path(), sidecar.address(), &SETTINGS);
+    command.env("SCALEGATE_LOG", "scalegate=debug");
+    let gateway = Gateway::start_with(command);
+    gateway.read_log(false);
+    for _ in 0..UNHEARD {
+        assert_eq!(gateway.get(&format!("/{}", "x".repeat(UNHEARD_BYTES))).await.status, 404);
+    }
+    gateway
+}
+
+/// Whoever does not read the log holds up neither answers nor jobs, and is told later what he missed.
+#[actix_web::test]
+async fn a_log_that_nobody_reads() {
+    let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
+    let mut gateway = gateway_nobody_listens_to(&sidecar, &dir).await;
+    let job = gateway.submit(&json!({"resource": "worker", "targetCapacity": 2})).await;
+    assert_eq!(gateway.finish(job.id).await.state, StateView::Succeeded);
+
+    gateway.read_log(true);
+    let lost = |line: &Value| line["lost"].as_u64().filter(|_| line["level"] == "WARN");
+    let log = gateway.log_with(|log| log.iter().any(|line| lost(line).is_some()));
+    let told: Vec<u64> = log.iter().filter_map(lost).collect();
+    let heard = log.iter().filter(|line| line["span"]["path"].as_str().is_some_and(|path| path.len() > UNHEARD_BYTES));
+    let heard = heard.count();
+    assert!((100..UNHEARD).contains(&heard), "{heard} of {UNHEARD}");
+    // Each of the other requests had a line, and so had the job, which may have found room.
+    let unheard = (UNHEARD - heard) as u64;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!((unheard..unheard + 100).contains(&told[0]), "{told:?}, {heard} were heard");
+
+    // From then on it is as ever.
+    assert_eq!(gateway.get("/heard").await.status, 404);
+    gateway.log_with(|log| log.iter().any(|line| line["span"]["path"] == "/heard"));
+    gateway.signal("-TERM");
+    assert_eq!(gateway.wait().0, Some(0));
+    assert_eq!(messages(&gateway).last().map(String::as_str), Some("stopped"));
+}
+
+#[actix_web::test]
+async fn it_stops_although_nobody_reads_the_log() {
+    let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
+    let mut gateway = gateway_nobody_listens_to(&sidecar, &dir).await;
+    gateway.signal("-TERM");
+    let (code, took) = gateway.wait();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
 // ---- pages ----------------------------------------------------------------------------------------------------

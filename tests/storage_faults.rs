@@ -222,10 +222,11 @@ async fn a_failure_that_becomes_another_one_is_reported() {
         assert!(begin.elapsed() < PATIENCE, "/readyz still speaks of a full disk");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let log = stack.gateway.log();
-    let said =
-        |text: &str| log.iter().any(|line| line["message"].as_str().is_some_and(|message| message.contains(text)));
-    assert!(said("no job is accepted or moved on until it works again") && said("in another way"), "{log:#?}");
+    stack.gateway.log_with(|log| {
+        let said =
+            |text: &str| log.iter().any(|line| line["message"].as_str().is_some_and(|message| message.contains(text)));
+        said("no job is accepted or moved on until it works again") && said("in another way")
+    });
     stack.disk.works();
     stack.until_readiness(200).await;
 }

@@ -72,13 +72,13 @@ enum DemoError {
 pub async fn run(args: DemoArgs) -> ExitCode {
     // What matters is on the screen; the log has only what goes wrong.
     if let Err(error) = telemetry::init(LogFormat::Text, Some("error,actix_http=off")) {
-        eprintln!("scalegate: {error}");
+        telemetry::complain(error);
         return Exit::Usage.into();
     }
     match play(&args).await {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("scalegate: {}", telemetry::chain(&error));
+            telemetry::complain(telemetry::chain(&error));
             Exit::Unreachable.into()
         }
     }

@@ -23,6 +23,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::ServeArgs;
+use crate::telemetry::FlushAtEnd;
 
 /// A scaling API one can trust, on top of a capacity sidecar.
 ///
@@ -51,6 +52,8 @@ enum Command {
 impl Cli {
     /// Does what the command line says.
     pub fn run(self) -> ExitCode {
+        // Outlives the runtime, which may have something to say when it ends.
+        let _log = FlushAtEnd;
         let command = match self.command {
             Command::Keys(args) => return keys::run(*args).into(),
             Command::Openapi => return openapi::run(),

@@ -11,7 +11,7 @@ pub async fn run(args: ServeArgs) -> ExitCode {
     let loaded = match config::load(&args, std::env::vars_os()) {
         Ok(loaded) => loaded,
         Err(error) => {
-            eprintln!("scalegate: {error}");
+            telemetry::complain(error);
             return ExitCode::from(2);
         }
     };
@@ -20,13 +20,13 @@ pub async fn run(args: ServeArgs) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Err(error) = telemetry::init(loaded.config.log_format, None) {
-        eprintln!("scalegate: {error}");
+        telemetry::complain(error);
         return ExitCode::from(2);
     }
     let traces = match Traces::from_environment() {
         Ok(traces) => traces,
         Err(error) => {
-            eprintln!("scalegate: {}", telemetry::chain(&error));
+            telemetry::complain(telemetry::chain(&error));
             return ExitCode::from(2);
         }
     };

@@ -164,11 +164,11 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 pub async fn run(args: SimulateArgs) -> ExitCode {
     // Connections that are closed on purpose are no errors here.
     if let Err(error) = telemetry::init(LogFormat::Text, Some("info,actix_server=warn,actix_http=off")) {
-        eprintln!("scalegate: {error}");
+        telemetry::complain(error);
         return ExitCode::from(2);
     }
     if args.min > args.max || !(args.min..=args.max).contains(&args.start) {
-        eprintln!("scalegate: --min, --start and --max must be in this order");
+        telemetry::complain("--min, --start and --max must be in this order");
         return ExitCode::from(2);
     }
     let clock = Clock::start();
@@ -177,7 +177,7 @@ pub async fn run(args: SimulateArgs) -> ExitCode {
     let simulator = match started {
         Ok(simulator) => simulator,
         Err(error) => {
-            eprintln!("scalegate: cannot listen on {}: {error}", args.listen);
+            telemetry::complain(format_args!("cannot listen on {}: {error}", args.listen));
             return ExitCode::FAILURE;
         }
     };
@@ -187,7 +187,7 @@ pub async fn run(args: SimulateArgs) -> ExitCode {
     match simulator.stop().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("scalegate: {error}");
+            telemetry::complain(error);
             ExitCode::FAILURE
         }
     }

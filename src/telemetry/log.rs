@@ -1,9 +1,24 @@
 //! The log: where it goes and what it looks like.
+//!
+//! Whoever reads standard error may be slow or stand still, and must not hold up the engine or an answer by it. Writing a
+//! line right where it is said would let him: a pipe takes 64 KiB, and then the next line waits until somebody reads. So
+//! lines are left with a [queue](Queue), and what does not fit is lost, which the log tells once somebody reads again. What
+//! was said is written before the process ends, unless that takes longer than anybody should wait for it.
 
-use std::io::IsTerminal as _;
+mod queue;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+use std::panic::PanicHookInfo;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
+use self::queue::Queue;
 use crate::config::LogFormat;
 
 /// The environment variable with the log filter, in the syntax of `RUST_LOG`: `info`, `scalegate=debug`, ….
@@ -11,32 +26,136 @@ pub const FILTER_VARIABLE: &str = "SCALEGATE_LOG";
 /// Everything scalegate has to say, and of the HTTP server only what goes wrong. What goes wrong with single connections
 /// is up to whoever sends nonsense to the port, and must not fill the log.
 const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
+/// The target of the line that tells how many were lost. It must not be lost itself.
+const LOST: &str = "scalegate::log::lost";
+/// Longest wait for what was said to be written, when the process ends. Somebody who reads at all needs less for a full
+/// queue; whoever stopped the process waits for it, too.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A log filter that cannot be understood.
+/// The log of this process, if it has one.
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Why there is no log.
 #[derive(Debug, thiserror::Error)]
-#[error("{FILTER_VARIABLE} is not a log filter: {0}")]
-pub struct InvalidFilter(#[from] tracing_subscriber::filter::ParseError);
+pub enum LogError {
+    /// The filter cannot be understood.
+    #[error("{FILTER_VARIABLE} is not a log filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The system refuses a thread.
+    #[error("the system refuses a thread for the log: {0}")]
+    System(#[from] io::Error),
+}
 
-/// Sends the log to standard error from now on. Later calls in the same process change nothing.
+/// Sends the log to standard error from now on, together with what panics say. Later calls in the same process change
+/// nothing.
 ///
 /// # Errors
-/// If the filter in the environment cannot be understood.
-pub fn init(format: LogFormat, default_filter: Option<&str>) -> Result<(), InvalidFilter> {
+/// If the filter in the environment cannot be understood, or the system refuses a thread.
+pub fn init(format: LogFormat, default_filter: Option<&str>) -> Result<(), LogError> {
     let filter = match std::env::var(FILTER_VARIABLE) {
         Ok(filter) if !filter.trim().is_empty() => EnvFilter::builder().parse(filter)?,
         _ => EnvFilter::new(default_filter.unwrap_or(DEFAULT_FILTER)),
     };
+    if LOG.get().is_some() {
+        return Ok(());
+    }
+    let queue = Queue::start(io::stderr(), |lost| {
+        tracing::warn!(target: LOST, lost, "log lines were lost: nobody read them in time");
+    })?;
+    let log = Log(queue);
+    if LOG.set(log.clone()).is_err() {
+        return Ok(());
+    }
+    std::panic::set_hook(Box::new(say_panic));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(log)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(io::stderr().is_terminal());
     // An error means that there is a log already.
     let _ = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     };
     Ok(())
+}
+
+/// Waits until everything that was said is written, a second at the most. Must precede every end of the process.
+pub fn flush() {
+    if let Some(log) = LOG.get() {
+        log.0.flush(PATIENCE);
+    }
+}
+
+/// [Flushes](flush) the log when it is dropped, however that comes about.
+#[derive(Debug)]
+#[must_use]
+pub struct FlushAtEnd;
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        flush();
+    }
+}
+
+/// Tells the user why the command cannot go on: after everything in the log, and in the same place, but in plain words.
+pub fn complain(what: impl fmt::Display) {
+    let line = format!("scalegate: {what}\n");
+    match LOG.get() {
+        Some(log) => log.0.insist(line.as_bytes()),
+        None => eprint!("{line}"),
+    }
+}
+
+/// What the standard library says about a panic, in order with the log. Its own hook would wait for whoever reads, and with
+/// it a thread that others may have to know to be dead. The process may end with this, and not by way of `main`.
+fn say_panic(panic: &PanicHookInfo<'_>) {
+    let Some(log) = LOG.get() else { return };
+    let thread = std::thread::current();
+    let mut text = format!("\nthread '{}' {panic}\n", thread.name().unwrap_or("<unnamed>"));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        text.push_str(&format!("stack backtrace:\n{backtrace}"));
+    }
+    log.0.say(text.as_bytes());
+    flush();
+}
+
+/// Where the lines go.
+#[derive(Clone, Debug)]
+struct Log(Arc<Queue>);
+
+/// One line, written at once.
+struct Line<'a> {
+    queue: &'a Queue,
+    is_about_lost_ones: bool,
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { queue: &self.0, is_about_lost_ones: false }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        Line { queue: &self.0, is_about_lost_ones: metadata.target() == LOST }
+    }
+}
+
+impl io::Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.is_about_lost_ones {
+            self.queue.insist(line);
+        } else {
+            self.queue.say(line);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// `error` and everything behind it, in one line.
@@ -49,4 +168,45 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// The end of a process that is not even unwound. The test runs in a process of its own, and again in its child, which
+    /// dies.
+    #[test]
+    fn the_last_lines_before_an_abort_are_written_in_order() {
+        const DIES: &str = "THIS_PROCESS_DIES";
+        const THIS: &str = "telemetry::log::tests::the_last_lines_before_an_abort_are_written_in_order";
+        if std::env::var_os(DIES).is_some() {
+            die();
+        }
+        let mut child = Command::new(std::env::current_exe().expect("a test program"));
+        child.args(["--nocapture", "--exact", THIS]).env_remove(FILTER_VARIABLE).env(DIES, "yes");
+        let output = child.stdout(Stdio::null()).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), None, "killed by a signal: {said}");
+        let panicked = format!("\nthread '{THIS}' panicked at src/telemetry/log.rs:");
+        let mut rest = said.as_str();
+        for part in ["the last line\n", &panicked, "\nthe first panic\n", &panicked, "\nthe second panic\n"] {
+            rest = rest.split_once(part).unwrap_or_else(|| panic!("no {part:?} where it should be: {said}")).1;
+        }
+    }
+
+    fn die() {
+        struct Panics;
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                panic!("the second panic");
+            }
+        }
+        init(LogFormat::Text, None).expect("a log");
+        tracing::info!("the last line");
+        let _panics = Panics;
+        panic!("the first panic");
+    }
 }

@@ -5,5 +5,5 @@
 mod log;
 mod traces;
 
-pub use log::{FILTER_VARIABLE, InvalidFilter, chain, init};
+pub use log::{FILTER_VARIABLE, FlushAtEnd, LogError, chain, complain, flush, init};
 pub use traces::{RequestSpan, Traced, Traces, TracesError};

@@ -63,7 +63,8 @@ async fn what_was_accepted_and_what_was_refused_is_kept_in_order() {
     assert_eq!(entries[7]["resource"], "worker", "what was understood before it was refused");
 
     // The log has the same, a line each.
-    let log = scene.gateway.log();
+    let audited = |log: &[Value]| log.iter().filter(|line| line["message"] == "audit").count();
+    let log = scene.gateway.log_with(|log| audited(log) >= entries.len());
     let lines: Vec<&Value> = log.iter().filter(|line| line["message"] == "audit").collect();
     assert_eq!(lines.len(), entries.len());
     assert_eq!(
@@ -140,8 +141,9 @@ async fn ids_of_callers_are_checked_and_kept_apart() {
         let answer = scene.ask(&request, &scene.admin).await;
         let id = answer.header("x-request-id").expect("an id").to_owned();
         assert!(uuid::Uuid::parse_str(&id).is_ok(), "the gateway's own: {id}");
-        let log = scene.gateway.log();
-        let line = log.iter().find(|line| line["message"] == "audit").expect("a line");
+        let is_audit = |line: &Value| line["message"] == "audit";
+        let log = scene.gateway.log_with(|log| log.iter().any(is_audit));
+        let line = log.iter().find(|line| is_audit(line)).expect("a line");
         assert_eq!(line["span"]["id"], json!(id));
         assert_eq!(line["span"]["caller_id"].as_str(), kept, "{line}");
     }

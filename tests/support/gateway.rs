@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ pub struct Process {
     log: mpsc::Receiver<Value>,
     /// Reads the log, until it ends.
     reader: Option<JoinHandle<()>>,
+    /// Whether it does.
+    reads: Arc<(Mutex<bool>, Condvar)>,
 }
 
 /// A running gateway that is ready. Killed when dropped.
@@ -119,15 +121,25 @@ impl Process {
             command.args(["--log-format", "json"]).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let (lines, log) = mpsc::channel();
+        let reads = Arc::new((Mutex::new(true), Condvar::new()));
+        let may_read = Arc::clone(&reads);
         let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                let (reads, changed) = &*may_read;
+                drop(changed.wait_while(reads.lock().expect("no panic"), |reads| !*reads).expect("no panic"));
                 let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 if lines.send(line).is_err() {
                     return;
                 }
             }
         });
-        Self { child, log, reader: Some(reader) }
+        Self { child, log, reader: Some(reader), reads }
+    }
+
+    /// Whether somebody reads what it logs from now on, beyond a line or two.
+    pub fn read_log(&self, reads: bool) {
+        *self.reads.0.lock().expect("no panic") = reads;
+        self.reads.1.notify_all();
     }
 
     /// Waits until it is ready, but no longer than `patience`: its address. What it logs meanwhile is added to `seen`.
@@ -199,13 +211,19 @@ impl Gateway {
         assert!(sent.success());
     }
 
-    /// Waits for the process to end; its exit code, and how long it took.
+    /// Whether somebody reads what it logs from now on, beyond a line or two.
+    pub fn read_log(&self, reads: bool) {
+        self.process.read_log(reads);
+    }
+
+    /// Waits for the process to end; its exit code, and how long it took. Its log is read then, if it was not before.
     pub fn wait(&mut self) -> (Option<i32>, Duration) {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.process.child.try_wait().expect("it can be waited for") {
                 let took = begin.elapsed();
                 // It may be gone before its last words were read.
+                self.process.read_log(true);
                 if let Some(reader) = self.process.reader.take() {
                     reader.join().expect("the log can be read");
                 }
@@ -216,9 +234,23 @@ impl Gateway {
         }
     }
 
-    /// The log so far, or since the last time.
+    /// The log so far, or since the last time. What was said a moment ago may not be in it.
     pub fn log(&self) -> Vec<Value> {
         self.process.log.try_iter().collect()
+    }
+
+    /// The log since the last time, as soon as there is `enough` in it.
+    #[track_caller]
+    pub fn log_with(&self, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let (begin, mut log) = (Instant::now(), self.log());
+        while !enough(&log) {
+            let left = PATIENCE.saturating_sub(begin.elapsed());
+            match self.process.log.recv_timeout(left) {
+                Ok(line) => log.push(line),
+                Err(error) => panic!("{error}, and this is not enough: {log:#?}"),
+            }
+        }
+        log
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -1,0 +1,152 @@
+//! Lines that were said and are yet to be written, and the thread that writes them.
+//!
+//! Saying a line is copying it, and what was said while the thread was writing leaves in one piece. `tracing-appender` does
+//! nearly that. But it limits lines rather than bytes, and a line is as long as the path that somebody sent; its own word
+//! about lost lines could be lost like any other; and if nobody reads, it complains to standard output when the process
+//! ends, which may well be the same pipe.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How many bytes may wait. Ten thousand lines of the usual length are what a hundred requests a second say in half a
+/// minute, and as much as a gateway can spare that has 15 MiB when it is idle: while nobody reads, the thread holds up to as
+/// many again.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The most memory that is kept for the next lines rather than given back: as much as a pipe takes at once.
+const MAX_KEPT_BYTES: usize = 64 * 1024;
+/// Time between two attempts to write to what cannot be waited for.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What is said, and what is written of it.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// There is something to do for the thread.
+    due: Condvar,
+    /// There is nothing left to do for it.
+    idle: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<u8>,
+    /// Lines that were lost and that nobody was told of.
+    lost: u64,
+    is_writing: bool,
+    /// Whether the last attempt to write failed. Nobody can be told anything then, least of all of what was lost.
+    is_broken: bool,
+}
+
+impl State {
+    fn has_work(&self) -> bool {
+        !self.waiting.is_empty() || (self.lost > 0 && !self.is_broken)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.is_writing || self.has_work()
+    }
+}
+
+impl Queue {
+    /// Starts the thread, which writes to `outlet` whatever is said. Of lost lines it speaks with `tell`, which is given their
+    /// number, as soon as there is room again.
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
+    pub(super) fn start(
+        outlet: impl Write + Send + 'static,
+        tell: impl Fn(u64) + Send + 'static,
+    ) -> io::Result<Arc<Self>> {
+        let queue = Arc::new(Self::default());
+        let its_queue = Arc::clone(&queue);
+        std::thread::Builder::new().name("log".into()).spawn(move || its_queue.write_all(outlet, tell))?;
+        Ok(queue)
+    }
+
+    /// Says a line, or counts it as lost if too many wait.
+    pub(super) fn say(&self, line: &[u8]) {
+        self.change(|state| {
+            if state.waiting.len() + line.len() > MAX_BYTES {
+                state.lost += 1;
+            } else {
+                state.waiting.extend_from_slice(line);
+            }
+        });
+    }
+
+    /// Says a line that always finds room. There must be few of them.
+    pub(super) fn insist(&self, line: &[u8]) {
+        self.change(|state| state.waiting.extend_from_slice(line));
+    }
+
+    /// Waits until everything is written that was said, or for `patience`.
+    pub(super) fn flush(&self, patience: Duration) {
+        drop(self.idle.wait_timeout_while(self.state(), patience, |state| state.is_busy()));
+    }
+
+    fn change(&self, act: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        // A thread that is busy will find this as well.
+        let was_busy = state.is_busy();
+        act(&mut state);
+        if !was_busy && state.is_busy() {
+            self.due.notify_one();
+        }
+    }
+
+    fn write_all(&self, mut outlet: impl Write, tell: impl Fn(u64)) {
+        let (mut lines, mut unwritten) = (Vec::new(), 0);
+        loop {
+            let lost = self.next(&mut lines, unwritten);
+            if lost > 0 {
+                // Waits like any other line, and comes after those for which there was still room.
+                tell(lost);
+            }
+            unwritten = write(&mut outlet, &lines);
+            lines.clear();
+            if lines.capacity() > MAX_KEPT_BYTES {
+                lines = Vec::new();
+            }
+        }
+    }
+
+    /// Waits for something to do, and exchanges the lines that wait for `lines`, which is empty. Returns how many were lost
+    /// since the last time, if somebody can be told. `unwritten` lines could not be written the last time.
+    fn next(&self, lines: &mut Vec<u8>, unwritten: u64) -> u64 {
+        let mut state = self.state();
+        state.is_writing = false;
+        state.is_broken = unwritten > 0;
+        state.lost += unwritten;
+        if !state.has_work() {
+            self.idle.notify_all();
+        }
+        let mut state = self.due.wait_while(state, |state| !state.has_work()).unwrap_or_else(PoisonError::into_inner);
+        state.is_writing = true;
+        std::mem::swap(&mut state.waiting, lines);
+        if state.is_broken { 0 } else { std::mem::take(&mut state.lost) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes `lines` in as few pieces as `outlet` takes them; how many could not be written.
+fn write(outlet: &mut impl Write, mut lines: &[u8]) -> u64 {
+    while !lines.is_empty() {
+        match outlet.write(lines) {
+            Ok(0) => break,
+            Ok(written) => lines = &lines[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Somebody else who has the same pipe does not want to wait for it. This thread does.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
+            Err(_) => break,
+        }
+    }
+    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;
