@@ -1,6 +1,7 @@
 //! A job: the wish "scale this resource to that capacity", and everything that has happened to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -253,7 +254,7 @@ pub struct Job {
     pub reason: Option<Box<str>>,
     /// The submitter's labels, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "labels_in_record")]
-    pub labels: Option<Box<BTreeMap<String, String>>>,
+    pub labels: Option<Box<Labels>>,
     /// Where in a distributed trace its submission belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Box<TraceContext>>,
@@ -320,15 +321,17 @@ fn without_spare_room<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
     })
 }
 
-fn unless_empty(labels: BTreeMap<String, String>) -> Option<Box<BTreeMap<String, String>>> {
+/// Names and values.
+type Labels = BTreeMap<String, String>;
+
+/// In a box, since most jobs have none.
+fn unless_empty(labels: Labels) -> Option<Box<Labels>> {
     Some(labels).filter(|labels| !labels.is_empty()).map(Box::new)
 }
 
 /// Older records have labels also where there are none.
-fn labels_in_record<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Box<BTreeMap<String, String>>>, D::Error> {
-    BTreeMap::deserialize(deserializer).map(unless_empty)
+fn labels_in_record<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Labels>>, D::Error> {
+    Labels::deserialize(deserializer).map(unless_empty)
 }
 
 /// What a submitter may say about a job.
@@ -487,16 +490,19 @@ impl Job {
 
     /// Fits the limits of waits to a process that starts at `now`: cuts back what lies in a future that a clock set
     /// backwards has taken away, so that no wait grows longer than its setting allows, and leaves some time for what could
-    /// not be waited for while no process ran.
+    /// not be waited for while no process ran. Most jobs fit already and stay as they are, shared with others.
     /// `settle` is how long things may take to settle.
-    pub fn rebase(&mut self, now: Timestamp, settle: Duration) {
+    pub fn rebase(self: &mut Arc<Self>, now: Timestamp, settle: Duration) {
         let least = now + self.settings().active_timeout.min(RESTART_PATIENCE);
         let most = now + self.settings().active_timeout + settle * 2;
-        let fit = |limit: &mut Option<Timestamp>| *limit = limit.map(|at| at.clamp(least, most));
-        self.deadline_at = self.deadline_at.min(now + self.settings().deadline);
-        fit(&mut self.patience.active_by);
-        fit(&mut self.patience.reading_by);
-        fit(&mut self.patience.fresh_by);
+        let fit = |limit: Option<Timestamp>| limit.map(|at| at.clamp(least, most));
+        let Patience { active_by, reading_by, fresh_by } = self.patience;
+        let patience = Patience { active_by: fit(active_by), reading_by: fit(reading_by), fresh_by: fit(fresh_by) };
+        let deadline_at = self.deadline_at.min(now + self.settings().deadline);
+        if (deadline_at, patience) != (self.deadline_at, self.patience) {
+            let job = Arc::make_mut(self);
+            (job.deadline_at, job.patience) = (deadline_at, patience);
+        }
     }
 
     /// The patience of a wait that begins now.

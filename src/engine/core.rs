@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
-    Action, Actor, Admission, Alias, Attempt, AuditEntry, Call, CallId, ChangeAnswer, EventId, Goal, Happening,
+    Action, Actor, Admission, Alias, Attempt, AuditEntry, Bounds, Call, CallId, ChangeAnswer, EventId, Goal, Happening,
     HistoryEntry, Job, JobEvent, JobId, JobRequest, KeyId, Lane, Ledger, Notice, OnConflict, Origin, Outcome, Policy,
     ReadFailure, Reading, ResourcePolicy, Subject, Timestamp, Turn, Verdict, forecast,
 };
@@ -515,11 +515,15 @@ impl Core {
     }
 
     fn run(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) -> Outcome {
+        let bounds = self.bounds_of(resource);
         let Some(slot) = self.lanes.get_mut(resource) else { return Outcome::default() };
-        let bounds = self.policy.resource(resource).map_or(crate::domain::Bounds::NONE, |rules| rules.bounds);
         let mut turn = Turn::new(now, bounds, !self.draining, &mut self.next_call);
         event(&mut slot.lane, &mut turn);
         turn.outcome
+    }
+
+    fn bounds_of(&self, resource: &Alias) -> Bounds {
+        self.policy.resource(resource).map_or(Bounds::NONE, |rules| rules.bounds)
     }
 
     /// Turns what a lane asks for into effects, in the order that keeps the promises.

@@ -95,6 +95,14 @@ pub struct Outcome {
     pub notices: Vec<Notice>,
 }
 
+impl Outcome {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        let Self { jobs, record, intent, call, history, notices } = self;
+        jobs.is_empty() && !record && !intent && call.is_none() && history.is_empty() && notices.is_empty()
+    }
+}
+
 /// Something worth a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
@@ -222,6 +230,11 @@ impl Lane {
             failed_reads: 0,
             not_found_reads: 0,
         }
+    }
+
+    /// The resource.
+    pub fn resource(&self) -> &Alias {
+        &self.resource
     }
 
     /// The part of the lane that must survive a restart.
@@ -374,11 +387,11 @@ impl Lane {
     fn settle_after_restart(&mut self, turn: &mut Turn) {
         let now = turn.now;
         self.ledger.rebase(now);
-        let rebase = |job: &mut Job| {
+        let rebase = |job: &mut Arc<Job>| {
             let settle = self.ledger.longest_settle(job.settings().settle);
             job.rebase(now, settle);
         };
-        self.active.iter_mut().map(Arc::make_mut).for_each(rebase);
+        self.active.iter_mut().for_each(rebase);
         self.queue.for_each(rebase);
         if let Some(change) = &mut self.change {
             change.sent.at = change.sent.at.min(now);

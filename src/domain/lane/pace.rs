@@ -13,6 +13,8 @@ use super::super::time::Timestamp;
 const PUNCTUALITY: u32 = 50;
 /// While a cooldown runs anyway, there is no hurry: readings are this fraction of the time left apart.
 const LEISURE: u32 = 8;
+/// In so many places jobs are scattered, so that a million of them do not come in bursts.
+const JITTER: u32 = 1 << 16;
 /// First pause after a failed call; it doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
@@ -36,7 +38,7 @@ pub(super) fn next_reading(job: &Job, ledger: &Ledger, expected: Capacity, now: 
 /// When to read for the first time after a restart in a cooldown that runs `until` then: those who look at the resource have no
 /// reading of it, and many lanes should not read at once.
 pub(super) fn first_reading_before(job: &Job, until: Timestamp, now: Timestamp) -> Timestamp {
-    now + until.since(now) / LEISURE * jitter(job, 0) / 256
+    now + until.since(now) / LEISURE * jitter(job, 0) / JITTER
 }
 
 /// How long to pause after the `attempt`-th failure in a row: 1 s, 2 s, 4 s … up to the poll interval, less up to a
@@ -44,13 +46,13 @@ pub(super) fn first_reading_before(job: &Job, until: Timestamp, now: Timestamp) 
 pub(super) fn backoff(job: &Job, attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
     let pause = FIRST_BACKOFF.saturating_mul(1 << doublings).min(job.settings().poll_interval);
-    pause - pause / 4 * jitter(job, attempt) / 256
+    pause - pause / 4 * jitter(job, attempt) / JITTER
 }
 
-/// A number below 256 that differs from job to job and from attempt to attempt, but not from run to run.
+/// A number below [`JITTER`] that differs from job to job and from attempt to attempt, but not from run to run.
 fn jitter(job: &Job, attempt: u32) -> u32 {
     let low_bits = (job.id.as_u128() & u128::from(u32::MAX)) as u32;
-    low_bits.wrapping_add(attempt).wrapping_mul(0x9E37_79B9) >> 24
+    low_bits.wrapping_add(attempt).wrapping_mul(0x9E37_79B9) / (u32::MAX / JITTER + 1)
 }
 
 #[cfg(test)]

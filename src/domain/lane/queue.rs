@@ -84,8 +84,8 @@ impl Queue {
     }
 
     /// Changes all of them, but not their order.
-    pub fn for_each(&mut self, change: impl FnMut(&mut Job)) {
-        self.change(|jobs| jobs.iter_mut().map(Arc::make_mut).for_each(change));
+    pub fn for_each(&mut self, change: impl FnMut(&mut Arc<Job>)) {
+        self.change(|jobs| jobs.iter_mut().for_each(change));
     }
 
     /// Changes the last one in what does not matter here.
@@ -153,7 +153,7 @@ mod tests {
         assert!(queue.remove(JobId::from_u128(2)).is_none());
         assert!(queue.remove(JobId::from_u128(4)).is_some());
         assert_holds(&queue, &[3]);
-        queue.for_each(|job| job.deadline_at = at(5));
+        queue.for_each(|job| Arc::make_mut(job).deadline_at = at(5));
         assert_holds(&queue, &[3]);
         assert_eq!(ids(&queue.take()), [3]);
         assert_holds(&queue, &[]);

@@ -1,13 +1,14 @@
 //! How a process carries on where another one stopped.
 //!
-//! There may be a million lanes, and everybody waits for the last of them: nothing here sorts them or puts them into a tree
-//! one by one.
+//! There may be a million lanes, everybody waits for the last of them, and nearly all of the time goes into fetching memory
+//! that was not looked at for a while. So each lane is put together and begins in one go, nothing is sorted by name, and the
+//! timers become a tree all at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{AfterCommit, Core, KeyEntry, LaneSlot};
-use crate::domain::{Alias, Job, Lane, LaneRecord, Policy, Timestamp};
+use crate::domain::{Alias, Job, Lane, LaneRecord, Ledger, Outcome, Policy, Timestamp, Turn};
 use crate::store::{Batch, Snapshot, UsedKey};
 
 impl Core {
@@ -18,44 +19,47 @@ impl Core {
             core.insert_key(key, KeyEntry { resource, fingerprint, answered_at });
         }
         let unfinished = snapshot.jobs.iter().map(|event| &event.job).filter(|job| job.ended().is_none());
-        let lanes = by_resource(&snapshot.lanes, unfinished.inspect(|job| core.add_unfinished(job)));
-        let resources: Vec<Alias> = lanes.iter().map(|(record, _)| record.resource.clone()).collect();
-        let slots = lanes.into_iter().map(|(record, jobs)| LaneSlot { lane: Lane::restore(record, jobs), timer: None });
-        core.lanes = resources.iter().cloned().zip(slots.map(Box::new)).collect();
-        for resource in &resources {
-            let outcome = core.run(resource, now, |lane, turn| lane.recover(turn));
-            core.ask_for(resource, outcome, Batch::default(), AfterCommit::default());
+        let mut jobs = HashMap::with_capacity(snapshot.lanes.len());
+        for job in unfinished {
+            core.add_unfinished(job);
+            let of_resource = jobs.entry(job.resource.clone()).or_insert_with(|| Vec::with_capacity(1));
+            of_resource.push(Arc::clone(job));
         }
-        core.set_all_timers();
+        core.lanes.reserve(jobs.len().max(snapshot.lanes.len()));
+        let mut begun = Vec::new();
+        for record in &snapshot.lanes {
+            // A lane and its jobs share one and the same name.
+            let found = jobs.remove_entry(&record.resource);
+            let (resource, jobs) = found.unwrap_or_else(|| (record.resource.clone(), Vec::new()));
+            begun.extend(core.begin(Lane::restore(LaneRecord { resource, ..record.clone() }, jobs), now));
+        }
+        for (resource, jobs) in in_order(jobs) {
+            let record = LaneRecord { resource, ledger: Ledger::default(), change: None };
+            begun.extend(core.begin(Lane::restore(record, jobs), now));
+        }
+        for (resource, outcome) in begun {
+            core.ask_for(&resource, outcome, Batch::default(), AfterCommit::default());
+        }
+        let timers = core.lanes.iter().filter_map(|(resource, slot)| Some((slot.timer?, resource.clone())));
+        core.timers = timers.collect();
         core
     }
 
-    fn set_all_timers(&mut self) {
-        let timers = self.lanes.iter_mut().filter_map(|(resource, slot)| {
-            slot.timer = slot.lane.wake_at();
-            Some((slot.timer?, resource.clone()))
-        });
-        self.timers = timers.collect();
+    /// Takes in a lane and lets it begin; what it asks for, if anything.
+    fn begin(&mut self, mut lane: Lane, now: Timestamp) -> Option<(Alias, Outcome)> {
+        let resource = lane.resource().clone();
+        let mut turn = Turn::new(now, self.bounds_of(&resource), !self.draining, &mut self.next_call);
+        lane.recover(&mut turn);
+        let outcome = turn.outcome;
+        let timer = lane.wake_at();
+        self.lanes.insert(resource.clone(), Box::new(LaneSlot { lane, timer }));
+        (!outcome.is_empty()).then_some((resource, outcome))
     }
 }
 
-/// The lanes with their jobs, in the order in which these were submitted.
-fn by_resource<'a>(
-    lanes: &[LaneRecord],
-    jobs: impl Iterator<Item = &'a Arc<Job>>,
-) -> Vec<(LaneRecord, Vec<Arc<Job>>)> {
-    let mut found: Vec<(LaneRecord, Vec<Arc<Job>>)> = lanes.iter().map(|lane| (lane.clone(), Vec::new())).collect();
-    let mut places: HashMap<Alias, usize> =
-        lanes.iter().enumerate().map(|(place, lane)| (lane.resource.clone(), place)).collect();
-    for job in jobs {
-        let place = *places.entry(job.resource.clone()).or_insert_with(|| {
-            found.push((Lane::new(job.resource.clone()).record(), Vec::new()));
-            found.len() - 1
-        });
-        let (lane, of_it) = &mut found[place];
-        // A lane and its jobs share one and the same name.
-        lane.resource = job.resource.clone();
-        of_it.push(Arc::clone(job));
-    }
-    found
+/// The resources in the order of their first jobs.
+fn in_order(jobs: HashMap<Alias, Vec<Arc<Job>>>) -> impl Iterator<Item = (Alias, Vec<Arc<Job>>)> {
+    let mut found: Vec<_> = jobs.into_iter().map(|(name, jobs)| (jobs.first().map(|job| job.id), name, jobs)).collect();
+    found.sort_unstable_by_key(|(first, ..)| *first);
+    found.into_iter().map(|(_, name, jobs)| (name, jobs))
 }

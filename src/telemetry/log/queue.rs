@@ -1,6 +1,6 @@
 //! Lines that were said and are yet to be written, and the thread that writes them.
 //!
-//! Saying a line is copying it, and what was said while the thread was writing leaves in one piece. `tracing-appender` does
+//! Saying a line is copying it, and what is said within some milliseconds leaves in one piece. `tracing-appender` does
 //! nearly that. But it limits lines rather than bytes, and a line is as long as the path that somebody sent; its own word
 //! about lost lines could be lost like any other; and if nobody reads, it complains to standard output when the process
 //! ends, which may well be the same pipe.
@@ -15,6 +15,8 @@ use std::time::Duration;
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The most memory that is kept for the next lines rather than given back: as much as a pipe takes at once.
 const MAX_KEPT_BYTES: usize = 64 * 1024;
+/// How long the first line waits for others, so that a busy gateway does not wake the thread and write for each.
+const GATHER: Duration = Duration::from_millis(10);
 /// Time between two attempts to write to what cannot be waited for.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -34,6 +36,8 @@ struct State {
     /// Lines that were lost and that nobody was told of.
     lost: u64,
     is_writing: bool,
+    /// Whether somebody waits for everything to be written.
+    is_awaited: bool,
     /// Whether the last attempt to write failed. Nobody can be told anything then, least of all of what was lost.
     is_broken: bool,
 }
@@ -82,7 +86,10 @@ impl Queue {
 
     /// Waits until everything is written that was said, or for `patience`.
     pub(super) fn flush(&self, patience: Duration) {
-        drop(self.idle.wait_timeout_while(self.state(), patience, |state| state.is_busy()));
+        let mut state = self.state();
+        state.is_awaited = true;
+        self.due.notify_one();
+        drop(self.idle.wait_timeout_while(state, patience, |state| state.is_busy()));
     }
 
     fn change(&self, act: impl FnOnce(&mut State)) {
@@ -119,9 +126,12 @@ impl Queue {
         state.is_broken = unwritten > 0;
         state.lost += unwritten;
         if !state.has_work() {
+            state.is_awaited = false;
             self.idle.notify_all();
         }
-        let mut state = self.due.wait_while(state, |state| !state.has_work()).unwrap_or_else(PoisonError::into_inner);
+        let state = self.due.wait_while(state, |state| !state.has_work()).unwrap_or_else(PoisonError::into_inner);
+        let gathered = self.due.wait_timeout_while(state, GATHER, |state| !state.is_awaited);
+        let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         state.is_writing = true;
         std::mem::swap(&mut state.waiting, lines);
         if state.is_broken { 0 } else { std::mem::take(&mut state.lost) }
