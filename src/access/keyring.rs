@@ -5,7 +5,7 @@
 //! long. A pause between two looks lost as well: a key that was revoked would go on working for that long.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::token::{InvalidToken, Token};
 use crate::domain::{KeyId, KeyRecord, Reach, Scope, Timestamp};
-use crate::store::{Catalog, StoreError, key_changes_path};
+use crate::store::{Catalog, KeyChangesSeen, KeyChangesWatch, StoreError};
 
 /// How much newer the last use of a key must be than the one on the disk to be written there: whether a key is still
 /// needed is asked in days.
@@ -44,8 +44,8 @@ struct Entry {
 #[derive(Default)]
 struct Keys {
     by_id: HashMap<KeyId, Entry>,
-    /// The length that the file of changes had when they were read; `None` if they have to be read again in any case.
-    changes: Option<u64>,
+    /// The changes that there had been when they were read; `None` if they have to be read again in any case.
+    changes: Option<KeyChangesSeen>,
 }
 
 /// See the module's documentation.
@@ -53,7 +53,7 @@ pub struct Keyring {
     keys: RwLock<Keys>,
     configured: Option<KeyRecord>,
     catalog: Arc<dyn Catalog>,
-    changes: PathBuf,
+    changes: KeyChangesWatch,
 }
 
 impl Keyring {
@@ -66,7 +66,7 @@ impl Keyring {
         directory: &Path,
         configured: Option<KeyRecord>,
     ) -> Result<Self, StoreError> {
-        let changes = key_changes_path(directory);
+        let changes = KeyChangesWatch::begin(directory);
         let keyring = Self { keys: RwLock::default(), configured, catalog, changes };
         keyring.reload()?;
         Ok(keyring)
@@ -149,7 +149,7 @@ impl Keyring {
     /// The keys as of now, also if another process has changed them.
     fn current(&self) -> Result<RwLockReadGuard<'_, Keys>, StoreError> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        if keys.changes == Some(self.changes_so_far()) {
+        if keys.changes == Some(self.changes.look()) {
             return Ok(keys);
         }
         drop(keys);
@@ -157,15 +157,10 @@ impl Keyring {
         Ok(self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Each change by another process makes the file a little longer, once it is on the disk.
-    fn changes_so_far(&self) -> u64 {
-        std::fs::metadata(&self.changes).map_or(0, |file| file.len())
-    }
-
     fn reload(&self) -> Result<(), StoreError> {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         // Looked at first: what changes after that is read again.
-        let changes = self.changes_so_far();
+        let changes = self.changes.look();
         let records = self.catalog.keys()?.into_iter().chain(self.configured.clone());
         let used = |id: &KeyId| keys.by_id.get(id).map_or(i64::MIN, |entry| entry.used_at.load(Ordering::Relaxed));
         let entries = records.map(|record| {

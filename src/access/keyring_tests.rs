@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io::Write as _;
 use std::sync::Mutex;
 
 use super::*;
@@ -113,11 +115,32 @@ fn the_whole_key_has_to_fit() {
 fn changes_by_others_are_seen_at_once_and_only_then_is_the_store_read() {
     let (token, record) = issue(None);
     let scene = scene(vec![record.clone()], None);
-    let path = key_changes_path(scene.directory.path());
+    let path = scene.directory.path().join("scalegate.key-changes");
     scene.store.set(Some(vec![KeyRecord { revoked_at: Some(NOW), ..record.clone() }]));
     assert_eq!(scene.verdict(&token, NOW), "good", "nobody said that something changed");
-    std::fs::write(&path, ".").expect("written");
+    let change = || {
+        File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(b"."))
+            .expect("written")
+    };
+    change();
     assert_eq!(scene.verdict(&token, NOW), "revoked");
+    for removed_meanwhile in [false, true, false, true, true] {
+        for keys in [vec![record.clone()], vec![]] {
+            let verdict = if keys.is_empty() { "unknown" } else { "good" };
+            scene.store.set(Some(keys));
+            if removed_meanwhile {
+                std::fs::remove_file(&path).expect("removed");
+            }
+            change();
+            assert_eq!(scene.verdict(&token, NOW), verdict);
+        }
+    }
+    scene.store.set(Some(vec![KeyRecord { revoked_at: Some(NOW), ..record.clone() }]));
+    change();
     assert!(matches!(scene.keyring.recheck(&record.id, NOW), Ok(Err(Rejection::Revoked(_)))));
     scene.store.set(Some(vec![]));
     scene.keyring.changed();

@@ -5,8 +5,9 @@
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use super::StoreError;
 
@@ -29,7 +30,7 @@ pub(super) fn lock_path(directory: &Path) -> PathBuf {
 
 /// The file in `directory` that grows by a byte with each change of the keys by a process that is not the gateway: so the
 /// gateway notices at once, without reading the store for each request.
-pub fn key_changes_path(directory: &Path) -> PathBuf {
+pub(super) fn key_changes_path(directory: &Path) -> PathBuf {
     directory.join("scalegate.key-changes")
 }
 
@@ -59,6 +60,57 @@ impl KeyChanges {
     /// If it cannot be written.
     pub fn note_one(mut self) -> Result<(), StoreError> {
         self.file.write_all(b".").map_err(|source| StoreError::Directory { path: self.directory, source })
+    }
+}
+
+/// Looks at the file of [`key_changes_path`], again and again. It keeps the file open: to find it by its path each time would
+/// take three times as long.
+pub struct KeyChangesWatch {
+    path: PathBuf,
+    watched: RwLock<Watched>,
+}
+
+#[derive(Default)]
+struct Watched {
+    file: Option<File>,
+    /// How often it had to be looked for.
+    searches: u64,
+}
+
+/// What the keys were read after. Whenever they have changed since, the watch shows another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyChangesSeen {
+    searches: u64,
+    length: u64,
+}
+
+impl KeyChangesWatch {
+    /// Watches the file in `directory`, creating it if possible. Otherwise it is looked for each time.
+    pub fn begin(directory: &Path) -> Self {
+        let path = key_changes_path(directory);
+        drop(open(&path, File::options().append(true)));
+        Self { path, watched: RwLock::default() }
+    }
+
+    /// What there is now.
+    pub fn look(&self) -> KeyChangesSeen {
+        let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = watched.seen() {
+            return seen;
+        }
+        drop(watched);
+        let mut watched = self.watched.write().unwrap_or_else(PoisonError::into_inner);
+        let Watched { searches, .. } = *watched;
+        *watched = Watched { file: File::open(&self.path).ok(), searches: searches + 1 };
+        watched.seen().unwrap_or(KeyChangesSeen { searches: 0, length: 0 })
+    }
+}
+
+impl Watched {
+    /// Nothing if there is no file, or if it is no longer the one that others find at its path.
+    fn seen(&self) -> Option<KeyChangesSeen> {
+        let found = self.file.as_ref()?.metadata().ok().filter(|found| found.nlink() > 0)?;
+        Some(KeyChangesSeen { searches: self.searches, length: found.len() })
     }
 }
 

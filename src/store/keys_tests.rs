@@ -89,7 +89,8 @@ fn a_key_that_makes_no_sense_is_damage() {
 #[test]
 fn another_process_changes_keys_beside_the_gateway_or_alone() {
     let directory = directory();
-    let changes = || std::fs::metadata(super::super::key_changes_path(directory.path())).map_or(0, |file| file.len());
+    let changes =
+        || std::fs::metadata(super::super::directory::key_changes_path(directory.path())).map_or(0, |file| file.len());
     let add = |number| {
         let mut store = KeyStore::open(directory.path()).expect("a store");
         store.apply(KeyChange::Added(key(number)), entry(number, None, Verdict::Accepted)).expect("written");

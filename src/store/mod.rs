@@ -32,7 +32,7 @@ use crate::domain::{
 };
 
 pub use catalog::SqliteCatalog;
-pub use directory::key_changes_path;
+pub use directory::{KeyChangesSeen, KeyChangesWatch};
 pub use keys::KeyStore;
 pub use metered::MeteredJournal;
 pub use sqlite::{SqliteJournal, check_large};
