@@ -19,21 +19,35 @@ use crate::store::ListedState;
 #[derive(Clone)]
 pub struct Published(Arc<Version>);
 
+/// What most polls are about is beside the job, in memory that is looked at anyway: with very many jobs a poll spends more time
+/// on fetching memory than on anything else that is done for it here.
 struct Version {
     event: EventId,
+    number: u64,
+    is_over: bool,
+    rendered: OnceLock<Bytes>,
     job: Arc<Job>,
-    /// In a box: most versions are never asked for.
-    rendered: OnceLock<Box<Bytes>>,
 }
 
 impl Published {
-    fn new(event: JobEvent) -> Self {
-        Self(Arc::new(Version { event: event.id, job: event.job, rendered: OnceLock::new() }))
+    fn new(JobEvent { id, job }: JobEvent) -> Self {
+        let (number, is_over) = (job.version, job.ended().is_some());
+        Self(Arc::new(Version { event: id, number, is_over, rendered: OnceLock::new(), job }))
     }
 
     /// The place of this version among all versions of all jobs; 0 if it is older than the log of them.
     pub fn event(&self) -> EventId {
         self.0.event
+    }
+
+    /// Which version of the job it is: [`Job::version`].
+    pub fn version(&self) -> u64 {
+        self.0.number
+    }
+
+    /// Whether the job is over, and this its last version.
+    pub fn is_over(&self) -> bool {
+        self.0.is_over
     }
 
     /// The job.
@@ -43,7 +57,7 @@ impl Published {
 
     /// The job as `render` puts it, computed once per version however many ask. All callers must pass the same `render`.
     pub fn rendered(&self, render: impl FnOnce(&Job) -> Bytes) -> Bytes {
-        Bytes::clone(self.0.rendered.get_or_init(|| Box::new(render(&self.0.job))))
+        self.0.rendered.get_or_init(|| render(&self.0.job)).clone()
     }
 }
 
@@ -82,7 +96,7 @@ impl JobTable {
                 entry.insert(Published::new(event)).clone()
             }
             Entry::Occupied(mut entry) => {
-                if entry.get().job().version < event.job.version {
+                if entry.get().version() < event.job.version {
                     self.count(&event.job).fetch_add(1, Ordering::Relaxed);
                     let before = entry.insert(Published::new(event));
                     self.count(before.job()).fetch_sub(1, Ordering::Relaxed);
@@ -142,7 +156,8 @@ mod tests {
         table.publish(job(1, 2));
         table.publish(job(1, 1));
         let published = table.get(JobId::from_u128(1)).expect("published");
-        assert_eq!((published.job().version, published.event()), (2, 12));
+        assert_eq!((published.version(), published.job().version, published.event()), (2, 2, 12));
+        assert!(!published.is_over());
         assert_eq!(published.rendered(|job| Bytes::from(job.version.to_string())), "2");
         let again = table.get(JobId::from_u128(1)).expect("published");
         assert_eq!(again.rendered(|_| unreachable!("rendered before")), "2");

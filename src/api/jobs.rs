@@ -84,7 +84,7 @@ pub async fn submit(
         response.insert_header(("Idempotency-Replayed", "true"));
     }
     note_subject(&request, Subject { resource: Some(job.resource.clone()), job: Some(job.id), key: None });
-    Ok(with_job(&mut response, &job, render_job(&job), state.clock.now()))
+    Ok(with_new_job(&mut response, &job, state.clock.now()))
 }
 
 /// Poll a job
@@ -133,8 +133,7 @@ pub async fn get_job(
         published = until_over(&state, id, published, wait).await;
         state.guard.still_admits(&caller)?;
     }
-    let job = published.job();
-    let tag = EntityTag::new_strong(format!("v{}", job.version));
+    let tag = EntityTag::new_strong(format!("v{}", published.version()));
     // What cannot be understood matches nothing.
     let unchanged = match known.map(web::Header::into_inner) {
         Some(IfNoneMatch::Any) => true,
@@ -149,8 +148,8 @@ pub async fn get_job(
     if unchanged {
         return Ok(response.finish());
     }
-    let body = published.rendered(render_job);
-    Ok(with_job(&mut response, job, body, state.clock.now()))
+    let wait = (!published.is_over()).then(|| retry_after(published.job(), state.clock.now()));
+    Ok(with_job(&mut response, wait, published.rendered(render_job)))
 }
 
 /// The job once it is over, or as it is after `wait` or when the gateway stops.
@@ -164,7 +163,7 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
             Some(newer) => published = newer,
             None => return published,
         }
-        if published.job().ended().is_some() {
+        if published.is_over() {
             return published;
         }
         tokio::select! {
@@ -246,11 +245,11 @@ pub async fn cancel_job(
     let resource = published.job().resource.clone();
     note_subject(&request, Subject { job: Some(id), resource: Some(resource.clone()), key: None });
     caller.may_touch(&resource)?;
-    if published.job().ended().is_some() {
+    if published.is_over() {
         return Err(ApiError::job_finished(published.job()));
     }
     match state.engine.cancel(id, Some(caller.attempt())).await? {
-        Answer::Canceled(job) => Ok(with_job(&mut HttpResponse::Ok(), &job, render_job(&job), state.clock.now())),
+        Answer::Canceled(job) => Ok(with_new_job(&mut HttpResponse::Ok(), &job, state.clock.now())),
         // It ended between the look at the table and the engine's.
         _ => Err(ApiError::job_finished(state.table.get(id).as_ref().unwrap_or(&published).job())),
     }
@@ -291,9 +290,14 @@ fn wish(request: &HttpRequest, caller: &Caller, body: Submission) -> Result<JobR
     Ok(JobRequest { trace: trace_of(request), attempt: Some(caller.attempt()), ..wish })
 }
 
-fn with_job(response: &mut HttpResponseBuilder, job: &Job, body: Bytes, now: Timestamp) -> HttpResponse {
-    if job.ended().is_none() {
-        response.insert_header(("Retry-After", retry_after(job, now).to_string()));
+/// An answer with a version of a job that nobody else asks for.
+fn with_new_job(response: &mut HttpResponseBuilder, job: &Job, now: Timestamp) -> HttpResponse {
+    with_job(response, job.ended().is_none().then(|| retry_after(job, now)), render_job(job))
+}
+
+fn with_job(response: &mut HttpResponseBuilder, retry_after: Option<u64>, body: Bytes) -> HttpResponse {
+    if let Some(seconds) = retry_after {
+        response.insert_header(("Retry-After", seconds.to_string()));
     }
     response.content_type("application/json").body(body)
 }
