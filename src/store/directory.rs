@@ -63,8 +63,8 @@ impl KeyChanges {
     }
 }
 
-/// Looks at the file of [`key_changes_path`], again and again. It keeps the file open: to find it by its path each time would
-/// take three times as long.
+/// Tells, again and again, whether another process has changed the keys. The file in which that shows is kept open: to find it
+/// by its path each time would take three times as long.
 pub struct KeyChangesWatch {
     path: PathBuf,
     watched: RwLock<Watched>,
