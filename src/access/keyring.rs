@@ -149,7 +149,8 @@ impl Keyring {
     /// The keys as of now, also if another process has changed them.
     fn current(&self) -> Result<RwLockReadGuard<'_, Keys>, StoreError> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        if keys.changes == Some(self.changes.look()) {
+        let changes = self.changes.look();
+        if changes.is_some() && changes == keys.changes {
             return Ok(keys);
         }
         drop(keys);
@@ -169,7 +170,7 @@ impl Keyring {
             (entry.record.id.clone(), entry)
         });
         let by_id = entries.collect();
-        *keys = Keys { by_id, changes: Some(changes) };
+        *keys = Keys { by_id, changes };
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::access::NewKey;
@@ -128,15 +129,25 @@ fn changes_by_others_are_seen_at_once_and_only_then_is_the_store_read() {
     };
     change();
     assert_eq!(scene.verdict(&token, NOW), "revoked");
-    for removed_meanwhile in [false, true, false, true, true] {
-        for keys in [vec![record.clone()], vec![]] {
-            let verdict = if keys.is_empty() { "unknown" } else { "good" };
+    // Whatever else became of the file meanwhile.
+    let link = scene.directory.path().join("backup");
+    let remove = || std::fs::remove_file(&path).expect("removed");
+    let in_between: [&dyn Fn(); 5] =
+        [&|| {}, &remove, &|| std::fs::hard_link(&path, &link).expect("linked"), &remove, &|| {
+            std::fs::rename(&path, scene.directory.path().join("moved")).expect("moved")
+        }];
+    for (happens, is_still_somewhere) in in_between.into_iter().zip([false, false, false, true, true]) {
+        for (keys, verdict) in [(vec![record.clone()], "good"), (vec![], "unknown")] {
             scene.store.set(Some(keys));
-            if removed_meanwhile {
-                std::fs::remove_file(&path).expect("removed");
-            }
             change();
             assert_eq!(scene.verdict(&token, NOW), verdict);
+        }
+        happens();
+        scene.store.set(Some(vec![record.clone()]));
+        change();
+        let begun = Instant::now();
+        while scene.verdict(&token, NOW) != "good" {
+            assert!(is_still_somewhere && begun.elapsed() < Duration::from_secs(10), "not noticed");
         }
     }
     scene.store.set(Some(vec![KeyRecord { revoked_at: Some(NOW), ..record.clone() }]));

@@ -3,13 +3,15 @@
 //! What they hold is not secret in itself, keys are there as hashes only; but who scaled what, and why, is the business of
 //! those who run the gateway, and whoever can write here can do anything.
 
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{DirBuilder, File, Metadata, Permissions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use super::StoreError;
+use super::identity::FileId;
 
 /// For the owner of a directory only.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -63,54 +65,75 @@ impl KeyChanges {
     }
 }
 
-/// Tells, again and again, whether another process has changed the keys. The file in which that shows is kept open: to find it
-/// by its path each time would take three times as long.
+/// How long the file of [`key_changes_path`] is taken to be where it was. Whoever puts another one in its place, by hand, may
+/// have to wait for so long until the gateway looks at that one.
+const SAME_FILE: Duration = Duration::from_secs(1);
+
+/// Tells, with every request, whether another process has changed the keys. The file in which that shows is kept open: to find
+/// it by its path each time would take three times as long.
 pub struct KeyChangesWatch {
     path: PathBuf,
     watched: RwLock<Watched>,
 }
 
-#[derive(Default)]
 struct Watched {
     file: Option<File>,
-    /// How often it had to be looked for.
-    searches: u64,
+    found_at: Instant,
 }
 
-/// What the keys were read after. Whenever they have changed since, the watch shows another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many changes there had been, and in which file that showed, if there was one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyChangesSeen {
-    searches: u64,
+    file: Option<FileId>,
     length: u64,
 }
 
 impl KeyChangesWatch {
-    /// Watches the file in `directory`, creating it if possible. Otherwise it is looked for each time.
+    /// Watches the file in `directory`, creating it if possible.
     pub fn begin(directory: &Path) -> Self {
         let path = key_changes_path(directory);
         drop(open(&path, File::options().append(true)));
-        Self { path, watched: RwLock::default() }
+        let watched = RwLock::new(Watched { file: File::open(&path).ok(), found_at: Instant::now() });
+        Self { path, watched }
     }
 
-    /// What there is now.
-    pub fn look(&self) -> KeyChangesSeen {
-        let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = watched.seen() {
-            return seen;
+    /// What there is now: if that is the same as before, no key has changed. `None` if it cannot be told.
+    pub fn look(&self) -> Option<KeyChangesSeen> {
+        if let Some(seen) = self.watched.read().unwrap_or_else(PoisonError::into_inner).look() {
+            return Some(seen);
         }
-        drop(watched);
-        let mut watched = self.watched.write().unwrap_or_else(PoisonError::into_inner);
-        let Watched { searches, .. } = *watched;
-        *watched = Watched { file: File::open(&self.path).ok(), searches: searches + 1 };
-        watched.seen().unwrap_or(KeyChangesSeen { searches: 0, length: 0 })
+        match File::open(&self.path) {
+            Ok(file) => {
+                let seen = KeyChangesSeen::of(&file.metadata().ok()?);
+                // The one so far is closed only now: as long as it was open, no other one could be taken for it.
+                self.watch(Some(file));
+                Some(seen)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.watch(None);
+                Some(KeyChangesSeen::default())
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn watch(&self, file: Option<File>) {
+        *self.watched.write().unwrap_or_else(PoisonError::into_inner) = Watched { file, found_at: Instant::now() };
     }
 }
 
 impl Watched {
-    /// Nothing if there is no file, or if it is no longer the one that others find at its path.
-    fn seen(&self) -> Option<KeyChangesSeen> {
-        let found = self.file.as_ref()?.metadata().ok().filter(|found| found.nlink() > 0)?;
-        Some(KeyChangesSeen { searches: self.searches, length: found.len() })
+    /// What there is, unless others may find another file at the path by now.
+    fn look(&self) -> Option<KeyChangesSeen> {
+        let found = self.file.as_ref()?.metadata().ok()?;
+        let is_where_it_was = found.nlink() == 1 && self.found_at.elapsed() < SAME_FILE;
+        is_where_it_was.then(|| KeyChangesSeen::of(&found))
+    }
+}
+
+impl KeyChangesSeen {
+    fn of(found: &Metadata) -> Self {
+        Self { file: Some(FileId::of(found)), length: found.len() }
     }
 }
 

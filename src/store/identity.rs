@@ -3,6 +3,8 @@
 //! It is asked after every commit, and must not ask when the file was last changed: Linux then notes the time of the next
 //! change more exactly, which costs the next sync a write of its own.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::StoreError;
@@ -18,6 +20,11 @@ impl FileId {
     /// If there is none.
     pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
         identify(path).map_err(|_| StoreError::Removed { path: path.to_owned() })
+    }
+
+    /// The file that was `found`.
+    pub(super) fn of(found: &Metadata) -> Self {
+        Self(found.dev(), found.ino())
     }
 }
 
@@ -37,8 +44,7 @@ fn identify(path: &Path) -> std::io::Result<FileId> {
 }
 
 fn identify_by_metadata(path: &Path) -> std::io::Result<FileId> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).map(|found| FileId(found.dev(), found.ino()))
+    std::fs::metadata(path).map(|found| FileId::of(&found))
 }
 
 #[cfg(test)]
