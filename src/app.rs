@@ -337,6 +337,8 @@ pub async fn serve(config: &Config, traces: &Traces) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::System)?;
     let mut gateway = tokio::select! {
+        // First: once it has started, it may have begun to change something, and ends in another way.
+        biased;
         started = Gateway::start(config, traces) => started?,
         _ = terminate.recv() => exit_before_ready(),
         _ = interrupt.recv() => exit_before_ready(),

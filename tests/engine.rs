@@ -224,17 +224,17 @@ fn of(resource: &str, request: JobRequest) -> JobRequest {
 }
 
 impl Rig {
-    fn start() -> Self {
+    async fn start() -> Self {
         Self::start_in(Arc::new(tempfile::tempdir().expect("a directory")), FakeSidecar::new(), Retention::DEFAULT)
+            .await
     }
 
-    fn start_in(directory: Arc<tempfile::TempDir>, sidecar: Arc<FakeSidecar>, retention: Retention) -> Self {
+    async fn start_in(directory: Arc<tempfile::TempDir>, sidecar: Arc<FakeSidecar>, retention: Retention) -> Self {
         let disk = Arc::new(Disk::default());
         let inner = SqliteJournal::open(directory.path()).expect("a store");
         let mut journal = FakeJournal { inner, disk: Arc::clone(&disk) };
         let snapshot = journal.load().expect("readable");
         let table = Arc::new(JobTable::default());
-        table.reset(&snapshot.jobs);
         let feed = Arc::new(Feed::new(snapshot.next_event));
         let (store, inbox) = StoreWriter::to_be();
         let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
@@ -253,7 +253,8 @@ impl Rig {
                 wall: WallWatch::begin(clock.now(), wall_now(), false),
             }
         };
-        let engine = RunningEngine::start(EngineHandle::to_be(), snapshot, parts).expect("a thread");
+        let mut engine = RunningEngine::start(EngineHandle::to_be(), snapshot, parts).expect("a thread");
+        engine.begun().await.expect("it lives");
         let handle = engine.handle.clone();
         Self { engine, handle, table, metrics, sidecar, disk, directory, store_thread }
     }
@@ -319,7 +320,7 @@ fn assert_succeeded(job: &Job, steps: &[StepOutcome]) {
 
 #[tokio::test]
 async fn a_job_that_cannot_be_made_durable_is_not_accepted() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     let before = rig.create(to(2)).await;
     rig.ended(before).await;
     Disk::set(&rig.disk.broken, true);
@@ -354,7 +355,7 @@ fn stored(snapshot: &Snapshot, id: JobId) -> Option<&Arc<Job>> {
 #[tokio::test]
 async fn jobs_go_on_by_themselves_when_the_store_works_again() {
     for keeps in [false, true] {
-        let rig = Rig::start();
+        let rig = Rig::start().await;
         rig.sidecar.on_change.send_replace(Manner::Hang);
         let in_flight = rig.create(to(2)).await;
         let api = rig.create(of("api", to(1))).await;
@@ -376,7 +377,7 @@ async fn jobs_go_on_by_themselves_when_the_store_works_again() {
 
 #[tokio::test]
 async fn a_submission_whose_commit_failed_after_it_was_durable_is_carried_out_all_the_same() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     // The intent of the first change must not be in the same group.
     rig.sidecar.on_read.send_replace(Manner::Hang);
     Disk::set(&rig.disk.keeps, true);
@@ -398,7 +399,7 @@ async fn a_submission_whose_commit_failed_after_it_was_durable_is_carried_out_al
 #[tokio::test]
 async fn without_a_durable_intent_nothing_is_sent() {
     for keeps in [false, true] {
-        let rig = Rig::start();
+        let rig = Rig::start().await;
         Disk::set(&rig.disk.keeps, keeps);
         Disk::set(&rig.disk.breaks_at_intent, true);
         rig.sidecar.on_read.send_replace(Manner::Hang);
@@ -420,7 +421,7 @@ async fn without_a_durable_intent_nothing_is_sent() {
 /// A full disk: everything can be read, nothing written.
 #[tokio::test]
 async fn a_store_that_can_only_be_read_is_not_tried_again_and_again() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     rig.sidecar.on_change.send_replace(Manner::Hang);
     rig.create(to(2)).await;
     rig.until("the change is sent", |rig| rig.sidecar.changes() == 1).await;
@@ -435,7 +436,7 @@ async fn a_store_that_can_only_be_read_is_not_tried_again_and_again() {
 
 #[tokio::test]
 async fn stopping_does_not_wait_for_a_store_that_does_not_work() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     Disk::set(&rig.disk.broken, true);
     Disk::set(&rig.disk.unreadable, true);
     assert!(rig.handle.submit(to(2), None).await.is_err());
@@ -448,7 +449,7 @@ async fn stopping_does_not_wait_for_a_store_that_does_not_work() {
 
 #[tokio::test]
 async fn a_panic_ends_the_engine_loudly() {
-    let mut rig = Rig::start();
+    let mut rig = Rig::start().await;
     rig.sidecar.on_change.send_replace(Manner::Panic);
     rig.create(to(2)).await;
     assert_eq!(rig.engine.ended().await, Err(EngineDied));
@@ -461,7 +462,7 @@ async fn a_panic_ends_the_engine_loudly() {
 
 #[tokio::test]
 async fn a_panic_while_stopping_is_not_hidden() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     rig.sidecar.on_change.send_replace(Manner::Hang);
     rig.create(to(2)).await;
     rig.until("the change is sent", |rig| rig.sidecar.changes() == 1).await;
@@ -475,7 +476,7 @@ async fn a_panic_while_stopping_is_not_hidden() {
 
 #[tokio::test]
 async fn the_engine_does_not_outlive_its_store() {
-    let mut rig = Rig::start();
+    let mut rig = Rig::start().await;
     Disk::set(&rig.disk.panics, true);
     let refused = rig.handle.submit(to(2), None).await;
     assert!(matches!(refused, Err(Unavailable::Storage(_))), "{refused:?}");
@@ -486,7 +487,7 @@ async fn the_engine_does_not_outlive_its_store() {
 
 #[tokio::test]
 async fn stopping_waits_for_the_change_on_its_way_and_records_its_answer() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     rig.sidecar.on_change.send_replace(Manner::Hang);
     let id = rig.create(to(3)).await;
     let queued = rig.create(JobRequest { on_conflict: OnConflict::Queue, ..to(1) }).await;
@@ -507,7 +508,7 @@ async fn stopping_waits_for_the_change_on_its_way_and_records_its_answer() {
     assert_eq!(sidecar.changes(), 1, "nothing new was sent");
 
     // And the next process goes on from there.
-    let next = Rig::start_in(directory, Arc::clone(&sidecar), Retention::DEFAULT);
+    let next = Rig::start_in(directory, Arc::clone(&sidecar), Retention::DEFAULT).await;
     assert_succeeded(&*next.ended(id).await, &[StepOutcome::Confirmed; 2]);
     assert_succeeded(&*next.ended(queued).await, &[StepOutcome::Confirmed; 2]);
     assert_eq!((sidecar.capacity(), sidecar.changes()), (1, 4));
@@ -515,7 +516,7 @@ async fn stopping_waits_for_the_change_on_its_way_and_records_its_answer() {
 
 #[tokio::test]
 async fn stopping_takes_no_longer_than_the_grace_time() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     rig.sidecar.on_change.send_replace(Manner::Hang);
     rig.create(to(3)).await;
     rig.until("the change is sent", |rig| rig.sidecar.changes() == 1).await;
@@ -531,7 +532,7 @@ async fn stopping_takes_no_longer_than_the_grace_time() {
 /// Not even what is decided already, and on its way to the disk.
 #[tokio::test]
 async fn stopping_sends_nothing_new() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     Disk::set(&rig.disk.holds_intents, true);
     rig.sidecar.on_read.send_replace(Manner::Hang);
     let id = rig.create(to(3)).await;
@@ -549,14 +550,14 @@ async fn stopping_sends_nothing_new() {
     let outcomes: Vec<_> = snapshot.jobs[0].job.steps.iter().map(|step| step.outcome).collect();
     assert_eq!(outcomes, [StepOutcome::NotApplied]);
 
-    let next = Rig::start_in(directory, sidecar, Retention::DEFAULT);
+    let next = Rig::start_in(directory, sidecar, Retention::DEFAULT).await;
     let job = next.ended(id).await;
     assert_succeeded(&job, &[StepOutcome::NotApplied, StepOutcome::Confirmed, StepOutcome::Confirmed]);
 }
 
 #[tokio::test]
 async fn stopping_does_not_wait_for_a_reading() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     rig.sidecar.on_read.send_replace(Manner::Hang);
     rig.create(to(3)).await;
     let begin = Instant::now();
@@ -568,7 +569,7 @@ async fn stopping_does_not_wait_for_a_reading() {
 
 #[tokio::test]
 async fn the_same_key_gets_the_same_answer_before_and_after_a_restart() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     let key = |fingerprint| Some(SubmitKey { key: "k".into(), fingerprint: [fingerprint; 32] });
     let (first, second) = tokio::join!(rig.handle.submit(to(2), key(1)), rig.handle.submit(to(2), key(1)));
     let Ok(Submitted::Answer(Answer::Created(created))) = first else { panic!("not created: {first:?}") };
@@ -582,7 +583,7 @@ async fn the_same_key_gets_the_same_answer_before_and_after_a_restart() {
 
     let (directory, sidecar) = (Arc::clone(&rig.directory), Arc::clone(&rig.sidecar));
     assert_eq!(rig.stop().await.0, Ok(()));
-    let next = Rig::start_in(directory, sidecar, Retention::DEFAULT);
+    let next = Rig::start_in(directory, sidecar, Retention::DEFAULT).await;
     let Ok(Submitted::Replayed(restored)) = next.handle.submit(to(2), key(1)).await else { panic!("not replayed") };
     assert_eq!(restored, replayed);
     assert_eq!(next.sidecar.changes(), 1);
@@ -606,7 +607,7 @@ async fn what_is_no_longer_kept_goes_from_the_table_and_the_store() {
         .expect("a store")
         .commit(&[Batch { jobs, ..Batch::default() }])
         .expect("committed");
-    let rig = Rig::start_in(directory, FakeSidecar::new(), Retention { age: minute * 5, count: 100 });
+    let rig = Rig::start_in(directory, FakeSidecar::new(), Retention { age: minute * 5, count: 100 }).await;
     // The first time is right after the start.
     rig.until("old jobs go", |rig| rig.table.len() == 2).await;
     assert!(rig.table.get(JobId::from_u128(2)).is_some(), "young enough");
@@ -618,7 +619,7 @@ async fn what_is_no_longer_kept_goes_from_the_table_and_the_store() {
 
 #[tokio::test]
 async fn a_sidecar_that_hangs_holds_up_nobody_who_only_looks() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     rig.sidecar.on_read.send_replace(Manner::Hang);
     let id = rig.create(to(2)).await;
     let begin = Instant::now();
@@ -646,7 +647,7 @@ async fn a_sidecar_that_hangs_holds_up_nobody_who_only_looks() {
 /// Whoever makes jobs take each other's place faster than the sidecar answers must not use up all connections.
 #[tokio::test]
 async fn a_resource_has_one_reading_on_its_way_at_most() {
-    let rig = Rig::start();
+    let rig = Rig::start().await;
     rig.sidecar.on_read.send_replace(Manner::Hang);
     let on_their_way = |rig: &Rig| rig.sidecar.on_read.receiver_count();
     let mut last = rig.create(to(2)).await;

@@ -69,7 +69,7 @@ pub(super) async fn run<S: Sidecar>(
     let mut acknowledgements = parts.acknowledgements;
     let recover = |snapshot: &Snapshot| Core::recover(Arc::clone(&parts.policy), snapshot, parts.clock.now());
     // With very many jobs both take a while.
-    let (core, ()) = side_by_side(|| recover(&snapshot), || parts.audience.show_first(&snapshot));
+    let core = side_by_side(|| recover(&snapshot), || parts.audience.show_first(&snapshot));
     drop(snapshot);
     let mut recovered = Some(core);
     // Nobody may want to know.
@@ -110,11 +110,16 @@ pub(super) async fn run<S: Sidecar>(
     }
 }
 
-/// Does both at the same time.
-fn side_by_side<A, B: Send>(one: impl FnOnce() -> A, other: impl FnOnce() -> B + Send) -> (A, B) {
+/// What `one` returns, with `other` done at the same time, or afterwards if the system refuses a thread.
+fn side_by_side<T>(one: impl FnOnce() -> T, other: impl Fn() + Sync) -> T {
     std::thread::scope(|scope| {
-        let other = scope.spawn(other);
-        (one(), other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let thread = std::thread::Builder::new().name("showing".into()).spawn_scoped(scope, &other);
+        let returned = one();
+        match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => other(),
+        }
+        returned
     })
 }
 

@@ -30,7 +30,7 @@ pub struct RunningEngine {
     /// To talk to it.
     pub handle: EngineHandle,
     stop: watch::Sender<Option<Instant>>,
-    begun: oneshot::Receiver<()>,
+    begun: Option<oneshot::Receiver<()>>,
     stopped: oneshot::Receiver<()>,
 }
 
@@ -39,7 +39,7 @@ impl RunningEngine {
     /// thread.
     ///
     /// # Errors
-    /// If the system refuses a thread or what belongs to it.
+    /// If the system refuses a thread.
     pub fn start<S: Sidecar>(
         (handle, EngineInbox(commands)): (EngineHandle, EngineInbox),
         snapshot: Snapshot,
@@ -48,14 +48,18 @@ impl RunningEngine {
         let (stop, stopping) = watch::channel(None);
         let (report, stopped) = oneshot::channel();
         let (begin, begun) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("engine".into()).spawn(move || {
+            // Made here: if the system refuses the thread, there is none to be dropped where others wait.
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return tracing::error!(%error, "the system refuses what the engine needs"),
+            };
             // If this thread panics, `report` is dropped without a word, which is how the other side finds out.
             LocalSet::new().block_on(&runtime, driver::run(parts(), commands, snapshot, begin, stopping));
             // Nobody listening any more means that nobody cares.
             let _ = report.send(());
         })?;
-        Ok(Self { handle, stop, begun, stopped })
+        Ok(Self { handle, stop, begun: Some(begun), stopped })
     }
 
     /// Ends when the jobs of the snapshot are shown and work on them goes on. What is asked of the engine earlier waits.
@@ -63,7 +67,10 @@ impl RunningEngine {
     /// # Errors
     /// If it panicked before that.
     pub async fn begun(&mut self) -> Result<(), EngineDied> {
-        (&mut self.begun).await.map_err(|_| EngineDied)
+        match self.begun.take() {
+            Some(begun) => begun.await.map_err(|_| EngineDied),
+            None => Ok(()),
+        }
     }
 
     /// Ends when the engine does; never before [`RunningEngine::stop`], unless it has died.

@@ -1,7 +1,7 @@
 //! The tables, and how older ones become current ones.
 //!
 //! Plain tables with text columns, so that `sqlite3 scalegate.db 'select * from jobs'` answers questions at
-//! 3 a.m. The records themselves are JSON: they are always read and written whole.
+//! 3 a.m. What is always read and written whole is a record in JSON.
 
 use rusqlite::{Connection, TransactionBehavior};
 

@@ -56,6 +56,8 @@ pub fn init(format: LogFormat, default_filter: Option<&str>) -> Result<(), LogEr
         Ok(filter) if !filter.trim().is_empty() => EnvFilter::builder().parse(filter)?,
         _ => EnvFilter::new(default_filter.unwrap_or(DEFAULT_FILTER)),
     };
+    // Whatever else is wanted: what was lost of it is part of it.
+    let filter = filter.add_directive(format!("{LOST}=warn").parse()?);
     if LOG.get().is_some() {
         return Ok(());
     }
@@ -117,7 +119,7 @@ fn say_panic(panic: &PanicHookInfo<'_>) {
     if backtrace.status() == BacktraceStatus::Captured {
         text.push_str(&format!("stack backtrace:\n{backtrace}"));
     }
-    log.0.say(text.as_bytes());
+    log.0.insist(text.as_bytes());
     flush();
 }
 

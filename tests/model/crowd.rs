@@ -81,7 +81,7 @@ impl Scene {
         let thread = std::thread::spawn(move || {
             System::new().block_on(async {
                 let directory = directory();
-                let gateway = Gateway::start(directory.path(), &for_gateway);
+                let gateway = Gateway::start(directory.path(), &for_gateway).await;
                 started.send(gateway.address).expect("the test waits for it");
                 // Dropped or used, it is time to stop.
                 let _ = stopped.await;

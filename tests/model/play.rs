@@ -63,7 +63,7 @@ impl StateMachineTest for Play {
 
     fn init_test(_: &Model) -> Self {
         let (directory, platform) = (directory(), Arc::new(Platform::default()));
-        let gateway = block_on(async { Gateway::start(directory.path(), &platform) });
+        let gateway = block_on(Gateway::start(directory.path(), &platform));
         Self {
             gateway: Some(gateway),
             platform,
@@ -230,7 +230,7 @@ impl Play {
     async fn restart(&mut self) {
         self.platform.lose_answers();
         self.stop().await;
-        self.gateway = Some(Gateway::start(self.directory.path(), &self.platform));
+        self.gateway = Some(Gateway::start(self.directory.path(), &self.platform).await);
     }
 
     async fn stop(&mut self) {

@@ -61,14 +61,13 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts one that carries on from what is in `directory`.
-    pub fn start(directory: &Path, platform: &Arc<Platform>) -> Self {
+    pub async fn start(directory: &Path, platform: &Arc<Platform>) -> Self {
         let listener = api::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let mut journal = SqliteJournal::open(directory).expect("a store");
         let snapshot = journal.load().expect("readable");
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(directory).expect("readable"));
         let table = Arc::new(JobTable::default());
-        table.reset(&snapshot.jobs);
         let feed = Arc::new(Feed::new(snapshot.next_event));
         let (store, inbox) = StoreWriter::to_be();
         let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
@@ -83,7 +82,8 @@ impl Gateway {
             let (policy, retention) = (Arc::new(policy()), Retention::DEFAULT);
             move || Parts { sidecar, store, acknowledgements, audience, policy, retention, clock, wall }
         };
-        let engine = RunningEngine::start(EngineHandle::to_be(), snapshot, parts).expect("a thread");
+        let mut engine = RunningEngine::start(EngineHandle::to_be(), snapshot, parts).expect("a thread");
+        engine.begun().await.expect("it lives");
         let (stopping, stopped) = watch::channel(false);
         let room = Room::in_this_process();
         let state = ApiState {

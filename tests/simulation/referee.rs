@@ -430,6 +430,8 @@ impl Surroundings for Referee {
         let (Answer::Created(job) | Answer::Joined(job) | Answer::Canceled(job)) = &answer else { return };
         let durable = disk.job(job.id).is_some_and(|stored| stored.version >= job.version);
         self.demand(durable, || format!("accepted is durable: {job:#?} is not on disk"));
+        let shown = self.table.get(&job.id).is_some_and(|shown| shown.version >= job.version);
+        self.demand(shown, || format!("whoever is answered finds the job: {job:#?} is not shown"));
         self.promised.insert(job.id);
         if let Some(key) = request.and_then(|request| request.key) {
             let known = self.promised_for.get(&key).is_some_and(|(_, at)| now.since(*at) < KEYS_KEPT);

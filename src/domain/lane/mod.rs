@@ -321,9 +321,9 @@ impl Lane {
             }
             lane.queue.push(Arc::new(job));
         });
-        if let Some(queued) = self.queue.last_mut().filter(|queued| queued.id == id) {
-            Arc::make_mut(queued).version += 1;
-            turn.outcome.jobs.push(Arc::clone(queued));
+        // Unless its turn has come at once.
+        if self.queue.last().is_some_and(|queued| queued.id == id) {
+            turn.outcome.jobs.extend(self.queue.hand_out_last());
         }
     }
 

@@ -1,7 +1,8 @@
 //! The jobs of a lane that wait for their turn.
 //!
 //! It knows the earliest of their deadlines at any time: a lane asks for it after every event, and looking through a long
-//! queue each time took longer than anything else an event does. Most lanes have no queue; theirs takes no room.
+//! queue each time took longer than anything else an event does. It looks through it only when a job leaves. Most lanes have
+//! no queue; theirs takes no room.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -88,16 +89,21 @@ impl Queue {
         self.change(|jobs| jobs.iter_mut().for_each(change));
     }
 
-    /// Changes the last one in what does not matter here.
-    pub fn last_mut(&mut self) -> Option<&mut Arc<Job>> {
-        self.0.as_mut()?.jobs.back_mut()
+    /// The one whose turn comes last, in its next version.
+    pub fn hand_out_last(&mut self) -> Option<Arc<Job>> {
+        let last = self.0.as_mut()?.jobs.back_mut()?;
+        Arc::make_mut(last).version += 1;
+        Some(Arc::clone(last))
     }
 
-    /// What `change` returns, unless the queue is empty.
+    /// What `change` returns, unless the queue is empty. Looks through what is left.
     fn change<T>(&mut self, change: impl FnOnce(&mut VecDeque<Arc<Job>>) -> T) -> Option<T> {
-        let mut jobs = self.0.take()?.jobs;
-        let outcome = change(&mut jobs);
-        *self = Self::of(jobs);
+        let filled = self.0.as_mut()?;
+        let outcome = change(&mut filled.jobs);
+        match filled.jobs.iter().map(|job| job.deadline_at).min() {
+            Some(earliest) => filled.earliest_deadline = earliest,
+            None => self.0 = None,
+        }
         Some(outcome)
     }
 }
@@ -145,6 +151,8 @@ mod tests {
             queue.push(job(id, deadline));
         }
         assert_holds(&queue, &[1, 2, 3, 4, 5]);
+        assert_eq!(queue.hand_out_last().map(|job| (job.id.as_u128(), job.version)), Some((5, 1)));
+        assert_eq!(queue.last().map(|job| job.version), Some(1));
         assert_eq!(queue.pop().map(|job| job.id.as_u128()), Some(1));
         assert_holds(&queue, &[2, 3, 4, 5]);
         assert_eq!(ids(&queue.remove_expired(at(9))), []);

@@ -70,8 +70,12 @@ impl Queue {
 
     /// Says a line, or counts it as lost if too many wait.
     pub(super) fn say(&self, line: &[u8]) {
+        self.say_within(MAX_BYTES, line);
+    }
+
+    fn say_within(&self, most: usize, line: &[u8]) {
         self.change(|state| {
-            if state.waiting.len() + line.len() > MAX_BYTES {
+            if state.waiting.len() + line.len() > most {
                 state.lost += 1;
             } else {
                 state.waiting.extend_from_slice(line);
@@ -79,9 +83,9 @@ impl Queue {
         });
     }
 
-    /// Says a line that always finds room. There must be few of them.
+    /// Says a line for which there is room kept. There must be few of them.
     pub(super) fn insist(&self, line: &[u8]) {
-        self.change(|state| state.waiting.extend_from_slice(line));
+        self.say_within(2 * MAX_BYTES, line);
     }
 
     /// Waits until everything is written that was said, or for `patience`.
@@ -103,14 +107,24 @@ impl Queue {
     }
 
     fn write_all(&self, mut outlet: impl Write, tell: impl Fn(u64)) {
-        let (mut lines, mut unwritten) = (Vec::new(), 0);
+        let (mut lines, mut unwritten) = (Vec::new(), Unwritten::default());
+        // Of so many lost lines there is a word among those that are written next.
+        let mut being_told = 0;
         loop {
-            let lost = self.next(&mut lines, unwritten);
+            let lost = self.next(&mut lines, unwritten.lines);
             if lost > 0 {
                 // Waits like any other line, and comes after those for which there was still room.
                 tell(lost);
             }
+            if unwritten.is_torn {
+                lines.insert(0, b'\n');
+            }
             unwritten = write(&mut outlet, &lines);
+            if unwritten.lines > 0 {
+                // The word itself is among the lines that are counted.
+                unwritten.lines += u64::saturating_sub(being_told, 1);
+            }
+            being_told = lost;
             lines.clear();
             if lines.capacity() > MAX_KEPT_BYTES {
                 lines = Vec::new();
@@ -142,19 +156,30 @@ impl Queue {
     }
 }
 
-/// Writes `lines` in as few pieces as `outlet` takes them; how many could not be written.
-fn write(outlet: &mut impl Write, mut lines: &[u8]) -> u64 {
-    while !lines.is_empty() {
-        match outlet.write(lines) {
+/// What could not be written.
+#[derive(Default)]
+struct Unwritten {
+    lines: u64,
+    /// Whether the first of them was begun.
+    is_torn: bool,
+}
+
+/// Writes `lines` in as few pieces as `outlet` takes them.
+fn write(outlet: &mut impl Write, lines: &[u8]) -> Unwritten {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        match outlet.write(rest) {
             Ok(0) => break,
-            Ok(written) => lines = &lines[written..],
+            Ok(written) => rest = &rest[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Somebody else who has the same pipe does not want to wait for it. This thread does.
             Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
             Err(_) => break,
         }
     }
-    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+    let written = &lines[..lines.len() - rest.len()];
+    let is_torn = !rest.is_empty() && written.last().is_some_and(|last| *last != b'\n');
+    Unwritten { lines: rest.iter().filter(|byte| **byte == b'\n').count() as u64, is_torn }
 }
 
 #[cfg(test)]

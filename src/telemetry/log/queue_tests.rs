@@ -143,6 +143,42 @@ fn a_reader_who_is_gone_costs_nothing_and_is_told_when_he_is_back() {
     scene.assert_quiet();
 }
 
+/// The word is only a line, too: what it was about is not forgotten with it.
+#[test]
+fn a_word_about_lost_lines_that_is_lost_comes_again() {
+    let scene = Scene::new();
+    for line in ["one\n", "two\n", "three\n"] {
+        scene.say(line);
+        assert_eq!(scene.attempt(), line);
+        scene.decide(Fate::Fails(ErrorKind::StorageFull));
+        scene.assert_quiet();
+    }
+    scene.say("four\n");
+    assert_eq!(scene.read(), "four\n");
+    assert_eq!(scene.attempt(), "lost 3\n");
+    scene.decide(Fate::Fails(ErrorKind::StorageFull));
+    scene.assert_quiet();
+    scene.say("five\n");
+    assert_eq!(scene.read(), "five\n");
+    assert_eq!(scene.read(), "lost 3\n");
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_line_does_not_follow_on_half_of_another_one() {
+    let scene = Scene::new();
+    scene.say("a line\n");
+    assert_eq!(scene.attempt(), "a line\n");
+    scene.decide(Fate::Takes(2));
+    assert_eq!(scene.attempt(), "line\n");
+    scene.decide(Fate::Fails(ErrorKind::StorageFull));
+    scene.assert_quiet();
+    scene.say("another\n");
+    assert_eq!(scene.read(), "\nanother\n");
+    assert_eq!(scene.read(), "lost 1\n");
+    scene.assert_quiet();
+}
+
 #[test]
 fn a_piece_is_written_to_its_end() {
     let scene = Scene::new();
