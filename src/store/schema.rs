@@ -3,7 +3,9 @@
 //! Plain tables with text columns, so that `sqlite3 scalegate.db 'select * from jobs'` answers questions at
 //! 3 a.m. What is always read and written whole is a record in JSON.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+
+use super::records::Unreadable;
 
 /// Marks a database as scalegate's (`PRAGMA application_id`); the letters "scgt".
 pub(super) const APPLICATION_ID: i64 = 0x7363_6774;
@@ -183,16 +185,41 @@ pub(super) fn identify(db: &Connection) -> rusqlite::Result<Kind> {
     Ok(if application_id == APPLICATION_ID || untouched { Kind::Ours { version } } else { Kind::Foreign })
 }
 
+/// The version from which on lanes are columns.
+const LANES_IN_COLUMNS: i64 = 6;
+
 /// Brings a database of an older `version` up to date, one version a transaction.
-pub(super) fn migrate(db: &mut Connection, version: i64) -> rusqlite::Result<()> {
+pub(super) fn migrate(db: &mut Connection, version: i64) -> Result<(), Unreadable> {
     for (from, statements) in (0i64..).zip(MIGRATIONS).filter(|(from, _)| *from >= version) {
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if from + 1 == LANES_IN_COLUMNS {
+            check_records_of_lanes(&transaction)?;
+        }
         transaction.execute_batch(statements)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", from + 1)?;
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Fails if the record of a lane makes no sense: to the statements that move it into columns, a lane without what they look
+/// for would be one that was never scaled.
+fn check_records_of_lanes(db: &Connection) -> Result<(), Unreadable> {
+    let sql = "
+        SELECT resource, CASE
+            WHEN typeof(record) IS NOT 'text' OR NOT json_valid(record) THEN 'its record is no JSON'
+            WHEN json_type(record, '$.ledger') IS NOT 'object' THEN 'its record has no ledger'
+            WHEN json_type(record, '$.ledger.last_change') IS NOT 'null' AND (
+                json_type(record, '$.ledger.last_change.at') IS NOT 'integer'
+                OR json_type(record, '$.ledger.last_change.cooldown') IS NOT 'integer'
+                OR json_type(record, '$.ledger.last_change.settle') IS NOT 'integer'
+            ) THEN 'its last change is incomplete'
+        END AS why FROM lanes WHERE why IS NOT NULL LIMIT 1";
+    match db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()? {
+        Some((resource, why)) => Err(Unreadable::Row(resource, why)),
+        None => Ok(()),
+    }
 }
 
 /// Fails if nothing can be written: a store that can only be read is not usable, and better found out before anything is

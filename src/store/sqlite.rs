@@ -191,10 +191,7 @@ impl SqliteJournal {
     }
 
     fn unreadable(&self, what: &str, error: Unreadable) -> StoreError {
-        match error {
-            Unreadable::File(error) => self.explain(error),
-            Unreadable::Row(row, why) => self.corrupt(&format!("{what} {row}"), why),
-        }
+        unreadable(&self.path, what, error)
     }
 
     /// Whether anything is unfinished: a job, or a change that nobody knows the outcome of.
@@ -366,7 +363,7 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
     if !takes_long_to_check(path) {
         check(path, db)?;
     }
-    schema::migrate(db, version).map_err(|error| explain(path, error))?;
+    schema::migrate(db, version).map_err(|error| unreadable(path, "lane", error))?;
     wal::write_again(path, db)?;
     schema::try_to_write(db).map_err(|error| explain(path, error))
 }
@@ -385,6 +382,15 @@ pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
 fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+}
+
+fn unreadable(path: &Path, what: &str, error: Unreadable) -> StoreError {
+    match error {
+        Unreadable::File(error) => explain(path, error),
+        Unreadable::Row(row, why) => {
+            StoreError::Corrupt { path: path.to_owned(), detail: format!("{what} {row}: {why}") }
+        }
+    }
 }
 
 pub(super) fn explain(path: &Path, error: rusqlite::Error) -> StoreError {

@@ -93,7 +93,7 @@ fn accepted_at(millis: i64) -> AuditEntry {
     }
 }
 
-/// All rows of all tables that batches go into.
+/// All rows of the tables that batches go into, but for the one of keys.
 fn contents(directory: &Path) -> Vec<String> {
     let db = shell(directory);
     let rows = |table: &str| -> Vec<String> {
@@ -302,14 +302,45 @@ fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
     assert_eq!(version, schema::VERSION);
 }
 
+/// A database as a release left it that had this schema `version`.
+fn store_of_version(version: usize) -> (tempfile::TempDir, rusqlite::Connection) {
+    let directory = directory();
+    let old = shell(directory.path());
+    schema::MIGRATIONS[..version].iter().for_each(|statements| old.execute_batch(statements).expect("a migration"));
+    old.pragma_update(None, "application_id", schema::APPLICATION_ID).expect("ours");
+    old.pragma_update(None, "user_version", version as i64).expect("a version");
+    (directory, old)
+}
+
+#[test]
+fn a_lane_whose_old_record_makes_no_sense_is_refused_rather_than_forgotten() {
+    const CHANGED: &str = r#"{"ledger":{"last_change":{"at":1,"cooldown":2,"settle":3}}}"#;
+    for (record, why) in [
+        ("''", "its record is no JSON"),
+        ("x'FF'", "its record is no JSON"),
+        ("'{}'", "its record has no ledger"),
+        ("'[]'", "its record has no ledger"),
+        ("json_remove(?1, '$.ledger.last_change')", "its last change is incomplete"),
+        ("json_remove(?1, '$.ledger.last_change.at')", "its last change is incomplete"),
+        ("json_remove(?1, '$.ledger.last_change.settle')", "its last change is incomplete"),
+        ("json_set(?1, '$.ledger.last_change.cooldown', 'long')", "its last change is incomplete"),
+    ] {
+        let (directory, old) = store_of_version(5);
+        let insert = format!("INSERT INTO lanes (resource, record) SELECT 'api', {record} WHERE ?1 IS NOT NULL");
+        old.execute(&insert, [CHANGED]).expect("a lane");
+        drop(old);
+        assert_says(&refusal(directory.path()), &["is corrupt (lane api: ", why]);
+        let old = shell(directory.path());
+        old.execute("UPDATE lanes SET record = ?1", [CHANGED]).expect("mended");
+        drop(old);
+        assert_eq!(open(directory.path()).load().expect("readable").lanes.len(), 1, "nothing was changed before");
+    }
+}
+
 /// What had indexes of its own in version 4 is found in other ways since.
 #[test]
 fn the_logs_of_a_store_of_version_4_go_on() {
-    let directory = directory();
-    let old = shell(directory.path());
-    schema::MIGRATIONS[..4].iter().for_each(|statements| old.execute_batch(statements).expect("a migration"));
-    old.pragma_update(None, "application_id", schema::APPLICATION_ID).expect("ours");
-    old.pragma_update(None, "user_version", 4).expect("version 4");
+    let (directory, old) = store_of_version(4);
     let text = |record: &Job| serde_json::to_string(record).expect("serialisable");
     let (one, two) = (job(1, "worker"), job(2, "worker"));
     for (seq, job) in [(10, &one), (11, &two), (12, &one), (15, &one)] {
