@@ -8,12 +8,13 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::directory::database_path;
-use super::{Batch, Journal as _, KeyedAnswer, Snapshot, SqliteJournal};
+use super::{Batch, Journal as _, KeyedAnswer, Snapshot, SqliteJournal, StoreError};
 use crate::clock::Anchor;
 use crate::domain::{
-    Actor, Alias, Capacity, Change, Ending, ExternalChange, Goal, Happening, HistoryEntry, Job, JobEvent, JobId,
-    JobRequest, JobState, LaneRecord, Ledger, Move, OnConflict, Op, Patience, Retention, SentChange, Settings,
-    SidecarAnswer, Stage, Status, Step, StepOutcome, Timestamp, TraceContext, Trouble, WaitReason,
+    Action, Actor, Alias, Attempt, AuditEntry, Capacity, Change, Ending, ExternalChange, Goal, Happening, HistoryEntry,
+    Job, JobEvent, JobId, JobRequest, JobState, LaneRecord, Ledger, Move, OnConflict, Op, Patience, Retention,
+    SentChange, Settings, SidecarAnswer, Stage, Status, Step, StepOutcome, Subject, Timestamp, TraceContext, Trouble,
+    Verdict, WaitReason,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -139,4 +140,30 @@ pub(super) fn readings(at: Timestamp, capacities: std::ops::RangeInclusive<u32>)
         (alias("worker"), HistoryEntry { at, what })
     };
     capacities.map(entry).collect()
+}
+
+pub(super) fn accepted_at(millis: i64) -> AuditEntry {
+    AuditEntry {
+        at: Timestamp::from_millis(millis),
+        attempt: Attempt { request: None, actor: None, address: None },
+        action: Action::SubmitJob,
+        subject: Subject::default(),
+        verdict: Verdict::Accepted,
+    }
+}
+
+/// Why the store in `directory` is refused.
+pub(super) fn refusal(directory: &Path) -> StoreError {
+    match SqliteJournal::open(directory) {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error,
+    }
+}
+
+#[track_caller]
+pub(super) fn assert_says(error: &StoreError, words: &[&str]) {
+    let text = error.to_string();
+    for word in words {
+        assert!(text.contains(word), "\"{word}\" is missing: {text}");
+    }
 }

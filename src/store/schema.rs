@@ -229,3 +229,7 @@ pub(super) fn try_to_write(db: &mut Connection) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;
