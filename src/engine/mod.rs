@@ -65,7 +65,7 @@ impl RunningEngine {
     /// Ends when the jobs of the snapshot are shown and work on them goes on. What is asked of the engine earlier waits.
     ///
     /// # Errors
-    /// If it panicked before that.
+    /// If it died before that.
     pub async fn begun(&mut self) -> Result<(), EngineDied> {
         match self.begun.take() {
             Some(begun) => begun.await.map_err(|_| EngineDied),

@@ -34,7 +34,7 @@ struct Latest<'a> {
 /// Writes all versions into the log, and each job as it is after the last of them. A new job takes its place among the others
 /// by its first version.
 fn write_jobs<'a>(db: &Connection, events: impl Iterator<Item = &'a JobEvent>) -> rusqlite::Result<()> {
-    let mut jobs: Vec<Latest> = Vec::with_capacity(events.size_hint().0);
+    let mut jobs: Vec<Latest> = Vec::new();
     let mut places: HashMap<JobId, usize> = HashMap::new();
     for event in events {
         let place = *places.entry(event.job.id).or_insert(jobs.len());
