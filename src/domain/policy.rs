@@ -54,6 +54,11 @@ impl Policy {
             None => Some(ResourcePolicy { bounds: Bounds::NONE, settings: self.settings }),
         }
     }
+
+    /// Where the capacity of `alias` may be put. What may no longer be scaled here is not bounded: its jobs are seen through.
+    pub fn bounds(&self, alias: &Alias) -> Bounds {
+        self.resource(alias).map_or(Bounds::NONE, |rules| rules.bounds)
+    }
 }
 
 impl Default for Policy {

@@ -4,14 +4,19 @@
 //! published or answered before the commit it rests on is on the disk: such effects wait in a queue until
 //! [`Core::committed`] says so. The same code runs live, in recovery, and under simulation in virtual time.
 
+mod lanes;
 mod recovery;
+mod unfinished;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use lanes::{LaneNumber, Lanes};
+use unfinished::Unfinished;
+
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
-    Action, Actor, Admission, Alias, Attempt, AuditEntry, Bounds, Call, CallId, ChangeAnswer, EventId, Goal, Happening,
+    Action, Actor, Admission, Alias, Attempt, AuditEntry, Call, CallId, ChangeAnswer, EventId, Goal, Happening,
     HistoryEntry, Job, JobEvent, JobId, JobRequest, KeyId, Lane, Ledger, Notice, OnConflict, Origin, Outcome, Policy,
     ReadFailure, Reading, ResourcePolicy, Subject, Timestamp, Turn, Verdict, forecast,
 };
@@ -51,11 +56,6 @@ pub enum Effect {
     Log(Alias, Notice),
 }
 
-struct LaneSlot {
-    lane: Lane,
-    timer: Option<Timestamp>,
-}
-
 /// What can use up only a part of all idempotency keys.
 #[derive(PartialEq, Eq, Hash)]
 enum KeyShare {
@@ -86,12 +86,9 @@ struct AfterCommit {
 /// All work in progress. See the module's documentation.
 pub struct Core {
     policy: Arc<Policy>,
-    /// In boxes, since half of such a map is empty.
-    lanes: HashMap<Alias, Box<LaneSlot>>,
-    timers: BTreeSet<(Timestamp, Alias)>,
-    unfinished_jobs: usize,
-    /// How many of them were submitted with an API key.
-    jobs_of_key: HashMap<KeyId, usize>,
+    lanes: Lanes,
+    timers: BTreeSet<(Timestamp, LaneNumber)>,
+    unfinished: Unfinished,
     keys: HashMap<String, KeyEntry>,
     keys_in_share: HashMap<KeyShare, usize>,
     /// The last reading of each resource that is listed or was scaled lately.
@@ -109,10 +106,9 @@ impl Core {
     fn new(policy: Arc<Policy>, next_event: EventId) -> Self {
         Self {
             policy,
-            lanes: HashMap::new(),
+            lanes: Lanes::default(),
             timers: BTreeSet::new(),
-            unfinished_jobs: 0,
-            jobs_of_key: HashMap::new(),
+            unfinished: Unfinished::default(),
             keys: HashMap::new(),
             keys_in_share: HashMap::new(),
             observations: HashMap::new(),
@@ -137,7 +133,7 @@ impl Core {
 
     /// Number of unfinished jobs.
     pub fn unfinished_jobs(&self) -> usize {
-        self.unfinished_jobs
+        self.unfinished.all()
     }
 
     /// Whether no change is on its way to the sidecar and no commit to the disk.
@@ -152,7 +148,7 @@ impl Core {
 
     /// The lane of `resource`, if it was scaled lately.
     pub fn lane(&self, resource: &Alias) -> Option<&Lane> {
-        self.lanes.get(resource).map(|slot| &slot.lane)
+        self.lanes.get(self.lanes.find(resource)?).map(|slot| &slot.lane)
     }
 
     // ---- requests ---------------------------------------------------------------------------------------------
@@ -219,7 +215,7 @@ impl Core {
         let supersedes = request.on_conflict == OnConflict::Supersede;
         let lane = self.lane(&request.resource).filter(|lane| supersedes && lane.active().is_some());
         let (all, of_key) = (self.policy.limits.active_jobs, self.policy.limits.jobs_per_key);
-        if self.unfinished_jobs >= all && lane.is_none() {
+        if self.unfinished.all() >= all && lane.is_none() {
             return Err(Refusal::TooManyJobs { limit: all });
         }
         let Some(Actor { key, .. }) = request.attempt.as_ref().and_then(|attempt| attempt.actor.as_ref()) else {
@@ -227,7 +223,7 @@ impl Core {
         };
         let is_theirs = |job: &Arc<Job>| job.submitted_by.as_ref().is_some_and(|actor| actor.key == *key);
         let frees_one = || lane.is_some_and(|lane| lane.active().into_iter().chain(lane.queue()).any(is_theirs));
-        if self.jobs_of_key.get(key).is_some_and(|jobs| *jobs >= of_key) && !frees_one() {
+        if self.unfinished.of_key(key) >= of_key && !frees_one() {
             return Err(Refusal::TooManyJobsOfKey { limit: of_key });
         }
         Ok(())
@@ -247,10 +243,8 @@ impl Core {
         let settings = rules.settings.with(&request.overrides);
         let attempt = request.attempt.clone();
         let job = Job::accept(id, request, settings, now);
-        self.lanes
-            .entry(resource.clone())
-            .or_insert_with(|| Box::new(LaneSlot { lane: Lane::new(resource.clone()), timer: None }));
-        self.add_unfinished(&job);
+        self.lanes.ensure(&resource);
+        self.unfinished.add(&job);
         let outcome = self.run(&resource, now, |lane, turn| lane.submit(job, on_conflict, turn));
         let accepted = outcome.jobs.iter().find(|job| job.id == id).cloned();
         let mut batch = Batch::default();
@@ -321,24 +315,6 @@ impl Core {
             kept
         });
         shares.retain(|_, count| *count > 0);
-    }
-
-    fn add_unfinished(&mut self, job: &Job) {
-        if let Some(actor) = &job.submitted_by {
-            *self.jobs_of_key.entry(actor.key.clone()).or_default() += 1;
-        }
-        self.unfinished_jobs += 1;
-    }
-
-    fn remove_unfinished(&mut self, job: &Job) {
-        self.unfinished_jobs = self.unfinished_jobs.saturating_sub(1);
-        let Some(actor) = &job.submitted_by else { return };
-        if let Some(count) = self.jobs_of_key.get_mut(&actor.key) {
-            *count -= 1;
-            if *count == 0 {
-                self.jobs_of_key.remove(&actor.key);
-            }
-        }
     }
 
     /// Cancels the job `id` for `resource`, if it is unfinished.
@@ -413,7 +389,8 @@ impl Core {
 
     /// Everything known about all resources that are listed or were scaled, by name.
     pub fn resources(&self) -> Vec<ResourceView> {
-        let names: BTreeSet<&Alias> = self.policy.resources.keys().chain(self.lanes.keys()).collect();
+        let names: BTreeSet<&Alias> =
+            self.policy.resources.keys().chain(self.lanes.all().map(Lane::resource)).collect();
         names.into_iter().filter_map(|resource| self.resource(resource)).collect()
     }
 
@@ -457,7 +434,7 @@ impl Core {
     /// Keeps the reading for those who look at the resource; an entry for its history if it shows something new. What is
     /// neither listed nor was scaled lately is not kept: anybody can ask for anything.
     fn note(&mut self, resource: &Alias, reading: &Reading, now: Timestamp) -> Option<HistoryEntry> {
-        if !self.policy.resources.contains_key(resource) && !self.lanes.contains_key(resource) {
+        if !self.policy.resources.contains_key(resource) && self.lane(resource).is_none() {
             return None;
         }
         let Reading { status, capacity, .. } = reading.clone();
@@ -474,14 +451,11 @@ impl Core {
 
     /// Moves on all lanes whose time has come.
     pub fn wake_due(&mut self, now: Timestamp) {
-        while let Some((at, resource)) = self.timers.pop_first() {
-            if at > now {
-                self.timers.insert((at, resource));
-                return;
-            }
-            if let Some(slot) = self.lanes.get_mut(&resource) {
-                slot.timer = None;
-            }
+        while let Some(&(at, number)) = self.timers.first().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, number));
+            let Some(slot) = self.lanes.get_mut(number).filter(|slot| slot.timer == Some(at)) else { continue };
+            slot.timer = None;
+            let resource = slot.lane.resource().clone();
             self.turn(&resource, now, |lane, turn| lane.wake(turn));
         }
     }
@@ -489,12 +463,8 @@ impl Core {
     /// Forgets keys and lanes that can no longer matter.
     pub fn forget(&mut self, now: Timestamp) {
         self.forget_keys(now);
-        let mut forgotten: Vec<Alias> = self
-            .lanes
-            .iter()
-            .filter(|(_, slot)| slot.lane.is_forgettable(now))
-            .map(|(resource, _)| resource.clone())
-            .collect();
+        let forgettable = self.lanes.all().filter(|lane| lane.is_forgettable(now));
+        let mut forgotten: Vec<Alias> = forgettable.map(|lane| lane.resource().clone()).collect();
         forgotten.sort_unstable();
         for resource in &forgotten {
             self.lanes.remove(resource);
@@ -515,15 +485,12 @@ impl Core {
     }
 
     fn run(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) -> Outcome {
-        let bounds = self.bounds_of(resource);
-        let Some(slot) = self.lanes.get_mut(resource) else { return Outcome::default() };
+        let bounds = self.policy.bounds(resource);
+        let slot = self.lanes.find(resource).and_then(|number| self.lanes.get_mut(number));
+        let Some(slot) = slot else { return Outcome::default() };
         let mut turn = Turn::new(now, bounds, !self.draining, &mut self.next_call);
         event(&mut slot.lane, &mut turn);
         turn.outcome
-    }
-
-    fn bounds_of(&self, resource: &Alias) -> Bounds {
-        self.policy.resource(resource).map_or(Bounds::NONE, |rules| rules.bounds)
     }
 
     /// Turns what a lane asks for into effects, in the order that keeps the promises.
@@ -535,7 +502,7 @@ impl Core {
     fn ask_for(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
         let Outcome { jobs, record, intent, call, history, notices } = outcome;
         for job in jobs.iter().filter(|job| job.ended().is_some()) {
-            self.remove_unfinished(job);
+            self.unfinished.remove(job);
         }
         if let Some((id, call)) = call {
             self.sending += usize::from(matches!(call, Call::Change(_)));
@@ -584,16 +551,17 @@ impl Core {
     }
 
     fn set_timer(&mut self, resource: &Alias) {
-        let Some(slot) = self.lanes.get_mut(resource) else { return };
+        let Some(number) = self.lanes.find(resource) else { return };
+        let Some(slot) = self.lanes.get_mut(number) else { return };
         let wanted = slot.lane.wake_at();
         if slot.timer == wanted {
             return;
         }
         if let Some(old) = slot.timer.take() {
-            self.timers.remove(&(old, resource.clone()));
+            self.timers.remove(&(old, number));
         }
         if let Some(at) = wanted {
-            self.timers.insert((at, resource.clone()));
+            self.timers.insert((at, number));
         }
         slot.timer = wanted;
     }

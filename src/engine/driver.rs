@@ -22,6 +22,7 @@ use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, JobId, JobRequest, Move, Notice, Origin, Policy, ReadFailure, Reading,
     Retention, Timestamp, TraceContext,
 };
+use crate::parallel;
 use crate::sidecar::{RawReading, Sidecar};
 use crate::store::{Acknowledgement, KeyedAnswer, Pruned, Snapshot, StoreError, StoreWriter};
 
@@ -69,8 +70,9 @@ pub(super) async fn run<S: Sidecar>(
     let mut acknowledgements = parts.acknowledgements;
     let recover = |snapshot: &Snapshot| Core::recover(Arc::clone(&parts.policy), snapshot, parts.clock.now());
     // With very many jobs both take a while.
-    let core = side_by_side(|| recover(&snapshot), || parts.audience.show_first(&snapshot));
-    drop(snapshot);
+    let (core, ()) = parallel::both(|| recover(&snapshot), || parts.audience.show_first(&snapshot));
+    // Giving back so much memory takes a while too, and nobody has to wait for it. Without a thread it happens here.
+    drop(std::thread::Builder::new().name("starting".into()).spawn(move || drop(snapshot)));
     let mut recovered = Some(core);
     // Nobody may want to know.
     let _ = begun.send(());
@@ -108,19 +110,6 @@ pub(super) async fn run<S: Sidecar>(
             recovered = Some(recover(&reloaded));
         }
     }
-}
-
-/// What `one` returns, with `other` done at the same time, or afterwards if the system refuses a thread.
-fn side_by_side<T>(one: impl FnOnce() -> T, other: impl Fn() + Sync) -> T {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("showing".into()).spawn_scoped(scope, &other);
-        let returned = one();
-        match thread {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(_) => other(),
-        }
-        returned
-    })
 }
 
 fn report_failure(error: &StoreError) {

@@ -9,6 +9,8 @@ use std::thread;
 
 use rusqlite::Connection;
 
+use crate::parallel;
+
 /// Rows handed over at a time: a millisecond or two of work.
 const CHUNK: usize = 1000;
 /// Most threads that make sense of records; more than a few only wait for the one that reads.
@@ -90,7 +92,7 @@ pub(super) fn read_all<T: Send>(
     let (give_back, given_back) = channel();
     let (receive, results) = (Arc::new(Mutex::new(receive)), Mutex::new(Vec::new()));
     let sql = format!("SELECT seq, record, {number} FROM {table} ORDER BY seq");
-    let threads = thread::available_parallelism().map_or(1, Into::into).min(MOST_THREADS);
+    let threads = parallel::threads(MOST_THREADS);
     let understand = |chunk: Chunk| {
         let understood = (chunk.number, chunk.understand(record));
         results.lock().unwrap_or_else(PoisonError::into_inner).push(understood);

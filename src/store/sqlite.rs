@@ -30,6 +30,7 @@ use super::wal;
 use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError, UsedKey};
 use crate::clock::Anchor;
 use crate::domain::{EventId, Job, JobEvent, KeyRecord, LaneRecord, Retention, Timestamp};
+use crate::parallel;
 
 /// By how much a clock must differ from the one before to matter for what is kept for days.
 const LEAST_SHIFT_MILLIS: u64 = 1000;
@@ -182,16 +183,8 @@ impl SqliteJournal {
     fn read_jobs(&self) -> Result<Vec<JobEvent>, StoreError> {
         let understand = |record: &str| serde_json::from_str(record).map(Arc::<Job>::new);
         let jobs = records::read_all(&self.db, "jobs", "id", "event", understand);
-        let jobs = jobs.map_err(|error| self.unreadable("job", error))?;
+        let jobs = jobs.map_err(|error| unreadable(&self.path, "job", error))?;
         Ok(jobs.into_iter().map(|(job, id)| JobEvent { id: id.unsigned_abs(), job }).collect())
-    }
-
-    fn read_lanes(&self) -> Result<Vec<LaneRecord>, StoreError> {
-        lanes::read(&self.db).map_err(|error| self.unreadable("lane", error))
-    }
-
-    fn unreadable(&self, what: &str, error: Unreadable) -> StoreError {
-        unreadable(&self.path, what, error)
     }
 
     /// Whether anything is unfinished: a job, or a change that nobody knows the outcome of.
@@ -255,12 +248,9 @@ impl Journal for SqliteJournal {
             prepare(&self.path, &mut db)?;
             self.db = db;
         }
-        Ok(Snapshot {
-            lanes: self.read_lanes()?,
-            jobs: self.read_jobs()?,
-            keys: self.read_keys()?,
-            next_event: self.next_event()?,
-        })
+        // With very many of them both take a while. Nobody else writes either, so that they belong together.
+        let (jobs, lanes) = parallel::both(|| self.read_jobs(), || read_lanes(&self.path));
+        Ok(Snapshot { lanes: lanes?, jobs: jobs?, keys: self.read_keys()?, next_event: self.next_event()? })
     }
 
     fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
@@ -382,6 +372,11 @@ pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
 fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+}
+
+fn read_lanes(path: &Path) -> Result<Vec<LaneRecord>, StoreError> {
+    let db = open_to_read(path).map_err(|error| explain(path, error))?;
+    lanes::read(&db).map_err(|error| unreadable(path, "lane", error))
 }
 
 fn unreadable(path: &Path, what: &str, error: Unreadable) -> StoreError {

@@ -210,15 +210,19 @@ impl Lane {
     /// The lane of a resource that was never scaled.
     pub fn new(resource: Alias) -> Self {
         let record = LaneRecord { resource, ledger: Ledger::default(), change: None };
-        Self::restore(record, Vec::new())
+        Self::restore(record, [])
     }
 
     /// The lane as a store remembers it; `jobs` are its unfinished jobs in order of submission. [`Lane::recover`] must
     /// be its first event.
-    pub fn restore(record: LaneRecord, jobs: Vec<Arc<Job>>) -> Self {
-        let (running, queue): (VecDeque<_>, VecDeque<_>) =
-            jobs.into_iter().partition(|job| job.state == JobState::Running);
-        let active = running.into_iter().next();
+    pub fn restore(record: LaneRecord, jobs: impl IntoIterator<Item = Arc<Job>>) -> Self {
+        let (mut active, mut queue) = (None, VecDeque::new());
+        for job in jobs {
+            match job.state {
+                JobState::Running => active = active.or(Some(job)),
+                JobState::Queued | JobState::Ended(_) => queue.push_back(job),
+            }
+        }
         Self {
             resource: record.resource,
             ledger: record.ledger,

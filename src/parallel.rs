@@ -1,0 +1,96 @@
+//! Work for all cores, for the moments when everybody waits for it: a start with very many jobs.
+//!
+//! Threads of its own for each piece of work rather than a pool: it is done once in the life of a process, and a pool would
+//! stay. If the system refuses threads, there are fewer, or none but the one that asks.
+
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// How many threads are worth while: one for each core that this process may use, but no more than `most`.
+pub fn threads(most: usize) -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(most)
+}
+
+/// What `work` makes of each of `pieces`, in their order, done by as many `threads`, this one among them.
+///
+/// # Panics
+/// If `work` does.
+pub fn map<P: Send, R: Send>(threads: usize, pieces: Vec<P>, work: impl Fn(P) -> R + Sync) -> Vec<R> {
+    let helpers = threads.min(pieces.len()).saturating_sub(1);
+    let left = Mutex::new(pieces.into_iter().enumerate());
+    // A panic elsewhere leaves nothing half taken.
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take_turns = || std::iter::from_fn(next).map(|(place, piece)| (place, work(piece))).collect::<Vec<_>>();
+    let mut done = thread::scope(|scope| {
+        let spawn = |_| thread::Builder::new().name("starting".into()).spawn_scoped(scope, take_turns).ok();
+        let helpers: Vec<_> = (0..helpers).filter_map(spawn).collect();
+        let mut done = take_turns();
+        for helper in helpers {
+            done.extend(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// What `one` and `other` return, done at the same time, or one after the other if the system refuses a thread.
+///
+/// # Panics
+/// If one of them does.
+pub fn both<A, B: Send>(one: impl FnOnce() -> A, other: impl Fn() -> B + Sync) -> (A, B) {
+    thread::scope(|scope| {
+        let helper = thread::Builder::new().name("starting".into()).spawn_scoped(scope, &other);
+        let first = one();
+        let second = match helper {
+            Ok(helper) => helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => other(),
+        };
+        (first, second)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_pieces() {
+        for threads in [0, 1, 2, 5] {
+            for count in [0_u32, 1, 2, 1000] {
+                let doubled = map(threads, (0..count).collect(), |number| number * 2);
+                assert_eq!(doubled, (0..count).map(|number| number * 2).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_worked_on_at_the_same_time() {
+        let together = Barrier::new(3);
+        let workers = map(3, vec![(); 3], |()| {
+            together.wait();
+            thread::current().id()
+        });
+        assert_eq!(workers.into_iter().collect::<HashSet<_>>().len(), 3);
+    }
+
+    #[test]
+    fn both_are_done_at_the_same_time() {
+        let together = Barrier::new(2);
+        let wait = |result: u8| {
+            together.wait();
+            result
+        };
+        assert_eq!(both(|| wait(1), || wait(2)), (1, 2));
+    }
+
+    #[test]
+    #[should_panic(expected = "the fourth")]
+    fn a_panic_is_passed_on() {
+        map(2, (0..10).collect(), |number| assert_ne!(number, 4, "the fourth"));
+    }
+}
