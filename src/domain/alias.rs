@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Longest alias accepted, in bytes (all of them ASCII).
 pub const MAX_ALIAS_LEN: usize = 128;
@@ -14,8 +14,7 @@ pub const MAX_ALIAS_LEN: usize = 128;
 ///
 /// `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`. Because the first character is a letter or a digit, `.` and `..` cannot be
 /// aliases, and an alias can never change the meaning of the path it is put into. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Alias(Arc<str>);
 
 /// Why a string is not an [`Alias`], as a fragment that follows the name of what holds it.
@@ -60,17 +59,30 @@ impl FromStr for Alias {
     }
 }
 
-impl TryFrom<String> for Alias {
-    type Error = InvalidAlias;
-
-    fn try_from(text: String) -> Result<Self, InvalidAlias> {
-        text.parse()
+impl Serialize for Alias {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
-impl From<Alias> for String {
-    fn from(alias: Alias) -> Self {
-        alias.0.as_ref().to_owned()
+impl<'de> Deserialize<'de> for Alias {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Visitor)
+    }
+}
+
+/// Takes the text as it is read, without a copy of it in between.
+struct Visitor;
+
+impl de::Visitor<'_> for Visitor {
+    type Value = Alias;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a resource")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Alias, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -100,7 +112,10 @@ mod tests {
     fn accepts_exactly_the_documented_form() {
         let longest = "a".repeat(MAX_ALIAS_LEN);
         for good in ["a", "7", "worker", "web-1.eu_west", "A..b", longest.as_str()] {
-            assert_eq!(good.parse::<Alias>().map(String::from), Ok(good.to_owned()));
+            let alias: Alias = good.parse().expect("an alias");
+            assert_eq!(alias.as_str(), good);
+            let json = serde_json::to_string(&alias).expect("JSON");
+            assert_eq!((json.as_str(), serde_json::from_str(&json).ok()), (&*format!("\"{good}\""), Some(alias)));
         }
         for (bad, why) in [
             ("", InvalidAlias::Empty),
@@ -117,6 +132,8 @@ mod tests {
             (&"a".repeat(MAX_ALIAS_LEN + 1), InvalidAlias::TooLong),
         ] {
             assert_eq!(bad.parse::<Alias>(), Err(why), "{bad:?}");
+            let refused = serde_json::from_value::<Alias>(bad.into()).expect_err("not an alias");
+            assert!(refused.to_string().contains(&why.to_string()), "{bad:?}: {refused}");
         }
     }
 }
