@@ -1,4 +1,7 @@
 //! Very many resources that all step every second, against the simulated sidecar: how many steps go out in time.
+//!
+//! Jobs are submitted evenly over the first second, so that their steps are due evenly over each of the following ones. All at
+//! once, they would show how long a burst of steps takes, and not how many steps a second there can be.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +9,7 @@ use std::time::Duration;
 use scalegate::api::view::JobList;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use super::load::{Client, post, runtime};
 use super::process::Process;
@@ -20,7 +24,7 @@ const IN_TIME: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(180);
 
 pub fn measure(table: &mut Table) {
-    for resources in [1000, 10_000] {
+    for resources in [1000, 3000, 10_000] {
         let late = run(resources);
         let in_time = late.iter().filter(|late| **late <= IN_TIME).count();
         let at = |percent: f64| late[((late.len() as f64 * percent / 100.0) as usize).min(late.len() - 1)];
@@ -58,11 +62,13 @@ fn run(resources: usize) -> Vec<Duration> {
 async fn submit_all(gateway: &Process, resources: usize, submit: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'static) {
     let submit = Arc::new(submit);
     let mut clients = JoinSet::new();
+    let begun = Instant::now();
     for first in 0..CLIENTS {
         let (submit, address) = (Arc::clone(&submit), gateway.address);
         clients.spawn(async move {
             let (mut client, mut bytes) = (Client::connect(address).await, Vec::new());
             for nth in (first..resources).step_by(CLIENTS) {
+                sleep_until(begun + COOLDOWN * nth as u32 / resources as u32).await;
                 bytes.clear();
                 submit(nth, &mut bytes);
                 assert_eq!(client.exchange(&bytes).await, 202, "{}", client.text());
@@ -75,7 +81,7 @@ async fn submit_all(gateway: &Process, resources: usize, submit: impl Fn(usize, 
 /// Waits for all jobs to be over; how late their steps were.
 async fn finished(gateway: &Process, resources: usize) -> Vec<Duration> {
     let mut client = Client::connect(gateway.address).await;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while count(&mut client, gateway, "state=queued&state=running").await > 0 {
         assert!(begun.elapsed() < PATIENCE, "it takes too long");
         tokio::time::sleep(Duration::from_secs(1)).await;
