@@ -2,7 +2,7 @@
 //!
 //! A connection of its own, so that readers and the writer never wait for each other.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use super::sqlite::{explain, open_to_read};
 use super::{
     AuditPage, Catalog, EventFilter, JobFilter, ListedState, LogPage, Page, Position, StoreError, TimelinePage,
 };
-use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord, Shelf};
+use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord, Reach, Shelf};
 
 /// The reading side of the store.
 pub struct SqliteCatalog {
@@ -190,7 +190,8 @@ pub(super) fn attempts_sql() -> String {
 }
 
 /// The rows of several queries that are each in the order of `seq`, newest first, until there are enough.
-fn merged<const N: usize>(queries: [String; N]) -> String {
+fn merged(queries: impl IntoIterator<Item = String>) -> String {
+    let queries: Vec<String> = queries.into_iter().collect();
     format!("{} ORDER BY seq DESC LIMIT ?2", queries.join(" UNION ALL "))
 }
 
@@ -203,60 +204,40 @@ fn find_attempts(db: &Connection, after: Option<Position>, limit: usize) -> rusq
     rows.collect()
 }
 
-/// Jobs that one index has in the order of their submission.
-#[derive(Clone, Copy)]
-enum Run<'a> {
-    All,
-    InState(ListedState),
-    Of(&'a Alias),
-    OfInState(&'a Alias, ListedState),
+/// Jobs that an index has in the order of their submission: all of them, or those in each state, which only have to be merged.
+struct Run<'a> {
+    resource: Option<&'a Alias>,
+    /// Each once. Empty means any.
+    states: &'a [ListedState],
 }
 
 impl<'a> Run<'a> {
-    /// The runs that together are what `filter` asks for.
-    fn of(filter: &'a JobFilter) -> Vec<Self> {
-        let states = filter.states.iter().copied();
-        match filter.resources.resources() {
-            None if filter.states.is_empty() => vec![Self::All],
-            None => states.map(Self::InState).collect(),
-            Some(resources) if filter.states.is_empty() => resources.iter().map(Self::Of).collect(),
-            Some(resources) => {
-                let of_one = |resource| states.clone().map(move |state| Self::OfInState(resource, state));
-                resources.iter().flat_map(of_one).collect()
-            }
+    /// The runs that together are what is asked for; `states` are each there once.
+    fn of(resources: &'a Reach, states: &'a [ListedState]) -> Vec<Self> {
+        match resources.resources() {
+            None => vec![Self { resource: None, states }],
+            Some(resources) => resources.iter().map(|resource| Self { resource: Some(resource), states }).collect(),
         }
     }
 
-    fn sql(self) -> Cow<'static, str> {
-        match self {
-            Self::All => "SELECT seq, id FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2".into(),
-            Self::InState(_) => {
-                "SELECT seq, id FROM jobs WHERE state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2".into()
+    fn sql(&self) -> String {
+        let of_resource = match self.resource {
+            None if self.states.is_empty() => {
+                return "SELECT seq, id FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2".to_owned();
             }
-            Self::Of(_) => {
-                let in_one = |state: ListedState| {
-                    let state = state.as_str();
-                    format!("SELECT seq, id FROM jobs WHERE resource = ?3 AND state = '{state}' AND seq < ?1")
-                };
-                merged(ListedState::ALL.map(in_one)).into()
-            }
-            Self::OfInState(..) => {
-                "SELECT seq, id FROM jobs WHERE resource = ?4 AND state = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
-                    .into()
-            }
-        }
+            None => "",
+            Some(_) => "resource = ?3 AND ",
+        };
+        let states = if self.states.is_empty() { &ListedState::ALL } else { self.states };
+        merged(states.iter().map(|state| {
+            let state = state.as_str();
+            format!("SELECT seq, id FROM jobs WHERE {of_resource}state = '{state}' AND seq < ?1")
+        }))
     }
 
-    fn parameters(self, after: i64, limit: i64) -> Vec<Value> {
-        let text = |text: &str| Value::from(text.to_owned());
-        let mut parameters: Vec<Value> = vec![after.into(), limit.into()];
-        match self {
-            Self::All => {}
-            Self::InState(state) => parameters.push(text(state.as_str())),
-            Self::Of(resource) => parameters.push(text(resource.as_str())),
-            Self::OfInState(resource, state) => parameters.extend([text(state.as_str()), text(resource.as_str())]),
-        }
-        parameters
+    fn parameters(&self, after: i64, limit: i64) -> impl Iterator<Item = Value> {
+        let resource = self.resource.map(|resource| Value::from(resource.as_str().to_owned()));
+        [Value::from(after), Value::from(limit)].into_iter().chain(resource)
     }
 }
 
@@ -269,8 +250,10 @@ fn find(
 ) -> rusqlite::Result<Vec<(i64, String)>> {
     let after = after.map_or(i64::MAX, |position| position.0);
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let states: BTreeSet<ListedState> = filter.states.iter().copied().collect();
+    let states: Vec<ListedState> = states.into_iter().collect();
     let mut found: Vec<(i64, String)> = Vec::new();
-    for run in Run::of(filter) {
+    for run in Run::of(&filter.resources, &states) {
         let mut statement = db.prepare_cached(&run.sql())?;
         let rows =
             statement.query_map(params_from_iter(run.parameters(after, most)), |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -279,7 +262,6 @@ fn find(
         }
     }
     found.sort_unstable_by_key(|(seq, _)| std::cmp::Reverse(*seq));
-    found.dedup();
     found.truncate(limit);
     Ok(found)
 }

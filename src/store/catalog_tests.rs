@@ -106,15 +106,22 @@ fn no_query_reads_more_than_it_shows() {
         let tables = plan.replace("SCAN json_each", "").replace("SCAN of_job", "");
         assert!(!tables.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
     };
-    let worker = alias("worker");
-    for (run, index) in [
-        (Run::All, "INTEGER PRIMARY KEY (rowid<?)"),
-        (Run::InState(ListedState::Failed), "jobs_by_state (state=? AND seq<?)"),
-        (Run::Of(&worker), "MERGE (UNION ALL)"),
-        (Run::Of(&worker), "jobs_by_resource_and_state (resource=? AND state=? AND seq<?)"),
-        (Run::OfInState(&worker, ListedState::Failed), "jobs_by_resource_and_state (resource=? AND state=? AND seq<?)"),
+    let (some, every) = (Reach::only([alias("worker")]), Reach::EVERYTHING);
+    let (one, two) = ([ListedState::Failed], [ListedState::Queued, ListedState::Failed]);
+    // The ids are in it: no job is looked up.
+    let covering = "COVERING INDEX jobs_by_resource_and_state (resource=? AND state=? AND seq<?)";
+    for (resources, states, index) in [
+        (&every, &[][..], "INTEGER PRIMARY KEY (rowid<?)"),
+        (&every, &one[..], "jobs_by_state (state=? AND seq<?)"),
+        (&every, &two[..], "MERGE (UNION ALL)"),
+        (&every, &two[..], "jobs_by_state (state=? AND seq<?)"),
+        (&some, &[][..], "MERGE (UNION ALL)"),
+        (&some, &[][..], covering),
+        (&some, &one[..], covering),
     ] {
-        assert_plan(&run.sql(), index);
+        for run in Run::of(resources, states) {
+            assert_plan(&run.sql(), index);
+        }
     }
     for (filter, index) in [
         (EventFilter::ALL, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),

@@ -162,6 +162,11 @@ pub(super) const MIGRATIONS: &[&str] = &[
     FROM lanes_of_old ORDER BY resource;
     DROP TABLE lanes_of_old;
 ",
+    // A list needs nothing but ids: with them in its index, it does not look up each job, which may be anywhere.
+    "
+    DROP INDEX jobs_by_resource_and_state;
+    CREATE INDEX jobs_by_resource_and_state ON jobs (resource, state, seq, id);
+",
 ];
 
 /// The version this release reads and writes.
