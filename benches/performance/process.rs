@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use scalegate::access::Token;
 
+use super::support::preload;
+
 /// Longest wait for a process to be ready. One with a million jobs takes a while.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -59,17 +61,26 @@ fn on_its_cores(program: impl AsRef<OsStr>, everywhere: bool) -> Command {
 impl Process {
     /// A gateway with its data in `directory`.
     pub fn gateway(directory: &Path, sidecar: &str, more: &[&str]) -> Self {
-        Self::serve(directory, sidecar, more, false)
+        Self::serve(on_its_cores(binary(), false), directory, sidecar, more)
     }
 
     /// The same on all cores.
     pub fn gateway_everywhere(directory: &Path, sidecar: &str, more: &[&str]) -> Self {
-        Self::serve(directory, sidecar, more, true)
+        Self::serve(on_its_cores(binary(), true), directory, sidecar, more)
     }
 
-    fn serve(directory: &Path, sidecar: &str, more: &[&str], everywhere: bool) -> Self {
+    /// A gateway on a disk that takes so much `longer` to sync than the one there is.
+    pub fn gateway_on_slow_disk(directory: &Path, sidecar: &str, more: &[&str], longer: Duration) -> Self {
+        let mut command = on_its_cores(binary(), false);
+        if !longer.is_zero() {
+            command.env("LD_PRELOAD", preload::compile("slow_disk"));
+            command.env("SLOW_DISK_MICROSECONDS", longer.as_micros().to_string());
+        }
+        Self::serve(command, directory, sidecar, more)
+    }
+
+    fn serve(mut command: Command, directory: &Path, sidecar: &str, more: &[&str]) -> Self {
         let key = Token::generate().expect("randomness");
-        let mut command = on_its_cores(env!("CARGO_BIN_EXE_scalegate"), everywhere);
         command.env("SCALEGATE_LISTEN", "127.0.0.1:0");
         command.args(["serve", "--log-format", "json", "--max-request-rate", "0"]);
         command.args(["--max-active-jobs", "1000000", "--max-jobs-per-key", "1000000", "--sidecar-url", sidecar]);
