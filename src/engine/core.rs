@@ -7,26 +7,22 @@
 mod lanes;
 mod recovery;
 mod unfinished;
+mod used_keys;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use lanes::{LaneNumber, Lanes};
 use unfinished::Unfinished;
+use used_keys::UsedKeys;
 
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
     Action, Actor, Admission, Alias, Attempt, AuditEntry, Call, CallId, ChangeAnswer, EventId, Goal, Happening,
-    HistoryEntry, Job, JobEvent, JobId, JobRequest, KeyId, Lane, Ledger, Notice, OnConflict, Origin, Outcome, Policy,
+    HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, Ledger, Notice, OnConflict, Origin, Outcome, Policy,
     ReadFailure, Reading, ResourcePolicy, Subject, Timestamp, Turn, Verdict, forecast,
 };
-use crate::store::{Batch, KEY_RETENTION, KeyedAnswer};
-
-/// Most idempotency keys remembered at a time, about 20 MB. At one submission a second a day's worth of keys.
-const MAX_KEYS: usize = 100_000;
-/// Most of them for one resource or with one API key, so that whoever sends a new one with every request does not use up
-/// all.
-const MAX_KEYS_PER_SHARE: usize = MAX_KEYS / 2;
+use crate::store::{Batch, KeyedAnswer, UsedKey};
 
 /// Something the engine is to do.
 #[derive(Debug)]
@@ -56,26 +52,6 @@ pub enum Effect {
     Log(Alias, Notice),
 }
 
-/// What can use up only a part of all idempotency keys.
-#[derive(PartialEq, Eq, Hash)]
-enum KeyShare {
-    Resource(Alias),
-    Owner(KeyId),
-}
-
-impl KeyShare {
-    /// The shares that `key`, used for `resource`, is counted in.
-    fn of(key: &str, resource: &Alias) -> impl Iterator<Item = Self> {
-        std::iter::once(Self::Resource(resource.clone())).chain(SubmitKey::owner(key).map(Self::Owner))
-    }
-}
-
-struct KeyEntry {
-    resource: Alias,
-    fingerprint: [u8; 32],
-    answered_at: Timestamp,
-}
-
 /// What waits for a commit.
 #[derive(Default)]
 struct AfterCommit {
@@ -89,8 +65,7 @@ pub struct Core {
     lanes: Lanes,
     timers: BTreeSet<(Timestamp, LaneNumber)>,
     unfinished: Unfinished,
-    keys: HashMap<String, KeyEntry>,
-    keys_in_share: HashMap<KeyShare, usize>,
+    keys: UsedKeys,
     /// The last reading of each resource that is listed or was scaled lately.
     observations: HashMap<Alias, Reading>,
     next_event: EventId,
@@ -109,8 +84,7 @@ impl Core {
             lanes: Lanes::default(),
             timers: BTreeSet::new(),
             unfinished: Unfinished::default(),
-            keys: HashMap::new(),
-            keys_in_share: HashMap::new(),
+            keys: UsedKeys::default(),
             observations: HashMap::new(),
             next_event,
             next_call: 1,
@@ -163,9 +137,9 @@ impl Core {
         now: Timestamp,
     ) {
         if let Some(key) = &key
-            && let Some(used) = self.keys.get(&key.key)
+            && let Some(used) = self.keys.fingerprint(&key.key)
         {
-            if used.fingerprint == key.fingerprint {
+            if *used == key.fingerprint {
                 self.after_pending_commits(Effect::Replay(reply_to, key.key.clone()));
             } else {
                 self.refuse(reply_to, Refusal::KeyReused);
@@ -199,7 +173,7 @@ impl Core {
         let admission =
             lane.map_or(Admission::Accept, |lane| lane.admit(request.goal, request.on_conflict, queue_length));
         if let Some(key) = key {
-            self.admit_key(&key.key, &request.resource)?;
+            self.keys.admit(&key.key, &request.resource)?;
         }
         match admission {
             Admission::Join(job) => Ok((rules, Some(job))),
@@ -280,41 +254,8 @@ impl Core {
 
     fn remember(&mut self, key: SubmitKey, joined: bool, job: &Arc<Job>, now: Timestamp) -> KeyedAnswer {
         let SubmitKey { key, fingerprint } = key;
-        self.insert_key(key.clone(), KeyEntry { resource: job.resource.clone(), fingerprint, answered_at: now });
+        self.keys.insert(UsedKey { key: key.clone(), resource: job.resource.clone(), fingerprint, answered_at: now });
         KeyedAnswer { key, fingerprint, joined, job: Arc::clone(job), answered_at: now }
-    }
-
-    /// Whether there is room for another key.
-    fn admit_key(&self, key: &str, resource: &Alias) -> Result<(), Refusal> {
-        if self.keys.len() >= MAX_KEYS {
-            return Err(Refusal::TooManyKeys { limit: MAX_KEYS });
-        }
-        let used = |share| self.keys_in_share.get(&share).copied().unwrap_or(0);
-        if KeyShare::of(key, resource).any(|share| used(share) >= MAX_KEYS_PER_SHARE) {
-            return Err(Refusal::TooManyKeys { limit: MAX_KEYS_PER_SHARE });
-        }
-        Ok(())
-    }
-
-    fn insert_key(&mut self, key: String, entry: KeyEntry) {
-        for share in KeyShare::of(&key, &entry.resource) {
-            *self.keys_in_share.entry(share).or_default() += 1;
-        }
-        self.keys.insert(key, entry);
-    }
-
-    fn forget_keys(&mut self, now: Timestamp) {
-        let shares = &mut self.keys_in_share;
-        self.keys.retain(|key, entry| {
-            let kept = now < entry.answered_at + KEY_RETENTION;
-            for share in KeyShare::of(key, &entry.resource).filter(|_| !kept) {
-                if let Some(count) = shares.get_mut(&share) {
-                    *count -= 1;
-                }
-            }
-            kept
-        });
-        shares.retain(|_, count| *count > 0);
     }
 
     /// Cancels the job `id` for `resource`, if it is unfinished.
@@ -462,7 +403,7 @@ impl Core {
 
     /// Forgets keys and lanes that can no longer matter.
     pub fn forget(&mut self, now: Timestamp) {
-        self.forget_keys(now);
+        self.keys.forget(now);
         let forgettable = self.lanes.all().filter(|lane| lane.is_forgettable(now));
         let mut forgotten: Vec<Alias> = forgettable.map(|lane| lane.resource().clone()).collect();
         forgotten.sort_unstable();
@@ -581,8 +522,6 @@ fn audited(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::domain::Capacity;
     use crate::store::Snapshot;
@@ -639,20 +578,23 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_of_keys_for_one_resource_leaves_room_for_others() {
+    fn without_room_for_its_key_a_request_is_refused() {
         let mut core = Core::recover(Arc::new(Policy::default()), &Snapshot::default(), NOW);
-        assert!(matches!(submit(&mut core, "noisy", 0, NOW), Answer::Created(_)));
-        for number in 1..MAX_KEYS_PER_SHARE as u128 {
-            assert!(matches!(submit(&mut core, "noisy", number, NOW), Answer::Joined(_)));
+        let noisy: Alias = "noisy".parse().expect("an alias");
+        let key = |number: usize| format!("key-{number}");
+        for number in 0.. {
+            if core.keys.admit(&key(number), &noisy).is_err() {
+                break;
+            }
+            let used = UsedKey { key: key(number), resource: noisy.clone(), fingerprint: [0; 32], answered_at: NOW };
+            core.keys.insert(used);
         }
-        let refused = submit(&mut core, "noisy", u128::MAX, NOW);
-        assert_eq!(refused, Answer::Refused(Refusal::TooManyKeys { limit: MAX_KEYS_PER_SHARE }));
-        assert!(matches!(submit(&mut core, "quiet", u128::MAX - 1, NOW), Answer::Created(_)));
-        let later = NOW + KEY_RETENTION;
-        core.forget(later - Duration::from_millis(1));
-        assert_eq!(core.keys.len(), MAX_KEYS_PER_SHARE + 1, "nothing is forgotten too early");
+        let refused = submit(&mut core, "noisy", 1, NOW);
+        assert!(matches!(refused, Answer::Refused(Refusal::TooManyKeys { .. })), "{refused:?}");
+        assert!(matches!(submit(&mut core, "quiet", 2, NOW), Answer::Created(_)));
+        // Once the answers are no longer kept, there is room again.
+        let later = NOW + crate::store::KEY_RETENTION;
         core.forget(later);
-        assert!(core.keys.is_empty() && core.keys_in_share.is_empty());
-        assert!(matches!(submit(&mut core, "noisy", u128::MAX - 2, later), Answer::Created(_) | Answer::Joined(_)));
+        assert!(matches!(submit(&mut core, "noisy", 3, later), Answer::Created(_)));
     }
 }

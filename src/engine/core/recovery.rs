@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::lanes::{LaneNumber, Lanes, PARTITIONS, Partition};
 use super::unfinished::Unfinished;
-use super::{AfterCommit, Core, KeyEntry};
+use super::{AfterCommit, Core};
 use crate::domain::{Alias, CallId, Job, JobEvent, JobId, Lane, LaneRecord, Ledger, Outcome, Policy, Timestamp, Turn};
 use crate::parallel;
-use crate::store::{Batch, Snapshot, UsedKey};
+use crate::store::{Batch, Snapshot};
 
 /// Most threads that put lanes together; more than a few only wait for memory.
 const MOST_THREADS: usize = 8;
@@ -28,9 +28,7 @@ impl Core {
 
     fn recover_with(threads: usize, policy: Arc<Policy>, snapshot: &Snapshot, now: Timestamp) -> Self {
         let mut core = Self::new(policy, snapshot.next_event);
-        for UsedKey { key, resource, fingerprint, answered_at } in snapshot.keys.iter().cloned() {
-            core.insert_key(key, KeyEntry { resource, fingerprint, answered_at });
-        }
+        snapshot.keys.iter().for_each(|used| core.keys.insert(used.clone()));
         let (gathered, unfinished) = gather(snapshot, threads);
         core.unfinished = unfinished;
         let (policy, next_call) = (&core.policy, core.next_call);
