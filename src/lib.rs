@@ -4,7 +4,7 @@
 //! owns all running work; [`store`] makes it durable; [`table`] shows it to readers and [`feed`] tells them of changes;
 //! [`api`] serves it over HTTP; [`sidecar`] talks to the platform, and [`simulator`] plays the platform where there is none;
 //! [`metrics`] counts what happens in all of them, and [`telemetry`] tells of it; nothing depends on whether anybody listens.
-//! `parallel` is for a start with very many jobs.
+//! `parallel` makes a start with very many jobs faster.
 //! `domain` imports nothing else of the crate; of `api`, only `app` starts it, and [`cli`] borrows what requests and answers
 //! look like.
 

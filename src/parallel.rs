@@ -1,11 +1,15 @@
-//! Work for all cores, for the moments when everybody waits for it: a start with very many jobs.
+//! Work for all cores, for the moments when everybody waits for it: a start with very many jobs, or their recovery after the
+//! store has failed.
 //!
-//! Threads of its own for each piece of work rather than a pool: it is done once in the life of a process, and a pool would
-//! stay. If the system refuses threads, there are fewer, or none but the one that asks.
+//! Threads of their own for each piece of work rather than a pool: such moments are rare, and a pool would stay. If the system
+//! refuses threads, there are fewer, or none but the one that asks.
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+
+/// What the threads are called.
+const NAME: &str = "recovery";
 
 /// How many threads are worth while: one for each core that this process may use, but no more than `most`.
 pub fn threads(most: usize) -> usize {
@@ -23,7 +27,7 @@ pub fn map<P: Send, R: Send>(threads: usize, pieces: Vec<P>, work: impl Fn(P) ->
     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
     let take_turns = || std::iter::from_fn(next).map(|(place, piece)| (place, work(piece))).collect::<Vec<_>>();
     let mut done = thread::scope(|scope| {
-        let spawn = |_| thread::Builder::new().name("starting".into()).spawn_scoped(scope, take_turns).ok();
+        let spawn = |_| thread::Builder::new().name(NAME.into()).spawn_scoped(scope, take_turns).ok();
         let helpers: Vec<_> = (0..helpers).filter_map(spawn).collect();
         let mut done = take_turns();
         for helper in helpers {
@@ -41,7 +45,7 @@ pub fn map<P: Send, R: Send>(threads: usize, pieces: Vec<P>, work: impl Fn(P) ->
 /// If one of them does.
 pub fn both<A, B: Send>(one: impl FnOnce() -> A, other: impl Fn() -> B + Sync) -> (A, B) {
     thread::scope(|scope| {
-        let helper = thread::Builder::new().name("starting".into()).spawn_scoped(scope, &other);
+        let helper = thread::Builder::new().name(NAME.into()).spawn_scoped(scope, &other);
         let first = one();
         let second = match helper {
             Ok(helper) => helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
@@ -53,10 +57,14 @@ pub fn both<A, B: Send>(one: impl FnOnce() -> A, other: impl Fn() -> B + Sync) -
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-    use std::sync::Barrier;
+    use std::process::Command;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
 
     use super::*;
+
+    /// So much stack that the system refuses every thread.
+    const STACK: (&str, &str) = ("RUST_MIN_STACK", "140000000000000000");
 
     #[test]
     fn results_come_in_the_order_of_the_pieces() {
@@ -68,24 +76,55 @@ mod tests {
         }
     }
 
+    /// Two that each wait until the other has said that it is there.
+    fn meeting() -> [(Sender<()>, Mutex<Receiver<()>>); 2] {
+        let ((one, hears_one), (other, hears_other)) = (channel(), channel());
+        [(one, Mutex::new(hears_other)), (other, Mutex::new(hears_one))]
+    }
+
+    fn meet((say, hear): &(Sender<()>, Mutex<Receiver<()>>)) {
+        say.send(()).expect("somebody");
+        let hear = hear.lock().expect("nobody panicked");
+        hear.recv_timeout(Duration::from_secs(60)).expect("both are there at the same time");
+    }
+
     #[test]
     fn pieces_are_worked_on_at_the_same_time() {
-        let together = Barrier::new(3);
-        let workers = map(3, vec![(); 3], |()| {
-            together.wait();
-            thread::current().id()
-        });
-        assert_eq!(workers.into_iter().collect::<HashSet<_>>().len(), 3);
+        let places = meeting();
+        map(2, places.iter().collect(), meet);
     }
 
     #[test]
     fn both_are_done_at_the_same_time() {
-        let together = Barrier::new(2);
-        let wait = |result: u8| {
-            together.wait();
-            result
-        };
-        assert_eq!(both(|| wait(1), || wait(2)), (1, 2));
+        let [one, other] = &meeting();
+        let done = both(
+            || {
+                meet(one);
+                1
+            },
+            || {
+                meet(other);
+                2
+            },
+        );
+        assert_eq!(done, (1, 2));
+    }
+
+    #[test]
+    fn without_threads_this_one_does_everything() {
+        let own = std::env::current_exe().expect("this program");
+        let run = ["--exact", "parallel::tests::alone", "--ignored", "--test-threads=1"];
+        let output = Command::new(own).args(run).env(STACK.0, STACK.1).output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    }
+
+    #[test]
+    #[ignore = "run by the test before, in a process that gets no threads"]
+    fn alone() {
+        assert!(thread::Builder::new().spawn(|| ()).is_err(), "the system refuses threads");
+        assert_eq!(map(4, vec![1, 2, 3], |number| number * 2), [2, 4, 6]);
+        assert_eq!(both(|| 1, || 2), (1, 2));
     }
 
     #[test]

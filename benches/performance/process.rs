@@ -69,8 +69,8 @@ impl Process {
         Self::serve(on_its_cores(binary(), true), directory, sidecar, more)
     }
 
-    /// A gateway on a disk that takes so much `longer` to sync than the one there is.
-    pub fn gateway_on_slow_disk(directory: &Path, sidecar: &str, more: &[&str], longer: Duration) -> Self {
+    /// A gateway on a disk that takes so much `longer` to sync than the one there is, if at all.
+    pub fn gateway_syncing_slower_by(directory: &Path, sidecar: &str, more: &[&str], longer: Duration) -> Self {
         let mut command = on_its_cores(binary(), false);
         if !longer.is_zero() {
             command.env("LD_PRELOAD", preload::compile("slow_disk"));

@@ -69,7 +69,7 @@ pub fn silent_sidecar() -> (TcpListener, String) {
 
 /// A gateway in which each resource is busy with something, on a disk that takes so much `longer` to sync.
 pub fn busy_gateway(directory: &Path, sidecar: &str, longer: Duration) -> Process {
-    let gateway = Process::gateway_on_slow_disk(directory, sidecar, &["--max-queue-length", "10000"], longer);
+    let gateway = Process::gateway_syncing_slower_by(directory, sidecar, &["--max-queue-length", "10000"], longer);
     submit(&gateway, 1, Duration::from_millis(200), 1);
     gateway
 }

@@ -72,7 +72,7 @@ pub(super) async fn run<S: Sidecar>(
     // With very many jobs both take a while.
     let (core, ()) = parallel::both(|| recover(&snapshot), || parts.audience.show_first(&snapshot));
     // Giving back so much memory takes a while too, and nobody has to wait for it. Without a thread it happens here.
-    drop(std::thread::Builder::new().name("starting".into()).spawn(move || drop(snapshot)));
+    drop(std::thread::Builder::new().name("recovery".into()).spawn(move || drop(snapshot)));
     let mut recovered = Some(core);
     // Nobody may want to know.
     let _ = begun.send(());

@@ -220,24 +220,32 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The same for all runs of a kind and as many states: only so many statements are kept.
     fn sql(&self) -> String {
-        let of_resource = match self.resource {
+        let (of_resource, first) = match self.resource {
             None if self.states.is_empty() => {
                 return "SELECT seq, id FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2".to_owned();
             }
-            None => "",
-            Some(_) => "resource = ?3 AND ",
+            None => ("", 3),
+            Some(_) => ("resource = ?3 AND ", 4),
         };
-        let states = if self.states.is_empty() { &ListedState::ALL } else { self.states };
-        merged(states.iter().map(|state| {
-            let state = state.as_str();
-            format!("SELECT seq, id FROM jobs WHERE {of_resource}state = '{state}' AND seq < ?1")
-        }))
+        let states = first..first + self.each_state().count();
+        merged(
+            states.map(|number| format!("SELECT seq, id FROM jobs WHERE {of_resource}state = ?{number} AND seq < ?1")),
+        )
     }
 
     fn parameters(&self, after: i64, limit: i64) -> impl Iterator<Item = Value> {
-        let resource = self.resource.map(|resource| Value::from(resource.as_str().to_owned()));
-        [Value::from(after), Value::from(limit)].into_iter().chain(resource)
+        let text = |text: &str| Value::from(text.to_owned());
+        let resource = self.resource.map(|resource| text(resource.as_str()));
+        let states = self.each_state().map(move |state| text(state.as_str()));
+        [Value::from(after), Value::from(limit)].into_iter().chain(resource).chain(states)
+    }
+
+    /// The states that are each looked up; none, if all jobs are looked through.
+    fn each_state(&self) -> impl Iterator<Item = ListedState> {
+        let any: &[ListedState] = if self.resource.is_some() { &ListedState::ALL } else { &[] };
+        if self.states.is_empty() { any } else { self.states }.iter().copied()
     }
 }
 

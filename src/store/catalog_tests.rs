@@ -110,17 +110,19 @@ fn no_query_reads_more_than_it_shows() {
     let (one, two) = ([ListedState::Failed], [ListedState::Queued, ListedState::Failed]);
     // The ids are in it: no job is looked up.
     let covering = "COVERING INDEX jobs_by_resource_and_state (resource=? AND state=? AND seq<?)";
-    for (resources, states, index) in [
-        (&every, &[][..], "INTEGER PRIMARY KEY (rowid<?)"),
-        (&every, &one[..], "jobs_by_state (state=? AND seq<?)"),
-        (&every, &two[..], "MERGE (UNION ALL)"),
-        (&every, &two[..], "jobs_by_state (state=? AND seq<?)"),
-        (&some, &[][..], "MERGE (UNION ALL)"),
-        (&some, &[][..], covering),
-        (&some, &one[..], covering),
+    let by_state = "INDEX jobs_by_state (state=? AND seq<?)";
+    for (resources, states, index, times) in [
+        (&every, &[][..], "INTEGER PRIMARY KEY (rowid<?)", 1),
+        (&every, &one[..], by_state, 1),
+        (&every, &two[..], "MERGE (UNION ALL)", 1),
+        (&every, &two[..], by_state, 2),
+        (&some, &[][..], "MERGE (UNION ALL)", 5),
+        (&some, &[][..], covering, 6),
+        (&some, &one[..], covering, 1),
     ] {
         for run in Run::of(resources, states) {
             assert_plan(&run.sql(), index);
+            assert_eq!(plan(&run.sql()).matches(index).count(), times, "{}", run.sql());
         }
     }
     for (filter, index) in [

@@ -248,7 +248,8 @@ impl Journal for SqliteJournal {
             prepare(&self.path, &mut db)?;
             self.db = db;
         }
-        // With very many of them both take a while. Nobody else writes either, so that they belong together.
+        // With very many of them both take a while. Whoever has the lock is the only one who writes them: two connections
+        // see the same.
         let (jobs, lanes) = parallel::both(|| self.read_jobs(), || read_lanes(&self.path));
         Ok(Snapshot { lanes: lanes?, jobs: jobs?, keys: self.read_keys()?, next_event: self.next_event()? })
     }

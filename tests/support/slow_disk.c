@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,7 +16,9 @@ static int after_a_while(int result)
     const char *text = getenv("SLOW_DISK_MICROSECONDS");
     long microseconds = text ? atol(text) : 0;
     struct timespec pause = { microseconds / 1000000, microseconds % 1000000 * 1000 };
+    int error = errno;
     nanosleep(&pause, NULL);
+    errno = error;
     return result;
 }
 

@@ -112,6 +112,10 @@ impl Lanes {
         if let Some(number) = partition.numbers.remove(resource) {
             partition.slots.try_remove(number.index());
         }
+        // Neither of them gives back memory by itself.
+        if partition.slots.is_empty() {
+            *partition = Partition::with_capacity(partition.place, 0);
+        }
     }
 
     /// In no particular order.

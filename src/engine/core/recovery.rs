@@ -188,7 +188,7 @@ mod tests {
 
     use super::super::Effect;
     use super::*;
-    use crate::domain::{Capacity, Goal, JobRequest, JobState, Op, SentChange, Settings};
+    use crate::domain::{Actor, Capacity, Change, Goal, JobRequest, JobState, Move, Op, SentChange, Settings, Stage};
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
     const RESOURCES: usize = 700;
@@ -197,28 +197,34 @@ mod tests {
         format!("r{resource}").parse().expect("an alias")
     }
 
-    /// Several jobs for each resource, of which two thirds have a record; a third is over, and the first that is not is
-    /// running.
+    /// Several jobs for each resource, the first of which is over and the second mostly running, with deadlines and submitters that
+    /// differ; two thirds of the resources have a record, some of those a change under way.
     fn snapshot() -> Snapshot {
         let job = |number: usize| {
             let request = JobRequest {
                 resource: named(number * 11 % RESOURCES),
                 ..JobRequest::for_worker(Goal::Target(Capacity::ZERO))
             };
+            let deadline = Duration::from_secs(7200 - number as u64);
+            let settings = Settings { deadline, ..Settings::DEFAULT };
             let id = JobId::from_u128(number as u128);
-            let mut job = Job { version: 1, ..Job::accept(id, request, Settings::DEFAULT, NOW) };
+            let submitted_by = Some(Box::new(actor(number % 3)));
+            let mut job = Job { version: 1, submitted_by, ..Job::accept(id, request, settings, NOW) };
             match number / RESOURCES {
                 0 => job.end(crate::domain::Ending::Canceled, NOW),
-                1 => job.state = JobState::Running,
+                1 if !number.is_multiple_of(4) => job.state = JobState::Running,
                 _ => {}
             }
             JobEvent { id: number as u64, job: Arc::new(job) }
         };
         let record = |resource: usize| {
-            let sent =
-                SentChange { at: NOW, op: Some(Op::Add), cooldown: Duration::from_secs(1), settle: Duration::ZERO };
+            let (cooldown, settle) = (Duration::from_secs(1 + resource as u64), Duration::ZERO);
+            let sent = SentChange { at: NOW, op: Some(Op::Add), cooldown, settle };
+            let movement = Move::toward(Capacity::ZERO, Capacity::new(1).expect("small"), 1).expect("a distance");
+            let (job, patience, stage) = (JobId::nil(), Duration::from_hours(1), Stage::Acknowledged);
+            let change = resource.is_multiple_of(7).then_some(Change { job, movement, sent, patience, stage });
             let ledger = Ledger { last_change: Some(sent), ..Ledger::default() };
-            LaneRecord { resource: named(resource), ledger, change: None }
+            LaneRecord { resource: named(resource), ledger, change }
         };
         Snapshot {
             lanes: (0..RESOURCES).rev().filter(|resource| resource % 3 > 0).map(record).collect(),
@@ -228,27 +234,55 @@ mod tests {
         }
     }
 
+    fn actor(number: usize) -> Actor {
+        Actor { key: format!("key{number}key{number}ab").parse().expect("an id"), name: "".into() }
+    }
+
+    fn recovered(threads: usize, snapshot: &Snapshot) -> Core {
+        Core::recover_with(threads, Arc::new(Policy::default()), snapshot, NOW)
+    }
+
+    #[test]
+    fn each_lane_has_its_record_its_jobs_in_order_and_its_timer() {
+        let snapshot = snapshot();
+        for threads in [1, 3] {
+            let mut core = recovered(threads, &snapshot);
+            assert_eq!(core.unfinished_jobs(), RESOURCES * 3);
+            assert_eq!((0..3).map(|key| core.unfinished.of_key(&actor(key).key)).sum::<usize>(), RESOURCES * 3);
+            for resource in (0..RESOURCES).map(named) {
+                let lane = core.lane(&resource).expect("a lane");
+                let jobs = lane.active().into_iter().chain(lane.queue()).map(|job| job.id);
+                let unfinished = snapshot.jobs.iter().map(|event| &event.job).filter(|job| job.ended().is_none());
+                let expected = unfinished.filter(|job| job.resource == resource).map(|job| job.id);
+                assert_eq!(jobs.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+                let record = snapshot.lanes.iter().find(|record| record.resource == resource);
+                assert_eq!(lane.ledger().last_change, record.and_then(|record| record.ledger.last_change));
+                assert_eq!(lane.change().is_some(), record.is_some_and(|record| record.change.is_some()));
+                let slot = core.lanes.find(&resource).and_then(|number| Some((number, core.lanes.get(number)?)));
+                let timer = slot.and_then(|(number, slot)| Some((slot.timer?, number)));
+                assert_eq!(timer.map(|(at, _)| at), lane.wake_at());
+                assert!(timer.is_none_or(|timer| core.timers.contains(&timer)), "it is woken");
+            }
+            assert!(core.timers.len() > RESOURCES / 2, "most wait for something");
+            let next_call = core.next_call;
+            let calls = core.take_effects().into_iter().filter_map(|effect| match effect {
+                Effect::Call { id, .. } => Some(id),
+                _ => None,
+            });
+            assert!(calls.max().is_some_and(|last| last < next_call), "no lane gives out an id again");
+        }
+    }
+
     #[test]
     fn however_many_threads_put_it_together_it_is_the_same() {
-        let (policy, snapshot) = (Arc::new(Policy::default()), snapshot());
+        let snapshot = snapshot();
         let recover = |threads| {
-            let mut core = Core::recover_with(threads, Arc::clone(&policy), &snapshot, NOW);
+            let mut core = recovered(threads, &snapshot);
             let lanes: Vec<String> = (0..RESOURCES).map(|number| format!("{:?}", core.lane(&named(number)))).collect();
-            let woken: Vec<_> = core
-                .timers
-                .iter()
-                .map(|(at, number)| {
-                    let slot = core.lanes.get(*number).expect("a lane");
-                    assert_eq!(slot.timer, Some(*at));
-                    (*at, slot.lane.resource().clone())
-                })
-                .collect();
             let effects: Vec<String> = core.take_effects().iter().map(|effect| format!("{effect:?}")).collect();
-            (core.unfinished_jobs(), lanes, woken.len(), effects)
+            (lanes, core.timers, effects)
         };
         let alone = recover(1);
-        assert_eq!(alone.0, RESOURCES * 3);
-        assert!(alone.1.iter().all(|lane| lane.starts_with("Some")));
         for threads in [2, 3, 8] {
             assert!(recover(threads) == alone, "{threads} threads");
         }
@@ -257,7 +291,7 @@ mod tests {
     #[test]
     fn lanes_with_a_record_come_first_and_the_others_by_their_jobs() {
         let snapshot = snapshot();
-        let mut core = Core::recover_with(3, Arc::new(Policy::default()), &snapshot, NOW);
+        let mut core = recovered(3, &snapshot);
         let asked = core.take_effects().into_iter().filter_map(|effect| match effect {
             Effect::Call { resource, .. } => Some(resource),
             _ => None,
