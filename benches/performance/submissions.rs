@@ -1,5 +1,5 @@
-//! `POST /v1/jobs`, each job durable before it is answered, against writing as much to a file and syncing it: on the disk there is,
-//! and on one that is as slow as a volume in the network, where less depends on what else is done for a job.
+//! `POST /v1/jobs`, each job durable before it is answered, against writing as much to a file and syncing it: on the disk there
+//! is, and on one that is as slow as a volume in the network, where less depends on what else is done for a job.
 //!
 //! The jobs queue up behind others, so that nothing but their acceptance is written meanwhile.
 
