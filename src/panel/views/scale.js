@@ -87,7 +87,10 @@ export class ScalePage extends Component {
         : "The job is accepted: it is on disk and will be carried out.";
       store.flash = { id: job.id, text };
       announce(text);
-      if (this.#isHere) location.hash = hrefs.job(job.id);
+      if (!this.#isHere) return;
+      // Whoever is back before the page of the job was drawn finds the form ready for another plan.
+      this.setState({ busy: null, plan: null, wish: null, situation: null, key: null });
+      location.hash = hrefs.job(job.id);
     } catch (error) {
       this.#refuse({}, error);
     }
