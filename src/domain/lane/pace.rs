@@ -38,7 +38,7 @@ pub(super) fn next_reading(job: &Job, ledger: &Ledger, expected: Capacity, now: 
 /// When to read for the first time after a restart in a cooldown that runs `until` then: those who look at the resource have no
 /// reading of it, and many lanes should not read at once.
 pub(super) fn first_reading_before(job: &Job, until: Timestamp, now: Timestamp) -> Timestamp {
-    now + until.since(now) / LEISURE * jitter(job, 0) / JITTER
+    now + (until.since(now) / LEISURE).saturating_mul(jitter(job, 0)) / JITTER
 }
 
 /// How long to pause after the `attempt`-th failure in a row: 1 s, 2 s, 4 s … up to the poll interval, less up to a
