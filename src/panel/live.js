@@ -132,6 +132,9 @@ function reload(resumed) {
 }
 
 let relisting = null;
+/** Answers may overtake each other: counts the times the list was asked for, and which of them was answered last. */
+let relistsAsked = 0;
+let relistTaken = 0;
 
 function relistSoon() {
   relisting ??= setTimeout(relist, RELIST_AFTER_MILLIS);
@@ -140,8 +143,12 @@ function relistSoon() {
 async function relist() {
   clearTimeout(relisting);
   relisting = null;
+  const number = ++relistsAsked;
   try {
-    putResources(await api.resources());
+    const resources = await api.resources();
+    if (number < relistTaken) return;
+    relistTaken = number;
+    putResources(resources);
     loadWhatIsShown();
   } catch (error) {
     store.resourcesProblem = error;
@@ -226,13 +233,17 @@ export const loadJobs = () => loadPage(store.list, undefined);
 
 export const loadMoreJobs = () => loadPage(store.list, store.list.nextPageToken);
 
-/** Reads a page of the list. `anew` forgets all jobs known before: their changes may have been missed. */
+/**
+ * Reads a page of the list. `anew` forgets all jobs known before: their changes may have been missed. What the stream tells
+ * while the page is on its way is kept: it may be newer, and is not told again.
+ */
 async function loadPage(list, pageToken, { anew = false } = {}) {
+  const knownBefore = new Map(anew ? store.jobs : []);
   list.loading = true;
   changed();
   try {
     const page = await api.jobs({ resource: list.resource, states: list.states, pageToken });
-    if (anew) forgetJobs();
+    forgetJobs(knownBefore);
     if (!pageToken) list.cut = false;
     page.jobs.forEach(putJob);
     list.nextPageToken = page.nextPageToken;

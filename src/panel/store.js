@@ -98,9 +98,11 @@ export function putJob(job) {
   changed();
 }
 
-/** Forgets all jobs but the one that is looked at, which is read by itself. */
-export function forgetJobs() {
-  for (const id of store.jobs.keys()) if (id !== store.route.params.id) store.jobs.delete(id);
+/** Forgets `jobs` as far as nothing newer was heard of them, but not the one that is looked at, which is read by itself. */
+export function forgetJobs(jobs) {
+  for (const [id, job] of jobs) {
+    if (store.jobs.get(id) === job && id !== store.route.params.id) store.jobs.delete(id);
+  }
   changed();
 }
 

@@ -405,6 +405,64 @@ test("what others do is seen without being asked for", async () => {
   await Promise.all([close(page), close(overview)]);
 });
 
+test("a job that ends while the list is on its way is not shown as it was before", async () => {
+  const earlier = await gateway.submit({ resource: "overtaken", targetCapacity: 1 });
+  const page = await open();
+  await page.locator(`tr[data-job="${earlier.id}"][data-state="succeeded"]`).waitFor();
+  const job = await gateway.submit({ resource: "overtaken", targetCapacity: 9 });
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const answered = new Promise((resolve) =>
+    page.route("**/v1/jobs?*", async (route) => {
+      const answer = await route.fetch();
+      resolve();
+      await held;
+      await route.fulfill({ response: answer });
+    }),
+  );
+  await page.reload();
+  await answered;
+  await gateway.cancel(job.id);
+  const ended = page.locator(`tr[data-job="${job.id}"][data-state="canceled"]`);
+  await ended.waitFor();
+  release();
+  // Only the list tells of this one.
+  await page.locator(`tr[data-job="${earlier.id}"]`).waitFor();
+  assert.equal(await ended.count(), 1);
+  await close(page);
+});
+
+test("an answer that was overtaken by a newer one is not shown", async () => {
+  const page = await open();
+  await isLive(page);
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const answered = new Promise((resolve) =>
+    page.route(
+      "**/v1/resources",
+      async (route) => {
+        const answer = await route.fetch();
+        resolve();
+        await held;
+        await route.fulfill({ response: answer });
+      },
+      { times: 1 },
+    ),
+  );
+  const { id } = await gateway.submit({ resource: "outrun", targetCapacity: 9 });
+  await answered;
+  const card = page.getByRole("article", { name: "outrun" });
+  await card.locator(".doing-job").waitFor();
+  await gateway.cancel(id);
+  await card.getByText("No job").waitFor();
+  const late = page.waitForResponse((response) => response.url().endsWith("/v1/resources"));
+  release();
+  await (await late).finished();
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  await card.getByText("No job").waitFor();
+  await close(page);
+});
+
 test("a killed gateway is noticed, and so is its return", async () => {
   const page = await open();
   await isLive(page);
