@@ -11,7 +11,6 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
@@ -29,7 +28,7 @@ use super::schema::{self, Kind};
 use super::wal;
 use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError, UsedKey};
 use crate::clock::Anchor;
-use crate::domain::{EventId, Job, JobEvent, KeyRecord, LaneRecord, Retention, Timestamp};
+use crate::domain::{EventId, JobEvent, KeyRecord, LaneRecord, Retention, Timestamp};
 use crate::parallel;
 
 /// By how much a clock must differ from the one before to matter for what is kept for days.
@@ -180,13 +179,6 @@ impl SqliteJournal {
         transaction.commit()
     }
 
-    fn read_jobs(&self) -> Result<Vec<JobEvent>, StoreError> {
-        let understand = |record: &str| serde_json::from_str(record).map(Arc::<Job>::new);
-        let jobs = records::read_all(&self.db, "jobs", "id", "event", understand);
-        let jobs = jobs.map_err(|error| unreadable(&self.path, "job", error))?;
-        Ok(jobs.into_iter().map(|(job, id)| JobEvent { id: id.unsigned_abs(), job }).collect())
-    }
-
     /// Whether anything is unfinished: a job, or a change that nobody knows the outcome of.
     ///
     /// # Errors
@@ -250,7 +242,7 @@ impl Journal for SqliteJournal {
         }
         // With very many of them both take a while. Whoever has the lock is the only one who writes them: two connections
         // see the same.
-        let (jobs, lanes) = parallel::both(|| self.read_jobs(), || read_lanes(&self.path));
+        let (jobs, lanes) = parallel::both(|| read_jobs(&self.path), || read_lanes(&self.path));
         Ok(Snapshot { lanes: lanes?, jobs: jobs?, keys: self.read_keys()?, next_event: self.next_event()? })
     }
 
@@ -373,6 +365,10 @@ pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
 fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+}
+
+fn read_jobs(path: &Path) -> Result<Vec<JobEvent>, StoreError> {
+    records::read_jobs(path).map_err(|error| unreadable(path, "job", error))
 }
 
 fn read_lanes(path: &Path) -> Result<Vec<LaneRecord>, StoreError> {
