@@ -1,6 +1,7 @@
 //! A million jobs: what they take in memory, and how long a process takes to carry on with them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use super::process::Process;
 use super::table::{Table, thousands};
 
 const JOBS: usize = 1_000_000;
+/// The best of so many restarts and of as many raw readings count: whatever else the machine does makes both slower.
+const ROUNDS: usize = 3;
 /// Resources of [`Shape::Mixed`] jobs.
 pub const RESOURCES: usize = 1000;
 /// Jobs that go into the store at a time.
@@ -42,16 +45,20 @@ pub fn measure(table: &mut Table) {
     fill(directory.path(), JOBS, Shape::CoolingDown);
     let empty = TempDir::new().expect("a directory");
     let idle = Process::gateway(empty.path(), "http://127.0.0.1:9", &[]).resident_kib();
-    let raw = (0..3).map(|_| read_raw(directory.path())).min().expect("three");
+    // What was written just now would be on its way to the disk meanwhile.
+    File::open(directory.path().join("scalegate.db")).and_then(|store| store.sync_all()).expect("synced");
+    let raw = (0..ROUNDS).map(|_| read_raw(directory.path())).min().expect("some");
+    let restarts = (0..ROUNDS - 1).map(|_| restart(directory.path()).0.ready_after).min().expect("some");
     let (gateway, first_answer) = restart(directory.path());
+    let ready_after = restarts.min(gateway.ready_after);
     let jobs = thousands(JOBS as f64);
     table.row(
         &format!("restart with {jobs} unfinished jobs, on all cores, until it is ready"),
         format!("reading the same rows raw: {:.2} s", raw.as_secs_f64()),
         format!(
             "{:.2} s = {:.1} ×; `/readyz` says why not from {:.0} ms on",
-            gateway.ready_after.as_secs_f64(),
-            gateway.ready_after.as_secs_f64() / raw.as_secs_f64(),
+            ready_after.as_secs_f64(),
+            ready_after.as_secs_f64() / raw.as_secs_f64(),
             first_answer.as_secs_f64() * 1000.0,
         ),
         "≤ 3 ×",

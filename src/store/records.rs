@@ -17,7 +17,7 @@ const MOST_THREADS: usize = 8;
 /// How many rows make it worth while to read with more than one: some milliseconds of work.
 const WORTH_THREADS: i64 = 1000;
 /// Pieces for each of them: no thread is left alone for long with what remains.
-const PIECES_EACH: i64 = 4;
+const PIECES_EACH: i64 = 32;
 
 /// Why not all records could be read.
 #[derive(Debug)]

@@ -4,9 +4,9 @@
 //! map lost: a start with a million lanes spent nearly all of its time on fetching the map's memory, on one core. And timers
 //! have numbers instead of names: to tell which of two names comes first, both have to be fetched.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
 
+use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::domain::{Alias, Lane, Timestamp};
@@ -39,25 +39,77 @@ impl LaneNumber {
     }
 }
 
+/// The hash of a lane's name. A start computes it once for each name and never looks at the name again, which would have to be
+/// fetched. The same in each process: what happens at the same time happens in the same order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NameHash(pub(super) u64);
+
+impl NameHash {
+    pub fn of(resource: &Alias) -> Self {
+        let mut hasher = DefaultHasher::new();
+        resource.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    /// In which partition the lane belongs; in the order of the hashes. Whoever chooses names so that they all belong in the same
+    /// one gets what everybody would get without partitions.
+    pub const fn place(self) -> usize {
+        // Less than that many, whatever it is.
+        (self.0 >> (u64::BITS - PARTITIONS.ilog2())) as usize
+    }
+}
+
+/// Where a lane is in its partition.
+struct Entry {
+    hash: NameHash,
+    index: usize,
+}
+
 /// Some of the lanes: those whose names belong at its place.
 pub(super) struct Partition {
     place: usize,
-    numbers: HashMap<Alias, LaneNumber>,
+    /// Whoever chooses names cannot tell which of them get in each other's way.
+    seed: RandomState,
+    entries: HashTable<Entry>,
     slots: Slab<LaneSlot>,
 }
 
 impl Partition {
     /// An empty one for `place`, with room for so many `lanes`.
     pub fn with_capacity(place: usize, lanes: usize) -> Self {
-        Self { place, numbers: HashMap::with_capacity(lanes), slots: Slab::with_capacity(lanes) }
+        let (entries, slots) = (HashTable::with_capacity(lanes), Slab::with_capacity(lanes));
+        Self { place, seed: RandomState::new(), entries, slots }
     }
 
-    /// Puts in a lane that is not there yet and belongs here.
-    pub fn insert(&mut self, lane: Lane, timer: Option<Timestamp>) -> LaneNumber {
-        let resource = lane.resource().clone();
-        let number = LaneNumber::new(self.place, self.slots.insert(LaneSlot { lane, timer }));
-        self.numbers.insert(resource, number);
-        number
+    /// Puts in a lane that is not there yet and belongs here; `hash` is that of its name.
+    pub fn insert(&mut self, hash: NameHash, lane: Lane, timer: Option<Timestamp>) -> LaneNumber {
+        let index = self.slots.insert(LaneSlot { lane, timer });
+        let seeded = |entry: &Entry| self.seed.hash_one(entry.hash.0);
+        let entry = Entry { hash, index };
+        self.entries.insert_unique(seeded(&entry), entry, seeded);
+        LaneNumber::new(self.place, index)
+    }
+
+    fn find(&self, hash: NameHash, resource: &Alias) -> Option<usize> {
+        let is_it = |entry: &Entry| entry.hash == hash && self.is_at(entry.index, resource);
+        self.entries.find(self.seed.hash_one(hash.0), is_it).map(|entry| entry.index)
+    }
+
+    fn is_at(&self, index: usize, resource: &Alias) -> bool {
+        self.slots.get(index).is_some_and(|slot| slot.lane.resource() == resource)
+    }
+
+    fn remove(&mut self, hash: NameHash, resource: &Alias) {
+        if let Some(found) = self.find(hash, resource)
+            && let Ok(entry) = self.entries.find_entry(self.seed.hash_one(hash.0), |entry| entry.index == found)
+        {
+            entry.remove();
+            self.slots.remove(found);
+        }
+        // Neither of them gives back memory by itself.
+        if self.slots.is_empty() {
+            *self = Self::with_capacity(self.place, 0);
+        }
     }
 }
 
@@ -78,17 +130,10 @@ impl FromIterator<Partition> for Lanes {
 }
 
 impl Lanes {
-    /// In which partition `resource` belongs. Whoever chooses names so that they all belong in the same one gets what
-    /// everybody would get without partitions.
-    pub fn place_of(resource: &Alias) -> usize {
-        let mut hasher = DefaultHasher::new();
-        resource.hash(&mut hasher);
-        // Less than that many, whatever it is.
-        (hasher.finish() % PARTITIONS as u64) as usize
-    }
-
     pub fn find(&self, resource: &Alias) -> Option<LaneNumber> {
-        self.0[Self::place_of(resource)].numbers.get(resource).copied()
+        let hash = NameHash::of(resource);
+        let partition = &self.0[hash.place()];
+        partition.find(hash, resource).map(|index| LaneNumber::new(partition.place, index))
     }
 
     pub fn get(&self, number: LaneNumber) -> Option<&LaneSlot> {
@@ -101,21 +146,16 @@ impl Lanes {
 
     /// Puts in a lane that was never scaled, unless there is one.
     pub fn ensure(&mut self, resource: &Alias) {
-        let partition = &mut self.0[Self::place_of(resource)];
-        if !partition.numbers.contains_key(resource) {
-            partition.insert(Lane::new(resource.clone()), None);
+        let hash = NameHash::of(resource);
+        let partition = &mut self.0[hash.place()];
+        if partition.find(hash, resource).is_none() {
+            partition.insert(hash, Lane::new(resource.clone()), None);
         }
     }
 
     pub fn remove(&mut self, resource: &Alias) {
-        let partition = &mut self.0[Self::place_of(resource)];
-        if let Some(number) = partition.numbers.remove(resource) {
-            partition.slots.try_remove(number.index());
-        }
-        // Neither of them gives back memory by itself.
-        if partition.slots.is_empty() {
-            *partition = Partition::with_capacity(partition.place, 0);
-        }
+        let hash = NameHash::of(resource);
+        self.0[hash.place()].remove(hash, resource);
     }
 
     /// In no particular order.
@@ -154,5 +194,22 @@ mod tests {
         // The place of one that is gone is given to another.
         lanes.ensure(&named(0));
         assert_eq!(lanes.all().filter(|lane| *lane.resource() == named(0)).count(), 1);
+    }
+    #[test]
+    fn names_with_the_same_hash_are_told_apart() {
+        let mut partition = Partition::with_capacity(0, 0);
+        for number in 0..3 {
+            partition.insert(NameHash(7), Lane::new(named(number)), None);
+        }
+        for number in 0..3 {
+            let found = partition.find(NameHash(7), &named(number)).and_then(|index| partition.slots.get(index));
+            assert_eq!(found.map(|slot| slot.lane.resource()), Some(&named(number)));
+        }
+        assert!(partition.find(NameHash(7), &named(3)).is_none() && partition.find(NameHash(8), &named(0)).is_none());
+        partition.remove(NameHash(7), &named(1));
+        partition.remove(NameHash(7), &named(3));
+        let left = (0..3).filter(|number| partition.find(NameHash(7), &named(*number)).is_some());
+        assert_eq!(left.collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(partition.slots.len(), 2);
     }
 }

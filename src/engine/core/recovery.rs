@@ -4,13 +4,12 @@
 //! that was not looked at for a while. So what belongs to the same partition of the lanes is gathered first, and then all
 //! cores put partitions together, one after the other; each lane is put together and begins in one go.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::lanes::{LaneNumber, Lanes, PARTITIONS, Partition};
+use super::lanes::{LaneNumber, NameHash, PARTITIONS, Partition};
 use super::unfinished::Unfinished;
 use super::{AfterCommit, Core};
-use crate::domain::{Alias, CallId, Job, JobEvent, JobId, Lane, LaneRecord, Ledger, Outcome, Policy, Timestamp, Turn};
+use crate::domain::{Alias, CallId, Job, JobId, Lane, LaneRecord, Outcome, Policy, Timestamp, Turn};
 use crate::parallel;
 use crate::store::{Batch, Snapshot};
 
@@ -67,37 +66,48 @@ enum Place {
     Unrecorded(JobId),
 }
 
-/// What belongs to one partition, from a piece of a snapshot.
-#[derive(Clone, Default)]
+/// The record of a lane, with the hash of its name and its place in the snapshot.
+type Recorded<'a> = (NameHash, usize, &'a LaneRecord);
+
+/// An unfinished job, with the hash of its resource's name.
+type Hashed<'a> = (NameHash, &'a Arc<Job>);
+
+/// What is in a piece of a snapshot, in the order of the hashes: what belongs to the same partition stands together.
 struct Gathered<'a> {
-    /// Each with its place in the snapshot.
-    records: Vec<(usize, &'a LaneRecord)>,
-    /// Unfinished ones, in the order of their submission.
-    jobs: Vec<&'a Arc<Job>>,
+    records: Vec<Recorded<'a>>,
+    /// Those of the same resource in the order of their submission.
+    jobs: Vec<Hashed<'a>>,
 }
 
 /// For each of so many `pieces` of `snapshot`, in their order, what belongs to which partition; and how many jobs are
 /// unfinished.
-fn gather(snapshot: &Snapshot, pieces: usize) -> (Vec<Vec<Gathered<'_>>>, Unfinished) {
+fn gather(snapshot: &Snapshot, pieces: usize) -> (Vec<Gathered<'_>>, Unfinished) {
     let jobs = split(&snapshot.jobs, pieces).map(|(_, jobs)| jobs);
     let lanes = split(&snapshot.lanes, pieces);
     let gathered = parallel::map(pieces, jobs.zip(lanes).collect(), |(jobs, (first, records))| {
-        let (mut partitions, mut unfinished) = (vec![Gathered::default(); PARTITIONS], Unfinished::default());
-        for JobEvent { job, .. } in jobs.iter().filter(|event| event.job.ended().is_none()) {
-            unfinished.add(job);
-            partitions[Lanes::place_of(&job.resource)].jobs.push(job);
-        }
-        for (place, record) in (first..).zip(records) {
-            partitions[Lanes::place_of(&record.resource)].records.push((place, record));
-        }
-        (partitions, unfinished)
+        let mut unfinished = Unfinished::default();
+        let jobs = jobs.iter().map(|event| &event.job).filter(|job| job.ended().is_none());
+        let jobs = jobs.inspect(|job| unfinished.add(job));
+        let mut jobs: Vec<_> = jobs.map(|job| (NameHash::of(&job.resource), job)).collect();
+        jobs.sort_by_key(|(hash, _)| *hash);
+        let records = (first..).zip(records);
+        let mut records: Vec<_> =
+            records.map(|(place, record)| (NameHash::of(&record.resource), place, record)).collect();
+        records.sort_unstable_by_key(|(hash, place, _)| (*hash, *place));
+        (Gathered { records, jobs }, unfinished)
     });
     let mut all = Unfinished::default();
-    let partitions = gathered.into_iter().map(|(partitions, unfinished)| {
+    let gathered = gathered.into_iter().map(|(gathered, unfinished)| {
         all.add_all(unfinished);
-        partitions
+        gathered
     });
-    (partitions.collect(), all)
+    (gathered.collect(), all)
+}
+
+/// What of `sorted` belongs to the partition at `place`.
+fn within<T>(place: usize, sorted: &[T], hash: impl Fn(&T) -> NameHash) -> &[T] {
+    let rest = &sorted[sorted.partition_point(|one| hash(one).place() < place)..];
+    &rest[..rest.partition_point(|one| hash(one).place() == place)]
 }
 
 /// `all` in so many `pieces`, each with the place where it begins.
@@ -105,6 +115,41 @@ fn split<T>(all: &[T], pieces: usize) -> impl Iterator<Item = (usize, &[T])> {
     let length = all.len().div_ceil(pieces);
     let begin = move |piece: usize| (piece * length).min(all.len());
     (0..pieces).map(move |piece| (begin(piece), &all[begin(piece)..begin(piece + 1)]))
+}
+
+/// What a lane is put together of.
+struct Parts<'a> {
+    hash: NameHash,
+    resource: &'a Alias,
+    record: Option<&'a LaneRecord>,
+    jobs: &'a [Hashed<'a>],
+    place: Place,
+}
+
+impl<'a> Parts<'a> {
+    /// Those of a lane of which there are only `jobs`.
+    fn without_record(jobs: &'a [Hashed<'a>]) -> Self {
+        let (hash, first) = jobs[0];
+        Self { hash, resource: &first.resource, record: None, jobs, place: Place::Unrecorded(first.id) }
+    }
+}
+
+/// The lanes that `records` and `jobs`, both in the order of hashes and names, are parts of. A pass of its own: names that are
+/// compared one after the other, with nothing else done in between, are fetched several at a time.
+fn join<'a>(records: &[Recorded<'a>], jobs: &'a [Hashed<'a>]) -> Vec<Parts<'a>> {
+    let name = |jobs: &[Hashed<'a>]| (jobs[0].0, &jobs[0].1.resource);
+    let mut jobs = jobs.chunk_by(|one, other| one.0 == other.0 && one.1.resource == other.1.resource).peekable();
+    let mut parts = Vec::with_capacity(records.len());
+    for &(hash, number, record) in records {
+        let own = (hash, &record.resource);
+        parts.extend(std::iter::from_fn(|| jobs.next_if(|jobs| name(jobs) < own)).map(Parts::without_record));
+        let jobs = jobs.next_if(|jobs| name(jobs) == own).unwrap_or_default();
+        // A lane and its jobs share one and the same name.
+        let resource = jobs.first().map_or(&record.resource, |(_, job)| &job.resource);
+        parts.push(Parts { hash, resource, record: Some(record), jobs, place: Place::Recorded(number) });
+    }
+    parts.extend(jobs.map(Parts::without_record));
+    parts
 }
 
 /// A partition whose lanes have begun.
@@ -120,36 +165,33 @@ struct Begun {
 
 impl Begun {
     /// Puts together the partition that is at `place` in all that was `gathered`.
-    fn new(place: usize, gathered: &[Vec<Gathered>], policy: &Policy, next_call: CallId, now: Timestamp) -> Self {
-        let pieces = || gathered.iter().map(|partitions| &partitions[place]);
-        let mut jobs_of: HashMap<&Alias, JobsOf> = HashMap::with_capacity(pieces().map(|piece| piece.jobs.len()).sum());
-        for job in pieces().flat_map(|piece| &piece.jobs) {
-            jobs_of.entry(&job.resource).or_default().push(job);
-        }
-        let records = pieces().map(|piece| piece.records.len()).sum::<usize>();
-        let lanes = Partition::with_capacity(place, records.max(jobs_of.len()));
+    fn new(place: usize, gathered: &[Gathered], policy: &Policy, next_call: CallId, now: Timestamp) -> Self {
+        let records = gathered.iter().flat_map(|piece| within(place, &piece.records, |(hash, ..)| *hash));
+        let jobs = gathered.iter().flat_map(|piece| within(place, &piece.jobs, |(hash, _)| *hash));
+        let (mut records, mut jobs): (Vec<Recorded>, Vec<Hashed>) =
+            (records.copied().collect(), jobs.copied().collect());
+        // Names are looked at only where their hashes are the same. Jobs of the same resource stay in their order.
+        records.sort_by(|(hash, _, record), (other_hash, _, other)| {
+            hash.cmp(other_hash).then_with(|| record.resource.cmp(&other.resource))
+        });
+        jobs.sort_by(|(hash, job), (other_hash, other)| {
+            hash.cmp(other_hash).then_with(|| job.resource.cmp(&other.resource))
+        });
+        let parts = join(&records, &jobs);
+
+        let lanes = Partition::with_capacity(place, parts.len());
         let mut begun = Self { lanes, timers: Vec::new(), outcomes: Vec::new(), next_call };
-        for &(number, record) in pieces().flat_map(|piece| &piece.records) {
-            // A lane and its jobs share one and the same name.
-            let (resource, jobs) =
-                jobs_of.remove_entry(&record.resource).unwrap_or((&record.resource, JobsOf::default()));
-            let lane = Lane::restore(LaneRecord { resource: resource.clone(), ..*record }, jobs.in_order());
-            begun.begin(lane, Place::Recorded(number), policy, now);
-        }
-        let mut others: Vec<_> =
-            jobs_of.into_iter().filter_map(|(name, jobs)| Some((jobs.first?.id, name, jobs))).collect();
-        others.sort_unstable_by_key(|(first, ..)| *first);
-        for (first, resource, jobs) in others {
-            let record = LaneRecord { resource: resource.clone(), ledger: Ledger::default(), change: None };
-            begun.begin(Lane::restore(record, jobs.in_order()), Place::Unrecorded(first), policy, now);
-        }
+        parts.into_iter().for_each(|parts| begun.begin(parts, policy, now));
         // Here rather than when they become a tree, which is done on one core.
         begun.timers.sort_unstable();
         begun
     }
 
-    /// Takes in a lane and lets it begin.
-    fn begin(&mut self, mut lane: Lane, place: Place, policy: &Policy, now: Timestamp) {
+    /// Puts a lane together and lets it begin.
+    fn begin(&mut self, Parts { hash, resource, record, jobs, place }: Parts, policy: &Policy, now: Timestamp) {
+        let (ledger, change) = record.map_or_else(Default::default, |record| (record.ledger, record.change));
+        let record = LaneRecord { resource: resource.clone(), ledger, change };
+        let mut lane = Lane::restore(record, jobs.iter().map(|(_, job)| Arc::clone(job)));
         let mut turn = Turn::new(now, policy.bounds(lane.resource()), true, &mut self.next_call);
         lane.recover(&mut turn);
         let outcome = turn.outcome;
@@ -157,28 +199,8 @@ impl Begun {
             self.outcomes.push((place, lane.resource().clone(), outcome));
         }
         let timer = lane.wake_at();
-        let number = self.lanes.insert(lane, timer);
+        let number = self.lanes.insert(hash, lane, timer);
         self.timers.extend(timer.map(|at| (at, number)));
-    }
-}
-
-/// The jobs of a lane; most have one at the most, which takes no memory of its own.
-#[derive(Default)]
-struct JobsOf<'a> {
-    first: Option<&'a Arc<Job>>,
-    others: Vec<&'a Arc<Job>>,
-}
-
-impl<'a> JobsOf<'a> {
-    fn push(&mut self, job: &'a Arc<Job>) {
-        match self.first {
-            Some(_) => self.others.push(job),
-            None => self.first = Some(job),
-        }
-    }
-
-    fn in_order(&self) -> impl Iterator<Item = Arc<Job>> {
-        self.first.iter().chain(&self.others).map(|job| Arc::clone(job))
     }
 }
 
@@ -188,7 +210,9 @@ mod tests {
 
     use super::super::Effect;
     use super::*;
-    use crate::domain::{Actor, Capacity, Change, Goal, JobRequest, JobState, Move, Op, SentChange, Settings, Stage};
+    use crate::domain::{
+        Actor, Capacity, Change, Goal, JobEvent, JobRequest, JobState, Ledger, Move, Op, SentChange, Settings, Stage,
+    };
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
     const RESOURCES: usize = 700;
@@ -300,5 +324,30 @@ mod tests {
         let others = (RESOURCES..2 * RESOURCES).map(|number| named(number * 11 % RESOURCES));
         let others = others.filter(|name| !snapshot.lanes.iter().any(|record| record.resource == *name));
         assert_eq!(asked.collect::<Vec<_>>(), recorded.chain(others).collect::<Vec<_>>());
+    }
+    #[test]
+    fn names_with_the_same_hash_are_told_apart() {
+        let hash = NameHash(7);
+        let mut snapshot = snapshot();
+        snapshot.lanes.sort_unstable_by(|one, other| one.resource.cmp(&other.resource));
+        // Some have a record only.
+        let has_jobs = |resource: &Alias| (0..RESOURCES).step_by(5).all(|number| named(number) != *resource);
+        let jobs = snapshot.jobs.iter().map(|event| (hash, &event.job));
+        let mut jobs: Vec<Hashed> = jobs.filter(|(_, job)| has_jobs(&job.resource)).collect();
+        jobs.sort_by(|(_, one), (_, other)| one.resource.cmp(&other.resource));
+        let records: Vec<Recorded> =
+            snapshot.lanes.iter().enumerate().map(|(place, record)| (hash, place, record)).collect();
+        let parts = join(&records, &jobs);
+        assert!(parts.windows(2).all(|two| two[0].resource < two[1].resource), "one of each");
+        assert_eq!(parts.len(), (0..RESOURCES).filter(|number| number % 3 > 0 || number % 5 > 0).count());
+        for Parts { resource, record, jobs, place, .. } in parts {
+            let known = snapshot.lanes.iter().position(|record| record.resource == *resource);
+            assert_eq!(record, known.map(|place| &snapshot.lanes[place]));
+            assert!(
+                matches!((place, known), (Place::Recorded(place), Some(known)) if place == known) || known.is_none()
+            );
+            assert_eq!(jobs.len(), if has_jobs(resource) { 4 } else { 0 });
+            assert!(jobs.iter().all(|(_, job)| job.resource == *resource) && jobs.is_sorted_by_key(|(_, job)| job.id));
+        }
     }
 }
