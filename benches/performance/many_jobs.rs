@@ -99,7 +99,7 @@ fn read_raw(directory: &Path) -> Duration {
     let db = rusqlite::Connection::open(directory.join("scalegate.db")).expect("a store");
     let begun = Instant::now();
     let mut bytes = 0;
-    for sql in ["SELECT seq, record, event FROM jobs ORDER BY seq", "SELECT * FROM lanes ORDER BY resource"] {
+    for sql in ["SELECT id, record, event FROM jobs ORDER BY seq", "SELECT * FROM lanes ORDER BY resource"] {
         let mut statement = db.prepare(sql).expect("a table");
         let columns = statement.column_count();
         let mut rows = statement.query([]).expect("rows");

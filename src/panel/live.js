@@ -88,6 +88,7 @@ function take({ type, data }) {
   store.isSilent = false;
   if (type === "ready") {
     const { resumed } = JSON.parse(data);
+    if (!resumed) eventsMissed();
     recover();
     return reload(resumed);
   }
@@ -105,6 +106,16 @@ function take({ type, data }) {
     relistSoon();
     changed();
   }
+}
+
+/** How often events were missed. An answer to what was asked before the last time may be older than what was missed. */
+let gaps = 0;
+/** Jobs as they were known the last time, to be forgotten once a list was read since. */
+let outdated = new Map();
+
+function eventsMissed() {
+  gaps += 1;
+  outdated = new Map(store.jobs);
 }
 
 let wasReady = false;
@@ -125,14 +136,14 @@ function reload(resumed) {
   for (const [alias, known] of store.histories) if (known.loaded || known.problem) loadHistory(alias);
   relist();
   checkReadiness();
-  if (!resumed || !list.loaded || list.problem) loadPage(list, undefined, { anew: !resumed });
+  if (!resumed || !list.loaded || list.problem) loadPage(list, undefined);
   if (route.name !== "job") return;
   const { id } = route.params;
   if (!resumed || store.jobProblem || !(store.jobs.has(id) || store.missing.has(id))) loadJob(id);
 }
 
 let relisting = null;
-/** Answers may overtake each other: counts the times the list was asked for, and which of them was answered last. */
+/** Answers may overtake each other: how often the list was asked for, and the latest of these times whose answer was taken. */
 let relistsAsked = 0;
 let relistTaken = 0;
 
@@ -233,24 +244,27 @@ export const loadJobs = () => loadPage(store.list, undefined);
 
 export const loadMoreJobs = () => loadPage(store.list, store.list.nextPageToken);
 
-/**
- * Reads a page of the list. `anew` forgets all jobs known before: their changes may have been missed. What the stream tells
- * while the page is on its way is kept: it may be newer, and is not told again.
- */
-async function loadPage(list, pageToken, { anew = false } = {}) {
-  const knownBefore = new Map(anew ? store.jobs : []);
+/** Reads a page of the list. What is not known better since events were missed is forgotten with the first one that comes. */
+async function loadPage(list, pageToken) {
+  const asked = gaps;
   list.loading = true;
   changed();
   try {
     const page = await api.jobs({ resource: list.resource, states: list.states, pageToken });
-    forgetJobs(knownBefore);
-    if (!pageToken) list.cut = false;
+    // It was asked for again when events were missed.
+    if (asked !== gaps) return;
+    if (!pageToken) {
+      forgetJobs(outdated);
+      outdated = new Map();
+      list.cut = false;
+    }
     page.jobs.forEach(putJob);
     list.nextPageToken = page.nextPageToken;
     list.oldest = page.jobs.at(-1)?.createdAt ?? list.oldest;
     list.problem = null;
     list.loaded = true;
   } catch (error) {
+    if (asked !== gaps) return;
     list.problem = error;
   }
   list.loading = false;
@@ -259,11 +273,15 @@ async function loadPage(list, pageToken, { anew = false } = {}) {
 }
 
 async function loadJob(id) {
+  const asked = gaps;
   try {
-    putJob(await api.job(id));
+    const job = await api.job(id);
+    if (asked !== gaps) return;
+    putJob(job);
     if (store.route.params.id === id) store.jobProblem = null;
     loadWhatIsShown();
   } catch (error) {
+    if (asked !== gaps) return;
     if (error.status === 404) {
       store.jobs.delete(id);
       store.missing.add(id);
@@ -384,6 +402,7 @@ onSession({
     for (const timer of [relisting, askingSilent, lettingGo]) clearTimeout(timer);
     relisting = null;
     wasReady = false;
+    outdated.clear();
     looked.clear();
     asked.clear();
     forgetAll();

@@ -14,10 +14,13 @@ use crate::parallel;
 
 /// Most threads that read; more than a few only wait for the disk, or for memory.
 const MOST_THREADS: usize = 8;
-/// How many rows make it worth while to read with more than one: some milliseconds of work.
-const WORTH_THREADS: i64 = 1000;
+/// The fewest rows of a piece, those that are gone among them: a millisecond of work.
+const LEAST_PIECE: i64 = 1000;
 /// Pieces for each of them: no thread is left alone for long with what remains.
-const PIECES_EACH: i64 = 32;
+const PIECES_EACH: i64 = 16;
+
+/// The first and the last row. Each is looked up by itself: asked for both at once, SQLite reads a whole index.
+const ENDS: &str = "SELECT coalesce((SELECT min(seq) FROM jobs), 0), coalesce((SELECT max(seq) FROM jobs), -1)";
 
 /// Why not all records could be read.
 #[derive(Debug)]
@@ -38,10 +41,9 @@ impl From<rusqlite::Error> for Unreadable {
 /// same time is from different moments.
 pub(super) fn read_jobs(path: &Path) -> Result<Vec<JobEvent>, Unreadable> {
     let db = open_to_read(path)?;
-    let ends = "SELECT coalesce(min(seq), 0), coalesce(max(seq), -1) FROM jobs";
-    let (first, last): (i64, i64) = db.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (first, last): (i64, i64) = db.query_row(ENDS, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let threads = parallel::threads(MOST_THREADS);
-    let length = (last.saturating_sub(first) / (threads as i64 * PIECES_EACH) + 1).max(WORTH_THREADS);
+    let length = (last.saturating_sub(first) / (threads as i64 * PIECES_EACH) + 1).max(LEAST_PIECE);
     let begins = (first..=last).step_by(usize::try_from(length).unwrap_or(usize::MAX));
     let pieces = begins.map(|begin| (begin, begin.saturating_add(length - 1))).collect();
     let read = parallel::map(threads, pieces, |(begin, end)| read_between(&open_to_read(path)?, begin, end));
@@ -93,7 +95,7 @@ mod tests {
 
     #[test]
     fn however_many_there_are_they_come_in_order() {
-        for count in [0, 41, WORTH_THREADS as u64, 10 * WORTH_THREADS as u64 + 3] {
+        for count in [0, 41, LEAST_PIECE as u64, 10 * LEAST_PIECE as u64 + 3] {
             let (directory, left) = store(count);
             assert_eq!(read_jobs(&database_path(directory.path())).expect("readable"), left);
         }
@@ -110,5 +112,15 @@ mod tests {
             let refused = read_jobs(&database_path(directory.path()));
             assert!(matches!(refused, Err(Unreadable::Row(named, why)) if named == name && !why.is_empty()), "{wrong}");
         }
+    }
+    #[test]
+    fn the_ends_are_looked_up_and_not_searched_for() {
+        let (directory, _) = store(50);
+        let shell = shell(directory.path());
+        let mut plan = shell.prepare(&format!("EXPLAIN QUERY PLAN {ENDS}")).expect("SQL");
+        let steps = plan.query_map([], |row| row.get::<_, String>(3)).expect("a plan");
+        let steps: Vec<String> = steps.map(|step| step.expect("text")).collect();
+        assert_eq!(steps.iter().filter(|step| step.starts_with("SEARCH jobs")).count(), 2, "{steps:?}");
+        assert!(!steps.iter().any(|step| step.contains("SCAN jobs")), "{steps:?}");
     }
 }

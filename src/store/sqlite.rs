@@ -240,7 +240,7 @@ impl Journal for SqliteJournal {
             prepare(&self.path, &mut db)?;
             self.db = db;
         }
-        // With very many of them both take a while. Whoever has the lock is the only one who writes them: two connections
+        // With very many of them both take a while. Whoever has the lock is the only one who writes them: all connections
         // see the same.
         let (jobs, lanes) = parallel::both(|| read_jobs(&self.path), || read_lanes(&self.path));
         Ok(Snapshot { lanes: lanes?, jobs: jobs?, keys: self.read_keys()?, next_event: self.next_event()? })

@@ -451,6 +451,46 @@ test("an answer that was meant for one key never reaches the next", async () => 
   });
 });
 
+test("what may be older than events that were missed is not shown", async () => {
+  const found = await apart("live.js", async ({ start, loadJobs }) => {
+    const { listedJobs, store } = await import("/panel/store.js");
+    const asked = [];
+    let events;
+    window.fetch = async (path) => {
+      if (path.endsWith("/v1/events")) {
+        return new Response(new ReadableStream({ start: (controller) => (events = controller) }));
+      }
+      if (!path.includes("/v1/jobs?")) return new Response(JSON.stringify({ resources: [], entries: [], nextPageToken: null }));
+      return new Promise((resolve, reject) =>
+        asked.push({
+          answer: (...jobs) => resolve(new Response(JSON.stringify({ jobs, nextPageToken: null }))),
+          fail: () => reject(new TypeError("nobody answers")),
+        }));
+    };
+    const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
+    const missEvents = () => events.enqueue(new TextEncoder().encode('event: ready\ndata: {"resumed": false}\n\n'));
+    const running = (id) => ({ id, state: "running", version: 3, resource: "worker", createdAt: `2026-01-01T00:00:0${id}Z` });
+    const shown = () => listedJobs().jobs.map(({ id }) => id);
+    const after = async (act) => {
+      act();
+      await soon();
+      return [shown(), store.list.problem !== null];
+    };
+    await after(start);
+    await after(missEvents);
+    const first = await after(() => asked[0].answer(running(1)));
+    // Asked for before, and answered after.
+    await after(loadJobs);
+    await after(missEvents);
+    const late = await after(() => asked[1].answer(running(2)));
+    const failed = await after(() => asked[2].fail());
+    await after(loadJobs);
+    const again = await after(() => asked[3].answer());
+    return { first, late, failed, again };
+  });
+  assert.deepEqual(found, { first: [[1], false], late: [[1], false], failed: [[1], true], again: [[], false] });
+});
+
 test("what came too fast is asked again when the gateway says, unless it would change something", async () => {
   const found = await apart("api.js", async ({ resources, submit }) => {
     const sent = [];

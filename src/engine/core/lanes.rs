@@ -39,8 +39,8 @@ impl LaneNumber {
     }
 }
 
-/// The hash of a lane's name. A start computes it once for each name and never looks at the name again, which would have to be
-/// fetched. The same in each process: what happens at the same time happens in the same order.
+/// The hash of a lane's name. A start computes it once for each name, and fetches the name again only to compare it. The same in
+/// each process: what happens at the same time happens in the same order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NameHash(pub(super) u64);
 
@@ -195,6 +195,7 @@ mod tests {
         lanes.ensure(&named(0));
         assert_eq!(lanes.all().filter(|lane| *lane.resource() == named(0)).count(), 1);
     }
+
     #[test]
     fn names_with_the_same_hash_are_told_apart() {
         let mut partition = Partition::with_capacity(0, 0);

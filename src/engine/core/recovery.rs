@@ -50,7 +50,7 @@ impl Core {
             .collect();
         // They become a tree all at once.
         self.timers = timers.into_iter().collect();
-        outcomes.sort_unstable_by_key(|(place, ..)| *place);
+        outcomes.sort_unstable_by_key(|(rank, ..)| *rank);
         for (_, resource, outcome) in outcomes {
             self.ask_for(&resource, outcome, Batch::default(), AfterCommit::default());
         }
@@ -59,14 +59,14 @@ impl Core {
 
 /// Whose turn it is to ask for something.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum Rank {
     /// Lanes with a record, in the order of those.
     Recorded(usize),
     /// Then the others, in the order of their first jobs.
     Unrecorded(JobId),
 }
 
-/// The record of a lane, with the hash of its name and its place in the snapshot.
+/// The record of a lane, with the hash of its name and its number in the snapshot.
 type Recorded<'a> = (NameHash, usize, &'a LaneRecord);
 
 /// An unfinished job, with the hash of its resource's name.
@@ -92,8 +92,8 @@ fn gather(snapshot: &Snapshot, pieces: usize) -> (Vec<Gathered<'_>>, Unfinished)
         jobs.sort_by_key(|(hash, _)| *hash);
         let records = (first..).zip(records);
         let mut records: Vec<_> =
-            records.map(|(place, record)| (NameHash::of(&record.resource), place, record)).collect();
-        records.sort_unstable_by_key(|(hash, place, _)| (*hash, *place));
+            records.map(|(number, record)| (NameHash::of(&record.resource), number, record)).collect();
+        records.sort_by_key(|(hash, ..)| *hash);
         (Gathered { records, jobs }, unfinished)
     });
     let mut all = Unfinished::default();
@@ -123,30 +123,38 @@ struct Parts<'a> {
     resource: &'a Alias,
     record: Option<&'a LaneRecord>,
     jobs: &'a [Hashed<'a>],
-    place: Place,
+    rank: Rank,
 }
 
 impl<'a> Parts<'a> {
     /// Those of a lane of which there are only `jobs`.
     fn without_record(jobs: &'a [Hashed<'a>]) -> Self {
         let (hash, first) = jobs[0];
-        Self { hash, resource: &first.resource, record: None, jobs, place: Place::Unrecorded(first.id) }
+        Self { hash, resource: &first.resource, record: None, jobs, rank: Rank::Unrecorded(first.id) }
     }
 }
 
-/// The lanes that `records` and `jobs`, both in the order of hashes and names, are parts of. A pass of its own: names that are
-/// compared one after the other, with nothing else done in between, are fetched several at a time.
-fn join<'a>(records: &[Recorded<'a>], jobs: &'a [Hashed<'a>]) -> Vec<Parts<'a>> {
+/// The lanes that `records` and `jobs` are parts of. A pass of its own: names that are compared one after the other, with nothing
+/// else done in between, are fetched several at a time.
+fn join<'a>(records: &mut [Recorded<'a>], jobs: &'a mut [Hashed<'a>]) -> Vec<Parts<'a>> {
+    // Names are looked at only where their hashes are the same. Jobs of the same resource stay in their order.
+    records.sort_by(|(hash, _, record), (other_hash, _, other)| {
+        hash.cmp(other_hash).then_with(|| record.resource.cmp(&other.resource))
+    });
+    jobs.sort_by(|(hash, job), (other_hash, other)| {
+        hash.cmp(other_hash).then_with(|| job.resource.cmp(&other.resource))
+    });
+    let jobs: &'a [Hashed<'a>] = jobs;
     let name = |jobs: &[Hashed<'a>]| (jobs[0].0, &jobs[0].1.resource);
     let mut jobs = jobs.chunk_by(|one, other| one.0 == other.0 && one.1.resource == other.1.resource).peekable();
     let mut parts = Vec::with_capacity(records.len());
-    for &(hash, number, record) in records {
+    for &mut (hash, number, record) in records {
         let own = (hash, &record.resource);
         parts.extend(std::iter::from_fn(|| jobs.next_if(|jobs| name(jobs) < own)).map(Parts::without_record));
         let jobs = jobs.next_if(|jobs| name(jobs) == own).unwrap_or_default();
         // A lane and its jobs share one and the same name.
         let resource = jobs.first().map_or(&record.resource, |(_, job)| &job.resource);
-        parts.push(Parts { hash, resource, record: Some(record), jobs, place: Place::Recorded(number) });
+        parts.push(Parts { hash, resource, record: Some(record), jobs, rank: Rank::Recorded(number) });
     }
     parts.extend(jobs.map(Parts::without_record));
     parts
@@ -158,7 +166,7 @@ struct Begun {
     /// When to wake them.
     timers: Vec<(Timestamp, LaneNumber)>,
     /// What they ask for.
-    outcomes: Vec<(Place, Alias, Outcome)>,
+    outcomes: Vec<(Rank, Alias, Outcome)>,
     /// The ids of calls are told apart within a lane only: partitions begin with the same.
     next_call: CallId,
 }
@@ -170,14 +178,7 @@ impl Begun {
         let jobs = gathered.iter().flat_map(|piece| within(place, &piece.jobs, |(hash, _)| *hash));
         let (mut records, mut jobs): (Vec<Recorded>, Vec<Hashed>) =
             (records.copied().collect(), jobs.copied().collect());
-        // Names are looked at only where their hashes are the same. Jobs of the same resource stay in their order.
-        records.sort_by(|(hash, _, record), (other_hash, _, other)| {
-            hash.cmp(other_hash).then_with(|| record.resource.cmp(&other.resource))
-        });
-        jobs.sort_by(|(hash, job), (other_hash, other)| {
-            hash.cmp(other_hash).then_with(|| job.resource.cmp(&other.resource))
-        });
-        let parts = join(&records, &jobs);
+        let parts = join(&mut records, &mut jobs);
 
         let lanes = Partition::with_capacity(place, parts.len());
         let mut begun = Self { lanes, timers: Vec::new(), outcomes: Vec::new(), next_call };
@@ -188,15 +189,15 @@ impl Begun {
     }
 
     /// Puts a lane together and lets it begin.
-    fn begin(&mut self, Parts { hash, resource, record, jobs, place }: Parts, policy: &Policy, now: Timestamp) {
+    fn begin(&mut self, Parts { hash, resource, record, jobs, rank }: Parts, policy: &Policy, now: Timestamp) {
         let (ledger, change) = record.map_or_else(Default::default, |record| (record.ledger, record.change));
-        let record = LaneRecord { resource: resource.clone(), ledger, change };
-        let mut lane = Lane::restore(record, jobs.iter().map(|(_, job)| Arc::clone(job)));
+        let known = LaneRecord { resource: resource.clone(), ledger, change };
+        let mut lane = Lane::restore(known, jobs.iter().map(|(_, job)| Arc::clone(job)));
         let mut turn = Turn::new(now, policy.bounds(lane.resource()), true, &mut self.next_call);
         lane.recover(&mut turn);
         let outcome = turn.outcome;
         if !outcome.is_empty() {
-            self.outcomes.push((place, lane.resource().clone(), outcome));
+            self.outcomes.push((rank, lane.resource().clone(), outcome));
         }
         let timer = lane.wake_at();
         let number = self.lanes.insert(hash, lane, timer);
@@ -325,26 +326,25 @@ mod tests {
         let others = others.filter(|name| !snapshot.lanes.iter().any(|record| record.resource == *name));
         assert_eq!(asked.collect::<Vec<_>>(), recorded.chain(others).collect::<Vec<_>>());
     }
+
     #[test]
     fn names_with_the_same_hash_are_told_apart() {
         let hash = NameHash(7);
-        let mut snapshot = snapshot();
-        snapshot.lanes.sort_unstable_by(|one, other| one.resource.cmp(&other.resource));
+        let snapshot = snapshot();
         // Some have a record only.
         let has_jobs = |resource: &Alias| (0..RESOURCES).step_by(5).all(|number| named(number) != *resource);
         let jobs = snapshot.jobs.iter().map(|event| (hash, &event.job));
         let mut jobs: Vec<Hashed> = jobs.filter(|(_, job)| has_jobs(&job.resource)).collect();
-        jobs.sort_by(|(_, one), (_, other)| one.resource.cmp(&other.resource));
-        let records: Vec<Recorded> =
+        let mut records: Vec<Recorded> =
             snapshot.lanes.iter().enumerate().map(|(place, record)| (hash, place, record)).collect();
-        let parts = join(&records, &jobs);
+        let parts = join(&mut records, &mut jobs);
         assert!(parts.windows(2).all(|two| two[0].resource < two[1].resource), "one of each");
         assert_eq!(parts.len(), (0..RESOURCES).filter(|number| number % 3 > 0 || number % 5 > 0).count());
-        for Parts { resource, record, jobs, place, .. } in parts {
+        for Parts { resource, record, jobs, rank, .. } in parts {
             let known = snapshot.lanes.iter().position(|record| record.resource == *resource);
             assert_eq!(record, known.map(|place| &snapshot.lanes[place]));
             assert!(
-                matches!((place, known), (Place::Recorded(place), Some(known)) if place == known) || known.is_none()
+                matches!((rank, known), (Rank::Recorded(number), Some(known)) if number == known) || known.is_none()
             );
             assert_eq!(jobs.len(), if has_jobs(resource) { 4 } else { 0 });
             assert!(jobs.iter().all(|(_, job)| job.resource == *resource) && jobs.is_sorted_by_key(|(_, job)| job.id));
