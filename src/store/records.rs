@@ -113,6 +113,7 @@ mod tests {
             assert!(matches!(refused, Err(Unreadable::Row(named, why)) if named == name && !why.is_empty()), "{wrong}");
         }
     }
+
     #[test]
     fn the_ends_are_looked_up_and_not_searched_for() {
         let (directory, _) = store(50);

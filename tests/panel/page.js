@@ -46,6 +46,21 @@ export async function jobShown(page) {
   return page.url().split("/").at(-1);
 }
 
+/** Keeps answers of the gateway to `url` back until `release` is called; `answered` is over once there is the first. */
+export async function holdAnswers(page, url, options) {
+  let release, tell;
+  const held = new Promise((resolve) => (release = resolve));
+  const answered = new Promise((resolve) => (tell = resolve));
+  const hold = async (route) => {
+    const answer = await route.fetch();
+    tell();
+    await held;
+    await route.fulfill({ response: answer });
+  };
+  await page.route(url, hold, options);
+  return { answered, release };
+}
+
 /** Where pictures go: to what SCREENSHOTS names, or to a new directory. */
 export async function picturesIn() {
   const directory = process.env.SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), "scalegate-screenshots-")));

@@ -15,6 +15,7 @@ import {
   fill,
   fits,
   heading,
+  holdAnswers,
   isLive,
   jobShown,
   openPage,
@@ -185,13 +186,7 @@ test("refusals are shown in words, with a way on", async () => {
   assert.ok(await settle.isVisible());
 
   // A plan that comes when the form says something else already is for nothing.
-  let release;
-  const held = new Promise((resolve) => (release = resolve));
-  await page.route("**/v1/plans", async (route) => {
-    const answer = await route.fetch();
-    await held;
-    await route.fulfill({ response: answer });
-  });
+  const { release } = await holdAnswers(page, "**/v1/plans");
   await fill(page, { Resource: "other", "Target capacity": "2", "Step size": "" });
   await page.getByRole("button", { name: "Show plan" }).click();
   await page.getByRole("button", { name: "Planning…" }).waitFor();
@@ -410,16 +405,7 @@ test("a job that ends while the list is on its way is not shown as it was before
   const page = await open();
   await page.locator(`tr[data-job="${earlier.id}"][data-state="succeeded"]`).waitFor();
   const job = await gateway.submit({ resource: "overtaken", targetCapacity: 9 });
-  let release;
-  const held = new Promise((resolve) => (release = resolve));
-  const answered = new Promise((resolve) =>
-    page.route("**/v1/jobs?*", async (route) => {
-      const answer = await route.fetch();
-      resolve();
-      await held;
-      await route.fulfill({ response: answer });
-    }),
-  );
+  const { answered, release } = await holdAnswers(page, "**/v1/jobs?*");
   await page.reload();
   await answered;
   await gateway.cancel(job.id);
@@ -435,20 +421,7 @@ test("a job that ends while the list is on its way is not shown as it was before
 test("an answer that was overtaken by a newer one is not shown", async () => {
   const page = await open();
   await isLive(page);
-  let release;
-  const held = new Promise((resolve) => (release = resolve));
-  const answered = new Promise((resolve) =>
-    page.route(
-      "**/v1/resources",
-      async (route) => {
-        const answer = await route.fetch();
-        resolve();
-        await held;
-        await route.fulfill({ response: answer });
-      },
-      { times: 1 },
-    ),
-  );
+  const { answered, release } = await holdAnswers(page, "**/v1/resources", { times: 1 });
   const { id } = await gateway.submit({ resource: "outrun", targetCapacity: 9 });
   await answered;
   const card = page.getByRole("article", { name: "outrun" });
