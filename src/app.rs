@@ -1,38 +1,34 @@
 //! The gateway put together: what starts and stops in which order, and who notices when a part dies.
 
-use std::net::SocketAddr;
+mod recovery;
+
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::recovery::{CarryOver, choose_clock, recover};
 use crate::access::{self, Keyring, Token};
-use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Room, Tls, TlsError};
-use crate::clock::{Clock, Present, Start, WallWatch, wall_now};
+use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Progress, Room, Tls, TlsError};
+use crate::clock::{Present, wall_now};
 use crate::config::{Access, Config};
-use crate::domain::{KeyId, Timestamp};
+use crate::domain::KeyId;
 use crate::engine::{Audience, EngineDied, EngineHandle, Parts, RunningEngine};
-use crate::feed::Feed;
-use crate::metrics::Metrics;
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::store::{
-    Catalog, Journal as _, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter, check_large,
+    Catalog, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter, check_large,
 };
-use crate::table::JobTable;
 use crate::telemetry::{self, Traced, Traces};
 
 /// Share of the grace time in which requests under way are to be answered; the rest is for a change in flight.
 const SHARE_FOR_REQUESTS: f64 = 0.25;
 /// Time for the store to close even if nothing is left of the grace time; it has little to do.
 const LEAST_TIME_TO_CLOSE: Duration = Duration::from_millis(500);
-/// How far the gateway's clock and the machine's may be apart without anybody being told; time servers correct less all
-/// the time.
-const UNNOTICED_DIFFERENCE: Duration = Duration::from_secs(2);
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +91,7 @@ pub struct Gateway {
     store: JoinHandle<()>,
     /// What is wrong with the store, once that is found out.
     damage: oneshot::Receiver<StoreError>,
-    stopping: watch::Sender<bool>,
+    progress: Progress,
 }
 
 impl Gateway {
@@ -107,75 +103,41 @@ impl Gateway {
     pub async fn start(config: &Config, traces: &Traces) -> Result<Self, StartError> {
         let tls = config.access.tls.as_ref().map(Tls::open).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let listening = |source| StartError::Listen { address: config.listen, source };
-        let listener = api::bind(config.listen).map_err(listening)?;
-        let address = listener.local_addr().map_err(listening)?;
-        let mut journal = SqliteJournal::open(&config.data_dir)?;
+        let (listener, address) = bind(config.listen)?;
+        let journal = SqliteJournal::open(&config.data_dir)?;
         let present = Present::look();
         let (clock, wall, carry_over) = choose_clock(&journal, &present)?;
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&config.data_dir)?);
         let (rule, keyring) = open_keyring(&config.access, address, &catalog, &config.data_dir)?;
-        let audience = Audience {
-            table: Arc::new(JobTable::default()),
-            feed: Arc::new(Feed::new(journal.next_event()?)),
-            metrics: Arc::new(Metrics::new()?),
-            traces: traces.clone(),
-        };
+        let has_key = keyring.has_any()?;
+        let audience = Audience::new(journal.next_event()?, traces.clone())?;
         let (store, store_inbox) = StoreWriter::to_be();
         let (engine, engine_inbox) = EngineHandle::to_be();
-        let (room, has_key) = (Room::in_this_process(), keyring.has_any()?);
+
+        let room = Room::in_this_process();
         let guard = Guard::new(rule, &config.access, room, keyring, store.client(), clock);
-        let (stopping, stopped) = watch::channel(false);
-        let recovered = Arc::new(AtomicBool::new(false));
-        let state = {
-            let Audience { table, feed, metrics, traces } = audience.clone();
-            ApiState {
-                engine: engine.clone(),
-                table,
-                feed,
-                catalog,
-                clock,
-                traces,
-                recovered: Arc::clone(&recovered),
-                stopping: stopped,
-                guard,
-                metrics,
-                room,
-                long_polls: Semaphore::new(room.long_polls),
-                streams: Arc::new(Semaphore::new(room.streams)),
-            }
-        };
+        let (state, progress) = ApiState::new(engine.clone(), audience.clone(), catalog, clock, guard, room);
         let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
         let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
         let http =
             HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, room.connections, grace)?;
+
         // From here on it answers, if only that it is not ready yet.
-        let recovery = tokio::task::spawn_blocking(move || {
-            recover(&mut journal, &present, carry_over).map(|snapshot| (journal, snapshot))
-        });
-        let (journal, snapshot) =
-            recovery.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        let (journal, snapshot) = recover_aside(journal, present, carry_over).await?;
         tell_who_may_enter(rule, has_key, address);
-        let unfinished = snapshot.jobs.iter().filter(|event| event.job.ended().is_none()).count();
-        tracing::info!(jobs = snapshot.jobs.len(), unfinished, data_dir = %config.data_dir.display(), "store opened");
-        let journal = MeteredJournal::new(journal, Arc::clone(&audience.metrics));
-        let (acknowledgements, store_thread) = store_inbox.start(journal)?;
-        let parts = {
-            let (policy, retention) = (Arc::new(config.policy()), config.retention);
-            let sidecar_url = config.sidecar_url.as_str().to_owned();
-            move || {
-                let sidecar = HttpSidecar::new(sidecar_url, REQUEST_TIMEOUT);
-                let sidecar = MeteredSidecar::new(sidecar, Arc::clone(&audience.metrics));
-                let sidecar = Traced::new(sidecar, audience.traces.clone());
-                Parts { sidecar, store, acknowledgements, audience, policy, retention, clock, wall }
-            }
-        };
+        tell_of_store(&snapshot, &config.data_dir);
+        let (acknowledgements, store_thread) =
+            store_inbox.start(MeteredJournal::new(journal, Arc::clone(&audience.metrics)))?;
+        let (policy, retention) = (Arc::new(config.policy()), config.retention);
+        let sidecar = sidecar_at(config.sidecar_url.as_str(), &audience);
+        let parts =
+            move || Parts { sidecar: sidecar(), store, acknowledgements, audience, policy, retention, clock, wall };
         let mut engine = RunningEngine::start((engine, engine_inbox), snapshot, parts)?;
         engine.begun().await?;
-        recovered.store(true, Ordering::Release);
+        progress.set_recovered(true);
         tracing::info!(%address, scheme, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
         let damage = check_in_background(&config.data_dir);
-        Ok(Self { address, http, engine, store: store_thread, damage, stopping })
+        Ok(Self { address, http, engine, store: store_thread, damage, progress })
     }
 
     /// Where it listens.
@@ -198,7 +160,7 @@ impl Gateway {
     /// If the engine died on the way.
     pub async fn stop(self, grace: Duration) -> Result<(), EngineDied> {
         let deadline = Instant::now() + grace;
-        self.stopping.send_replace(true);
+        self.progress.stop();
         if timeout(grace.mul_f64(SHARE_FOR_REQUESTS), self.http.stop()).await.is_err() {
             tracing::debug!("some connections are still open");
         }
@@ -211,6 +173,29 @@ impl Gateway {
         }
         stopped
     }
+}
+
+fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = api::bind(listen).and_then(|listener| listener.local_addr().map(|address| (listener, address)));
+    bound.map_err(|source| StartError::Listen { address: listen, source })
+}
+
+/// Reads what is in the store, on a thread on which nobody waits for anything else.
+async fn recover_aside(
+    mut journal: SqliteJournal,
+    present: Present,
+    carry_over: Option<CarryOver>,
+) -> Result<(SqliteJournal, Snapshot), StoreError> {
+    let recovery = tokio::task::spawn_blocking(move || {
+        recover(&mut journal, &present, carry_over).map(|snapshot| (journal, snapshot))
+    });
+    recovery.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// How to make the client of the sidecar at `url`, on the thread that uses it.
+fn sidecar_at(url: &str, audience: &Audience) -> impl FnOnce() -> Traced<MeteredSidecar<HttpSidecar>> + Send + 'static {
+    let (url, metrics, traces) = (url.to_owned(), Arc::clone(&audience.metrics), audience.traces.clone());
+    move || Traced::new(MeteredSidecar::new(HttpSidecar::new(url, REQUEST_TIMEOUT), metrics), traces)
 }
 
 /// A store that is too large to be checked before anything else is checked while the gateway works.
@@ -257,6 +242,11 @@ fn open_keyring(
     Ok((rule, keyring))
 }
 
+fn tell_of_store(snapshot: &Snapshot, data_dir: &Path) {
+    let unfinished = snapshot.jobs.iter().filter(|event| event.job.ended().is_none()).count();
+    tracing::info!(jobs = snapshot.jobs.len(), unfinished, data_dir = %data_dir.display(), "store opened");
+}
+
 /// Tells the operator if others than the owners of keys can scale.
 fn tell_who_may_enter(rule: KeyRule, has_key: bool, address: SocketAddr) {
     match rule {
@@ -268,64 +258,6 @@ fn tell_who_may_enter(rule: KeyRule, has_key: bool, address: SocketAddr) {
             "there is no API key: whoever is on this machine can scale; `scalegate keys create` makes the first one"
         ),
         KeyRule::Always | KeyRule::OnceThereIsOne => {}
-    }
-}
-
-/// From the clock of the process before to the wall's.
-struct CarryOver {
-    /// What the one shows at the moment when the other shows [`CarryOver::to`].
-    from: Timestamp,
-    to: Timestamp,
-}
-
-/// The clock for a process that starts at `present`, and whether what is in the store has to be fitted to it.
-///
-/// As long as work is unfinished the clock of the process before goes on, and nothing has to be fitted. Otherwise whatever
-/// points in time still decide anything are carried over to the wall's clock.
-fn choose_clock(
-    journal: &SqliteJournal,
-    present: &Present,
-) -> Result<(Clock, WallWatch, Option<CarryOver>), StoreError> {
-    let anchor = journal.clock_anchor()?;
-    let (shown, carry_over) = match Start::decide(anchor.as_ref(), present, journal.has_work()?) {
-        Start::Resume(shows) => {
-            warn_of_difference(shows, present.wall);
-            (shows, None)
-        }
-        Start::Wall { before } => {
-            (present.wall, Some(CarryOver { from: before.unwrap_or(present.wall), to: present.wall }))
-        }
-    };
-    let wall = WallWatch::begin(shown, present.wall, present.may_have_been_set_since(anchor.as_ref()));
-    Ok((Clock::showing(shown, present), wall, carry_over))
-}
-
-/// Everything in the store, by the clock that was chosen.
-fn recover(
-    journal: &mut SqliteJournal,
-    present: &Present,
-    carry_over: Option<CarryOver>,
-) -> Result<Snapshot, StoreError> {
-    let mut snapshot = journal.load()?;
-    if let Some(CarryOver { from, to }) = carry_over {
-        snapshot.carry_over(from, to);
-        let forward_millis = to.as_millis().saturating_sub(from.as_millis());
-        journal.change_clock(present.anchor().as_ref(), &snapshot, forward_millis)?;
-    }
-    Ok(snapshot)
-}
-
-fn warn_of_difference(clock: Timestamp, wall: Timestamp) {
-    let (ahead, behind) = (clock.since(wall), wall.since(clock));
-    let (difference, direction) = if ahead > behind { (ahead, "ahead of") } else { (behind, "behind") };
-    if difference > UNNOTICED_DIFFERENCE {
-        tracing::warn!(
-            %clock,
-            %wall,
-            "this gateway's clock is {} s {direction} the machine's, which was set: it goes on as it was, so that waits \
-             stay as long as they are, until the gateway starts without unfinished jobs or the machine starts anew",
-            difference.as_secs(),
-        );
     }
 }
 
@@ -399,77 +331,4 @@ pub enum ServeError {
     /// Its store turned out to be damaged.
     #[error(transparent)]
     Damaged(StoreError),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{Capacity, Change, JobId, LaneRecord, Ledger, Move, Op, SentChange, Stage};
-
-    const HOUR: Duration = Duration::from_hours(1);
-    const NOON: Timestamp = Timestamp::from_millis(1_769_860_800_000);
-
-    fn present(passed: Duration, wall: Timestamp) -> Present {
-        Present { wall, uptime: HOUR + passed, boot: Some("this".into()) }
-    }
-
-    /// Changed at noon, by the clock of a process that started then.
-    fn lane(stage: Option<Stage>) -> LaneRecord {
-        let sent = SentChange { at: NOON, op: Some(Op::Add), cooldown: HOUR, settle: HOUR };
-        let units = |units| Capacity::new(units).expect("a small number");
-        let movement = Move::toward(units(1), units(2), 1).expect("a distance");
-        let change = stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, patience: HOUR, stage });
-        let ledger = Ledger { last_change: Some(sent), fresh_from: Some(NOON), ..Ledger::default() };
-        LaneRecord { resource: "worker".parse().expect("an alias"), ledger, change }
-    }
-
-    fn store_left_behind(directory: &Path, stage: Option<Stage>) -> SqliteJournal {
-        let mut journal = SqliteJournal::open(directory).expect("a store");
-        let anchor = present(Duration::ZERO, NOON).anchor();
-        let left_behind = Snapshot { lanes: vec![lane(stage)], ..Snapshot::default() };
-        journal.change_clock(anchor.as_ref(), &left_behind, 0).expect("written");
-        journal
-    }
-
-    /// A process starts at `present`: its clock shows `shown` then; the lane as it finds it, and as the next one will.
-    #[track_caller]
-    fn start(journal: &mut SqliteJournal, present: &Present, shown: Timestamp) -> LaneRecord {
-        let (clock, _, carry_over) = choose_clock(journal, present).expect("a clock");
-        assert_eq!(clock, Clock::showing(shown, present));
-        let mut snapshot = recover(journal, present, carry_over).expect("readable");
-        assert_eq!(journal.load().expect("readable"), snapshot);
-        snapshot.lanes.remove(0)
-    }
-
-    #[test]
-    fn an_unresolved_change_keeps_the_clock_as_it_was() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut journal = store_left_behind(directory.path(), Some(Stage::Acknowledged));
-        for minutes in [1, 2] {
-            let passed = Duration::from_mins(minutes);
-            let found = start(&mut journal, &present(passed, NOON + HOUR * 5), NOON + passed);
-            assert_eq!(found, lane(Some(Stage::Acknowledged)));
-        }
-    }
-
-    #[test]
-    fn with_nothing_under_way_ages_stay_the_same_on_the_walls_clock() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut journal = store_left_behind(directory.path(), None);
-        for (minutes, wall) in [(1, NOON + HOUR * 5), (2, NOON - HOUR * 5), (3, NOON)] {
-            let passed = Duration::from_mins(minutes);
-            let lane = start(&mut journal, &present(passed, wall), wall);
-            assert_eq!(lane.ledger.last_change.map(|last| last.at), Some(wall - passed));
-            assert_eq!(lane.ledger.fresh_from, Some(wall - passed));
-        }
-    }
-
-    #[test]
-    fn without_a_name_for_the_boot_no_old_anchor_stays_behind() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut journal = store_left_behind(directory.path(), Some(Stage::Acknowledged));
-        let nameless = Present { boot: None, ..present(HOUR, NOON + HOUR * 5) };
-        start(&mut journal, &nameless, NOON + HOUR * 5);
-        start(&mut journal, &present(HOUR * 2, NOON), NOON);
-    }
 }

@@ -19,7 +19,6 @@ use scalegate::engine::{
     Answer, Audience, EngineDied, EngineHandle, LOOK_TIMEOUT, Parts, PlanError, Refusal, RunningEngine, SubmitKey,
     Submitted, Unavailable,
 };
-use scalegate::feed::Feed;
 use scalegate::metrics::{Metrics, Scrape};
 use scalegate::sidecar::{RawReading, Sidecar};
 use scalegate::store::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, SqliteJournal, StoreError, StoreWriter};
@@ -234,19 +233,17 @@ impl Rig {
         let inner = SqliteJournal::open(directory.path()).expect("a store");
         let mut journal = FakeJournal { inner, disk: Arc::clone(&disk) };
         let snapshot = journal.load().expect("readable");
-        let table = Arc::new(JobTable::default());
-        let feed = Arc::new(Feed::new(snapshot.next_event));
+        let audience = Audience::new(snapshot.next_event, Traces::default()).expect("consistent");
+        let (table, metrics) = (Arc::clone(&audience.table), Arc::clone(&audience.metrics));
         let (store, inbox) = StoreWriter::to_be();
         let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
-        let metrics = Arc::new(Metrics::new().expect("consistent"));
         let parts = {
             let (sidecar, clock) = (Arc::clone(&sidecar), Clock::start());
-            let (table, metrics, traces) = (Arc::clone(&table), Arc::clone(&metrics), Traces::default());
             move || Parts {
                 sidecar: Client { sidecar, _not_send: Rc::new(()) },
                 store,
                 acknowledgements,
-                audience: Audience { table, feed, metrics, traces },
+                audience,
                 policy: Arc::new(Policy::default()),
                 retention,
                 clock,

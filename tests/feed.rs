@@ -4,11 +4,10 @@ mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use scalegate::api::{self, ApiState, HttpServer, Room};
+use scalegate::api::{self, ApiState, HttpServer, Progress, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
     Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin, Policy,
@@ -16,7 +15,6 @@ use scalegate::domain::{
 };
 use scalegate::engine::{Audience, EngineHandle, Parts, RunningEngine};
 use scalegate::feed::Feed;
-use scalegate::metrics::Metrics;
 use scalegate::sidecar::{RawReading, Sidecar};
 use scalegate::store::{Acknowledgement, Batch, Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
 use scalegate::table::JobTable;
@@ -29,7 +27,6 @@ use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{Semaphore, watch};
 
 /// How often a stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -59,11 +56,10 @@ struct Stage {
     feed: Arc<Feed>,
     store: StoreWriter,
     acknowledgements: UnboundedReceiver<Acknowledgement>,
-    recovered: Arc<AtomicBool>,
+    progress: Progress,
     next: EventId,
     _engine: RunningEngine,
     _server: HttpServer,
-    _stopping: watch::Sender<bool>,
     _store_thread: JoinHandle<()>,
     _dir: TempDir,
 }
@@ -77,10 +73,9 @@ impl Stage {
         let next = journal.load().expect("readable").next_event;
         let (store, inbox) = StoreWriter::to_be();
         let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
-        let (table, feed) = (Arc::new(JobTable::default()), Arc::new(Feed::new(next)));
+        let audience = Audience::new(next, Traces::default()).expect("consistent");
+        let (table, feed) = (Arc::clone(&audience.table), Arc::clone(&audience.feed));
         let clock = Clock::start();
-        let metrics = Arc::new(Metrics::new().expect("consistent"));
-        let engine_metrics = Arc::clone(&metrics);
         // An engine with a store of its own: nothing it does is of interest here.
         let elsewhere = TempDir::new().expect("a directory");
         let mut journal = SqliteJournal::open(elsewhere.path()).expect("a store");
@@ -91,38 +86,18 @@ impl Stage {
             sidecar: NoSidecar,
             store: engine_store,
             acknowledgements: engine_acknowledgements,
-            audience: Audience {
-                table: Arc::default(),
-                feed: Arc::new(Feed::new(1)),
-                metrics: engine_metrics,
-                traces: Traces::default(),
-            },
+            audience: Audience::new(1, Traces::default()).expect("consistent"),
             policy: Arc::new(Policy::default()),
             retention: Retention::DEFAULT,
             clock,
             wall: WallWatch::begin(clock.now(), wall_now(), false),
         })
         .expect("a thread");
-        let (stopping, stopped) = watch::channel(false);
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(dir.path()).expect("readable"));
         let (guard, perimeter) = guard::on_loopback(dir.path(), &catalog, &store, clock);
         let room = Room { connections: 100, streams: SEATS, long_polls: 1 };
-        let recovered = Arc::new(AtomicBool::new(true));
-        let state = ApiState {
-            engine: engine.handle.clone(),
-            table: Arc::clone(&table),
-            feed: Arc::clone(&feed),
-            catalog,
-            clock,
-            traces: Traces::default(),
-            recovered: Arc::clone(&recovered),
-            stopping: stopped,
-            guard,
-            metrics,
-            room,
-            long_polls: Semaphore::new(room.long_polls),
-            streams: Arc::new(Semaphore::new(room.streams)),
-        };
+        let (state, progress) = ApiState::new(engine.handle.clone(), audience, catalog, clock, guard, room);
+        progress.set_recovered(true);
         let server = HttpServer::start(listener, None, state, perimeter, false, room.connections, Duration::ZERO)
             .expect("a server");
         Self {
@@ -131,11 +106,10 @@ impl Stage {
             feed,
             store,
             acknowledgements,
-            recovered,
+            progress,
             next,
             _engine: engine,
             _server: server,
-            _stopping: stopping,
             _store_thread: store_thread,
             _dir: dir,
         }
@@ -193,7 +167,7 @@ async fn whoever_comes_before_the_store_was_read_is_told_so() {
         let body: serde_json::Value = answer.json().await.expect("JSON");
         (answer.status().as_u16(), body["code"].as_str().map(str::to_owned))
     };
-    stage.recovered.store(false, Ordering::Release);
+    stage.progress.set_recovered(false);
     for target in [target.as_str(), "/v1/jobs", "/v1/resources", "/v1/events", "/v1/jobs/nonsense"] {
         assert_eq!(get(target).await, (503, Some("storage_unavailable".into())), "{target}");
     }
@@ -204,7 +178,7 @@ async fn whoever_comes_before_the_store_was_read_is_told_so() {
     assert_eq!(get("/livez").await, (200, None));
     assert_eq!(get("/openapi.json").await.0, 200);
     stage.table.publish(event);
-    stage.recovered.store(true, Ordering::Release);
+    stage.progress.set_recovered(true);
     for target in [target.as_str(), "/v1/jobs", "/readyz"] {
         assert_eq!(get(target).await.0, 200, "{target}");
     }

@@ -38,7 +38,7 @@ use tokio::sync::{Semaphore, watch};
 use utoipa_actix_web::OpenApiFactory;
 
 use crate::clock::Clock;
-use crate::engine::EngineHandle;
+use crate::engine::{Audience, EngineHandle};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::store::{Catalog, StoreError};
@@ -68,10 +68,6 @@ pub struct ApiState {
     pub clock: Clock,
     /// Where it is told what requests went through.
     pub traces: Traces,
-    /// Whether the table knows what is in the store, and the engine is about to.
-    pub recovered: Arc<AtomicBool>,
-    /// Becomes true when the process stops.
-    pub stopping: watch::Receiver<bool>,
     /// Who may do what.
     pub guard: Guard,
     /// What is counted.
@@ -82,9 +78,61 @@ pub struct ApiState {
     pub long_polls: Semaphore,
     /// Seats for streams.
     pub streams: Arc<Semaphore>,
+    recovered: Arc<AtomicBool>,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Tells handlers how far the process has come.
+pub struct Progress {
+    recovered: Arc<AtomicBool>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Progress {
+    /// Whether the table knows what is in the store, and the engine goes on with it. Not so at first.
+    pub fn set_recovered(&self, recovered: bool) {
+        self.recovered.store(recovered, Ordering::Release);
+    }
+
+    /// The process stops: nobody is to be kept waiting.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
 }
 
 impl ApiState {
+    /// What handlers work with in a process that has so much `room`, and how to tell them how far it has come.
+    pub fn new(
+        engine: EngineHandle,
+        audience: Audience,
+        catalog: Arc<dyn Catalog>,
+        clock: Clock,
+        guard: Guard,
+        room: Room,
+    ) -> (Self, Progress) {
+        let Audience { table, feed, metrics, traces } = audience;
+        let (long_polls, streams) = (Semaphore::new(room.long_polls), Arc::new(Semaphore::new(room.streams)));
+        let recovered = Arc::new(AtomicBool::new(false));
+        let (stop, stopping) = watch::channel(false);
+        let progress = Progress { recovered: Arc::clone(&recovered), stopping: stop };
+        let state = Self {
+            engine,
+            table,
+            feed,
+            catalog,
+            clock,
+            traces,
+            guard,
+            metrics,
+            room,
+            long_polls,
+            streams,
+            recovered,
+            stopping,
+        };
+        (state, progress)
+    }
+
     /// Fails as long as the gateway does not know yet what is in its store.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::requests::ResourceView;
 use crate::clock::Clock;
-use crate::domain::{Alias, HistoryEntry, JobEvent};
+use crate::domain::{Alias, EventId, HistoryEntry, JobEvent};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::store::Snapshot;
@@ -27,6 +27,15 @@ pub struct Audience {
 }
 
 impl Audience {
+    /// One that has not been shown anything; the next version of a job will be `next_event`.
+    ///
+    /// # Errors
+    /// If two metrics contradict each other.
+    pub fn new(next_event: EventId, traces: Traces) -> Result<Self, prometheus::Error> {
+        let (table, feed) = (Arc::new(JobTable::default()), Arc::new(Feed::new(next_event)));
+        Ok(Self { table, feed, metrics: Arc::new(Metrics::new()?), traces })
+    }
+
     /// Shows a job in a new version. Nobody else shows jobs at the same time.
     pub(super) fn show(&self, event: JobEvent, clock: &Clock) {
         let shown = self.note(event, clock);
@@ -84,12 +93,7 @@ mod tests {
             let job = Job::accept(JobId::from_u128(id), request.clone(), Settings::DEFAULT, Timestamp::from_millis(0));
             Arc::new(Job { version, ..job })
         };
-        let audience = Audience {
-            table: Arc::default(),
-            feed: Arc::new(Feed::new(1)),
-            metrics: Arc::new(Metrics::new().expect("consistent")),
-            traces: Traces::default(),
-        };
+        let audience = Audience::new(1, Traces::default()).expect("consistent");
         let view = ResourceView {
             resource: request.resource.clone(),
             listed: false,

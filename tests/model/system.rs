@@ -10,19 +10,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use scalegate::api::view::JobView;
-use scalegate::api::{self, ApiState, HttpServer, Room};
+use scalegate::api::{self, ApiState, HttpServer, Progress, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, Settings};
 use scalegate::engine::{Audience, EngineHandle, Parts, RunningEngine};
-use scalegate::feed::Feed;
-use scalegate::metrics::Metrics;
 use scalegate::store::{Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
-use scalegate::table::JobTable;
 use scalegate::telemetry::Traces;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use super::reference::{ACTIVE_JOBS, LISTED, QUEUE_LENGTH, STEP_SIZE};
@@ -56,7 +52,7 @@ pub struct Gateway {
     http: HttpServer,
     engine: RunningEngine,
     store: JoinHandle<()>,
-    _stopping: watch::Sender<bool>,
+    _progress: Progress,
 }
 
 impl Gateway {
@@ -67,43 +63,25 @@ impl Gateway {
         let mut journal = SqliteJournal::open(directory).expect("a store");
         let snapshot = journal.load().expect("readable");
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(directory).expect("readable"));
-        let table = Arc::new(JobTable::default());
-        let feed = Arc::new(Feed::new(snapshot.next_event));
+        let audience = Audience::new(snapshot.next_event, Traces::default()).expect("consistent");
         let (store, inbox) = StoreWriter::to_be();
         let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
         let clock = Clock::start();
         let (guard, perimeter) = guard::on_loopback(directory, &catalog, &store, clock);
         let wall = WallWatch::begin(clock.now(), wall_now(), false);
-        let metrics = Arc::new(Metrics::new().expect("consistent"));
         let parts = {
-            let sidecar = Client(Arc::clone(platform));
-            let (table, feed, metrics) = (Arc::clone(&table), Arc::clone(&feed), Arc::clone(&metrics));
-            let audience = Audience { table, feed, metrics, traces: Traces::default() };
+            let (sidecar, audience) = (Client(Arc::clone(platform)), audience.clone());
             let (policy, retention) = (Arc::new(policy()), Retention::DEFAULT);
             move || Parts { sidecar, store, acknowledgements, audience, policy, retention, clock, wall }
         };
         let mut engine = RunningEngine::start(EngineHandle::to_be(), snapshot, parts).expect("a thread");
         engine.begun().await.expect("it lives");
-        let (stopping, stopped) = watch::channel(false);
         let room = Room::in_this_process();
-        let state = ApiState {
-            engine: engine.handle.clone(),
-            table,
-            feed,
-            catalog,
-            clock,
-            traces: Traces::default(),
-            recovered: Arc::new(true.into()),
-            stopping: stopped,
-            guard,
-            metrics,
-            room,
-            long_polls: Semaphore::new(room.long_polls),
-            streams: Arc::new(Semaphore::new(room.streams)),
-        };
+        let (state, progress) = ApiState::new(engine.handle.clone(), audience, catalog, clock, guard, room);
+        progress.set_recovered(true);
         let http = HttpServer::start(listener, None, state, perimeter, false, room.connections, Duration::ZERO)
             .expect("a server");
-        Self { address, http, engine, store: store_thread, _stopping: stopping }
+        Self { address, http, engine, store: store_thread, _progress: progress }
     }
 
     /// Stops it without waiting for the sidecar.
