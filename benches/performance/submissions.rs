@@ -1,7 +1,9 @@
 //! `POST /v1/jobs`, each job durable before it is answered, against writing as much to a file and syncing it: on the disk there
 //! is, and on one that is as slow as a volume in the network, where less depends on what else is done for a job.
 //!
-//! The jobs queue up behind others, so that nothing but their acceptance is written meanwhile.
+//! The jobs queue up behind others, so that nothing but their acceptance is written meanwhile. How many exchanges there can be
+//! without any work is measured too: one client sends nothing while it waits for an answer, so that no gateway, whatever it
+//! does with a job, takes less time than an exchange and the disk.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -38,6 +40,8 @@ fn measure_on(table: &mut Table, disk: &str, longer: Duration) {
     let bytes = (written(&gateway) - before) / one.answers as u64;
     let bytes = usize::try_from(bytes).expect("not so many");
     let alone = (0..ROUNDS).map(|_| append(directory.path(), bytes, longer)).fold(0.0_f64, f64::max);
+    let exchanges = (0..ROUNDS).map(|_| exchange(&gateway)).fold(0.0_f64, f64::max);
+    let most = 1.0 / (1.0 / alone + 1.0 / exchanges);
     let again = submit(&gateway, 1, TIME, 200_000);
     let one = if again.per_second() > one.per_second() { again } else { one };
     let many = submit(&gateway, 128, TIME, 300_000);
@@ -46,6 +50,12 @@ fn measure_on(table: &mut Table, disk: &str, longer: Duration) {
         format!("append and fdatasync of {bytes} bytes, as much as it writes: {} /s", thousands(alone)),
         format!("{} /s = {:.2} of it", thousands(one.per_second()), one.per_second() / alone),
         "≥ 0.80",
+    );
+    table.row(
+        &format!("… the most there can be{disk}"),
+        format!("as much appended and synced, and then an exchange with `/livez`: {} /s", thousands(exchanges)),
+        format!("{} /s = {:.2} of appending alone", thousands(most), most / alone),
+        "–",
     );
     table.row(
         &format!("`POST /v1/jobs` durable, 128 clients{disk}"),
@@ -84,6 +94,12 @@ pub fn submit(gateway: &Process, clients: usize, time: Duration, first: usize) -
         );
         post("/v1/jobs", &key, &body, bytes);
     }))
+}
+
+/// How many exchanges in a second one client has that waits for each answer, if there is nothing to do for them.
+fn exchange(gateway: &Process) -> f64 {
+    let ask = |_, bytes: &mut Vec<u8>| bytes.extend_from_slice(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    runtime().block_on(load(gateway.address, 1, TIME / 2, &[200], ask)).per_second()
 }
 
 /// Bytes that the process has had written to the disk.
