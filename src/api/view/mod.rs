@@ -1,0 +1,36 @@
+//! What answers look like on the wire.
+
+mod health;
+mod job;
+mod plan;
+mod resource;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Timestamp;
+
+pub use health::{Alive, Ready, SidecarContactView};
+pub use job::{
+    ActorView, ErrorCodeName, ExternalChangeView, JobErrorView, JobList, JobView, OpName, OutcomeName, ProgressView,
+    SettingsView, SidecarView, StateView, StepView, WaitReasonName, WaitingView, job_path, render_job,
+};
+pub use plan::{Plan, PlanStep};
+pub use resource::{BoundsView, Observation, Resource, ResourceList};
+
+/// A point in time: RFC 3339, UTC, with milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WireTime(pub Timestamp);
+
+impl Serialize for WireTime {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for WireTime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
+        Ok(Self(Timestamp::from_millis(parsed.as_millisecond())))
+    }
+}
