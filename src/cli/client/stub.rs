@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use actix_web::rt;
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -57,9 +58,44 @@ impl Seen {
     }
 }
 
+/// A port that nobody else is given, whether anybody listens there or not.
+pub struct Port {
+    address: SocketAddr,
+    _taken: Socket,
+}
+
+impl Port {
+    /// A free one at this loopback address, or `None` if there is no such address.
+    pub fn at(ip: IpAddr) -> Option<Self> {
+        let taken = bound(SocketAddr::new(ip, 0)).ok()?;
+        let address = taken.local_addr().ok()?.as_socket()?;
+        Some(Self { address, _taken: taken })
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn listen(&self) -> std::io::Result<TcpListener> {
+        let socket = bound(self.address)?;
+        socket.listen(128)?;
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket.into())
+    }
+}
+
+/// Several sockets of the same user can be bound like this to the same address. Only one of them listens.
+fn bound(address: SocketAddr) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
 /// A gateway that gives its replies in order, the last one again and again.
 pub struct Stub {
-    address: SocketAddr,
+    port: Port,
     seen: Rc<RefCell<Vec<Seen>>>,
     serving: rt::task::JoinHandle<()>,
 }
@@ -67,28 +103,27 @@ pub struct Stub {
 impl Stub {
     /// Starts one on a free port.
     pub async fn start(replies: Vec<Reply>) -> Self {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), replies).await
+        Self::start_at(Port::at(Ipv4Addr::LOCALHOST.into()).expect("a free port"), replies).await
     }
 
-    /// Starts one at `address`.
-    pub async fn start_at(address: SocketAddr, replies: Vec<Reply>) -> Self {
-        let listener = TcpListener::bind(address).await.expect("the address is free");
-        let address = listener.local_addr().expect("it is bound");
+    /// Starts one at `port`.
+    pub async fn start_at(port: Port, replies: Vec<Reply>) -> Self {
+        let listener = port.listen().expect("nobody else listens there");
         let seen = Rc::new(RefCell::new(Vec::new()));
         let serving = rt::spawn(serve(listener, replies.into(), Rc::clone(&seen)));
-        Self { address, seen, serving }
+        Self { port, seen, serving }
     }
 
-    /// Closes its port.
-    pub async fn stop(self) -> SocketAddr {
+    /// Listens no more.
+    pub async fn stop(self) -> Port {
         self.serving.abort();
         let _ = self.serving.await;
-        self.address
+        self.port
     }
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.port.url()
     }
 
     /// A client of it.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use serde_json::json;
 
-use super::stub::{Reply, Stub, Then, busy, event, job, problem, problem_for, ready, succeeded};
+use super::stub::{Port, Reply, Stub, Then, busy, event, job, problem, problem_for, ready, succeeded};
 use super::{Client, Failure, ListQuery, ServerUrl};
 use crate::access::Token;
 use crate::api::Submission;
@@ -70,8 +70,8 @@ async fn an_undecided_submission_tells_how_to_repeat_it() {
 
 #[actix_web::test]
 async fn nobody_there_is_no_undecided_submission() {
-    let address = Stub::start(vec![]).await.stop().await;
-    let server: ServerUrl = format!("http://{address}").parse().expect("a URL");
+    let port = Stub::start(vec![]).await.stop().await;
+    let server: ServerUrl = port.url().parse().expect("a URL");
     let client = Client::new(server).with_submit_pauses(&PAUSES);
     let mut retries = 0;
     let failure = client.submit(&submission(), "k", |_| retries += 1).await.expect_err("nobody is there");
@@ -82,11 +82,8 @@ async fn nobody_there_is_no_undecided_submission() {
 
 #[actix_web::test]
 async fn ipv6_addresses_work() {
-    let address = std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0));
-    if std::net::TcpListener::bind(address).is_err() {
-        return;
-    }
-    let stub = Stub::start_at(address, vec![Reply::Json(200, job(json!({})))]).await;
+    let Some(port) = Port::at(std::net::Ipv6Addr::LOCALHOST.into()) else { return };
+    let stub = Stub::start_at(port, vec![Reply::Json(200, job(json!({})))]).await;
     let job = stub.client().job(uuid::Uuid::nil()).await.expect("a job");
     assert_eq!(job.resource, "worker");
 }

@@ -105,14 +105,14 @@ async fn a_job_that_is_over_is_not_asked_for() {
 async fn a_restart_of_the_gateway_is_told_once_and_survived() {
     let stub = Stub::start(vec![]).await;
     let client = stub.client();
-    let address = stub.stop().await;
+    let port = stub.stop().await;
     let captured = Captured::default();
     let mut output = captured.output();
     let mut screen = Screen::live(&mut output);
     let back = async {
         tokio::time::sleep(Duration::from_millis(600)).await;
         let replies = vec![Reply::Lost, problem(503, "not_ready"), events([json!({}), succeeded()])];
-        Stub::start_at(address, replies).await
+        Stub::start_at(port, replies).await
     };
     let (ended, _stub) = tokio::join!(follow(&client, job_view(json!({})), PATIENCE, &mut screen), back);
     drop(screen);
