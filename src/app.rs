@@ -167,7 +167,7 @@ impl Gateway {
         let left = deadline.saturating_duration_since(Instant::now());
         let stopped = self.engine.stop(left).await;
         // The engine held the last handle to the store's thread, which now writes what is left and ends.
-        let closed = tokio::task::spawn_blocking(move || self.store.join());
+        let closed = ended(self.store);
         if timeout_at(deadline.max(Instant::now() + LEAST_TIME_TO_CLOSE), closed).await.is_err() {
             tracing::warn!("the disk is too slow to wait for; whatever was promised is on it");
         }
@@ -196,6 +196,21 @@ async fn recover_aside(
 fn sidecar_at(url: &str, audience: &Audience) -> impl FnOnce() -> Traced<MeteredSidecar<HttpSidecar>> + Send + 'static {
     let (url, metrics, traces) = (url.to_owned(), Arc::clone(&audience.metrics), audience.traces.clone());
     move || Traced::new(MeteredSidecar::new(HttpSidecar::new(url, REQUEST_TIMEOUT), metrics), traces)
+}
+
+/// Ends when `thread` does. The runtime's own threads for what blocks would not do: it waits for all of them when it ends, and a
+/// thread may wait for its disk for ever.
+async fn ended(thread: JoinHandle<()>) {
+    let (tell, heard) = oneshot::channel::<()>();
+    let waiting = std::thread::Builder::new().name("store end".into()).spawn(move || {
+        // If it panicked, that was told.
+        let _ = thread.join();
+        drop(tell);
+    });
+    match waiting {
+        Ok(_) => drop(heard.await),
+        Err(error) => tracing::warn!(%error, "the end of the store is not waited for"),
+    }
 }
 
 /// A store that is too large to be checked before anything else is checked while the gateway works.

@@ -244,6 +244,51 @@ async fn it_can_be_stopped_while_the_disk_fails() {
     stack.restart().assert_carried_on(id).await;
 }
 
+/// A disk that hangs does not say so. What is asked for meanwhile is not done later on the sly.
+#[actix_web::test]
+async fn a_disk_that_hangs_is_noticed() {
+    let stack = Stack::start();
+    let id = stack.between_two_steps().await;
+    stack.disk.hangs("sync");
+    let wish = no_step("first");
+    let (first, ()) = futures_util::join!(stack.gateway.post("/v1/jobs", &wish), async {
+        stack.until_readiness(503).await;
+        stack.assert_not_ready(&["it is stuck", "is not on the disk yet", "hangs"]).await;
+        stack.assert_refused("second", &["it is stuck", "is not on the disk yet", "hangs"]).await;
+        assert!(stack.gateway.get("/metrics").await.text().contains("scalegate_engine_available 0"));
+    });
+    assert_eq!((first.status, first.problem().code.as_str()), (504, "outcome_unknown"));
+    assert_says(&first.problem().detail, &["may still be done", "Idempotency-Key"]);
+    stack.disk.works();
+    stack.until_readiness(200).await;
+    stack.gateway.log_with(|log| {
+        let said = |text| log.iter().any(|line| line["message"].as_str().is_some_and(|message| message.contains(text)));
+        said("the store is stuck: what was to be written 5 s ago") && said("the store is written again")
+    });
+    let (wanted, unwanted) = (stack.gateway.get("/v1/jobs?resource=first").await, "/v1/jobs?resource=second");
+    assert_eq!(wanted.json()["jobs"].as_array().map(Vec::len), Some(1));
+    assert_eq!(stack.gateway.get(unwanted).await.json()["jobs"], json!([]));
+    // Nobody is said to have been refused what was then done.
+    let audit = stack.gateway.get("/v1/audit").await.json();
+    let of_first = |entry: &&Value| entry["resource"] == "first";
+    let outcomes = audit["entries"].as_array().expect("entries").iter().filter(of_first).map(|entry| &entry["outcome"]);
+    assert_eq!(outcomes.collect::<Vec<_>>(), ["accepted"]);
+    stack.assert_carried_on(id).await;
+}
+
+#[actix_web::test]
+async fn it_can_be_stopped_while_the_disk_hangs() {
+    let mut stack = Stack::start();
+    let id = stack.between_two_steps().await;
+    stack.disk.hangs("sync");
+    // The intent of the second step is on its way by then.
+    stack.until_readiness(503).await;
+    stack.gateway.signal("-TERM");
+    assert_eq!(stack.gateway.wait().0, Some(0));
+    stack.disk.works();
+    stack.restart().assert_carried_on(id).await;
+}
+
 /// Linux forgets what a failed sync did not get onto the disk. Neither the process that saw it fail nor the next one,
 /// which only sees files that look whole, may let anything it promises rest on that.
 #[actix_web::test]

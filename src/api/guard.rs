@@ -361,7 +361,7 @@ pub(super) async fn record(
     caller: &Caller,
     action: Action,
     response: &ServiceResponse<BoxBody>,
-    is_flood: bool,
+    only_logged: bool,
 ) {
     let noted = response.request().extensions().get::<Subject>().cloned();
     let subject = noted.unwrap_or_else(|| subject_in(action, response.request().match_info().as_str()));
@@ -380,8 +380,9 @@ pub(super) async fn record(
         about_key = about.as_ref().map(|key| key.as_str()),
         "audit"
     );
-    if let Some(code) = code
-        && !is_flood
+    // Of one whose outcome is unknown there will be a record if it is obeyed.
+    if let Some(code) = code.filter(|code| *code != Code::OutcomeUnknown)
+        && !only_logged
     {
         guard.record_refusal(caller, action, subject, code).await;
     }
@@ -399,6 +400,7 @@ fn subject_in(action: Action, path: &str) -> Subject {
 
 fn outcome(action: Action, response: &HttpResponse, refused: Option<Code>) -> &'static str {
     match refused {
+        Some(Code::OutcomeUnknown) => "unknown",
         Some(_) => "refused",
         None if response.headers().contains_key("idempotency-replayed") => "replayed",
         None if action == Action::SubmitJob && response.status() == StatusCode::OK => "unchanged",

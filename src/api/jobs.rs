@@ -71,7 +71,7 @@ pub async fn submit(
 ) -> Result<HttpResponse, ApiError> {
     let key = input::idempotency_key(request.headers(), caller.key_id(), &body.0)?;
     let wish = wish(&request, &caller, body.0)?;
-    let (joined, job, replayed) = match state.engine.submit(wish, key).await? {
+    let (joined, job, replayed) = match state.engine.submit(wish, key).await.map_err(ApiError::of_change)? {
         Submitted::Answer(Answer::Created(job)) => (false, job, false),
         Submitted::Answer(Answer::Joined(job)) => (true, job, false),
         Submitted::Answer(Answer::Refused(refusal)) => return Err(refusal.into()),
@@ -248,7 +248,7 @@ pub async fn cancel_job(
     if published.is_over() {
         return Err(ApiError::job_finished(published.job()));
     }
-    match state.engine.cancel(id, Some(caller.attempt())).await? {
+    match state.engine.cancel(id, Some(caller.attempt())).await.map_err(ApiError::of_change)? {
         Answer::Canceled(job) => Ok(with_new_job(&mut HttpResponse::Ok(), &job, state.clock.now())),
         // It ended between the look at the table and the engine's.
         _ => Err(ApiError::job_finished(state.table.get(id).as_ref().unwrap_or(&published).job())),

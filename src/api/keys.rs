@@ -281,6 +281,11 @@ fn key_path(id: &KeyId) -> String {
 
 fn not_written(error: StoreError) -> ApiError {
     tracing::error!(error = &error as &dyn std::error::Error, "cannot change the API keys");
+    if matches!(error, StoreError::Slow) {
+        let detail =
+            "The store does not answer in time. The change may still be made: look at the keys before asking again.";
+        return ApiError::new(Code::OutcomeUnknown, detail);
+    }
     ApiError::new(
         Code::StorageUnavailable,
         "The store cannot be written at present. The change may be on the disk all the same.",

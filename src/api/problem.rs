@@ -107,6 +107,7 @@ codes! {
     TooManyJobs "too_many_jobs" 503 "Too many unfinished jobs" "10000 jobs are unfinished already.";
     StorageUnavailable "storage_unavailable" 503 "The store cannot be used" "The store failed: database or disk is full. Nothing is accepted until it works again.";
     Overloaded "overloaded" 503 "The gateway cannot take the request now" "Too many requests are waiting.";
+    OutcomeUnknown "outcome_unknown" 504 "It is not known whether the request was obeyed" "The engine did not answer in time. What was asked for may still be done: see what there is, or send a submission again with the same Idempotency-Key.";
     NotReady "not_ready" 503 "The gateway is not ready" "The store failed: database or disk is full.";
 }
 
@@ -343,6 +344,23 @@ fn busy_detail(job: &Job) -> String {
     format!("Job {} is scaling \"{}\" {goal}. onConflict says what else can be done.", job.id, job.resource)
 }
 
+impl ApiError {
+    /// Why a change was not made, or may not have been.
+    pub(super) fn of_change(unavailable: Unavailable) -> Self {
+        let (Unavailable::Interrupted | Unavailable::Slow) = unavailable else { return unavailable.into() };
+        let detail = "What was asked for may still be done: see what there is, or send a submission again with the same \
+                      Idempotency-Key.";
+        Self::new(Code::OutcomeUnknown, format!("{} {detail}", sentence(&unavailable)))
+    }
+}
+
+fn sentence(unavailable: &Unavailable) -> String {
+    let text = unavailable.to_string();
+    let mut letters = text.chars();
+    let capitalised = letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect());
+    format!("{capitalised}.")
+}
+
 impl From<Unavailable> for ApiError {
     fn from(unavailable: Unavailable) -> Self {
         let code = match unavailable {
@@ -351,10 +369,7 @@ impl From<Unavailable> for ApiError {
                 Code::Overloaded
             }
         };
-        let text = unavailable.to_string();
-        let mut letters = text.chars();
-        let sentence = letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect());
-        Self::new(code, format!("{sentence}."))
+        Self::new(code, sentence(&unavailable))
     }
 }
 
@@ -435,7 +450,8 @@ macro_rules! problems {
 problems! {
     /// What can go wrong with `POST /v1/jobs`.
     guarded SubmitProblems: ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
-        ValidationFailed OutOfBounds IdempotencyKeyReused TooManyJobsOfKey QueueFull InternalError TooManyJobs Overloaded;
+        ValidationFailed OutOfBounds IdempotencyKeyReused TooManyJobsOfKey QueueFull InternalError TooManyJobs Overloaded
+        OutcomeUnknown;
     /// What can go wrong with `POST /v1/plans`.
     guarded PlanProblems: ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
         ValidationFailed OutOfBounds TooManyJobsOfKey QueueFull InternalError SidecarUnreachable TooManyJobs Overloaded;
@@ -444,7 +460,7 @@ problems! {
     /// What can go wrong with `GET /v1/jobs`.
     guarded ListJobsProblems: ResourceForbidden ValidationFailed InternalError Overloaded;
     /// What can go wrong with `POST /v1/jobs/{id}/cancel`.
-    guarded CancelProblems: ResourceForbidden JobNotFound JobFinished InternalError Overloaded;
+    guarded CancelProblems: ResourceForbidden JobNotFound JobFinished InternalError Overloaded OutcomeUnknown;
     /// What can go wrong with `GET /v1/resources`.
     guarded ListResourcesProblems: InternalError Overloaded;
     /// What can go wrong with `GET /v1/resources/{alias}`.
@@ -458,13 +474,14 @@ problems! {
     guarded AllEventsProblems: ResourceForbidden ValidationFailed TooManyStreamsOfCaller InternalError TooManyStreams
         Overloaded;
     /// What can go wrong with `POST /v1/keys`.
-    guarded CreateKeyProblems: BodyTimeout TooManyKeys BodyTooLarge UnsupportedMediaType ValidationFailed InternalError;
+    guarded CreateKeyProblems: BodyTimeout TooManyKeys BodyTooLarge UnsupportedMediaType ValidationFailed InternalError
+        OutcomeUnknown;
     /// What can go wrong with `GET /v1/keys`.
     guarded ListKeysProblems: InternalError;
     /// What can go wrong with `GET /v1/keys/{id}`.
     guarded GetKeyProblems: KeyNotFound InternalError;
     /// What can go wrong with `POST /v1/keys/{id}/revoke`.
-    guarded RevokeKeyProblems: KeyNotFound KeyConfigured InternalError;
+    guarded RevokeKeyProblems: KeyNotFound KeyConfigured InternalError OutcomeUnknown;
     /// What can go wrong with `GET /v1/audit`.
     guarded AuditProblems: ValidationFailed InternalError Overloaded;
     /// What can go wrong with `GET /livez`.

@@ -115,6 +115,11 @@ impl Core {
         self.sending == 0 && self.uncommitted.is_empty()
     }
 
+    /// Whether a change is on its way to the sidecar.
+    pub fn is_changing(&self) -> bool {
+        self.sending > 0
+    }
+
     /// From now on nothing new is begun: what is on its way is seen through, the rest is left for the next process.
     pub fn drain(&mut self) {
         self.draining = true;

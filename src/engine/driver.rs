@@ -1,6 +1,7 @@
 //! The engine's I/O: feeds [`Core`] with what happens and does what it says.
 //!
-//! One task owns the core. Tasks of their own exist only for sidecar calls in flight. If a commit fails, the core is
+//! One task owns the core. Tasks of their own exist only for what is waited for: calls to the sidecar, and what is asked of the
+//! store besides commits. If a commit fails, the core is
 //! thrown away and built anew from the store, exactly as after a crash: there is one way to recover, and it is used for
 //! both.
 
@@ -14,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout
 use uuid::{ContextV7, Uuid};
 
 use super::audience::Audience;
+use super::commits::CommitsUnderWay;
 use super::core::{Core, Effect};
 use super::handle::{Command, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo};
@@ -91,7 +93,8 @@ pub(super) async fn run<S: Sidecar>(
             wall: &mut wall,
             ids: &ids,
             contact: &mut contact,
-            calls: JoinSet::new(),
+            commits: CommitsUnderWay::default(),
+            tasks: JoinSet::new(),
             reads: HashMap::new(),
             waiting: HashMap::new(),
             next_reply: 0,
@@ -190,7 +193,9 @@ struct Incarnation<'a, S> {
     wall: &'a mut WallWatch,
     ids: &'a ContextV7,
     contact: &'a mut SidecarContact,
-    calls: JoinSet<Done>,
+    commits: CommitsUnderWay,
+    /// Calls to the sidecar, and what is asked of the store besides commits.
+    tasks: JoinSet<Done>,
     /// The reading on its way for each resource, if there is one.
     reads: HashMap<Alias, (CallId, AbortHandle)>,
     waiting: HashMap<ReplyTo, Waiting>,
@@ -208,18 +213,16 @@ impl<S: Sidecar> Incarnation<'_, S> {
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.perform()?;
-            let wake_in = self.core.next_wake().map(|at| at.since(self.clock.now()));
+            let wake_at = self.core.next_wake().into_iter().chain(self.commits.tell_at()).min();
+            let wake_in = wake_at.map(|at| at.since(self.clock.now()));
             tokio::select! {
-                acknowledgement = acknowledgements.recv() => {
-                    acknowledgement.ok_or(StoreError::Closed)??;
-                    self.core.committed(self.clock.now());
-                }
-                Some(done) = self.calls.join_next() => self.take_in(unless_panicked(done))?,
+                acknowledgement = acknowledgements.recv() => self.acknowledged(acknowledgement)?,
+                Some(done) = self.tasks.join_next() => self.take_in(unless_panicked(done))?,
                 command = commands.recv() => match command {
                     Some(command) => self.take(command),
                     None => return Ok(()),
                 },
-                () = sleep(wake_in.unwrap_or_default()), if wake_in.is_some() => self.core.wake_due(self.clock.now()),
+                () = sleep(wake_in.unwrap_or_default()), if wake_in.is_some() => self.wake(),
                 _ = housekeeping.tick() => self.clean_up(),
                 _ = stop.wait_for(Option::is_some) => break,
             }
@@ -229,7 +232,13 @@ impl<S: Sidecar> Incarnation<'_, S> {
         match timeout_at(deadline, self.see_through(acknowledgements)).await {
             Ok(seen_through) => seen_through,
             Err(_) => {
-                tracing::warn!("stopping with a change on its way: its outcome will be read back at the next start");
+                if self.core.is_changing() {
+                    tracing::warn!(
+                        "stopping with a change on its way: its outcome will be read back at the next start"
+                    );
+                } else {
+                    tracing::warn!("stopping before everything is on the disk: nobody was told that the rest is done");
+                }
                 Ok(())
             }
         }
@@ -243,14 +252,34 @@ impl<S: Sidecar> Incarnation<'_, S> {
         self.perform()?;
         while !self.core.is_quiet() {
             tokio::select! {
-                acknowledgement = acknowledgements.recv() => {
-                    acknowledgement.ok_or(StoreError::Closed)??;
-                    self.core.committed(self.clock.now());
-                }
-                Some(done) = self.calls.join_next() => self.take_in(unless_panicked(done))?,
+                acknowledgement = acknowledgements.recv() => self.acknowledged(acknowledgement)?,
+                Some(done) = self.tasks.join_next() => self.take_in(unless_panicked(done))?,
             }
             self.perform()?;
         }
+        Ok(())
+    }
+
+    fn wake(&mut self) {
+        let now = self.clock.now();
+        if self.commits.tell(now) {
+            tracing::error!(
+                "the store is stuck: what was to be written {} s ago is not on the disk yet, which hangs, or another program has \
+                 locked the store; no job is accepted or moved on meanwhile",
+                self.commits.stuck_for(now).unwrap_or_default().as_secs()
+            );
+        }
+        self.core.wake_due(now);
+    }
+
+    /// The oldest commit is done, or has failed.
+    fn acknowledged(&mut self, acknowledgement: Option<Acknowledgement>) -> Result<(), StoreError> {
+        acknowledgement.ok_or(StoreError::Closed)??;
+        let now = self.clock.now();
+        if let Some(stuck) = self.commits.end(now) {
+            tracing::warn!("the store is written again, after {} s", stuck.as_secs());
+        }
+        self.core.committed(now);
         Ok(())
     }
 
@@ -258,6 +287,13 @@ impl<S: Sidecar> Incarnation<'_, S> {
 
     fn take(&mut self, command: Command) {
         let now = self.clock.now();
+        if let Some(stuck) = self.commits.stuck_for(now) {
+            return command.refuse(&Unavailable::Storage(format!(
+                "it is stuck, what was to be written {} s ago is not on the disk yet: that one hangs, or another program has locked the \
+                 store",
+                stuck.as_secs()
+            )));
+        }
         match command {
             Command::Submit(request, key, reply) => {
                 let id = self.new_job_id(now);
@@ -312,7 +348,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
         done: impl FnOnce(Result<Reading, ReadFailure>) -> Done + 'static,
     ) {
         let (sidecar, clock, origin) = (Arc::clone(&self.sidecar), self.clock, Origin { job: None, trace });
-        self.calls.spawn_local(async move {
+        self.tasks.spawn_local(async move {
             let reading = timeout(LOOK_TIMEOUT, timed(sidecar.look(&resource, &origin), clock)).await;
             done(reading.unwrap_or_else(|_| {
                 let detail = format!("no answer from the sidecar within {} s", LOOK_TIMEOUT.as_secs());
@@ -427,7 +463,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
 
     fn prune(&mut self, as_of: Timestamp) {
         let (store, retention) = (self.store.clone(), self.retention);
-        self.calls.spawn_local(async move { Done::Pruned { as_of, removed: store.prune(retention, as_of).await } });
+        self.tasks.spawn_local(async move { Done::Pruned { as_of, removed: store.prune(retention, as_of).await } });
     }
 
     // ---- what is to be done -----------------------------------------------------------------------------------
@@ -435,7 +471,10 @@ impl<S: Sidecar> Incarnation<'_, S> {
     fn perform(&mut self) -> Result<(), StoreError> {
         for effect in self.core.take_effects() {
             match effect {
-                Effect::Commit(batch) => self.store.commit(batch)?,
+                Effect::Commit(batch) => {
+                    self.commits.begin(self.clock.now());
+                    self.store.commit(batch)?;
+                }
                 Effect::Call { resource, id, call, origin } => self.call(resource, id, call, origin),
                 Effect::Publish(event) => self.audience.show(event, &self.clock),
                 Effect::Tell(resource, entry) => self.audience.tell(resource, entry),
@@ -458,7 +497,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
     /// are never more connections than resources.
     fn read(&mut self, resource: Alias, call: CallId, origin: Origin) {
         let (sidecar, clock, of) = (Arc::clone(&self.sidecar), self.clock, resource.clone());
-        let reading = self.calls.spawn_local(async move {
+        let reading = self.tasks.spawn_local(async move {
             let reading = timed(sidecar.read(&of, &origin), clock).await;
             Done::Read { resource: of, call, reading }
         });
@@ -469,7 +508,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
 
     fn change(&mut self, resource: Alias, call: CallId, change: Move, origin: Origin) {
         let sidecar = Arc::clone(&self.sidecar);
-        self.calls.spawn_local(async move {
+        self.tasks.spawn_local(async move {
             let answer = sidecar.change(&resource, change, &origin).await;
             Done::Change { resource, call, answer }
         });
@@ -486,7 +525,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
 
     fn replay(&mut self, to: ReplyTo, key: String) {
         let store = self.store.clone();
-        self.calls.spawn_local(async move { Done::Replay { to, stored: store.answer(key).await } });
+        self.tasks.spawn_local(async move { Done::Replay { to, stored: store.answer(key).await } });
     }
 }
 

@@ -84,7 +84,7 @@ pub enum Unavailable {
     #[error("the gateway is stopping")]
     Stopping,
     /// The engine stopped, or started over from the store, before it answered.
-    #[error("the request was interrupted, and may have been obeyed")]
+    #[error("the request was interrupted")]
     Interrupted,
     /// It did not answer in time.
     #[error("the engine did not answer in time")]

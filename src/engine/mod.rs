@@ -5,6 +5,7 @@
 //! ends the process: whatever state it left behind, the store knows a better one.
 
 mod audience;
+mod commits;
 mod core;
 mod driver;
 mod handle;

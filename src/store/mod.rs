@@ -452,6 +452,9 @@ pub enum StoreError {
     /// It takes too long.
     #[error("the store does not answer in time")]
     Slow,
+    /// Too much waits for it already.
+    #[error("too much waits to be written already")]
+    Congested,
     /// The thread that writes is gone.
     #[error("the store is closed")]
     Closed,

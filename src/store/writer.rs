@@ -4,9 +4,10 @@
 //! together. Handing blocking calls to a thread pool instead would lose the order of commits, on which the engine
 //! relies.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError};
 use crate::domain::{Retention, Timestamp};
@@ -14,6 +15,9 @@ use crate::domain::{Retention, Timestamp};
 /// Most batches in one transaction: enough that the cost of syncing no longer matters, few enough that the first one
 /// does not wait for long.
 const MAX_GROUP: usize = 512;
+
+/// Most commits of [`StoreClient`]s that wait at a time: what takes a disk a second, and little memory if it hangs.
+const MAX_OF_CLIENTS: usize = 4096;
 
 /// What became of one [`StoreWriter::commit`]; they come in the order of the commits.
 pub type Acknowledgement = Result<(), StoreError>;
@@ -29,14 +33,14 @@ enum Request {
 enum Report {
     /// Whoever has the acknowledgements.
     ToAll,
-    /// Whoever asked for it.
-    ToOne(oneshot::Sender<Acknowledgement>),
+    /// Whoever asked for it, and has a seat until then.
+    ToOne { reply: oneshot::Sender<Acknowledgement>, _seat: OwnedSemaphorePermit },
 }
 
 /// A handle to the writing thread. Once the last one is dropped, the thread does what it was asked for and ends.
 ///
-/// The queue is not bounded here but by those who feed it: the engine commits at most once for each event it takes from
-/// its own bounded queue.
+/// The queue is not bounded here but by those who feed it: of each resource, the engine has one intent on its way at the most,
+/// and it takes no requests while the disk is stuck; clients have so many seats.
 #[derive(Clone)]
 pub struct StoreWriter {
     requests: mpsc::UnboundedSender<Request>,
@@ -59,7 +63,7 @@ impl StoreWriter {
 
     /// A handle that does not keep the thread, and that commits things of its own.
     pub fn client(&self) -> StoreClient {
-        StoreClient { requests: self.requests.downgrade() }
+        StoreClient { requests: self.requests.downgrade(), seats: Arc::new(Semaphore::new(MAX_OF_CLIENTS)) }
     }
 
     /// See [`Journal::load`].
@@ -120,17 +124,20 @@ impl StoreInbox {
 #[derive(Clone)]
 pub struct StoreClient {
     requests: mpsc::WeakUnboundedSender<Request>,
+    /// Whoever gives up waiting leaves his commit in the queue, and his seat is taken until it is done.
+    seats: Arc<Semaphore>,
 }
 
 impl StoreClient {
     /// Makes `batch` durable, however long that takes.
     ///
     /// # Errors
-    /// If it may not be.
+    /// If it may not be; with [`StoreError::Congested`] it is not.
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
+        let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| StoreError::Congested)?;
         let requests = self.requests.upgrade().ok_or(StoreError::Closed)?;
-        requests.send(Request::Commit(batch, Report::ToOne(reply))).map_err(|_| StoreError::Closed)?;
+        requests.send(Request::Commit(batch, Report::ToOne { reply, _seat: seat })).map_err(|_| StoreError::Closed)?;
         // The answer is not waited for with a handle that keeps the thread.
         drop(requests);
         answer.await.map_err(|_| StoreError::Closed)?
@@ -172,7 +179,7 @@ impl Report {
     fn tell(self, outcome: Acknowledgement, acknowledge: &mpsc::UnboundedSender<Acknowledgement>) {
         match self {
             Self::ToAll => drop(acknowledge.send(outcome)),
-            Self::ToOne(reply) => drop(reply.send(outcome)),
+            Self::ToOne { reply, .. } => drop(reply.send(outcome)),
         }
     }
 }

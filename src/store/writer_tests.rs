@@ -1,6 +1,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
@@ -241,4 +242,25 @@ async fn clients_hear_of_their_own_commits_and_do_not_keep_the_thread() {
     drop(writer);
     thread.join().expect("no panic");
     assert!(matches!(client.commit(batch("f")).await, Err(StoreError::Closed)));
+}
+
+/// Whoever gives up waiting does not make room for one more: what he asked for still waits.
+#[tokio::test]
+async fn clients_do_not_pile_up_before_a_disk_that_hangs() {
+    let stage = Stage::set(false);
+    let client = stage.writer.client();
+    let batch = || Batch { forgotten_lanes: vec!["worker".parse().expect("an alias")], ..Batch::default() };
+    stage.commit("worker");
+    stage.asked();
+    for _ in 0..MAX_OF_CLIENTS {
+        assert!(client.commit(batch()).now_or_never().is_none());
+    }
+    assert!(matches!(client.clone().commit(batch()).now_or_never(), Some(Err(StoreError::Congested))));
+    // Once one group of them is done, there is room again.
+    stage.verdict(true);
+    stage.asked();
+    stage.verdict(true);
+    stage.asked();
+    assert!(client.commit(batch()).now_or_never().is_none());
+    drop(stage.verdicts);
 }

@@ -231,7 +231,7 @@ async fn a_revocation_that_takes_long_holds_in_the_end() {
         },
         scene.ask(&revoke, &scene.admin),
     );
-    assert_eq!(verdict(&answer), (503, Some("storage_unavailable")));
+    assert_eq!(verdict(&answer), (504, Some("outcome_unknown")));
     let begun = Instant::now();
     while scene.get("/v1/jobs", &key).await.status == 200 {
         assert!(begun.elapsed() < PATIENCE, "it was written, and is not obeyed");

@@ -54,6 +54,11 @@ impl Disk {
         std::fs::write(&written, number.to_string()).and_then(|()| std::fs::rename(written, control)).expect("written");
     }
 
+    /// From now on `operation` does not come back.
+    pub fn hangs(&self, operation: &str) {
+        self.fails(operation, 0);
+    }
+
     /// From now on everything works.
     pub fn works(&self) {
         for operation in ["open", "read", "write", "sync"] {
