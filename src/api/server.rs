@@ -9,6 +9,7 @@ use actix_web::http::header::HeaderMap;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::web;
 use actix_web::{App, Error, HttpResponse};
+use socket2::{Domain, Socket, Type};
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
@@ -33,6 +34,10 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 #[cfg(target_os = "linux")]
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Most connections that wait to be taken. After a restart, everybody who followed something comes back in the same second; with
+/// the 128 of the standard library some would have to try for seconds. The system has a limit of its own (`somaxconn`).
+const BACKLOG: i32 = 4096;
+
 /// Where the metrics are.
 const METRICS: &str = "/metrics";
 
@@ -41,11 +46,15 @@ const METRICS: &str = "/metrics";
 /// # Errors
 /// If it cannot be had.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Or connections of the process before would keep the address for a while.
+    socket.set_reuse_address(true)?;
     // Connections inherit it.
     #[cfg(target_os = "linux")]
-    socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
-    Ok(listener)
+    socket.set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// A running server.

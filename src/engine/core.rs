@@ -383,9 +383,14 @@ impl Core {
         if !self.policy.resources.contains_key(resource) && self.lane(resource).is_none() {
             return None;
         }
+        let before = self.observations.get(resource);
+        // Readings overtake each other.
+        if before.is_some_and(|before| before.asked_at > reading.asked_at) {
+            return None;
+        }
         let Reading { status, capacity, .. } = reading.clone();
-        let before = self.observations.insert(resource.clone(), reading.clone());
         let is_new = before.is_none_or(|before| (&before.status, before.capacity) != (&status, capacity));
+        self.observations.insert(resource.clone(), reading.clone());
         is_new.then_some(HistoryEntry { at: now, what: Happening::Reading { status, capacity } })
     }
 
@@ -601,5 +606,30 @@ mod tests {
         let later = NOW + crate::store::KEY_RETENTION;
         core.forget(later);
         assert!(matches!(submit(&mut core, "noisy", 3, later), Answer::Created(_)));
+    }
+
+    #[test]
+    fn an_older_reading_that_comes_late_is_not_shown() {
+        let mut core = Core::recover(Arc::new(Policy::default()), &Snapshot::default(), NOW);
+        submit(&mut core, "scaled", 0, NOW);
+        drop(core.take_effects());
+        let scaled: Alias = "scaled".parse().expect("an alias");
+        let after = |seconds| NOW + std::time::Duration::from_secs(seconds);
+        let mut look = |capacity, asked, answered| {
+            let reading = Reading {
+                status: crate::domain::Status::new("ACTIVE"),
+                capacity: Capacity::new(capacity).expect("a small number"),
+                stamp: None,
+                wall_set_at: None,
+                asked_at: after(asked),
+                received_at: after(answered),
+            };
+            core.looked(&scaled, &reading, after(answered));
+            let told = core.take_effects().iter().any(|effect| matches!(effect, Effect::Commit(_)));
+            (core.observations[&scaled].capacity.units(), told)
+        };
+        assert_eq!(look(5, 6, 7), (5, true));
+        assert_eq!(look(3, 0, 9), (5, false));
+        assert_eq!(look(4, 8, 10), (4, true));
     }
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::KEY_RETENTION;
 use crate::domain::{Retention, Timestamp};
 
-/// Most jobs, and most entries of timelines, removed in one go: at a few microseconds each, commits wait for some milliseconds at the most.
+/// Most jobs, most answers, and most entries of timelines, removed in one go: at a few microseconds each, commits wait for some milliseconds at the most.
 pub(super) const PRUNE_CHUNK: usize = 500;
 /// Most timelines looked at in one go, at a few microseconds each. Ten thousand have their turn in twenty minutes.
 const TIMELINES_TOGETHER: usize = 500;
@@ -32,9 +32,9 @@ pub(super) fn remove_old(
     timelines_after: Option<&str>,
 ) -> rusqlite::Result<Removed> {
     let jobs = remove_jobs(db, retention, now)?;
-    db.prepare_cached("DELETE FROM answers WHERE answered_ms <= ?1")?.execute([(now - KEY_RETENTION).as_millis()])?;
+    let answers = remove_answers(db, (now - KEY_RETENTION).as_millis())?;
     let (timelines_up_to, entries_left) = remove_entries(db, (now - retention.age).as_millis(), timelines_after)?;
-    let more = jobs.len() == PRUNE_CHUNK || entries_left;
+    let more = jobs.len() == PRUNE_CHUNK || answers == PRUNE_CHUNK || entries_left;
     Ok(Removed { jobs, timelines_up_to, more })
 }
 
@@ -55,6 +55,14 @@ fn remove_jobs(db: &Connection, retention: Retention, now: Timestamp) -> rusqlit
     )?
     .query_map(params![end, seq, PRUNE_CHUNK as i64], |row| row.get(0))?
     .collect()
+}
+
+/// Removes answers given up to `too_old_ms`; how many.
+fn remove_answers(db: &Connection, too_old_ms: i64) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "DELETE FROM answers WHERE seq IN (SELECT seq FROM answers WHERE answered_ms <= ?1 ORDER BY answered_ms LIMIT ?2)",
+    )?
+    .execute(params![too_old_ms, PRUNE_CHUNK as i64])
 }
 
 /// Removes entries up to `too_old_ms`; the resource looked at last, and whether there is more to be removed at once.

@@ -432,6 +432,18 @@ fn answers_are_kept_for_as_long_as_promised() {
     assert_eq!(journal.load().expect("readable").keys.len(), 1);
 }
 
+#[test]
+fn answers_are_removed_a_chunk_at_a_time() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let answers = (0..=PRUNE_CHUNK).map(|number| answer(&number.to_string(), NOW));
+    journal.commit(&[Batch { answers: answers.collect(), ..Batch::default() }]).expect("committed");
+    for (is_more, left) in [(true, 1), (false, 0)] {
+        assert_eq!(journal.prune(ALL_KEPT, NOW + KEY_RETENTION).expect("pruned").more, is_more);
+        assert_eq!(journal.load().expect("readable").keys.len(), left);
+    }
+}
+
 // ---- what is refused --------------------------------------------------------------------------------------------
 
 /// A store with some hundred jobs in one file, without a write-ahead log beside it.

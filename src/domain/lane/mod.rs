@@ -219,8 +219,9 @@ impl Lane {
         let (mut active, mut queue) = (None, VecDeque::new());
         for job in jobs {
             match job.state {
-                JobState::Running => active = active.or(Some(job)),
-                JobState::Queued | JobState::Ended(_) => queue.push_back(job),
+                JobState::Running if active.is_none() => active = Some(job),
+                // Of two that run, which no gateway leaves behind, the second one waits for its turn.
+                JobState::Running | JobState::Queued | JobState::Ended(_) => queue.push_back(job),
             }
         }
         Self {
@@ -628,6 +629,21 @@ fn end_job(mut job: Arc<Job>, ending: Ending, turn: &mut Turn) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{JobRequest, Settings};
+
+    /// Not even a store that was damaged makes a job that nobody works on.
+    #[test]
+    fn of_two_jobs_that_run_the_second_waits_for_its_turn() {
+        let job = |id| {
+            let request = JobRequest::for_worker(Goal::Target(Capacity::ZERO));
+            let job = Job::accept(JobId::from_u128(id), request, Settings::DEFAULT, Timestamp::from_millis(0));
+            Arc::new(Job { state: JobState::Running, ..job })
+        };
+        let record = LaneRecord { resource: job(1).resource.clone(), ledger: Ledger::default(), change: None };
+        let lane = Lane::restore(record, [job(1), job(2)]);
+        assert_eq!(lane.active(), Some(&job(1)));
+        assert_eq!(lane.queue().map(|job| job.id).collect::<Vec<_>>(), [JobId::from_u128(2)]);
+    }
 
     /// There may be a million of them. Whoever makes them larger should know.
     #[test]

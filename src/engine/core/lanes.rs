@@ -13,6 +13,7 @@ use crate::domain::{Alias, Lane, Timestamp};
 
 /// With a million lanes, each partition has some thousands, in some hundred kilobytes.
 pub(super) const PARTITIONS: usize = 256;
+const _: () = assert!(PARTITIONS.is_power_of_two() && PARTITIONS > 1, "the first bits of a hash say which it is");
 
 /// A lane, and when it is to be woken.
 pub(super) struct LaneSlot {

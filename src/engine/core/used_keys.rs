@@ -72,13 +72,15 @@ impl UsedKeys {
     pub fn forget(&mut self, now: Timestamp) {
         let shares = &mut self.shares;
         self.entries.retain(|key, entry| {
-            let kept = now < entry.answered_at + KEY_RETENTION;
-            for share in Share::of(key, &entry.resource).filter(|_| !kept) {
+            if now < entry.answered_at + KEY_RETENTION {
+                return true;
+            }
+            for share in Share::of(key, &entry.resource) {
                 if let Some(count) = shares.get_mut(&share) {
                     *count -= 1;
                 }
             }
-            kept
+            false
         });
         shares.retain(|_, count| *count > 0);
     }

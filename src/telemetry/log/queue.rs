@@ -119,7 +119,7 @@ impl Queue {
             if unwritten.is_torn {
                 lines.insert(0, b'\n');
             }
-            unwritten = write(&mut outlet, &lines);
+            unwritten = write(&mut outlet, &lines, unwritten.is_torn);
             if unwritten.lines > 0 {
                 // The word itself is among the lines that are counted.
                 unwritten.lines += u64::saturating_sub(being_told, 1);
@@ -160,12 +160,12 @@ impl Queue {
 #[derive(Default)]
 struct Unwritten {
     lines: u64,
-    /// Whether the first of them was begun.
+    /// Whether one was begun and not ended.
     is_torn: bool,
 }
 
-/// Writes `lines` in as few pieces as `outlet` takes them.
-fn write(outlet: &mut impl Write, lines: &[u8]) -> Unwritten {
+/// Writes `lines` in as few pieces as `outlet` takes them. If one `was_torn` before, they begin with its end.
+fn write(outlet: &mut impl Write, lines: &[u8], was_torn: bool) -> Unwritten {
     let mut rest = lines;
     while !rest.is_empty() {
         match outlet.write(rest) {
@@ -178,8 +178,12 @@ fn write(outlet: &mut impl Write, lines: &[u8]) -> Unwritten {
         }
     }
     let written = &lines[..lines.len() - rest.len()];
-    let is_torn = !rest.is_empty() && written.last().is_some_and(|last| *last != b'\n');
-    Unwritten { lines: rest.iter().filter(|byte| **byte == b'\n').count() as u64, is_torn }
+    let left = rest.iter().filter(|byte| **byte == b'\n').count() as u64;
+    if written.is_empty() {
+        // The end of the one before is none of its own.
+        return Unwritten { lines: left - u64::from(was_torn), is_torn: was_torn };
+    }
+    Unwritten { lines: left, is_torn: written.last().is_some_and(|last| *last != b'\n') }
 }
 
 #[cfg(test)]

@@ -212,3 +212,21 @@ fn a_flush_waits_for_the_last_line_but_not_for_ever() {
     });
     assert!(begin.elapsed() < LONG);
 }
+
+#[test]
+fn a_torn_line_is_ended_however_long_that_takes() {
+    let scene = Scene::new();
+    scene.say("a line\n");
+    assert_eq!(scene.attempt(), "a line\n");
+    scene.decide(Fate::Takes(2));
+    assert_eq!(scene.attempt(), "line\n");
+    scene.decide(Fate::Fails(ErrorKind::StorageFull));
+    scene.assert_quiet();
+    scene.say("another\n");
+    assert_eq!(scene.attempt(), "\nanother\n");
+    scene.decide(Fate::Fails(ErrorKind::StorageFull));
+    scene.assert_quiet();
+    scene.say("third\n");
+    assert_eq!(scene.read(), "\nthird\n");
+    assert_eq!(scene.read(), "lost 2\n");
+}
