@@ -29,6 +29,8 @@ export class History {
   loaded = false;
   complete = false;
   loading = false;
+  /** Whether something was missed since it was asked for what is being loaded. */
+  isWantedAgain = false;
   nextPageToken = null;
   problem = null;
   #keys = new Set();

@@ -133,7 +133,8 @@ function recover() {
  */
 function reload(resumed) {
   const { list, route } = store;
-  for (const [alias, known] of store.histories) if (known.loaded || known.problem) loadHistory(alias);
+  // What happened meanwhile is not told again, and an answer on its way may be from before it.
+  for (const [alias, known] of store.histories) if (known.loaded || known.problem || known.loading) loadHistory(alias);
   relist();
   checkReadiness();
   if (!resumed || !list.loaded || list.problem) loadPage(list, undefined);
@@ -162,6 +163,7 @@ async function relist() {
     putResources(resources);
     loadWhatIsShown();
   } catch (error) {
+    if (number < relistTaken) return;
     store.resourcesProblem = error;
     changed();
   }
@@ -295,7 +297,9 @@ async function loadJob(id) {
 /** Reads the newest page of a timeline. What failed is not tried again by itself before the stream is ready again. */
 export async function loadHistory(alias, { unlessLoaded = false } = {}) {
   const known = history(alias);
-  if (known.loading || (unlessLoaded && (known.loaded || known.problem))) return;
+  if (unlessLoaded && (known.loading || known.loaded || known.problem)) return;
+  known.isWantedAgain = known.loading;
+  if (known.loading) return;
   known.loading = true;
   known.expectNewest();
   try {
@@ -306,8 +310,13 @@ export async function loadHistory(alias, { unlessLoaded = false } = {}) {
   } catch (error) {
     known.problem = error;
   }
+  readingEnded(alias, known);
+}
+
+function readingEnded(alias, known) {
   known.loading = false;
   changed();
+  if (known.isWantedAgain) loadHistory(alias);
 }
 
 /** Reads older pages until the timeline reaches back to `millis`, or there is nothing older. */
@@ -322,8 +331,7 @@ export async function extendHistory(alias, millis) {
   } catch (error) {
     known.problem = error;
   }
-  known.loading = false;
-  changed();
+  readingEnded(alias, known);
 }
 
 // ---- what makes the gateway ask the sidecar ----------------------------------------------------------------------

@@ -491,6 +491,54 @@ test("what may be older than events that were missed is not shown", async () => 
   assert.deepEqual(found, { first: [[1], false], late: [[1], false], failed: [[1], true], again: [[], false] });
 });
 
+test("a timeline that is being read when events are missed is read once more", async () => {
+  const found = await apart("live.js", async ({ start, loadHistory, extendHistory }) => {
+    const { store } = await import("/panel/store.js");
+    const asked = [];
+    let events;
+    window.fetch = async (path) => {
+      if (path.endsWith("/v1/events")) {
+        return new Response(new ReadableStream({ start: (controller) => (events = controller) }));
+      }
+      if (!path.includes("/timeline")) return new Response(JSON.stringify({ resources: [], jobs: [], nextPageToken: null }));
+      return new Promise((resolve) =>
+        asked.push((...seconds) => {
+          const entries = seconds.map((second) => (
+            { kind: "reading", at: `2026-01-01T00:00:0${second}.000Z`, status: "ACTIVE", capacity: second, detail: "" }));
+          resolve(new Response(JSON.stringify({ entries, nextPageToken: "older" })));
+        }));
+    };
+    const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
+    // Nothing that happened to a resource is told again, whether the stream goes on where it was or not.
+    const missEvents = () => events.enqueue(new TextEncoder().encode('event: ready\ndata: {"resumed": true}\n\n'));
+    const after = async (act) => {
+      act();
+      await soon();
+      return [asked.length, (store.histories.get("worker")?.entries ?? []).map(({ capacity }) => capacity)];
+    };
+    await after(start);
+    await after(missEvents);
+    const first = await after(() => loadHistory("worker"));
+    const missed = await after(missEvents);
+    const late = await after(() => asked[0](3));
+    const again = await after(() => asked[1](4, 3));
+    // The same while older pages are being read.
+    await after(() => extendHistory("worker", Date.parse("2026-01-01T00:00:02Z")));
+    await after(missEvents);
+    const extended = await after(() => asked[2](2));
+    const newest = await after(() => asked[3](5, 4, 3));
+    return { first, missed, late, again, extended, newest };
+  });
+  assert.deepEqual(found, {
+    first: [1, []],
+    missed: [1, []],
+    late: [2, [3]],
+    again: [2, [4, 3]],
+    extended: [4, [4, 3, 2]],
+    newest: [4, [5, 4, 3, 2]],
+  });
+});
+
 test("what came too fast is asked again when the gateway says, unless it would change something", async () => {
   const found = await apart("api.js", async ({ resources, submit }) => {
     const sent = [];
