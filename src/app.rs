@@ -109,7 +109,7 @@ impl Gateway {
         let (clock, wall, carry_over) = choose_clock(&journal, &present)?;
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&config.data_dir)?);
         let (rule, keyring) = open_keyring(&config.access, address, &catalog, &config.data_dir)?;
-        let has_key = keyring.has_any()?;
+        let (has_key, has_usable) = (keyring.has_any()?, keyring.has_usable(wall_now())?);
         let audience = Audience::new(journal.next_event()?, traces.clone())?;
         let (store, store_inbox) = StoreWriter::to_be();
         let (engine, engine_inbox) = EngineHandle::to_be();
@@ -124,7 +124,7 @@ impl Gateway {
 
         // From here on it answers, if only that it is not ready yet.
         let (journal, snapshot) = recover_aside(journal, present, carry_over).await?;
-        tell_who_may_enter(rule, has_key, address);
+        tell_who_may_enter(rule, has_key, has_usable, address);
         tell_of_store(&snapshot, &config.data_dir);
         let (acknowledgements, store_thread) =
             store_inbox.start(MeteredJournal::new(journal, Arc::clone(&audience.metrics)))?;
@@ -262,8 +262,8 @@ fn tell_of_store(snapshot: &Snapshot, data_dir: &Path) {
     tracing::info!(jobs = snapshot.jobs.len(), unfinished, data_dir = %data_dir.display(), "store opened");
 }
 
-/// Tells the operator if others than the owners of keys can scale.
-fn tell_who_may_enter(rule: KeyRule, has_key: bool, address: SocketAddr) {
+/// Tells the operator if others than the owners of keys can scale, or nobody.
+fn tell_who_may_enter(rule: KeyRule, has_key: bool, has_usable: bool, address: SocketAddr) {
     match rule {
         KeyRule::Never => tracing::warn!(
             %address,
@@ -271,6 +271,9 @@ fn tell_who_may_enter(rule: KeyRule, has_key: bool, address: SocketAddr) {
         ),
         KeyRule::OnceThereIsOne if !has_key => tracing::info!(
             "there is no API key: whoever is on this machine can scale; `scalegate keys create` makes the first one"
+        ),
+        KeyRule::OnceThereIsOne if !has_usable => tracing::warn!(
+            "every API key is revoked or has expired, and nobody can scale; `scalegate keys create` makes another one"
         ),
         KeyRule::Always | KeyRule::OnceThereIsOne => {}
     }

@@ -241,6 +241,7 @@ async fn unchanged_jobs_are_not_sent_again() {
         let unchanged = scene.gateway.get_with(&path, ("If-None-Match", &known)).await;
         assert_eq!((unchanged.status, unchanged.body.len()), (304, 0), "{known}");
         assert_eq!(unchanged.header("etag"), Some(tag.as_str()));
+        assert!(unchanged.header("retry-after").is_some(), "whoever polls like this is told when to, too");
     }
     for other in ["\"v1\"", "\"\"", "garbage", "v1", "\"v1", ",,,"] {
         let changed = scene.gateway.get_with(&path, ("If-None-Match", other)).await;
@@ -254,7 +255,9 @@ async fn unchanged_jobs_are_not_sent_again() {
     assert_ne!(changed.header("etag"), Some(tag.as_str()));
     let unchanged =
         Raw::get(&path).header("If-None-Match", changed.header("etag").expect("a tag")).header("Prefer", "wait=30");
-    assert_eq!(scene.gateway.raw(&unchanged).await.status, 304, "a job that is over changes no more");
+    let unchanged = scene.gateway.raw(&unchanged).await;
+    assert_eq!(unchanged.status, 304, "a job that is over changes no more");
+    assert_eq!(unchanged.header("retry-after"), None);
 }
 
 #[actix_web::test]

@@ -84,11 +84,11 @@ pub fn busy_gateway(directory: &Path, sidecar: &str, longer: Duration) -> Proces
     gateway
 }
 
-/// Jobs with targets from `first` on: no two of one resource have the same, or the second would join the first.
+/// Jobs with targets from `first` on: no two of one resource after each other have the same, or the second would join the first.
 pub fn submit(gateway: &Process, clients: usize, time: Duration, first: usize) -> Loaded {
     let key = gateway.key.expose().to_owned();
     runtime().block_on(load(gateway.address, clients, time, &[202], move |nth, bytes| {
-        let (resource, target) = (nth % RESOURCES, (first + nth / RESOURCES) % 100_000);
+        let (resource, target) = (nth % RESOURCES, first + nth / RESOURCES);
         let body = format!(
             "{{\"resource\":\"r{resource}\",\"targetCapacity\":{target},\"onConflict\":\"queue\",\"stepSize\":1000000}}"
         );

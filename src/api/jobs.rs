@@ -109,7 +109,9 @@ pub async fn submit(
             ("Preference-Applied" = String, description = "The wait that was granted.")),
             example = json!(openapi::example_job())),
         (status = 304, description = "The job has not changed.", headers(
-            ("ETag" = String, description = "Identifies this version of the job."))),
+            ("ETag" = String, description = "Identifies this version of the job."),
+            ("Retry-After" = u64, description = "When to poll again, in seconds; absent once the job is over."),
+            ("Preference-Applied" = String, description = "The wait that was granted."))),
         GetJobProblems,
     )
 )]
@@ -145,10 +147,11 @@ pub async fn get_job(
     if let Some(wait) = granted {
         response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
     }
+    let wait = (!published.is_over()).then(|| retry_after(published.job(), state.clock.now()));
     if unchanged {
+        tell_when_to_ask(&mut response, wait);
         return Ok(response.finish());
     }
-    let wait = (!published.is_over()).then(|| retry_after(published.job(), state.clock.now()));
     Ok(with_job(&mut response, wait, published.rendered(render_job)))
 }
 
@@ -296,10 +299,14 @@ fn with_new_job(response: &mut HttpResponseBuilder, job: &Job, now: Timestamp) -
 }
 
 fn with_job(response: &mut HttpResponseBuilder, retry_after: Option<u64>, body: Bytes) -> HttpResponse {
+    tell_when_to_ask(response, retry_after);
+    response.content_type("application/json").body(body)
+}
+
+fn tell_when_to_ask(response: &mut HttpResponseBuilder, retry_after: Option<u64>) {
     if let Some(seconds) = retry_after {
         response.insert_header(("Retry-After", seconds.to_string()));
     }
-    response.content_type("application/json").body(body)
 }
 
 /// When something is likely to have changed, in seconds.

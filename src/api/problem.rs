@@ -95,7 +95,7 @@ codes! {
     UnsupportedMediaType "unsupported_media_type" 415 "The body is not declared as plain JSON" "Send the body with Content-Type: application/json.";
     WrongHost "wrong_host" 421 "The gateway is not known by this name" "The gateway is not known by the name in the Host header. allowed_hosts can add it.";
     ValidationFailed "validation_failed" 422 "The request does not make sense" "targetCapacity must be between 0 and 1000000.";
-    OutOfBounds "out_of_bounds" 422 "The target is outside the bounds of the resource" "The target 9 is outside the bounds of the resource, 0 to 6.";
+    OutOfBounds "out_of_bounds" 422 "The target is out of reach" "The target 9 is outside the bounds of the resource, 0 to 6.";
     IdempotencyKeyReused "idempotency_key_reused" 422 "The idempotency key was used for another request" "The Idempotency-Key came with a different body before.";
     RateLimited "rate_limited" 429 "Too many requests" "More than 100 requests came in a second. Send fewer, or let answers be held back.";
     TooManyStreamsOfCaller "too_many_streams_of_caller" 429 "Too many streams of one caller" "You have 500 streams open already. Close some, or follow several jobs with one.";
@@ -305,7 +305,10 @@ impl From<Refusal> for ApiError {
             .at("/targetCapacity"),
             Refusal::DeltaOutOfBounds { start, delta, bounds } => Self::new(
                 Code::OutOfBounds,
-                format!("{start} {delta:+} is outside the bounds of the resource, {} to {}.", bounds.min, bounds.max),
+                format!(
+                    "A delta of {delta:+} from {start} leads outside the bounds of the resource, {} to {}.",
+                    bounds.min, bounds.max
+                ),
             )
             .at("/delta"),
             Refusal::TooManySteps { start, target, step_size } => Self::new(

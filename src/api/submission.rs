@@ -102,7 +102,10 @@ impl Submission {
     /// Everything in it that does not make sense, at once.
     pub fn parse(self) -> Result<JobRequest, ApiError> {
         let mut problems = Problems::default();
-        let resource = problems.keep("/resource", self.resource.parse::<Alias>());
+        let resource = match self.resource.as_str() {
+            "" => problems.add("/resource", "is required".to_owned()),
+            resource => problems.keep("/resource", resource.parse::<Alias>()),
+        };
         let goal = self.goal(&mut problems);
         let overrides = self.overrides(&mut problems);
         problems.check_text("/reason", self.reason.as_deref().unwrap_or_default(), MAX_REASON_CHARS);

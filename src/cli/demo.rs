@@ -163,11 +163,12 @@ async fn scale(gateway: &Gateway, output: &mut Output) -> Result<JobView, DemoEr
 }
 
 fn sum_up(output: &mut Output, job: &JobView, gateway: &Gateway, exit: bool) {
-    let gateway = gateway.address();
-    output.line(format_args!("\nThe job as the API shows it: curl -s http://{gateway}/v1/jobs/{}", job.id));
     if exit {
+        // There is nobody left to ask.
         return;
     }
+    let gateway = gateway.address();
+    output.line(format_args!("\nThe job as the API shows it: curl -s http://{gateway}/v1/jobs/{}", job.id));
     output.line(format_args!("Try another one, in a second terminal:"));
     output.line(format_args!(
         "  curl -s http://{gateway}/v1/jobs -H 'Content-Type: application/json' -d '{{\"resource\":\"worker\",\"targetCapacity\":2}}'"

@@ -32,7 +32,7 @@ const MAX_PAGE_SIZE: usize = 200;
 #[command(after_help = HELP.as_str())]
 pub struct JobsArgs {
     /// The job to show
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = job_id)]
     pub id: Option<Uuid>,
 
     #[command(flatten)]
@@ -100,7 +100,7 @@ impl JobsArgs {
     }
 
     async fn run_for(&self, id: Uuid, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
-        let job = if self.cancel { client.cancel(id).await? } else { client.job(id).await? };
+        let job = if self.cancel { cancel(client, id).await? } else { client.job(id).await? };
         if self.follow.wait {
             if !self.json {
                 output.line(headline(&job));
@@ -167,6 +167,21 @@ impl JobsArgs {
         }
         Ok(Exit::Done)
     }
+}
+
+/// A job's id as it is written.
+fn job_id(text: &str) -> Result<Uuid, &'static str> {
+    text.parse().map_err(|_| "a job's id is whole and looks like 0198c3f2-7a00-7000-8000-000000000001")
+}
+
+/// Cancels a job. Asked again, for instance because the first answer was lost, a job that has been canceled is as good.
+async fn cancel(client: &Client, id: Uuid) -> Result<JobView, Failure> {
+    let refused = match client.cancel(id).await {
+        Err(failure) if failure.is_about_a_finished_job() => failure,
+        answered => return answered,
+    };
+    let job = client.job(id).await?;
+    if job.state == StateView::Canceled { Ok(job) } else { Err(refused) }
 }
 
 /// At most `limit` jobs, in as many pages as it takes. The token for the page after them tells that there are more.

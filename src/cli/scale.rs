@@ -90,7 +90,7 @@ pub struct SettingsArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub cooldown: Option<Duration>,
 
-    /// Longest wait for the resource to become ACTIVE, or for the sidecar to answer
+    /// Longest wait for the resource to become ACTIVE, for a change to show, or for the sidecar to answer
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub active_timeout: Option<Duration>,
 
@@ -139,7 +139,7 @@ impl ScaleArgs {
         }
         let key = self.idempotency_key.unwrap_or_else(|| Uuid::now_v7().to_string());
         let submitted =
-            client.submit(&submission, &key, |failure| output.notice(format_args!("{failure}; trying again")));
+            client.submit(&submission, &key, |failure| output.notice(format_args!("{failure}\n  Trying again.")));
         let Submitted { job, joined } = submitted.await?;
         if !self.json {
             let verb = if joined { "Joined a job that does the same" } else { "Submitted" };

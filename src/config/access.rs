@@ -26,9 +26,9 @@ pub struct Access {
     pub allowed_origins: Origins,
     /// What HTTPS is served with, if it is.
     pub tls: Option<TlsFiles>,
-    /// Most requests a second with one key, or without one from one address; 0 if there is no limit.
+    /// Most requests a second with one key, or without one from one network, this machine apart; 0 if there is no limit.
     pub request_rate: u32,
-    /// Most streams at a time with one key, or without one from one address; 0 if there is no limit.
+    /// Most streams at a time with one key, or without one from one network, this machine apart; 0 if there is no limit.
     pub streams_per_key: usize,
 }
 

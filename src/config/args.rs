@@ -89,11 +89,11 @@ pub struct ServeArgs {
     #[arg(long, env = "SCALEGATE_TLS_KEY", value_name = "FILE", help_heading = ACCESS)]
     pub tls_key: Option<Given>,
 
-    /// Most requests a second with one API key, or without one from one address; 0: no limit [default: 100]
+    /// Most requests a second with one API key, or without one from one network, this machine apart; 0: no limit [default: 100]
     #[arg(long, env = "SCALEGATE_MAX_REQUEST_RATE", value_name = "REQUESTS", help_heading = ACCESS)]
     pub max_request_rate: Option<Given>,
 
-    /// Most event streams open at a time with one API key, or without one from one address; 0: no limit [default: 500]
+    /// Most event streams open at a time with one API key, or without one from one network, this machine apart; 0: no limit [default: 500]
     #[arg(long, env = "SCALEGATE_MAX_STREAMS_PER_KEY", value_name = "STREAMS", help_heading = ACCESS)]
     pub max_streams_per_key: Option<Given>,
 
@@ -105,7 +105,7 @@ pub struct ServeArgs {
     #[arg(long, env = "SCALEGATE_STEP_SIZE", value_name = "UNITS", help_heading = JOBS)]
     pub step_size: Option<Given>,
 
-    /// Longest wait for a resource to become ACTIVE, or for the sidecar to answer [default: 15m]
+    /// Longest wait for a resource to become ACTIVE, for a change to show, or for the sidecar to answer [default: 15m]
     #[arg(long, env = "SCALEGATE_ACTIVE_TIMEOUT", value_name = "DURATION", help_heading = JOBS)]
     pub active_timeout: Option<Given>,
 

@@ -471,6 +471,7 @@ fn file_remedy(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => MAKE_ROOM,
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => LET_WRITE,
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "move away what is there and is no directory",
         _ if error.raw_os_error() == Some(INPUT_OUTPUT_ERROR) => LOOK_AT_DISK,
         _ => "see that it is there and that this process may write to it",
     }

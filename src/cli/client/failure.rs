@@ -167,6 +167,11 @@ impl Failure {
         }
     }
 
+    /// Whether it came too late for the job.
+    pub fn is_about_a_finished_job(&self) -> bool {
+        matches!(self, Self::Problem { problem, .. } if problem.code == Code::JobFinished)
+    }
+
     /// Whether the request was one too many in its second, and was not looked at for that.
     pub(super) fn is_rate_limit(&self) -> bool {
         matches!(self, Self::Problem { problem, .. } if problem.code == Code::RateLimited)

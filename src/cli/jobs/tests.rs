@@ -160,3 +160,23 @@ async fn nonsense_is_refused() {
     assert_eq!(waiting.run(pending(), &mut captured.output()).await, Exit::Usage);
     assert_eq!(captured.err(), "scalegate: --wait needs the ID of a job\n");
 }
+
+/// The first answer may have been lost.
+#[actix_web::test]
+async fn a_job_that_was_canceled_can_be_canceled_again() {
+    for (state, expected) in [("canceled", Exit::Done), ("succeeded", Exit::Refused)] {
+        let stub =
+            Stub::start(vec![problem(409, "job_finished"), Reply::Json(200, job(json!({"state": state})))]).await;
+        let (exit, captured) = jobs(&stub, &[ID, "--cancel"]).await;
+        assert_eq!(exit, expected, "{} {}", captured.out(), captured.err());
+        assert_eq!(stub.lines(), [format!("POST /v1/jobs/{ID}/cancel"), format!("GET /v1/jobs/{ID}")]);
+    }
+}
+
+#[test]
+fn what_is_no_id_is_told_what_one_looks_like() {
+    for wrong in ["nonsense", "0198c3f2"] {
+        let refused = parse(&[wrong]).expect_err("it is no id").to_string();
+        assert!(refused.contains("looks like 0198c3f2-7a00-7000-8000-000000000001"), "{refused}");
+    }
+}

@@ -7,11 +7,13 @@ use crate::domain::Timestamp;
 /// `plan` as a headline and a line per step.
 pub fn text(plan: &Plan, now: Timestamp) -> String {
     let Plan { resource, start_capacity, target_capacity, .. } = plan;
-    let joins = plan.joins.map_or(String::new(), |id| {
-        format!("\nAn unfinished job does the same and would be joined. To look at it: scalegate jobs {id}")
-    });
+    if let Some(id) = plan.joins {
+        return format!(
+            "{resource}: an unfinished job does the same and would be joined. To look at it: scalegate jobs {id}"
+        );
+    }
     if plan.steps.is_empty() {
-        return format!("{resource} is at {start_capacity}: nothing to do{joins}");
+        return format!("{resource}: {start_capacity} → {target_capacity}, nothing to do");
     }
     let count = plan.steps.len();
     let plural = if count == 1 { "" } else { "s" };
@@ -25,7 +27,7 @@ pub fn text(plan: &Plan, now: Timestamp) -> String {
         let earliest = at(step.earliest_at.0, now);
         text.push_str(&format!("\n{:>4}  {change:<10}  {movement:<12}  {earliest}", step.index));
     }
-    text + &joins
+    text
 }
 
 fn at(time: Timestamp, now: Timestamp) -> String {
