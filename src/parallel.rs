@@ -11,9 +11,12 @@ use std::thread;
 /// What the threads are called.
 const NAME: &str = "recovery";
 
-/// How many threads are worth while: one for each core that this process may use, but no more than `most`.
-pub fn threads(most: usize) -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get).min(most)
+/// More than a few threads only wait for memory, or for the disk.
+const MOST_THREADS: usize = 8;
+
+/// How many threads are worth while: one for each core that this process may use, but not too many.
+pub fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS)
 }
 
 /// What `work` makes of each of `pieces`, in their order, done by as many `threads`, this one among them.

@@ -17,7 +17,7 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Most resources with metrics of their own. Callers choose the names, and each costs a Prometheus about ten series for as
 /// long as it keeps its data; a deployment has tens of services.
 const MAX_NAMED: usize = 1000;
-/// Longest wait for the engine. It answers in microseconds; Prometheus waits ten seconds for everything, and the rest of
+/// Longest wait for the engine. It answers in milliseconds, also about ten thousand resources; Prometheus waits ten seconds for everything, and the rest of
 /// the metrics are wanted most when the engine is stuck.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -96,8 +96,6 @@ fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: boo
 
 /// What unfinished jobs wait for, over all resources, named or not.
 fn describe_waits(scrape: &mut Scrape, views: &[ResourceView]) {
-    const REASONS: [WaitReason; 5] =
-        [WaitReason::Sidecar, WaitReason::Active, WaitReason::Cooldown, WaitReason::Change, WaitReason::Settle];
     scrape.gauge(
         "scalegate_jobs_waiting",
         "Unfinished jobs by what they wait for: turn: earlier jobs on the resource; sidecar: a reading; active: the resource \
@@ -105,7 +103,7 @@ fn describe_waits(scrape: &mut Scrape, views: &[ResourceView]) {
         |family| {
             let queued: usize = views.iter().map(|view| view.queue.len()).sum();
             family.add(&[("reason", WaitReason::Turn.as_str())], queued as f64);
-            for reason in REASONS {
+            for reason in WaitReason::ALL.into_iter().filter(|reason| *reason != WaitReason::Turn) {
                 let count = views.iter().filter(|view| waits_for(view) == Some(reason)).count();
                 family.add(&[("reason", reason.as_str())], count as f64);
             }

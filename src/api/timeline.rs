@@ -235,10 +235,6 @@ fn sentence(what: &Happening) -> String {
         Happening::Reading { status, capacity } if status.as_str().is_empty() => format!("Capacity {capacity}."),
         Happening::Reading { status, capacity } => format!("{status} at capacity {capacity}."),
         Happening::JobAccepted { goal, reason, .. } => {
-            let goal = match goal {
-                Goal::Target(target) => format!("to {target}"),
-                Goal::Delta(delta) => format!("by {delta:+}"),
-            };
             reason.as_ref().map_or(format!("Asked to scale {goal}."), |why| format!("Asked to scale {goal}: {why}"))
         }
         Happening::JobStarted { .. } => "Work on the job began.".into(),

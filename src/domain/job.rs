@@ -38,6 +38,15 @@ pub enum Goal {
     Delta(i32),
 }
 
+impl std::fmt::Display for Goal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Target(target) => write!(f, "to {target}"),
+            Self::Delta(delta) => write!(f, "by {delta:+}"),
+        }
+    }
+}
+
 /// Where a job is in its life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

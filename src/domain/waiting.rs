@@ -28,6 +28,9 @@ pub enum WaitReason {
 }
 
 impl WaitReason {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Turn, Self::Sidecar, Self::Active, Self::Cooldown, Self::Change, Self::Settle];
+
     /// The reason as it appears in the API.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -42,11 +42,10 @@ impl Audience {
         self.feed.publish(shown);
     }
 
-    /// The resource as far as it can be shown: a job that is on its way to the disk is not there yet.
-    pub(super) fn as_shown(&self, mut view: ResourceView) -> ResourceView {
-        view.active = view.active.and_then(|job| Some(Arc::clone(self.table.get(job.id)?.job())));
+    /// Leaves of what is known about a resource what can be shown: a job that is on its way to the disk is not there yet.
+    pub(super) fn trim(&self, view: &mut ResourceView) {
+        view.active = view.active.take().and_then(|job| Some(Arc::clone(self.table.get(job.id)?.job())));
         view.queue.retain(|id| self.table.get(*id).is_some());
-        view
     }
 
     /// Tells of something that happened to a resource.
@@ -103,12 +102,14 @@ mod tests {
             active: Some(job(1, 2)),
             queue: vec![JobId::from_u128(2), JobId::from_u128(3)],
         };
-        let nothing = audience.as_shown(view.clone());
+        let mut nothing = view.clone();
+        audience.trim(&mut nothing);
         assert_eq!((nothing.active, nothing.queue), (None, vec![]));
         for id in [1, 3] {
             audience.table.publish(JobEvent { id: 1, job: job(id, 1) });
         }
-        let shown = audience.as_shown(view);
+        let mut shown = view;
+        audience.trim(&mut shown);
         assert_eq!((shown.active, shown.queue), (Some(job(1, 1)), vec![JobId::from_u128(3)]));
     }
 }

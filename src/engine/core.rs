@@ -320,8 +320,23 @@ impl Core {
 
     /// Everything known about `resource`, or `None` if it may not be scaled here.
     pub fn resource(&self, resource: &Alias) -> Option<ResourceView> {
+        self.view(resource, self.lane(resource))
+    }
+
+    /// Everything known about all resources that are listed or were scaled, by name.
+    pub fn resources(&self) -> Vec<ResourceView> {
+        let scaled = self.lanes.all().map(|lane| (lane.resource(), Some(lane)));
+        let listed = self.policy.resources.keys().filter(|resource| self.lane(resource).is_none());
+        let mut all: Vec<_> = scaled.chain(listed.map(|resource| (resource, None))).collect();
+        all.sort_unstable_by_key(|(resource, _)| *resource);
+        // There may be many, and each takes some hundred bytes, which are not to be copied once more.
+        let mut views = Vec::with_capacity(all.len());
+        views.extend(all.into_iter().filter_map(|(resource, lane)| self.view(resource, lane)));
+        views
+    }
+
+    fn view(&self, resource: &Alias, lane: Option<&Lane>) -> Option<ResourceView> {
         let rules = self.policy.resource(resource)?;
-        let lane = self.lane(resource);
         Some(ResourceView {
             resource: resource.clone(),
             listed: self.policy.resources.contains_key(resource),
@@ -331,13 +346,6 @@ impl Core {
             active: lane.and_then(|lane| lane.active().cloned()),
             queue: lane.map_or_else(Vec::new, |lane| lane.queue().map(|job| job.id).collect()),
         })
-    }
-
-    /// Everything known about all resources that are listed or were scaled, by name.
-    pub fn resources(&self) -> Vec<ResourceView> {
-        let names: BTreeSet<&Alias> =
-            self.policy.resources.keys().chain(self.lanes.all().map(Lane::resource)).collect();
-        names.into_iter().filter_map(|resource| self.resource(resource)).collect()
     }
 
     // ---- what happens -----------------------------------------------------------------------------------------

@@ -318,8 +318,9 @@ impl<S: Sidecar> Incarnation<'_, S> {
                 self.look(resource.clone(), trace, |reading| Done::Look { resource, reading, reply });
             }
             Command::List(reply) => {
-                let views = self.core.resources().into_iter().map(|view| self.audience.as_shown(view));
-                drop(reply.send(Ok(views.collect())));
+                let mut views = self.core.resources();
+                views.iter_mut().for_each(|view| self.audience.trim(view));
+                drop(reply.send(Ok(views)));
             }
             Command::Health(reply) => {
                 let health = Health { unfinished_jobs: self.core.unfinished_jobs(), sidecar: self.contact.clone() };
@@ -399,13 +400,15 @@ impl<S: Sidecar> Incarnation<'_, S> {
                 if let Ok(reading) = &reading {
                     self.core.looked(&resource, reading, now);
                 }
-                let view = self.core.resource(&resource).map(|view| self.audience.as_shown(view));
-                let look = view.map(|mut view| match reading {
-                    Ok(reading) => {
-                        view.observation = Some(reading);
-                        Look { view, failure: None }
+                let look = self.core.resource(&resource).map(|mut view| {
+                    self.audience.trim(&mut view);
+                    match reading {
+                        Ok(reading) => {
+                            view.observation = Some(reading);
+                            Look { view, failure: None }
+                        }
+                        Err(failure) => Look { view, failure: Some(failure) },
                     }
-                    Err(failure) => Look { view, failure: Some(failure) },
                 });
                 drop(reply.send(Ok(look)));
             }

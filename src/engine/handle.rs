@@ -8,8 +8,8 @@ use super::requests::{Answer, JobPlan, Refusal, ResourceView, SubmitKey};
 use crate::domain::{Alias, Attempt, JobId, JobRequest, ReadFailure, Timestamp, TraceContext};
 use crate::store::KeyedAnswer;
 
-/// Requests that may wait for the engine. It takes some microseconds for each, so a full queue means that it is stuck
-/// in something else, and more waiting would not help.
+/// Requests that may wait for the engine. It takes some microseconds for most, and a microsecond for each resource where all are
+/// listed: a full queue means that it is stuck in something else, and more waiting would not help.
 const QUEUE: usize = 1024;
 /// Longest wait for the engine itself, as opposed to the sidecar.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -32,14 +32,6 @@ const ERROR_CODES: [ErrorCode; 9] = [
     ErrorCode::OutOfBounds,
     ErrorCode::DeadlineExceeded,
 ];
-const WAIT_REASONS: [WaitReason; 6] = [
-    WaitReason::Turn,
-    WaitReason::Sidecar,
-    WaitReason::Active,
-    WaitReason::Cooldown,
-    WaitReason::Change,
-    WaitReason::Settle,
-];
 const OUTCOMES: [StepOutcome; 4] =
     [StepOutcome::Confirmed, StepOutcome::Unknown, StepOutcome::NotApplied, StepOutcome::Rejected];
 
@@ -120,7 +112,7 @@ impl JobMetrics {
         for code in ERROR_CODES {
             self.ended.with_label_values(&["failed", code.as_str()]);
         }
-        for reason in WAIT_REASONS {
+        for reason in WaitReason::ALL {
             self.waited.with_label_values(&[reason.as_str()]);
         }
         for (op, outcome) in [Op::Add, Op::Remove].into_iter().flat_map(|op| OUTCOMES.map(|outcome| (op, outcome))) {

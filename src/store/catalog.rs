@@ -1,6 +1,7 @@
 //! The reading side of the store: lists, the log of versions, timelines.
 //!
-//! A connection of its own, so that readers and the writer never wait for each other.
+//! Connections of its own, so that readers and the writer never wait for each other. Readers wait for one another, but for those of
+//! the keys, which every request may need.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId
 pub struct SqliteCatalog {
     path: PathBuf,
     db: Mutex<Connection>,
+    /// For the keys alone.
+    keys: Mutex<Connection>,
 }
 
 impl SqliteCatalog {
@@ -30,15 +33,23 @@ impl SqliteCatalog {
     /// If the store cannot be read.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = database_path(directory);
-        let db = open_to_read(&path).map_err(|error| explain(&path, error))?;
-        Ok(Self { path, db: Mutex::new(db) })
+        let open = || open_to_read(&path).map(Mutex::new).map_err(|error| explain(&path, error));
+        Ok(Self { db: open()?, keys: open()?, path })
     }
 }
 
 impl SqliteCatalog {
-    /// Everything `read` reads is as of one moment.
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read_over(&self.db, read)
+    }
+
+    /// Everything `read` reads is as of one moment.
+    fn read_over<T>(
+        &self,
+        db: &Mutex<Connection>,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let mut db = db.lock().unwrap_or_else(PoisonError::into_inner);
         db.transaction().and_then(|snapshot| read(&snapshot)).map_err(|error| explain(&self.path, error))
     }
 
@@ -99,7 +110,7 @@ impl Catalog for SqliteCatalog {
     }
 
     fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.read(keys::read)
+        self.read_over(&self.keys, keys::read)
     }
 
     fn audit(&self, after: Option<Position>, size: usize) -> Result<AuditPage, StoreError> {

@@ -12,8 +12,6 @@ use super::sqlite::open_to_read;
 use crate::domain::JobEvent;
 use crate::parallel;
 
-/// Most threads that read; more than a few only wait for the disk, or for memory.
-const MOST_THREADS: usize = 8;
 /// The fewest rows of a piece, those that are gone among them: a millisecond of work.
 const LEAST_PIECE: i64 = 1000;
 /// Pieces for each of them: no thread is left alone for long with what remains.
@@ -42,7 +40,7 @@ impl From<rusqlite::Error> for Unreadable {
 pub(super) fn read_jobs(path: &Path) -> Result<Vec<JobEvent>, Unreadable> {
     let db = open_to_read(path)?;
     let (first, last): (i64, i64) = db.query_row(ENDS, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let threads = parallel::threads(MOST_THREADS);
+    let threads = parallel::threads();
     let length = (last.saturating_sub(first) / (threads as i64 * PIECES_EACH) + 1).max(LEAST_PIECE);
     let begins = (first..=last).step_by(usize::try_from(length).unwrap_or(usize::MAX));
     let pieces = begins.map(|begin| (begin, begin.saturating_add(length - 1))).collect();

@@ -1,15 +1,12 @@
 //! Sentences about a job's life, for its record and for the log.
 
 use super::super::assess::Lack;
-use super::super::job::{Ending, ErrorCode, Goal, Job, JobError, Trouble};
+use super::super::job::{Ending, ErrorCode, Job, JobError, Trouble};
 use super::super::ledger::{Change, Stage};
 use super::super::reading::Reading;
 
 pub(super) fn accepted(job: &Job) -> String {
-    let goal = match job.goal {
-        Goal::Target(target) => format!("to {target}"),
-        Goal::Delta(delta) => format!("by {delta:+}"),
-    };
+    let goal = job.goal;
     match &job.reason {
         Some(reason) => format!("accepted: scale {goal} ({reason})"),
         None => format!("accepted: scale {goal}"),

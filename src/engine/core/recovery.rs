@@ -13,8 +13,6 @@ use crate::domain::{Alias, CallId, Job, JobId, Lane, LaneRecord, Outcome, Policy
 use crate::parallel;
 use crate::store::{Batch, Snapshot};
 
-/// Most threads that put lanes together; more than a few only wait for memory.
-const MOST_THREADS: usize = 8;
 /// How many jobs and lanes make it worth while to start threads: a millisecond of work.
 const WORTH_THREADS: usize = 1000;
 
@@ -22,7 +20,7 @@ impl Core {
     /// Carries on from `snapshot` at `now`. The same snapshot leads to the same effects in the same order.
     pub fn recover(policy: Arc<Policy>, snapshot: &Snapshot, now: Timestamp) -> Self {
         let is_large = snapshot.jobs.len() + snapshot.lanes.len() >= WORTH_THREADS;
-        Self::recover_with(if is_large { parallel::threads(MOST_THREADS) } else { 1 }, policy, snapshot, now)
+        Self::recover_with(if is_large { parallel::threads() } else { 1 }, policy, snapshot, now)
     }
 
     fn recover_with(threads: usize, policy: Arc<Policy>, snapshot: &Snapshot, now: Timestamp) -> Self {
