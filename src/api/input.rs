@@ -106,13 +106,14 @@ fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         if !error.is_data() && !is_json_text(body) {
             return ApiError::new(Code::MalformedRequest, format!("The body is not JSON: {error}."));
         }
-        let mut detail = format!("cannot be read: {error}");
-        // The path ends before a key that is refused for being there twice.
-        if let Some((name, _)) =
-            error.to_string().strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'))
-        {
-            pointer = format!("{pointer}/{}", escaped(name));
-            detail = "is given twice".to_owned();
+        let said = error.to_string();
+        let mut detail = format!("cannot be read: {said}");
+        // The path ends before a key that is refused for being there twice, or for not being there.
+        for (kind, words) in [("duplicate field `", "is given twice"), ("missing field `", "is required")] {
+            if let Some((name, _)) = said.strip_prefix(kind).and_then(|rest| rest.split_once('`')) {
+                pointer = format!("{pointer}/{}", escaped(name));
+                detail = words.to_owned();
+            }
         }
         ApiError::invalid(vec![FieldError { pointer, detail }])
     })?;

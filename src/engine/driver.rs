@@ -385,10 +385,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
             }
             Done::Change { resource, call, answer } => self.core.change_answered(&resource, call, answer, now),
             Done::Plan { request, reading, reply } => {
-                self.note_contact(&reading);
-                if let Ok(reading) = &reading {
-                    self.core.looked(&request.resource, reading, now);
-                }
+                let reading = self.looked(&request.resource, reading, now);
                 let plan = match reading {
                     Ok(reading) => self.core.plan(&request, &reading, now).map_err(PlanError::Refused),
                     Err(failure) => Err(PlanError::NoReading(failure)),
@@ -396,50 +393,65 @@ impl<S: Sidecar> Incarnation<'_, S> {
                 drop(reply.send(Ok(plan)));
             }
             Done::Look { resource, reading, reply } => {
-                self.note_contact(&reading);
-                if let Ok(reading) = &reading {
-                    self.core.looked(&resource, reading, now);
-                }
-                let look = self.core.resource(&resource).map(|mut view| {
-                    self.audience.trim(&mut view);
-                    match reading {
-                        Ok(reading) => {
-                            view.observation = Some(reading);
-                            Look { view, failure: None }
-                        }
-                        Err(failure) => Look { view, failure: Some(failure) },
-                    }
-                });
-                drop(reply.send(Ok(look)));
+                let reading = self.looked(&resource, reading, now);
+                drop(reply.send(Ok(self.show(&resource, reading))));
             }
-            Done::Pruned { as_of, removed } => {
-                match removed {
-                    Ok(Pruned { jobs, more }) => {
-                        self.audience.table.remove(&jobs);
-                        if more {
-                            self.prune(as_of);
-                        }
-                    }
-                    Err(StoreError::Closed) => return Err(StoreError::Closed),
-                    // Nothing rests on it, and the next housekeeping tries again.
-                    Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "old jobs could not be removed");
-                    }
+            Done::Pruned { as_of, removed } => return self.pruned(as_of, removed),
+            Done::Replay { to, stored } => self.replayed(to, stored),
+        }
+        Ok(())
+    }
+
+    fn looked(
+        &mut self,
+        resource: &Alias,
+        reading: Result<Reading, ReadFailure>,
+        now: Timestamp,
+    ) -> Result<Reading, ReadFailure> {
+        self.note_contact(&reading);
+        reading.inspect(|reading| self.core.looked(resource, reading, now))
+    }
+
+    /// What is known about a resource, with a reading that was made for it.
+    fn show(&self, resource: &Alias, reading: Result<Reading, ReadFailure>) -> Option<Look> {
+        let mut view = self.core.resource(resource)?;
+        self.audience.trim(&mut view);
+        Some(match reading {
+            Ok(reading) => {
+                view.observation = Some(reading);
+                Look { view, failure: None }
+            }
+            Err(failure) => Look { view, failure: Some(failure) },
+        })
+    }
+
+    fn pruned(&mut self, as_of: Timestamp, removed: Result<Pruned, StoreError>) -> Result<(), StoreError> {
+        match removed {
+            Ok(Pruned { jobs, more }) => {
+                self.audience.table.remove(&jobs);
+                if more {
+                    self.prune(as_of);
                 }
             }
-            Done::Replay { to, stored } => {
-                let answer = match stored {
-                    Ok(Some(stored)) => Ok(Submitted::Replayed(stored)),
-                    // It has just expired; asked again, the engine will not know it any more either.
-                    Ok(None) => Err(Unavailable::Interrupted),
-                    Err(error) => Err(storage_unavailable(&error)),
-                };
-                if let Some(Waiting::Submit(reply)) = self.waiting.remove(&to) {
-                    drop(reply.send(answer));
-                }
+            Err(StoreError::Closed) => return Err(StoreError::Closed),
+            // Nothing rests on it, and the next housekeeping tries again.
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "old jobs could not be removed");
             }
         }
         Ok(())
+    }
+
+    fn replayed(&mut self, to: ReplyTo, stored: Result<Option<KeyedAnswer>, StoreError>) {
+        let answer = match stored {
+            Ok(Some(stored)) => Ok(Submitted::Replayed(stored)),
+            // It has just expired; asked again, the engine will not know it any more either.
+            Ok(None) => Err(Unavailable::Interrupted),
+            Err(error) => Err(storage_unavailable(&error)),
+        };
+        if let Some(Waiting::Submit(reply)) = self.waiting.remove(&to) {
+            drop(reply.send(answer));
+        }
     }
 
     fn note_contact(&mut self, reading: &Result<Reading, ReadFailure>) {
