@@ -254,7 +254,9 @@ async fn a_disk_that_hangs_is_noticed() {
     let (first, ()) = futures_util::join!(stack.gateway.post("/v1/jobs", &wish), async {
         stack.until_readiness(503).await;
         stack.assert_not_ready(&["it is stuck", "is not on the disk yet", "hangs"]).await;
+        let begin = Instant::now();
         stack.assert_refused("second", &["it is stuck", "is not on the disk yet", "hangs"]).await;
+        assert!(begin.elapsed() < Duration::from_secs(5), "nobody waits for a disk that is known to hang");
         assert!(stack.gateway.get("/metrics").await.text().contains("scalegate_engine_available 0"));
     });
     assert_eq!((first.status, first.problem().code.as_str()), (504, "outcome_unknown"));
@@ -263,7 +265,7 @@ async fn a_disk_that_hangs_is_noticed() {
     stack.until_readiness(200).await;
     stack.gateway.log_with(|log| {
         let said = |text| log.iter().any(|line| line["message"].as_str().is_some_and(|message| message.contains(text)));
-        said("the store is stuck: what was to be written 5 s ago") && said("the store is written again")
+        said("the store is stuck: what was to be written") && said("the store is written again")
     });
     let (wanted, unwanted) = (stack.gateway.get("/v1/jobs?resource=first").await, "/v1/jobs?resource=second");
     assert_eq!(wanted.json()["jobs"].as_array().map(Vec::len), Some(1));

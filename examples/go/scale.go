@@ -65,7 +65,7 @@ func call(method, path string, header map[string]string, body []byte) (*http.Res
 		pause := 2
 		if err == nil {
 			switch answer.StatusCode {
-			// 503 is from the gateway, and so is 429 if there are too many requests; 502 and 504 are from a proxy before it.
+			// 503 is from the gateway, and so is 429 if there are too many requests; 504 may be, too, or from a proxy like 502.
 			case 429, 502, 503, 504:
 				err, pause = fmt.Errorf("status %s", answer.Status), retryAfter(answer)
 			default:

@@ -70,7 +70,7 @@ public class Scale {
             String trouble;
             try {
                 var answer = CLIENT.send(request, BodyHandlers.ofString());
-                // 503 is from the gateway, and so is 429 if there are too many requests; 502 and 504 are from a proxy.
+                // 503 is from the gateway, and so is 429 if there are too many requests; 504 may be, or from a proxy like 502.
                 if (!Set.of(429, 502, 503, 504).contains(answer.statusCode())) {
                     return accepted(answer);
                 }

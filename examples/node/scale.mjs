@@ -24,7 +24,7 @@ async function call(path, options) {
     try {
       const answer = await fetch(url, { ...options, headers, signal: AbortSignal.timeout(60_000) });
       const text = await answer.text();
-      // 503 is from the gateway, and so is 429 if there are too many requests; 502 and 504 are from a proxy before it.
+      // 503 is from the gateway, and so is 429 if there are too many requests; 504 may be, too, or from a proxy like 502.
       if (![429, 502, 503, 504].includes(answer.status)) return understand(answer, text);
       trouble = `status ${answer.status}`;
       pause = retryAfter(answer);

@@ -37,7 +37,7 @@ def call(method, path, **arguments):
         pause = 2
         try:
             answer = session.request(method, SERVER + path, timeout=(5, 60), **arguments)
-            # 503 is from the gateway, and so is 429 if there are too many requests; 502 and 504 are from a proxy before it.
+            # 503 is from the gateway, and so is 429 if there are too many requests; 504 may be, too, or from a proxy like 502.
             if answer.status_code not in (429, 502, 503, 504):
                 break
             trouble, pause = f"status {answer.status_code}", retry_after(answer)

@@ -29,6 +29,8 @@ use crate::store::{Batch, KeyChange, StoreClient, StoreError};
 
 /// Longest wait for the store. A disk that takes longer is stuck, and whoever waits has better to know.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest time an answer that refuses something waits for the record of it.
+const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who needs a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,8 +264,8 @@ impl Guard {
     async fn record_refusal(&self, caller: &Caller, action: Action, subject: Subject, code: Code) {
         let verdict = Verdict::Refused { code: code.as_str().to_owned() };
         let batch = Batch { audit: vec![self.entry(caller, action, subject, verdict)], ..Batch::default() };
-        let recorded = timeout(STORE_PATIENCE, self.store.commit(batch)).await.unwrap_or(Err(StoreError::Slow));
-        if let Err(error) = recorded {
+        // One that takes longer is written all the same, as soon as the store can.
+        if let Ok(Err(error)) = timeout(RECORD_PATIENCE, self.store.commit(batch)).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "a refusal is in the log only");
         }
     }
@@ -380,8 +382,8 @@ pub(super) async fn record(
         about_key = about.as_ref().map(|key| key.as_str()),
         "audit"
     );
-    // Of one whose outcome is unknown there will be a record if it is obeyed.
-    if let Some(code) = code.filter(|code| *code != Code::OutcomeUnknown)
+    // Of one whose outcome is unknown there will be a record if it is obeyed, and a store that does not work takes none.
+    if let Some(code) = code.filter(|code| !matches!(code, Code::OutcomeUnknown | Code::StorageUnavailable))
         && !only_logged
     {
         guard.record_refusal(caller, action, subject, code).await;

@@ -281,6 +281,10 @@ fn key_path(id: &KeyId) -> String {
 
 fn not_written(error: StoreError) -> ApiError {
     tracing::error!(error = &error as &dyn std::error::Error, "cannot change the API keys");
+    if matches!(error, StoreError::Congested) {
+        let detail = "Too much waits to be written already. The change was not made.";
+        return ApiError::new(Code::StorageUnavailable, detail);
+    }
     if matches!(error, StoreError::Slow) {
         let detail =
             "The store does not answer in time. The change may still be made: look at the keys before asking again.";

@@ -2,21 +2,38 @@
 //!
 //! A disk that fails says so. One that hangs, as a volume in the network may, says nothing for as long as it likes, and so does
 //! somebody who has locked the store: whoever waits for a commit waits with it, and nobody but the clock can tell.
+//!
+//! What counts is how long nothing at all was done: a disk that is slow and has much to do is no worse than it was. And the clock
+//! is asked twice: where the whole machine stood still, the disk could not do anything either.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::domain::Timestamp;
 
-/// A commit that takes longer is stuck. One of a disk that is merely slow is over within a second.
+/// If nothing was done for so long, something is wrong. A disk that is merely slow does something every second.
 const LONGEST: Duration = Duration::from_secs(5);
+/// When to look again before anybody is told.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// The commits that are on their way to the disk.
 #[derive(Default)]
 pub(super) struct CommitsUnderWay {
     /// When each was handed over; they are done in the same order.
     begun: VecDeque<Timestamp>,
-    is_told: bool,
+    /// When the last one was done.
+    ended_at: Option<Timestamp>,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Verdict {
+    #[default]
+    Moving,
+    Suspect {
+        look_at: Timestamp,
+    },
+    Stuck,
 }
 
 impl CommitsUnderWay {
@@ -25,29 +42,42 @@ impl CommitsUnderWay {
         self.begun.push_back(now);
     }
 
-    /// The oldest is done at `now`. How long it was stuck, if somebody was told so and it is over.
+    /// The oldest is done at `now`. How long they were stuck, if they were.
     pub fn end(&mut self, now: Timestamp) -> Option<Duration> {
-        let begun = self.begun.pop_front()?;
-        let is_over = self.is_told && self.stuck_for(now).is_none();
-        self.is_told &= !is_over;
-        is_over.then(|| now.since(begun))
+        let stuck = self.stuck_for(now);
+        self.begun.pop_front();
+        self.ended_at = Some(now);
+        self.verdict = Verdict::Moving;
+        stuck
     }
 
-    /// For how long the oldest has been on its way at `now`, if that is too long.
+    /// For how long nothing has been done at `now`, if that was found to be too long.
     pub fn stuck_for(&self, now: Timestamp) -> Option<Duration> {
-        self.begun.front().map(|begun| now.since(*begun)).filter(|age| *age >= LONGEST)
+        self.waiting_since().filter(|_| self.verdict == Verdict::Stuck).map(|since| now.since(since))
     }
 
-    /// When somebody will have to be told that they are stuck, unless it is over by then or told already.
-    pub fn tell_at(&self) -> Option<Timestamp> {
-        self.begun.front().filter(|_| !self.is_told).map(|begun| *begun + LONGEST)
+    /// When to [`CommitsUnderWay::look`] next.
+    pub fn look_at(&self) -> Option<Timestamp> {
+        let since = self.waiting_since()?;
+        match self.verdict {
+            Verdict::Moving => Some(since + LONGEST),
+            Verdict::Suspect { look_at } => Some(look_at),
+            Verdict::Stuck => None,
+        }
     }
 
-    /// Whether somebody has to be told at `now`, who then has been.
-    pub fn tell(&mut self, now: Timestamp) -> bool {
-        let is_due = self.tell_at().is_some_and(|at| at <= now);
-        self.is_told |= is_due;
-        is_due
+    /// Whether they are found to be stuck at `now`. Nobody may know of any that are done and not ended.
+    pub fn look(&mut self, now: Timestamp) -> bool {
+        if self.look_at().is_none_or(|at| now < at) {
+            return false;
+        }
+        let is_found = self.verdict != Verdict::Moving;
+        self.verdict = if is_found { Verdict::Stuck } else { Verdict::Suspect { look_at: now + SECOND_LOOK } };
+        is_found
+    }
+
+    fn waiting_since(&self) -> Option<Timestamp> {
+        self.begun.front().map(|begun| self.ended_at.map_or(*begun, |ended| ended.max(*begun)))
     }
 }
 
@@ -60,31 +90,45 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stuck_is_told_of_once_and_once_more_when_it_is_over() {
+    fn what_is_stuck_is_found_once_until_something_is_done() {
         let mut commits = CommitsUnderWay::default();
-        assert_eq!((commits.tell_at(), commits.stuck_for(at(0))), (None, None));
+        assert_eq!((commits.look_at(), commits.stuck_for(at(0))), (None, None));
         commits.begin(at(0));
         commits.begin(at(1000));
-        commits.begin(at(6500));
-        assert_eq!(commits.tell_at(), Some(at(5000)));
-        assert!(!commits.tell(at(4999)) && commits.stuck_for(at(4999)).is_none());
-        assert!(commits.tell(at(5000)) && !commits.tell(at(6000)));
-        assert_eq!((commits.tell_at(), commits.stuck_for(at(7000))), (None, Some(Duration::from_secs(7))));
-        // The next one has been waiting for too long as well.
-        assert_eq!(commits.end(at(7000)), None);
-        assert_eq!(commits.end(at(8000)), Some(Duration::from_secs(7)));
-        assert_eq!((commits.stuck_for(at(8000)), commits.tell_at()), (None, Some(at(11_500))));
-        assert_eq!((commits.end(at(9000)), commits.tell_at()), (None, None));
+        assert_eq!(commits.look_at(), Some(at(5000)));
+        assert!(!commits.look(at(4999)));
+        assert!(!commits.look(at(5000)) && commits.stuck_for(at(5000)).is_none());
+        assert_eq!(commits.look_at(), Some(at(6000)));
+        assert!(!commits.look(at(5999)) && commits.look(at(6000)) && !commits.look(at(7000)));
+        assert_eq!((commits.look_at(), commits.stuck_for(at(7000))), (None, Some(Duration::from_secs(7))));
+        // The next one has been waiting for long as well, but things are moving.
+        assert_eq!(commits.end(at(7000)), Some(Duration::from_secs(7)));
+        assert_eq!((commits.stuck_for(at(8000)), commits.look_at()), (None, Some(at(12_000))));
+        assert_eq!((commits.end(at(9000)), commits.look_at()), (None, None));
+        commits.begin(at(60_000));
+        assert_eq!(commits.look_at(), Some(at(65_000)));
+    }
+
+    /// However much there is to do, and however late the last of it comes.
+    #[test]
+    fn a_slow_disk_is_not_stuck() {
+        let mut commits = CommitsUnderWay::default();
+        for _ in 0..20 {
+            commits.begin(at(0));
+        }
+        for done in 1..=20 {
+            let now = at(done * 4000);
+            assert!(!commits.look(now) && commits.stuck_for(now).is_none());
+            assert_eq!(commits.end(now), None);
+        }
     }
 
     #[test]
-    fn commits_that_are_done_in_time_are_nobodys_business() {
+    fn a_machine_that_stood_still_finds_nothing_stuck() {
         let mut commits = CommitsUnderWay::default();
         commits.begin(at(0));
-        assert_eq!(commits.end(at(4999)), None);
-        // Nor is one that took too long, and was done before anybody looked.
-        commits.begin(at(5000));
-        assert_eq!(commits.end(at(20_000)), None);
-        assert!(!commits.tell(at(30_000)));
+        assert!(!commits.look(at(3_600_000)));
+        assert_eq!(commits.end(at(3_600_001)), None);
+        assert!(!commits.look(at(3_601_000)) && commits.stuck_for(at(3_601_000)).is_none());
     }
 }

@@ -94,6 +94,7 @@ pub(super) async fn run<S: Sidecar>(
             ids: &ids,
             contact: &mut contact,
             commits: CommitsUnderWay::default(),
+            is_pruning: false,
             tasks: JoinSet::new(),
             reads: HashMap::new(),
             waiting: HashMap::new(),
@@ -159,8 +160,12 @@ async fn reopen(
 }
 
 fn storage_unavailable(error: &StoreError) -> Unavailable {
+    Unavailable::Storage(reason(error))
+}
+
+fn reason(error: &StoreError) -> String {
     let cause = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
-    Unavailable::Storage(format!("{error}{cause}"))
+    format!("{error}{cause}")
 }
 
 /// A request that waits for the core's answer.
@@ -194,6 +199,7 @@ struct Incarnation<'a, S> {
     ids: &'a ContextV7,
     contact: &'a mut SidecarContact,
     commits: CommitsUnderWay,
+    is_pruning: bool,
     /// Calls to the sidecar, and what is asked of the store besides commits.
     tasks: JoinSet<Done>,
     /// The reading on its way for each resource, if there is one.
@@ -213,7 +219,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.perform()?;
-            let wake_at = self.core.next_wake().into_iter().chain(self.commits.tell_at()).min();
+            let wake_at = self.core.next_wake().into_iter().chain(self.commits.look_at()).min();
             let wake_in = wake_at.map(|at| at.since(self.clock.now()));
             tokio::select! {
                 acknowledgement = acknowledgements.recv() => self.acknowledged(acknowledgement)?,
@@ -222,13 +228,17 @@ impl<S: Sidecar> Incarnation<'_, S> {
                     Some(command) => self.take(command),
                     None => return Ok(()),
                 },
-                () = sleep(wake_in.unwrap_or_default()), if wake_in.is_some() => self.wake(),
+                () = sleep(wake_in.unwrap_or_default()), if wake_in.is_some() => self.wake(acknowledgements)?,
                 _ = housekeeping.tick() => self.clean_up(),
                 _ = stop.wait_for(Option::is_some) => break,
             }
         }
         let deadline = stop.borrow().unwrap_or_else(Instant::now);
         self.core.drain();
+        commands.close();
+        while let Ok(command) = commands.try_recv() {
+            command.refuse(&Unavailable::Stopping);
+        }
         match timeout_at(deadline, self.see_through(acknowledgements)).await {
             Ok(seen_through) => seen_through,
             Err(_) => {
@@ -260,9 +270,13 @@ impl<S: Sidecar> Incarnation<'_, S> {
         Ok(())
     }
 
-    fn wake(&mut self) {
+    fn wake(&mut self, acknowledgements: &mut mpsc::UnboundedReceiver<Acknowledgement>) -> Result<(), StoreError> {
+        // What is done already is not stuck, whoever was heard first.
+        while let Ok(acknowledgement) = acknowledgements.try_recv() {
+            self.acknowledged(Some(acknowledgement))?;
+        }
         let now = self.clock.now();
-        if self.commits.tell(now) {
+        if self.commits.look(now) {
             tracing::error!(
                 "the store is stuck: what was to be written {} s ago is not on the disk yet, which hangs, or another program has \
                  locked the store; no job is accepted or moved on meanwhile",
@@ -270,6 +284,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
             );
         }
         self.core.wake_due(now);
+        Ok(())
     }
 
     /// The oldest commit is done, or has failed.
@@ -358,8 +373,10 @@ impl<S: Sidecar> Incarnation<'_, S> {
         });
     }
 
+    /// Whether what is on its way came onto the disk will only be known when that works again.
     fn turn_away(&mut self, error: &StoreError) {
-        let unavailable = storage_unavailable(error);
+        let unavailable =
+            Unavailable::Storage(format!("{}; what was asked for just then may still be done", reason(error)));
         for (_, waiting) in self.waiting.drain() {
             match waiting {
                 Waiting::Submit(reply) => drop(reply.send(Err(unavailable.clone()))),
@@ -426,6 +443,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
     }
 
     fn pruned(&mut self, as_of: Timestamp, removed: Result<Pruned, StoreError>) -> Result<(), StoreError> {
+        self.is_pruning = false;
         match removed {
             Ok(Pruned { jobs, more }) => {
                 self.audience.table.remove(&jobs);
@@ -472,11 +490,15 @@ impl<S: Sidecar> Incarnation<'_, S> {
     fn clean_up(&mut self) {
         let now = self.clock.now();
         self.core.forget(now);
-        // The store forgets later than the core, which must find there every key it knows.
-        self.prune(now - HOUSEKEEPING_INTERVAL);
+        // With a store that is slow or stuck, one round is enough.
+        if !self.is_pruning {
+            // The store forgets later than the core, which must find there every key it knows.
+            self.prune(now - HOUSEKEEPING_INTERVAL);
+        }
     }
 
     fn prune(&mut self, as_of: Timestamp) {
+        self.is_pruning = true;
         let (store, retention) = (self.store.clone(), self.retention);
         self.tasks.spawn_local(async move { Done::Pruned { as_of, removed: store.prune(retention, as_of).await } });
     }

@@ -39,8 +39,8 @@ enum Report {
 
 /// A handle to the writing thread. Once the last one is dropped, the thread does what it was asked for and ends.
 ///
-/// The queue is not bounded here but by those who feed it: of each resource, the engine has one intent on its way at the most,
-/// and it takes no requests while the disk is stuck; clients have so many seats.
+/// The queue is not bounded here but by those who feed it: of each resource, the engine has one intent on its way at the most, and
+/// what follows from one reading; it takes no requests while the disk is stuck; clients have so many seats.
 #[derive(Clone)]
 pub struct StoreWriter {
     requests: mpsc::UnboundedSender<Request>,
