@@ -281,19 +281,20 @@ fn key_path(id: &KeyId) -> String {
 
 fn not_written(error: StoreError) -> ApiError {
     tracing::error!(error = &error as &dyn std::error::Error, "cannot change the API keys");
-    if matches!(error, StoreError::Congested) {
-        let detail = "Too much waits to be written already. The change was not made.";
-        return ApiError::new(Code::StorageUnavailable, detail);
-    }
-    if matches!(error, StoreError::Slow) {
-        let detail =
-            "The store does not answer in time. The change may still be made: look at the keys before asking again.";
-        return ApiError::new(Code::OutcomeUnknown, detail);
-    }
-    ApiError::new(
-        Code::StorageUnavailable,
-        "The store cannot be written at present. The change may be on the disk all the same.",
-    )
+    let (code, detail) = match error {
+        StoreError::Congested => {
+            (Code::StorageUnavailable, "Too much waits to be written already. The change was not made.")
+        }
+        StoreError::Slow => (
+            Code::OutcomeUnknown,
+            "The store does not answer in time. The change may still be made: look at the keys before asking again.",
+        ),
+        _ => (
+            Code::StorageUnavailable,
+            "The store cannot be written at present. The change may be on the disk all the same.",
+        ),
+    };
+    ApiError::new(code, detail)
 }
 
 impl KeyWish {

@@ -17,8 +17,8 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Most resources with metrics of their own. Callers choose the names, and each costs a Prometheus about ten series for as
 /// long as it keeps its data; a deployment has tens of services.
 const MAX_NAMED: usize = 1000;
-/// Longest wait for the engine. It answers in milliseconds, also about ten thousand resources; Prometheus waits ten seconds for everything, and the rest of
-/// the metrics are wanted most when the engine is stuck.
+/// Longest wait for the engine. It answers in milliseconds, also about ten thousand resources; Prometheus waits ten seconds for
+/// everything, and the rest of the metrics are wanted most when the engine is stuck.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Metrics for Prometheus

@@ -112,7 +112,7 @@ impl Core {
 
     /// Whether no change is on its way to the sidecar and no commit to the disk.
     pub fn is_quiet(&self) -> bool {
-        self.sending == 0 && self.uncommitted.is_empty()
+        !self.is_changing() && self.uncommitted.is_empty()
     }
 
     /// Whether a change is on its way to the sidecar.

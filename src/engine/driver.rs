@@ -1,9 +1,8 @@
 //! The engine's I/O: feeds [`Core`] with what happens and does what it says.
 //!
 //! One task owns the core. Tasks of their own exist only for what is waited for: calls to the sidecar, and what is asked of the
-//! store besides commits. If a commit fails, the core is
-//! thrown away and built anew from the store, exactly as after a crash: there is one way to recover, and it is used for
-//! both.
+//! store besides commits. If a commit fails, the core is thrown away and built anew from the store, exactly as after a crash: there
+//! is one way to recover, and it is used for both.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::KEY_RETENTION;
 use crate::domain::{Retention, Timestamp};
 
-/// Most jobs, most answers, and most entries of timelines, removed in one go: at a few microseconds each, commits wait for some milliseconds at the most.
+/// Most jobs, most answers, and most entries of timelines, removed in one go: at a few microseconds each, commits wait for some
+/// milliseconds at the most.
 pub(super) const PRUNE_CHUNK: usize = 500;
 /// Most timelines looked at in one go, at a few microseconds each. Ten thousand have their turn in twenty minutes.
 const TIMELINES_TOGETHER: usize = 500;

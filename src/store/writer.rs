@@ -16,7 +16,7 @@ use crate::domain::{Retention, Timestamp};
 /// does not wait for long.
 const MAX_GROUP: usize = 512;
 
-/// Most commits of [`StoreClient`]s that wait at a time: what takes a disk a second, and little memory if it hangs.
+/// Most commits of [`StoreClient`]s that wait at a time: several full groups, and some megabytes if the disk hangs.
 const MAX_OF_CLIENTS: usize = 4096;
 
 /// What became of one [`StoreWriter::commit`]; they come in the order of the commits.

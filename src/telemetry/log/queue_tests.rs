@@ -54,6 +54,18 @@ impl Scene {
         Self { queue, attempts, fates }
     }
 
+    /// One whose output has the first half of a line and then failed.
+    fn with_torn_line() -> Self {
+        let scene = Self::new();
+        scene.say("a line\n");
+        assert_eq!(scene.attempt(), "a line\n");
+        scene.decide(Fate::Takes(2));
+        assert_eq!(scene.attempt(), "line\n");
+        scene.decide(Fate::Fails(ErrorKind::StorageFull));
+        scene.assert_quiet();
+        scene
+    }
+
     fn say(&self, line: &str) {
         self.queue.say(line.as_bytes());
     }
@@ -166,17 +178,23 @@ fn a_word_about_lost_lines_that_is_lost_comes_again() {
 
 #[test]
 fn a_line_does_not_follow_on_half_of_another_one() {
-    let scene = Scene::new();
-    scene.say("a line\n");
-    assert_eq!(scene.attempt(), "a line\n");
-    scene.decide(Fate::Takes(2));
-    assert_eq!(scene.attempt(), "line\n");
-    scene.decide(Fate::Fails(ErrorKind::StorageFull));
-    scene.assert_quiet();
+    let scene = Scene::with_torn_line();
     scene.say("another\n");
     assert_eq!(scene.read(), "\nanother\n");
     assert_eq!(scene.read(), "lost 1\n");
     scene.assert_quiet();
+}
+
+#[test]
+fn a_torn_line_is_ended_however_long_that_takes() {
+    let scene = Scene::with_torn_line();
+    scene.say("another\n");
+    assert_eq!(scene.attempt(), "\nanother\n");
+    scene.decide(Fate::Fails(ErrorKind::StorageFull));
+    scene.assert_quiet();
+    scene.say("third\n");
+    assert_eq!(scene.read(), "\nthird\n");
+    assert_eq!(scene.read(), "lost 2\n");
 }
 
 #[test]
@@ -211,22 +229,4 @@ fn a_flush_waits_for_the_last_line_but_not_for_ever() {
         scene.decide(Fate::Takes(usize::MAX));
     });
     assert!(begin.elapsed() < LONG);
-}
-
-#[test]
-fn a_torn_line_is_ended_however_long_that_takes() {
-    let scene = Scene::new();
-    scene.say("a line\n");
-    assert_eq!(scene.attempt(), "a line\n");
-    scene.decide(Fate::Takes(2));
-    assert_eq!(scene.attempt(), "line\n");
-    scene.decide(Fate::Fails(ErrorKind::StorageFull));
-    scene.assert_quiet();
-    scene.say("another\n");
-    assert_eq!(scene.attempt(), "\nanother\n");
-    scene.decide(Fate::Fails(ErrorKind::StorageFull));
-    scene.assert_quiet();
-    scene.say("third\n");
-    assert_eq!(scene.read(), "\nthird\n");
-    assert_eq!(scene.read(), "lost 2\n");
 }
