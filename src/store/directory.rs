@@ -19,6 +19,10 @@ const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// The bits of a mode that let others in.
 const OTHERS: u32 = 0o077;
+/// The bit of a mode by which what is made in a directory gets its group.
+const SET_GROUP: u32 = 0o2000;
+/// The bit of a mode by which everybody may write.
+const EVERYBODY_WRITES: u32 = 0o002;
 
 /// The database in `directory`.
 pub(super) fn database_path(directory: &Path) -> PathBuf {
@@ -165,6 +169,25 @@ pub(super) fn check_owner(_: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether `directory` is a volume that a container platform keeps open for the group of this process, as Kubernetes does with
+/// `fsGroup`: mode 2775, mostly root's, and made so again whenever it is mounted. Its mode is not the gateway's to change and
+/// tells only which files there are: these are closed to others one by one.
+#[cfg(target_os = "linux")]
+fn is_volume_of_our_group(directory: &Path) -> bool {
+    std::fs::metadata(directory).is_ok_and(|found| {
+        let group = rustix::process::Gid::from_raw(found.gid());
+        let is_ours = rustix::process::getegid() == group
+            || rustix::process::getgroups().is_ok_and(|groups| groups.contains(&group));
+        is_ours && found.permissions().mode() & (SET_GROUP | EVERYBODY_WRITES) == SET_GROUP
+    })
+}
+
+/// Elsewhere there are no such volumes.
+#[cfg(not(target_os = "linux"))]
+fn is_volume_of_our_group(_: &Path) -> bool {
+    false
+}
+
 /// Creates an empty database for the owner only, unless there is one. SQLite gives its log and its index the same mode.
 ///
 /// # Errors
@@ -182,7 +205,9 @@ pub(super) fn create_database(directory: &Path) -> Result<(), StoreError> {
 /// Lets nobody else at the files of the store in `directory`, nor, if it `is_ours`, into it. Others may need one that was
 /// there before.
 pub(super) fn close_to_others(directory: &Path, is_ours: bool) {
-    if is_ours {
+    if is_volume_of_our_group(directory) {
+        tracing::debug!(path = %directory.display(), "the data directory is a volume for the group of this process");
+    } else if is_ours {
         restrict(directory, DIRECTORY_MODE);
     } else if std::fs::metadata(directory).is_ok_and(|found| found.permissions().mode() & OTHERS != 0) {
         tracing::warn!(path = %directory.display(), "other users may look into the data directory, which was there before");

@@ -136,6 +136,24 @@ async fn a_directory_of_others_is_not_closed_to_them() {
     assert!(gateway.starting.iter().any(is_told), "{:?}", gateway.starting);
 }
 
+/// What Kubernetes makes with `fsGroup` is as it should be, at every start.
+#[actix_web::test]
+async fn a_volume_for_the_group_is_left_as_it_is_without_a_warning() {
+    let sidecar = Sidecar::start(Behaviour::default());
+    let parent = TempDir::new().expect("a directory");
+    let volume = parent.path().join("volume");
+    std::fs::create_dir(&volume).expect("a directory");
+    std::fs::set_permissions(&volume, PermissionsExt::from_mode(0o2775)).expect("changed");
+    let mode = |path: &std::path::Path| path.metadata().expect("there").permissions().mode() & 0o7777;
+    for start in ["first", "second"] {
+        let gateway = Gateway::start(&volume, sidecar.address(), &[]);
+        let warnings: Vec<_> = gateway.starting.iter().filter(|line| line["level"] == "WARN").collect();
+        assert!(warnings.is_empty(), "at the {start} start: {warnings:?}");
+        assert_eq!((mode(&volume), mode(&volume.join("scalegate.db"))), (0o2775, 0o600));
+        gateway.kill();
+    }
+}
+
 /// A stored key that the configuration also gives could do more than it was made for, and could not be revoked.
 #[actix_web::test]
 async fn a_stored_key_is_no_admin_key() {
