@@ -1,7 +1,12 @@
-# Builds an image with the gateway: docker build -t scalegate .
-# Makes a key, without which it does not start: docker run --rm -v scalegate-data:/data scalegate keys create NAME --scope admin
-# Runs it: docker run -p 8080:8080 -v scalegate-data:/data scalegate
-# Or, with an admin key from elsewhere: docker run -p 8080:8080 -v scalegate-data:/data -e SCALEGATE_ADMIN_KEY scalegate
+# Builds an image with the gateway:
+#   docker build -t scalegate .
+# Makes a key, without which the gateway does not start:
+#   docker run --rm -v scalegate-data:/data scalegate keys create NAME --scope admin
+# Runs it in a network that has a sidecar at 127.0.0.1:49750, here a simulated one. Each container has a 127.0.0.1 of its
+# own, so that the two share a network, and the port is published by the container that made it:
+#   docker run -d --name sidecar -p 8080:8080 scalegate simulate
+#   docker run --network container:sidecar --read-only --cap-drop ALL -v scalegate-data:/data scalegate
+# A sidecar at another address: -e SCALEGATE_SIDECAR_URL=http://ADDRESS:PORT. An admin key from elsewhere: -e SCALEGATE_ADMIN_KEY.
 
 # The slim image has the gcc that compiles the bundled SQLite and parts of ring. Both stages are of the same Debian
 # release, so that the binary meets the glibc it was linked against.
@@ -13,24 +18,31 @@ WORKDIR /build
 # filled on, and other builders do not know it.
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
-# Cargo takes a file for changed only if it is newer than the last build, which the real sources need not be. Without
-# what was built from the stand-ins there is nothing to compare them with.
-RUN mkdir src \
+# Cargo wants a file for each target that the manifest names, also for the benchmarks, which are not built here.
+# It takes a file for changed only if it is newer than the last build, which the real sources need not be. Without
+# what was built from the stubs there is nothing to compare them with.
+RUN mkdir src benches \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs \
-    && cargo build --release --locked --bin scalegate \
-    && cargo clean --release --locked --package scalegate \
+    && touch src/lib.rs benches/streams.rs benches/performance.rs \
+    && cargo build --profile dist --locked --bin scalegate \
+    && cargo clean --profile dist --locked --package scalegate \
     && rm -r src
 
 COPY openapi openapi
 COPY src src
-RUN cargo build --release --locked --bin scalegate
+RUN cargo build --profile dist --locked --bin scalegate \
+    && mkdir --mode=0700 data
 
-FROM debian:bookworm-slim
+# No distribution and no shell: the C library, what gcc links, and the authorities that the client commands trust over HTTPS.
+FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.title="scalegate" \
+      org.opencontainers.image.description="An HTTP gateway that turns Omnistrate's capacity sidecar into a scaling API one can trust" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY --from=build /build/target/dist/scalegate /usr/local/bin/
 # A named volume takes over owner and mode of the directory it is mounted on. A directory of the host does not: it must
-# belong to 65532.
-RUN install --directory --owner=65532 --group=65532 --mode=0700 /data
-COPY --from=build /build/target/release/scalegate /usr/local/bin/
+# belong to 65532, or be for its group, as Kubernetes' fsGroup makes it.
+COPY --from=build --chown=65532:65532 /build/data /data
 
 # In a container, 127.0.0.1 is nobody but the container itself. On all addresses the gateway wants an API key.
 ENV SCALEGATE_LISTEN=0.0.0.0:8080 \

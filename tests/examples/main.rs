@@ -1,7 +1,10 @@
 //! The programs in `examples/`, run as a user would, against the real gateway and the simulated sidecar; and a look at the
 //! files for deployment, which cannot be run here.
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod deployment;
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -290,64 +293,6 @@ impl Street {
         });
         Self { address, leads_to }
     }
-}
-
-/// The variables that configure the gateway are the ones it knows, in the image and in the service.
-#[test]
-fn the_files_for_deployment_name_only_settings_that_exist() {
-    let help = scalegate().args(["serve", "--help"]).output().expect("the binary starts");
-    let help = String::from_utf8(help.stdout).expect("text");
-    let compose = examples().join("omnistrate-compose.yaml");
-    for file in [root().join("Dockerfile"), compose] {
-        let text = fs::read_to_string(&file).expect("the file");
-        // Those are for the programs in `examples/`.
-        let names = settings_in(&text).filter(|name| !["SCALEGATE_SERVER", "SCALEGATE_KEY"].contains(name));
-        // There is no flag for the admin key, but a sentence.
-        let is_known = |name: &str| {
-            help.contains(&format!("[env: {name}=")) || (name == "SCALEGATE_ADMIN_KEY" && help.contains(name))
-        };
-        let unknown: Vec<&str> = names.filter(|name| !is_known(name)).collect();
-        assert!(unknown.is_empty(), "{}: {unknown:?} mean nothing to the gateway", file.display());
-    }
-}
-
-fn settings_in(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_')
-        .filter(|word| word.starts_with("SCALEGATE_"))
-}
-
-#[test]
-fn the_service_is_well_formed_and_agrees_with_the_image() {
-    let program = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)";
-    let mut python = Command::new(python_with_packages());
-    let output =
-        python.args(["-c", program]).arg(examples().join("omnistrate-compose.yaml")).output().expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let compose: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let (gateway, worker) = (&compose["services"]["gateway"], &compose["services"]["worker"]);
-
-    let autoscaling = &worker["x-omnistrate-capabilities"]["autoscaling"];
-    assert_eq!(autoscaling["policyType"], "custom");
-    assert!(autoscaling["minReplicas"].as_u64() < autoscaling["maxReplicas"].as_u64(), "{autoscaling}");
-    assert_eq!(gateway["depends_on"], json!(["worker"]));
-
-    let dockerfile = fs::read_to_string(root().join("Dockerfile")).expect("the file");
-    assert_eq!(gateway["ports"], json!(["8080:8080"]));
-    assert!(dockerfile.contains("SCALEGATE_LISTEN=0.0.0.0:8080") && dockerfile.contains("EXPOSE 8080"));
-    assert_eq!(gateway["volumes"][0]["target"], "/data");
-    assert!(dockerfile.contains("SCALEGATE_DATA_DIR=/data\n") && dockerfile.contains("VOLUME [\"/data\"]"));
-    let environment = gateway["environment"].as_array().expect("a list");
-    // It does not start on all addresses without a key, and the worker must show one.
-    assert!(environment.contains(&json!("SCALEGATE_ADMIN_KEY=$var.adminKey")));
-    assert!(worker["environment"].as_array().is_some_and(|all| all.contains(&json!("SCALEGATE_KEY=$var.clientKey"))));
-    for (service, keys) in [(gateway, &["adminKey", "clientKey"][..]), (worker, &["clientKey"])] {
-        let parameters = service["x-omnistrate-api-params"].as_array().expect("a list");
-        assert!(parameters.iter().all(|parameter| parameter["type"] == "Password" && parameter["export"] == false));
-        let found: Vec<_> = parameters.iter().filter_map(|parameter| parameter["key"].as_str()).collect();
-        assert_eq!(found, keys);
-    }
-    assert_eq!(gateway["x-omnistrate-api-params"][1]["parameterDependencyMap"], json!({"worker": "clientKey"}));
-    assert!(environment.contains(&json!("SECURITY_CONTEXT_USER_ID=65532")) && dockerfile.contains("USER 65532:65532"));
 }
 
 fn root() -> &'static Path {
