@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
     Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Op, Origin,
@@ -56,6 +57,8 @@ struct FakeSidecar {
     changes: Mutex<Vec<(Alias, Move)>>,
     on_change: watch::Sender<Manner>,
     on_read: watch::Sender<Manner>,
+    /// How often it was read.
+    reads: watch::Sender<usize>,
 }
 
 impl FakeSidecar {
@@ -65,6 +68,7 @@ impl FakeSidecar {
             changes: Mutex::default(),
             on_change: watch::Sender::new(Manner::Prompt),
             on_read: watch::Sender::new(Manner::Prompt),
+            reads: watch::Sender::new(0),
         })
     }
 
@@ -91,6 +95,7 @@ struct Client {
 
 impl Sidecar for Client {
     async fn read(&self, resource: &Alias, _: &Origin) -> Result<RawReading, ReadFailure> {
+        self.sidecar.reads.send_modify(|reads| *reads += 1);
         behave(&self.sidecar.on_read).await;
         let capacity = self.sidecar.capacities.lock().expect("no panic").get(resource).copied().unwrap_or(1);
         Ok(RawReading { status: Status::new("ACTIVE"), capacity: units(capacity), stamp: None })
@@ -655,4 +660,83 @@ async fn a_resource_has_one_reading_on_its_way_at_most() {
     rig.until("the others are given up", |rig| on_their_way(rig) == 1).await;
     rig.sidecar.on_read.send_replace(Manner::Prompt);
     assert_eq!(rig.ended(last).await.ended(), Some(&Ending::Succeeded));
+}
+
+/// All who look at a resource at the same time share one call, those with plans too.
+#[tokio::test]
+async fn looks_at_a_resource_share_one_call() {
+    let rig = Rig::start().await;
+    rig.sidecar.on_read.send_replace(Manner::Hang);
+    let looks = join_all((0..60).map(|_| rig.handle.look(worker(), None, LOOK_TIMEOUT)));
+    let plans = join_all((0..10).map(|_| rig.handle.plan(to(2), LOOK_TIMEOUT)));
+    let other = rig.handle.look("api".parse().expect("an alias"), None, LOOK_TIMEOUT);
+    let release = async {
+        // The engine takes one request after the other: when it answers this one, it has taken all of the others.
+        rig.handle.health().await.expect("it works");
+        rig.sidecar.reads.subscribe().wait_for(|reads| *reads == 2).await.expect("the sidecar lives");
+        rig.sidecar.on_read.send_replace(Manner::Prompt);
+    };
+    let (looks, plans, other, ()) = tokio::join!(looks, plans, other, release);
+    for look in looks.into_iter().chain([other]) {
+        let look = look.expect("it works").expect("it may be scaled");
+        assert_eq!(look.view.observation.map(|reading| reading.capacity), Some(units(1)));
+    }
+    assert!(plans.iter().all(|plan| matches!(plan, Ok(Ok(plan)) if plan.forecast.steps.len() == 1)), "{plans:?}");
+    assert_eq!(*rig.sidecar.reads.borrow(), 2, "one call for each resource");
+    assert!(rig.handle.look(worker(), None, LOOK_TIMEOUT).await.is_ok());
+    assert_eq!(*rig.sidecar.reads.borrow(), 3, "a later look gets a reading of its own");
+}
+
+/// A caller who looks gets the reading that a job has asked for. The reverse must not be: what a job decides on it asks for itself.
+#[tokio::test]
+async fn looks_share_the_reading_of_a_job_and_no_job_that_of_a_look() {
+    let rig = Rig::start().await;
+    rig.sidecar.on_read.send_replace(Manner::Hang);
+    let until_read = async |count| {
+        rig.sidecar.reads.subscribe().wait_for(|reads| *reads == count).await.expect("the sidecar lives");
+    };
+    let early = rig.handle.look(worker(), None, LOOK_TIMEOUT);
+    let job = async {
+        until_read(1).await;
+        let id = rig.create(to(1)).await;
+        until_read(2).await;
+        let late = rig.handle.look(worker(), None, LOOK_TIMEOUT);
+        let release = async {
+            rig.handle.health().await.expect("it works");
+            rig.sidecar.on_read.send_replace(Manner::Prompt);
+            id
+        };
+        tokio::join!(late, release)
+    };
+    let (early, (late, id)) = tokio::join!(early, job);
+    assert_succeeded(&*rig.ended(id).await, &[]);
+    for look in [early, late] {
+        assert_eq!(look.expect("it works").expect("may be scaled").failure, None);
+    }
+    assert_eq!(*rig.sidecar.reads.borrow(), 2);
+    // Without a look before it.
+    rig.sidecar.on_read.send_replace(Manner::Hang);
+    let id = rig.create(to(1)).await;
+    until_read(3).await;
+    let release = async {
+        rig.handle.health().await.expect("it works");
+        rig.sidecar.on_read.send_replace(Manner::Prompt);
+    };
+    let (look, ()) = tokio::join!(rig.handle.look(worker(), None, LOOK_TIMEOUT), release);
+    assert_eq!(look.expect("it works").expect("may be scaled").failure, None);
+    assert_succeeded(&*rig.ended(id).await, &[]);
+    assert_eq!(*rig.sidecar.reads.borrow(), 3);
+}
+
+/// A plan that would be refused in any case does not wait for the sidecar.
+#[tokio::test]
+async fn a_plan_that_would_be_refused_asks_nothing() {
+    let rig = Rig::start().await;
+    rig.sidecar.on_change.send_replace(Manner::Hang);
+    let busy = rig.create(to(3)).await;
+    rig.until("the change is on its way", |rig| rig.sidecar.changes() == 1).await;
+    let reads = *rig.sidecar.reads.borrow();
+    let plan = rig.handle.plan(to(7), LOOK_TIMEOUT).await;
+    assert!(matches!(&plan, Ok(Err(PlanError::Refused(Refusal::Busy { by }))) if by.id == busy), "{plan:?}");
+    assert_eq!(*rig.sidecar.reads.borrow(), reads);
 }

@@ -34,7 +34,8 @@ pub async fn list_resources(state: web::Data<ApiState>, caller: Caller) -> Resul
 /// Look at a resource
 ///
 /// Reads the resource's capacity and shows it with everything the gateway knows: bounds, settings, cooldown, jobs. If the
-/// sidecar gives no reading, the last one is shown and `readFailure` says why.
+/// sidecar gives no reading, the last one is shown and `readFailure` says why. Requests that come while a reading of the
+/// resource is on its way share it. If readings of too many other resources are, the answer is 503 `overloaded`, at once.
 #[utoipa::path(
     operation_id = "getResource", tag = "resources",
     security(("apiKey" = ["read"])),

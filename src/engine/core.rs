@@ -158,6 +158,14 @@ impl Core {
         }
     }
 
+    /// Whether `request` would be admitted now.
+    ///
+    /// # Errors
+    /// As the request itself would be refused.
+    pub fn would_admit(&self, request: &JobRequest) -> Result<(), Refusal> {
+        self.admit(request, None).map(drop)
+    }
+
     /// The rules for the resource, and the unfinished job that does the same already.
     fn admit(
         &self,
@@ -377,7 +385,7 @@ impl Core {
         self.carry_out(resource, outcome, Batch::default(), AfterCommit::default());
     }
 
-    /// The sidecar answered somebody who only looks on. Nothing is decided on such a reading.
+    /// The sidecar answered a caller who only looks. Nothing is decided on such a reading.
     pub fn looked(&mut self, resource: &Alias, reading: &Reading, now: Timestamp) {
         if let Some(entry) = self.note(resource, reading, now) {
             let outcome = Outcome { history: vec![entry], ..Outcome::default() };
@@ -385,10 +393,15 @@ impl Core {
         }
     }
 
+    /// Whether `resource` is listed or was scaled lately: callers can ask for any other name as well.
+    pub fn is_known(&self, resource: &Alias) -> bool {
+        self.policy.resources.contains_key(resource) || self.lane(resource).is_some()
+    }
+
     /// Keeps the reading for those who look at the resource; an entry for its history if it shows something new. What is
     /// neither listed nor was scaled lately is not kept: anybody can ask for anything.
     fn note(&mut self, resource: &Alias, reading: &Reading, now: Timestamp) -> Option<HistoryEntry> {
-        if !self.policy.resources.contains_key(resource) && self.lane(resource).is_none() {
+        if !self.is_known(resource) {
             return None;
         }
         let before = self.observations.get(resource);

@@ -4,7 +4,8 @@
 //! store besides commits. If a commit fails, the core is thrown away and built anew from the store, exactly as after a crash: there
 //! is one way to recover, and it is used for both.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +18,12 @@ use super::audience::Audience;
 use super::commits::CommitsUnderWay;
 use super::core::{Core, Effect};
 use super::handle::{Command, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
-use super::requests::{Answer, JobPlan, Refusal, ReplyTo};
+use super::looks::{Asker, LookNumber, Looks, Source};
+use super::requests::{Answer, Refusal, ReplyTo};
 use crate::clock::{Clock, WallWatch, wall_now};
 use crate::domain::{
-    Alias, Call, CallId, ChangeAnswer, JobId, JobRequest, Move, Notice, Origin, Policy, ReadFailure, Reading,
-    Retention, Timestamp, TraceContext,
+    Alias, Call, CallId, ChangeAnswer, JobId, Move, Notice, Origin, Policy, ReadFailure, Reading, Retention, Timestamp,
+    TraceContext,
 };
 use crate::parallel;
 use crate::sidecar::{RawReading, Sidecar};
@@ -32,7 +34,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
 /// Pause before each attempt to get a failed store to work again, also before the first: a store that can be read but not
 /// written would otherwise fail again at once, and again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
-/// Longest wait for a reading that only somebody who looks on wants.
+/// Longest wait for a reading of a caller who only looks.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the engine works with.
@@ -96,6 +98,7 @@ pub(super) async fn run<S: Sidecar>(
             is_pruning: false,
             tasks: JoinSet::new(),
             reads: HashMap::new(),
+            looks: Looks::default(),
             waiting: HashMap::new(),
             next_reply: 0,
         };
@@ -177,14 +180,10 @@ enum Waiting {
 enum Done {
     Read { resource: Alias, call: CallId, reading: Result<Reading, ReadFailure> },
     Change { resource: Alias, call: CallId, answer: ChangeAnswer },
-    Plan { request: Box<JobRequest>, reading: Result<Reading, ReadFailure>, reply: PlanReply },
-    Look { resource: Alias, reading: Result<Reading, ReadFailure>, reply: LookReply },
+    Look { resource: Alias, number: LookNumber, reading: Result<Reading, ReadFailure> },
     Pruned { as_of: Timestamp, removed: Result<Pruned, StoreError> },
     Replay { to: ReplyTo, stored: Result<Option<KeyedAnswer>, StoreError> },
 }
-
-type PlanReply = oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>;
-type LookReply = oneshot::Sender<Result<Option<Look>, Unavailable>>;
 
 /// From one reading of the store to the next.
 struct Incarnation<'a, S> {
@@ -203,6 +202,7 @@ struct Incarnation<'a, S> {
     tasks: JoinSet<Done>,
     /// The reading on its way for each resource, if there is one.
     reads: HashMap<Alias, (CallId, AbortHandle)>,
+    looks: Looks,
     waiting: HashMap<ReplyTo, Waiting>,
     next_reply: ReplyTo,
 }
@@ -323,14 +323,18 @@ impl<S: Sidecar> Incarnation<'_, S> {
                 let reply_to = self.await_answer(Waiting::Cancel(reply));
                 self.core.cancel(id, &job.job().resource, attempt, reply_to, now);
             }
-            Command::Plan(request, reply) => {
-                let (resource, trace) = (request.resource.clone(), request.trace.clone());
-                self.look(resource, trace, |reading| Done::Plan { request, reading, reply });
+            Command::Plan(mut request, reply) => {
+                // What would be refused in any case is not worth a call.
+                if let Err(refusal) = self.core.would_admit(&request) {
+                    drop(reply.send(Ok(Err(PlanError::Refused(refusal)))));
+                    return;
+                }
+                // A plan says nothing of them, and there may be many that wait.
+                (request.reason, request.labels) = (None, BTreeMap::new());
+                self.look(request.resource.clone(), request.trace.take(), Asker::Plan(request, reply));
             }
             Command::Look(resource, _, reply) if self.core.resource(&resource).is_none() => drop(reply.send(Ok(None))),
-            Command::Look(resource, trace, reply) => {
-                self.look(resource.clone(), trace, |reading| Done::Look { resource, reading, reply });
-            }
+            Command::Look(resource, trace, reply) => self.look(resource, trace, Asker::Look(reply)),
             Command::List(reply) => {
                 let mut views = self.core.resources();
                 views.iter_mut().for_each(|view| self.audience.trim(view));
@@ -355,20 +359,27 @@ impl<S: Sidecar> Incarnation<'_, S> {
         self.next_reply
     }
 
-    /// Reads the sidecar for somebody who only looks on; nothing is decided on such a reading.
-    fn look(
-        &mut self,
-        resource: Alias,
-        trace: Option<TraceContext>,
-        done: impl FnOnce(Result<Reading, ReadFailure>) -> Done + 'static,
-    ) {
+    /// Gets a reading for a caller who only looks: nothing is decided on it.
+    fn look(&mut self, resource: Alias, trace: Option<TraceContext>, asker: Asker) {
+        let is_stranger = !self.core.is_known(&resource);
+        let source = if self.reads.contains_key(&resource) { Source::OfJob } else { Source::Own };
         let (sidecar, clock, origin) = (Arc::clone(&self.sidecar), self.clock, Origin { job: None, trace });
-        self.tasks.spawn_local(async move {
-            let reading = timeout(LOOK_TIMEOUT, timed(sidecar.look(&resource, &origin), clock)).await;
-            done(reading.unwrap_or_else(|_| {
-                let detail = format!("no answer from the sidecar within {} s", LOOK_TIMEOUT.as_secs());
-                Err(ReadFailure { not_found: false, detail, answer: None })
-            }))
+        let (tasks, of) = (&mut self.tasks, resource.clone());
+        self.looks.ask(&resource, is_stranger, asker, source, |number| {
+            tasks.spawn_local(async move {
+                let reading = async {
+                    match source {
+                        Source::Own => timed(sidecar.look(&of, &origin), clock).await,
+                        // It is handed on when it arrives.
+                        Source::OfJob => pending().await,
+                    }
+                };
+                let reading = timeout(LOOK_TIMEOUT, reading).await.unwrap_or_else(|_| {
+                    let detail = format!("no answer from the sidecar within {} s", LOOK_TIMEOUT.as_secs());
+                    Err(ReadFailure { not_found: false, detail, answer: None })
+                });
+                Done::Look { resource: of, number, reading }
+            })
         });
     }
 
@@ -397,20 +408,23 @@ impl<S: Sidecar> Incarnation<'_, S> {
                 self.note_contact(&reading);
                 let wall_set_at = self.wall.look(now, wall_now());
                 let reading = reading.map(|reading| Reading { wall_set_at, ..reading });
+                let askers = self.looks.read_by_job(&resource, reading.is_ok());
+                let shown = (!askers.is_empty()).then(|| reading.clone());
                 self.core.reading_arrived(&resource, call, reading, now);
+                if let Some(reading) = shown {
+                    self.show_to(askers, &resource, &reading, now);
+                }
             }
             Done::Change { resource, call, answer } => self.core.change_answered(&resource, call, answer, now),
-            Done::Plan { request, reading, reply } => {
-                let reading = self.looked(&request.resource, reading, now);
-                let plan = match reading {
-                    Ok(reading) => self.core.plan(&request, &reading, now).map_err(PlanError::Refused),
-                    Err(failure) => Err(PlanError::NoReading(failure)),
-                };
-                drop(reply.send(Ok(plan)));
-            }
-            Done::Look { resource, reading, reply } => {
-                let reading = self.looked(&resource, reading, now);
-                drop(reply.send(Ok(self.show(&resource, reading))));
+            Done::Look { resource, number, reading } => {
+                let askers = self.looks.over(&resource, number);
+                if !askers.is_empty() {
+                    self.note_contact(&reading);
+                    if let Ok(reading) = &reading {
+                        self.core.looked(&resource, reading, now);
+                    }
+                    self.show_to(askers, &resource, &reading, now);
+                }
             }
             Done::Pruned { as_of, removed } => return self.pruned(as_of, removed),
             Done::Replay { to, stored } => self.replayed(to, stored),
@@ -418,14 +432,20 @@ impl<S: Sidecar> Incarnation<'_, S> {
         Ok(())
     }
 
-    fn looked(
-        &mut self,
-        resource: &Alias,
-        reading: Result<Reading, ReadFailure>,
-        now: Timestamp,
-    ) -> Result<Reading, ReadFailure> {
-        self.note_contact(&reading);
-        reading.inspect(|reading| self.core.looked(resource, reading, now))
+    /// Tells those who asked for it what `reading` shows.
+    fn show_to(&self, askers: Vec<Asker>, resource: &Alias, reading: &Result<Reading, ReadFailure>, now: Timestamp) {
+        for asker in askers {
+            match asker {
+                Asker::Look(reply) => drop(reply.send(Ok(self.show(resource, reading.clone())))),
+                Asker::Plan(request, reply) => {
+                    let plan = match reading {
+                        Ok(reading) => self.core.plan(&request, reading, now).map_err(PlanError::Refused),
+                        Err(failure) => Err(PlanError::NoReading(failure.clone())),
+                    };
+                    drop(reply.send(Ok(plan)));
+                }
+            }
+        }
     }
 
     /// What is known about a resource, with a reading that was made for it.

@@ -9,6 +9,7 @@ mod commits;
 mod core;
 mod driver;
 mod handle;
+mod looks;
 mod requests;
 
 use std::time::Duration;

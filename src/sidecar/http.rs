@@ -21,11 +21,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer read; real ones have some hundred bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// No limit on connections: a limit would make resources wait for each other. The engine has at most one call for each
-/// resource on its way.
+/// No limit on connections: a limit would make resources wait for each other. The engine limits the calls: of each resource
+/// it has at most one change, one reading and one look on their way, and of looks a limited number in all.
 const UNLIMITED: usize = 0;
-/// Most connections for those who only look on: they come in any number.
-const MAX_LOOKS: usize = 32;
 /// What may stand in a path segment as it is (RFC 3986, unreserved).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -35,8 +33,6 @@ pub struct HttpSidecar {
     timeout: Duration,
     /// Keeps connections.
     reads: Keeper,
-    /// Keeps a few, for those who only look on.
-    looks: Keeper,
     /// Opens a connection for each request: one that was used before may have been closed by the other side, and then it
     /// cannot be told whether the request was seen.
     changes: Client,
@@ -46,21 +42,22 @@ impl HttpSidecar {
     /// The sidecar at `base_url` (`http://host:port`), whose answers are waited for at most `timeout`. Must be made on
     /// the thread that uses it.
     pub fn new(base_url: impl Into<String>, timeout: Duration) -> Self {
-        Self {
-            base_url: base_url.into(),
-            timeout,
-            reads: Keeper::new(UNLIMITED, timeout),
-            looks: Keeper::new(MAX_LOOKS, timeout),
-            changes: client(MAX_DISPATCH, UNLIMITED, timeout),
-        }
+        Self { base_url: base_url.into(), timeout, reads: Keeper::new(timeout), changes: client(MAX_DISPATCH, timeout) }
     }
 
-    async fn read_with(&self, keeper: &Keeper, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
-        let request = with_trace(keeper.client().get(self.url(resource, "")), origin);
+    fn url(&self, resource: &Alias, action: &str) -> String {
+        let resource = utf8_percent_encode(resource.as_str(), ESCAPED);
+        format!("{}/resource/{resource}/capacity{action}", self.base_url)
+    }
+}
+
+impl Sidecar for HttpSidecar {
+    async fn read(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+        let request = with_trace(self.reads.client().get(self.url(resource, "")), origin);
         match exchange(request, None, self.timeout).await {
             Ok(Answer { status, body }) => {
                 if status < 200 {
-                    keeper.start_over();
+                    self.reads.start_over();
                 }
                 match body {
                     Ok(body) => interpret_reading(status, &body),
@@ -76,19 +73,8 @@ impl HttpSidecar {
         }
     }
 
-    fn url(&self, resource: &Alias, action: &str) -> String {
-        let resource = utf8_percent_encode(resource.as_str(), ESCAPED);
-        format!("{}/resource/{resource}/capacity{action}", self.base_url)
-    }
-}
-
-impl Sidecar for HttpSidecar {
-    async fn read(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
-        self.read_with(&self.reads, resource, origin).await
-    }
-
     async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
-        self.read_with(&self.looks, resource, origin).await
+        self.read(resource, origin).await
     }
 
     async fn change(&self, resource: &Alias, change: Move, origin: &Origin) -> ChangeAnswer {
@@ -105,9 +91,9 @@ impl Sidecar for HttpSidecar {
     }
 }
 
-fn client(connect_timeout: Duration, limit: usize, timeout: Duration) -> Client {
+fn client(connect_timeout: Duration, timeout: Duration) -> Client {
     Client::builder()
-        .connector(Connector::new().timeout(connect_timeout).limit(limit))
+        .connector(Connector::new().timeout(connect_timeout).limit(UNLIMITED))
         .timeout(timeout)
         .disable_redirects()
         .add_default_header(("User-Agent", concat!("scalegate/", env!("CARGO_PKG_VERSION"))))
@@ -116,14 +102,13 @@ fn client(connect_timeout: Duration, limit: usize, timeout: Duration) -> Client 
 
 /// A client that keeps its connections as long as each request on them has had its one answer.
 struct Keeper {
-    limit: usize,
     timeout: Duration,
     client: RefCell<Client>,
 }
 
 impl Keeper {
-    fn new(limit: usize, timeout: Duration) -> Self {
-        Self { limit, timeout, client: RefCell::new(client(CONNECT_TIMEOUT, limit, timeout)) }
+    fn new(timeout: Duration) -> Self {
+        Self { timeout, client: RefCell::new(client(CONNECT_TIMEOUT, timeout)) }
     }
 
     fn client(&self) -> Client {
@@ -133,7 +118,7 @@ impl Keeper {
     /// Uses none of the connections again. awc takes an interim answer (1xx) for the answer and keeps the connection; the
     /// real one, when it comes, would be taken for the answer to the next request, and be older than that.
     fn start_over(&self) {
-        self.client.replace(client(CONNECT_TIMEOUT, self.limit, self.timeout));
+        self.client.replace(client(CONNECT_TIMEOUT, self.timeout));
     }
 }
 

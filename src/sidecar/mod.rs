@@ -34,7 +34,7 @@ pub trait Sidecar: 'static {
     /// Reads the capacity of `resource`.
     fn read(&self, resource: &Alias, origin: &Origin) -> impl Future<Output = Result<RawReading, ReadFailure>>;
 
-    /// Reads the capacity of `resource` for somebody who only looks on; must not hold up [`Sidecar::read`].
+    /// Reads the capacity of `resource` for a caller who only looks; must not hold up [`Sidecar::read`].
     fn look(&self, resource: &Alias, origin: &Origin) -> impl Future<Output = Result<RawReading, ReadFailure>>;
 
     /// Adds or removes units, once. The request is on its way within [`MAX_DISPATCH`](crate::domain::MAX_DISPATCH), or

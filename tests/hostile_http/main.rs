@@ -10,5 +10,6 @@
 mod support;
 
 mod connections;
+mod looks;
 mod requests;
 mod scene;

@@ -1,0 +1,216 @@
+//! Readings for callers who only look: at most one of each resource is on its way, and all who ask meanwhile share it.
+//!
+//! A caller who looks at a slow resource sixty times costs the sidecar one call, and takes one place of those there are for
+//! all resources. Looks that find no place are refused at once: one slow resource delays no look at another one.
+//!
+//! It must never serve a decision. A caller that joins a look on its way gets a reading that was asked for up to ten seconds
+//! before his request, which is right for a picture and for a plan, and not for a job: lanes ask for their own readings, and
+//! judge the age of each. The reverse is allowed: a look joins the reading of a job that is on its way, up to a minute old, and a
+//! reading that a job gets ends a look: once a job has succeeded no caller is shown a capacity from before that.
+//!
+//! Rejected: a limit on connections in the HTTP client, because looks then wait for each other in its queue, those at fast
+//! resources behind those at slow ones. Rejected: a cache that answers for some seconds, because it shows a capacity from before
+//! a change that the caller knows to be over.
+
+use std::collections::HashMap;
+
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::handle::{Look, PlanError, Unavailable};
+use super::requests::JobPlan;
+use crate::domain::{Alias, JobRequest};
+
+/// Most looks on their way at a time, each at another resource. Each takes an open file, of which `Room` keeps 512 from callers.
+const MOST: usize = 128;
+/// Most of them at resources that are neither listed nor were scaled lately. Their number is not limited by anything else: a
+/// caller who makes up names leaves room for looks at the resources that exist.
+const MOST_AT_STRANGERS: usize = MOST / 2;
+/// Most callers that share one look. Each is a request that waits, with some hundred bytes; more of them at one moment are not
+/// a service's operators, and are told to ask later.
+const MOST_ASKERS: usize = 1000;
+
+/// What a reading is wanted for, and who waits for it.
+pub(super) enum Asker {
+    Plan(Box<JobRequest>, oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>),
+    Look(oneshot::Sender<Result<Option<Look>, Unavailable>>),
+}
+
+impl Asker {
+    /// Tells that there is no room.
+    pub fn refuse(self) {
+        match self {
+            Self::Plan(_, reply) => drop(reply.send(Err(Unavailable::Busy))),
+            Self::Look(reply) => drop(reply.send(Err(Unavailable::Busy))),
+        }
+    }
+
+    fn has_hung_up(&self) -> bool {
+        match self {
+            Self::Plan(_, reply) => reply.is_closed(),
+            Self::Look(reply) => reply.is_closed(),
+        }
+    }
+}
+
+/// Tells the answer to a look from that to an earlier one, which was given up.
+pub(super) type LookNumber = u64;
+
+/// Where the reading comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The look asks the sidecar itself.
+    Own,
+    /// A job's reading is on its way already.
+    OfJob,
+}
+
+struct Shared {
+    number: LookNumber,
+    source: Source,
+    is_at_stranger: bool,
+    /// Ends when there is a reading, or when it is no longer waited for.
+    task: AbortHandle,
+    askers: Vec<Asker>,
+}
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(super) struct Looks {
+    on_their_way: HashMap<Alias, Shared>,
+    at_strangers: usize,
+    last_number: LookNumber,
+}
+
+impl Looks {
+    /// Lets `asker` share the look at `resource` that is on its way, or begins one with `begin`, if there is room.
+    pub fn ask(
+        &mut self,
+        resource: &Alias,
+        is_stranger: bool,
+        asker: Asker,
+        source: Source,
+        begin: impl FnOnce(LookNumber) -> AbortHandle,
+    ) {
+        if let Some(shared) = self.on_their_way.get_mut(resource) {
+            if shared.askers.len() >= MOST_ASKERS {
+                shared.askers.retain(|asker| !asker.has_hung_up());
+            }
+            return if shared.askers.len() < MOST_ASKERS { shared.askers.push(asker) } else { asker.refuse() };
+        }
+        let is_full = self.on_their_way.len() >= MOST || (is_stranger && self.at_strangers >= MOST_AT_STRANGERS);
+        if is_full {
+            return asker.refuse();
+        }
+        self.last_number += 1;
+        self.at_strangers += usize::from(is_stranger);
+        let (number, task) = (self.last_number, begin(self.last_number));
+        let shared = Shared { number, source, is_at_stranger: is_stranger, task, askers: vec![asker] };
+        self.on_their_way.insert(resource.clone(), shared);
+    }
+
+    /// Those who wait for look `number` at `resource`, which is over. Nobody, if it was given up.
+    pub fn over(&mut self, resource: &Alias, number: LookNumber) -> Vec<Asker> {
+        self.take_if(resource, |shared| shared.number == number)
+    }
+
+    /// Those who get the reading of `resource` that a job asked for. One that failed is no reason to give up a look of its own.
+    pub fn read_by_job(&mut self, resource: &Alias, is_reading: bool) -> Vec<Asker> {
+        self.take_if(resource, |shared| is_reading || shared.source == Source::OfJob)
+    }
+
+    fn take_if(&mut self, resource: &Alias, is_over: impl Fn(&Shared) -> bool) -> Vec<Asker> {
+        if !self.on_their_way.get(resource).is_some_and(is_over) {
+            return Vec::new();
+        }
+        let Some(shared) = self.on_their_way.remove(resource) else { return Vec::new() };
+        self.at_strangers -= usize::from(shared.is_at_stranger);
+        shared.task.abort();
+        shared.askers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<Option<Look>, Unavailable>>;
+
+    fn named(number: usize) -> Alias {
+        format!("r{number}").parse().expect("an alias")
+    }
+
+    /// Asks for a look that is never over; whether it began one, and the answer.
+    fn ask(looks: &mut Looks, resource: usize, is_stranger: bool) -> (Option<LookNumber>, Answer) {
+        let (reply, answer) = oneshot::channel();
+        let mut begun = None;
+        looks.ask(&named(resource), is_stranger, Asker::Look(reply), Source::Own, |number| {
+            begun = Some(number);
+            tokio::spawn(pending::<()>()).abort_handle()
+        });
+        (begun, answer)
+    }
+
+    fn is_refused(answer: &mut Answer) -> bool {
+        matches!(answer.try_recv(), Ok(Err(Unavailable::Busy)))
+    }
+
+    #[tokio::test]
+    async fn all_who_ask_share_one_look_and_others_have_theirs() {
+        let mut looks = Looks::default();
+        let (first, _one) = ask(&mut looks, 1, false);
+        let (second, _two) = ask(&mut looks, 1, false);
+        let (other, _three) = ask(&mut looks, 2, false);
+        assert!(first.is_some() && second.is_none() && other.is_some());
+        let (first, other) = (first.expect("one"), other.expect("one"));
+        assert_eq!(looks.over(&named(1), other).len(), 0, "the answer to another one");
+        assert_eq!(looks.over(&named(1), first).len(), 2);
+        assert_eq!(looks.over(&named(1), first).len(), 0);
+        let (again, _four) = ask(&mut looks, 1, false);
+        assert!(again.is_some_and(|again| again > other));
+    }
+
+    #[tokio::test]
+    async fn a_job_s_reading_is_for_all_and_its_failure_for_those_who_wait_for_it() {
+        let mut looks = Looks::default();
+        for (source, is_reading, served) in
+            [(Source::Own, true, 1), (Source::Own, false, 0), (Source::OfJob, true, 1), (Source::OfJob, false, 1)]
+        {
+            let (reply, _answer) = oneshot::channel();
+            let never = |_| tokio::spawn(pending::<()>()).abort_handle();
+            looks.ask(&named(1), false, Asker::Look(reply), source, never);
+            assert_eq!(looks.read_by_job(&named(1), is_reading).len(), served);
+            looks.read_by_job(&named(1), true);
+        }
+    }
+
+    #[tokio::test]
+    async fn made_up_names_leave_room_for_resources_that_exist() {
+        let mut looks = Looks::default();
+        let mut answers: Vec<_> = (0..MOST).map(|number| ask(&mut looks, number, true)).collect();
+        let refused = answers.iter_mut().map(|(begun, answer)| (begun.is_none(), is_refused(answer)));
+        let expected = (0..MOST).map(|number| (number >= MOST_AT_STRANGERS, number >= MOST_AT_STRANGERS));
+        assert!(refused.eq(expected));
+        let known = MOST..MOST + MOST_AT_STRANGERS;
+        let _known: Vec<_> =
+            known.map(|number| ask(&mut looks, number, false)).inspect(|(n, _)| assert!(n.is_some())).collect();
+        let (begun, mut answer) = ask(&mut looks, 2 * MOST, false);
+        assert!(begun.is_none() && is_refused(&mut answer));
+        assert_eq!(looks.over(&named(0), 1).len(), 1);
+        assert!(ask(&mut looks, 0, true).0.is_some(), "its place is free again");
+    }
+
+    #[tokio::test]
+    async fn askers_are_limited_and_those_who_hung_up_do_not_count() {
+        let mut looks = Looks::default();
+        let mut answers: Vec<_> = (0..MOST_ASKERS).map(|_| ask(&mut looks, 1, false).1).collect();
+        let (_, mut answer) = ask(&mut looks, 1, false);
+        assert!(is_refused(&mut answer));
+        answers.truncate(1);
+        let (_, mut answer) = ask(&mut looks, 1, false);
+        assert!(!is_refused(&mut answer));
+        assert_eq!(looks.over(&named(1), 1).len(), 2);
+    }
+}
