@@ -1,7 +1,8 @@
-//! The data directory and the files in it: where they are, and that nobody else can read them.
+//! The data directory and the files in it: where they are, and that other users can neither read nor have written them.
 //!
 //! What they hold is not secret in itself, keys are there as hashes only; but who scaled what, and why, is the business of
-//! those who run the gateway, and whoever can write here can do anything.
+//! those who run the gateway, and a user who can write here can do anything. What is trusted is laid down in [`trust`].
+//! It must never open a file of the store in a way that follows a link.
 
 use std::fs::{DirBuilder, File, Metadata, Permissions};
 use std::io::{ErrorKind, Write as _};
@@ -10,19 +11,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawMode, Stat};
+use rustix::io::Errno;
+use rustix::process::Gid;
+
 use super::StoreError;
 use super::identity::FileId;
+use super::trust::{self, Closing, Found, Kind, Process};
 
 /// For the owner of a directory only.
 const DIRECTORY_MODE: u32 = 0o700;
 /// For the owner of a file only.
 const FILE_MODE: u32 = 0o600;
-/// The bits of a mode that let others in.
-const OTHERS: u32 = 0o077;
-/// The bit of a mode by which what is made in a directory gets its group.
-const SET_GROUP: u32 = 0o2000;
-/// The bit of a mode by which everybody may write.
-const EVERYBODY_WRITES: u32 = 0o002;
 
 /// The database in `directory`.
 pub(super) fn database_path(directory: &Path) -> PathBuf {
@@ -54,7 +55,7 @@ impl KeyChanges {
     /// If it cannot be written.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let directory = directory.to_owned();
-        match open(&key_changes_path(&directory), File::options().append(true)) {
+        match open(&key_changes_path(&directory), File::options().append(true).create(true)) {
             Ok(file) => Ok(Self { directory, file }),
             Err(source) => Err(StoreError::Directory { path: directory, source }),
         }
@@ -96,8 +97,9 @@ impl KeyChangesWatch {
     /// Watches the file in `directory`, creating it if possible.
     pub fn begin(directory: &Path) -> Self {
         let path = key_changes_path(directory);
-        drop(open(&path, File::options().append(true)));
-        let watched = RwLock::new(Watched { file: File::open(&path).ok(), found_at: Instant::now() });
+        drop(open(&path, File::options().append(true).create(true)));
+        let file = open_no_link(&path, File::options().read(true)).ok();
+        let watched = RwLock::new(Watched { file, found_at: Instant::now() });
         Self { path, watched }
     }
 
@@ -106,7 +108,8 @@ impl KeyChangesWatch {
         if let Some(seen) = self.watched.read().unwrap_or_else(PoisonError::into_inner).look() {
             return Some(seen);
         }
-        match File::open(&self.path) {
+        // What can be trusted was seen to at the start: of this file only the length counts.
+        match open_no_link(&self.path, File::options().read(true)) {
             Ok(file) => {
                 let seen = KeyChangesSeen::of(&file.metadata().ok()?);
                 // The one so far is closed only now: as long as it was open, no other one could be taken for it.
@@ -141,51 +144,72 @@ impl KeyChangesSeen {
     }
 }
 
-/// Creates `directory`, unless it is there; whether it is for a store alone: it was not there, or has one.
+/// Creates `directory`, unless it is there, and sees whether it and the files of the store in it can be trusted; whether it is
+/// for a store alone: it was not there, or has one.
 ///
 /// # Errors
-/// If it cannot be created.
+/// If it cannot be created, or is not trusted.
 pub(super) fn create(directory: &Path) -> Result<bool, StoreError> {
-    let is_ours = !directory.exists() || database_path(directory).exists();
+    let was_there = directory.exists();
     let created = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory);
-    created.map(|()| is_ours).map_err(|source| StoreError::Directory { path: directory.to_owned(), source })
+    created.map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
+    let has_store = check(directory)?;
+    Ok(!was_there || has_store)
 }
 
-/// Fails if what this process leaves in `directory` could not be read by the one whose directory it is.
+/// Fails if `directory`, or a file of the store in it, cannot be trusted; whether there is a store.
+///
+/// The way to the directory may lead over links: the one that counts is what they lead to. Once that is known to be closed to
+/// other users, they cannot exchange the files in it between this look and the moment they are opened.
 ///
 /// # Errors
-/// If root is about to use somebody else's directory.
-#[cfg(target_os = "linux")]
-pub(super) fn check_owner(directory: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::MetadataExt as _;
-    let owner = std::fs::metadata(directory).map_or(0, |found| found.uid());
-    let is_of_another = rustix::process::geteuid().is_root() && owner != 0;
-    if is_of_another { Err(StoreError::OtherOwner { path: directory.to_owned(), owner }) } else { Ok(()) }
+/// Which file or directory is not trusted, or cannot be looked at, and why.
+pub(super) fn check(directory: &Path) -> Result<bool, StoreError> {
+    let unusable = |error: Errno| StoreError::Directory { path: directory.to_owned(), source: error.into() };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(directory, flags, Mode::empty()).map_err(unusable)?;
+    let process = this_process().map_err(unusable)?;
+    let untrusted = |path: PathBuf| move |why| StoreError::Untrusted { path, why };
+    let found = found(&rustix::fs::fstat(&opened).map_err(unusable)?);
+    trust::judge(&found, Kind::Directory, &process).map_err(untrusted(directory.to_owned()))?;
+    let mut has_store = false;
+    for path in files(directory) {
+        let Some(name) = path.file_name() else { continue };
+        match rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => {
+                trust::judge(&self::found(&stat), Kind::File, &process).map_err(untrusted(path.clone()))?;
+                has_store |= path == database_path(directory);
+            }
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(unusable(error)),
+        }
+    }
+    Ok(has_store)
 }
 
-/// Elsewhere nobody checks.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn check_owner(_: &Path) -> Result<(), StoreError> {
-    Ok(())
+/// All files that there can be of a store.
+fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let of_database = ["", "-wal", "-shm", "-journal"].map(|end| directory.join(format!("scalegate.db{end}")));
+    of_database.into_iter().chain([lock_path(directory), key_changes_path(directory)])
 }
 
-/// Whether `directory` is a volume that a container platform keeps open for the group of this process, as Kubernetes does with
-/// `fsGroup`: mode 2775, mostly root's, and made so again whenever it is mounted. Its mode is not the gateway's to change and
-/// tells only which files there are: these are closed to others one by one.
-#[cfg(target_os = "linux")]
-fn is_volume_of_our_group(directory: &Path) -> bool {
-    std::fs::metadata(directory).is_ok_and(|found| {
-        let group = rustix::process::Gid::from_raw(found.gid());
-        let is_ours = rustix::process::getegid() == group
-            || rustix::process::getgroups().is_ok_and(|groups| groups.contains(&group));
-        is_ours && found.permissions().mode() & (SET_GROUP | EVERYBODY_WRITES) == SET_GROUP
-    })
+fn this_process() -> rustix::io::Result<Process> {
+    let own = rustix::process::getegid();
+    let groups = rustix::process::getgroups()?.into_iter().chain([own]).map(Gid::as_raw).collect();
+    Ok(Process { user: rustix::process::geteuid().as_raw(), groups })
 }
 
-/// Elsewhere there are no such volumes.
-#[cfg(not(target_os = "linux"))]
-fn is_volume_of_our_group(_: &Path) -> bool {
-    false
+// The types differ from one system to another.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+fn found(stat: &Stat) -> Found {
+    let mode = stat.st_mode as RawMode;
+    let kind = match FileType::from_raw_mode(mode) {
+        FileType::Directory => Kind::Directory,
+        FileType::RegularFile => Kind::File,
+        _ => Kind::Other,
+    };
+    let mode = u32::from(Mode::from_raw_mode(mode).bits());
+    Found { kind, owner: stat.st_uid, group: stat.st_gid, mode, names: stat.st_nlink as u64 }
 }
 
 /// Creates an empty database for the owner only, unless there is one. SQLite gives its log and its index the same mode.
@@ -202,41 +226,69 @@ pub(super) fn create_database(directory: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Lets nobody else at the files of the store in `directory`, nor, if it `is_ours`, into it. Others may need one that was
-/// there before.
+/// A connection to the database at `path`, which must be there. Neither it nor its log is opened over a link.
+///
+/// # Errors
+/// As SQLite says.
+pub(super) fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    // SQLite refuses links anywhere in the path, and those that lead to the directory are the operator's.
+    let real = path.parent().and_then(|parent| std::fs::canonicalize(parent).ok());
+    let real = real.zip(path.file_name()).map_or_else(|| path.to_owned(), |(parent, name)| parent.join(name));
+    Connection::open_with_flags(real, access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW)
+}
+
+/// Lets no other users at the files of the store in `directory`, nor, if it `is_ours`, into it. Other programs may need one
+/// that was there before.
 pub(super) fn close_to_others(directory: &Path, is_ours: bool) {
-    if is_volume_of_our_group(directory) {
-        tracing::debug!(path = %directory.display(), "the data directory is a volume for the group of this process");
-    } else if is_ours {
-        restrict(directory, DIRECTORY_MODE);
-    } else if std::fs::metadata(directory).is_ok_and(|found| found.permissions().mode() & OTHERS != 0) {
-        tracing::warn!(path = %directory.display(), "other users may look into the data directory, which was there before");
-    }
-    let files = ["", "-wal", "-shm"].map(|end| directory.join(format!("scalegate.db{end}")));
-    for file in files.iter().chain([&lock_path(directory), &key_changes_path(directory)]) {
-        restrict(file, FILE_MODE);
+    let process = match this_process() {
+        Ok(process) => process,
+        Err(error) => return tracing::warn!(%error, "the groups of this process cannot be read"),
+    };
+    close(directory, &process, is_ours, DIRECTORY_MODE);
+    for file in files(directory) {
+        close(&file, &process, true, FILE_MODE);
     }
 }
 
-/// Opens the file at `path`, creating it for the owner only.
-pub(super) fn open(path: &Path, options: &mut std::fs::OpenOptions) -> std::io::Result<File> {
-    options.create(true).mode(FILE_MODE).open(path)
-}
-
-/// A volume may belong to somebody else, who decides about its mode; that is worth a word and no reason not to start.
-fn restrict(path: &Path, mode: u32) {
-    let found = match std::fs::metadata(path) {
-        Ok(found) => found.permissions().mode(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return,
+fn close(path: &Path, process: &Process, is_ours: bool, mode: u32) {
+    // That no file is a link was seen before; those that lead to the directory are the operator's.
+    let found = match rustix::fs::stat(path) {
+        Ok(stat) => self::found(&stat),
+        Err(Errno::NOENT) => return,
         Err(error) => return tracing::warn!(path = %path.display(), %error, "cannot see who may use it"),
     };
-    if found & OTHERS == 0 {
-        return;
+    match trust::closing(&found, process, is_ours) {
+        Closing::Leave => {}
+        Closing::Tell => tracing::warn!(
+            path = %path.display(),
+            mode = format_args!("{:04o}", found.mode),
+            "other users may read this; take their rights away with `chmod go-rwx` unless they need them"
+        ),
+        Closing::Close => match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
+            Ok(()) => {
+                tracing::debug!(path = %path.display(), mode = format_args!("{mode:04o}"), "closed to other users")
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "other users may read it, and that cannot be changed")
+            }
+        },
     }
-    match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
-        Ok(()) => tracing::debug!(path = %path.display(), mode = format_args!("{mode:04o}"), "closed to other users"),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "other users may read it, and that cannot be changed")
-        }
-    }
+}
+
+/// Opens the file at `path`, which must be trusted. With the right options it is created for the owner only.
+///
+/// # Errors
+/// If it cannot be opened, or is not trusted.
+pub(super) fn open(path: &Path, options: &mut std::fs::OpenOptions) -> std::io::Result<File> {
+    let file = open_no_link(path, options)?;
+    let found = found(&rustix::fs::fstat(&file)?);
+    trust::judge(&found, Kind::File, &this_process()?).map_err(|why| std::io::Error::other(why.to_string()))?;
+    Ok(file)
+}
+
+/// Opens the file at `path`, unless it is a link.
+fn open_no_link(path: &Path, options: &mut std::fs::OpenOptions) -> std::io::Result<File> {
+    // A pipe must not make the process wait for its other end.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    options.mode(FILE_MODE).custom_flags(flags.bits() as i32).open(path)
 }

@@ -42,7 +42,6 @@ impl KeyStore {
     /// # Errors
     /// If it cannot be used, or the gateway running there is of another release.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        directory::check_owner(directory)?;
         let give_up_at = Instant::now() + CREATION_PATIENCE;
         let access = loop {
             match SqliteJournal::open_at_once(directory) {
@@ -71,6 +70,9 @@ impl KeyStore {
     /// # Errors
     /// If the store cannot be read, or was written by a later release.
     pub fn look(directory: &Path) -> Result<Option<Vec<KeyRecord>>, StoreError> {
+        if !directory.exists() || !directory::check(directory)? {
+            return Ok(None);
+        }
         let path = database_path(directory);
         let Some(db) = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)? else { return Ok(None) };
         let failed = |error| explain(&path, error);
@@ -142,7 +144,7 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Option<Connection>, StoreEr
     if std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(None);
     }
-    let db = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let db = directory::connect(path, access);
     let patient = db.and_then(|db| db.busy_timeout(BUSY_TIMEOUT).map(|()| db));
     patient.map(Some).map_err(|error| explain(path, error))
 }

@@ -18,6 +18,7 @@ mod records;
 mod rows;
 mod schema;
 mod sqlite;
+mod trust;
 mod wal;
 mod writer;
 
@@ -36,6 +37,7 @@ pub use directory::{KeyChangesSeen, KeyChangesWatch};
 pub use keys::KeyStore;
 pub use metered::MeteredJournal;
 pub use sqlite::{SqliteJournal, check_large};
+pub use trust::Distrust;
 pub use writer::{Acknowledgement, StoreClient, StoreInbox, StoreWriter};
 
 /// Records that become durable together or not at all.
@@ -394,13 +396,13 @@ pub enum StoreError {
         /// The version of this release.
         known: i64,
     },
-    /// It belongs to somebody who could not read what root leaves there.
-    #[error("the data directory {path} belongs to the user {owner}: run this as that user, and not as root")]
-    OtherOwner {
-        /// The directory.
+    /// Other users can write to the directory, or to a file of the store, or could have put it there.
+    #[error("{path} is not trusted: {why}; {}", trust_remedy(path, why))]
+    Untrusted {
+        /// The file or directory.
         path: PathBuf,
-        /// The user's id.
-        owner: u32,
+        /// Why.
+        why: Distrust,
     },
     /// The file is some other program's database.
     #[error("{path} is an SQLite database, but not one of scalegate's: choose another data directory")]
@@ -488,6 +490,25 @@ fn sqlite_remedy(error: &rusqlite::Error) -> &'static str {
             "another program has locked it, end what it does there"
         }
         _ => "see that its disk has space and that this process may write to it",
+    }
+}
+
+/// What to do about a file or directory that is not trusted.
+fn trust_remedy(path: &std::path::Path, why: &Distrust) -> String {
+    let path = path.display();
+    match why {
+        Distrust::NoFile => format!("move away what is at {path}, and put the file itself there if it is needed"),
+        Distrust::SecondName => format!("copy it, and put the copy at {path}"),
+        Distrust::Owner { owner, user } => format!(
+            "run this as the user {owner}, or, if nothing in the data directory is of strangers, \
+             `chown -R {user} DIRECTORY`, or choose another directory"
+        ),
+        Distrust::Everyone => {
+            format!("look at what is there and `chmod o-w {path}`, or choose a directory that does not exist so far")
+        }
+        Distrust::Group { .. } => {
+            format!("look at what is there and `chmod g-w {path}`, or choose a directory that does not exist so far")
+        }
     }
 }
 

@@ -90,7 +90,8 @@ impl SqliteJournal {
         let path = database_path(directory);
         wal::check(&path)?;
         directory::create_database(directory)?;
-        let mut db = Connection::open(&path).map_err(|error| explain(&path, error))?;
+        let mut db =
+            directory::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| explain(&path, error))?;
         prepare(&path, &mut db)?;
         // Not before it is known to be a store of ours: nobody else's is changed.
         directory::close_to_others(directory, is_ours);
@@ -236,7 +237,8 @@ impl Journal for SqliteJournal {
         if !std::mem::take(&mut self.just_opened) {
             self.still_there()?;
             // A connection that failed may be stuck in its error; a new one begins from what is on the disk.
-            let mut db = Connection::open(&self.path).map_err(|error| self.explain(error))?;
+            let opened = directory::connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+            let mut db = opened.map_err(|error| self.explain(error))?;
             prepare(&self.path, &mut db)?;
             self.db = db;
         }
@@ -276,7 +278,8 @@ impl Journal for SqliteJournal {
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let unusable = |source| StoreError::Directory { path: directory.to_owned(), source };
     let path = directory::lock_path(directory);
-    let mut file = directory::open(&path, File::options().read(true).write(true).truncate(false)).map_err(unusable)?;
+    let mut file = directory::open(&path, File::options().read(true).write(true).create(true).truncate(false))
+        .map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -315,7 +318,7 @@ pub fn check_large(directory: &Path) -> Result<(), StoreError> {
 
 /// A connection that only reads, to a store that somebody else has open.
 pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let db = directory::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
     keep_statements(&db)?;
     Ok(db)

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
+use super::directory;
 use super::sqlite::explain;
 
 /// Length of the log's header.
@@ -37,7 +38,7 @@ pub(super) fn check(database: &Path) -> Result<(), StoreError> {
     let corrupt =
         |detail: &str| StoreError::Corrupt { path: database.to_owned(), detail: format!("{detail} {}", log.display()) };
     let mut header = Vec::new();
-    match File::open(&log) {
+    match directory::open(&log, File::options().read(true)) {
         Ok(file) => file.take(HEADER as u64).read_to_end(&mut header).map_err(failed)?,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
@@ -81,7 +82,7 @@ pub(super) fn write_again(database: &Path, db: &mut Connection) -> Result<(), St
 }
 
 fn rewrite(log: &Path) -> std::io::Result<()> {
-    let file = match File::options().read(true).write(true).open(log) {
+    let file = match directory::open(log, File::options().read(true).write(true)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };

@@ -5,6 +5,7 @@ mod support;
 
 mod audit;
 mod browsers;
+mod directory;
 mod keys;
 mod limits;
 mod scene;

@@ -1,6 +1,4 @@
-//! What a gateway refuses to start with, and whom its files are for.
-
-use std::os::unix::fs::PermissionsExt;
+//! What a gateway refuses to start with.
 
 use scalegate::access::Token;
 use scalegate::simulator::Behaviour;
@@ -91,67 +89,6 @@ async fn metrics_can_be_opened() {
     let gateway = public(&dir, &sidecar, &["--open-metrics"], Some(&key));
     assert_eq!(gateway.raw(&Raw::get("/metrics")).await.status, 200);
     assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
-}
-
-/// Nobody else on the machine can read what is kept, also where a careless hand had made the directory.
-#[actix_web::test]
-async fn files_are_for_their_owner_alone() {
-    let sidecar = Sidecar::start(Behaviour::default());
-    let parent = TempDir::new().expect("a directory");
-    let (new, careless) = (parent.path().join("a/new"), parent.path().join("careless"));
-    std::fs::create_dir(&careless).expect("a directory");
-    std::fs::write(careless.join("scalegate.db"), "").expect("a file");
-    for (path, mode) in [(&careless, 0o755), (&careless.join("scalegate.db"), 0o644)] {
-        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("changed");
-    }
-    for directory in [new, careless] {
-        let gateway = Gateway::start(&directory, sidecar.address(), &[]);
-        gateway.submit(&serde_json::json!({"resource": "worker", "targetCapacity": 3})).await;
-        let mode = |path: &std::path::Path| path.metadata().expect("there").permissions().mode() & 0o777;
-        assert_eq!(mode(&directory), 0o700);
-        let files: Vec<_> =
-            std::fs::read_dir(&directory).expect("readable").map(|file| file.expect("one").path()).collect();
-        assert!(files.len() >= 4, "{files:?}");
-        for file in files {
-            assert_eq!(mode(&file), 0o600, "{}", file.display());
-        }
-    }
-}
-
-/// What was there before is left as it is: others may need it.
-#[actix_web::test]
-async fn a_directory_of_others_is_not_closed_to_them() {
-    let sidecar = Sidecar::start(Behaviour::default());
-    let parent = TempDir::new().expect("a directory");
-    let shared = parent.path().join("shared");
-    std::fs::create_dir(&shared).expect("a directory");
-    std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o1777)).expect("changed");
-    let gateway = Gateway::start(&shared, sidecar.address(), &[]);
-    let mode = |path: &std::path::Path| path.metadata().expect("there").permissions().mode() & 0o7777;
-    assert_eq!((mode(&shared), mode(&shared.join("scalegate.db"))), (0o1777, 0o600));
-    let is_told = |line: &serde_json::Value| {
-        line["level"] == "WARN"
-            && line["message"].as_str().is_some_and(|text| text.contains("may look into the data directory"))
-    };
-    assert!(gateway.starting.iter().any(is_told), "{:?}", gateway.starting);
-}
-
-/// What Kubernetes makes with `fsGroup` is as it should be, at every start.
-#[actix_web::test]
-async fn a_volume_for_the_group_is_left_as_it_is_without_a_warning() {
-    let sidecar = Sidecar::start(Behaviour::default());
-    let parent = TempDir::new().expect("a directory");
-    let volume = parent.path().join("volume");
-    std::fs::create_dir(&volume).expect("a directory");
-    std::fs::set_permissions(&volume, PermissionsExt::from_mode(0o2775)).expect("changed");
-    let mode = |path: &std::path::Path| path.metadata().expect("there").permissions().mode() & 0o7777;
-    for start in ["first", "second"] {
-        let gateway = Gateway::start(&volume, sidecar.address(), &[]);
-        let warnings: Vec<_> = gateway.starting.iter().filter(|line| line["level"] == "WARN").collect();
-        assert!(warnings.is_empty(), "at the {start} start: {warnings:?}");
-        assert_eq!((mode(&volume), mode(&volume.join("scalegate.db"))), (0o2775, 0o600));
-        gateway.kill();
-    }
 }
 
 /// A stored key that the configuration also gives could do more than it was made for, and could not be revoked.
