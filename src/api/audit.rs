@@ -2,15 +2,16 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
+use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::caller::Caller;
-use super::problem::{ApiError, AuditProblems};
+use super::problem::{ApiError, AuditProblems, Code};
 use super::query::{self, Paging};
 use super::view::{ActorView, WireTime};
 use super::{ApiState, openapi};
-use crate::domain::{Action, AuditEntry, Verdict};
+use crate::domain::{Action, Alias, AuditEntry, Verdict};
 
 /// Read who tried to change something
 ///
@@ -19,19 +20,20 @@ use crate::domain::{Action, AuditEntry, Verdict};
 /// done already, 10,000; of what was refused, 10,000 to owners of keys and 10,000 to others. Requests beyond a rate limit are only in the log, and so are answers that were given before
 /// to the same request.
 #[utoipa::path(
-    operation_id = "getAudit", tag = "access",
+    operation_id = "listAuditEntries", tag = "access",
     security(("apiKey" = ["admin"])),
-    params(
-        ("pageSize" = Option<u16>, Query, description = "Most entries on the page; 50 by default.", minimum = 1, maximum = 200, example = 50),
-        ("pageToken" = Option<String>, Query, description = "The `nextPageToken` of the page before.", pattern = "^[1-9a-f][0-9a-f]{0,14}$", example = "1f"),
-    ),
+    params(Paging),
     responses(
         (status = 200, description = "A page of attempts.", body = AuditList, example = json!(openapi::example_audit())),
         AuditProblems,
     )
 )]
 #[get("/v1/audit")]
-pub async fn get_audit(state: web::Data<ApiState>, request: HttpRequest, _: Caller) -> Result<HttpResponse, ApiError> {
+pub async fn list_audit_entries(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    _: Caller,
+) -> Result<HttpResponse, ApiError> {
     let paging = Paging::parse(request.query_string())?;
     let page = state.read_catalog("record", move |catalog| catalog.audit(paging.after, paging.size)).await?;
     let entries = page.entries.into_iter().map(AuditView::from).collect();
@@ -42,65 +44,68 @@ pub async fn get_audit(state: web::Data<ApiState>, request: HttpRequest, _: Call
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditList {
-    /// Newest first.
+    /// The attempts of the page, newest first.
     pub entries: Vec<AuditView>,
     /// The `pageToken` of the next page; `null` on the last one.
     pub next_page_token: Option<String>,
 }
 
-/// An attempt to change something.
+/// An attempt to change something, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuditEntry)]
 pub struct AuditView {
-    /// When.
+    /// When it was tried.
     #[schema(value_type = String, format = DateTime)]
     pub at: WireTime,
-    /// What was tried.
+    /// What the request was to do.
     pub action: ActionName,
-    /// What came of it.
+    /// What came of the attempt.
     pub outcome: VerdictName,
-    /// The code of the problem, if it was refused.
+    /// The code of the problem that was the answer; `null` if it was not refused.
+    #[schema(value_type = Option<Code>)]
     pub code: Option<String>,
-    /// Whose key was shown, if it is or was one of this gateway. It may have been revoked or have expired.
+    /// The key that came with the request, if it is or was one of this gateway; it may have been revoked or have expired.
+    /// `null` if there was none, or one that the gateway does not know.
     pub actor: Option<ActorView>,
-    /// Where the request came from; `null` for one from the command line.
+    /// The address that the request came from; `null` for one from the command line.
     pub address: Option<String>,
     /// The id of the request, as in its answer and in the log; `null` for one from the command line.
     pub request_id: Option<Uuid>,
-    /// The resource concerned, as far as it was understood.
+    /// The resource concerned; `null` if there is none, or if the request did not name one that can be.
+    #[schema(value_type = Option<Alias>)]
     pub resource: Option<String>,
-    /// The job concerned.
+    /// The id of the job concerned; `null` if there is none.
     pub job: Option<Uuid>,
-    /// The key concerned.
+    /// The id of the key concerned; `null` if there is none.
     pub key: Option<String>,
 }
 
-/// What can be tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// What was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = AuditAction)]
 pub enum ActionName {
-    /// To submit a job.
+    /// A job was to be submitted.
     SubmitJob,
-    /// To cancel a job.
+    /// A job was to be canceled.
     CancelJob,
-    /// To make a key.
+    /// A key was to be made.
     CreateKey,
-    /// To revoke a key.
+    /// A key was to be revoked.
     RevokeKey,
 }
 
-/// What can come of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = AuditOutcome)]
 pub enum VerdictName {
-    /// It was done, or will be.
+    /// It was done, or will be done.
     Accepted,
-    /// It was done or under way already.
+    /// It was done or under way already: nothing was changed.
     Unchanged,
-    /// It was not done.
+    /// It was not done, and `code` says why.
     Refused,
 }
 

@@ -7,7 +7,7 @@ use super::caller::Caller;
 use super::problem::{AllEventsProblems, ApiError, JobEventsProblems};
 use super::stream::{Follower, Opened};
 use super::{ApiState, input, openapi, query};
-use crate::domain::EventId;
+use crate::domain::{Alias, EventId};
 use crate::store::EventFilter;
 
 /// Follow a job
@@ -24,11 +24,11 @@ use crate::store::EventFilter;
     operation_id = "followJob", tag = "events",
     security(("apiKey" = ["read"])),
     params(
-        ("id" = Uuid, Path, description = "The job's id.", example = "0198c3f2-7a00-7000-8000-000000000001"),
+        ("id" = Uuid, Path, description = "The id of the job.", example = "0198c3f2-7a00-7000-8000-000000000001"),
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event received.", example = "1769860800017"),
     ),
     responses(
-        (status = 200, description = "The events.", body = String, content_type = "text/event-stream",
+        (status = 200, description = "The stream of events.", body = String, content_type = "text/event-stream",
             example = json!(openapi::example_job_events())),
         (status = 204, description = "The job is over, and the event with `Last-Event-ID` said so."),
         JobEventsProblems,
@@ -58,12 +58,11 @@ pub async fn job_events(
     operation_id = "followAllJobs", tag = "events",
     security(("apiKey" = ["read"])),
     params(
-        ("resource" = Option<String>, Query, description = "Only what concerns this resource.", example = "worker",
-            pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"),
+        ("resource" = Option<Alias>, Query, description = "Only what concerns this resource.", example = "worker"),
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event received.", example = "1769860800017"),
     ),
     responses(
-        (status = 200, description = "The events.", body = String, content_type = "text/event-stream",
+        (status = 200, description = "The stream of events.", body = String, content_type = "text/event-stream",
             example = json!(openapi::example_events())),
         AllEventsProblems,
     )

@@ -13,7 +13,7 @@ use super::view::{Alive, Ready};
     operation_id = "getLiveness", tag = "health",
     security(()),
     responses(
-        (status = 200, description = "It is.", body = Alive, example = json!({"status": "alive"})),
+        (status = 200, description = "The process is alive.", body = Alive, example = json!({"status": "alive"})),
         LiveProblems,
     )
 )]
@@ -31,7 +31,7 @@ pub async fn live() -> HttpResponse {
     operation_id = "getReadiness", tag = "health",
     security(()),
     responses(
-        (status = 200, description = "It can.", body = Ready, example = json!({
+        (status = 200, description = "The gateway can do its work.", body = Ready, example = json!({
             "status": "ready", "unfinishedJobs": 2,
             "sidecar": {"reachable": true, "lastAnswerAt": "2026-01-31T12:00:01.000Z", "lastFailure": null}})),
         ReadyProblems,

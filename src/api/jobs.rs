@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout_at};
 use super::caller::{Caller, note_subject};
 use super::input::{self, JsonBody};
 use super::problem::{ApiError, CancelProblems, Code, GetJobProblems, ListJobsProblems, PlanProblems, SubmitProblems};
-use super::query::{self, ListQuery};
+use super::query::{self, ListQuery, Paging};
 use super::submission::Submission;
 use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
 use super::{ApiState, openapi};
-use crate::domain::{Job, JobId, JobRequest, Subject, Timestamp, WaitReason};
+use crate::domain::{Alias, Job, JobId, JobRequest, Subject, Timestamp, WaitReason};
 use crate::engine::{Answer, LOOK_TIMEOUT, Submitted};
 use crate::store::JobFilter;
 use crate::table::Published;
@@ -51,12 +51,12 @@ const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
     responses(
         (status = 202, description = "The job is accepted.", body = JobView, headers(
             ("Location" = String, description = "The address of the job."),
-            ("Retry-After" = u64, description = "When to poll first, in seconds."),
+            ("Retry-After" = u32, description = "When to poll first, in seconds."),
             ("Idempotency-Replayed" = bool, description = "`true` if this is the answer given before to the same request.")),
             example = json!(openapi::example_new_job())),
         (status = 200, description = "An unfinished job does the same already.", body = JobView, headers(
             ("Location" = String, description = "The address of the job."),
-            ("Retry-After" = u64, description = "When to poll first, in seconds."),
+            ("Retry-After" = u32, description = "When to poll first, in seconds."),
             ("Idempotency-Replayed" = bool, description = "`true` if this is the answer given before to the same request.")),
             example = json!(openapi::example_job())),
         SubmitProblems,
@@ -98,19 +98,19 @@ pub async fn submit(
     operation_id = "getJob", tag = "jobs",
     security(("apiKey" = ["read"])),
     params(
-        ("id" = Uuid, Path, description = "The job's id.", example = "0198c3f2-7a00-7000-8000-000000000001"),
-        ("Prefer" = Option<String>, Header, description = "`wait=` and a number of seconds.", example = "wait=30"),
+        ("id" = Uuid, Path, description = "The id of the job.", example = "0198c3f2-7a00-7000-8000-000000000001"),
+        ("Prefer" = Option<String>, Header, description = "`wait=` and a whole number of seconds: how long the answer may be held back until the job is over. More than 60 count as 60. Left out, the answer comes at once.", example = "wait=30"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier answer.", example = "\"v17\""),
     ),
     responses(
-        (status = 200, description = "The job.", body = JobView, headers(
+        (status = 200, description = "The job as it is.", body = JobView, headers(
             ("ETag" = String, description = "Identifies this version of the job."),
-            ("Retry-After" = u64, description = "When to poll again, in seconds; absent once the job is over."),
+            ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over."),
             ("Preference-Applied" = String, description = "The wait that was granted.")),
             example = json!(openapi::example_job())),
         (status = 304, description = "The job has not changed.", headers(
             ("ETag" = String, description = "Identifies this version of the job."),
-            ("Retry-After" = u64, description = "When to poll again, in seconds; absent once the job is over."),
+            ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over."),
             ("Preference-Applied" = String, description = "The wait that was granted."))),
         GetJobProblems,
     )
@@ -186,12 +186,10 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
     operation_id = "listJobs", tag = "jobs",
     security(("apiKey" = ["read"])),
     params(
-        ("resource" = Option<String>, Query, description = "Only jobs for this resource.", example = "worker",
-            pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"),
+        ("resource" = Option<Alias>, Query, description = "Only jobs for this resource.", example = "worker"),
         ("state" = Option<Vec<super::view::StateView>>, Query, style = Form, explode,
-            description = "Only jobs in this state; may be repeated.", example = json!(["queued", "running"])),
-        ("pageSize" = Option<u16>, Query, description = "Most jobs on the page; 50 by default.", minimum = 1, maximum = 200, example = 50),
-        ("pageToken" = Option<String>, Query, description = "The `nextPageToken` of the page before.", pattern = "^[1-9a-f][0-9a-f]{0,14}$", example = "1f"),
+            description = "Only jobs in this state; may be repeated. Left out, jobs in all states.", example = json!(["queued", "running"])),
+        Paging,
     ),
     responses(
         (status = 200, description = "A page of jobs.", body = JobList, example = json!({
@@ -227,10 +225,10 @@ pub async fn list_jobs(
 #[utoipa::path(
     operation_id = "cancelJob", tag = "jobs",
     security(("apiKey" = ["scale"])),
-    params(("id" = Uuid, Path, description = "The job's id.", example = "0198c3f2-7a00-7000-8000-000000000001")),
+    params(("id" = Uuid, Path, description = "The id of the job.", example = "0198c3f2-7a00-7000-8000-000000000001")),
     responses(
         (status = 200, description = "The job, canceled or about to be.", body = JobView, headers(
-            ("Retry-After" = u64, description = "When to poll again, in seconds; absent once the job is over.")),
+            ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over.")),
             example = json!(openapi::example_canceled_job())),
         CancelProblems,
     )
@@ -268,7 +266,7 @@ pub async fn cancel_job(
     request_body(content = Submission, description = "What to scale, and how.",
         example = json!({"resource": "worker", "targetCapacity": 3})),
     responses(
-        (status = 200, description = "The plan.", body = Plan, example = json!(openapi::example_plan())),
+        (status = 200, description = "The plan for the job.", body = Plan, example = json!(openapi::example_plan())),
         PlanProblems,
     )
 )]

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
+use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::Ref;
+use utoipa::openapi::schema::{Array, ArrayBuilder, SchemaType, Type};
 
 use super::caller::{Caller, note_subject};
 use super::guard::unreadable;
@@ -26,7 +28,7 @@ use crate::store::{KeyChange, StoreError};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = NewKey)]
 pub struct KeyWish {
-    /// What it is for, for people: at most 100 characters and no control characters.
+    /// What the key is for, for people: at most 100 characters and no control characters.
     #[serde(default)]
     #[schema(
         required = true,
@@ -36,12 +38,12 @@ pub struct KeyWish {
         example = "ci"
     )]
     pub name: String,
-    /// What it allows.
+    /// What the key allows.
     pub scope: ScopeName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = resources_schema)]
     pub resources: Option<Vec<String>>,
-    /// How long it is good, at most ten years. Left out, until it is revoked.
+    /// How long the key is good, in seconds, at most ten years. Left out, it is good until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 315_360_000)]
     pub expires_in_seconds: Option<f64>,
@@ -49,13 +51,12 @@ pub struct KeyWish {
 
 /// The derivation cannot say what the items of a list are like.
 fn resources_schema() -> Array {
-    let alias = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"));
     ArrayBuilder::new()
         .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
         .description(Some(
-            "The only resources it may touch. Left out, it may touch all. Not for keys with the scope `admin`.",
+            "The only resources that the key may touch. Left out, it may touch all. Not for keys with the scope `admin`.",
         ))
-        .items(alias)
+        .items(Ref::from_schema_name(Alias::name()))
         .min_items(Some(1))
         .max_items(Some(MAX_KEY_RESOURCES))
         .examples([serde_json::json!(["worker"])])
@@ -63,16 +64,16 @@ fn resources_schema() -> Array {
 }
 
 /// What a key allows. Each scope includes those before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Scope)]
 pub enum ScopeName {
-    /// To look at jobs and resources, and to plan.
+    /// The key may look at jobs and resources, and plan jobs.
     #[default]
     Read,
-    /// To submit jobs and to cancel them.
+    /// The key may also submit jobs and cancel them.
     Scale,
-    /// To make and revoke keys, and to read who tried to change what.
+    /// The key may also make and revoke keys, and read who tried to change what.
     Admin,
 }
 
@@ -81,42 +82,43 @@ pub enum ScopeName {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Key)]
 pub struct KeyView {
-    /// Its public part.
+    /// The public part of the key, which follows `sg_` in it.
     #[schema(pattern = "^[0-9A-Za-z]{10}$", example = "4fJ2kQ9xZa")]
     pub id: String,
-    /// What it is for.
+    /// What the key is for.
     pub name: String,
-    /// What it allows.
+    /// What the key allows.
     pub scope: ScopeName,
-    /// The only resources it may touch; `null` for all.
+    /// The only resources that the key may touch; `null` for all.
+    #[schema(value_type = Option<Vec<Alias>>)]
     pub resources: Option<Vec<String>>,
-    /// Whether it is good.
+    /// Whether the key is good.
     pub state: KeyState,
-    /// Whether the configuration of the gateway gives it. Only the configuration can take it away.
+    /// Whether the key comes from the configuration of the gateway. Only the configuration can take such a key away.
     pub configured: bool,
-    /// When it was made, or, of one that is configured, when the gateway started.
+    /// When the key was made, or, for one from the configuration, when the gateway started.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: WireTime,
-    /// When it ends by itself.
+    /// When the key expires; `null` if it does not.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<WireTime>,
-    /// When it was revoked.
+    /// When the key was revoked; `null` if it was not.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<WireTime>,
-    /// When it was used last, give or take ten minutes.
+    /// When the key was last used, give or take ten minutes; `null` if it never was.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_used_at: Option<WireTime>,
 }
 
 /// Whether a key is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
-    /// It is.
+    /// Requests with it are admitted.
     Active,
-    /// Its time is over.
+    /// Its time is over: requests with it are refused.
     Expired,
-    /// It was revoked.
+    /// It was revoked: requests with it are refused.
     Revoked,
 }
 
@@ -127,14 +129,14 @@ pub struct CreatedKey {
     /// The key itself. It is shown here and never again.
     #[schema(example = "sg_4fJ2kQ9xZa…")]
     pub secret: String,
-    /// What is kept of it.
+    /// What the gateway keeps of the key.
     pub key: KeyView,
 }
 
-/// All keys.
+/// The API keys of the gateway, without their secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct KeyList {
-    /// Oldest first; the one of the configuration before all others.
+    /// The keys, oldest first; the one from the configuration comes before all others.
     pub keys: Vec<KeyView>,
 }
 
@@ -150,8 +152,8 @@ pub struct KeyList {
         ("read" = (summary = "To look, for a day", value = json!({"name": "dashboard", "scope": "read", "expiresInSeconds": 86400})))
     )),
     responses(
-        (status = 201, description = "The key.", body = CreatedKey, headers(
-            ("Location" = String, description = "The address of what is kept of it.")),
+        (status = 201, description = "The key, with its secret.", body = CreatedKey, headers(
+            ("Location" = String, description = "The address of what the gateway keeps of the key.")),
             example = json!(openapi::example_created_key())),
         CreateKeyProblems,
     )
@@ -197,7 +199,7 @@ pub async fn create_key(
     operation_id = "listKeys", tag = "access",
     security(("apiKey" = ["admin"])),
     responses(
-        (status = 200, description = "The keys.", body = KeyList, example = json!({"keys": [openapi::example_key()]})),
+        (status = 200, description = "All keys, without their secrets.", body = KeyList, example = json!({"keys": [openapi::example_key()]})),
         ListKeysProblems,
     )
 )]
@@ -215,9 +217,9 @@ pub async fn list_keys(state: web::Data<ApiState>, _: Caller) -> Result<HttpResp
 #[utoipa::path(
     operation_id = "getKey", tag = "access",
     security(("apiKey" = ["admin"])),
-    params(("id" = String, Path, description = "The key's id, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
+    params(("id" = String, Path, description = "The id of the key, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
     responses(
-        (status = 200, description = "The key.", body = KeyView, example = json!(openapi::example_key())),
+        (status = 200, description = "The key, without its secret.", body = KeyView, example = json!(openapi::example_key())),
         GetKeyProblems,
     )
 )]
@@ -235,9 +237,9 @@ pub async fn get_key(state: web::Data<ApiState>, _: Caller, path: web::Path<Stri
 #[utoipa::path(
     operation_id = "revokeKey", tag = "access",
     security(("apiKey" = ["admin"])),
-    params(("id" = String, Path, description = "The key's id, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
+    params(("id" = String, Path, description = "The id of the key, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
     responses(
-        (status = 200, description = "The key, revoked.", body = KeyView, example = json!(openapi::example_revoked_key())),
+        (status = 200, description = "The key, which is revoked.", body = KeyView, example = json!(openapi::example_revoked_key())),
         RevokeKeyProblems,
     )
 )]

@@ -31,7 +31,7 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
     operation_id = "getMetrics", tag = "operations",
     security(("apiKey" = ["read"])),
     responses(
-        (status = 200, description = "The metrics.", body = String, content_type = "text/plain",
+        (status = 200, description = "The metrics, as text.", body = String, content_type = "text/plain",
             example = "# HELP scalegate_engine_available 1 if the engine works.\n\
                        # TYPE scalegate_engine_available gauge\nscalegate_engine_available 1\n"),
         MetricsProblems,

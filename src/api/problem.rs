@@ -61,7 +61,8 @@ macro_rules! codes {
                 match self { $(Self::$variant => $status,)* }
             }
 
-            const fn title(self) -> &'static str {
+            /// What kind of problem it is, in words.
+            pub(super) const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
             }
 
@@ -111,16 +112,16 @@ codes! {
     NotReady "not_ready" 503 "The gateway is not ready" "The store failed: database or disk is full.";
 }
 
-/// A problem document.
+/// A problem document (RFC 9457): what is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// Identifies the kind of problem: `urn:scalegate:problem:` and the code.
     #[schema(example = "urn:scalegate:problem:resource_busy")]
     pub r#type: String,
-    /// The kind of problem in words.
+    /// The kind of problem, in words.
     pub title: String,
-    /// The HTTP status.
+    /// The HTTP status of the answer.
     #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
     /// What is wrong with this request in particular.
@@ -128,12 +129,12 @@ pub struct Problem {
     /// Identifies this occurrence: the id of the request, as in the log and in the `X-Request-Id` header.
     #[schema(example = "urn:uuid:1b4e28ba-2fa1-41d2-883f-0016d3cca427")]
     pub instance: String,
-    /// The kind of problem for programs; stable.
+    /// The kind of problem, for programs; it is stable.
     pub code: Code,
-    /// What is wrong where, if the request does not make sense.
+    /// What is wrong and where, if the request does not make sense.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// What the sidecar said, if it is the cause.
+    /// What the sidecar answered, if that is the cause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub sidecar: Option<SidecarView>,
@@ -146,10 +147,10 @@ pub struct Problem {
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
-    /// Where: a JSON Pointer into the body, or `/query/…`, `/path/…`, `/header/…`.
+    /// Where it is: a JSON Pointer into the body, or `/query/…`, `/path/…`, `/header/…`.
     #[schema(example = "/targetCapacity")]
     pub pointer: String,
-    /// What.
+    /// What is wrong there, as the end of a sentence.
     #[schema(example = "must be between 0 and 1000000")]
     pub detail: String,
 }
@@ -157,9 +158,9 @@ pub struct FieldError {
 /// A job to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobLink {
-    /// Its id.
+    /// The id of the job.
     pub id: Uuid,
-    /// Its address.
+    /// The path of the job.
     #[schema(example = "/v1/jobs/0198c3f2-7a00-7000-8000-000000000001")]
     pub href: String,
 }

@@ -1,6 +1,10 @@
 //! How query strings are read: everything in them that does not make sense is named, at once.
 
 use actix_web::web;
+use serde_json::json;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::input::escaped;
 use super::problem::{ApiError, FieldError};
@@ -86,6 +90,31 @@ impl Paging {
         let position = position.filter(|it| value.len() <= MAX_TOKEN_CHARS && page_token(*it) == value);
         self.after = Some(position.ok_or("is not a token this list gave")?);
         Ok(())
+    }
+}
+
+impl IntoParams for Paging {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let integer = ObjectBuilder::new().schema_type(Type::Integer);
+        let size = integer
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+            .minimum(Some(1))
+            .maximum(Some(MAX_PAGE_SIZE))
+            .default(Some(json!(DEFAULT_PAGE_SIZE)));
+        let token = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[1-9a-f][0-9a-f]{0,14}$"));
+        let parameter = |name: &str, schema: ObjectBuilder, description: &str, example| {
+            let described = ParameterBuilder::new().name(name).schema(Some(schema)).description(Some(description));
+            described.parameter_in(ParameterIn::Query).example(Some(example)).build()
+        };
+        vec![
+            parameter("pageSize", size, "Most entries on the page.", json!(DEFAULT_PAGE_SIZE)),
+            parameter(
+                "pageToken",
+                token,
+                "The `nextPageToken` of the page before. Left out, the first page.",
+                json!("1f"),
+            ),
+        ]
     }
 }
 

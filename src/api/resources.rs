@@ -7,6 +7,7 @@ use super::problem::{ApiError, Code, GetResourceProblems, ListResourcesProblems}
 use super::traced::trace_of;
 use super::view::{Resource, ResourceList};
 use super::{ApiState, input};
+use crate::domain::Alias;
 use crate::engine::{LOOK_TIMEOUT, Look};
 
 /// List resources
@@ -17,7 +18,7 @@ use crate::engine::{LOOK_TIMEOUT, Look};
     operation_id = "listResources", tag = "resources",
     security(("apiKey" = ["read"])),
     responses(
-        (status = 200, description = "The resources.", body = ResourceList,
+        (status = 200, description = "The resources that the key may see.", body = ResourceList,
             example = json!({"resources": [crate::api::openapi::example_resource()]})),
         ListResourcesProblems,
     )
@@ -39,10 +40,9 @@ pub async fn list_resources(state: web::Data<ApiState>, caller: Caller) -> Resul
 #[utoipa::path(
     operation_id = "getResource", tag = "resources",
     security(("apiKey" = ["read"])),
-    params(("alias" = String, Path, description = "The resource's alias.", example = "worker",
-        pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")),
+    params(("alias" = Alias, Path, description = "The alias of the resource.", example = "worker")),
     responses(
-        (status = 200, description = "The resource.", body = Resource, example = json!(crate::api::openapi::example_resource())),
+        (status = 200, description = "The resource as it is.", body = Resource, example = json!(crate::api::openapi::example_resource())),
         GetResourceProblems,
     )
 )]

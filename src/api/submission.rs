@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::de::{Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
@@ -30,68 +31,68 @@ const NO_CONTROL_CHARACTERS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = NewJob)]
 pub struct Submission {
-    /// The alias of the resource to scale: its service key in the compose file.
+    /// The resource to scale.
     // Left out it is empty and refused as such, together with whatever else is wrong.
     #[serde(default)]
-    #[schema(required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", example = "worker")]
+    #[schema(required = true, value_type = Alias)]
     pub resource: String,
-    /// The capacity to reach.
+    /// The capacity to reach. Either this or `delta` has to be given.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole_number")]
-    #[schema(minimum = 0, maximum = 1_000_000)]
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 1_000_000)]
     pub target_capacity: Option<i64>,
-    /// Units to add or, negative, to remove, relative to the first usable reading. Not 0.
+    /// Units to add or, if negative, to remove, relative to the first usable reading. Not 0.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole_number")]
-    #[schema(minimum = -1_000_000, maximum = 1_000_000)]
+    #[schema(value_type = Option<i32>, minimum = -1_000_000, maximum = 1_000_000)]
     pub delta: Option<i64>,
-    /// Most units changed in one step.
+    /// Most units that are changed in one step.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole_number")]
-    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 1_000_000)]
     pub step_size: Option<i64>,
-    /// Least time between two changes of the resource.
+    /// Least time between two changes of the resource, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 86_400)]
     pub cooldown_seconds: Option<f64>,
-    /// Longest wait for the resource to become ready, for a change to show, or for a reading.
+    /// Longest wait for the resource to become ready, for a change to show, or for a reading, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.01, maximum = 86_400)]
     pub active_timeout_seconds: Option<f64>,
-    /// Longest time between two readings while waiting.
+    /// Longest time between two readings while waiting, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.01, maximum = 3600)]
     pub poll_interval_seconds: Option<f64>,
-    /// How long a change may take to have its effect and to show in readings.
+    /// How long a change may take to have its effect and to show in readings, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 86_400)]
     pub settle_seconds: Option<f64>,
-    /// Longest life of the job.
+    /// Longest life of the job, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.01, maximum = 2_592_000)]
     pub deadline_seconds: Option<f64>,
-    /// What to do if the resource has an unfinished job with another target: refuse this one (409), let it wait for its
-    /// turn, or let it take the place of all unfinished ones. A job with the same target is joined in any case (200).
+    /// What to do if the resource has an unfinished job with another target. A job with the same target is joined in any
+    /// case (200).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(default = "reject")]
     pub on_conflict: Option<ConflictMode>,
     /// A note for people, at most 500 characters and no control characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "queue depth 812")]
     pub reason: Option<String>,
-    /// At most 16 labels; names of 1 to 63, values of at most 255 characters, and no control characters.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "labels")]
     #[schema(schema_with = labels_schema)]
     pub labels: Option<BTreeMap<String, String>>,
 }
 
-/// What to do if the resource is busy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// What to do if the resource has an unfinished job with another target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = OnConflict)]
 pub enum ConflictMode {
-    /// Refuse the job.
+    /// Refuse the new job, with 409.
     #[default]
     Reject,
-    /// Let it wait for its turn.
+    /// Let the new job wait for its turn.
     Queue,
-    /// Let it take the place of all unfinished jobs of the resource.
+    /// Let the new job take the place of all unfinished jobs of the resource.
     Supersede,
 }
 
@@ -203,6 +204,10 @@ fn labels_schema() -> Object {
     };
     ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .description(Some(
+            "At most 16 labels, by which jobs can be told apart. Names have 1 to 63 characters, values at most 255, and \
+             neither has control characters.",
+        ))
         .max_properties(Some(MAX_LABELS))
         .property_names(Some(text(Some(1), MAX_LABEL_NAME_CHARS)))
         .additional_properties(Some(text(None, MAX_LABEL_VALUE_CHARS)))

@@ -10,7 +10,7 @@ use super::problem::{ApiError, TimelineProblems};
 use super::query::{self, Paging};
 use super::view::{ErrorCodeName, OpName, OutcomeName, StateView, WireTime};
 use super::{ApiState, input, openapi};
-use crate::domain::{Ending, Goal, Happening, HistoryEntry, StepOutcome};
+use crate::domain::{Alias, Ending, Goal, Happening, HistoryEntry, StepOutcome};
 
 /// Read a resource's timeline
 ///
@@ -18,13 +18,11 @@ use crate::domain::{Ending, Goal, Happening, HistoryEntry, StepOutcome};
 /// what became of them, and changes by somebody else. Readings are made while jobs run, and when somebody looks at a
 /// resource that is listed in the configuration or was scaled lately. The newest 10,000 entries are kept, for as long as finished jobs are.
 #[utoipa::path(
-    operation_id = "getTimeline", tag = "resources",
+    operation_id = "listTimelineEntries", tag = "resources",
     security(("apiKey" = ["read"])),
     params(
-        ("alias" = String, Path, description = "The resource's alias.", example = "worker",
-            pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"),
-        ("pageSize" = Option<u16>, Query, description = "Most entries on the page; 50 by default.", minimum = 1, maximum = 200, example = 50),
-        ("pageToken" = Option<String>, Query, description = "The `nextPageToken` of the page before.", pattern = "^[1-9a-f][0-9a-f]{0,14}$", example = "1f"),
+        ("alias" = Alias, Path, description = "The alias of the resource.", example = "worker"),
+        Paging,
     ),
     responses(
         (status = 200, description = "A page of the timeline. A resource that nothing is known of has an empty one.",
@@ -33,7 +31,7 @@ use crate::domain::{Ending, Goal, Happening, HistoryEntry, StepOutcome};
     )
 )]
 #[get("/v1/resources/{alias}/timeline")]
-pub async fn get_timeline(
+pub async fn list_timeline_entries(
     state: web::Data<ApiState>,
     request: HttpRequest,
     caller: Caller,
@@ -52,132 +50,140 @@ pub async fn get_timeline(
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeline {
-    /// Newest first.
+    /// The entries of the page, newest first.
     pub entries: Vec<TimelineEntry>,
     /// The `pageToken` of the next page; `null` on the last one.
     pub next_page_token: Option<String>,
 }
 
-/// One thing that happened to a resource. All have `at` and `detail`, the same in words; the rest goes by the `kind`.
-///
-/// The common fields are in every variant, because a schema of variants on top of them would be one that few generators
-/// of clients understand.
+/// Something that happened to a resource. `kind` says what, and which fields there are besides `at` and `detail`. Later
+/// releases may add kinds.
+// The common fields are in every variant: few generators of clients understand variants on top of a common schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TimelineEntry {
     /// A reading differed from the one before, or was the first since the gateway started.
     Reading {
-        /// When.
+        /// When it happened.
         #[schema(value_type = String, format = DateTime)]
         at: WireTime,
-        /// The same in words.
+        /// What happened, in a sentence.
         detail: String,
-        /// Status in the sidecar's words.
+        /// The status of the resource, in the sidecar's words.
         status: String,
-        /// Capacity.
+        /// The capacity that was read.
+        #[schema(maximum = 1_000_000)]
         capacity: u32,
     },
     /// A job was accepted.
     #[serde(rename_all = "camelCase")]
     JobAccepted {
-        /// When.
+        /// When it happened.
         #[schema(value_type = String, format = DateTime)]
         at: WireTime,
-        /// The same in words.
+        /// What happened, in a sentence.
         detail: String,
-        /// The job.
+        /// The id of the job.
         job: Uuid,
-        /// The capacity asked for, unless it was a delta.
+        /// The capacity that was asked for; `null` if it was a delta.
+        #[schema(maximum = 1_000_000)]
         target_capacity: Option<u32>,
-        /// The delta asked for, if it was one.
+        /// The delta that was asked for; `null` if it was a capacity.
+        #[schema(minimum = -1_000_000, maximum = 1_000_000)]
         delta: Option<i32>,
-        /// The submitter's note.
+        /// The note that came with the job; `null` if none did.
         reason: Option<String>,
     },
     /// Work on a job began.
     JobStarted {
-        /// When.
+        /// When it happened.
         #[schema(value_type = String, format = DateTime)]
         at: WireTime,
-        /// The same in words.
+        /// What happened, in a sentence.
         detail: String,
-        /// The job.
+        /// The id of the job.
         job: Uuid,
     },
     /// A job ended.
     #[serde(rename_all = "camelCase")]
     JobEnded {
-        /// When.
+        /// When it happened.
         #[schema(value_type = String, format = DateTime)]
         at: WireTime,
-        /// The same in words.
+        /// What happened, in a sentence.
         detail: String,
-        /// The job.
+        /// The id of the job.
         job: Uuid,
-        /// How.
+        /// The state in which the job ended.
         state: StateView,
-        /// Why it failed, if it did.
+        /// Why the job failed; `null` if it did not.
         #[schema(value_type = Option<ErrorCodeName>)]
         error_code: Option<String>,
     },
     /// A change was sent, or may have been just before the gateway died.
     #[serde(rename_all = "camelCase")]
     ChangeSent {
-        /// When.
+        /// When it happened.
         #[schema(value_type = String, format = DateTime)]
         at: WireTime,
-        /// The same in words.
+        /// What happened, in a sentence.
         detail: String,
-        /// The job.
+        /// The id of the job.
         job: Uuid,
-        /// Direction.
+        /// Whether units are added or removed.
         #[schema(value_type = OpName)]
         op: String,
-        /// Units.
-        #[schema(minimum = 1)]
+        /// How many units are added or removed.
+        #[schema(minimum = 1, maximum = 1_000_000)]
         units: u32,
-        /// Capacity before.
+        /// The capacity before the change.
+        #[schema(maximum = 1_000_000)]
         from_capacity: u32,
-        /// Capacity asked for.
+        /// The capacity that the change asks for.
+        #[schema(maximum = 1_000_000)]
         to_capacity: u32,
     },
     /// It was established what became of a change. Its job may have ended before.
     #[serde(rename_all = "camelCase")]
     ChangeResolved {
-        /// When.
+        /// When it happened.
         #[schema(value_type = String, format = DateTime)]
         at: WireTime,
-        /// The same in words.
+        /// What happened, in a sentence.
         detail: String,
-        /// The job.
+        /// The id of the job.
         job: Uuid,
-        /// Direction.
+        /// Whether units are added or removed.
         #[schema(value_type = OpName)]
         op: String,
-        /// Units.
-        #[schema(minimum = 1)]
+        /// How many units are added or removed.
+        #[schema(minimum = 1, maximum = 1_000_000)]
         units: u32,
-        /// Capacity before.
+        /// The capacity before the change.
+        #[schema(maximum = 1_000_000)]
         from_capacity: u32,
-        /// Capacity asked for.
+        /// The capacity that the change asks for.
+        #[schema(maximum = 1_000_000)]
         to_capacity: u32,
-        /// What became of it.
+        /// What became of the change.
         #[schema(value_type = OutcomeName)]
         outcome: String,
     },
-    /// Somebody else changed the capacity.
+    /// The capacity changed, and not by a job of this gateway.
     #[serde(rename_all = "camelCase")]
     ExternalChange {
-        /// When.
+        /// When it happened.
         #[schema(value_type = String, format = DateTime)]
         at: WireTime,
-        /// The same in words.
+        /// What happened, in a sentence.
         detail: String,
-        /// The job that noticed it.
+        /// The id of the job that noticed it.
         job: Uuid,
-        /// The capacity expected.
+        /// The capacity that was expected.
+        #[schema(maximum = 1_000_000)]
         from_capacity: u32,
-        /// The capacity found.
+        /// The capacity that was found.
+        #[schema(maximum = 1_000_000)]
         to_capacity: u32,
     },
 }

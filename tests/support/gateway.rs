@@ -498,7 +498,9 @@ pub fn assert_documented(method: &str, target: &str, status: u16, code: &str) {
     };
     let operation = &item[method.to_lowercase()];
     if operation.is_object() {
-        let examples = &operation["responses"][status.to_string()]["content"]["application/problem+json"]["examples"];
+        let shared = operation["responses"][status.to_string()]["$ref"].as_str().unwrap_or_default();
+        let response = document.pointer(shared.trim_start_matches('#')).unwrap_or(&Value::Null);
+        let examples = &response["content"]["application/problem+json"]["examples"];
         assert!(examples[code].is_object(), "{method} {path} answers {status} {code}, which is not documented");
     }
 }

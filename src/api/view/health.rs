@@ -9,7 +9,7 @@ use crate::engine::Health;
 /// The process is alive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alive {
-    /// `alive`.
+    /// Always `alive`: a process that is not does not answer.
     pub status: String,
 }
 
@@ -17,9 +17,9 @@ pub struct Alive {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ready {
-    /// `ready`.
+    /// Always `ready`: a gateway that is not answers with a problem.
     pub status: String,
-    /// Number of unfinished jobs.
+    /// The number of unfinished jobs.
     pub unfinished_jobs: u64,
     /// The last contact with the sidecar, which readiness does not depend on.
     pub sidecar: SidecarContactView,
@@ -44,11 +44,11 @@ impl From<Health> for Ready {
 #[serde(rename_all = "camelCase")]
 #[schema(as = SidecarContact)]
 pub struct SidecarContactView {
-    /// Whether it answered last time; `null` before the first time.
+    /// Whether the sidecar answered its last call; `null` before the first one.
     pub reachable: Option<bool>,
-    /// When it last answered.
+    /// When the sidecar last answered; `null` if it never did.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_answer_at: Option<WireTime>,
-    /// Why it did not answer last time.
+    /// Why the sidecar did not answer its last call; `null` if it did.
     pub last_failure: Option<String>,
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use actix_web::web::Bytes;
 use serde::{Deserialize, Serialize};
+use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::WireTime;
 use crate::domain::{
-    Actor, Capacity, Ending, ExternalChange, Goal, Job, JobError, Settings, SidecarAnswer, Step, StepOutcome, Waiting,
+    Actor, Alias, Capacity, Ending, ExternalChange, Goal, Job, JobError, Settings, SidecarAnswer, Step, StepOutcome,
+    Waiting,
 };
 use crate::store::ListedState;
 
@@ -23,60 +25,66 @@ pub fn job_path(id: Uuid) -> String {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Job, example = json!(crate::api::openapi::example_job()))]
 pub struct JobView {
-    /// Id, a UUIDv7.
+    /// The id of the job, a UUIDv7.
     pub id: Uuid,
-    /// The resource to scale.
+    /// The resource that is scaled.
+    #[schema(value_type = Alias)]
     pub resource: String,
     /// Where the job is in its life.
     pub state: StateView,
     /// The capacity to reach. `null` as long as a delta has not met its first reading.
+    #[schema(maximum = 1_000_000)]
     pub target_capacity: Option<u32>,
-    /// The delta that was asked for, if it was one.
+    /// The delta that was asked for; `null` if it was a capacity.
+    #[schema(minimum = -1_000_000, maximum = 1_000_000)]
     pub delta: Option<i32>,
-    /// The capacity when the job began.
+    /// The capacity when the job began; `null` until its first reading.
+    #[schema(maximum = 1_000_000)]
     pub start_capacity: Option<u32>,
-    /// The capacity by the last reading that could be used.
+    /// The capacity by the last reading that could be used; `null` until there is one.
+    #[schema(maximum = 1_000_000)]
     pub current_capacity: Option<u32>,
     /// What the job waits for. `null` once it is over.
     pub waiting_for: Option<WaitingView>,
-    /// How far it is.
+    /// How far the job has come.
     pub progress: ProgressView,
-    /// Its changes of the capacity, in order.
+    /// The changes of the capacity that the job made, in order.
     pub steps: Vec<StepView>,
-    /// Changes of the capacity by somebody else while the job ran.
+    /// Changes of the capacity that were noticed while the job ran and that it did not make.
     pub external_changes: Vec<ExternalChangeView>,
-    /// The settings it runs with.
+    /// The settings that the job runs with.
     pub settings: SettingsView,
-    /// The submitter's note.
+    /// The note that came with the job; `null` if none did.
     pub reason: Option<String>,
-    /// The submitter's labels.
+    /// The labels that came with the job; empty if none did.
     pub labels: BTreeMap<String, String>,
-    /// Whose key it was submitted with; `null` if it was submitted without one.
+    /// The key that the job was submitted with; `null` if there was none.
     pub submitted_by: Option<ActorView>,
-    /// Whose key it was canceled with, if it was.
+    /// The key that the job was canceled with; `null` if it was not canceled, or without a key.
     pub canceled_by: Option<ActorView>,
-    /// Why it failed, if it did.
+    /// Why the job failed; `null` if it did not.
     pub error: Option<JobErrorView>,
-    /// Set as soon as the job was told to end: as `canceled` or `superseded`, once its change in flight is resolved.
+    /// The state in which the job will end once its change in flight is resolved: `canceled` or `superseded`. `null` unless
+    /// it was told to end.
     pub ending_as: Option<StateView>,
-    /// The job that took its place.
+    /// The id of the job that took its place; `null` if none did.
     pub superseded_by: Option<Uuid>,
-    /// When it was accepted.
+    /// When the job was accepted.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: WireTime,
-    /// When work on it began.
+    /// When work on the job began; `null` before.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started_at: Option<WireTime>,
-    /// When it last changed.
+    /// When the job last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: WireTime,
-    /// When it will be given up.
+    /// When the job will be given up if it is not over by then.
     #[schema(value_type = String, format = DateTime)]
     pub deadline_at: WireTime,
-    /// When it ended.
+    /// When the job ended; `null` before.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub finished_at: Option<WireTime>,
-    /// Counts its changes.
+    /// The number of this version of the job; each change of the job adds at least 1.
     #[schema(minimum = 1)]
     pub version: u64,
 }
@@ -124,10 +132,10 @@ impl From<&Job> for JobView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Actor)]
 pub struct ActorView {
-    /// The key's id.
+    /// The id of the key.
     #[schema(example = "4fJ2kQ9xZa")]
     pub key: String,
-    /// What the key is called.
+    /// The name of the key.
     #[schema(example = "queue watcher")]
     pub name: String,
 }
@@ -139,19 +147,19 @@ impl From<&Actor> for ActorView {
 }
 
 /// Where a job is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = JobState)]
 pub enum StateView {
-    /// Accepted, waiting for earlier jobs on the same resource.
+    /// Accepted; it waits for earlier jobs on the same resource.
     Queued,
-    /// Being worked on.
+    /// The gateway works on it.
     Running,
     /// Over: the target is reached and the resource is ready.
     Succeeded,
-    /// Over: `error` says why.
+    /// Over: it failed, and `error` says why.
     Failed,
-    /// Over: somebody canceled it.
+    /// Over: it was canceled.
     Canceled,
     /// Over: another job took its place.
     Superseded,
@@ -192,15 +200,13 @@ impl From<&Ending> for StateView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Waiting)]
 pub struct WaitingView {
-    /// `turn`: earlier jobs on the resource. `sidecar`: a reading. `active`: the resource to become ready.
-    /// `cooldown`: the resource's cooldown. `change`: a change to be answered and to show. `settle`: enough time that a
-    /// reading cannot be older than the last change.
+    /// What the job waits for, for programs.
     #[schema(value_type = WaitReasonName)]
     pub reason: String,
     /// When the wait is over, or given up, at the latest.
     #[schema(value_type = String, format = DateTime)]
     pub until: WireTime,
-    /// The same in words.
+    /// What the job waits for, in a sentence.
     pub detail: String,
 }
 
@@ -212,15 +218,20 @@ impl From<&Waiting> for WaitingView {
 }
 
 /// What a job can wait for.
-#[derive(ToSchema)]
+#[derive(ToSchema, EnumMessage, VariantArray)]
 #[schema(as = WaitReason, rename_all = "lowercase")]
-#[allow(missing_docs)]
 pub enum WaitReasonName {
+    /// Earlier jobs on the same resource.
     Turn,
+    /// A reading from the sidecar.
     Sidecar,
+    /// The resource to become ready.
     Active,
+    /// The end of the resource's cooldown.
     Cooldown,
+    /// A change to be answered by the sidecar and to show in a reading.
     Change,
+    /// Enough time that a reading cannot be older than the last change.
     Settle,
 }
 
@@ -229,14 +240,14 @@ pub enum WaitReasonName {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Progress)]
 pub struct ProgressView {
-    /// Steps that did what they were to do.
+    /// The number of steps that changed the capacity as asked.
     pub completed_steps: u32,
-    /// Those, and the ones still to go. `null` until the first reading.
+    /// The number of completed steps and of those still to go; `null` until the first reading.
     pub total_steps: Option<u32>,
-    /// Share of the distance covered, in percent.
+    /// The share of the way to the target that is done, in percent.
     #[schema(minimum = 0, maximum = 100)]
     pub percent: u8,
-    /// When the job will probably be over. An estimate, not a promise.
+    /// When the job will probably be over; `null` if that cannot be told. An estimate, not a promise.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub estimated_completion_at: Option<WireTime>,
 }
@@ -246,27 +257,28 @@ pub struct ProgressView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Step)]
 pub struct StepView {
-    /// Counts from 1.
+    /// The number of the step in its job, from 1.
     #[schema(minimum = 1)]
     pub index: u32,
-    /// Direction.
+    /// Whether units are added or removed.
     #[schema(value_type = OpName)]
     pub op: String,
-    /// Units.
-    #[schema(minimum = 1)]
+    /// How many units are added or removed.
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub units: u32,
-    /// Capacity before.
+    /// The capacity before the step.
+    #[schema(maximum = 1_000_000)]
     pub from_capacity: u32,
-    /// Capacity asked for.
+    /// The capacity that the step asks for.
+    #[schema(maximum = 1_000_000)]
     pub to_capacity: u32,
-    /// When it was sent. `null` before, and for ever if it was withdrawn.
+    /// When the change was sent. `null` before, and for ever if it was withdrawn.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub sent_at: Option<WireTime>,
-    /// When its outcome was established.
+    /// When the outcome was established; `null` before.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub resolved_at: Option<WireTime>,
-    /// `pending`: not established yet. `confirmed`: the capacity moved as asked. `unknown`: could not be established.
-    /// `not_applied`: had no effect. `rejected`: the sidecar refused it.
+    /// What became of the step.
     #[schema(value_type = OutcomeName)]
     pub outcome: String,
 }
@@ -286,38 +298,45 @@ impl StepView {
     }
 }
 
-/// Direction of a change.
-#[derive(ToSchema)]
+/// The direction of a change.
+#[derive(ToSchema, EnumMessage, VariantArray)]
 #[schema(as = StepOp, rename_all = "lowercase")]
-#[allow(missing_docs)]
 pub enum OpName {
+    /// Units are added.
     Add,
+    /// Units are removed.
     Remove,
 }
 
 /// What became of a step.
-#[derive(ToSchema)]
+#[derive(ToSchema, EnumMessage, VariantArray)]
 #[schema(as = StepOutcome, rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum OutcomeName {
+    /// The outcome is not established yet.
     Pending,
+    /// The capacity moved as asked.
     Confirmed,
+    /// The outcome could not be established.
     Unknown,
+    /// The change had no effect.
     NotApplied,
+    /// The sidecar refused the change.
     Rejected,
 }
 
-/// A change of the capacity by somebody else.
+/// A change of the capacity that the job did not make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ExternalChange)]
 pub struct ExternalChangeView {
-    /// When it was noticed.
+    /// When the change was noticed.
     #[schema(value_type = String, format = DateTime)]
     pub noticed_at: WireTime,
-    /// The capacity expected.
+    /// The capacity that was expected.
+    #[schema(maximum = 1_000_000)]
     pub from_capacity: u32,
-    /// The capacity found.
+    /// The capacity that was found.
+    #[schema(maximum = 1_000_000)]
     pub to_capacity: u32,
 }
 
@@ -331,14 +350,15 @@ impl From<&ExternalChange> for ExternalChangeView {
     }
 }
 
-/// The settings of a job.
+/// The settings of a job. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Settings)]
 pub struct SettingsView {
-    /// Most units changed in one step.
+    /// Most units that are changed in one step.
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub step_size: u32,
-    /// Least time between two changes.
+    /// Least time between two changes of the resource.
     pub cooldown_seconds: f64,
     /// Longest wait for the resource to become ready, for a change to show, or for a reading.
     pub active_timeout_seconds: f64,
@@ -346,7 +366,7 @@ pub struct SettingsView {
     pub poll_interval_seconds: f64,
     /// How long a change may take to have its effect and to show in readings.
     pub settle_seconds: f64,
-    /// Longest life of the job.
+    /// Longest life of a job, counted from its submission.
     pub deadline_seconds: f64,
 }
 
@@ -367,12 +387,12 @@ impl From<&Settings> for SettingsView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = JobError)]
 pub struct JobErrorView {
-    /// For programs; stable.
+    /// The reason for programs; it is stable.
     #[schema(value_type = ErrorCodeName)]
     pub code: String,
-    /// For people.
+    /// The reason for people, in a sentence.
     pub message: String,
-    /// What the sidecar said, if that explains it.
+    /// What the sidecar answered, if that is the reason; `null` otherwise.
     #[serde(default)]
     pub sidecar: Option<SidecarView>,
 }
@@ -388,18 +408,26 @@ impl From<&JobError> for JobErrorView {
 }
 
 /// The reasons for which a job can fail.
-#[derive(ToSchema)]
+#[derive(ToSchema, EnumMessage, VariantArray)]
 #[schema(as = JobErrorCode, rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum ErrorCodeName {
+    /// The sidecar does not know the resource.
     ResourceNotFound,
+    /// The status of the resource is FAILED.
     ResourceFailed,
+    /// The resource did not become ready in time.
     ActiveTimeout,
+    /// Changes are accepted but do not show, or are undone again and again, or there are too many steps.
     NoProgress,
+    /// It cannot be established whether a change took effect.
     OutcomeUnknown,
+    /// The sidecar refused a change.
     SidecarRejected,
+    /// The sidecar gives no readings.
     SidecarUnreachable,
+    /// The target is outside the bounds of the resource.
     OutOfBounds,
+    /// The job was not over before its own deadline.
     DeadlineExceeded,
 }
 
@@ -407,9 +435,9 @@ pub enum ErrorCodeName {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = SidecarAnswer)]
 pub struct SidecarView {
-    /// HTTP status.
+    /// The HTTP status of the answer.
     pub status: u16,
-    /// Body, cut off where it is very long.
+    /// The body of the answer, cut off where it is very long.
     pub body: String,
 }
 
@@ -423,7 +451,7 @@ impl From<SidecarAnswer> for SidecarView {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobList {
-    /// Newest first.
+    /// The jobs of the page, newest first.
     pub jobs: Vec<JobView>,
     /// The `pageToken` of the next page; `null` on the last one.
     pub next_page_token: Option<String>,

@@ -5,9 +5,14 @@ mod job;
 mod plan;
 mod resource;
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
-use crate::domain::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::domain::{Alias, Timestamp};
 
 pub use health::{Alive, Ready, SidecarContactView};
 pub use job::{
@@ -16,6 +21,23 @@ pub use job::{
 };
 pub use plan::{Plan, PlanStep};
 pub use resource::{BoundsView, Observation, Resource, ResourceList};
+
+/// The pattern of an alias, which is what [`Alias`] admits.
+const ALIAS: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$";
+
+impl PartialSchema for Alias {
+    fn schema() -> RefOr<Schema> {
+        let alias = ObjectBuilder::new().schema_type(Type::String).pattern(Some(ALIAS));
+        let description = "The alias of a resource: its service key in the compose file.";
+        alias.description(Some(description)).examples([serde_json::json!("worker")]).into()
+    }
+}
+
+impl ToSchema for Alias {
+    fn name() -> Cow<'static, str> {
+        "ResourceAlias".into()
+    }
+}
 
 /// A point in time: RFC 3339, UTC, with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,26 +6,30 @@ use uuid::Uuid;
 
 use super::WireTime;
 use super::job::{OpName, SettingsView};
+use crate::domain::Alias;
 use crate::engine::JobPlan;
 
 /// What a request would do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// The resource.
+    /// The resource that would be scaled.
+    #[schema(value_type = Alias)]
     pub resource: String,
     /// The capacity to begin with: the present one, or what the jobs before this one lead to.
+    #[schema(maximum = 1_000_000)]
     pub start_capacity: u32,
     /// The capacity to reach.
+    #[schema(maximum = 1_000_000)]
     pub target_capacity: u32,
-    /// The steps it would take.
+    /// The steps that the job would take, in order.
     pub steps: Vec<PlanStep>,
-    /// When it would probably be over. An estimate, not a promise.
+    /// When the job would probably be over. An estimate, not a promise.
     #[schema(value_type = String, format = DateTime)]
     pub estimated_completion_at: WireTime,
-    /// The settings it would run with.
+    /// The settings that the job would run with.
     pub settings: SettingsView,
-    /// The unfinished job that does the same already and would be joined.
+    /// The id of the unfinished job that has the same target and would be joined; `null` if there is none.
     pub joins: Option<Uuid>,
 }
 
@@ -56,19 +60,22 @@ impl Plan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanStep {
-    /// Counts from 1.
+    /// The number of the step in the plan, from 1.
     #[schema(minimum = 1)]
     pub index: u32,
-    /// Direction.
+    /// Whether units would be added or removed.
     #[schema(value_type = OpName)]
     pub op: String,
-    /// Units.
+    /// How many units would be added or removed.
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub units: u32,
-    /// Capacity before.
+    /// The capacity before the step.
+    #[schema(maximum = 1_000_000)]
     pub from_capacity: u32,
-    /// Capacity after.
+    /// The capacity after the step.
+    #[schema(maximum = 1_000_000)]
     pub to_capacity: u32,
-    /// When it could be sent at the earliest.
+    /// When the change could be sent at the earliest.
     #[schema(value_type = String, format = DateTime)]
     pub earliest_at: WireTime,
 }

@@ -8,32 +8,35 @@ use uuid::Uuid;
 
 use super::WireTime;
 use super::job::SettingsView;
-use crate::domain::{ReadFailure, Reading, Timestamp};
+use crate::domain::{Alias, ReadFailure, Reading, Timestamp};
 use crate::engine::ResourceView;
 
-/// Everything known about a resource.
+/// A resource, with everything that the gateway knows about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resource {
-    /// Alias.
+    /// The alias of the resource.
+    #[schema(value_type = Alias)]
     pub resource: String,
-    /// Status in the sidecar's words. `null` if it was never read.
+    /// The status by the last reading, in the sidecar's words; `null` if there was no reading.
     pub status: Option<String>,
-    /// Capacity by the last reading, be it usable or not.
+    /// The capacity by the last reading, be it usable or not; `null` if there was no reading.
+    #[schema(maximum = 1_000_000)]
     pub capacity: Option<u32>,
-    /// The last reading.
+    /// When the last reading was made and received; `null` if there was no reading.
     pub last_observation: Option<Observation>,
-    /// Why a new reading could not be had just now.
+    /// Why the sidecar gave no reading just now; `null` if it gave one or was not asked.
     pub read_failure: Option<String>,
-    /// Where the capacity may be put.
+    /// The least and the largest capacity that jobs may set.
     pub bounds: BoundsView,
-    /// What jobs run with unless they say otherwise.
+    /// The settings of jobs that bring none of their own.
     pub settings: SettingsView,
-    /// Time until the next change is allowed, with the settings above.
+    /// Time until the next change is allowed, in seconds, with the `settings` shown here.
+    #[schema(minimum = 0)]
     pub cooldown_remaining_seconds: f64,
-    /// The job being worked on.
+    /// The id of the job that is being worked on; `null` if there is none.
     pub active_job: Option<Uuid>,
-    /// Jobs waiting for their turn, in order.
+    /// The ids of the jobs that wait for their turn, in order.
     pub queue: Vec<Uuid>,
     /// Whether the resource is listed in the configuration.
     pub listed: bool,
@@ -59,14 +62,14 @@ impl Resource {
     }
 }
 
-/// Times of a reading.
+/// The times of a reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Observation {
-    /// When the sidecar claims to have made it, if it does.
+    /// When the sidecar says that it made the reading; `null` if it does not say.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub observed_at: Option<WireTime>,
-    /// When it was received.
+    /// When the gateway received the reading.
     #[schema(value_type = String, format = DateTime)]
     pub received_at: WireTime,
 }
@@ -81,15 +84,17 @@ impl From<&Reading> for Observation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Bounds)]
 pub struct BoundsView {
-    /// Least capacity.
+    /// The least capacity that jobs may set.
+    #[schema(maximum = 1_000_000)]
     pub min: u32,
-    /// Largest capacity.
+    /// The largest capacity that jobs may set.
+    #[schema(maximum = 1_000_000)]
     pub max: u32,
 }
 
 /// All resources that are listed in the configuration or were scaled lately.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ResourceList {
-    /// By alias.
+    /// The resources, in the order of their aliases.
     pub resources: Vec<Resource>,
 }

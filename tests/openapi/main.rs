@@ -1,6 +1,10 @@
 //! The OpenAPI document: the code, the committed file, what is served, and what the gateway does are one and the same.
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod generators;
+mod schema;
 
 use std::collections::BTreeSet;
 use std::iter::successors;
@@ -10,6 +14,7 @@ use scalegate::api::{Code, openapi};
 use scalegate::domain::{ErrorCode, Op, Scope, StepOutcome, WaitReason};
 use scalegate::simulator::Behaviour;
 use scalegate::store::ListedState;
+use schema::{following, misfits};
 use serde_json::{Map, Value, json};
 use support::gateway::{Gateway, Raw, Response};
 use support::sidecar::Sidecar;
@@ -17,7 +22,7 @@ use tempfile::TempDir;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
 
-fn document() -> Value {
+pub fn document() -> Value {
     serde_json::from_str(&openapi::text()).expect("JSON")
 }
 
@@ -35,17 +40,10 @@ fn operations(document: &Value) -> Vec<(String, String, &Value)> {
     .collect()
 }
 
-fn schema<'a>(document: &'a Value, name: &str) -> &'a Value {
+fn named<'a>(document: &'a Value, name: &str) -> &'a Value {
     let schema = &document["components"]["schemas"][name];
     assert!(schema.is_object(), "there is no schema {name}");
     schema
-}
-
-fn following<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
-    match value["$ref"].as_str() {
-        Some(address) => document.pointer(address.trim_start_matches('#')).unwrap_or_else(|| panic!("no {address}")),
-        None => value,
-    }
 }
 
 /// The committed file is what the code says.
@@ -92,6 +90,7 @@ fn every_operation_is_described() {
             assert!(has_example(&body["content"]["application/json"]), "{name} has no example of its request");
         }
         for (status, response) in operation["responses"].as_object().expect("responses") {
+            let response = following(&document, response);
             let name = format!("{name} {status}");
             assert!(response["description"].as_str().is_some_and(|text| text.ends_with('.')), "{name}");
             for (kind, content) in response["content"].as_object().into_iter().flatten() {
@@ -125,9 +124,10 @@ fn has_example(content: &Value) -> bool {
 }
 
 /// The codes of the errors an operation documents, each under its status and in an example.
-fn documented_codes(operation: &Value) -> BTreeSet<String> {
+fn documented_codes(document: &Value, operation: &Value) -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
     for (status, response) in operation["responses"].as_object().expect("responses") {
+        let response = following(document, response);
         for (code, example) in
             response["content"]["application/problem+json"]["examples"].as_object().into_iter().flatten()
         {
@@ -148,7 +148,7 @@ fn every_error_is_documented_where_it_can_happen() {
     let document = document();
     let mut seen = BTreeSet::new();
     for (method, path, operation) in operations(&document) {
-        let codes = documented_codes(operation);
+        let codes = documented_codes(&document, operation);
         let name = format!("{method} {path}: {codes:?}");
         let all = |wanted: &[&str], is_expected: bool| {
             for code in wanted {
@@ -259,7 +259,7 @@ fn enumerations_list_exactly_what_there_is() {
         ("OnConflict", ["reject", "queue", "supersede"].into()),
         ("Scope", Scope::ALL.iter().map(|scope| scope.as_str()).collect()),
     ] {
-        let listed = schema(&document, name)["enum"].as_array().unwrap_or_else(|| panic!("{name} is no enumeration"));
+        let listed = named(&document, name)["enum"].as_array().unwrap_or_else(|| panic!("{name} is no enumeration"));
         let listed: Vec<&str> = listed.iter().filter_map(Value::as_str).collect();
         assert_eq!(listed.iter().copied().collect::<BTreeSet<_>>(), expected, "{name}");
         assert_eq!(listed.len(), expected.len(), "{name} lists something twice");
@@ -286,6 +286,7 @@ fn examples_fit_their_schemas() {
         let request = &operation["requestBody"]["content"]["application/json"];
         check(&name, &request["schema"], request);
         for response in operation["responses"].as_object().expect("responses").values() {
+            let response = following(&document, response);
             for content in response["content"].as_object().into_iter().flatten().map(|(_, content)| content) {
                 check(&name, &content["schema"], content);
             }
@@ -330,7 +331,7 @@ async fn new_jobs_are_as_documented() {
     ] {
         let mut body = fields.clone();
         body["resource"] = json!("worker");
-        let found = misfits(&document, schema(&document, "NewJob"), &body, "NewJob");
+        let found = misfits(&document, named(&document, "NewJob"), &body, "NewJob");
         assert_eq!(found.is_empty(), is_fine, "{fields}: {found:?}");
         let status = scene.gateway.post("/v1/plans", &body).await.status;
         assert!(if is_fine { status == 200 } else { status == 422 }, "{fields} is answered with {status}");
@@ -403,7 +404,7 @@ async fn answers_fit_their_schemas() {
     let gateway = &scene.gateway;
     let fits = |method: &str, path: &str, response: &Response| {
         let operation = &document["paths"][path][method.to_lowercase()];
-        let documented = &operation["responses"][response.status.to_string()];
+        let documented = following(&document, &operation["responses"][response.status.to_string()]);
         assert!(documented.is_object(), "{method} {path}: {} is not documented: {response:?}", response.status);
         let kind = response.header("content-type").expect("a content type");
         let found = misfits(&document, &documented["content"][kind]["schema"], &response.json(), path);
@@ -488,7 +489,7 @@ async fn routes_and_document_agree() {
         }
     }
     // Routes are registered in these two files, each either documented or a page.
-    let registered: BTreeSet<&str> = [include_str!("../src/api/mod.rs"), include_str!("../src/api/server.rs")]
+    let registered: BTreeSet<&str> = [include_str!("../../src/api/mod.rs"), include_str!("../../src/api/server.rs")]
         .iter()
         .flat_map(|source| source.lines())
         .map(str::trim)
@@ -519,137 +520,5 @@ impl Scene {
         let (sidecar, dir) = (Sidecar::start(behaviour), TempDir::new().expect("a directory"));
         let settings = ["--settle", "300ms", "--poll-interval", "50ms"];
         Self { gateway: Gateway::start(dir.path(), sidecar.address(), &settings), sidecar, _dir: dir }
-    }
-}
-
-/// Where `value` does not fit `schema`. Knows the part of JSON Schema that the document uses, and fails on anything else
-/// rather than letting it pass unchecked. An object must not have fields that its schema does not list, unless the schema
-/// only adds something to another one.
-fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
-    let Value::Object(schema) = schema else { panic!("{at} has no schema: {schema}") };
-    let mut found = Vec::new();
-    for (keyword, rule) in schema {
-        let number = |test: fn(f64, f64) -> bool| {
-            value.as_f64().is_none_or(|value| test(value, rule.as_f64().expect("a number")))
-        };
-        let fits = match keyword.as_str() {
-            "description" | "example" | "examples" | "title" => true,
-            "$ref" => {
-                found.extend(misfits(document, following(document, &Value::Object(schema.clone())), value, at));
-                true
-            }
-            "oneOf" | "anyOf" => {
-                let options = rule.as_array().expect("options").iter();
-                let fitting = options.filter(|option| misfits(document, option, value, at).is_empty()).count();
-                fitting == 1 || keyword == "anyOf" && fitting > 1
-            }
-            "type" => match rule {
-                Value::Array(types) => types.iter().any(|name| is_of_type(value, name)),
-                name => is_of_type(value, name),
-            },
-            "enum" => rule.as_array().expect("values").contains(value),
-            "format" => has_format(value, rule.as_str().expect("a format")),
-            "pattern" => value.as_str().is_none_or(|text| matches_pattern(text, rule.as_str().expect("a pattern"))),
-            "minimum" => number(|value, least| value >= least),
-            "maximum" => number(|value, most| value <= most),
-            "minLength" | "maxLength" => {
-                let limit = rule.as_u64().expect("a length");
-                let fits = |length| if keyword == "minLength" { length >= limit } else { length <= limit };
-                value.as_str().is_none_or(|text| fits(text.chars().count() as u64))
-            }
-            "minItems" | "maxItems" => {
-                let limit = rule.as_u64().expect("a number");
-                let fits = |length| if keyword == "minItems" { length >= limit } else { length <= limit };
-                value.as_array().is_none_or(|items| fits(items.len() as u64))
-            }
-            "propertyNames" => {
-                for name in value.as_object().into_iter().flat_map(Map::keys) {
-                    found.extend(misfits(document, rule, &json!(name), &format!("{at}/{name}")));
-                }
-                true
-            }
-            "maxProperties" => {
-                value.as_object().is_none_or(|object| object.len() as u64 <= rule.as_u64().expect("a count"))
-            }
-            "required" => {
-                let names = rule.as_array().expect("names").iter().filter_map(Value::as_str);
-                value.as_object().is_none_or(|object| names.into_iter().all(|name| object.contains_key(name)))
-            }
-            "properties" => {
-                found.extend(misfit_fields(document, schema, value, at));
-                true
-            }
-            "additionalProperties" => {
-                if rule.is_object() {
-                    for (name, field) in value.as_object().into_iter().flatten() {
-                        found.extend(misfits(document, rule, field, &format!("{at}/{name}")));
-                    }
-                }
-                true
-            }
-            "items" => {
-                for item in value.as_array().into_iter().flatten() {
-                    found.extend(misfits(document, rule, item, &format!("{at}/items")));
-                }
-                true
-            }
-            _ => panic!("{at}: {keyword} is not known here"),
-        };
-        if !fits {
-            found.push(format!("{at}: {value} does not fit {keyword} {rule}"));
-        }
-    }
-    found
-}
-
-fn misfit_fields(document: &Value, schema: &Map<String, Value>, value: &Value, at: &str) -> Vec<String> {
-    let fields = value.as_object().into_iter().flatten();
-    fields
-        .flat_map(|(name, field)| match schema["properties"].get(name) {
-            Some(expected) => misfits(document, expected, field, &format!("{at}/{name}")),
-            None if schema.get("type").is_none() => vec![],
-            None => vec![format!("{at}: {name} is not a field")],
-        })
-        .collect()
-}
-
-fn is_of_type(value: &Value, name: &Value) -> bool {
-    match name.as_str().expect("a type") {
-        "null" => value.is_null(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        "string" => value.is_string(),
-        "array" => value.is_array(),
-        "object" => value.is_object(),
-        other => panic!("{other} is not a type"),
-    }
-}
-
-fn has_format(value: &Value, format: &str) -> bool {
-    let text = value.as_str();
-    match format {
-        "uuid" => text.is_none_or(|text| uuid::Uuid::parse_str(text).is_ok_and(|id| id.to_string() == text)),
-        // The API's own form is stricter than RFC 3339: UTC, with milliseconds.
-        "date-time" => {
-            text.is_none_or(|text| text.parse::<jiff::Timestamp>().is_ok_and(|time| format!("{time:.3}") == text))
-        }
-        "int32" => value.as_i64().is_none_or(|value| i32::try_from(value).is_ok()),
-        "int64" | "double" => true,
-        other => panic!("{other} is not a format"),
-    }
-}
-
-fn matches_pattern(text: &str, pattern: &str) -> bool {
-    match pattern {
-        "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" => text.parse::<scalegate::domain::Alias>().is_ok(),
-        "^[1-9a-f][0-9a-f]{0,14}$" => {
-            text.len() <= 15 && !text.starts_with('0') && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        }
-        r"^[^\u0000-\u001f\u007f-\u009f]*$" => !text.chars().any(char::is_control),
-        // What this one is about is in `idempotency_keys_are_as_documented`.
-        pattern if pattern.contains("{0,253}") => !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~')),
-        "^[0-9A-Za-z]{10}$" => text.parse::<scalegate::domain::KeyId>().is_ok(),
-        other => panic!("{other} is not known here"),
     }
 }
