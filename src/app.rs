@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use self::recovery::{CarryOver, choose_clock, recover};
 use crate::access::{self, Keyring, Token};
-use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Progress, Room, Tls, TlsError};
+use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Progress, Recorder, Room, Tls, TlsError};
 use crate::clock::{Present, wall_now};
 use crate::config::{Access, Config};
 use crate::domain::KeyId;
@@ -92,6 +92,7 @@ pub struct Gateway {
     /// What is wrong with the store, once that is found out.
     damage: oneshot::Receiver<StoreError>,
     progress: Progress,
+    recorder: Arc<Recorder>,
 }
 
 impl Gateway {
@@ -116,6 +117,7 @@ impl Gateway {
 
         let room = Room::in_this_process();
         let guard = Guard::new(rule, &config.access, room, keyring, store.client(), clock);
+        let recorder = Arc::clone(guard.recorder());
         let (state, progress) = ApiState::new(engine.clone(), audience.clone(), catalog, clock, guard, room);
         let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
         let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
@@ -137,7 +139,7 @@ impl Gateway {
         progress.set_recovered(true);
         tracing::info!(%address, scheme, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
         let damage = check_in_background(&config.data_dir);
-        Ok(Self { address, http, engine, store: store_thread, damage, progress })
+        Ok(Self { address, http, engine, store: store_thread, damage, progress, recorder })
     }
 
     /// Where it listens.
@@ -164,6 +166,8 @@ impl Gateway {
         if timeout(grace.mul_f64(SHARE_FOR_REQUESTS), self.http.stop()).await.is_err() {
             tracing::debug!("some connections are still open");
         }
+        // What becomes of it, it tells itself.
+        let _ = timeout_at(deadline, self.recorder.write_omitted()).await;
         let left = deadline.saturating_duration_since(Instant::now());
         let stopped = self.engine.stop(left).await;
         // The engine held the last handle to the store's thread, which now writes what is left and ends.

@@ -36,14 +36,19 @@ pub enum Party {
 }
 
 impl Party {
-    /// Whoever comes from `address` without a key; nobody in particular if that is this machine.
+    /// A caller from `address` without a key; none that is limited if that is this machine.
     pub fn at(address: IpAddr) -> Option<Self> {
-        let address = address.to_canonical();
-        let network = match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << (u128::BITS - NETWORK_BITS))).into()),
-        };
-        (!address.is_loopback()).then_some(Self::Network(network))
+        let network = network_of(address);
+        (!network.is_loopback()).then_some(Self::Network(network))
+    }
+}
+
+/// The network of `address`, or the address itself, by which its callers are told from others.
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(v6) if v6.is_loopback() => v6.into(),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << (u128::BITS - NETWORK_BITS))).into()),
     }
 }
 

@@ -6,9 +6,11 @@
 mod issue;
 mod keyring;
 mod limits;
+mod sample;
 mod token;
 
 pub use issue::{KeyProblem, MAX_KEYS, MAX_LIFETIME, MIN_LIFETIME, NewKey};
 pub use keyring::{Keyring, Rejection, configured};
 pub use limits::{CallerLimits, Party, Rate, Seat, TooFast};
+pub use sample::{Sampled, Sampler};
 pub use token::{InvalidToken, PREFIX, TOKEN_CHARS, Token};

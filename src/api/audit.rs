@@ -17,8 +17,11 @@ use crate::domain::{Action, Alias, AuditEntry, Verdict};
 ///
 /// Every attempt to submit or cancel a job, or to make or revoke a key, newest first, a page at a time: by whom, from where,
 /// and what came of it. Of what was accepted the newest 100,000 entries are kept; of what changed nothing, because it was
-/// done already, 10,000; of what was refused, 10,000 to owners of keys and 10,000 to others. Requests beyond a rate limit are only in the log, and so are answers that were given before
+/// done already, 10,000; of what was refused, 10,000 to owners of keys and 10,000 to others. Requests with a valid key beyond a rate limit are only in the log, and so are answers that were given before
 /// to the same request.
+///
+/// Of what is refused to callers without a valid key, at most 10 attempts from one network and 100 in all are recorded in ten
+/// minutes. How many more there were, an entry with the outcome `omitted` says after these ten minutes.
 #[utoipa::path(
     operation_id = "listAuditEntries", tag = "access",
     security(("apiKey" = ["admin"])),
@@ -62,6 +65,8 @@ pub struct AuditView {
     pub action: ActionName,
     /// What came of the attempt.
     pub outcome: VerdictName,
+    /// How many attempts the entry is about: 1, unless the outcome is `omitted`.
+    pub attempts: u32,
     /// The code of the problem that was the answer; `null` if it was not refused.
     #[schema(value_type = Option<Code>)]
     pub code: Option<String>,
@@ -107,15 +112,18 @@ pub enum VerdictName {
     Unchanged,
     /// It was not done, and `code` says why.
     Refused,
+    /// It was refused to callers without a valid key, so often that these attempts have no entries of their own.
+    Omitted,
 }
 
 impl From<AuditEntry> for AuditView {
     fn from(entry: AuditEntry) -> Self {
         let AuditEntry { at, attempt, action, subject, verdict } = entry;
-        let (outcome, code) = match verdict {
-            Verdict::Accepted => (VerdictName::Accepted, None),
-            Verdict::Unchanged => (VerdictName::Unchanged, None),
-            Verdict::Refused { code } => (VerdictName::Refused, Some(code)),
+        let (outcome, code, attempts) = match verdict {
+            Verdict::Accepted => (VerdictName::Accepted, None, 1),
+            Verdict::Unchanged => (VerdictName::Unchanged, None, 1),
+            Verdict::Refused { code } => (VerdictName::Refused, Some(code), 1),
+            Verdict::Omitted { attempts } => (VerdictName::Omitted, None, u32::try_from(attempts).unwrap_or(u32::MAX)),
         };
         Self {
             at: WireTime(at),
@@ -126,6 +134,7 @@ impl From<AuditEntry> for AuditView {
                 Action::RevokeKey => ActionName::RevokeKey,
             },
             outcome,
+            attempts,
             code,
             actor: attempt.actor.as_ref().map(ActorView::from),
             address: attempt.address.map(|address| address.to_string()),

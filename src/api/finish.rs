@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::perimeter::Perimeter;
 use super::problem::{ApiError, Code, PROBLEM_JSON};
+use super::routes::path_of;
 
 /// The middleware.
 pub(super) async fn finish(
@@ -28,7 +29,7 @@ pub(super) async fn finish(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = request.extensions().get::<RequestId>().map_or_else(Uuid::nil, |id| **id);
-    let finish = Finish { id, path: request.path().to_owned(), perimeter };
+    let finish = Finish { id, path: path_of(request.request()).to_owned(), perimeter };
     let is_head = request.method() == Method::HEAD;
     if is_head {
         // The connection remembers that it was HEAD and leaves the body out.

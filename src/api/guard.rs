@@ -1,36 +1,32 @@
 //! Who may do what: each request is admitted here or refused, and whoever tries to change something is recorded.
 //!
 //! It must never look at what a request is about: which resources a key is for is asked where they are known, in the
-//! handlers. A refusal is durable before it is answered, so that nobody can try faster than it is written down; requests
-//! beyond the rate limit are only logged, or the limit would protect nothing.
+//! handlers. Limits come before everything that a request costs, and before the record of it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 
 use tokio::time::timeout;
 
+use super::attempts::{Kept, Recorder};
 use super::caller::Caller;
-use super::finish::generic;
 use super::problem::{ApiError, Code};
 use super::routes::{Operation, Routes, path_of};
 use super::{ApiState, Room};
 use crate::access::{CallerLimits, Keyring, Party, Rate, Rejection, Seat, TooFast};
 use crate::clock::{Clock, wall_now};
 use crate::config::Access;
-use crate::domain::{Action, AuditEntry, KeyRecord, Scope, Subject, Timestamp, Verdict};
+use crate::domain::{AuditEntry, KeyRecord, Scope, Timestamp};
 use crate::store::{Batch, KeyChange, StoreClient, StoreError};
 
 /// Longest wait for the store. A disk that takes longer is stuck, and whoever waits has better to know.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
-/// Longest time an answer that refuses something waits for the record of it.
-const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who needs a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +56,14 @@ pub struct Guard {
     keyring: Arc<Keyring>,
     limits: CallerLimits,
     store: StoreClient,
-    clock: Clock,
+    recorder: Arc<Recorder>,
 }
 
 /// What is known of a request before anything is done about it.
 struct Seen {
     caller: Caller,
+    /// Whether the caller has no valid key.
+    is_stranger: bool,
     rate: Option<Rate>,
     refusal: Option<Refusal>,
 }
@@ -133,7 +131,13 @@ impl Guard {
             access.streams_per_key.min(half(room.streams)),
             half(room.long_polls),
         );
-        Self { rule, keyring: Arc::new(keyring), limits, store, clock }
+        let recorder = Arc::new(Recorder::new(store.clone(), clock));
+        Self { rule, keyring: Arc::new(keyring), limits, store, recorder }
+    }
+
+    /// What records attempts.
+    pub fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
     }
 
     /// The keys there are.
@@ -159,11 +163,6 @@ impl Guard {
             Ok(committed) => committed.map_err(|_| StoreError::Closed)?,
             Err(_) => Err(StoreError::Slow),
         }
-    }
-
-    /// The record of what `caller` did or was refused.
-    pub fn entry(&self, caller: &Caller, action: Action, subject: Subject, verdict: Verdict) -> AuditEntry {
-        AuditEntry { at: self.clock.now(), attempt: caller.attempt(), action, subject, verdict }
     }
 
     /// A seat for a stream to `caller`, where they are counted.
@@ -197,6 +196,14 @@ impl Guard {
         }
     }
 
+    /// Counts a request of a `stranger` that is refused for `reason`: the answer, and how much of it is kept.
+    pub(super) fn refuse(&self, stranger: &Caller, reason: &ApiError) -> (HttpResponse, Kept) {
+        match stranger.party().map(|party| self.limits.count(&party)) {
+            Some(Err(too_fast)) => (Refusal::rate(too_fast).answer(), Kept::Count),
+            _ => (reason.error_response(), Kept::Sample),
+        }
+    }
+
     /// Finds out who makes `request`, and whether he may do what needs the scope `needed`.
     fn see(&self, request: &ServiceRequest, needed: Scope) -> Seen {
         let (caller, mut refusal) = match self.identify(request.headers()) {
@@ -204,6 +211,7 @@ impl Guard {
             Err(refusal) => (Caller::of(request.request(), refusal.owner.clone()), Some(refusal)),
         };
         // Whoever shows a key that is not good is counted where he comes from.
+        let is_stranger = refusal.is_some() || caller.key.is_none();
         let party = if refusal.is_some() { caller.address.and_then(Party::at) } else { caller.party() };
         let mut rate = None;
         match party.map(|party| self.limits.count(&party)) {
@@ -216,7 +224,7 @@ impl Guard {
         {
             refusal = Some(Refusal::scope(needed, key.scope));
         }
-        Seen { caller, rate, refusal }
+        Seen { caller, is_stranger, rate, refusal }
     }
 
     /// The key that was shown, if one was or had to be.
@@ -258,16 +266,6 @@ impl Guard {
                 tracing::debug!(error = &error as &dyn std::error::Error, "the use of a key is not noted");
             }
         });
-    }
-
-    /// Makes it durable that `caller` was refused.
-    async fn record_refusal(&self, caller: &Caller, action: Action, subject: Subject, code: Code) {
-        let verdict = Verdict::Refused { code: code.as_str().to_owned() };
-        let batch = Batch { audit: vec![self.entry(caller, action, subject, verdict)], ..Batch::default() };
-        // One that takes longer is written all the same, as soon as the store can.
-        if let Ok(Err(error)) = timeout(RECORD_PATIENCE, self.store.commit(batch)).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a refusal is in the log only");
-        }
     }
 }
 
@@ -324,7 +322,7 @@ pub(super) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let operation = routes.operation(request.method(), path_of(&request));
+    let operation = routes.operation(request.method(), path_of(request.request()));
     // Whatever is behind a path that is not known here gets no caller, and so refuses to do anything.
     let Some(Operation { needs, action }) = operation.copied() else {
         return Ok(next.call(request).await?.map_into_boxed_body());
@@ -334,11 +332,11 @@ pub(super) async fn guard(
         request.extensions_mut().insert(anybody);
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    let Seen { caller, rate, refusal } = state.guard.see(&request, needed);
+    let Seen { caller, is_stranger, rate, refusal } = state.guard.see(&request, needed);
     let is_flood = refusal.as_ref().is_some_and(|refusal| refusal.too_fast.is_some());
     let too_early = state.check_recovered(Code::StorageUnavailable).err();
-    // Nothing is written before the store was read; whoever is refused so early should not have to wait for that.
-    let only_logged = is_flood || too_early.is_some();
+    // Nothing is written before the store was read, and who is refused so early should not have to wait for that.
+    let kept = Kept::of(is_stranger, is_flood || too_early.is_some());
     let mut response = match (refusal, too_early) {
         (Some(refusal), _) => request.into_response(refusal.answer()),
         (None, Some(too_early)) => request.into_response(too_early.error_response()),
@@ -351,70 +349,9 @@ pub(super) async fn guard(
         show_rate(response.headers_mut(), rate);
     }
     if let Some(action) = action {
-        record(&state.guard, &caller, action, &response, only_logged).await;
+        state.guard.recorder.record(&caller, action, &response, kept).await;
     }
     Ok(response)
-}
-
-/// Tells the log, and whoever asks later, of an attempt to change something. One that was obeyed became durable with what
-/// it changed.
-pub(super) async fn record(
-    guard: &Guard,
-    caller: &Caller,
-    action: Action,
-    response: &ServiceResponse<BoxBody>,
-    only_logged: bool,
-) {
-    let noted = response.request().extensions().get::<Subject>().cloned();
-    let subject = noted.unwrap_or_else(|| subject_in(action, response.request().match_info().as_str()));
-    let code = refusal_code(response.response());
-    let (resource, job, about) = (&subject.resource, &subject.job, &subject.key);
-    tracing::info!(
-        target: "scalegate::audit",
-        action = action.as_str(),
-        outcome = outcome(action, response.response(), code),
-        code = code.map(Code::as_str),
-        key = caller.key_id().map(|key| key.as_str()),
-        key_name = caller.key.as_ref().map(|key| key.name.as_str()),
-        address = caller.address.map(tracing::field::display),
-        resource = resource.as_ref().map(|resource| resource.as_str()),
-        job = job.as_ref().map(tracing::field::display),
-        about_key = about.as_ref().map(|key| key.as_str()),
-        "audit"
-    );
-    // Of one whose outcome is unknown there will be a record if it is obeyed, and a store that does not work takes none.
-    if let Some(code) = code.filter(|code| !matches!(code, Code::OutcomeUnknown | Code::StorageUnavailable))
-        && !only_logged
-    {
-        guard.record_refusal(caller, action, subject, code).await;
-    }
-}
-
-/// What a request is about that got no further than its path.
-fn subject_in(action: Action, path: &str) -> Subject {
-    let id = path.split('/').nth(3).unwrap_or_default();
-    match action {
-        Action::CancelJob => Subject { job: id.parse().ok(), ..Subject::default() },
-        Action::RevokeKey => Subject { key: id.parse().ok(), ..Subject::default() },
-        Action::SubmitJob | Action::CreateKey => Subject::default(),
-    }
-}
-
-fn outcome(action: Action, response: &HttpResponse, refused: Option<Code>) -> &'static str {
-    match refused {
-        Some(Code::OutcomeUnknown) => "unknown",
-        Some(_) => "refused",
-        None if response.headers().contains_key("idempotency-replayed") => "replayed",
-        None if action == Action::SubmitJob && response.status() == StatusCode::OK => "unchanged",
-        None => "accepted",
-    }
-}
-
-fn refusal_code(response: &HttpResponse) -> Option<Code> {
-    let status = response.status();
-    let is_refused = status.is_client_error() || status.is_server_error();
-    let said = response.extensions().get::<ApiError>().map(ApiError::code);
-    is_refused.then(|| said.unwrap_or_else(|| generic(status).code()))
 }
 
 #[cfg(test)]
@@ -477,6 +414,25 @@ mod tests {
         let good = Some(scene.token.expose());
         assert_eq!((scene.ask("192.0.2.1", good), scene.ask("192.0.2.2", good)), (None, None));
         assert_eq!(scene.ask("192.0.2.3", good), Some(Code::RateLimited), "wherever the owner is");
+    }
+
+    /// Also what is refused because of where it comes from, so that its record has a limit.
+    #[actix_web::test]
+    async fn requests_of_other_pages_are_counted_before_they_are_recorded() {
+        let scene = scene();
+        let reason = ApiError::new(Code::OriginRefused, "No.");
+        let refuse = |address: &str| {
+            let address: SocketAddr = format!("{address}:1").parse().expect("an address");
+            let request = TestRequest::default().peer_addr(address).to_http_request();
+            let (answer, kept) = scene.guard.refuse(&Caller::of(&request, None), &reason);
+            (answer.status().as_u16(), kept)
+        };
+        for _ in 0..2 {
+            assert_eq!(refuse("192.0.2.1"), (403, Kept::Sample));
+        }
+        assert_eq!(refuse("192.0.2.1"), (429, Kept::Count));
+        assert_eq!(scene.ask("192.0.2.1", None), Some(Code::RateLimited), "they are counted together with others");
+        assert_eq!(refuse("192.0.2.2"), (403, Kept::Sample));
     }
 
     #[test]

@@ -186,7 +186,7 @@ pub async fn create_key(
     })?;
     let subject = Subject { key: Some(record.id.clone()), ..Subject::default() };
     note_subject(&request, subject.clone());
-    let entry = guard.entry(&caller, Action::CreateKey, subject, Verdict::Accepted);
+    let entry = guard.recorder().entry(&caller, Action::CreateKey, subject, Verdict::Accepted);
     guard.change_keys(KeyChange::Added(record.clone()), entry).await.map_err(not_written)?;
     let created = CreatedKey { secret: token.expose().to_owned(), key: KeyView::new(&record, false, now) };
     Ok(HttpResponse::Created().insert_header(("Location", key_path(&record.id))).json(created))
@@ -259,7 +259,7 @@ pub async fn revoke_key(
         return Err(ApiError::new(Code::KeyConfigured, detail));
     }
     let verdict = if key.revoked_at.is_some() { Verdict::Unchanged } else { Verdict::Accepted };
-    let entry = guard.entry(&caller, Action::RevokeKey, subject, verdict);
+    let entry = guard.recorder().entry(&caller, Action::RevokeKey, subject, verdict);
     let change = KeyChange::Revoked { id: key.id.clone(), at: now };
     guard.change_keys(change, entry).await.map_err(not_written)?;
     // Streams find out now rather than when they next have something to tell.

@@ -22,7 +22,7 @@ pub(super) async fn measure<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let begun = Instant::now();
-    let (route, method) = (routes.place(path_of(&request)), request.method().clone());
+    let (route, method) = (routes.place(path_of(request.request())), request.method().clone());
     let answer = next.call(request).await;
     let (status, held_back) = match &answer {
         Ok(response) => (response.status(), response.headers().contains_key("preference-applied")),

@@ -3,6 +3,7 @@
 //! Handlers parse input into the domain's types, ask the engine or the table, and render. They must never decide anything
 //! about scaling, hold a lock across an await, or answer before the engine says that a change is durable.
 
+mod attempts;
 mod audit;
 mod caller;
 mod events;
@@ -45,6 +46,7 @@ use crate::store::{Catalog, StoreError};
 use crate::table::JobTable;
 use crate::telemetry::Traces;
 
+pub use attempts::Recorder;
 pub use guard::{Guard, KeyRule};
 pub use perimeter::Perimeter;
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};

@@ -1,8 +1,12 @@
 //! From where browsers may call: the names of this gateway, and the pages of others.
 //!
-//! A page that somebody opened elsewhere can make his browser send requests here. There are no cookies it could profit
-//! from, but a gateway on a laptop may do without keys. So whoever comes from another page is refused unless its origin is
+//! A page from elsewhere can make the browser that shows it send requests here. There are no cookies it could profit
+//! from, but a gateway on a laptop may do without keys. So requests of other pages are refused unless their origin is
 //! configured; and a name that somebody else's DNS points at this machine is not one of ours.
+//!
+//! Not every request of a page names its origin: an image that leads to a stream does not, and would hold a seat for as long as
+//! it likes. Browsers tell where such requests come from in `Sec-Fetch-Site`. Links from elsewhere to the pages for people are
+//! followed all the same.
 
 use std::net::IpAddr;
 
@@ -13,12 +17,12 @@ use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use actix_web::http::uri::Authority;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, ResponseError as _, web};
+use actix_web::{Error, HttpResponse, web};
 
+use super::ApiState;
 use super::caller::Caller;
 use super::problem::{ApiError, Code};
 use super::routes::{Routes, path_of};
-use super::{ApiState, guard};
 use crate::config::Access;
 
 /// How long a browser may remember what a page of another origin may do, in seconds.
@@ -72,7 +76,8 @@ impl Perimeter {
         }
     }
 
-    fn check(&self, head: &RequestHead) -> Result<(), ApiError> {
+    /// Whether a request with this `head` may come in; `is_page` if it is for one of the pages for people.
+    fn check(&self, head: &RequestHead, is_page: bool) -> Result<(), ApiError> {
         let host = named_host(head)?;
         if self.check_hosts
             && let Some(host) = &host
@@ -83,7 +88,10 @@ impl Perimeter {
                 "The gateway is not known by the name in the Host header. allowed_hosts can add it.",
             ));
         }
-        let Some(origin) = head.headers.get(ORIGIN) else { return Ok(()) };
+        let Some(origin) = head.headers.get(ORIGIN) else {
+            let is_fine = is_of_own_page(&head.headers) || (is_page && is_followed_link(head));
+            return if is_fine { Ok(()) } else { Err(foreign()) };
+        };
         let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
         let is_own = host.is_some_and(|host| {
             origin.split_once("://").is_some_and(|(_, place)| place == host.as_str().to_ascii_lowercase())
@@ -91,10 +99,7 @@ impl Perimeter {
         if is_own || self.origins.contains(&origin) {
             return Ok(());
         }
-        Err(ApiError::new(
-            Code::OriginRefused,
-            "Pages of other origins may not call this gateway. allowed_origins can let some of them.",
-        ))
+        Err(foreign())
     }
 
     /// Nobody can point the numeric address of somebody else, or `localhost`, at this machine.
@@ -136,6 +141,22 @@ impl Perimeter {
     }
 }
 
+fn foreign() -> ApiError {
+    let detail = "Pages of other origins may not call this gateway. allowed_origins can let some of them.";
+    ApiError::new(Code::OriginRefused, detail)
+}
+
+/// Whether a request without an origin is from a page of this gateway, from its user, or from a program that is no browser.
+fn is_of_own_page(headers: &HeaderMap) -> bool {
+    headers.get_all("sec-fetch-site").all(|site| site == "same-origin" || site == "none")
+}
+
+/// Whether a browser shows the answer to a person in a tab, and to no page.
+fn is_followed_link(head: &RequestHead) -> bool {
+    let says = |name, value| head.headers.get_all(name).all(|said| said == value) && head.headers.contains_key(name);
+    says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document")
+}
+
 /// What a handler has said itself stays.
 fn add_header(headers: &mut HeaderMap, name: &'static str, value: &'static str) {
     let name = HeaderName::from_static(name);
@@ -167,14 +188,17 @@ pub(super) async fn enforce(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Err(refusal) = perimeter.check(request.head()) else {
+    let is_page = routes.is_page(path_of(request.request()));
+    let Err(refusal) = perimeter.check(request.head(), is_page) else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    let action = routes.operation(request.method(), path_of(&request)).and_then(|operation| operation.action);
+    let operation = routes.operation(request.method(), path_of(request.request()));
+    let action = operation.and_then(|operation| operation.action);
     let stranger = Caller::of(request.request(), None);
-    let response = request.into_response(refusal.error_response());
+    let (answer, kept) = state.guard.refuse(&stranger, &refusal);
+    let response = request.into_response(answer);
     if let Some(action) = action {
-        guard::record(&state.guard, &stranger, action, &response, false).await;
+        state.guard.recorder().record(&stranger, action, &response, kept).await;
     }
     Ok(response)
 }
@@ -186,8 +210,12 @@ mod tests {
     use actix_web::test::TestRequest;
 
     fn verdict(perimeter: &Perimeter, headers: &[(&str, &str)]) -> Option<Code> {
+        verdict_on(perimeter, headers, false)
+    }
+
+    fn verdict_on(perimeter: &Perimeter, headers: &[(&str, &str)], is_page: bool) -> Option<Code> {
         let request = headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
-        perimeter.check(request.to_srv_request().head()).err().map(|error| error.code())
+        perimeter.check(request.to_srv_request().head(), is_page).err().map(|error| error.code())
     }
 
     fn perimeter(is_loopback: bool, hosts: &[&str], origins: &[&str]) -> Perimeter {
@@ -235,5 +263,30 @@ mod tests {
             assert_eq!(from(refused), Some(Code::OriginRefused), "{refused}");
         }
         assert_eq!(verdict(&gate, &[("Origin", "http://localhost:8080")]), Some(Code::OriginRefused));
+    }
+    #[test]
+    fn requests_of_other_pages_without_an_origin_are_refused_unless_a_person_follows_a_link() {
+        let gate = perimeter(true, &[], &["https://ops.test"]);
+        let link = [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")];
+        let frame = [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
+        let image = [("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")];
+        let from = |site, more: &[(&str, &str)], is_page| {
+            verdict_on(&gate, &[&[("Sec-Fetch-Site", site)], more].concat(), is_page)
+        };
+        for site in ["same-origin", "none"] {
+            assert_eq!((from(site, &image, false), from(site, &link, true)), (None, None), "{site}");
+        }
+        for site in ["cross-site", "same-site", "", "x"] {
+            assert_eq!(from(site, &link, true), None, "{site}");
+            for refused in
+                [from(site, &link, false), from(site, &frame, true), from(site, &image, true), from(site, &[], true)]
+            {
+                assert_eq!(refused, Some(Code::OriginRefused), "{site}");
+            }
+        }
+        let twice = [("Sec-Fetch-Site", "none"), ("Sec-Fetch-Site", "cross-site")];
+        assert_eq!(verdict(&gate, &twice), Some(Code::OriginRefused));
+        let configured = [("Origin", "https://ops.test"), ("Sec-Fetch-Site", "cross-site")];
+        assert_eq!(verdict(&gate, &configured), None);
     }
 }

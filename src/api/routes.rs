@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
@@ -73,8 +72,8 @@ impl Pattern {
     }
 }
 
-/// The path of `request` as the router sees it.
-pub(super) fn path_of(request: &ServiceRequest) -> &str {
+/// The path of `request` as the router sees it: the one by which everything is decided.
+pub(super) fn path_of(request: &HttpRequest) -> &str {
     request.match_info().as_str()
 }
 
@@ -137,6 +136,11 @@ impl Routes {
         self.0.iter().position(|route| route.pattern.matches(path))
     }
 
+    /// Whether at `path` there is a page for people, or what belongs to one.
+    pub fn is_page(&self, path: &str) -> bool {
+        self.place(path).is_some_and(|place| PAGES.contains(&self.0[place].pattern.text.as_str()))
+    }
+
     /// The patterns of all paths.
     pub fn patterns(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|route| route.pattern.text.as_str())
@@ -184,8 +188,8 @@ struct WrittenOperation {
 
 /// Answers what no route takes: 405 if the path exists, 404 if it does not.
 pub(super) async fn no_route(routes: actix_web::web::Data<Routes>, request: HttpRequest) -> HttpResponse {
-    let path: String = request.path().chars().take(200).collect();
-    match routes.methods(request.match_info().as_str()) {
+    let path: String = path_of(&request).chars().take(200).collect();
+    match routes.methods(path_of(&request)) {
         Some(allowed) if !allowed.contains(&request.method().as_str()) => {
             let allowed = allowed.join(", ");
             let mut response =

@@ -18,7 +18,7 @@ use super::finish::finish;
 use super::guard::guard;
 use super::measure::measure;
 use super::perimeter::{self, Perimeter};
-use super::routes::{Routes, no_route};
+use super::routes::{Routes, no_route, path_of};
 use super::tls::Tls;
 use super::traced::traced;
 use super::{ApiState, documented, openapi, panel};
@@ -175,7 +175,7 @@ impl RootSpanBuilder for RequestSpan {
         let caller_id = caller_id(request.headers());
         // The id of its trace, if it gets a span of its own.
         let trace = tracing::field::Empty;
-        tracing::info_span!("request", id, method = %request.method(), path = request.path(), caller_id, trace)
+        tracing::info_span!("request", id, method = %request.method(), path = path_of(request.request()), caller_id, trace)
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {

@@ -8,6 +8,7 @@ use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use tracing_actix_web::RequestId;
 
 use super::ApiState;
+use super::routes::path_of;
 use crate::domain::TraceContext;
 
 /// Asked every few seconds for as long as the gateway lives, by machines that look for an answer and nothing else.
@@ -22,7 +23,7 @@ pub(super) async fn traced(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let span = if UNTRACED.contains(&request.path()) { None } else { begin(&state, &request) };
+    let span = if UNTRACED.contains(&path_of(request.request())) { None } else { begin(&state, &request) };
     if let Some(context) = span.as_ref().and_then(|span| span.context()) {
         tracing::Span::current().record("trace", format_args!("{:032x}", context.trace_id()));
         request.extensions_mut().insert(Own(context));
@@ -41,7 +42,7 @@ fn begin(state: &ApiState, request: &ServiceRequest) -> Option<crate::telemetry:
     let id = request.extensions().get::<RequestId>().map_or_else(String::new, ToString::to_string);
     let caller = of_caller(request.headers());
     let route = request.match_pattern();
-    state.traces.begin_request(request.method(), request.path(), route.as_deref(), &id, caller.as_ref())
+    state.traces.begin_request(request.method(), path_of(request.request()), route.as_deref(), &id, caller.as_ref())
 }
 
 /// Where things belong that are done for `request`: to its own span, or, without one, where its caller says.

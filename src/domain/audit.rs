@@ -27,7 +27,7 @@ pub struct Attempt {
 }
 
 /// What can be tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// To submit a job.
@@ -78,6 +78,11 @@ pub enum Verdict {
     Refused {
         /// The code of the problem in the answer.
         code: String,
+    },
+    /// It was refused to strangers, more often than it is recorded.
+    Omitted {
+        /// How often without a record of its own.
+        attempts: u64,
     },
 }
 
@@ -144,7 +149,7 @@ impl AuditEntry {
             (Verdict::Accepted, _) => Shelf::Obeyed,
             (Verdict::Unchanged, _) => Shelf::Repeated,
             (Verdict::Refused { .. }, Some(_)) => Shelf::Refused,
-            (Verdict::Refused { .. }, None) => Shelf::Strangers,
+            (Verdict::Refused { .. }, None) | (Verdict::Omitted { .. }, _) => Shelf::Strangers,
         }
     }
 }

@@ -154,6 +154,7 @@ const VERDICTS = {
   accepted: { text: "Accepted", tone: "good", sign: "check" },
   unchanged: { text: "Done already", tone: "idle", sign: "bar" },
   refused: { text: "Refused", tone: "bad", sign: "cross" },
+  omitted: { text: "Refused, not recorded one by one", tone: "bad", sign: "cross" },
 };
 
 /** What came of it. */

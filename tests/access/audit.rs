@@ -124,6 +124,50 @@ async fn a_flood_is_not_written_down() {
     assert_eq!(logged, floods);
 }
 
+/// A stranger can neither fill the disk nor push out what others did, and nothing that was left out goes without a word.
+#[actix_web::test]
+async fn attempts_of_strangers_are_sampled_and_the_rest_is_counted() {
+    let scene = Scene::start(&UNLIMITED);
+    let reader = scene.key_with("read").await;
+    let submit = Raw::post("/v1/jobs", json!({"resource": "worker", "targetCapacity": 3}).to_string());
+    scene.ask(&submit, &reader).await;
+    let cancel = Raw::new("POST", "/v1/jobs/01980000-0000-7000-8000-000000000000/cancel");
+    let wrong = Token::generate().expect("randomness");
+    let attempts = [
+        submit.clone(),
+        with_key(&submit, wrong.expose()),
+        submit.clone().header("Origin", "https://evil.test"),
+        with_key(&submit, scene.admin.expose()).header("Origin", "https://evil.test"),
+    ];
+    let mut refused = 0;
+    for attempt in attempts.iter().cycle().take(40) {
+        refused += usize::from(scene.gateway.raw(attempt).await.status >= 400);
+    }
+    for _ in 0..7 {
+        refused += usize::from(scene.gateway.raw(&cancel).await.status == 401);
+    }
+    assert_eq!(refused, 47);
+    let is_of_stranger = |entry: &&Value| entry["actor"] == json!(null);
+    let entries = scene.audit().await;
+    assert_eq!(entries.iter().filter(is_of_stranger).count(), 10, "{entries:#?}");
+    let log = scene.gateway.log();
+    let lines = log.iter().filter(|line| line["message"] == "audit" && line["key"] == json!(null)).count();
+    assert_eq!(lines, 10, "the log is a disk as well");
+    let begun = log
+        .iter()
+        .filter(|line| line["message"].as_str().is_some_and(|text| text.contains("more of them are counted")));
+    assert_eq!(begun.count(), 1);
+
+    let scene = scene.stop_and_start(&UNLIMITED);
+    let entries = scene.audit().await;
+    let omitted: Vec<_> = entries.iter().filter(|entry| entry["outcome"] == "omitted").collect();
+    let told: Vec<_> = omitted.iter().map(|entry| (entry["action"].as_str(), entry["attempts"].as_u64())).collect();
+    assert_eq!(told, [(Some("cancel_job"), Some(7)), (Some("submit_job"), Some(30))]);
+    assert!(omitted.iter().all(|entry| entry["address"] == json!(null) && entry["code"] == json!(null)));
+    let of_reader = entries.iter().find(|entry| entry["actor"]["name"] == "read").expect("it is still there");
+    assert_eq!((&of_reader["code"], &of_reader["attempts"]), (&json!("insufficient_scope"), &json!(1)));
+}
+
 /// A caller's own id for his request is in the log, if it is one.
 #[actix_web::test]
 async fn ids_of_callers_are_checked_and_kept_apart() {

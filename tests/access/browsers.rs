@@ -88,6 +88,51 @@ async fn pages_of_others_can_do_nothing() {
     assert_eq!(scene.gateway.raw(&own).await.status, 202, "the panel's own");
 }
 
+/// What a page loads without saying where it is from, such as an image, would hold a seat for as long as it likes.
+#[actix_web::test]
+async fn pages_of_others_open_no_streams_and_links_to_pages_work() {
+    let scene = Scene::start(&["--insecure-no-auth"]);
+    let from = |site: &str, mode: &str, dest: &str, path: &str| {
+        let request = Raw::get(path).header("Sec-Fetch-Site", site);
+        request.header("Sec-Fetch-Mode", mode).header("Sec-Fetch-Dest", dest)
+    };
+    for site in ["cross-site", "same-site"] {
+        for path in ["/v1/events", "/v1/jobs", "/metrics", "/panel/main.js", "/"] {
+            let image = scene.gateway.raw(&from(site, "no-cors", "image", path)).await;
+            assert_eq!(verdict(&image), (403, Some("origin_refused")), "{path}");
+        }
+        let opened = scene.gateway.raw(&from(site, "navigate", "document", "/v1/events")).await;
+        assert_eq!(verdict(&opened), (403, Some("origin_refused")));
+        for (path, status) in [("/", 200), ("/docs", 307), ("/docs/", 200), ("/docs/index.html", 200)] {
+            let followed = scene.gateway.raw(&from(site, "navigate", "document", path)).await;
+            assert_eq!(followed.status, status, "{path}");
+        }
+    }
+    for site in ["same-origin", "none"] {
+        assert_eq!(scene.gateway.raw(&from(site, "cors", "empty", "/v1/jobs")).await.status, 200, "{site}");
+    }
+}
+
+/// A path is the same to everything that decides by it, however it is written.
+#[actix_web::test]
+async fn an_escaped_path_is_protected_like_any_other() {
+    let scene = Scene::start(&UNLIMITED);
+    let jobs = scene.get("/%761/jobs", &scene.admin).await;
+    assert_eq!((jobs.status, jobs.header("cache-control")), (200, Some("no-store")));
+    let refused = scene.gateway.raw(&Raw::get("/%761/jobs")).await;
+    assert_eq!(
+        (verdict(&refused).1, refused.header("cache-control")),
+        (Some("authentication_required"), Some("no-store"))
+    );
+    let docs = scene.gateway.raw(&Raw::get("/%64ocs/index.html")).await;
+    let policy = docs.header("content-security-policy").expect("a policy");
+    assert!(docs.status == 200 && policy.contains("script-src 'self'"), "{policy}");
+    let nothing = scene.gateway.raw(&Raw::get("/%761/nothing")).await.problem();
+    assert_eq!(nothing.detail, "There is nothing at /v1/nothing.");
+    let metrics = scene.get("/metrics", &scene.admin).await;
+    assert!(metrics.text().contains(r#"route="/v1/jobs",status="401"} 1"#), "{}", metrics.text());
+}
+
 #[actix_web::test]
 async fn pages_of_configured_origins_can_do_what_their_keys_allow() {
     let scene = Scene::start(&["--allowed-origins", "https://ops.test"]);

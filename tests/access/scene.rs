@@ -56,6 +56,15 @@ impl Scene {
         Self { gateway, sidecar, dir, admin }
     }
 
+    /// An orderly end, and another process that carries on.
+    pub fn stop_and_start(self, more: &[&str]) -> Self {
+        let Self { mut gateway, sidecar, dir, admin } = self;
+        gateway.signal("-TERM");
+        assert_eq!(gateway.wait().0, Some(0));
+        let gateway = Gateway::start_with(command(dir.path(), &sidecar, &admin, more));
+        Self { gateway, sidecar, dir, admin }
+    }
+
     /// Makes a key; its secret form.
     pub async fn key(&self, wish: Value) -> Token {
         let answer = self.ask(&Raw::post("/v1/keys", wish.to_string()), &self.admin).await;

@@ -142,7 +142,7 @@ pub fn example_revoked_key() -> Value {
 /// Who tried to change what lately.
 pub fn example_audit() -> Value {
     let refused = json!({
-        "at": "2026-01-31T12:00:05.000Z", "action": "submit_job", "outcome": "refused", "code": "authentication_required",
+        "at": "2026-01-31T12:00:05.000Z", "action": "submit_job", "outcome": "refused", "attempts": 1, "code": "authentication_required",
         "actor": null, "address": "192.0.2.7", "requestId": "1b4e28ba-2fa1-41d2-883f-0016d3cca427", "resource": null,
         "job": null, "key": null
     });

@@ -59,14 +59,16 @@ const AttemptTable = ({ entries }) =>
       h("tr", { key: entries.length - index, role: "row" },
         h("td", { role: "cell", class: "at-when" }, h(Time, { at: entry.at })),
         h("td", { role: "cell", class: "at-who" }, h(Who, { entry })),
-        h("td", { role: "cell", class: "at-what" }, words.action(entry), h(About, { entry })),
-        h("td", { role: "cell", class: "at-from quiet" }, entry.address ?? "command line"),
+        h("td", { role: "cell", class: "at-what" }, words.action(entry), entry.attempts > 1 && ` × ${entry.attempts}`,
+          h(About, { entry })),
+        h("td", { role: "cell", class: "at-from quiet" }, entry.address ?? (entry.outcome === "omitted" ? "several places" : "command line")),
         h("td", { role: "cell", class: "at-outcome" },
           h(Badge, { look: words.verdict(entry) }), entry.code && h("code", { class: "quiet" }, entry.code))))));
 
-const Who = ({ entry: { actor, address } }) =>
+const Who = ({ entry: { actor, address, outcome } }) =>
   actor ? h(Actor, { actor })
-    : h("span", { class: "quiet" }, address === null ? "somebody on the machine" : "somebody without a key");
+    : h("span", { class: "quiet" },
+      address === null && outcome !== "omitted" ? "a user of the machine" : "callers without a key");
 
 function About({ entry: { resource, job, key } }) {
   return h("span", { class: "about" },
