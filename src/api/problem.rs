@@ -15,7 +15,7 @@ use utoipa::{IntoResponses, ToSchema};
 use uuid::Uuid;
 
 use super::view::SidecarView;
-use crate::domain::{Job, ReadFailure, SidecarAnswer};
+use crate::domain::{InvalidSetting, Job, ReadFailure, Setting, SidecarAnswer};
 use crate::engine::{PlanError, Refusal, Unavailable};
 
 /// The media type of problem documents.
@@ -153,6 +153,21 @@ pub struct FieldError {
     /// What is wrong there, as the end of a sentence.
     #[schema(example = "must be between 0 and 1000000")]
     pub detail: String,
+}
+
+impl FieldError {
+    /// What is wrong with a setting that a request gives.
+    pub(super) fn of_setting(invalid: InvalidSetting) -> Self {
+        let pointer = match invalid.setting {
+            Setting::StepSize => "/stepSize",
+            Setting::Cooldown => "/cooldownSeconds",
+            Setting::ActiveTimeout => "/activeTimeoutSeconds",
+            Setting::PollInterval => "/pollIntervalSeconds",
+            Setting::Settle => "/settleSeconds",
+            Setting::Deadline => "/deadlineSeconds",
+        };
+        Self { pointer: pointer.to_owned(), detail: invalid.detail }
+    }
 }
 
 /// A job to look at.
@@ -299,6 +314,9 @@ impl From<Refusal> for ApiError {
                 Code::ResourceNotFound,
                 format!("\"{resource}\" is not among the resources this gateway is configured for."),
             ),
+            Refusal::LessCare { problems } => {
+                Self::invalid(problems.into_iter().map(FieldError::of_setting).collect())
+            }
             Refusal::OutOfBounds { target, bounds } => Self::new(
                 Code::OutOfBounds,
                 format!("The target {target} is outside the bounds of the resource, {} to {}.", bounds.min, bounds.max),
@@ -315,7 +333,8 @@ impl From<Refusal> for ApiError {
             Refusal::TooManySteps { start, target, step_size } => Self::new(
                 Code::OutOfBounds,
                 format!(
-                    "From {start} to {target} by {step_size} takes more than {} steps; use a larger stepSize.",
+                    "From {start} to {target} by {step_size} takes more than {} steps; use a larger stepSize, if the operator allows it, \
+                     or a nearer target.",
                     crate::domain::MAX_STEPS
                 ),
             )

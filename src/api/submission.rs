@@ -12,7 +12,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use super::input::escaped;
 use super::problem::{ApiError, FieldError};
-use crate::domain::{Alias, Capacity, Goal, JobRequest, MAX_CAPACITY, OnConflict, Setting, SettingsOverrides};
+use crate::domain::{Alias, Capacity, Goal, JobRequest, MAX_CAPACITY, OnConflict, SettingsOverrides};
 
 /// Longest note, in characters.
 const MAX_REASON_CHARS: usize = 500;
@@ -26,7 +26,8 @@ const MAX_LABEL_VALUE_CHARS: usize = 255;
 const NO_CONTROL_CHARACTERS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
 /// A request to scale a resource. `resource` and one of `targetCapacity` and `delta` are required; every setting left out
-/// is the resource's.
+/// is the resource's. The operator may bind `stepSize`, `cooldownSeconds` and `settleSeconds` further than their ranges: the
+/// `settingLimits` of the resource say so.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = NewJob)]
@@ -150,15 +151,7 @@ impl Submission {
     fn overrides(&self, problems: &mut Problems) -> SettingsOverrides {
         // What lies outside a range must not be rounded into it.
         for invalid in self.overrides_by(unrounded).problems() {
-            let pointer = match invalid.setting {
-                Setting::StepSize => "/stepSize",
-                Setting::Cooldown => "/cooldownSeconds",
-                Setting::ActiveTimeout => "/activeTimeoutSeconds",
-                Setting::PollInterval => "/pollIntervalSeconds",
-                Setting::Settle => "/settleSeconds",
-                Setting::Deadline => "/deadlineSeconds",
-            };
-            problems.add::<()>(pointer, invalid.detail);
+            problems.0.push(FieldError::of_setting(invalid));
         }
         self.overrides_by(rounded)
     }

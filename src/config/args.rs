@@ -121,6 +121,18 @@ pub struct ServeArgs {
     #[arg(long, env = "SCALEGATE_DEADLINE", value_name = "DURATION", help_heading = JOBS)]
     pub deadline: Option<Given>,
 
+    /// Least cooldown that a job may ask for [default: 0s]
+    #[arg(long, env = "SCALEGATE_MIN_COOLDOWN", value_name = "DURATION", help_heading = BOUNDS)]
+    pub min_cooldown: Option<Given>,
+
+    /// Largest step size that a job may ask for [default: 1000000]
+    #[arg(long, env = "SCALEGATE_MAX_STEP_SIZE", value_name = "UNITS", help_heading = BOUNDS)]
+    pub max_step_size: Option<Given>,
+
+    /// Least settle time that a job may ask for [default: 0s]
+    #[arg(long, env = "SCALEGATE_MIN_SETTLE", value_name = "DURATION", help_heading = BOUNDS)]
+    pub min_settle: Option<Given>,
+
     /// Scale only the resources listed in the configuration file [default: false]
     #[arg(long, env = "SCALEGATE_ONLY_LISTED", value_name = "true|false", help_heading = LIMITS,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -150,6 +162,7 @@ pub struct ServeArgs {
 const SERVER: &str = "Server";
 const ACCESS: &str = "Who may call";
 const JOBS: &str = "Default job settings (durations such as 90s, 5m, 1h 30m)";
+const BOUNDS: &str = "Bounds of what jobs may ask for themselves";
 const LIMITS: &str = "Limits and retention";
 
 /// The text of one option, and who gave it.

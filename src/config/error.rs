@@ -59,6 +59,22 @@ pub enum Problem {
         /// Its largest capacity, in units.
         max: u32,
     },
+    /// A setting with less care than the limit that binds it.
+    #[error("{name}: {value} contradicts {limit_name}, {limit}; set {setting} to {limit}, or {limit_key} to {value}")]
+    Contradiction {
+        /// The option that gives the setting.
+        name: String,
+        /// What it gives.
+        value: String,
+        /// The option that gives the limit.
+        limit_name: String,
+        /// What that gives.
+        limit: String,
+        /// The key of the setting.
+        setting: &'static str,
+        /// The key of the limit.
+        limit_key: &'static str,
+    },
     /// Only listed resources may be scaled, and none is listed.
     #[error(
         "{name}: only listed resources may be scaled, but none is listed; add a table [resources.<alias>] for each to the \

@@ -35,6 +35,9 @@ pub(super) struct File {
     pub poll_interval: Option<InFile<Duration>>,
     pub settle: Option<InFile<Duration>>,
     pub deadline: Option<InFile<Duration>>,
+    pub min_cooldown: Option<InFile<Duration>>,
+    pub max_step_size: Option<InFile<u64>>,
+    pub min_settle: Option<InFile<Duration>>,
     pub max_active_jobs: Option<InFile<u64>>,
     pub max_jobs_per_key: Option<InFile<u64>>,
     pub max_queue_length: Option<InFile<u64>>,
@@ -57,6 +60,9 @@ pub(super) struct ResourceTable {
     poll_interval: Option<InFile<Duration>>,
     settle: Option<InFile<Duration>>,
     deadline: Option<InFile<Duration>>,
+    min_cooldown: Option<InFile<Duration>>,
+    max_step_size: Option<InFile<u64>>,
+    min_settle: Option<InFile<Duration>>,
 }
 
 impl ResourceTable {
@@ -68,9 +74,8 @@ impl ResourceTable {
 
     /// The settings given. Not checked for their ranges.
     pub fn overrides(&self) -> SettingsOverrides {
-        let duration = |setting: &Option<InFile<Duration>>| setting.as_ref().map(|setting| setting.0);
         SettingsOverrides {
-            step_size: self.step_size.as_ref().map(|step_size| saturated(step_size.0)),
+            step_size: units(&self.step_size),
             cooldown: duration(&self.cooldown),
             active_timeout: duration(&self.active_timeout),
             poll_interval: duration(&self.poll_interval),
@@ -78,6 +83,24 @@ impl ResourceTable {
             deadline: duration(&self.deadline),
         }
     }
+
+    /// The limits of settings given, each in place of the setting that it limits. Not checked for their ranges.
+    pub fn limits(&self) -> SettingsOverrides {
+        SettingsOverrides {
+            step_size: units(&self.max_step_size),
+            cooldown: duration(&self.min_cooldown),
+            settle: duration(&self.min_settle),
+            ..SettingsOverrides::default()
+        }
+    }
+}
+
+fn duration(given: &Option<InFile<Duration>>) -> Option<Duration> {
+    given.as_ref().map(|given| given.0)
+}
+
+fn units(given: &Option<InFile<u64>>) -> Option<u32> {
+    given.as_ref().map(|given| saturated(given.0))
 }
 
 /// `number` as a step size, for a range check to refuse if it is too large for one.

@@ -42,7 +42,7 @@ pub use print::Loaded;
 pub use sidecar_url::{InvalidSidecarUrl, SidecarUrl};
 pub use value::{parse_capacity, parse_duration};
 
-use crate::domain::{Alias, Limits, Policy, ResourcePolicy, Retention, Settings};
+use crate::domain::{Alias, Limits, Policy, ResourcePolicy, Retention, SettingLimits, Settings};
 
 /// Everything `scalegate serve` needs to know, each value within its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub struct Config {
     pub access: Access,
     /// General settings of jobs.
     pub settings: Settings,
+    /// How little care jobs may take. The general settings keep to it, and so do those of each resource to its own limits.
+    pub setting_limits: SettingLimits,
     /// How much work is accepted.
     pub limits: Limits,
     /// How long finished jobs are kept.
@@ -91,6 +93,7 @@ impl Config {
     pub fn policy(&self) -> Policy {
         Policy {
             settings: self.settings,
+            setting_limits: self.setting_limits,
             resources: self.resources.clone(),
             only_listed: self.only_listed,
             limits: self.limits,
@@ -108,6 +111,7 @@ impl Default for Config {
             shutdown_grace: Self::DEFAULT_SHUTDOWN_GRACE,
             access: Access::default(),
             settings: Settings::DEFAULT,
+            setting_limits: SettingLimits::NONE,
             limits: Limits::DEFAULT,
             retention: Retention::DEFAULT,
             only_listed: false,

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::file::ResourceTable;
-use super::resolve::{Origin, SETTINGS, flag, setting_key, setting_value, variable};
+use super::resolve::{LIMITED, Origin, SETTINGS, flag, limit_key, limited, setting_key, setting_value, variable};
 use super::value::Value;
 use super::{Access, Config, TlsFiles, one_line, table_key};
-use crate::domain::{Alias, Settings, SettingsOverrides};
+use crate::domain::{Alias, SettingsOverrides};
 
 /// A configuration, and where each of its values was taken from.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Loaded {
     /// follow them.
     pub fn to_toml(&self) -> String {
         let Config { listen, sidecar_url, data_dir, log_format, shutdown_grace, .. } = &self.config;
-        let Config { settings, limits, retention, only_listed, access, .. } = &self.config;
+        let Config { settings, setting_limits, limits, retention, only_listed, access, .. } = &self.config;
         let mut lines = vec![
             self.line("listen", &listen.to_toml()),
             self.line("sidecar_url", &sidecar_url.to_toml()),
@@ -38,11 +38,11 @@ impl Loaded {
             self.line("shutdown_grace", &shutdown_grace.to_toml()),
         ];
         lines.extend(self.access(access));
-        let settings = all(settings);
-        for setting in SETTINGS {
-            let value = setting_value(&settings, setting).unwrap_or_default();
-            lines.push(self.line(setting_key(setting), &value));
-        }
+        let (settings, limits_of_settings) = (SettingsOverrides::from(*settings), limited(setting_limits));
+        let of_settings = SETTINGS.map(|setting| (setting_key(setting), setting_value(&settings, setting)));
+        let of_limits = LIMITED.map(|setting| (limit_key(setting), setting_value(&limits_of_settings, setting)));
+        let values = of_settings.into_iter().chain(of_limits);
+        lines.extend(values.map(|(key, value)| self.line(key, &value.unwrap_or_default())));
         lines.extend([
             self.line("only_listed", &only_listed.to_toml()),
             self.line("max_active_jobs", &limits.active_jobs.to_string()),
@@ -97,10 +97,16 @@ impl Loaded {
             let source = if given { self.file_source() } else { "default".to_owned() };
             let _ = writeln!(text, "{key} = {bound}  # {source}");
         }
-        let (own, general) = (table.overrides(), all(&self.config.settings));
-        for setting in SETTINGS {
-            let key = setting_key(setting);
-            let _ = match (setting_value(&own, setting), setting_value(&general, setting)) {
+        let Config { settings, setting_limits, .. } = &self.config;
+        let values = |own: &SettingsOverrides, general: &SettingsOverrides, setting| {
+            (setting_value(own, setting), setting_value(general, setting))
+        };
+        let (own, general) = (table.overrides(), SettingsOverrides::from(*settings));
+        let of_settings = SETTINGS.map(|setting| (setting_key(setting), values(&own, &general, setting)));
+        let (own, general) = (table.limits(), limited(setting_limits));
+        let of_limits = LIMITED.map(|setting| (limit_key(setting), values(&own, &general, setting)));
+        for (key, values) in of_settings.into_iter().chain(of_limits) {
+            let _ = match values {
                 (Some(value), _) => writeln!(text, "{key} = {value}  # {}", self.file_source()),
                 (None, general) => {
                     let value = general.unwrap_or_default();
@@ -109,18 +115,5 @@ impl Loaded {
             };
         }
         text
-    }
-}
-
-/// `settings`, each of them given.
-fn all(settings: &Settings) -> SettingsOverrides {
-    let Settings { step_size, cooldown, active_timeout, poll_interval, settle, deadline } = *settings;
-    SettingsOverrides {
-        step_size: Some(step_size),
-        cooldown: Some(cooldown),
-        active_timeout: Some(active_timeout),
-        poll_interval: Some(poll_interval),
-        settle: Some(settle),
-        deadline: Some(deadline),
     }
 }

@@ -16,7 +16,7 @@ use super::file::{File, ResourceTable, saturated};
 use super::value::{InFile, Value};
 use super::{Config, Loaded, one_line, table_key};
 use crate::access::Token;
-use crate::domain::{Alias, Limits, ResourcePolicy, Retention, Setting, Settings, SettingsOverrides};
+use crate::domain::{Alias, Limits, ResourcePolicy, Retention, Setting, SettingLimits, Settings, SettingsOverrides};
 
 const HOW_TO_GET_A_KEY: &str = "make one with `scalegate keys generate`";
 
@@ -86,13 +86,21 @@ pub(super) fn resolve(
     let mut resolver = Resolver { path: path.as_deref(), origins: BTreeMap::new(), problems };
     let default = Config::default();
     let settings = resolver.settings(args, &file, &default.settings);
+    let setting_limits = resolver.setting_limits(args, &file, &default.setting_limits);
+    resolver.check_care(
+        &settings,
+        &setting_limits,
+        |resolver, setting| resolver.name(setting_key(setting)),
+        |resolver, setting| resolver.name(limit_key(setting)),
+    );
     let config = Config {
         settings,
+        setting_limits,
         access: resolver.access(args, &file, admin_key, default.access),
         limits: resolver.limits(args, &file, default.limits),
         retention: resolver.retention(args, &file, default.retention),
         shutdown_grace: resolver.shutdown_grace(args, &file, default.shutdown_grace),
-        resources: resolver.resources(&file.resources, settings),
+        resources: resolver.resources(&file.resources, settings, setting_limits),
         only_listed: resolver.only_listed(args, &file, default.only_listed),
         listen: resolver.pick("listen", &args.listen, file.listen, default.listen),
         sidecar_url: resolver.pick("sidecar_url", &args.sidecar_url, file.sidecar_url, default.sidecar_url),
@@ -189,14 +197,55 @@ impl Resolver<'_> {
             settle: Some(settle),
             deadline: Some(deadline),
         };
-        self.check_settings(&overrides, |resolver, key| resolver.name(key));
+        self.check_settings(&overrides, |resolver, setting| resolver.name(setting_key(setting)));
         default.with(&overrides)
     }
 
+    fn setting_limits(&mut self, args: &ServeArgs, file: &File, default: &SettingLimits) -> SettingLimits {
+        let in_file = file.min_cooldown.clone();
+        let min_cooldown = self.pick("min_cooldown", &args.min_cooldown, in_file, default.min_cooldown);
+        let (in_file, most) = (file.max_step_size.clone(), u64::from(default.max_step_size));
+        let max_step_size = self.pick("max_step_size", &args.max_step_size, in_file, most);
+        let min_settle = self.pick("min_settle", &args.min_settle, file.min_settle.clone(), default.min_settle);
+        let limits = SettingLimits { min_cooldown, max_step_size: saturated(max_step_size), min_settle };
+        self.check_settings(&limited(&limits), |resolver, setting| resolver.name(limit_key(setting)));
+        limits
+    }
+
+    /// Notes every one of `settings` that takes less care than `limits`, each under its name, unless one of the two is wrong by
+    /// itself.
+    fn check_care(
+        &mut self,
+        settings: &Settings,
+        limits: &SettingLimits,
+        setting_name: impl Fn(&Self, Setting) -> String,
+        limit_name: impl Fn(&Self, Setting) -> String,
+    ) {
+        let (settings, limited) = (SettingsOverrides::from(*settings), limited(limits));
+        for problem in limits.problems(&settings) {
+            let (setting, limit_key) = (setting_key(problem.setting), limit_key(problem.setting));
+            let (name, limit_name) = (setting_name(self, problem.setting), limit_name(self, problem.setting));
+            let is_wrong_by_itself = |problem: &Problem| match problem {
+                Problem::Value { name: noted, .. } => *noted == name || *noted == limit_name,
+                _ => false,
+            };
+            if self.problems.iter().any(is_wrong_by_itself) {
+                continue;
+            }
+            let value = setting_value(&settings, problem.setting).unwrap_or_default();
+            let limit = setting_value(&limited, problem.setting).unwrap_or_default();
+            let contradiction = Problem::Contradiction { name, value, limit_name, limit, setting, limit_key };
+            // Resources that have both from the general ones contradict nothing new.
+            if !self.problems.contains(&contradiction) {
+                self.problems.push(contradiction);
+            }
+        }
+    }
+
     /// Notes every one of `overrides` that is out of range, under the name that `name` gives it.
-    fn check_settings(&mut self, overrides: &SettingsOverrides, name: impl Fn(&Self, &str) -> String) {
+    fn check_settings(&mut self, overrides: &SettingsOverrides, name: impl Fn(&Self, Setting) -> String) {
         for problem in overrides.problems() {
-            let name = name(self, setting_key(problem.setting));
+            let name = name(self, problem.setting);
             let value = setting_value(overrides, problem.setting).unwrap_or_default();
             self.problems.push(Problem::Value { name, value, detail: problem.detail });
         }
@@ -295,16 +344,34 @@ impl Resolver<'_> {
     fn resources(
         &mut self,
         tables: &BTreeMap<Alias, ResourceTable>,
-        general: Settings,
+        settings: Settings,
+        limits: SettingLimits,
     ) -> BTreeMap<Alias, ResourcePolicy> {
-        let policies = tables.iter().map(|(alias, table)| (alias.clone(), self.resource(alias, table, general)));
+        let policies =
+            tables.iter().map(|(alias, table)| (alias.clone(), self.resource(alias, table, settings, limits)));
         policies.collect()
     }
 
-    fn resource(&mut self, alias: &Alias, table: &ResourceTable, general: Settings) -> ResourcePolicy {
+    fn resource(
+        &mut self,
+        alias: &Alias,
+        table: &ResourceTable,
+        settings: Settings,
+        limits: SettingLimits,
+    ) -> ResourcePolicy {
         let key = table_key(alias);
-        let overrides = table.overrides();
-        self.check_settings(&overrides, |resolver, setting| in_file(&format!("{key}.{setting}"), resolver.path));
+        let (overrides, own_limits) = (table.overrides(), table.limits());
+        let name =
+            |resolver: &Self, own: &SettingsOverrides, setting, setting_key: &str| match setting_value(own, setting) {
+                Some(_) => in_file(&format!("{key}.{setting_key}"), resolver.path),
+                None => resolver.name(setting_key),
+            };
+        let setting_name = |resolver: &Self, setting| name(resolver, &overrides, setting, setting_key(setting));
+        let limit_name = |resolver: &Self, setting| name(resolver, &own_limits, setting, limit_key(setting));
+        self.check_settings(&overrides, setting_name);
+        self.check_settings(&own_limits, limit_name);
+        let (settings, limits) = (settings.with(&overrides), with_limits(limits, &own_limits));
+        self.check_care(&settings, &limits, setting_name, limit_name);
         let bounds = table.bounds();
         if bounds.min > bounds.max {
             self.problems.push(Problem::BoundsReversed {
@@ -313,7 +380,7 @@ impl Resolver<'_> {
                 max: bounds.max.units(),
             });
         }
-        ResourcePolicy { bounds, settings: general.with(&overrides) }
+        ResourcePolicy { bounds, settings, setting_limits: limits }
     }
 }
 
@@ -330,6 +397,39 @@ pub(super) const SETTINGS: [Setting; 6] = [
     Setting::Settle,
     Setting::Deadline,
 ];
+
+/// Those of them that the operator can limit.
+pub(super) const LIMITED: [Setting; 3] = [Setting::Cooldown, Setting::StepSize, Setting::Settle];
+
+/// The key of what limits `setting`. Nothing limits the others: theirs is the key of the setting itself.
+pub(super) fn limit_key(setting: Setting) -> &'static str {
+    match setting {
+        Setting::StepSize => "max_step_size",
+        Setting::Cooldown => "min_cooldown",
+        Setting::Settle => "min_settle",
+        Setting::ActiveTimeout | Setting::PollInterval | Setting::Deadline => setting_key(setting),
+    }
+}
+
+/// `limits`, each in place of the setting that it limits.
+pub(super) fn limited(limits: &SettingLimits) -> SettingsOverrides {
+    let SettingLimits { min_cooldown, max_step_size, min_settle } = *limits;
+    SettingsOverrides {
+        step_size: Some(max_step_size),
+        cooldown: Some(min_cooldown),
+        settle: Some(min_settle),
+        ..SettingsOverrides::default()
+    }
+}
+
+/// `limits` with whatever `own` gives put in their place.
+fn with_limits(limits: SettingLimits, own: &SettingsOverrides) -> SettingLimits {
+    SettingLimits {
+        min_cooldown: own.cooldown.unwrap_or(limits.min_cooldown),
+        max_step_size: own.step_size.unwrap_or(limits.max_step_size),
+        min_settle: own.settle.unwrap_or(limits.min_settle),
+    }
+}
 
 /// The key of `setting` in the file.
 pub(super) fn setting_key(setting: Setting) -> &'static str {

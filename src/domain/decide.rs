@@ -105,7 +105,8 @@ fn check_effort(job: &Job, capacity: Capacity, target: Capacity) -> Result<(), J
         return Err(JobError::new(
             ErrorCode::OutOfBounds,
             format!(
-                "From {capacity} to {target} takes {ahead} steps; a job may take {MAX_STEPS}. Use a larger stepSize."
+                "From {capacity} to {target} takes {ahead} steps; a job may take {MAX_STEPS}. Use a larger stepSize, if the operator \
+                 allows it, or a nearer target."
             ),
         ));
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capacity::{Capacity, Move, Op};
 use super::job::{Job, JobId};
-use super::settings::{MAX_WAIT, Settings, duration_millis};
+use super::settings::{MAX_WAIT, SettingLimits, Settings, duration_millis};
 use super::time::Timestamp;
 
 /// Longest time between the decision to send a change and the moment its request is on the way: whoever sends it gives up
@@ -58,6 +58,12 @@ impl SentChange {
     /// From when on a reading shows its effect.
     pub fn settled_at(self) -> Timestamp {
         self.at + self.settle
+    }
+
+    /// Gives its waits at least the length that `limits` ask for.
+    pub fn hold_to(&mut self, limits: &SettingLimits) {
+        self.cooldown = self.cooldown.max(limits.min_cooldown);
+        self.settle = self.settle.max(limits.min_settle);
     }
 }
 

@@ -41,7 +41,7 @@ pub use policy::{Limits, Policy, ResourcePolicy, Retention};
 pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
 pub use settings::{
     Bounds, InvalidSetting, MAX_DEADLINE, MAX_POLL_INTERVAL, MAX_WAIT, MIN_POLL_INTERVAL, PackedSettings, Setting,
-    Settings, SettingsOverrides,
+    SettingLimits, Settings, SettingsOverrides,
 };
 pub use time::Timestamp;
 pub use trace::{MAX_TRACE_STATE_CHARS, Origin, TraceContext};

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::alias::Alias;
-use super::settings::{Bounds, Settings};
+use super::settings::{Bounds, SettingLimits, Settings};
 
 /// The operator's rules, fixed for the life of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Settings of a resource that is not listed.
     pub settings: Settings,
+    /// How little care the jobs of such a resource may take.
+    pub setting_limits: SettingLimits,
     /// Listed resources.
     pub resources: BTreeMap<Alias, ResourcePolicy>,
     /// Whether only listed resources may be scaled.
@@ -26,6 +28,8 @@ pub struct ResourcePolicy {
     pub bounds: Bounds,
     /// What a job runs with unless it says otherwise.
     pub settings: Settings,
+    /// How little care a job may take if it does.
+    pub setting_limits: SettingLimits,
 }
 
 /// How much work the gateway accepts before it says no.
@@ -51,19 +55,30 @@ impl Policy {
         match self.resources.get(alias) {
             Some(listed) => Some(*listed),
             None if self.only_listed => None,
-            None => Some(ResourcePolicy { bounds: Bounds::NONE, settings: self.settings }),
+            None => Some(self.unlisted()),
         }
     }
 
-    /// Where the capacity of `alias` may be put. What may no longer be scaled here is not bounded: its jobs are seen through.
-    pub fn bounds(&self, alias: &Alias) -> Bounds {
-        self.resource(alias).map_or(Bounds::NONE, |rules| rules.bounds)
+    /// The rules by which the jobs of `alias` are carried out. What may no longer be scaled here has those of a resource that is
+    /// not listed: its jobs are seen through.
+    pub fn in_force(&self, alias: &Alias) -> ResourcePolicy {
+        self.resource(alias).unwrap_or_else(|| self.unlisted())
+    }
+
+    fn unlisted(&self) -> ResourcePolicy {
+        ResourcePolicy { bounds: Bounds::NONE, settings: self.settings, setting_limits: self.setting_limits }
     }
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { settings: Settings::DEFAULT, resources: BTreeMap::new(), only_listed: false, limits: Limits::DEFAULT }
+        Self {
+            settings: Settings::DEFAULT,
+            setting_limits: SettingLimits::NONE,
+            resources: BTreeMap::new(),
+            only_listed: false,
+            limits: Limits::DEFAULT,
+        }
     }
 }
 

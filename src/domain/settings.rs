@@ -50,6 +50,16 @@ impl Settings {
         deadline: Duration::from_hours(24),
     };
 
+    /// These settings with as much care as `limits` ask for.
+    pub fn within(self, limits: &SettingLimits) -> Self {
+        Self {
+            step_size: self.step_size.min(limits.max_step_size),
+            cooldown: self.cooldown.max(limits.min_cooldown),
+            settle: self.settle.max(limits.min_settle),
+            ..self
+        }
+    }
+
     /// These settings with whatever `overrides` gives put in their place.
     pub fn with(self, overrides: &SettingsOverrides) -> Self {
         Self {
@@ -60,6 +70,41 @@ impl Settings {
             settle: overrides.settle.unwrap_or(self.settle),
             deadline: overrides.deadline.unwrap_or(self.deadline),
         }
+    }
+}
+
+/// How little care the operator lets jobs take. Whatever a job asks for, and whatever it was accepted with, no change is sent
+/// with less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettingLimits {
+    /// Least cooldown.
+    pub min_cooldown: Duration,
+    /// Largest step size.
+    pub max_step_size: u32,
+    /// Least settle time.
+    pub min_settle: Duration,
+}
+
+impl SettingLimits {
+    /// None beyond the range of each setting.
+    pub const NONE: Self =
+        Self { min_cooldown: Duration::ZERO, max_step_size: MAX_CAPACITY, min_settle: Duration::ZERO };
+
+    /// Every one of `overrides` that takes less care than this.
+    pub fn problems(&self, overrides: &SettingsOverrides) -> Vec<InvalidSetting> {
+        let too_short = |setting, value: Option<Duration>, least: Duration, limit| {
+            value.filter(|value| *value < least).map(|_| InvalidSetting {
+                setting,
+                detail: format!("must be at least {} seconds here: the operator has set {limit}", least.as_secs_f64()),
+            })
+        };
+        let too_large = overrides.step_size.filter(|size| *size > self.max_step_size).map(|_| InvalidSetting {
+            setting: Setting::StepSize,
+            detail: format!("must be at most {} here: the operator has set max_step_size", self.max_step_size),
+        });
+        let cooldown = too_short(Setting::Cooldown, overrides.cooldown, self.min_cooldown, "min_cooldown");
+        let settle = too_short(Setting::Settle, overrides.settle, self.min_settle, "min_settle");
+        too_large.into_iter().chain(cooldown).chain(settle).collect()
     }
 }
 
@@ -120,12 +165,27 @@ pub struct SettingsOverrides {
     pub deadline: Option<Duration>,
 }
 
-/// One setting outside its range.
+impl From<Settings> for SettingsOverrides {
+    /// All of them given.
+    fn from(settings: Settings) -> Self {
+        let Settings { step_size, cooldown, active_timeout, poll_interval, settle, deadline } = settings;
+        Self {
+            step_size: Some(step_size),
+            cooldown: Some(cooldown),
+            active_timeout: Some(active_timeout),
+            poll_interval: Some(poll_interval),
+            settle: Some(settle),
+            deadline: Some(deadline),
+        }
+    }
+}
+
+/// One setting that may not be what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidSetting {
     /// Which one.
     pub setting: Setting,
-    /// The range it must lie in, as a sentence fragment: `must be between … and …`.
+    /// What it must be, as a sentence fragment: `must be between … and …`.
     pub detail: String,
 }
 
@@ -252,14 +312,25 @@ mod tests {
             deadline: huge,
         };
         assert_eq!(too_large.problems().len(), 6);
-        let all_default = SettingsOverrides {
-            step_size: Some(Settings::DEFAULT.step_size),
-            cooldown: Some(Settings::DEFAULT.cooldown),
-            active_timeout: Some(Settings::DEFAULT.active_timeout),
-            poll_interval: Some(Settings::DEFAULT.poll_interval),
-            settle: Some(Settings::DEFAULT.settle),
-            deadline: Some(Settings::DEFAULT.deadline),
-        };
-        assert_eq!(all_default.problems(), []);
+        assert_eq!(SettingsOverrides::from(Settings::DEFAULT).problems(), []);
+    }
+
+    #[test]
+    fn less_care_than_the_operator_asks_for_is_a_problem_and_can_be_mended() {
+        let seconds = Duration::from_secs;
+        let limits = SettingLimits { min_cooldown: seconds(3600), max_step_size: 2, min_settle: seconds(60) };
+        let careless = Settings { step_size: 3, cooldown: seconds(3599), settle: seconds(59), ..Settings::DEFAULT };
+        let problems = limits.problems(&careless.into());
+        let settings: Vec<Setting> = problems.iter().map(|problem| problem.setting).collect();
+        assert_eq!(settings, [Setting::StepSize, Setting::Cooldown, Setting::Settle]);
+        assert_eq!(problems[1].detail, "must be at least 3600 seconds here: the operator has set min_cooldown");
+        let mended = careless.within(&limits);
+        let least = Settings { step_size: 2, cooldown: seconds(3600), settle: seconds(60), ..Settings::DEFAULT };
+        assert_eq!((mended, limits.problems(&mended.into())), (least, vec![]));
+        let careful = Settings { step_size: 1, cooldown: seconds(3601), settle: seconds(61), ..Settings::DEFAULT };
+        assert_eq!(careful.within(&limits), careful);
+        assert_eq!(limits.problems(&SettingsOverrides::default()), [], "what is not given takes no less care");
+        let largest = Settings { step_size: MAX_CAPACITY, cooldown: Duration::ZERO, settle: Duration::ZERO, ..careful };
+        assert_eq!(largest.within(&SettingLimits::NONE), largest);
     }
 }

@@ -83,7 +83,7 @@ impl Audience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Bounds, Capacity, Goal, Job, JobId, JobRequest, ResourcePolicy, Settings, Timestamp};
+    use crate::domain::{Capacity, Goal, Job, JobId, JobRequest, Policy, Settings, Timestamp};
 
     #[test]
     fn jobs_on_their_way_to_the_disk_are_not_shown() {
@@ -96,7 +96,7 @@ mod tests {
         let view = ResourceView {
             resource: request.resource.clone(),
             listed: false,
-            rules: ResourcePolicy { bounds: Bounds::NONE, settings: Settings::DEFAULT },
+            rules: Policy::default().in_force(&request.resource),
             observation: None,
             next_change_at: None,
             active: Some(job(1, 2)),

@@ -176,6 +176,10 @@ impl Core {
             .policy
             .resource(&request.resource)
             .ok_or_else(|| Refusal::ResourceNotListed { resource: request.resource.clone() })?;
+        let careless = rules.setting_limits.problems(&request.overrides);
+        if !careless.is_empty() {
+            return Err(Refusal::LessCare { problems: careless });
+        }
         if let Goal::Target(target) = request.goal
             && !rules.bounds.contains(target)
         {
@@ -457,10 +461,10 @@ impl Core {
     }
 
     fn run(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) -> Outcome {
-        let bounds = self.policy.bounds(resource);
+        let rules = self.policy.in_force(resource);
         let slot = self.lanes.find(resource).and_then(|number| self.lanes.get_mut(number));
         let Some(slot) = slot else { return Outcome::default() };
-        let mut turn = Turn::new(now, bounds, !self.draining, &mut self.next_call);
+        let mut turn = Turn::new(now, rules, !self.draining, &mut self.next_call);
         event(&mut slot.lane, &mut turn);
         turn.outcome
     }
@@ -581,8 +585,8 @@ mod tests {
     #[test]
     fn readings_of_strangers_are_not_kept() {
         let listed: Alias = "listed".parse().expect("an alias");
-        let rules = ResourcePolicy { bounds: crate::domain::Bounds::NONE, settings: Policy::default().settings };
-        let policy = Policy { resources: [(listed.clone(), rules)].into(), ..Policy::default() };
+        let policy = Policy::default();
+        let policy = Policy { resources: [(listed.clone(), policy.in_force(&listed))].into(), ..policy };
         let mut core = Core::recover(Arc::new(policy), &Snapshot::default(), NOW);
         submit(&mut core, "scaled", 0, NOW);
         let (scaled, stranger) = ("scaled".parse().expect("an alias"), "stranger".parse().expect("an alias"));

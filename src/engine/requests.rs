@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Alias, Bounds, Capacity, Forecast, Job, JobId, KeyId, Reading, ResourcePolicy, Settings, Timestamp,
+    Alias, Bounds, Capacity, Forecast, InvalidSetting, Job, JobId, KeyId, Reading, ResourcePolicy, Settings, Timestamp,
 };
 
 /// Identifies a request that waits for its answer.
@@ -55,6 +55,11 @@ pub enum Refusal {
     ResourceNotListed {
         /// The resource.
         resource: Alias,
+    },
+    /// It asks for less care than the operator lets jobs for the resource take.
+    LessCare {
+        /// Where; at least one.
+        problems: Vec<InvalidSetting>,
     },
     /// The target lies outside the bounds of the resource.
     OutOfBounds {

@@ -93,13 +93,21 @@ export const steps = (count) => (count === 1 ? "1 step" : `${format.number(count
 export const change = (step) =>
   `${step.op} ${format.number(step.units)}: ${format.number(step.fromCapacity)} → ${format.number(step.toCapacity)}`;
 
-/** The API's own limit is no bound that anybody set. */
+/** The API's own limits are no bounds that an operator set. */
 const MAX_CAPACITY = 1_000_000;
+const MAX_STEP_SIZE = 1_000_000;
 
 /** Where the capacity of a resource may be put. */
 export function bounds({ min, max }) {
   if (max < MAX_CAPACITY) return `${format.number(min)} to ${format.number(max)}`;
   return `${format.number(min)} or more`;
+}
+
+/** What the operator lets a job ask for in the field `name`, if that is less than the field can have. */
+export function limit(name, { minCooldownSeconds, maxStepSize, minSettleSeconds }) {
+  const least = { cooldownSeconds: minCooldownSeconds, settleSeconds: minSettleSeconds }[name];
+  if (least > 0) return `at least ${format.duration(least)}`;
+  return name === "stepSize" && maxStepSize < MAX_STEP_SIZE ? `at most ${format.number(maxStepSize)}` : null;
 }
 
 const TIMELINE = {

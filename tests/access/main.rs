@@ -4,6 +4,7 @@
 mod support;
 
 mod audit;
+mod bounds;
 mod browsers;
 mod directory;
 mod keys;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use scalegate::api::view::JobView;
 use scalegate::api::{self, ApiState, HttpServer, Progress, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
-use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, Settings};
+use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, SettingLimits, Settings};
 use scalegate::engine::{Audience, EngineHandle, Parts, RunningEngine};
 use scalegate::store::{Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
 use scalegate::telemetry::Traces;
@@ -104,10 +104,10 @@ fn policy() -> Policy {
     };
     let resources = LISTED.into_iter().map(|(alias, min, max)| {
         let bounds = Bounds { min: units(min), max: units(max) };
-        (alias.parse().expect("an alias"), ResourcePolicy { bounds, settings })
+        (alias.parse().expect("an alias"), ResourcePolicy { bounds, settings, setting_limits: SettingLimits::NONE })
     });
     let limits = Limits { active_jobs: ACTIVE_JOBS, queue_length: QUEUE_LENGTH, ..Limits::DEFAULT };
-    Policy { settings, resources: resources.collect(), only_listed: true, limits }
+    Policy { settings, resources: resources.collect(), only_listed: true, limits, ..Policy::default() }
 }
 
 /// A directory in memory where there is one: whether the disk is synced is for other tests to see.

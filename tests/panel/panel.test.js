@@ -29,6 +29,8 @@ const GATEWAY = ["--cooldown", "2s", "--settle", "1s", "--poll-interval", "200ms
 const CONFIGURATION = `
 [resources.api]
 max = 6
+max_step_size = 2
+min_cooldown = "1s"
 [resources.ingest]
 max = 60
 cooldown = "1s"
@@ -543,6 +545,27 @@ test("a sidecar that does not answer is mentioned", async () => {
   } finally {
     await lonely.stop();
     await own.stop();
+  }
+});
+
+test("what the operator lets jobs ask for is shown before and after it is refused", async () => {
+  const bound = await Gateway.start(sidecar, GATEWAY, CONFIGURATION);
+  const heard = new Complaints(bound.url);
+  try {
+    const page = await open("#/scale?resource=api", { origin: bound.url, expected: heard });
+    await page.locator("#stepSize-hint", { hasText: "most units changed in one step; at most 2 here" }).waitFor();
+    await page.locator("#cooldownSeconds-hint", { hasText: "least time between two changes; at least 1 s here" }).waitFor();
+    await fill(page, { "Target capacity": "4", "Step size": "3", "Cooldown, s": "0.5" });
+    heard.expectAnswer("/v1/plans", 422);
+    await page.getByRole("button", { name: "Show plan" }).click();
+    await page.locator("#stepSize-wrong", { hasText: "must be at most 2 here" }).waitFor();
+    await page.locator("#cooldownSeconds-wrong", { hasText: "must be at least 1 seconds here" }).waitFor();
+    await page.goto(`${bound.url}/#/resources/api`);
+    await page.getByRole("region", { name: "Settings" }).getByText("1, at most 2").waitFor();
+    await close(page);
+    assert.deepEqual(heard.list(), []);
+  } finally {
+    await bound.stop();
   }
 });
 

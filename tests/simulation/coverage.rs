@@ -9,13 +9,14 @@ use scalegate::domain::{Ending, Job};
 use crate::scenario::{ChangeFate, ReadFate};
 
 /// What happens besides requests to the sidecar going wrong.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 13] = [
     "answers given again",
     "cancel",
     "capacity changed by somebody else",
     "clock set back",
     "clock set forward",
     "kill -9",
+    "limits of settings tightened",
     "machine restarted",
     "orderly restart",
     "sidecar up or down",

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
-use scalegate::domain::OnConflict;
+use scalegate::domain::{OnConflict, SettingLimits};
 
-use crate::scenario::{Act, ChangeFate, Lags, MOST_UNITS, Nature, ReadFate, Scenario, Stamps, Submission, Wish};
+use crate::scenario::{
+    Act, ChangeFate, Lags, MOST_UNITS, Nature, ReadFate, Scenario, Stamps, Submission, Tightening, Wish,
+};
 use crate::support::dice::Dice;
 
 impl Scenario {
@@ -47,7 +49,23 @@ fn nature(dice: &mut Dice, seed: u64) -> Nature {
         active_timeout: Duration::from_secs(dice.pick(&[40, 60, 120])),
         poll_interval: Duration::from_secs(dice.pick(&[5, 15, 30])),
         beyond_settle,
+        tightening: tightening(&mut Dice::for_part(seed, TIGHTENING), settle),
     }
+}
+
+/// The part of a life that says when the operator asks for more care. With dice of its own: seeds from before it stand for the
+/// same acts.
+const TIGHTENING: u64 = 2;
+
+fn tightening(dice: &mut Dice, settle: Duration) -> Option<Tightening> {
+    dice.percent(40).then(|| Tightening {
+        at_restart: dice.between(1, 2),
+        limits: SettingLimits {
+            min_cooldown: Duration::from_secs(dice.pick(&[0, 20, 120])),
+            max_step_size: dice.between(1, 3) as u32,
+            min_settle: settle * dice.pick(&[0, 1, 2]),
+        },
+    })
 }
 
 fn submission(dice: &mut Dice) -> Submission {

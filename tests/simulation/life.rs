@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use scalegate::domain::{Bounds, Goal, JobId, JobRequest, Policy, ResourcePolicy, Settings, SettingsOverrides};
+use scalegate::domain::{
+    Bounds, Goal, JobId, JobRequest, Policy, ResourcePolicy, SettingLimits, Settings, SettingsOverrides,
+};
 use scalegate::engine::SubmitKey;
 
 use crate::coverage::Coverage;
 use crate::referee::{ALIASES, Referee, Request, Violation};
 use crate::sabotage::Sabotage;
-use crate::scenario::{Act, MOST_UNITS, Nature, Scenario, Submission, Wish};
+use crate::scenario::{Act, MOST_UNITS, Nature, Scenario, Submission, Tightening, Wish};
 use crate::sidecar::capacity;
 use crate::support::machine::{CALL_TIMEOUT, Machine};
 
@@ -49,6 +51,8 @@ struct Lived {
     sabotage: Option<Sabotage>,
     /// What the gateway takes for the time in which a change settles.
     settle: Duration,
+    tightening: Option<Tightening>,
+    restarts: u64,
     submissions: Vec<Submission>,
     jobs: Vec<JobId>,
 }
@@ -56,12 +60,13 @@ struct Lived {
 impl Lived {
     fn new(scenario: &Scenario, sabotage: Option<Sabotage>, with_story: bool) -> Self {
         let referee = Referee::new(scenario, sabotage, with_story);
-        let mut machine = Machine::new(referee, policy(&scenario.nature, sabotage));
+        let nature = &scenario.nature;
+        let mut machine = Machine::new(referee, policy(nature, settle(nature, sabotage)));
         if let Some(sabotage) = sabotage {
             sabotage.apply(&mut machine);
         }
-        let settle = settle(&scenario.nature, sabotage);
-        Self { machine, sabotage, settle, submissions: Vec::new(), jobs: Vec::new() }
+        let (settle, tightening) = (settle(nature, sabotage), nature.tightening);
+        Self { machine, sabotage, settle, tightening, restarts: 0, submissions: Vec::new(), jobs: Vec::new() }
     }
 
     fn all(&mut self, acts: &[Act]) {
@@ -183,7 +188,12 @@ impl Lived {
 
     /// Ends the process one way or other and starts the next.
     fn restart(&mut self, durable: usize, away: Duration, reboot: bool) {
+        self.restarts += 1;
+        let tightened = self.tightening.filter(|tightening| tightening.at_restart == self.restarts);
         let machine = &mut self.machine;
+        if let Some(Tightening { limits, .. }) = tightened.filter(|_| self.sabotage != Some(Sabotage::LimitsIgnored)) {
+            machine.change_policy(|policy| tighten(policy, limits));
+        }
         let before = machine.clock_error;
         // A broken gateway takes every restart for one of the machine.
         machine.boots += u64::from(reboot || self.sabotage == Some(Sabotage::WallClock));
@@ -191,7 +201,7 @@ impl Lived {
         let gain = if reboot { machine.clock_error - before } else { 0 };
         let clock = machine.clock();
         let Machine { surroundings, disk, .. } = machine;
-        surroundings.restarted(clock, gain, disk);
+        surroundings.restarted(clock, gain, tightened.map(|tightening| tightening.limits), disk);
     }
 
     fn submit(&mut self, submission: Submission) {
@@ -233,11 +243,19 @@ fn settle(nature: &Nature, sabotage: Option<Sabotage>) -> Duration {
     sabotage.map_or(nature.settle, |sabotage| sabotage.settle(nature.settle))
 }
 
-fn policy(nature: &Nature, sabotage: Option<Sabotage>) -> Policy {
-    let settle = settle(nature, sabotage);
+/// The general settings keep to the limits, or the configuration would be refused.
+fn tighten(policy: &mut Policy, limits: SettingLimits) {
+    for rules in policy.resources.values_mut() {
+        rules.settings = rules.settings.within(&limits);
+        rules.setting_limits = limits;
+    }
+}
+
+fn policy(nature: &Nature, settle: Duration) -> Policy {
     let Nature { active_timeout, poll_interval, .. } = *nature;
     let settings = Settings { settle, active_timeout, poll_interval, ..Settings::DEFAULT };
-    let rules = ResourcePolicy { bounds: Bounds { min: capacity(0), max: capacity(MOST_UNITS) }, settings };
+    let bounds = Bounds { min: capacity(0), max: capacity(MOST_UNITS) };
+    let rules = ResourcePolicy { bounds, settings, setting_limits: SettingLimits::NONE };
     let mut policy =
         Policy { resources: ALIASES.iter().map(|alias| (alias.clone(), rules)).collect(), ..Policy::default() };
     policy.limits.queue_length = 3;

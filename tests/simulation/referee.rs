@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use scalegate::domain::{
     Alias, ChangeAnswer, Ending, ErrorCode, EventId, Goal, Happening, HistoryEntry, Job, JobEvent, JobId, JobState,
-    Move, Notice, ReadFailure, Step, StepOutcome, Timestamp,
+    Move, Notice, ReadFailure, SettingLimits, Step, StepOutcome, Timestamp,
 };
 use scalegate::engine::{Answer, Refusal, ReplyTo};
 use scalegate::sidecar::RawReading;
@@ -84,6 +84,8 @@ pub struct Referee {
     promised: HashSet<JobId>,
     promised_for: HashMap<String, (JobId, Timestamp)>,
     arrivals: [Option<Arrival>; RESOURCES.len()],
+    /// How little care the operator lets jobs take.
+    limits: SettingLimits,
     /// How much older a reading can be than it says, which only matters if somebody else changes capacities.
     hidden_age: Duration,
     /// When the last change that takes effect reached the sidecar.
@@ -118,6 +120,7 @@ impl Referee {
             promised: HashSet::new(),
             promised_for: HashMap::new(),
             arrivals: [const { None }; RESOURCES.len()],
+            limits: SettingLimits::NONE,
             hidden_age: scenario.nature.hidden_age(),
             last_effects: [BEGIN; RESOURCES.len()],
             sent: HashMap::new(),
@@ -144,8 +147,13 @@ impl Referee {
         }
     }
 
-    /// The process is back; its clock moved on by `clock_gain` more than the time that passed.
-    pub fn restarted(&mut self, clock: Timestamp, clock_gain: i64, disk: &Disk) {
+    /// The process is back; its clock moved on by `clock_gain` more than the time that passed. The operator may ask for more
+    /// care from now on.
+    pub fn restarted(&mut self, clock: Timestamp, clock_gain: i64, limits: Option<SettingLimits>, disk: &Disk) {
+        if let Some(limits) = limits {
+            self.limits = limits;
+            self.coverage.count("limits of settings tightened");
+        }
         self.restarted_at = clock;
         self.table = disk.jobs().map(|job| (job.id, Arc::clone(job))).collect();
         // Whoever watches reads up to here from the log.
@@ -223,7 +231,7 @@ impl Referee {
     fn check_history(&mut self, before: &Job, after: &Job) {
         let grows = before.version < after.version
             && before.created_at == after.created_at
-            && before.settings == after.settings
+            && before.settings().within(&self.limits) == after.settings()
             && rank(&before.state) <= rank(&after.state)
             && before.external_changes.len() <= after.external_changes.len()
             && before.steps.len() <= after.steps.len()
@@ -316,6 +324,19 @@ impl Referee {
         });
     }
 
+    /// Whatever a job was accepted with.
+    fn check_care(&mut self, now: Timestamp, index: usize, change: Move, job: &Job) {
+        let SettingLimits { min_cooldown, max_step_size, min_settle } = self.limits;
+        let earlier = self.arrivals[index].as_ref();
+        let earlier_at = earlier.map(|earlier| earlier.at);
+        let apart =
+            earlier.is_none_or(|earlier| now.since(earlier.at) >= min_cooldown.saturating_sub(earlier.forgiven));
+        let (units, settle) = (change.units, job.settings().settle);
+        self.demand(apart && units <= max_step_size && min_settle <= settle, || {
+            format!("never with less care than the operator asks for: {change} after {earlier_at:?} in {job:#?}")
+        });
+    }
+
     fn check_reading(&mut self, now: Timestamp, index: usize, change: Move) {
         let since = self.last_effects[index] - self.hidden_age;
         let resource = self.sidecar.resource(now, index);
@@ -359,6 +380,7 @@ impl Surroundings for Referee {
         let intent = self.check_intent(resource, change, disk);
         if let Some((job, _)) = &intent {
             self.check_cooldown(now, index, job.settings().cooldown);
+            self.check_care(now, index, change, job);
         }
         self.check_reading(now, index, change);
         let Changed { answer, fate, arrived, accepted } = self.sidecar.change(now, index, change);

@@ -39,10 +39,12 @@ pub enum Sabotage {
     OneUnitTooMany,
     /// What is to happen at some time does not.
     TimersIgnored,
+    /// A restart does not hear of limits of settings that the operator has tightened.
+    LimitsIgnored,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ResendOnTimeout,
         Self::CooldownInMemoryOnly,
         Self::ActOnReRead,
@@ -56,6 +58,7 @@ impl Sabotage {
         Self::NoTimeline,
         Self::OneUnitTooMany,
         Self::TimersIgnored,
+        Self::LimitsIgnored,
     ];
 
     /// How the violation begins that is to be noticed.
@@ -71,6 +74,7 @@ impl Sabotage {
             Self::RepeatedEventIds => "no change is missed",
             Self::NoTimeline => "what is told is kept",
             Self::OneUnitTooMany => "never past the target or the bounds",
+            Self::LimitsIgnored => "never with less care than the operator asks for",
         }
     }
 
@@ -90,8 +94,12 @@ impl Sabotage {
             Self::NoIntentRecord => machine.disk.corrupt = Some(drop_intents),
             Self::CommitsEarly => machine.commits_early = true,
             Self::TimersIgnored => machine.ignores_timers = true,
-            Self::ResendOnTimeout | Self::ActOnReRead | Self::NoSettleTime | Self::WallClock | Self::OneUnitTooMany => {
-            }
+            Self::ResendOnTimeout
+            | Self::ActOnReRead
+            | Self::NoSettleTime
+            | Self::WallClock
+            | Self::OneUnitTooMany
+            | Self::LimitsIgnored => {}
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use scalegate::domain::OnConflict;
+use scalegate::domain::{OnConflict, SettingLimits};
 
 /// Resources in every life.
 pub const RESOURCES: [&str; 2] = ["worker", "api"];
@@ -41,6 +41,15 @@ pub struct Nature {
     pub poll_interval: Duration,
     /// Whether changes may take effect later than `settle`, which the promises about capacities exclude.
     pub beyond_settle: bool,
+    pub tightening: Option<Tightening>,
+}
+
+/// The operator asks for more care than before.
+#[derive(Clone, Copy, Debug)]
+pub struct Tightening {
+    /// From this restart on, counted from 1.
+    pub at_restart: u64,
+    pub limits: SettingLimits,
 }
 
 /// How old readings are.

@@ -81,5 +81,8 @@ fn plainer_natures(scenario: &Scenario) -> impl Iterator<Item = Scenario> {
     if !nature.goal_while_modifying {
         natures.push(Nature { goal_while_modifying: true, ..nature.clone() });
     }
+    if nature.tightening.is_some() {
+        natures.push(Nature { tightening: None, ..nature.clone() });
+    }
     natures.into_iter().map(|nature| Scenario { nature, acts: scenario.acts.clone() })
 }

@@ -239,6 +239,11 @@ impl<S: Surroundings> Machine<S> {
         self.commits_under_way == 0
     }
 
+    /// Changes the operator's rules for the next process.
+    pub fn change_policy(&mut self, change: impl FnOnce(&mut Policy)) {
+        change(Arc::make_mut(&mut self.policy));
+    }
+
     /// The number under which the next request will be answered.
     pub fn next_request(&self) -> ReplyTo {
         self.next_request

@@ -163,6 +163,7 @@ pub fn example_resource() -> Value {
         "readFailure": null,
         "bounds": {"min": 0, "max": 6},
         "settings": example_settings(),
+        "settingLimits": {"minCooldownSeconds": 60.0, "maxStepSize": 2, "minSettleSeconds": 0.0},
         "cooldownRemainingSeconds": 238.1,
         "activeJob": "0198c3f2-7a00-7000-8000-000000000001", "queue": [], "listed": true
     })

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::WireTime;
 use super::job::SettingsView;
-use crate::domain::{Alias, ReadFailure, Reading, Timestamp};
+use crate::domain::{Alias, ReadFailure, Reading, SettingLimits, Timestamp};
 use crate::engine::ResourceView;
 
 /// A resource, with everything that the gateway knows about it.
@@ -31,6 +31,8 @@ pub struct Resource {
     pub bounds: BoundsView,
     /// The settings of jobs that bring none of their own.
     pub settings: SettingsView,
+    /// How far jobs may go with settings of their own: a request that goes further is refused.
+    pub setting_limits: SettingLimitsView,
     /// Time until the next change is allowed, in seconds, with the `settings` shown here.
     #[schema(minimum = 0)]
     pub cooldown_remaining_seconds: f64,
@@ -54,6 +56,7 @@ impl Resource {
             read_failure: failure.map(|failure| failure.detail.clone()),
             bounds: BoundsView { min: view.rules.bounds.min.units(), max: view.rules.bounds.max.units() },
             settings: SettingsView::from(&view.rules.settings),
+            setting_limits: SettingLimitsView::from(&view.rules.setting_limits),
             cooldown_remaining_seconds: remaining.as_secs_f64(),
             active_job: view.active.as_ref().map(|job| job.id),
             queue: view.queue.clone(),
@@ -90,6 +93,32 @@ pub struct BoundsView {
     /// The largest capacity that jobs may set.
     #[schema(maximum = 1_000_000)]
     pub max: u32,
+}
+
+/// How far jobs for the resource may go with settings of their own. Where the operator has set nothing, as far as the field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SettingLimits)]
+pub struct SettingLimitsView {
+    /// Least `cooldownSeconds` that a job may ask for.
+    #[schema(minimum = 0, maximum = 86_400)]
+    pub min_cooldown_seconds: f64,
+    /// Largest `stepSize` that a job may ask for.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub max_step_size: u32,
+    /// Least `settleSeconds` that a job may ask for.
+    #[schema(minimum = 0, maximum = 86_400)]
+    pub min_settle_seconds: f64,
+}
+
+impl From<&SettingLimits> for SettingLimitsView {
+    fn from(limits: &SettingLimits) -> Self {
+        Self {
+            min_cooldown_seconds: limits.min_cooldown.as_secs_f64(),
+            max_step_size: limits.max_step_size,
+            min_settle_seconds: limits.min_settle.as_secs_f64(),
+        }
+    }
 }
 
 /// All resources that are listed in the configuration or were scaled lately.

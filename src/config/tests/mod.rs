@@ -34,6 +34,9 @@ fn with_variable(mut args: ServeArgs, key: &str, value: &str) -> ServeArgs {
         "poll_interval" => &mut args.poll_interval,
         "settle" => &mut args.settle,
         "deadline" => &mut args.deadline,
+        "min_cooldown" => &mut args.min_cooldown,
+        "max_step_size" => &mut args.max_step_size,
+        "min_settle" => &mut args.min_settle,
         "only_listed" => &mut args.only_listed,
         "max_active_jobs" => &mut args.max_active_jobs,
         "max_jobs_per_key" => &mut args.max_jobs_per_key,
@@ -81,7 +84,7 @@ fn secs(seconds: u64) -> Duration {
 /// Each setting with three values, as written in TOML: for flag, environment and file; and how to see it.
 type Row = (&'static str, [&'static str; 3], fn(&Config) -> String);
 
-const SETTINGS: [Row; 23] = [
+const SETTINGS: [Row; 26] = [
     ("listen", ["\"1.1.1.1:1\"", "\"[::1]:2\"", "\"3.3.3.3:3\""], |c| format!("{:?}", c.listen.to_string())),
     ("sidecar_url", ["\"http://a\"", "\"http://b:2\"", "\"http://c\""], |c| format!("{:?}", c.sidecar_url.as_str())),
     ("data_dir", ["\"/a\"", "\"b\"", "\"./c\""], |c| format!("{:?}", c.data_dir)),
@@ -95,6 +98,9 @@ const SETTINGS: [Row; 23] = [
     ("poll_interval", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.settings.poll_interval)),
     ("settle", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.settings.settle)),
     ("deadline", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.settings.deadline)),
+    ("min_cooldown", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.setting_limits.min_cooldown)),
+    ("max_step_size", ["11", "12", "13"], |c| c.setting_limits.max_step_size.to_string()),
+    ("min_settle", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.setting_limits.min_settle)),
     ("max_active_jobs", ["11", "12", "13"], |c| c.limits.active_jobs.to_string()),
     ("max_jobs_per_key", ["11", "12", "13"], |c| c.limits.jobs_per_key.to_string()),
     ("insecure_no_auth", ["true", "true", "true"], |c| c.access.insecure_no_auth.to_string()),
@@ -203,16 +209,19 @@ fn names_in_messages_are_the_names_there_are() {
 fn a_resource_has_its_own_settings_and_the_general_ones_for_the_rest() {
     let (_directory, path) = file(
         "cooldown = \"10s\"\nsettle = \"20s\"\n[resources.worker]\nmin = 1\nmax = 6\ncooldown = \"2m\"\nstep_size = 2\n\
-         [resources.\"web.eu\"]\n",
+         min_cooldown = \"1m\"\nmax_step_size = 2\n[resources.\"web.eu\"]\n",
     );
-    let args = parsed(&["--config", &path, "--cooldown", "3s", "--deadline", "2h"]);
+    let limits = ["--min-cooldown", "2s", "--max-step-size", "4", "--min-settle", "5s"];
+    let args = parsed(&[&["--config", &path, "--cooldown", "3s", "--deadline", "2h"][..], &limits].concat());
     let policy = load_args(&args).expect("valid").config.policy();
     let general = Settings { cooldown: secs(3), settle: secs(20), deadline: secs(7200), ..Settings::DEFAULT };
     let worker = ResourcePolicy {
         bounds: Bounds { min: Capacity::new(1).expect("small"), max: Capacity::new(6).expect("small") },
         settings: Settings { cooldown: secs(120), step_size: 2, ..general },
+        setting_limits: SettingLimits { min_cooldown: secs(60), max_step_size: 2, min_settle: secs(5) },
     };
-    let unlisted = ResourcePolicy { bounds: Bounds::NONE, settings: general };
+    let limits = SettingLimits { min_cooldown: secs(2), max_step_size: 4, min_settle: secs(5) };
+    let unlisted = ResourcePolicy { bounds: Bounds::NONE, settings: general, setting_limits: limits };
     assert_eq!(policy.resource(&alias("worker")), Some(worker), "the more specific wins, even over a flag");
     assert_eq!(policy.resource(&alias("web.eu")), Some(unlisted));
     assert_eq!(policy.resource(&alias("other")), Some(unlisted));

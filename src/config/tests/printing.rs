@@ -6,9 +6,9 @@ use super::*;
 fn what_is_printed_gives_the_same_configuration() {
     let (_directory, path) = file(
         "listen = \"0.0.0.0:80\"\nonly_listed = true\ndata_dir = 'a \"quoted\" \\ # directory'\n\
-         cooldown = \"1h 30m\"\nsettle = \"1500ms\"\n\
+         cooldown = \"1h 30m\"\nsettle = \"1500ms\"\nmax_step_size = 5\nmin_settle = \"1s\"\n\
          [resources.worker]\nmax = 6\ncooldown = \"2m\"\n[resources.\"web.eu-1\"]\nmin = 1\nsettle = \"0s\"\n\
-         step_size = 3\nactive_timeout = \"1h\"\npoll_interval = \"250ms\"\ndeadline = \"7d\"\n",
+         step_size = 3\nmin_cooldown = \"1m\"\nmax_step_size = 9\nmin_settle = \"0s\"\nactive_timeout = \"1h\"\npoll_interval = \"250ms\"\ndeadline = \"7d\"\n",
     );
     let args = with_variable(parsed(&["--config", &path, "--step-size", "4"]), "keep_finished_for", "36h");
     let first = load_args(&args).expect("valid");
@@ -22,8 +22,11 @@ fn what_is_printed_gives_the_same_configuration() {
 
 #[test]
 fn the_printed_configuration_tells_its_sources() {
-    let (_directory, path) = file("deadline = \"2h\"\n[resources.\"web.eu\"]\nmax = 6\ncooldown = \"2m\"\n");
-    let args = with_variable(parsed(&["--config", &path, "--step-size=2"]), "settle", "45s");
+    let (_directory, path) = file(
+        "deadline = \"2h\"\nmin_cooldown = \"1m\"\n\
+         [resources.\"web.eu\"]\nmax = 6\ncooldown = \"2m\"\nmax_step_size = 4\n",
+    );
+    let args = with_variable(parsed(&["--config", &path, "--step-size=2", "--min-settle=30s"]), "settle", "45s");
     let printed = load_args(&args).expect("valid").to_toml().replace(&path, "gate.toml");
     let expected = r#"listen = "127.0.0.1:8080"  # default
 sidecar_url = "http://127.0.0.1:49750"  # default
@@ -45,6 +48,9 @@ active_timeout = "15m"  # default
 poll_interval = "30s"  # default
 settle = "45s"  # environment SCALEGATE_SETTLE
 deadline = "2h"  # file gate.toml
+min_cooldown = "1m"  # file gate.toml
+max_step_size = 1000000  # default
+min_settle = "30s"  # flag --min-settle
 only_listed = false  # default
 max_active_jobs = 10000  # default
 max_jobs_per_key = 1000  # default
@@ -61,6 +67,9 @@ cooldown = "2m"  # file gate.toml
 # poll_interval = "30s"  # general setting, default
 # settle = "45s"  # general setting, environment SCALEGATE_SETTLE
 # deadline = "2h"  # general setting, file gate.toml
+# min_cooldown = "1m"  # general setting, file gate.toml
+max_step_size = 4  # file gate.toml
+# min_settle = "30s"  # general setting, flag --min-settle
 "#;
     assert_eq!(printed, expected);
 }

@@ -27,6 +27,9 @@ fn a_wrong_option_is_named_as_it_was_spelled() {
         ("poll_interval", "2h", "\"2h\" must be between 0.01 and 3600 seconds"),
         ("settle", "25h", "\"1d 1h\" must be between"),
         ("deadline", "31d", "must be between"),
+        ("min_cooldown", "25h", "\"1d 1h\" must be between 0 and 86400 seconds"),
+        ("max_step_size", "0", "0 must be between 1 and 1000000"),
+        ("min_settle", "5", "\"5\" has no unit"),
         ("max_active_jobs", "0", "0 must be between 1 and 1000000"),
         ("max_jobs_per_key", "0", "0 must be between 1 and 1000000"),
         ("max_request_rate", "1000001", "1000001 must be between 0 and 1000000"),
@@ -125,6 +128,50 @@ fn values_of_the_file_out_of_range_are_named_with_their_table_and_file() {
         let refused = refused_file(text);
         assert!(refused.starts_with(&format!("the configuration is not valid: {expected}")), "{refused}");
     }
+}
+
+/// No job could be accepted with settings that take less care than every job has to.
+#[test]
+fn settings_that_contradict_their_limits_are_refused_with_a_remedy() {
+    let (_directory, path) = file(
+        "min_settle = \"2m\"\n[resources.a]\nstep_size = 5\n[resources.b]\ncooldown = \"2h\"\nsettle = \"3m\"\n\
+         min_cooldown = \"3h\"\n[resources.c]\ncooldown = \"2h\"\n[resources.d]\nmin_cooldown = \"0s\"\nmin_settle = \"0s\"\n",
+    );
+    let args = with_variable(parsed(&["--config", &path, "--min-cooldown", "1h"]), "max_step_size", "4");
+    let refused = load_args(&args).expect_err("contradictions").to_string().replace(&path, "FILE");
+    let contradiction =
+        |setting: &str, limit: &str, remedy: &str| format!("  - {setting} contradicts {limit}; set {remedy}");
+    let expected = [
+        "the configuration is not valid".to_owned(),
+        contradiction(
+            "the default of --cooldown: \"5m\"",
+            "--min-cooldown, \"1h\"",
+            "cooldown to \"1h\", or min_cooldown to \"5m\"",
+        ),
+        contradiction(
+            "the default of --settle: \"1m 30s\"",
+            "min_settle in FILE, \"2m\"",
+            "settle to \"2m\", or min_settle to \"1m 30s\"",
+        ),
+        contradiction(
+            "resources.a.step_size in FILE: 5",
+            "SCALEGATE_MAX_STEP_SIZE, 4",
+            "step_size to 4, or max_step_size to 5",
+        ),
+        contradiction(
+            "resources.b.cooldown in FILE: \"2h\"",
+            "resources.b.min_cooldown in FILE, \"3h\"",
+            "cooldown to \"3h\", or min_cooldown to \"2h\"",
+        ),
+    ];
+    assert_eq!(refused.lines().collect::<Vec<_>>(), expected);
+    let mended = "cooldown = \"1h\"\nmin_cooldown = \"1h\"\nsettle = \"2m\"\nmin_settle = \"2m\"\nmax_step_size = 1\n";
+    assert!(load_file(mended).is_ok(), "as careful as asked for");
+    // One mistake is told once.
+    let (_directory, path) = file("[resources.worker]\nmin_cooldown = \"25h\"\n");
+    let args = parsed(&["--config", &path, "--cooldown", "5", "--min-cooldown", "1h"]);
+    let refused = load_args(&args).expect_err("two mistakes").to_string();
+    assert_eq!(refused.matches("\n  - ").count(), 2, "{refused}");
 }
 
 #[test]

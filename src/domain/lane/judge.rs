@@ -160,10 +160,10 @@ impl Lane {
 
     fn act(&mut self, job: &mut Job, reading: &Reading, turn: &mut Turn) -> Next {
         let now = turn.now;
-        if let Ok(target) = resolve_goal(job, reading.capacity, turn.bounds) {
+        if let Ok(target) = resolve_goal(job, reading.capacity, turn.rules.bounds) {
             job.target = Some(target);
         }
-        match decide(job, reading, &self.ledger, turn.bounds, now) {
+        match decide(job, reading, &self.ledger, turn.rules.bounds, now) {
             Decision::End(ending) => Next::End(ending),
             Decision::Change(change) => Next::Intend(change),
             Decision::AwaitRest(until) => {

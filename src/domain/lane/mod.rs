@@ -17,7 +17,7 @@ mod pace;
 mod queue;
 mod words;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::access::Actor;
@@ -27,8 +27,8 @@ use super::forecast::estimate_completion;
 use super::history::{Happening, HistoryEntry};
 use super::job::{Ending, Goal, Job, JobId, JobState, OnConflict, Step, StepOutcome};
 use super::ledger::{Change, Ledger, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
+use super::policy::ResourcePolicy;
 use super::reading::{ReadFailure, Reading, SidecarAnswer};
-use super::settings::Bounds;
 use super::time::Timestamp;
 use super::waiting::{WaitReason, Waiting};
 use queue::Queue;
@@ -153,8 +153,8 @@ enum Next {
 pub struct Turn<'a> {
     /// When it happened.
     pub now: Timestamp,
-    /// Where the resource's capacity may be put.
-    pub bounds: Bounds,
+    /// The operator's rules for the resource.
+    pub rules: ResourcePolicy,
     /// Whether changes may be sent; not so while the process stops.
     pub may_send: bool,
     /// The id of the next call to the sidecar.
@@ -165,8 +165,8 @@ pub struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     /// A turn at `now` in which nothing has happened yet.
-    pub fn new(now: Timestamp, bounds: Bounds, may_send: bool, next_call: &'a mut CallId) -> Self {
-        Self { now, bounds, may_send, next_call, outcome: Outcome::default() }
+    pub fn new(now: Timestamp, rules: ResourcePolicy, may_send: bool, next_call: &'a mut CallId) -> Self {
+        Self { now, rules, may_send, next_call, outcome: Outcome::default() }
     }
 
     fn call(&mut self, call: Call) -> CallId {
@@ -370,12 +370,52 @@ impl Lane {
     /// store knows. A job in the middle of a cooldown goes on waiting, and reads only somewhat later: nothing can be done
     /// sooner, and after a restart with very many jobs all of them would ask for readings at once.
     pub fn recover(&mut self, turn: &mut Turn) {
+        let mut held = HashSet::new();
         self.event(turn, |lane, turn| {
             lane.settle_after_restart(turn);
+            held = lane.hold_to_limits(turn);
             if let Some(until) = lane.cooldown_shown().filter(|until| *until > turn.now) {
                 lane.activity = Activity::Sleeping { until: lane.first_reading_before(until, turn.now) };
             }
         });
+        // The active one is handed out like after every event.
+        if !held.is_empty() {
+            self.queue.for_each(|job| {
+                if held.contains(&job.id) {
+                    turn.outcome.jobs.push(next_version(job, turn.now));
+                }
+            });
+        }
+    }
+
+    /// Gives everything that an earlier process left behind as much care as the operator asks for now: the limits may have been
+    /// tightened since. What they ask for is then kept in the jobs, so that all that reckons with their settings, and all who
+    /// look at them, see the same. The jobs that it changed.
+    fn hold_to_limits(&mut self, turn: &mut Turn) -> HashSet<JobId> {
+        let limits = turn.rules.setting_limits;
+        self.ledger.last_change.iter_mut().for_each(|last| last.hold_to(&limits));
+        self.change.iter_mut().for_each(|change| change.sent.hold_to(&limits));
+        let mut held = HashSet::new();
+        let mut hold = |job: &mut Arc<Job>| {
+            let (before, after) = (job.settings(), job.settings().within(&limits));
+            if before != after {
+                turn.note(job.id, words::held_to_limits(&before, &after));
+                Arc::make_mut(job).settings = after.into();
+                held.insert(job.id);
+            }
+        };
+        self.queue.for_each(&mut hold);
+        let Some(active) = &mut self.active else { return held };
+        hold(active);
+        let is_cooling = active.waiting.as_ref().is_some_and(|waiting| waiting.reason == WaitReason::Cooldown);
+        if held.contains(&active.id)
+            && is_cooling
+            && let Some(until) = self.ledger.next_change_at(active.settings().cooldown)
+        {
+            let after = self.ledger.last_change.map(|last| last.at);
+            Arc::make_mut(active).waiting = Some(Waiting::for_cooldown(until, after));
+        }
+        held
     }
 
     fn first_reading_before(&self, until: Timestamp, now: Timestamp) -> Timestamp {
@@ -611,6 +651,14 @@ impl Lane {
     }
 }
 
+/// `job` in its next version.
+fn next_version(job: &mut Arc<Job>, now: Timestamp) -> Arc<Job> {
+    let next = Arc::make_mut(job);
+    next.version += 1;
+    next.updated_at = now;
+    Arc::clone(job)
+}
+
 fn end_job(mut job: Arc<Job>, ending: Ending, turn: &mut Turn) {
     let message = words::ended(&ending);
     if matches!(ending, Ending::Failed(_)) {
@@ -621,9 +669,7 @@ fn end_job(mut job: Arc<Job>, ending: Ending, turn: &mut Turn) {
     turn.record(Happening::JobEnded { job: job.id, ending: ending.clone() });
     let ended = Arc::make_mut(&mut job);
     ended.end(ending, turn.now);
-    ended.version += 1;
-    ended.updated_at = turn.now;
-    turn.outcome.jobs.push(job);
+    turn.outcome.jobs.push(next_version(&mut job, turn.now));
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Sentences about a job's life, for its record and for the log.
 
+use std::time::Duration;
+
 use super::super::assess::Lack;
 use super::super::job::{Ending, ErrorCode, Job, JobError, Trouble};
 use super::super::ledger::{Change, Stage};
 use super::super::reading::Reading;
+use super::super::settings::Settings;
 
 pub(super) fn accepted(job: &Job) -> String {
     let goal = job.goal;
@@ -11,6 +14,19 @@ pub(super) fn accepted(job: &Job) -> String {
         Some(reason) => format!("accepted: scale {goal} ({reason})"),
         None => format!("accepted: scale {goal}"),
     }
+}
+
+/// What the operator's limits have made of a job's settings.
+pub(super) fn held_to_limits(before: &Settings, after: &Settings) -> String {
+    let seconds = |duration: Duration| format!("{} s", duration.as_secs_f64());
+    let changes = [
+        ("step size", before.step_size.to_string(), after.step_size.to_string()),
+        ("cooldown", seconds(before.cooldown), seconds(after.cooldown)),
+        ("settle", seconds(before.settle), seconds(after.settle)),
+    ];
+    let changes = changes.iter().filter(|(_, before, after)| before != after);
+    let changes: Vec<String> = changes.map(|(name, before, after)| format!("{name} {before} → {after}")).collect();
+    format!("held to the operator's limits: {}", changes.join(", "))
 }
 
 pub(super) fn ended(ending: &Ending) -> String {

@@ -191,7 +191,7 @@ impl Begun {
         let (ledger, change) = record.map_or_else(Default::default, |record| (record.ledger, record.change));
         let known = LaneRecord { resource: resource.clone(), ledger, change };
         let mut lane = Lane::restore(known, jobs.iter().map(|(_, job)| Arc::clone(job)));
-        let mut turn = Turn::new(now, policy.bounds(lane.resource()), true, &mut self.next_call);
+        let mut turn = Turn::new(now, policy.in_force(lane.resource()), true, &mut self.next_call);
         lane.recover(&mut turn);
         let outcome = turn.outcome;
         if !outcome.is_empty() {

@@ -186,13 +186,17 @@ const Legend = () =>
       h("svg", { class: `of-${name}`, viewBox: "-1 -1 16 12" }, h("path", { d: path })), text)));
 
 function Settings({ resource }) {
-  const { settings, bounds, lastObservation } = resource;
-  const seconds = (name) => format.duration(settings[name]);
+  const { settings, settingLimits, bounds, lastObservation } = resource;
+  const withLimit = (name, value) => {
+    const limit = words.limit(name, settingLimits);
+    return limit ? `${value}, ${limit}` : value;
+  };
+  const seconds = (name) => withLimit(name, format.duration(settings[name]));
   return h("section", { class: "card narrow", "aria-label": "Settings" },
     h("h2", null, "What jobs run with"),
     h("dl", null,
       h(Fact, { name: "Bounds" }, words.bounds(bounds)),
-      h(Fact, { name: "Step size" }, format.number(settings.stepSize)),
+      h(Fact, { name: "Step size" }, withLimit("stepSize", format.number(settings.stepSize))),
       h(Fact, { name: "Cooldown" }, seconds("cooldownSeconds")),
       h(Fact, { name: "Settle" }, seconds("settleSeconds")),
       h(Fact, { name: "Active timeout" }, seconds("activeTimeoutSeconds")),
