@@ -31,7 +31,7 @@ RUN mkdir src benches \
 COPY openapi openapi
 COPY src src
 RUN cargo build --profile dist --locked --bin scalegate \
-    && mkdir --mode=0700 data
+    && mkdir --parents --mode=0700 volumes/data
 
 # No distribution and no shell: the C library, what gcc links, and the authorities that the client commands trust over HTTPS.
 FROM gcr.io/distroless/cc-debian12:nonroot
@@ -41,8 +41,9 @@ LABEL org.opencontainers.image.title="scalegate" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /build/target/dist/scalegate /usr/local/bin/
 # A named volume takes over owner and mode of the directory it is mounted on. A directory of the host does not: it must
-# belong to 65532, or be for its group, as Kubernetes' fsGroup makes it.
-COPY --from=build --chown=65532:65532 /build/data /data
+# belong to 65532, or be for its group, as Kubernetes' fsGroup makes it. What is in a copied directory keeps its mode with
+# every builder; the copied directory itself does not.
+COPY --from=build --chown=65532:65532 /build/volumes /
 
 # In a container, 127.0.0.1 is nobody but the container itself. On all addresses the gateway wants an API key.
 ENV SCALEGATE_LISTEN=0.0.0.0:8080 \

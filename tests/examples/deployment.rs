@@ -36,14 +36,19 @@ fn settings_in(text: &str) -> impl Iterator<Item = &str> {
         .filter(|word| word.starts_with("SCALEGATE_"))
 }
 
-#[test]
-fn the_service_is_well_formed_and_agrees_with_the_image() {
+/// The example for Omnistrate.
+fn compose() -> Value {
     let program = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)";
     let mut python = Command::new(python_with_packages());
     let output =
         python.args(["-c", program]).arg(examples().join("omnistrate-compose.yaml")).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let compose: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn the_service_is_well_formed_and_agrees_with_the_image() {
+    let compose = compose();
     let (gateway, worker) = (&compose["services"]["gateway"], &compose["services"]["worker"]);
 
     let autoscaling = &worker["x-omnistrate-capabilities"]["autoscaling"];
@@ -68,6 +73,23 @@ fn the_service_is_well_formed_and_agrees_with_the_image() {
     }
     assert_eq!(gateway["x-omnistrate-api-params"][1]["parameterDependencyMap"], json!({"worker": "clientKey"}));
     assert!(environment.contains(&json!("SECURITY_CONTEXT_USER_ID=65532")) && dockerfile.contains("USER 65532:65532"));
+}
+
+/// What the platform asks the container, and what it takes from it.
+#[test]
+fn the_service_is_checked_without_a_shell_and_has_no_privileges() {
+    let gateway = &compose()["services"]["gateway"];
+    let dockerfile = fs::read_to_string(root().join("Dockerfile")).expect("the file");
+    assert_eq!(gateway["cap_drop"], json!(["ALL"]));
+    assert!(gateway["platform"].as_str().is_some_and(|platform| platform.starts_with("linux/")));
+    assert!(gateway["deploy"]["resources"]["limits"]["memory"].is_string());
+    // There is no shell that could look for a program or take a command apart.
+    let [hook] = &gateway["x-omnistrate-actionhooks"].as_array().expect("a list")[..] else { panic!("one is enough") };
+    assert_eq!((&hook["scope"], &hook["type"]), (&json!("NODE"), &json!("READINESS_CHECK")));
+    assert_eq!(hook["command"], json!(["/usr/local/bin/scalegate"]));
+    assert!(dockerfile.contains("/build/target/dist/scalegate /usr/local/bin/\n"));
+    assert_eq!(hook["commandTemplate"], "healthcheck");
+    assert!(dockerfile.contains("CMD [\"scalegate\", \"healthcheck\"]\n"));
 }
 
 /// An instruction of a Dockerfile, its continued lines joined.
