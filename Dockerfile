@@ -6,7 +6,8 @@
 # own, so that the two share a network, and the port is published by the container that made it:
 #   docker run -d --name sidecar -p 8080:8080 scalegate simulate
 #   docker run --network container:sidecar --read-only --cap-drop ALL -v scalegate-data:/data scalegate
-# A sidecar at another address: -e SCALEGATE_SIDECAR_URL=http://ADDRESS:PORT. An admin key from elsewhere: -e SCALEGATE_ADMIN_KEY.
+# With a sidecar at another address: -e SCALEGATE_SIDECAR_URL=http://ADDRESS:PORT
+# With an admin key from elsewhere, instead of one that was made in the volume: -e SCALEGATE_ADMIN_KEY
 
 # The slim image has the gcc that compiles the bundled SQLite and parts of ring. Both stages are of the same Debian
 # release, so that the binary meets the glibc it was linked against.

@@ -117,9 +117,8 @@ fn copied(instruction: &Instruction) -> Option<(Vec<&str>, &str)> {
     Some((paths, destination))
 }
 
-/// Does in a directory what the build stage does, except that cargo only looks whether it could build: what it lacks, it lacks
-/// in seconds here, and in minutes there. `cargo fetch` reads everything that the manifest names; `cargo metadata` and
-/// `cargo tree` do not notice when a file is missing.
+/// Does in a directory what the build stage does, except that cargo only looks whether it could build. `cargo fetch` reads
+/// everything that the manifest names; `cargo metadata` and `cargo tree` do not notice when a file is missing.
 #[test]
 fn cargo_finds_everything_at_each_step_of_building_the_image() {
     let directory = TempDir::new().expect("a directory");
