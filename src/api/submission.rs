@@ -69,10 +69,9 @@ pub struct Submission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.01, maximum = 2_592_000)]
     pub deadline_seconds: Option<f64>,
-    /// What to do if the resource has an unfinished job with another target. A job with the same target is joined in any
-    /// case (200).
+    /// What to do if the resource has an unfinished job with another target; `reject` if left out. A job with the same
+    /// target is joined in any case (200).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(default = "reject")]
     pub on_conflict: Option<ConflictMode>,
     /// A note for people, at most 500 characters and no control characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,7 +85,8 @@ pub struct Submission {
 /// What to do if the resource has an unfinished job with another target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "lowercase")]
-#[schema(as = OnConflict)]
+// The default stands here, and not beside the field, which some generators would then take for one that has to be given.
+#[schema(as = OnConflict, default = "reject")]
 pub enum ConflictMode {
     /// Refuse the new job, with 409.
     #[default]
