@@ -223,11 +223,11 @@ async fn the_largest_values_are_accepted() {
     let scene = Scene::start().await;
     let alias = format!("{}-._Z9", "w".repeat(123));
     let labels: Value =
-        (0..16).map(|n| (format!("{n:_<63}"), json!("ä".repeat(255)))).collect::<serde_json::Map<_, _>>().into();
+        (0..16).map(|n| (format!("{n:_<63}"), json!("ä".repeat(127)))).collect::<serde_json::Map<_, _>>().into();
     let body = json!({
         "resource": alias, "targetCapacity": 1, "stepSize": 1_000_000, "cooldownSeconds": 86_400,
         "activeTimeoutSeconds": 86_400, "pollIntervalSeconds": 3600, "settleSeconds": 86_400,
-        "deadlineSeconds": 2_592_000, "onConflict": "supersede", "reason": "ä".repeat(500), "labels": labels,
+        "deadlineSeconds": 2_592_000, "onConflict": "supersede", "reason": "ä".repeat(250), "labels": labels,
     });
     let plan = scene.gateway.raw(&Raw::post("/v1/plans", body.to_string())).await;
     assert_eq!(plan.status, 200, "{}", String::from_utf8_lossy(&plan.body));

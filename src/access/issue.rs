@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::token::Token;
-use crate::domain::{KeyRecord, MAX_KEY_NAME_CHARS, MAX_KEY_RESOURCES, Reach, Scope, Timestamp};
+use crate::domain::{KeyRecord, MAX_KEY_NAME_BYTES, MAX_KEY_RESOURCES, Reach, Scope, Timestamp};
 
 /// Longest life of a key that ends by itself: ten years. Whoever wants more wants one that does not.
 pub const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
@@ -30,7 +30,7 @@ pub struct NewKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyProblem {
     /// Its name.
-    #[error("must have 1 to {MAX_KEY_NAME_CHARS} characters, none of them a control character")]
+    #[error("must have 1 to {MAX_KEY_NAME_BYTES} bytes in UTF-8 and no control characters")]
     Name,
     /// The number of its resources.
     #[error("must be 1 to {MAX_KEY_RESOURCES} resources, or none for a key that may touch all of them")]
@@ -46,8 +46,7 @@ pub enum KeyProblem {
 impl NewKey {
     /// Everything that is wrong with it.
     pub fn problems(&self) -> Vec<KeyProblem> {
-        let length = self.name.chars().count();
-        let is_named = (1..=MAX_KEY_NAME_CHARS).contains(&length) && !self.name.chars().any(char::is_control);
+        let is_named = (1..=MAX_KEY_NAME_BYTES).contains(&self.name.len()) && !self.name.chars().any(char::is_control);
         let number = self.reach.resources().map(|resources| resources.len());
         let fits = number.is_none_or(|number| (1..=MAX_KEY_RESOURCES).contains(&number));
         let is_limited_admin = self.scope == Scope::Admin && number.is_some();
@@ -98,6 +97,7 @@ mod tests {
             (NewKey { name: String::new(), ..wanted() }, &[KeyProblem::Name][..]),
             (NewKey { name: "a\nb".into(), ..wanted() }, &[KeyProblem::Name]),
             (NewKey { name: "x".repeat(101), ..wanted() }, &[KeyProblem::Name]),
+            (NewKey { name: "é".repeat(51), ..wanted() }, &[KeyProblem::Name]),
             (NewKey { reach: only(0), ..wanted() }, &[KeyProblem::Resources]),
             (NewKey { reach: only(33), ..wanted() }, &[KeyProblem::Resources]),
             (NewKey { reach: only(1), scope: Scope::Admin, ..wanted() }, &[KeyProblem::LimitedAdmin]),
@@ -109,7 +109,7 @@ mod tests {
         ] {
             assert_eq!(wrong.problems(), problems, "{wrong:?}");
         }
-        let most = NewKey { name: "é".repeat(100), reach: only(32), lifetime: Some(MAX_LIFETIME), ..wanted() };
+        let most = NewKey { name: "é".repeat(50), reach: only(32), lifetime: Some(MAX_LIFETIME), ..wanted() };
         assert_eq!(most.problems(), []);
     }
 

@@ -24,8 +24,8 @@ use crate::engine::SubmitKey;
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Longest time a body may take to arrive: a client that trickles holds a connection, but not for long.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest idempotency key, in characters.
-const MAX_KEY_CHARS: usize = 255;
+/// Longest idempotency key, in bytes.
+const MAX_KEY_BYTES: usize = 255;
 /// Longest wait a caller can ask for with `Prefer: wait`. Proxies and load balancers like to cut longer ones.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -186,8 +186,8 @@ pub fn idempotency_key(
     let text = text.ok_or_else(|| invalid("must consist of printable ASCII characters"))?.trim();
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let key = quoted.unwrap_or(text);
-    if key.is_empty() || key.len() > MAX_KEY_CHARS {
-        return Err(invalid("must have 1 to 255 characters"));
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        return Err(invalid("must have 1 to 255 bytes"));
     }
     // A submission's fields are serialised in a fixed order, so this form does not depend on white space or order.
     let canonical = serde_json::to_vec(submission)

@@ -39,7 +39,7 @@ const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
     security(("apiKey" = ["scale"])),
     params(("Idempotency-Key" = Option<String>, Header, example = "3f6c1b52-scale-up",
         pattern = r#"^([!-~]|[!#-~][ -~]{0,253}[!-~]|"[ -~]{0,253}[!#-~]|"[ -~]{1,255}")$"#,
-        description = "At most 255 characters, bare or in double quotes. Makes it safe to send the request again.")),
+        description = "At most 255 bytes, bare or in double quotes. Makes it safe to send the request again.")),
     request_body(content = Submission, description = "What to scale, and how.", examples(
         ("target" = (summary = "Scale to a capacity", value = json!({"resource": "worker", "targetCapacity": 5}))),
         ("delta" = (summary = "Add two units", value = json!({"resource": "worker", "delta": 2, "reason": "queue depth 812"}))),

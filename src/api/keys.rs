@@ -28,7 +28,8 @@ use crate::store::{KeyChange, StoreError};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = NewKey)]
 pub struct KeyWish {
-    /// What the key is for, for people: at most 100 characters and no control characters.
+    /// What the key is for, for people: at most 100 bytes in UTF-8, which can be fewer characters, and no control
+    /// characters.
     #[serde(default)]
     #[schema(
         required = true,

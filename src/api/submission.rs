@@ -14,14 +14,14 @@ use super::input::escaped;
 use super::problem::{ApiError, FieldError};
 use crate::domain::{Alias, Capacity, Goal, JobRequest, MAX_CAPACITY, OnConflict, SettingsOverrides};
 
-/// Longest note, in characters.
-const MAX_REASON_CHARS: usize = 500;
+/// Longest note, in bytes: they are what has to be kept and sent, and a character can have four of them.
+const MAX_REASON_BYTES: usize = 500;
 /// Most labels: they are for finding jobs again, not for storing data.
 const MAX_LABELS: usize = 16;
-/// Longest label name, in characters.
-const MAX_LABEL_NAME_CHARS: usize = 63;
-/// Longest label value, in characters.
-const MAX_LABEL_VALUE_CHARS: usize = 255;
+/// Longest label name, in bytes.
+const MAX_LABEL_NAME_BYTES: usize = 63;
+/// Longest label value, in bytes.
+const MAX_LABEL_VALUE_BYTES: usize = 255;
 /// Text without control characters, as a pattern.
 const NO_CONTROL_CHARACTERS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
@@ -73,7 +73,7 @@ pub struct Submission {
     /// target is joined in any case (200).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<ConflictMode>,
-    /// A note for people, at most 500 characters and no control characters.
+    /// A note for people, at most 500 bytes in UTF-8, which can be fewer characters, and no control characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "queue depth 812")]
     pub reason: Option<String>,
@@ -110,7 +110,7 @@ impl Submission {
         };
         let goal = self.goal(&mut problems);
         let overrides = self.overrides(&mut problems);
-        problems.check_text("/reason", self.reason.as_deref().unwrap_or_default(), MAX_REASON_CHARS);
+        problems.check_text("/reason", self.reason.as_deref().unwrap_or_default(), MAX_REASON_BYTES);
         let labels = self.labels.unwrap_or_default();
         problems.check_labels(&labels);
         let (Some(resource), Some(goal), true) = (resource, goal, problems.0.is_empty()) else {
@@ -198,12 +198,12 @@ fn labels_schema() -> Object {
     ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
         .description(Some(
-            "At most 16 labels, by which jobs can be told apart. Names have 1 to 63 characters, values at most 255, and \
-             neither has control characters.",
+            "At most 16 labels, by which jobs can be told apart. In UTF-8 names have 1 to 63 bytes and values at most 255, \
+             which can be fewer characters. Neither has control characters.",
         ))
         .max_properties(Some(MAX_LABELS))
-        .property_names(Some(text(Some(1), MAX_LABEL_NAME_CHARS)))
-        .additional_properties(Some(text(None, MAX_LABEL_VALUE_CHARS)))
+        .property_names(Some(text(Some(1), MAX_LABEL_NAME_BYTES)))
+        .additional_properties(Some(text(None, MAX_LABEL_VALUE_BYTES)))
         .build()
 }
 
@@ -291,9 +291,9 @@ impl Problems {
         }
     }
 
-    fn check_text(&mut self, pointer: &str, text: &str, most_chars: usize) {
-        if text.chars().count() > most_chars {
-            self.add::<()>(pointer, format!("has more than {most_chars} characters"));
+    fn check_text(&mut self, pointer: &str, text: &str, most_bytes: usize) {
+        if text.len() > most_bytes {
+            self.add::<()>(pointer, format!("has more than {most_bytes} bytes"));
         } else if text.chars().any(char::is_control) {
             self.add::<()>(pointer, "contains a control character".into());
         }
@@ -309,12 +309,11 @@ impl Problems {
             if name.is_empty() {
                 self.add::<()>(&pointer, "has an empty name".into());
             }
-            if name.chars().count() > MAX_LABEL_NAME_CHARS || name.chars().any(char::is_control) {
-                let detail =
-                    format!("has a name longer than {MAX_LABEL_NAME_CHARS} characters or with control characters");
+            if name.len() > MAX_LABEL_NAME_BYTES || name.chars().any(char::is_control) {
+                let detail = format!("has a name of more than {MAX_LABEL_NAME_BYTES} bytes or with control characters");
                 self.add::<()>("/labels", detail);
             } else {
-                self.check_text(&pointer, value, MAX_LABEL_VALUE_CHARS);
+                self.check_text(&pointer, value, MAX_LABEL_VALUE_BYTES);
             }
         }
     }
@@ -422,6 +421,10 @@ mod tests {
             ),
             (json!({"resource": "w", "targetCapacity": 1, "reason": long}), vec!["/reason"]),
             (json!({"resource": "w", "targetCapacity": 1, "reason": "a\nb"}), vec!["/reason"]),
+            // Few enough characters, and too many bytes.
+            (json!({"resource": "w", "targetCapacity": 1, "reason": "ä".repeat(251)}), vec!["/reason"]),
+            (json!({"resource": "w", "targetCapacity": 1, "labels": {"ä".repeat(32): "x"}}), vec!["/labels"]),
+            (json!({"resource": "w", "targetCapacity": 1, "labels": {"a": "\u{1f600}".repeat(64)}}), vec!["/labels/a"]),
             (json!({"resource": "w", "targetCapacity": 1, "labels": {"": "x"}}), vec!["/labels/"]),
             (json!({"resource": "w", "targetCapacity": 1, "labels": {"a/b~c": "\u{0}"}}), vec!["/labels/a~1b~0c"]),
         ] {

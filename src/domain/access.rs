@@ -15,8 +15,8 @@ use super::time::Timestamp;
 
 /// Number of characters of a key's id: enough that no two keys of one gateway ever have the same.
 pub const KEY_ID_CHARS: usize = 10;
-/// Longest name of a key, in characters.
-pub const MAX_KEY_NAME_CHARS: usize = 100;
+/// Longest name of a key, in bytes.
+pub const MAX_KEY_NAME_BYTES: usize = 100;
 /// Most resources one key can be limited to. Whoever may touch more of them gets a key without a limit.
 pub const MAX_KEY_RESOURCES: usize = 32;
 

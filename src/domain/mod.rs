@@ -23,7 +23,7 @@ mod trace;
 mod waiting;
 
 pub use access::{
-    Actor, InvalidKeyId, KEY_ID_CHARS, KeyId, KeyRecord, MAX_KEY_NAME_CHARS, MAX_KEY_RESOURCES, Reach, Scope,
+    Actor, InvalidKeyId, KEY_ID_CHARS, KeyId, KeyRecord, MAX_KEY_NAME_BYTES, MAX_KEY_RESOURCES, Reach, Scope,
 };
 pub use alias::{Alias, InvalidAlias, MAX_ALIAS_LEN};
 pub use audit::{Action, Attempt, AuditEntry, Shelf, Subject, Verdict};

@@ -101,8 +101,8 @@ fn what_makes_no_sense_is_refused_in_terms_of_the_flags() {
     let many: Vec<String> = (0..33).map(|n| format!("--resource=r{n}")).collect();
     let many: Vec<&str> = ["x", "--scope=read"].into_iter().chain(many.iter().map(String::as_str)).collect();
     for (arguments, words) in [
-        (&["", "--scope", "read"][..], "NAME must have 1 to 100 characters"),
-        (&["a\u{7}", "--scope", "read"], "NAME must have 1 to 100 characters"),
+        (&["", "--scope", "read"][..], "NAME must have 1 to 100 bytes"),
+        (&["a\u{7}", "--scope", "read"], "NAME must have 1 to 100 bytes"),
         (&["x", "--scope", "admin", "--resource", "web"], "--resource: resources cannot be limited for a key with"),
         (&many, "--resource: there must be 1 to 32 resources"),
         (&["x", "--scope", "read", "--expires-in", "0s"], "--expires-in must be between 1s and 3650d"),
