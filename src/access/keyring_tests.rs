@@ -51,6 +51,10 @@ impl Catalog for Store {
     fn audit(&self, _: Option<Position>, _: usize) -> Result<AuditPage, StoreError> {
         Ok(AuditPage { entries: Vec::<AuditEntry>::new(), next: None })
     }
+
+    fn log_length(&self) -> Result<u64, StoreError> {
+        Err(StoreError::Closed)
+    }
 }
 
 struct Scene {
@@ -157,6 +161,30 @@ fn changes_by_others_are_seen_at_once_and_only_then_is_the_store_read() {
     scene.keyring.changed();
     assert_eq!(scene.verdict(&token, NOW), "unknown");
     assert!(matches!(scene.keyring.recheck(&record.id, NOW), Ok(Err(Rejection::Unknown))));
+}
+
+#[test]
+fn a_revocation_holds_before_it_is_on_the_disk_whatever_is_read_meanwhile() {
+    let (token, record) = issue(None);
+    let (other, other_record) = issue(None);
+    let scene = scene(vec![record.clone(), other_record.clone()], None);
+    let revoke = |id, at| scene.keyring.revoke(id, at).expect("readable");
+    assert_eq!(revoke(&record.id, NOW), Revocation::New);
+    assert_eq!(revoke(&record.id, NOW + Duration::from_secs(1)), Revocation::Pending);
+    assert_eq!(revoke(other.id(), NOW), Revocation::New);
+    for _ in 0..2 {
+        assert_eq!((scene.verdict(&token, NOW), scene.verdict(&other, NOW)), ("revoked", "revoked"));
+        assert!(matches!(scene.keyring.recheck(&record.id, NOW), Ok(Err(Rejection::Revoked(_)))));
+        let shown = scene.keyring.get(&record.id).expect("readable").expect("there");
+        assert_eq!(shown.revoked_at, Some(NOW));
+        // Another process has changed something; on the disk both are good.
+        scene.keyring.changed();
+    }
+    scene.store.set(Some(vec![KeyRecord { revoked_at: Some(NOW), ..record.clone() }, other_record]));
+    scene.keyring.revocation_written(&record.id);
+    assert_eq!((scene.verdict(&token, NOW), scene.verdict(&other, NOW)), ("revoked", "revoked"));
+    assert_eq!(revoke(&record.id, NOW), Revocation::Durable);
+    assert_eq!(revoke(Token::generate().expect("randomness").id(), NOW), Revocation::Durable);
 }
 
 /// As long as it is not known what has changed, any key may be revoked.

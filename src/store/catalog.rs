@@ -11,8 +11,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::directory::database_path;
+use super::identity;
 use super::keys;
 use super::sqlite::{explain, open_to_read};
+use super::wal;
 use super::{
     AuditPage, Catalog, EventFilter, JobFilter, ListedState, LogPage, Page, Position, StoreError, TimelinePage,
 };
@@ -120,6 +122,11 @@ impl Catalog for SqliteCatalog {
             serde_json::from_str(&record).map_err(|error| self.corrupt(&format!("audit entry {seq}"), error))
         });
         Ok(AuditPage { entries: entries.collect::<Result<_, _>>()?, next })
+    }
+
+    fn log_length(&self) -> Result<u64, StoreError> {
+        let path = wal::path(&self.path);
+        identity::length(&path).map_err(|source| StoreError::Log { path, source })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which file it is that there is at a path, so that one put in its place is noticed.
+//! Which file it is that there is at a path, so that one put in its place is noticed, and how long it is.
 //!
 //! It is asked after every commit, and must not ask when the file was last changed: Linux then notes the time of the next
 //! change more exactly, which costs the next sync a write of its own.
@@ -26,6 +26,28 @@ impl FileId {
     pub(super) fn of(found: &Metadata) -> Self {
         Self(found.dev(), found.ino())
     }
+}
+
+/// The length of the file at `path`.
+///
+/// # Errors
+/// If there is none.
+#[cfg(target_os = "linux")]
+pub(super) fn length(path: &Path) -> std::io::Result<u64> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::SIZE) {
+        Ok(found) => Ok(found.stx_size),
+        Err(_) => std::fs::metadata(path).map(|found| found.len()),
+    }
+}
+
+/// The length of the file at `path`.
+///
+/// # Errors
+/// If there is none.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn length(path: &Path) -> std::io::Result<u64> {
+    std::fs::metadata(path).map(|found| found.len())
 }
 
 #[cfg(target_os = "linux")]
@@ -61,6 +83,7 @@ mod tests {
         }
         let id = FileId::at(&path).expect("a file");
         std::fs::write(&path, "more").expect("written");
+        assert_eq!(length(&path).expect("a file"), 4);
         assert_eq!(FileId::at(&path).expect("a file"), id);
         assert_eq!(identify_by_metadata(&path).expect("a file"), id, "both ways agree");
         std::fs::rename(&other, &path).expect("replaced");

@@ -12,6 +12,7 @@ mod fixtures;
 mod identity;
 mod keys;
 mod lanes;
+mod log_length;
 mod metered;
 mod prune;
 mod records;
@@ -346,6 +347,12 @@ pub trait Catalog: Send + Sync + 'static {
     /// # Errors
     /// If the store cannot be read.
     fn audit(&self, after: Option<Position>, size: usize) -> Result<AuditPage, StoreError>;
+
+    /// The length of the write-ahead log in bytes. It is not read, so that this takes microseconds.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn log_length(&self) -> Result<u64, StoreError>;
 }
 
 /// What can be wrong with a store.

@@ -21,6 +21,7 @@ use super::directory::{self, database_path};
 use super::identity::FileId;
 use super::keys;
 use super::lanes;
+use super::log_length::LogKeeper;
 use super::prune::{self, Removed};
 use super::records::{self, Unreadable};
 use super::rows;
@@ -39,7 +40,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const CACHE_KIB: i64 = 8192;
 /// Pages in the log before it is written back, 16 MiB: each page that every commit changes is written back once for some
 /// hundred of them, and what a start reads is still little.
-const CHECKPOINT_PAGES: i64 = 4096;
+pub(super) const CHECKPOINT_PAGES: i64 = 4096;
 /// The size of the largest store that is checked whole when it is opened; that takes a tenth of a second.
 const CHECKED_AT_ONCE_BYTES: u64 = 128 << 20;
 /// More statements than there are: one that is not kept is parsed anew each time, which takes longer than what it does.
@@ -60,6 +61,7 @@ pub struct SqliteJournal {
     files: [FileId; 2],
     /// Timelines take turns in being looked at for what is too old.
     timelines_pruned_up_to: Option<String>,
+    log: LogKeeper,
     /// Held for as long as the journal lives; the system lets go of it if the process dies.
     _lock: File,
 }
@@ -96,7 +98,8 @@ impl SqliteJournal {
         // Not before it is known to be a store of ours: nobody else's is changed.
         directory::close_to_others(directory, is_ours);
         let files = [FileId::at(&path)?, FileId::at(&wal::path(&path))?];
-        Ok(Self { path, db, just_opened: true, files, timelines_pruned_up_to: None, _lock: lock })
+        let log = LogKeeper::of(&path);
+        Ok(Self { path, db, just_opened: true, files, timelines_pruned_up_to: None, log, _lock: lock })
     }
 
     /// Fails if the files are not where they were: what is written to files that somebody has removed succeeds, and is
@@ -230,7 +233,9 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         self.write(batches).map_err(|error| self.explain(error))?;
-        self.still_there()
+        self.still_there()?;
+        self.log.keep_short(&self.db, Instant::now());
+        Ok(())
     }
 
     fn load(&mut self) -> Result<Snapshot, StoreError> {
@@ -269,6 +274,8 @@ impl Journal for SqliteJournal {
         let Removed { jobs, timelines_up_to, more } =
             self.remove_old(retention, now).map_err(|error| self.explain(error))?;
         self.timelines_pruned_up_to = timelines_up_to;
+        // Once a minute, also where nothing else is written.
+        self.log.keep_short(&self.db, Instant::now());
         let jobs = jobs.iter().map(|id| id.parse().map_err(|error| self.corrupt("a job's id", error)));
         Ok(Pruned { jobs: jobs.collect::<Result<_, _>>()?, more })
     }
