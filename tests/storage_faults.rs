@@ -7,15 +7,19 @@
 
 mod support;
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use scalegate::access::Token;
 use scalegate::api::view::{JobView, StateView};
 use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
+use support::events::Events;
 use support::failing_disk::{Disk, EIO, ENOSPC, EROFS, SETTINGS};
-use support::gateway::{Gateway, PATIENCE, Response, run_to_its_end, serve};
+use support::gateway::{Gateway, PATIENCE, Raw, Response, run_to_its_end, serve};
 use support::sidecar::Sidecar;
 use tempfile::TempDir;
 
@@ -231,6 +235,114 @@ async fn a_failure_that_becomes_another_one_is_reported() {
     stack.until_readiness(200).await;
 }
 
+/// An admin's gateway with another key, which has a stream open.
+struct Keys {
+    stack: Stack,
+    admin: Token,
+    leaked: Token,
+    stream: Events,
+}
+
+impl Keys {
+    async fn start() -> Self {
+        let mut stack = Stack::start();
+        let admin = make_key(&stack.gateway, "admin").await;
+        stack.gateway.key = Some(admin.expose().to_owned());
+        let leaked = make_key(&stack.gateway, "read").await;
+        let stream = Events::open_with_key(stack.gateway.address, "/v1/events", leaked.expose()).await;
+        Self { stack, admin, leaked, stream }
+    }
+
+    async fn revoke(&self, key: &Token) -> Response {
+        self.stack.gateway.post(&format!("/v1/keys/{}/revoke", key.id()), &Value::Null).await
+    }
+
+    /// The code of the refusal of `key`, if it is refused.
+    async fn refusal(&self, key: &Token) -> Option<String> {
+        let request = Raw::get("/v1/jobs").header("Authorization", format!("Bearer {}", key.expose()));
+        let answer = self.stack.gateway.raw(&request).await;
+        (answer.status != 200).then(|| answer.problem().code.as_str().to_owned())
+    }
+
+    async fn stream_ends(&mut self) {
+        while self.stream.next().await.is_some_and(|event| event.name != "end") {}
+    }
+
+    /// The same on the next process.
+    fn restart(mut self) -> Self {
+        self.stack.kill();
+        self.stack.disk.works();
+        self.stack = self.stack.restart();
+        self.stack.gateway.key = Some(self.admin.expose().to_owned());
+        self
+    }
+
+    async fn until_on_the_disk(&self) {
+        let db = Connection::open(database(&self.stack.disk.data())).expect("the store");
+        let revoked = || {
+            let sql = "SELECT revoked_ms IS NOT NULL FROM keys WHERE id = ?1";
+            db.query_row(sql, [self.leaked.id().as_str()], |row| row.get::<_, bool>(0)).expect("readable")
+        };
+        let begin = Instant::now();
+        while !revoked() {
+            assert!(begin.elapsed() < PATIENCE, "the revocation does not come onto the disk");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+async fn make_key(gateway: &Gateway, scope: &str) -> Token {
+    let made = gateway.post("/v1/keys", &json!({"name": scope, "scope": scope})).await;
+    made.json()["secret"].as_str().expect("a secret").parse().expect("a key")
+}
+
+#[track_caller]
+fn assert_not_written(answer: &Response) {
+    assert_unavailable(answer, "revocation_not_written", &["refused from now on", "as soon as", "restarted", "again"]);
+}
+
+/// A leaked key is refused although the disk is full, and durably as soon as it is not.
+#[actix_web::test]
+async fn a_revocation_that_cannot_be_written_holds_at_once_and_is_written_later() {
+    let mut keys = Keys::start().await;
+    keys.stack.disk.fails("write", ENOSPC);
+    for _ in 0..2 {
+        assert_not_written(&keys.revoke(&keys.leaked).await);
+        assert_eq!(keys.refusal(&keys.leaked).await.as_deref(), Some("key_revoked"));
+    }
+    keys.stream_ends().await;
+    // The keys are read from the disk again, where it is still good.
+    let changes = keys.stack.disk.data().join("scalegate.key-changes");
+    File::options().append(true).open(changes).and_then(|mut file| file.write_all(b".")).expect("written");
+    assert_eq!(keys.refusal(&keys.leaked).await.as_deref(), Some("key_revoked"));
+    keys.stack.disk.works();
+    keys.until_on_the_disk().await;
+    keys.stack.until_readiness(200).await;
+    let audit = keys.stack.gateway.get("/v1/audit").await.json();
+    let revoked = |entry: &&Value| entry["action"] == "revoke_key";
+    let outcomes = audit["entries"].as_array().expect("entries").iter().filter(revoked).map(|entry| &entry["outcome"]);
+    assert_eq!(outcomes.collect::<Vec<_>>(), ["accepted"]);
+    let keys = keys.restart();
+    assert_eq!(keys.refusal(&keys.leaked).await.as_deref(), Some("key_revoked"));
+}
+
+/// What is not on the disk ends with the process, which is what the caller was told.
+#[actix_web::test]
+async fn a_restart_undoes_a_revocation_that_was_not_written() {
+    let keys = Keys::start().await;
+    keys.stack.disk.fails("write", ENOSPC);
+    assert_not_written(&keys.revoke(&keys.leaked).await);
+    // A key may revoke itself; then not even the answer can be asked for again.
+    assert_not_written(&keys.revoke(&keys.admin).await);
+    for key in [&keys.leaked, &keys.admin] {
+        assert_eq!(keys.refusal(key).await.as_deref(), Some("key_revoked"));
+    }
+    let keys = keys.restart();
+    for key in [&keys.leaked, &keys.admin] {
+        assert_eq!(keys.refusal(key).await, None);
+    }
+}
+
 /// A stop does not wait for a disk that does not work.
 #[actix_web::test]
 async fn it_can_be_stopped_while_the_disk_fails() {
@@ -337,6 +449,52 @@ async fn what_cannot_be_read_is_not_made_up() {
     assert_eq!(stack.jobs().await, [job.id]);
     let replayed = stack.gateway.post_with("/v1/jobs", &body, &key).await;
     assert_eq!((replayed.header("idempotency-replayed"), replayed.job().id), (Some("true"), job.id));
+}
+
+// ---- another program that reads the store for long ---------------------------------------------------------------
+
+/// Its log grows meanwhile, commits go on, and the operator is told; when it has ended, the log is short again.
+#[actix_web::test]
+async fn a_reader_that_pins_the_log_is_told_of_and_holds_up_nothing() {
+    let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
+    let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
+    let connect = || Connection::open(database(dir.path())).expect("the store");
+    let (reader, other) = (connect(), connect());
+    reader.execute_batch("BEGIN; SELECT count(*) FROM jobs").expect("readable");
+    other.execute_batch("CREATE TABLE ballast (blob)").expect("writable");
+    for _ in 0..4 {
+        other.execute("INSERT INTO ballast VALUES (randomblob(10000000))", []).expect("written");
+    }
+    let log_bytes = async || {
+        let metrics = gateway.get("/metrics").await;
+        let line =
+            metrics.text().lines().find_map(|line| line.strip_prefix("scalegate_store_log_bytes ").map(str::to_owned));
+        line.and_then(|bytes| bytes.parse::<f64>().ok()).expect("a length")
+    };
+    let long = log_bytes().await;
+    assert!(long > 40e6, "{long}");
+    let (begin, mut log) = (Instant::now(), Vec::new());
+    let says = |log: &[Value], words: &str| {
+        log.iter().filter(|line| line["message"].as_str().is_some_and(|message| message.contains(words))).count()
+    };
+    while says(&log, "kept a transaction open") == 0 {
+        let asked = Instant::now();
+        let id = gateway.submit(&no_step("worker")).await.id;
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        gateway.finish(id).await;
+        assert!(begin.elapsed() < PATIENCE, "the operator is not told: {log:#?}");
+        log.extend(gateway.log());
+    }
+    assert!(log_bytes().await >= long);
+    reader.execute_batch("ROLLBACK").expect("over");
+    drop(other);
+    while log_bytes().await > 32e6 {
+        let id = gateway.submit(&no_step("worker")).await.id;
+        gateway.finish(id).await;
+        assert!(begin.elapsed() < PATIENCE, "the log stays long");
+    }
+    log.extend(gateway.log_with(|log| says(log, "short again") > 0));
+    assert_eq!((says(&log, "kept a transaction open"), says(&log, "short again")), (1, 1), "each once");
 }
 
 // ---- files that go away while the gateway runs ------------------------------------------------------------------

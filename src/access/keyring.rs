@@ -4,7 +4,7 @@
 //! them, which shows in a file that every request looks at. Reading the store for each request lost: it takes ten times as
 //! long. A pause between two looks lost as well: a key that was revoked would go on working for that long.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -35,6 +35,17 @@ pub enum Rejection {
     Expired(Arc<KeyRecord>),
 }
 
+/// What there was of the revocation of a key before it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// Nothing.
+    New,
+    /// It holds and is on its way to the disk.
+    Pending,
+    /// It is on the disk, or there is no such key.
+    Durable,
+}
+
 struct Entry {
     record: Arc<KeyRecord>,
     /// The last use that is on the disk or on its way there, in milliseconds; at first `i64::MIN`.
@@ -46,6 +57,8 @@ struct Keys {
     by_id: HashMap<KeyId, Entry>,
     /// The changes that there had been when they were read; `None` if they have to be read again in any case.
     changes: Option<KeyChangesSeen>,
+    /// Revocations that may not be on the disk yet, with their times. They hold whatever the store says. At most one for each key.
+    pending: BTreeMap<KeyId, Timestamp>,
 }
 
 /// See the module's documentation.
@@ -141,6 +154,34 @@ impl Keyring {
         Ok(self.current()?.by_id.values().any(|entry| entry.record.is_usable(now)))
     }
 
+    /// Refuses the key `id` from now on, as revoked at `at`, although that is not on the disk yet. [`Keyring::revocation_written`]
+    /// must follow once it is.
+    ///
+    /// # Errors
+    /// As for [`Keyring::list`].
+    pub fn revoke(&self, id: &KeyId, at: Timestamp) -> Result<Revocation, StoreError> {
+        // So that a revocation by another process is not made a second time.
+        drop(self.current()?);
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let Keys { by_id, pending, .. } = &mut *keys;
+        if pending.contains_key(id) {
+            return Ok(Revocation::Pending);
+        }
+        let Some(entry) = by_id.get_mut(id).filter(|entry| entry.record.revoked_at.is_none()) else {
+            return Ok(Revocation::Durable);
+        };
+        pending.insert(id.clone(), at);
+        Arc::make_mut(&mut entry.record).revoked_at = Some(at);
+        Ok(Revocation::New)
+    }
+
+    /// The revocation of the key `id` is on the disk.
+    pub fn revocation_written(&self, id: &KeyId) {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.pending.remove(id);
+        keys.changes = None;
+    }
+
     /// The keys on the disk have changed: they are read again before the next request is answered.
     pub fn changed(&self) {
         self.keys.write().unwrap_or_else(PoisonError::into_inner).changes = None;
@@ -164,13 +205,15 @@ impl Keyring {
         let changes = self.changes.look();
         let records = self.catalog.keys()?.into_iter().chain(self.configured.clone());
         let used = |id: &KeyId| keys.by_id.get(id).map_or(i64::MIN, |entry| entry.used_at.load(Ordering::Relaxed));
-        let entries = records.map(|record| {
+        let entries = records.map(|mut record| {
+            record.revoked_at = record.revoked_at.or_else(|| keys.pending.get(&record.id).copied());
             let entry = Entry::new(record);
             entry.used_at.fetch_max(used(&entry.record.id), Ordering::Relaxed);
             (entry.record.id.clone(), entry)
         });
         let by_id = entries.collect();
-        *keys = Keys { by_id, changes };
+        keys.by_id = by_id;
+        keys.changes = changes;
         Ok(())
     }
 }

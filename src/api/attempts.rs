@@ -97,7 +97,9 @@ impl Recorder {
             "audit"
         );
         // Of one whose outcome is unknown there will be a record if it is obeyed, and a store that does not work takes none.
-        if let Some(code) = code.filter(|code| !matches!(code, Code::OutcomeUnknown | Code::StorageUnavailable))
+        let is_recorded =
+            |code: &Code| !matches!(code, Code::OutcomeUnknown | Code::RevocationNotWritten | Code::StorageUnavailable);
+        if let Some(code) = code.filter(is_recorded)
             && kept != Kept::Line
         {
             let verdict = Verdict::Refused { code: code.as_str().to_owned() };
@@ -171,6 +173,7 @@ fn subject_in(action: Action, path: &str) -> Subject {
 fn outcome(action: Action, response: &HttpResponse, refused: Option<Code>) -> &'static str {
     match refused {
         Some(Code::OutcomeUnknown) => "unknown",
+        Some(Code::RevocationNotWritten) => "pending",
         Some(_) => "refused",
         None if response.headers().contains_key("idempotency-replayed") => "replayed",
         None if action == Action::SubmitJob && response.status() == StatusCode::OK => "unchanged",

@@ -12,6 +12,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue,
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::attempts::{Kept, Recorder};
@@ -19,14 +20,27 @@ use super::caller::Caller;
 use super::problem::{ApiError, Code};
 use super::routes::{Operation, Routes, path_of};
 use super::{ApiState, Room};
-use crate::access::{CallerLimits, Keyring, Party, Rate, Rejection, Seat, TooFast};
+use crate::access::{CallerLimits, Keyring, Party, Rate, Rejection, Revocation, Seat, TooFast};
 use crate::clock::{Clock, wall_now};
 use crate::config::Access;
-use crate::domain::{AuditEntry, KeyRecord, Scope, Timestamp};
+use crate::domain::{AuditEntry, KeyId, KeyRecord, Scope, Timestamp};
 use crate::store::{Batch, KeyChange, StoreClient, StoreError};
 
 /// Longest wait for the store. A disk that takes longer is stuck, and whoever waits has better to know.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
+/// Pause before each attempt to write a revocation that could not be written. The engine tries as often to get the store to work.
+const REVOCATION_RETRY: Duration = Duration::from_secs(1);
+
+/// Why a revocation is not done.
+#[derive(Debug)]
+pub enum Revoking {
+    /// The keys cannot be read. Nothing was changed.
+    Unreadable(StoreError),
+    /// The key is refused, and that is not on the disk yet. It will be as soon as that works, unless the process ends before.
+    NotWritten(StoreError),
+    /// The key was revoked before, and there may be no record of this attempt to do it again.
+    NotRecorded(StoreError),
+}
 
 /// Who needs a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +177,59 @@ impl Guard {
             Ok(committed) => committed.map_err(|_| StoreError::Closed)?,
             Err(_) => Err(StoreError::Slow),
         }
+    }
+
+    /// Refuses the key `id` from now on, whoever shows it, and makes that durable together with the record of it, however long that
+    /// takes and whether the caller waits or not. `at` is when, and `and_then` is called when it is refused, before the disk is waited
+    /// for.
+    ///
+    /// Rejected: the disk first, because a leaked key then goes on working for as long as the disk does not.
+    ///
+    /// # Errors
+    /// If it is not on the disk yet, or whether the key is one of ours cannot be told.
+    pub async fn revoke_key(
+        &self,
+        id: &KeyId,
+        at: Timestamp,
+        entry: AuditEntry,
+        and_then: impl FnOnce(),
+    ) -> Result<(), Revoking> {
+        let before = self.keyring.revoke(id, at).map_err(Revoking::Unreadable)?;
+        and_then();
+        let batch =
+            Batch { keys: vec![KeyChange::Revoked { id: id.clone(), at }], audit: vec![entry], ..Batch::default() };
+        let (store, keyring, id) = (self.store.clone(), Arc::clone(&self.keyring), id.clone());
+        let (tell, told) = oneshot::channel();
+        actix_web::rt::spawn(async move {
+            let first = store.commit(batch.clone()).await;
+            let mut is_written = first.is_ok();
+            // The caller may be gone.
+            drop(tell.send(first));
+            // One that repeats it leaves that to the first, so that there is one for each key.
+            while !is_written && before == Revocation::New {
+                tokio::time::sleep(REVOCATION_RETRY).await;
+                match store.commit(batch.clone()).await {
+                    Ok(()) => {
+                        tracing::info!(key = id.as_str(), "the revocation of the key is on the disk now");
+                        is_written = true;
+                    }
+                    // The process ends, and the caller was told what that means.
+                    Err(StoreError::Closed) => return,
+                    Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "still not"),
+                }
+            }
+            if is_written {
+                keyring.revocation_written(&id);
+            }
+        });
+        let written = match timeout(STORE_PATIENCE, told).await {
+            Ok(written) => written.unwrap_or(Err(StoreError::Closed)),
+            Err(_) => Err(StoreError::Slow),
+        };
+        written.map_err(|error| match before {
+            Revocation::New | Revocation::Pending => Revoking::NotWritten(error),
+            Revocation::Durable => Revoking::NotRecorded(error),
+        })
     }
 
     /// A seat for a stream to `caller`, where they are counted.

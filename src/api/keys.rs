@@ -11,7 +11,7 @@ use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{Array, ArrayBuilder, SchemaType, Type};
 
 use super::caller::{Caller, note_subject};
-use super::guard::unreadable;
+use super::guard::{Revoking, unreadable};
 use super::input::JsonBody;
 use super::problem::{
     ApiError, Code, CreateKeyProblems, FieldError, GetKeyProblems, ListKeysProblems, RevokeKeyProblems,
@@ -234,7 +234,9 @@ pub async fn get_key(state: web::Data<ApiState>, _: Caller, path: web::Path<Stri
 /// Revoke an API key
 ///
 /// No request with it is admitted from now on, and streams that were opened with it end before anything else is told. What
-/// was done with it before stays. Revoking it twice is no error.
+/// was done with it before stays. Revoking it twice is no error. 200 says that the revocation is durable; 503
+/// `revocation_not_written` that the key is refused, and will be durably as soon as the store can be written, but is good again if
+/// the gateway is restarted before.
 #[utoipa::path(
     operation_id = "revokeKey", tag = "access",
     security(("apiKey" = ["admin"])),
@@ -261,11 +263,12 @@ pub async fn revoke_key(
     }
     let verdict = if key.revoked_at.is_some() { Verdict::Unchanged } else { Verdict::Accepted };
     let entry = guard.recorder().entry(&caller, Action::RevokeKey, subject, verdict);
-    let change = KeyChange::Revoked { id: key.id.clone(), at: now };
-    guard.change_keys(change, entry).await.map_err(not_written)?;
-    // Streams find out now rather than when they next have something to tell.
-    state.feed.call_the_roll();
-    let revoked = KeyRecord { revoked_at: key.revoked_at.or(Some(now)), ..KeyRecord::clone(&key) };
+    // A second attempt does not change when it was.
+    let at = key.revoked_at.unwrap_or(now);
+    // Streams find out at once rather than when they next have something to tell.
+    let revoking = guard.revoke_key(&key.id, at, entry, || state.feed.call_the_roll()).await;
+    revoking.map_err(|error| not_revoked(&key.id, error))?;
+    let revoked = KeyRecord { revoked_at: Some(at), ..KeyRecord::clone(&key) };
     Ok(HttpResponse::Ok().json(KeyView::new(&revoked, false, now)))
 }
 
@@ -298,6 +301,24 @@ fn not_written(error: StoreError) -> ApiError {
         ),
     };
     ApiError::new(code, detail)
+}
+
+fn not_revoked(id: &KeyId, error: Revoking) -> ApiError {
+    let error = match error {
+        Revoking::Unreadable(error) => return unreadable(&error),
+        Revoking::NotRecorded(error) => return not_written(error),
+        Revoking::NotWritten(error) => error,
+    };
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        key = id.as_str(),
+        "the key is refused from now on, but its revocation is not on the disk yet: a restart before it is lets the key in again"
+    );
+    let detail = format!(
+        "The key {id} is refused from now on, but the store cannot be written at present: its revocation becomes durable as soon as \
+         the store works again. If the gateway is restarted before that, revoke the key again."
+    );
+    ApiError::new(Code::RevocationNotWritten, detail)
 }
 
 impl KeyWish {

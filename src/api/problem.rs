@@ -107,6 +107,7 @@ codes! {
     TooManyStreams "too_many_streams" 503 "Too many streams are open" "No more streams can be opened now. Poll instead, or try again later.";
     TooManyJobs "too_many_jobs" 503 "Too many unfinished jobs" "10000 jobs are unfinished already.";
     StorageUnavailable "storage_unavailable" 503 "The store cannot be used" "The store failed: database or disk is full. Nothing is accepted until it works again.";
+    RevocationNotWritten "revocation_not_written" 503 "The API key is refused, but its revocation is not durable yet" "The key 4fJ2kQ9xZa is refused from now on, but the store cannot be written at present: its revocation becomes durable as soon as the store works again. If the gateway is restarted before that, revoke the key again.";
     Overloaded "overloaded" 503 "The gateway cannot take the request now" "Too many requests are waiting.";
     OutcomeUnknown "outcome_unknown" 504 "It is not known whether the request was obeyed" "The engine did not answer in time. What was asked for may still be done: see what there is, or send a submission again with the same Idempotency-Key.";
     NotReady "not_ready" 503 "The gateway is not ready" "The store failed: database or disk is full.";
@@ -504,7 +505,8 @@ problems! {
     /// What can go wrong with `GET /v1/keys/{id}`.
     guarded GetKeyProblems: KeyNotFound InternalError;
     /// What can go wrong with `POST /v1/keys/{id}/revoke`.
-    guarded RevokeKeyProblems: KeyNotFound KeyConfigured InternalError OutcomeUnknown;
+    guarded RevokeKeyProblems: KeyNotFound KeyConfigured InternalError RevocationNotWritten
+        OutcomeUnknown;
     /// What can go wrong with `GET /v1/audit`.
     guarded AuditProblems: ValidationFailed InternalError Overloaded;
     /// What can go wrong with `GET /livez`.

@@ -108,7 +108,7 @@ pub(super) async fn run<S: Sidecar>(
         incarnation.turn_away(&error);
         drop(incarnation);
         report_failure(&error);
-        let reloaded = reopen(&parts.store, &mut commands, &mut stop, &error).await;
+        let reloaded = reopen(&parts.store, &mut commands, &mut acknowledgements, &mut stop, &error).await;
         while acknowledgements.try_recv().is_ok() {}
         if let Some(reloaded) = reloaded {
             tracing::warn!(jobs = reloaded.jobs.len(), "the store works again: carrying on from it");
@@ -129,6 +129,7 @@ fn report_failure(error: &StoreError) {
 async fn reopen(
     store: &StoreWriter,
     commands: &mut mpsc::Receiver<Command>,
+    acknowledgements: &mut mpsc::UnboundedReceiver<Acknowledgement>,
     stop: &mut watch::Receiver<Option<Instant>>,
     error: &StoreError,
 ) -> Option<Snapshot> {
@@ -144,6 +145,8 @@ async fn reopen(
                 loaded = &mut attempt => break loaded,
                 _ = stop.wait_for(Option::is_some) => return None,
                 command = commands.recv() => command?.refuse(&unavailable),
+                // Commits of others go on failing, and would pile up.
+                Some(_) = acknowledgements.recv() => {}
             }
         };
         match loaded {

@@ -19,7 +19,8 @@ const MAX_GROUP: usize = 512;
 /// Most commits of [`StoreClient`]s that wait at a time: several full groups, and some megabytes if the disk hangs.
 const MAX_OF_CLIENTS: usize = 4096;
 
-/// What became of one [`StoreWriter::commit`]; they come in the order of the commits.
+/// What became of one [`StoreWriter::commit`]; they come in the order of the commits. A failure may also be that of a commit by
+/// a [`StoreClient`], after which nothing is written either before [`StoreWriter::load`].
 pub type Acknowledgement = Result<(), StoreError>;
 
 enum Request {
@@ -179,7 +180,13 @@ impl Report {
     fn tell(self, outcome: Acknowledgement, acknowledge: &mpsc::UnboundedSender<Acknowledgement>) {
         match self {
             Self::ToAll => drop(acknowledge.send(outcome)),
-            Self::ToOne { reply, .. } => drop(reply.send(outcome)),
+            Self::ToOne { reply, .. } => {
+                // The engine is the one who reads everything again, and has perhaps nothing to write for a minute.
+                if outcome.is_err() {
+                    drop(acknowledge.send(Err(StoreError::Uncertain)));
+                }
+                drop(reply.send(outcome));
+            }
         }
     }
 }

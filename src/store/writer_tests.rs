@@ -233,11 +233,12 @@ async fn clients_hear_of_their_own_commits_and_do_not_keep_the_thread() {
         assert_eq!(stage.acknowledged(2).await, ["good"; 2]);
     });
     assert!(theirs.is_ok());
-    assert!(stage.acknowledgements.try_recv().is_err(), "the engine hears of its own commits alone");
+    assert!(stage.acknowledgements.try_recv().is_err(), "of what is good, the engine hears of its own commits alone");
 
     let (theirs, ()) = tokio::join!(client.commit(batch("d")), async { stage.verdict(false) });
     assert!(matches!(theirs, Err(StoreError::Corrupt { .. })), "{theirs:?}");
     assert!(matches!(client.commit(batch("e")).await, Err(StoreError::Uncertain)));
+    assert_eq!(stage.acknowledged(2).await, ["uncertain"; 2], "but of all that fail: it has to read everything again");
     let Stage { writer, thread, .. } = stage;
     drop(writer);
     thread.join().expect("no panic");

@@ -165,7 +165,7 @@ fn every_error_is_documented_where_it_can_happen() {
         all(&body, operation.get("requestBody").is_some());
         let admission = ["resource_busy", "out_of_bounds", "queue_full", "too_many_jobs", "too_many_jobs_of_key"];
         all(&admission, ["/v1/jobs", "/v1/plans"].contains(&path.as_str()) && method == "POST");
-        all(&["key_configured"], path.ends_with("/revoke"));
+        all(&["key_configured", "revocation_not_written"], path.ends_with("/revoke"));
         all(&["too_many_keys"], path == "/v1/keys" && method == "POST");
         all(&["too_many_streams_of_caller", "too_many_streams"], path.ends_with("/events"));
         let parameters: Vec<&str> =
