@@ -105,9 +105,9 @@ impl Gateway {
         let tls = config.access.tls.as_ref().map(Tls::open).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let (listener, address) = bind(config.listen)?;
-        let journal = SqliteJournal::open(&config.data_dir)?;
+        let mut journal = SqliteJournal::open(&config.data_dir)?;
         let present = Present::look();
-        let (clock, wall, carry_over) = choose_clock(&journal, &present)?;
+        let (clock, wall, carry_over) = choose_clock(&mut journal, &present)?;
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&config.data_dir)?);
         let (rule, keyring) = open_keyring(&config.access, address, &catalog, &config.data_dir)?;
         let (has_key, has_usable) = (keyring.has_any()?, keyring.has_usable(wall_now())?);

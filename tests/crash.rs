@@ -8,7 +8,7 @@ use std::time::Duration;
 use scalegate::api::view::{JobView, StateView};
 use scalegate::simulator::{Behaviour, Fault};
 use serde_json::json;
-use support::gateway::{Gateway, PATIENCE};
+use support::gateway::{Gateway, PATIENCE, run_to_its_end, scalegate};
 use support::sidecar::Sidecar;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -71,6 +71,55 @@ async fn between_two_jobs_in_one_cooldown() {
     assert_eq!(gateway.job(first).await.state, StateView::Succeeded);
     let second = gateway.submit(&json!({"resource": "worker", "targetCapacity": 3})).await.id;
     assert_carried_on(&gateway, &sidecar, second, 2).await;
+}
+
+/// A backup does not know of the changes that were sent after it was made, also of resources that were never scaled before.
+#[actix_web::test]
+async fn from_a_backup() {
+    const COOLDOWN: Duration = Duration::from_secs(4);
+    const SETTINGS: [&str; 6] = ["--cooldown", "4s", "--settle", "1s", "--poll-interval", "100ms"];
+    let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
+    let (data, elsewhere) = (dir.path().join("data"), dir.path().join("elsewhere"));
+    let gateway = Gateway::start(&data, sidecar.address(), &SETTINGS);
+    let id = gateway.submit(&json!({"resource": "worker", "targetCapacity": 3})).await.id;
+    gateway.wait_for(id, waits_for("cooldown")).await;
+    let file = dir.path().join("backup");
+    let back_up = || run_to_its_end(scalegate().arg("backup").arg(&file).arg("--data-dir").arg(&data));
+    assert_eq!(back_up().status.code(), Some(0));
+    let again = back_up();
+    assert_eq!(again.status.code(), Some(4), "{again:?}");
+    // What the backup does not know of: the second step, and another resource.
+    let other = gateway.submit(&json!({"resource": "other", "targetCapacity": 2})).await.id;
+    gateway.finish(id).await;
+    gateway.finish(other).await;
+    assert_eq!(sidecar.changes().len(), 3);
+    gateway.kill();
+
+    std::fs::create_dir(&elsewhere).expect("made");
+    std::fs::copy(&file, elsewhere.join("scalegate.db")).expect("copied");
+    let restored_at = sidecar.with(|_, now| now);
+    let warns = |gateway: &Gateway| gateway.starting.iter().any(|line| line.to_string().contains("from the backup of"));
+    let gateway = Gateway::start(&elsewhere, sidecar.address(), &SETTINGS);
+    assert!(warns(&gateway), "{:?}", gateway.starting);
+    gateway.kill();
+    let gateway = Gateway::start(&elsewhere, sidecar.address(), &SETTINGS);
+    assert!(!warns(&gateway), "once");
+    assert_eq!(gateway.get(&format!("/v1/jobs/{other}")).await.status, 404);
+    let remaining = gateway.get("/v1/resources/other").await.json()["cooldownRemainingSeconds"].as_f64();
+    assert!(remaining.is_some_and(|seconds| seconds > 0.0), "{remaining:?}");
+    let next = gateway.submit(&json!({"resource": "other", "targetCapacity": 3, "cooldownSeconds": 0})).await.id;
+    let job = gateway.finish(id).await;
+    assert_eq!((job.state, job.current_capacity, job.steps.len()), (StateView::Succeeded, Some(3), 1), "{job:#?}");
+    let more = gateway.submit(&json!({"resource": "worker", "targetCapacity": 4, "cooldownSeconds": 0})).await.id;
+    for id in [next, more] {
+        let job = gateway.finish(id).await;
+        assert_eq!((job.state, job.steps.len()), (StateView::Succeeded, 1), "{job:#?}");
+    }
+    let changes = sidecar.changes();
+    assert_eq!((changes.len(), sidecar.capacity()), (5, 4));
+    for change in &changes[3..] {
+        assert!(change.at >= restored_at + COOLDOWN, "{change:?}, restored at {restored_at}");
+    }
 }
 
 /// The request reached the sidecar, which holds its answer back.

@@ -20,9 +20,10 @@ pub(super) struct CarryOver {
 /// The clock for a process that starts at `present`, and whether what is in the store has to be fitted to it.
 ///
 /// As long as work is unfinished the clock of the process before goes on, and nothing has to be fitted. Otherwise whatever
-/// points in time still decide anything are carried over to the wall's clock.
+/// points in time still decide anything are carried over to the wall's clock. A backup is carried on with from here on; the clock
+/// in it tells which start of which machine it was on, and is not believed on another.
 pub(super) fn choose_clock(
-    journal: &SqliteJournal,
+    journal: &mut SqliteJournal,
     present: &Present,
 ) -> Result<(Clock, WallWatch, Option<CarryOver>), StoreError> {
     let anchor = journal.clock_anchor()?;
@@ -35,6 +36,10 @@ pub(super) fn choose_clock(
             (present.wall, Some(CarryOver { from: before.unwrap_or(present.wall), to: present.wall }))
         }
     };
+    let in_the_store = carry_over.as_ref().map_or(shown, |carry_over| carry_over.from);
+    if let Some(taken_at) = journal.carry_on_from_backup(in_the_store)? {
+        warn_of_restore(taken_at);
+    }
     let wall = WallWatch::begin(shown, present.wall, present.may_have_been_set_since(anchor.as_ref()));
     Ok((Clock::showing(shown, present), wall, carry_over))
 }
@@ -52,6 +57,14 @@ pub(super) fn recover(
         journal.change_clock(present.anchor().as_ref(), &snapshot, forward_millis)?;
     }
     Ok(snapshot)
+}
+
+fn warn_of_restore(taken_at: Timestamp) {
+    tracing::warn!(
+        "this store was restored from the backup of {taken_at}: keys that were revoked since then are good again, revoke them \
+         again with `scalegate keys revoke`, and keys that were made since are gone; jobs and idempotency keys of later requests are \
+         not known; each resource waits for its cooldown and settle time from now on, since changes may have been sent meanwhile"
+    );
 }
 
 fn warn_of_difference(clock: Timestamp, wall: Timestamp) {

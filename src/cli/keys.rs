@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::directory::DirectoryArgs;
 use super::exit::Exit;
 use super::output::Output;
 use crate::clock::wall_now;
-use crate::config::{self, ConfigError, Given, ServeArgs};
+use crate::config::ConfigError;
 use crate::domain::{Action, Attempt, AuditEntry, KeyId, Subject, Verdict};
 use crate::store::StoreError;
 
@@ -46,18 +47,6 @@ enum KeysCommand {
     List(list::ListArgs),
     Revoke(revoke::RevokeArgs),
     Generate(generate::GenerateArgs),
-}
-
-/// Where the gateway keeps its data.
-#[derive(Clone, Debug, Args)]
-struct DirectoryArgs {
-    /// The gateway's data directory, as its own option of that name [default: ./scalegate-data]
-    #[arg(long, env = "SCALEGATE_DATA_DIR", value_name = "DIR")]
-    data_dir: Option<Given>,
-
-    /// The gateway's configuration file, which may name the data directory [default: none]
-    #[arg(long, env = "SCALEGATE_CONFIG", value_name = "FILE")]
-    config: Option<Given>,
 }
 
 /// Why a command about keys did not work.
@@ -110,14 +99,6 @@ impl KeysError {
             Self::Refused(_) => Exit::Refused,
             Self::Store(_) | Self::NothingThere(_) | Self::Randomness(_) | Self::NotWritten(_) => Exit::Failed,
         }
-    }
-}
-
-impl DirectoryArgs {
-    /// The directory that is meant.
-    fn path(&self) -> Result<PathBuf, KeysError> {
-        let args = ServeArgs { data_dir: self.data_dir.clone(), config: self.config.clone(), ..ServeArgs::default() };
-        Ok(config::data_dir(&args, std::env::vars_os())?)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The command line.
 
+mod backup;
 mod client;
 mod demo;
+mod directory;
 mod exit;
 mod follow;
 mod healthcheck;
@@ -43,6 +45,7 @@ enum Command {
     Scale(Box<scale::ScaleArgs>),
     Jobs(Box<jobs::JobsArgs>),
     Keys(Box<keys::KeysArgs>),
+    Backup(Box<backup::BackupArgs>),
     Simulate(Box<simulate::SimulateArgs>),
     Healthcheck(Box<healthcheck::HealthcheckArgs>),
     /// Print the OpenAPI document.
@@ -56,6 +59,7 @@ impl Cli {
         let _log = FlushAtEnd;
         let command = match self.command {
             Command::Keys(args) => return keys::run(*args).into(),
+            Command::Backup(args) => return backup::run(*args).into(),
             Command::Openapi => return openapi::run(),
             command => command,
         };
@@ -69,6 +73,7 @@ impl Cli {
                 Command::Healthcheck(args) => healthcheck::run(*args).await.into(),
                 // These need no runtime.
                 Command::Keys(args) => keys::run(*args).into(),
+                Command::Backup(args) => backup::run(*args).into(),
                 Command::Openapi => openapi::run(),
             }
         })

@@ -43,7 +43,7 @@ pub struct Ledger {
 pub struct SentChange {
     /// When it was sent.
     pub at: Timestamp,
-    /// Its direction; `None` if the record is older than this field.
+    /// Its direction; `None` if that is not known: after a restore, or in a record older than this field.
     #[serde(default)]
     pub op: Option<Op>,
     /// No other change until this long after.
@@ -112,12 +112,27 @@ impl Ledger {
     }
 
     /// Cuts back what lies in the future because the clock was set backwards: the cooldown then starts over, which is
-    /// long, but bounded and never too short.
+    /// long, but bounded and never too short. Readings may have to wait until the last change has settled.
     pub fn rebase(&mut self, now: Timestamp) {
         if let Some(last) = &mut self.last_change {
             last.at = last.at.min(now);
         }
-        self.fresh_from = self.fresh_from.map(|at| at.min(now));
+        let latest = self.settled_at().map_or(now, |settled_at| settled_at.max(now));
+        self.fresh_from = self.fresh_from.map(|at| at.min(latest));
+    }
+
+    /// Notes that changes may have been sent of which nothing is known, the last one at `at`: nobody knows in which direction,
+    /// nor whether they have taken effect, so that no reading from before they have settled counts. The waits are those of the
+    /// resource's `settings`, and of the last change that is known. Whatever is known to be later is left as it is.
+    pub fn suppose_unknown_change(&mut self, at: Timestamp, settings: &Settings) {
+        let known = self.last_change;
+        if known.is_some_and(|last| last.at > at) {
+            return;
+        }
+        let cooldown = known.map_or(settings.cooldown, |last| last.cooldown.max(settings.cooldown));
+        let settle = known.map_or(settings.settle, |last| last.settle.max(settings.settle));
+        self.record_sent(SentChange { at, op: None, cooldown, settle });
+        self.fresh_from = self.fresh_from.max(self.settled_at());
     }
 
     /// Carries it over to a clock that shows `there` when the one so far shows `here`: how long ago everything was stays
@@ -163,6 +178,22 @@ impl Change {
             patience: active_timeout.max(settle),
             stage: Stage::Intended,
         }
+    }
+
+    /// Notes that the store was restored at `at`: what became of the change since the backup is not known.
+    pub fn outlived(&mut self, at: Timestamp, settings: &Settings) {
+        if self.sent.at > at {
+            return;
+        }
+        self.sent.at = at;
+        self.sent.cooldown = self.sent.cooldown.max(settings.cooldown);
+        self.sent.settle = self.sent.settle.max(settings.settle);
+        // One that was not sent as far as is known is dealt with like after any restart.
+        self.stage = match self.stage {
+            Stage::Intended => Stage::Intended,
+            Stage::Acknowledged => Stage::Unknown { since: at },
+            Stage::Unknown { since } => Stage::Unknown { since: since.max(at) },
+        };
     }
 
     /// Notes that its request ended at `ended_at`, so that it was sent before that.
@@ -236,6 +267,29 @@ mod tests {
             change.ended(NOW + took);
             assert_eq!(change.sent.at, NOW + sent_after);
         }
+    }
+
+    #[test]
+    fn what_a_restored_store_does_not_know_counts_as_a_change_that_may_still_settle() {
+        let settings = Settings::DEFAULT;
+        let later = sent(NOW + Duration::from_secs(1), 5);
+        for known in [None, Some(sent(NOW - settings.cooldown * 9, 5)), Some(sent(NOW, 500))] {
+            let mut ledger = Ledger { last_change: known, expected: Some(Capacity::ZERO), ..Ledger::default() };
+            ledger.suppose_unknown_change(NOW, &settings);
+            let settle = known.map_or(settings.settle, |known| known.settle.max(settings.settle));
+            assert_eq!(ledger.next_change_at(Duration::ZERO), Some(NOW + settings.cooldown));
+            assert_eq!((ledger.settled_at(), ledger.fresh_from), (Some(NOW + settle), Some(NOW + settle)));
+            assert_eq!(ledger.expected, None);
+            assert_eq!(ledger.distinct_from(Op::Add), ledger.settled_at());
+            // Every start does it, and the lane is recovered then.
+            let once = ledger;
+            ledger.suppose_unknown_change(NOW, &settings);
+            ledger.rebase(NOW + Duration::from_secs(1));
+            assert_eq!(ledger, once);
+        }
+        let mut ledger = Ledger { last_change: Some(later), ..Ledger::default() };
+        ledger.suppose_unknown_change(NOW, &settings);
+        assert_eq!(ledger.last_change, Some(later), "what was sent since is known");
     }
 
     /// The longest cooldown there is may be asked for by a job that comes much later than the last change.

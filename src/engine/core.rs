@@ -19,7 +19,7 @@ use used_keys::UsedKeys;
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
     Action, Actor, Admission, Alias, Attempt, AuditEntry, Call, CallId, ChangeAnswer, EventId, Goal, Happening,
-    HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, Ledger, Notice, OnConflict, Origin, Outcome, Policy,
+    HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, LaneRecord, Ledger, Notice, OnConflict, Origin, Outcome, Policy,
     ReadFailure, Reading, ResourcePolicy, Subject, Timestamp, Turn, Verdict, forecast,
 };
 use crate::store::{Batch, KeyedAnswer, UsedKey};
@@ -68,6 +68,8 @@ pub struct Core {
     keys: UsedKeys,
     /// The last reading of each resource that is listed or was scaled lately.
     observations: HashMap<Alias, Reading>,
+    /// When the store was restored from a backup, if it was: no earlier change is known of.
+    restored_at: Option<Timestamp>,
     next_event: EventId,
     next_call: CallId,
     sending: usize,
@@ -78,7 +80,7 @@ pub struct Core {
 
 impl Core {
     /// Nothing in progress yet.
-    fn new(policy: Arc<Policy>, next_event: EventId) -> Self {
+    fn new(policy: Arc<Policy>, next_event: EventId, restored_at: Option<Timestamp>) -> Self {
         Self {
             policy,
             lanes: Lanes::default(),
@@ -86,6 +88,7 @@ impl Core {
             unfinished: Unfinished::default(),
             keys: UsedKeys::default(),
             observations: HashMap::new(),
+            restored_at,
             next_event,
             next_call: 1,
             sending: 0,
@@ -128,6 +131,23 @@ impl Core {
     /// The lane of `resource`, if it was scaled lately.
     pub fn lane(&self, resource: &Alias) -> Option<&Lane> {
         self.lanes.get(self.lanes.find(resource)?).map(|slot| &slot.lane)
+    }
+
+    /// The lane of a `resource` that has none.
+    fn new_lane(&self, resource: &Alias) -> Lane {
+        Lane::restore(LaneRecord { ledger: self.ledger_of(resource, None), ..LaneRecord::new(resource.clone()) }, [])
+    }
+
+    /// What earlier changes of `resource`, which has this `lane`, mean for later ones.
+    fn ledger_of(&self, resource: &Alias, lane: Option<&Lane>) -> Ledger {
+        let Some(lane) = lane else {
+            let mut ledger = Ledger::default();
+            if let Some(at) = self.restored_at {
+                ledger.suppose_unknown_change(at, &self.policy.in_force(resource).settings);
+            }
+            return ledger;
+        };
+        *lane.ledger()
     }
 
     // ---- requests ---------------------------------------------------------------------------------------------
@@ -234,7 +254,10 @@ impl Core {
         let settings = rules.settings.with(&request.overrides);
         let attempt = request.attempt.clone();
         let job = Job::accept(id, request, settings, now);
-        self.lanes.ensure(&resource);
+        if self.lane(&resource).is_none() {
+            let lane = self.new_lane(&resource);
+            self.lanes.insert(lane);
+        }
         self.unfinished.add(&job);
         let outcome = self.run(&resource, now, |lane, turn| lane.submit(job, on_conflict, turn));
         let accepted = outcome.jobs.iter().find(|job| job.id == id).cloned();
@@ -321,7 +344,7 @@ impl Core {
                 .filter(|target| rules.bounds.contains(*target))
                 .ok_or(Refusal::DeltaOutOfBounds { start, delta, bounds: rules.bounds })?,
         };
-        let ledger = lane.map_or_else(Ledger::default, |lane| *lane.ledger());
+        let ledger = self.ledger_of(&request.resource, lane);
         let forecast = forecast(start, target, &settings, &ledger, begin).ok_or(Refusal::TooManySteps {
             start,
             target,
@@ -354,7 +377,7 @@ impl Core {
             listed: self.policy.resources.contains_key(resource),
             rules,
             observation: self.observations.get(resource).cloned(),
-            next_change_at: lane.and_then(|lane| lane.ledger().next_change_at(rules.settings.cooldown)),
+            next_change_at: self.ledger_of(resource, lane).next_change_at(rules.settings.cooldown),
             active: lane.and_then(|lane| lane.active().cloned()),
             queue: lane.map_or_else(Vec::new, |lane| lane.queue().map(|job| job.id).collect()),
         })

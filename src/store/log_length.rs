@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::directory;
 use super::identity;
 use super::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES};
 use super::wal;
@@ -119,7 +120,7 @@ impl LogKeeper {
 /// Copies the log into the database beside the writer; whether all of it could be copied.
 fn copy(database: &Path) -> rusqlite::Result<bool> {
     // Never creating one where it was moved away.
-    let db = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let db = directory::connect(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(row.get::<_, i64>(1)? == row.get::<_, i64>(2)?))
 }
 
@@ -134,7 +135,7 @@ fn truncate(db: &Connection) -> rusqlite::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::directory;
+    use super::super::fixtures;
     use super::super::sqlite::configure;
     use super::*;
 
@@ -146,7 +147,7 @@ mod tests {
     }
 
     fn scene() -> Scene {
-        let directory = directory();
+        let directory = fixtures::directory();
         let path = directory.path().join("some.db");
         let writer = Connection::open(&path).expect("a database");
         configure(&writer).expect("configured");

@@ -5,6 +5,7 @@
 //! without the engine noticing. A log of events instead of current records lost: jobs are small, their records are what
 //! readers want, and a log would need snapshots and compaction of its own.
 
+mod backup;
 mod catalog;
 mod directory;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use crate::domain::{
     Retention, Timestamp,
 };
 
+pub use backup::{Backup, BackupError, back_up};
 pub use catalog::SqliteCatalog;
 pub use directory::{KeyChangesSeen, KeyChangesWatch};
 pub use keys::KeyStore;
@@ -120,6 +122,8 @@ pub struct Snapshot {
     pub keys: Vec<UsedKey>,
     /// The id of the next version of a job.
     pub next_event: EventId,
+    /// When the store was restored from a backup, if it was: of what was done since the backup and before this, nothing is in it.
+    pub restored_at: Option<Timestamp>,
 }
 
 impl Snapshot {
@@ -132,6 +136,7 @@ impl Snapshot {
         for key in &mut self.keys {
             key.answered_at = key.answered_at.on_another_clock(here, there);
         }
+        self.restored_at = self.restored_at.map(|at| at.on_another_clock(here, there));
     }
 }
 
@@ -428,6 +433,15 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong.
         detail: String,
+    },
+    /// A log lies beside it that belongs to another one.
+    #[error(
+        "a write-ahead log of another store lies beside {path}, which is a backup: put the backup into an empty directory, \
+         as scalegate.db and with nothing beside it"
+    )]
+    StrayLog {
+        /// The database file.
+        path: PathBuf,
     },
     /// Somebody took its files away while it was open. What was written to them since is nowhere to be found.
     #[error(

@@ -169,6 +169,14 @@ pub(super) const MIGRATIONS: &[&str] = &[
     DROP INDEX jobs_by_resource_and_state;
     CREATE INDEX jobs_by_resource_and_state ON jobs (resource, state, seq, id);
 ",
+    // In a backup, when it was made; in a store that was restored, also when somebody carried on with it.
+    "
+    CREATE TABLE backup (
+        only        INTEGER PRIMARY KEY CHECK (only = 1),
+        taken_ms    INTEGER NOT NULL,
+        restored_ms INTEGER
+    );
+",
 ];
 
 /// The version this release reads and writes.

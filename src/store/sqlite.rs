@@ -17,6 +17,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
+use super::backup;
 use super::directory::{self, database_path};
 use super::identity::FileId;
 use super::keys;
@@ -156,6 +157,7 @@ impl SqliteJournal {
             transaction.execute("UPDATE jobs SET finished_ms = finished_ms + ?1", [forward_millis])?;
             transaction.execute("UPDATE timeline SET at_ms = at_ms + ?1", [forward_millis])?;
         }
+        transaction.execute("UPDATE backup SET restored_ms = restored_ms + ?1", [forward_millis])?;
         transaction.execute("DELETE FROM clock", [])?;
         if let Some(Anchor { boot, uptime, shown }) = anchor {
             let uptime_ms = i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX);
@@ -181,6 +183,15 @@ impl SqliteJournal {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         rows::write(&transaction, batches)?;
         transaction.commit()
+    }
+
+    /// Notes, if it is a backup that nobody has carried on with yet, that somebody does at `now`, by the clock that the points in
+    /// time in here are by; when the backup was made.
+    ///
+    /// # Errors
+    /// If that may not be durable.
+    pub fn carry_on_from_backup(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        backup::carry_on(&mut self.db, now).map_err(|error| self.explain(error))
     }
 
     /// Whether anything is unfinished: a job, or a change that nobody knows the outcome of.
@@ -250,7 +261,9 @@ impl Journal for SqliteJournal {
         // With very many of them both take a while. Whoever has the lock is the only one who writes them: all connections
         // see the same.
         let (jobs, lanes) = parallel::both(|| read_jobs(&self.path), || read_lanes(&self.path));
-        Ok(Snapshot { lanes: lanes?, jobs: jobs?, keys: self.read_keys()?, next_event: self.next_event()? })
+        let (keys, next_event) = (self.read_keys()?, self.next_event()?);
+        let restored_at = backup::restored_at(&self.db).map_err(|error| self.explain(error))?;
+        Ok(Snapshot { lanes: lanes?, jobs: jobs?, keys, next_event, restored_at })
     }
 
     fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
@@ -332,7 +345,7 @@ pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Fails if the trees that the database consists of are damaged.
-fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
+pub(super) fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
     let verdict: String =
         db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
     if verdict == "ok" {

@@ -52,7 +52,7 @@ fn what_is_committed_comes_back_after_a_restart() {
         answered_at: NOW,
     }];
     let next_event = batch.jobs.last().expect("a job").id + 1;
-    let expected = Snapshot { lanes: batch.lanes, jobs: batch.jobs, keys, next_event };
+    let expected = Snapshot { lanes: batch.lanes, jobs: batch.jobs, keys, next_event, restored_at: None };
     assert_eq!(journal.load().expect("readable"), expected);
     drop(journal);
     let mut reopened = open(directory.path());

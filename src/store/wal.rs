@@ -51,7 +51,24 @@ pub(super) fn check(database: &Path) -> Result<(), StoreError> {
     if std::fs::metadata(database).as_ref().map_or(0, Metadata::len) == 0 {
         return Err(corrupt("the database is missing or empty, but there is a write-ahead log,"));
     }
-    if is_header(&header) { Ok(()) } else { Err(corrupt("there is no sense in the write-ahead log")) }
+    if !is_header(&header) {
+        return Err(corrupt("there is no sense in the write-ahead log"));
+    }
+    // SQLite would write what is in the log over it.
+    if has_log(database).map_err(|source| StoreError::Directory { path: database.to_owned(), source })? {
+        Ok(())
+    } else {
+        Err(StoreError::StrayLog { path: database.to_owned() })
+    }
+}
+
+/// Whether the header of `database` says that it has a log. That of a backup does not, until it is opened.
+fn has_log(database: &Path) -> std::io::Result<bool> {
+    /// Where the header says which version of the format it takes to write the database; with a log, 2.
+    const WRITE_VERSION: u64 = 18;
+    let mut version = [0];
+    directory::open(database, File::options().read(true))?.read_exact_at(&mut version, WRITE_VERSION)?;
+    Ok(version == [2])
 }
 
 fn is_header(header: &[u8]) -> bool {

@@ -146,6 +146,7 @@ impl Disk {
             jobs: self.jobs().filter(|job| job.ended().is_none()).map(thaw).collect(),
             keys: self.answers.values().map(used).collect(),
             next_event: self.versions.last().map_or(FIRST_EVENT, |last| last.id + 1),
+            restored_at: None,
         };
         if let Some(forget) = self.forget {
             forget(&mut snapshot);

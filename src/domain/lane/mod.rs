@@ -29,6 +29,7 @@ use super::job::{Ending, Goal, Job, JobId, JobState, OnConflict, Step, StepOutco
 use super::ledger::{Change, Ledger, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
 use super::policy::ResourcePolicy;
 use super::reading::{ReadFailure, Reading, SidecarAnswer};
+use super::settings::Settings;
 use super::time::Timestamp;
 use super::waiting::{WaitReason, Waiting};
 use queue::Queue;
@@ -46,6 +47,22 @@ pub struct LaneRecord {
     pub ledger: Ledger,
     /// The unresolved change.
     pub change: Option<Change>,
+}
+
+impl LaneRecord {
+    /// The lane of a `resource` of which nothing is remembered.
+    pub fn new(resource: Alias) -> Self {
+        Self { resource, ledger: Ledger::default(), change: None }
+    }
+
+    /// Fits it to a store that was restored at `at`: changes may have been sent since the backup of which it does not know. Jobs
+    /// of the resource have these `settings`. What was sent after the restore is known, and stays as it is.
+    pub fn outlive(&mut self, at: Timestamp, settings: &Settings) {
+        self.ledger.suppose_unknown_change(at, settings);
+        if let Some(change) = &mut self.change {
+            change.outlived(at, settings);
+        }
+    }
 }
 
 /// The sidecar's answer to a change, as far as it tells whether the change takes effect.
@@ -209,8 +226,7 @@ pub struct Lane {
 impl Lane {
     /// The lane of a resource that was never scaled.
     pub fn new(resource: Alias) -> Self {
-        let record = LaneRecord { resource, ledger: Ledger::default(), change: None };
-        Self::restore(record, [])
+        Self::restore(LaneRecord::new(resource), [])
     }
 
     /// The lane as a store remembers it; `jobs` are its unfinished jobs in order of submission. [`Lane::recover`] must

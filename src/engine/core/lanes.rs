@@ -145,13 +145,10 @@ impl Lanes {
         self.0[number.place()].slots.get_mut(number.index())
     }
 
-    /// Puts in a lane that was never scaled, unless there is one.
-    pub fn ensure(&mut self, resource: &Alias) {
-        let hash = NameHash::of(resource);
-        let partition = &mut self.0[hash.place()];
-        if partition.find(hash, resource).is_none() {
-            partition.insert(hash, Lane::new(resource.clone()), None);
-        }
+    /// Puts in the lane of a resource that has none.
+    pub fn insert(&mut self, lane: Lane) {
+        let hash = NameHash::of(lane.resource());
+        self.0[hash.place()].insert(hash, lane, None);
     }
 
     pub fn remove(&mut self, resource: &Alias) {
@@ -177,8 +174,7 @@ mod tests {
     fn each_is_found_by_name_and_by_number_until_it_is_removed() {
         let mut lanes = Lanes::default();
         for number in 0..3 * PARTITIONS {
-            lanes.ensure(&named(number));
-            lanes.ensure(&named(number / 2));
+            lanes.insert(Lane::new(named(number)));
         }
         assert_eq!(lanes.all().count(), 3 * PARTITIONS);
         for number in (0..3 * PARTITIONS).step_by(3) {
@@ -193,7 +189,7 @@ mod tests {
         }
         assert_eq!(lanes.all().count(), 2 * PARTITIONS);
         // The place of one that is gone is given to another.
-        lanes.ensure(&named(0));
+        lanes.insert(Lane::new(named(0)));
         assert_eq!(lanes.all().filter(|lane| *lane.resource() == named(0)).count(), 1);
     }
 

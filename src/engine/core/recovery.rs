@@ -24,12 +24,14 @@ impl Core {
     }
 
     fn recover_with(threads: usize, policy: Arc<Policy>, snapshot: &Snapshot, now: Timestamp) -> Self {
-        let mut core = Self::new(policy, snapshot.next_event);
+        // A clock that was set back does not put it into the future.
+        let restored_at = snapshot.restored_at.map(|at| at.min(now));
+        let mut core = Self::new(policy, snapshot.next_event, restored_at);
         snapshot.keys.iter().for_each(|used| core.keys.insert(used.clone()));
         let (gathered, unfinished) = gather(snapshot, threads);
         core.unfinished = unfinished;
-        let (policy, next_call) = (&core.policy, core.next_call);
-        let put_together = |place| Begun::new(place, &gathered, policy, next_call, now);
+        let start = Start { policy: &core.policy, next_call: core.next_call, restored_at, now };
+        let put_together = |place| Begun::new(place, &gathered, &start);
         let begun = parallel::map(threads, (0..PARTITIONS).collect(), put_together);
         core.take_in(begun);
         core
@@ -158,6 +160,14 @@ fn join<'a>(records: &mut [Recorded<'a>], jobs: &'a mut [Hashed<'a>]) -> Vec<Par
     parts
 }
 
+/// What all lanes begin with.
+struct Start<'a> {
+    policy: &'a Policy,
+    next_call: CallId,
+    restored_at: Option<Timestamp>,
+    now: Timestamp,
+}
+
 /// A partition whose lanes have begun.
 struct Begun {
     lanes: Partition,
@@ -171,7 +181,7 @@ struct Begun {
 
 impl Begun {
     /// Puts together the partition that is at `place` in all that was `gathered`.
-    fn new(place: usize, gathered: &[Gathered], policy: &Policy, next_call: CallId, now: Timestamp) -> Self {
+    fn new(place: usize, gathered: &[Gathered], start: &Start) -> Self {
         let records = gathered.iter().flat_map(|piece| within(place, &piece.records, |(hash, ..)| *hash));
         let jobs = gathered.iter().flat_map(|piece| within(place, &piece.jobs, |(hash, _)| *hash));
         let (mut records, mut jobs): (Vec<Recorded>, Vec<Hashed>) =
@@ -179,19 +189,22 @@ impl Begun {
         let parts = join(&mut records, &mut jobs);
 
         let lanes = Partition::with_capacity(place, parts.len());
-        let mut begun = Self { lanes, timers: Vec::new(), outcomes: Vec::new(), next_call };
-        parts.into_iter().for_each(|parts| begun.begin(parts, policy, now));
+        let mut begun = Self { lanes, timers: Vec::new(), outcomes: Vec::new(), next_call: start.next_call };
+        parts.into_iter().for_each(|parts| begun.begin(parts, start));
         // Here rather than when they become a tree, which is done on one core.
         begun.timers.sort_unstable();
         begun
     }
 
     /// Puts a lane together and lets it begin.
-    fn begin(&mut self, Parts { hash, resource, record, jobs, rank }: Parts, policy: &Policy, now: Timestamp) {
+    fn begin(&mut self, Parts { hash, resource, record, jobs, rank }: Parts, start: &Start) {
         let (ledger, change) = record.map_or_else(Default::default, |record| (record.ledger, record.change));
-        let known = LaneRecord { resource: resource.clone(), ledger, change };
+        let mut known = LaneRecord { resource: resource.clone(), ledger, change };
+        if let Some(at) = start.restored_at {
+            known.outlive(at, &start.policy.in_force(resource).settings);
+        }
         let mut lane = Lane::restore(known, jobs.iter().map(|(_, job)| Arc::clone(job)));
-        let mut turn = Turn::new(now, policy.in_force(lane.resource()), true, &mut self.next_call);
+        let mut turn = Turn::new(start.now, start.policy.in_force(lane.resource()), true, &mut self.next_call);
         lane.recover(&mut turn);
         let outcome = turn.outcome;
         if !outcome.is_empty() {
@@ -254,6 +267,7 @@ mod tests {
             jobs: (0..RESOURCES * 4).map(job).collect(),
             keys: Vec::new(),
             next_event: 1_000_000,
+            restored_at: None,
         }
     }
 
