@@ -21,7 +21,8 @@ use crate::domain::KeyId;
 use crate::engine::{Audience, EngineDied, EngineHandle, Parts, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::store::{
-    Catalog, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError, StoreWriter, check_large,
+    AuditFile, AuditedJournal, Catalog, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError,
+    StoreWriter, check_large,
 };
 use crate::telemetry::{self, Traced, Traces};
 
@@ -72,6 +73,17 @@ pub enum StartError {
         /// The key.
         id: KeyId,
     },
+    /// There is no file for the audit log.
+    #[error(
+        "the audit log {path} cannot be opened: {source}; name a file that this process may create or append to, and that other \
+         users cannot write to, or leave --audit-log out"
+    )]
+    AuditLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Two metrics contradict each other.
     #[error("nothing can be counted")]
     Metrics(#[from] prometheus::Error),
@@ -89,6 +101,7 @@ pub struct Gateway {
     http: HttpServer,
     engine: RunningEngine,
     store: JoinHandle<()>,
+    audit_file: Option<JoinHandle<()>>,
     /// What is wrong with the store, once that is found out.
     damage: oneshot::Receiver<StoreError>,
     progress: Progress,
@@ -112,6 +125,7 @@ impl Gateway {
         let (rule, keyring) = open_keyring(&config.access, address, &catalog, &config.data_dir)?;
         let (has_key, has_usable) = (keyring.has_any()?, keyring.has_usable(wall_now())?);
         let audience = Audience::new(journal.next_event()?, traces.clone())?;
+        let (audit_file, audit_thread) = open_audit_log(config.audit_log.as_deref(), &audience)?.unzip();
         let (store, store_inbox) = StoreWriter::to_be();
         let (engine, engine_inbox) = EngineHandle::to_be();
 
@@ -128,8 +142,8 @@ impl Gateway {
         let (journal, snapshot) = recover_aside(journal, present, carry_over).await?;
         tell_who_may_enter(rule, has_key, has_usable, address);
         tell_of_store(&snapshot, &config.data_dir);
-        let (acknowledgements, store_thread) =
-            store_inbox.start(MeteredJournal::new(journal, Arc::clone(&audience.metrics)))?;
+        let journal = MeteredJournal::new(AuditedJournal::new(journal, audit_file), Arc::clone(&audience.metrics));
+        let (acknowledgements, store_thread) = store_inbox.start(journal)?;
         let (policy, retention) = (Arc::new(config.policy()), config.retention);
         let sidecar = sidecar_at(config.sidecar_url.as_str(), &audience);
         let parts =
@@ -139,7 +153,7 @@ impl Gateway {
         progress.set_recovered(true);
         tracing::info!(%address, scheme, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
         let damage = check_in_background(&config.data_dir);
-        Ok(Self { address, http, engine, store: store_thread, damage, progress, recorder })
+        Ok(Self { address, http, engine, store: store_thread, audit_file: audit_thread, damage, progress, recorder })
     }
 
     /// Where it listens.
@@ -170,8 +184,14 @@ impl Gateway {
         let _ = timeout_at(deadline, self.recorder.write_omitted()).await;
         let left = deadline.saturating_duration_since(Instant::now());
         let stopped = self.engine.stop(left).await;
-        // The engine held the last handle to the store's thread, which now writes what is left and ends.
-        let closed = ended(self.store);
+        // The engine held the last handle to the store's thread, which now writes what is left and ends; then that of the audit
+        // log does.
+        let closed = async {
+            ended(self.store).await;
+            if let Some(thread) = self.audit_file {
+                ended(thread).await;
+            }
+        };
         if timeout_at(deadline.max(Instant::now() + LEAST_TIME_TO_CLOSE), closed).await.is_err() {
             tracing::warn!("the disk is too slow to wait for; whatever was promised is on it");
         }
@@ -194,6 +214,14 @@ async fn recover_aside(
         recover(&mut journal, &present, carry_over).map(|snapshot| (journal, snapshot))
     });
     recovery.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// The file at `path`, and the thread that writes it; `None` if there is to be none.
+fn open_audit_log(path: Option<&Path>, audience: &Audience) -> Result<Option<(AuditFile, JoinHandle<()>)>, StartError> {
+    let Some(path) = path else { return Ok(None) };
+    AuditFile::open(path, api::audit_line, Arc::clone(&audience.metrics))
+        .map(Some)
+        .map_err(|source| StartError::AuditLog { path: path.to_owned(), source })
 }
 
 /// How to make the client of the sidecar at `url`, on the thread that uses it.

@@ -43,6 +43,14 @@ pub async fn list_audit_entries(
     Ok(HttpResponse::Ok().json(AuditList { entries, next_page_token: page.next.map(query::page_token) }))
 }
 
+/// An attempt as it is shown, in one line of JSON.
+///
+/// # Errors
+/// If it cannot be written as JSON, which cannot happen.
+pub fn audit_line(entry: &AuditEntry) -> serde_json::Result<String> {
+    serde_json::to_string(&AuditView::from(entry.clone()))
+}
+
 /// A page of attempts to change something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -47,6 +47,7 @@ use crate::table::JobTable;
 use crate::telemetry::Traces;
 
 pub use attempts::Recorder;
+pub use audit::audit_line;
 pub use guard::{Guard, KeyRule};
 pub use perimeter::Perimeter;
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};

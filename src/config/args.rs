@@ -51,6 +51,10 @@ pub struct ServeArgs {
     #[arg(long, env = "SCALEGATE_LOG_FORMAT", value_name = "text|json", help_heading = SERVER)]
     pub log_format: Option<Given>,
 
+    /// File to which a line of JSON is appended for each attempt to change something, as GET /v1/audit shows it; it may be renamed at any time [default: none]
+    #[arg(long, env = "SCALEGATE_AUDIT_LOG", value_name = "FILE", help_heading = SERVER)]
+    pub audit_log: Option<Given>,
+
     /// Longest time to finish requests and record changes in flight after SIGTERM [default: 8s]
     #[arg(long, env = "SCALEGATE_SHUTDOWN_GRACE", value_name = "DURATION", help_heading = SERVER)]
     pub shutdown_grace: Option<Given>,

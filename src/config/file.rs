@@ -19,6 +19,7 @@ pub(super) struct File {
     pub sidecar_url: Option<InFile<SidecarUrl>>,
     pub data_dir: Option<InFile<PathBuf>>,
     pub log_format: Option<InFile<LogFormat>>,
+    pub audit_log: Option<InFile<Option<PathBuf>>>,
     pub shutdown_grace: Option<InFile<Duration>>,
     pub insecure_no_auth: Option<InFile<bool>>,
     pub admin_key_file: Option<InFile<Option<PathBuf>>>,

@@ -55,6 +55,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How logs are written.
     pub log_format: LogFormat,
+    /// Where a line is appended for each attempt to change something, if anywhere.
+    pub audit_log: Option<PathBuf>,
     /// Longest time between the signal to stop and the end of the process.
     pub shutdown_grace: Duration,
     /// Who may call.
@@ -108,6 +110,7 @@ impl Default for Config {
             sidecar_url: SidecarUrl::default(),
             data_dir: PathBuf::from("./scalegate-data"),
             log_format: LogFormat::Text,
+            audit_log: None,
             shutdown_grace: Self::DEFAULT_SHUTDOWN_GRACE,
             access: Access::default(),
             settings: Settings::DEFAULT,

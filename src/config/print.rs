@@ -28,13 +28,14 @@ impl Loaded {
     /// Settings that a resource takes from the general ones are shown commented out: written out, they would no longer
     /// follow them.
     pub fn to_toml(&self) -> String {
-        let Config { listen, sidecar_url, data_dir, log_format, shutdown_grace, .. } = &self.config;
+        let Config { listen, sidecar_url, data_dir, log_format, audit_log, shutdown_grace, .. } = &self.config;
         let Config { settings, setting_limits, limits, retention, only_listed, access, .. } = &self.config;
         let mut lines = vec![
             self.line("listen", &listen.to_toml()),
             self.line("sidecar_url", &sidecar_url.to_toml()),
             self.line("data_dir", &data_dir.to_toml()),
             self.line("log_format", &log_format.to_toml()),
+            self.line("audit_log", &audit_log.to_toml()),
             self.line("shutdown_grace", &shutdown_grace.to_toml()),
         ];
         lines.extend(self.access(access));

@@ -106,6 +106,7 @@ pub(super) fn resolve(
         sidecar_url: resolver.pick("sidecar_url", &args.sidecar_url, file.sidecar_url, default.sidecar_url),
         data_dir: resolver.pick("data_dir", &args.data_dir, file.data_dir, default.data_dir),
         log_format: resolver.pick("log_format", &args.log_format, file.log_format, default.log_format),
+        audit_log: resolver.pick("audit_log", &args.audit_log, file.audit_log, default.audit_log),
     };
     let Resolver { origins, problems, .. } = resolver;
     if problems.is_empty() {

@@ -19,8 +19,8 @@ use used_keys::UsedKeys;
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
     Action, Actor, Admission, Alias, Attempt, AuditEntry, Call, CallId, ChangeAnswer, EventId, Goal, Happening,
-    HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, LaneRecord, Ledger, Notice, OnConflict, Origin, Outcome, Policy,
-    ReadFailure, Reading, ResourcePolicy, Subject, Timestamp, Turn, Verdict, forecast,
+    HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, LaneRecord, Ledger, Notice, OnConflict, Origin, Outcome,
+    Policy, ReadFailure, Reading, ResourcePolicy, Subject, Timestamp, Turn, Verdict, forecast,
 };
 use crate::store::{Batch, KeyedAnswer, UsedKey};
 

@@ -14,6 +14,7 @@
 //! the API, never paths; methods and statuses beyond those in use count as `other`; of resources, whose names are chosen by
 //! callers, at most a thousand are named in a scrape. Jobs, callers and messages are never labels.
 
+mod audit;
 mod calls;
 mod commits;
 mod jobs;
@@ -25,6 +26,7 @@ use std::time::Instant;
 
 use prometheus::{Registry, TextEncoder};
 
+pub use audit::AuditMetrics;
 pub use calls::{CallMetrics, CallOutcome, CallTimer, Operation};
 pub use commits::{CommitMetrics, StoreOperation};
 pub use jobs::JobMetrics;
@@ -39,6 +41,8 @@ pub struct Metrics {
     pub calls: CallMetrics,
     /// The work of the store.
     pub commits: CommitMetrics,
+    /// The file of the record of attempts.
+    pub audit: AuditMetrics,
     /// Requests over HTTP.
     pub requests: RequestMetrics,
     registry: Registry,
@@ -57,6 +61,7 @@ impl Metrics {
             jobs: JobMetrics::register(&registry)?,
             calls: CallMetrics::register(&registry, Instant::now())?,
             commits: CommitMetrics::register(&registry)?,
+            audit: AuditMetrics::register(&registry)?,
             requests: RequestMetrics::register(&registry)?,
             process: process::Process::starting(),
             registry,

@@ -180,10 +180,9 @@ mod tests {
     #[test]
     fn nothing_is_replaced_and_nothing_is_left_of_what_failed() {
         let (directory, file) = scene();
-        for prepare in [
-            (|file| std::fs::write(file, "precious").expect("written")) as fn(&Path),
-            |file| std::os::unix::fs::symlink("/nowhere/at/all", file).expect("linked"),
-        ] {
+        for prepare in [(|file| std::fs::write(file, "precious").expect("written")) as fn(&Path), |file| {
+            std::os::unix::fs::symlink("/nowhere/at/all", file).expect("linked")
+        }] {
             prepare(&file);
             assert!(matches!(back_up(directory.path(), &file), Err(BackupError::Exists(_))));
             std::fs::remove_file(&file).expect("still there");

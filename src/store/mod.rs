@@ -5,6 +5,7 @@
 //! without the engine noticing. A log of events instead of current records lost: jobs are small, their records are what
 //! readers want, and a log would need snapshots and compaction of its own.
 
+mod audit_file;
 mod backup;
 mod catalog;
 mod directory;
@@ -34,6 +35,7 @@ use crate::domain::{
     Retention, Timestamp,
 };
 
+pub use audit_file::{AuditFile, AuditLine, AuditedJournal};
 pub use backup::{Backup, BackupError, back_up};
 pub use catalog::SqliteCatalog;
 pub use directory::{KeyChangesSeen, KeyChangesWatch};

@@ -1,10 +1,13 @@
 //! Whoever tries to change something is recorded.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use scalegate::access::Token;
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, UNLIMITED, with_key};
-use crate::support::gateway::Raw;
+use crate::support::gateway::{PATIENCE, Raw, run_to_its_end, serve};
 
 fn summary(entry: &Value) -> (&str, &str, Option<&str>, Option<&str>) {
     let text = |field: &'static str| entry[field].as_str();
@@ -191,4 +194,73 @@ async fn ids_of_callers_are_checked_and_kept_apart() {
         assert_eq!(line["span"]["id"], json!(id));
         assert_eq!(line["span"]["caller_id"].as_str(), kept, "{line}");
     }
+}
+
+/// The lines of the file, as soon as there are so many.
+async fn lines(path: &Path, many: usize) -> Vec<Value> {
+    let begun = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        if text.ends_with('\n') && text.lines().count() >= many {
+            return text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        }
+        assert!(begun.elapsed() < PATIENCE, "only this is there: {text}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The file has what the API shows, line by line; a file that is in the way holds up nothing.
+#[actix_web::test]
+async fn the_audit_log_has_a_line_for_each_attempt() {
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let path = elsewhere.path().join("audit.log");
+    let text = path.to_str().expect("plain");
+    let scene = Scene::start(&[&UNLIMITED[..], &["--audit-log", text]].concat());
+    let scaler = scene.key_with("scale").await;
+    let submit = |resource: &str| Raw::post("/v1/jobs", json!({"resource": resource, "targetCapacity": 1}).to_string());
+    assert_eq!(scene.ask(&submit("worker"), &scaler).await.status, 202);
+    assert_eq!(scene.gateway.raw(&submit("worker")).await.status, 401);
+    let mut shown = scene.audit().await;
+    shown.reverse();
+    assert_eq!(lines(&path, 3).await, shown);
+
+    let rotated = elsewhere.path().join("audit.log.1");
+    std::fs::rename(&path, &rotated).expect("renamed");
+    assert_eq!(scene.ask(&submit("after"), &scaler).await.status, 202);
+    let after = lines(&path, 1).await;
+    assert_eq!((after.len(), &after[0]["resource"]), (1, &json!("after")));
+    assert_eq!(lines(&rotated, 3).await, shown, "what was renamed is left alone");
+
+    std::fs::remove_file(&path).and_then(|()| std::fs::create_dir(&path)).expect("in the way");
+    let metrics = async || scene.get("/metrics", &scene.admin).await.text().into_owned();
+    for resource in ["first", "second", "third"] {
+        assert_eq!(scene.ask(&submit(resource), &scaler).await.status, 202);
+    }
+    let begun = Instant::now();
+    while !metrics().await.contains("scalegate_audit_log_failing 1\n") {
+        assert!(begun.elapsed() < PATIENCE, "nothing says that it fails");
+    }
+    let said = |log: &[Value]| {
+        let is_told = |line: &&Value| line["message"].as_str().is_some_and(|text| text.contains("audit log cannot be"));
+        log.iter().filter(is_told).count()
+    };
+    assert_eq!(said(&scene.gateway.log_with(|log| said(log) > 0)), 1);
+    std::fs::remove_dir(&path).expect("removed");
+    let late = lines(&path, 3).await;
+    let resources: Vec<_> = late.iter().map(|line| &line["resource"]).collect();
+    assert_eq!(resources, ["first", "second", "third"]);
+    assert!(metrics().await.contains("scalegate_audit_log_lost_total 0\n"));
+}
+
+#[actix_web::test]
+async fn an_audit_log_that_is_a_link_is_refused() {
+    let scene = Scene::start(&[]);
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let (data, path) = (elsewhere.path().join("data"), elsewhere.path().join("audit.log"));
+    std::os::unix::fs::symlink("/dev/null", &path).expect("linked");
+    let more = ["--audit-log", path.to_str().expect("plain")];
+    let refused = run_to_its_end(&mut serve(&data, scene.sidecar.address(), &more));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("the audit log") && said.contains("cannot be opened"), "{said}");
 }

@@ -27,6 +27,7 @@ fn with_variable(mut args: ServeArgs, key: &str, value: &str) -> ServeArgs {
         "data_dir" => &mut args.data_dir,
         "config" => &mut args.config,
         "log_format" => &mut args.log_format,
+        "audit_log" => &mut args.audit_log,
         "shutdown_grace" => &mut args.shutdown_grace,
         "cooldown" => &mut args.cooldown,
         "step_size" => &mut args.step_size,
@@ -84,10 +85,11 @@ fn secs(seconds: u64) -> Duration {
 /// Each setting with three values, as written in TOML: for flag, environment and file; and how to see it.
 type Row = (&'static str, [&'static str; 3], fn(&Config) -> String);
 
-const SETTINGS: [Row; 26] = [
+const SETTINGS: [Row; 27] = [
     ("listen", ["\"1.1.1.1:1\"", "\"[::1]:2\"", "\"3.3.3.3:3\""], |c| format!("{:?}", c.listen.to_string())),
     ("sidecar_url", ["\"http://a\"", "\"http://b:2\"", "\"http://c\""], |c| format!("{:?}", c.sidecar_url.as_str())),
     ("data_dir", ["\"/a\"", "\"b\"", "\"./c\""], |c| format!("{:?}", c.data_dir)),
+    ("audit_log", ["\"/a\"", "\"b\"", "\"./c\""], |c| format!("{:?}", c.audit_log.clone().unwrap_or_default())),
     ("log_format", ["\"json\"", "\"json\"", "\"json\""], |c| {
         if c.log_format == LogFormat::Json { "\"json\"".to_owned() } else { "\"text\"".to_owned() }
     }),
@@ -118,7 +120,7 @@ const SETTINGS: [Row; 26] = [
 ];
 
 /// Settings whose default is nothing at all.
-const EMPTY_BY_DEFAULT: [&str; 2] = ["allowed_hosts", "allowed_origins"];
+const EMPTY_BY_DEFAULT: [&str; 3] = ["allowed_hosts", "allowed_origins", "audit_log"];
 
 /// Options that name files, which have to be there: they have tests of their own.
 const FILES: [&str; 4] = ["config", "admin_key_file", "tls_cert", "tls_key"];

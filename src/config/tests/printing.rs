@@ -32,6 +32,7 @@ fn the_printed_configuration_tells_its_sources() {
 sidecar_url = "http://127.0.0.1:49750"  # default
 data_dir = "./scalegate-data"  # default
 log_format = "text"  # default
+audit_log = ""  # default
 shutdown_grace = "8s"  # default
 insecure_no_auth = false  # default
 admin_key_file = ""  # default
