@@ -21,7 +21,8 @@ use crate::domain::KeyId;
 use crate::engine::{Audience, EngineDied, EngineHandle, Parts, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::store::{
-    AuditFile, AuditedJournal, Catalog, MeteredJournal, Snapshot, SqliteCatalog, SqliteJournal, StoreError,
+    AuditFile, AuditedJournal, Batch, Catalog, Journal as _, KeyChange, MeteredJournal, Snapshot, SqliteCatalog,
+    SqliteJournal, StoreError,
     StoreWriter, check_large,
 };
 use crate::telemetry::{self, Traced, Traces};
@@ -48,21 +49,26 @@ pub enum StartError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Anybody could scale.
+    /// No caller could be told from another.
     #[error(
-        "refusing to listen on {address} {}, because whoever reaches it could scale: make a key with `scalegate keys create \
-         NAME --scope admin --data-dir {}`, or give one in SCALEGATE_ADMIN_KEY or with --admin-key-file; or listen on \
-         127.0.0.1; or, if nobody else can reach it, say --insecure-no-auth",
-        if *had_one { "with no API key but those that were revoked or have expired" } else { "without an API key" },
-        data_dir.display()
+        "refusing to listen on {address} {}, because {}: make a key with `scalegate keys create NAME --scope admin \
+         --data-dir {}`, or give one in SCALEGATE_ADMIN_KEY or with --admin-key-file{}",
+        if *had_one { "without an API key that is still good" } else { "without an API key" },
+        if *is_required { "--require-key is set" } else { "every caller that reaches it could scale" },
+        data_dir.display(),
+        if *is_required { "" } else {
+            "; or listen on 127.0.0.1; or, if no other users can reach it, say --insecure-no-auth"
+        }
     )]
     NoKey {
         /// The address.
         address: SocketAddr,
         /// Where keys are looked for.
         data_dir: PathBuf,
-        /// Whether there are any that are not good any more.
+        /// Whether there was ever one.
         had_one: bool,
+        /// Whether the operator wants one in any case.
+        is_required: bool,
     },
     /// It is not clear what the admin key may do.
     #[error(
@@ -123,6 +129,11 @@ impl Gateway {
         let (clock, wall, carry_over) = choose_clock(&mut journal, &present)?;
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&config.data_dir)?);
         let (rule, keyring) = open_keyring(&config.access, address, &catalog, &config.data_dir)?;
+        if config.access.admin_key.is_some() && !catalog.ever_had_key()? {
+            // Before the first request: a gateway that starts without this key later must not be open.
+            let keys = vec![KeyChange::Configured { at: wall_now() }];
+            journal.commit(&[Batch { keys, ..Batch::default() }])?;
+        }
         let (has_key, has_usable) = (keyring.has_any()?, keyring.has_usable(wall_now())?);
         let audience = Audience::new(journal.next_event()?, traces.clone())?;
         let (audit_file, audit_thread) = open_audit_log(config.audit_log.as_deref(), &audience)?.unzip();
@@ -284,7 +295,12 @@ fn open_keyring(
     let keyring = Keyring::open(Arc::clone(catalog), directory, configured)?;
     let rule = KeyRule::new(access, address.ip().is_loopback());
     if rule == KeyRule::Always && !keyring.has_usable(wall_now())? {
-        return Err(StartError::NoKey { address, data_dir: directory.to_owned(), had_one: keyring.has_any()? });
+        return Err(StartError::NoKey {
+            address,
+            data_dir: directory.to_owned(),
+            had_one: keyring.has_any()?,
+            is_required: access.require_key,
+        });
     }
     Ok((rule, keyring))
 }
@@ -302,10 +318,12 @@ fn tell_who_may_enter(rule: KeyRule, has_key: bool, has_usable: bool, address: S
             "INSECURE: --insecure-no-auth is set, and whoever reaches this address can scale and make keys"
         ),
         KeyRule::OnceThereIsOne if !has_key => tracing::info!(
-            "there is no API key: whoever is on this machine can scale; `scalegate keys create` makes the first one"
+            "there was never an API key: all programs on this machine can scale; `scalegate keys create` makes the first \
+             one, and --require-key refuses to start without"
         ),
         KeyRule::OnceThereIsOne if !has_usable => tracing::warn!(
-            "every API key is revoked or has expired, and nobody can scale; `scalegate keys create` makes another one"
+            "there was an API key, but none is good any more, and no caller can scale; `scalegate keys create` makes another \
+             one"
         ),
         KeyRule::Always | KeyRule::OnceThereIsOne => {}
     }

@@ -55,6 +55,8 @@ struct Entry {
 #[derive(Default)]
 struct Keys {
     by_id: HashMap<KeyId, Entry>,
+    /// Whether there was ever one. Stays so when all of them are gone.
+    had_any: bool,
     /// The changes that there had been when they were read; `None` if they have to be read again in any case.
     changes: Option<KeyChangesSeen>,
     /// Revocations that may not be on the disk yet, with their times. They hold whatever the store says. At most one for each key.
@@ -138,12 +140,13 @@ impl Keyring {
         self.configured.as_ref().is_some_and(|configured| configured.id == *id)
     }
 
-    /// Whether there are, or were, any keys: whoever has made one does not want requests without.
+    /// Whether there are any keys, or ever were: an operator who has made one does not want requests without, also when all
+    /// keys are gone from the store.
     ///
     /// # Errors
     /// As for [`Keyring::list`].
     pub fn has_any(&self) -> Result<bool, StoreError> {
-        Ok(!self.current()?.by_id.is_empty())
+        Ok(self.current()?.had_any)
     }
 
     /// Whether any key can be used at `now`.
@@ -211,8 +214,10 @@ impl Keyring {
             entry.used_at.fetch_max(used(&entry.record.id), Ordering::Relaxed);
             (entry.record.id.clone(), entry)
         });
-        let by_id = entries.collect();
+        let by_id: HashMap<_, _> = entries.collect();
+        let had_any = keys.had_any || !by_id.is_empty() || self.catalog.ever_had_key()?;
         keys.by_id = by_id;
+        keys.had_any = had_any;
         keys.changes = changes;
         Ok(())
     }

@@ -14,6 +14,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 #[derive(Default)]
 struct Store {
     keys: Mutex<Option<Vec<KeyRecord>>>,
+    had_key: std::sync::atomic::AtomicBool,
 }
 
 impl Store {
@@ -25,6 +26,10 @@ impl Store {
 impl Catalog for Store {
     fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         self.keys.lock().expect("not poisoned").clone().ok_or(StoreError::Uncertain)
+    }
+
+    fn ever_had_key(&self) -> Result<bool, StoreError> {
+        Ok(self.had_key.load(Ordering::Relaxed))
     }
 
     fn page(&self, _: &JobFilter, _: Option<Position>, _: usize) -> Result<Page, StoreError> {
@@ -241,4 +246,20 @@ fn a_use_is_news_once_in_a_while() {
     // What is read again from the store does not forget what is on its way there.
     scene.keyring.changed();
     assert!(!is_news(NOW + USE_GRAIN));
+}
+
+/// A key that was there closes the gateway, whatever becomes of the store under it.
+#[test]
+fn an_empty_keyring_that_had_a_key_is_closed() {
+    let (_, record) = issue(None);
+    let never = scene(vec![], None);
+    assert!(!never.keyring.has_any().expect("readable"));
+    never.store.had_key.store(true, Ordering::Relaxed);
+    never.keyring.changed();
+    assert!(never.keyring.has_any().expect("readable"), "the store says so");
+    let emptied = scene(vec![record], None);
+    emptied.store.set(Some(vec![]));
+    emptied.keyring.changed();
+    assert!(emptied.keyring.has_any().expect("readable"), "this process has seen one");
+    assert!(!emptied.keyring.has_usable(NOW).expect("readable"));
 }

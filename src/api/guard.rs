@@ -56,7 +56,7 @@ pub enum KeyRule {
 impl KeyRule {
     /// The rule for a gateway with this configuration, whose address `is_loopback`.
     pub fn new(access: &Access, is_loopback: bool) -> Self {
-        match (access.insecure_no_auth, is_loopback) {
+        match (access.insecure_no_auth, is_loopback && !access.require_key) {
             (true, _) => Self::Never,
             (false, true) => Self::OnceThereIsOne,
             (false, false) => Self::Always,
@@ -507,6 +507,8 @@ mod tests {
         let insecure = Access { insecure_no_auth: true, ..Access::default() };
         assert_eq!(KeyRule::new(&Access::default(), true), KeyRule::OnceThereIsOne);
         assert_eq!(KeyRule::new(&Access::default(), false), KeyRule::Always);
+        let required = Access { require_key: true, ..Access::default() };
+        assert_eq!((KeyRule::new(&required, true), KeyRule::new(&required, false)), (KeyRule::Always, KeyRule::Always));
         assert_eq!((KeyRule::new(&insecure, true), KeyRule::new(&insecure, false)), (KeyRule::Never, KeyRule::Never));
     }
 }

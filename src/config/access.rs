@@ -14,6 +14,8 @@ const MAX_KEY_FILE: u64 = 4096;
 pub struct Access {
     /// Whether everybody may do everything although the address is not a loopback one.
     pub insecure_no_auth: bool,
+    /// Whether a key is needed in any case, also on a loopback address, and also if there was never one.
+    pub require_key: bool,
     /// A key that may do everything. Its secret part is never printed.
     pub admin_key: Option<Token>,
     /// The file it was read from.
@@ -43,6 +45,7 @@ impl Default for Access {
     fn default() -> Self {
         Self {
             insecure_no_auth: false,
+            require_key: false,
             admin_key: None,
             admin_key_file: None,
             open_metrics: false,

@@ -68,6 +68,11 @@ pub struct ServeArgs {
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub insecure_no_auth: Option<Given>,
 
+    /// Want a key in any case, and do not start without one, also on a loopback address and with a new data directory [default: false]
+    #[arg(long, env = "SCALEGATE_REQUIRE_KEY", value_name = "true|false", help_heading = ACCESS,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub require_key: Option<Given>,
+
     /// File with an admin key made by `scalegate keys generate`; or set SCALEGATE_ADMIN_KEY to the key [default: none]
     #[arg(long, env = "SCALEGATE_ADMIN_KEY_FILE", value_name = "FILE", help_heading = ACCESS)]
     pub admin_key_file: Option<Given>,

@@ -22,6 +22,7 @@ pub(super) struct File {
     pub audit_log: Option<InFile<Option<PathBuf>>>,
     pub shutdown_grace: Option<InFile<Duration>>,
     pub insecure_no_auth: Option<InFile<bool>>,
+    pub require_key: Option<InFile<bool>>,
     pub admin_key_file: Option<InFile<Option<PathBuf>>>,
     pub open_metrics: Option<InFile<bool>>,
     pub allowed_hosts: Option<InFile<Hosts>>,

@@ -61,6 +61,7 @@ impl Loaded {
         let tls = |file: fn(&TlsFiles) -> &PathBuf| access.tls.as_ref().map(|files| file(files).clone());
         vec![
             self.line("insecure_no_auth", &access.insecure_no_auth.to_toml()),
+            self.line("require_key", &access.require_key.to_toml()),
             self.line("admin_key_file", &access.admin_key_file.to_toml()),
             self.line("open_metrics", &access.open_metrics.to_toml()),
             self.line("allowed_hosts", &access.allowed_hosts.to_toml()),

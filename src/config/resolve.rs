@@ -289,6 +289,7 @@ impl Resolver<'_> {
         };
         let needed = |key| Problem::Missing { name: flag(key), what: "HTTPS needs both files".to_owned() };
         self.problems.extend(missing.map(needed));
+        let (insecure_no_auth, require_key) = self.key_rule(args, file, &default);
         let in_file = file.admin_key_file.clone();
         let admin_key_file = self.pick("admin_key_file", &args.admin_key_file, in_file, default.admin_key_file);
         let rate = u64::from(default.request_rate);
@@ -296,10 +297,11 @@ impl Resolver<'_> {
         self.check("max_request_rate", request_rate, 0..=Access::MAX_REQUEST_RATE);
         let streams = default.streams_per_key;
         let streams = self.count("max_streams_per_key", &args.max_streams_per_key, &file.max_streams_per_key, streams);
-        let (no_auth, hosts) = (file.insecure_no_auth.clone(), file.allowed_hosts.clone());
+        let hosts = file.allowed_hosts.clone();
         let (open_metrics, origins) = (file.open_metrics.clone(), file.allowed_origins.clone());
         Access {
-            insecure_no_auth: self.pick("insecure_no_auth", &args.insecure_no_auth, no_auth, default.insecure_no_auth),
+            insecure_no_auth,
+            require_key,
             admin_key: self.admin_key(admin_key_file.as_deref(), admin_key),
             admin_key_file,
             open_metrics: self.pick("open_metrics", &args.open_metrics, open_metrics, default.open_metrics),
@@ -309,6 +311,18 @@ impl Resolver<'_> {
             request_rate: saturated(request_rate),
             streams_per_key: as_usize(streams),
         }
+    }
+
+    /// Whether no key is needed, and whether one is in any case.
+    fn key_rule(&mut self, args: &ServeArgs, file: &File, default: &Access) -> (bool, bool) {
+        let no_auth = file.insecure_no_auth.clone();
+        let no_auth = self.pick("insecure_no_auth", &args.insecure_no_auth, no_auth, default.insecure_no_auth);
+        let required = self.pick("require_key", &args.require_key, file.require_key.clone(), default.require_key);
+        if no_auth && required {
+            let detail = format!("contradicts {}: leave one of them out", self.name("insecure_no_auth"));
+            self.problems.push(Problem::Value { name: self.name("require_key"), value: "true".to_owned(), detail });
+        }
+        (no_auth, required)
     }
 
     /// The key itself occurs in no problem: they are printed.

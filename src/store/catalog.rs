@@ -115,6 +115,10 @@ impl Catalog for SqliteCatalog {
         self.read_over(&self.keys, keys::read)
     }
 
+    fn ever_had_key(&self) -> Result<bool, StoreError> {
+        self.read_over(&self.keys, keys::were_there)
+    }
+
     fn audit(&self, after: Option<Position>, size: usize) -> Result<AuditPage, StoreError> {
         let found = self.read(|db| find_attempts(db, after, size + 1))?;
         let next = next_page(&found, size);

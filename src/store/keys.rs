@@ -186,7 +186,11 @@ fn senseless(column: usize, error: impl Into<Box<dyn std::error::Error + Send + 
 pub(super) fn write(db: &Connection, changes: &[KeyChange]) -> rusqlite::Result<()> {
     for change in changes {
         match change {
-            KeyChange::Added(key) => add(db, key)?,
+            KeyChange::Added(key) => {
+                note_first(db, key.created_at)?;
+                add(db, key)?;
+            }
+            KeyChange::Configured { at } => note_first(db, *at)?,
             KeyChange::Revoked { id, at } => {
                 db.prepare_cached("UPDATE keys SET revoked_ms = coalesce(revoked_ms, ?2) WHERE id = ?1")?
                     .execute(params![id.as_str(), at.as_millis()])?;
@@ -198,6 +202,17 @@ pub(super) fn write(db: &Connection, changes: &[KeyChange]) -> rusqlite::Result<
         }
     }
     Ok(())
+}
+
+/// Notes that there is a key, unless there was one before. What is noted here is never removed.
+fn note_first(db: &Connection, at: Timestamp) -> rusqlite::Result<()> {
+    let mut note = db.prepare_cached("INSERT OR IGNORE INTO first_key (only, made_ms) VALUES (1, ?1)")?;
+    note.execute([at.as_millis()]).map(drop)
+}
+
+/// Whether there was ever a key.
+pub(super) fn were_there(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT EXISTS (SELECT 1 FROM first_key)", [], |row| row.get(0))
 }
 
 fn add(db: &Connection, key: &KeyRecord) -> rusqlite::Result<()> {

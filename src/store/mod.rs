@@ -69,6 +69,11 @@ pub struct Batch {
 pub enum KeyChange {
     /// A new one.
     Added(KeyRecord),
+    /// The configuration gives one. Of this one the store remembers only that it was there.
+    Configured {
+        /// Since when.
+        at: Timestamp,
+    },
     /// One was revoked.
     Revoked {
         /// Which.
@@ -348,6 +353,12 @@ pub trait Catalog: Send + Sync + 'static {
     /// # Errors
     /// If the store cannot be read.
     fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// Whether there was ever a key, also if it is gone or was only in the configuration.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn ever_had_key(&self) -> Result<bool, StoreError>;
 
     /// At most `size` attempts to change something after `after`, newest first.
     ///

@@ -177,6 +177,14 @@ pub(super) const MIGRATIONS: &[&str] = &[
         restored_ms INTEGER
     );
 ",
+    // That there was a key is remembered when all keys are gone.
+    "
+    CREATE TABLE first_key (
+        only    INTEGER PRIMARY KEY CHECK (only = 1),
+        made_ms INTEGER NOT NULL
+    );
+    INSERT INTO first_key (only, made_ms) SELECT 1, min(created_ms) FROM keys HAVING count(*) > 0;
+",
 ];
 
 /// The version this release reads and writes.

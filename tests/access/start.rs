@@ -5,7 +5,7 @@ use scalegate::simulator::Behaviour;
 use tempfile::TempDir;
 
 use crate::support::events::Events;
-use crate::support::gateway::{Gateway, PATIENCE, Raw, run_to_its_end, serve_at};
+use crate::support::gateway::{Gateway, PATIENCE, Raw, run_to_its_end, scalegate, serve_at};
 use crate::support::sidecar::Sidecar;
 
 /// Every address of this machine.
@@ -79,6 +79,49 @@ async fn the_first_key_closes_the_door() {
     let id = created.json()["key"]["id"].as_str().expect("an id").to_owned();
     let revoke = Raw::new("POST", &format!("/v1/keys/{id}/revoke")).header("Authorization", format!("Bearer {secret}"));
     assert_eq!(gateway.raw(&revoke).await.status, 200);
+    assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
+}
+
+/// Keys that vanish from the store, or from the configuration, leave the gateway closed.
+#[actix_web::test]
+async fn an_empty_keyring_that_had_a_key_is_closed() {
+    let sidecar = Sidecar::start(Behaviour::default());
+    let is_told = |line: &serde_json::Value| {
+        line["level"] == "WARN" && line["message"].as_str().is_some_and(|text| text.contains("none is good any more"))
+    };
+    let [stored, configured] = [(), ()].map(|()| TempDir::new().expect("a directory"));
+    let mut create = scalegate();
+    create.args(["keys", "create", "first", "--scope", "admin", "--data-dir"]).arg(stored.path());
+    assert!(run_to_its_end(&mut create).status.success());
+    let database = rusqlite::Connection::open(stored.path().join("scalegate.db")).expect("a store");
+    assert_eq!(database.execute("DELETE FROM keys", []).expect("written"), 1);
+    drop(database);
+    let mut command = serve_at("127.0.0.1:0", configured.path(), sidecar.address(), &[]);
+    command.env("SCALEGATE_ADMIN_KEY", Token::generate().expect("randomness").expose());
+    Gateway::start_with(command).kill();
+    for dir in [stored, configured] {
+        let gateway = Gateway::start(dir.path(), sidecar.address(), &[]);
+        assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
+        assert!(gateway.starting.iter().any(is_told), "{:?}", gateway.starting);
+    }
+}
+
+/// What a deleted data directory cannot tell, the operator says.
+#[actix_web::test]
+async fn a_key_can_be_required_on_loopback() {
+    let (dir, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));
+    let data = dir.path().join("data");
+    let serve = || serve_at("127.0.0.1:0", &data, sidecar.address(), &["--require-key"]);
+    for _ in 0..2 {
+        let refused = run_to_its_end(&mut serve());
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("--require-key is set: make a key") && !said.contains("--insecure-no-auth"), "{said}");
+        std::fs::remove_dir_all(&data).expect("removed");
+    }
+    let mut command = serve();
+    command.env("SCALEGATE_ADMIN_KEY", Token::generate().expect("randomness").expose());
+    let gateway = Gateway::start_with(command);
     assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
 }
 

@@ -75,3 +75,11 @@ fn lists_are_written_as_lists_or_as_one_text() {
     assert_eq!(read.access.allowed_origins.0, ["https://a", "http://b:1"]);
     assert_eq!(load_file("allowed_hosts = []\n").expect("valid").access, Access::default());
 }
+
+#[test]
+fn a_key_cannot_be_required_and_not_be_needed() {
+    assert!(load_args(&parsed(&["--require-key"])).expect("valid").config.access.require_key);
+    let refused = load_args(&with_variable(parsed(&["--require-key"]), "insecure_no_auth", "true")).expect_err("both");
+    let expected = "--require-key: true contradicts SCALEGATE_INSECURE_NO_AUTH: leave one of them out";
+    assert_eq!(refused.to_string(), format!("the configuration is not valid: {expected}"));
+}

@@ -42,6 +42,7 @@ fn with_variable(mut args: ServeArgs, key: &str, value: &str) -> ServeArgs {
         "max_active_jobs" => &mut args.max_active_jobs,
         "max_jobs_per_key" => &mut args.max_jobs_per_key,
         "insecure_no_auth" => &mut args.insecure_no_auth,
+        "require_key" => &mut args.require_key,
         "open_metrics" => &mut args.open_metrics,
         "allowed_hosts" => &mut args.allowed_hosts,
         "allowed_origins" => &mut args.allowed_origins,
@@ -106,6 +107,7 @@ const SETTINGS: [Row; 27] = [
     ("max_active_jobs", ["11", "12", "13"], |c| c.limits.active_jobs.to_string()),
     ("max_jobs_per_key", ["11", "12", "13"], |c| c.limits.jobs_per_key.to_string()),
     ("insecure_no_auth", ["true", "true", "true"], |c| c.access.insecure_no_auth.to_string()),
+    ("require_key", ["true", "true", "true"], |c| c.access.require_key.to_string()),
     ("open_metrics", ["true", "true", "true"], |c| c.access.open_metrics.to_string()),
     ("allowed_hosts", ["\"a.b,c\"", "\"d\"", "\"e,f\""], |c| format!("{:?}", c.access.allowed_hosts.0.join(","))),
     ("allowed_origins", ["\"http://a:1\"", "\"https://d\"", "\"https://e\""], |c| {

@@ -35,6 +35,7 @@ log_format = "text"  # default
 audit_log = ""  # default
 shutdown_grace = "8s"  # default
 insecure_no_auth = false  # default
+require_key = false  # default
 admin_key_file = ""  # default
 open_metrics = false  # default
 allowed_hosts = []  # default

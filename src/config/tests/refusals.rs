@@ -35,6 +35,7 @@ fn a_wrong_option_is_named_as_it_was_spelled() {
         ("max_request_rate", "1000001", "1000001 must be between 0 and 1000000"),
         ("max_streams_per_key", "many", "\"many\" is not a whole number"),
         ("insecure_no_auth", "perhaps", "must be true or false"),
+        ("require_key", "perhaps", "must be true or false"),
         ("allowed_hosts", "a.b:80", "\"a.b:80\" must be names of hosts without ports"),
         ("allowed_hosts", "a,,b", "must be names of hosts"),
         ("allowed_origins", "ops.test", "\"ops.test\" must be origins as browsers send them"),
