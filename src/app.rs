@@ -16,7 +16,7 @@ use self::recovery::{CarryOver, choose_clock, recover};
 use crate::access::{self, Keyring, Token};
 use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Progress, Recorder, Room, Tls, TlsError};
 use crate::clock::{Present, wall_now};
-use crate::config::{Access, Config};
+use crate::config::{self, Access, Config};
 use crate::domain::KeyId;
 use crate::engine::{Audience, EngineDied, EngineHandle, Parts, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
@@ -123,6 +123,7 @@ impl Gateway {
     pub async fn start(config: &Config, traces: &Traces) -> Result<Self, StartError> {
         let tls = config.access.tls.as_ref().map(Tls::open).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
+        tell_of_exposed_files(&config.access);
         let (listener, address) = bind(config.listen)?;
         let mut journal = SqliteJournal::open(&config.data_dir)?;
         let present = Present::look();
@@ -303,6 +304,14 @@ fn open_keyring(
         });
     }
     Ok((rule, keyring))
+}
+
+/// Tells the operator of secrets that other users of the machine can read.
+fn tell_of_exposed_files(access: &Access) {
+    let key_of_tls = access.tls.as_ref().map(|files| &files.key);
+    for exposed in access.admin_key_file.iter().chain(key_of_tls).filter_map(|path| config::exposure(path)) {
+        tracing::warn!("a secret is not secret: {exposed}");
+    }
 }
 
 fn tell_of_store(snapshot: &Snapshot, data_dir: &Path) {

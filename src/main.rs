@@ -5,5 +5,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    scalegate::cli::Cli::parse().run()
+    match scalegate::cli::Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) => scalegate::cli::explain(&error),
+    }
 }

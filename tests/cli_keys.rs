@@ -342,3 +342,36 @@ async fn following_ends_with_the_key() {
     }
     assert!(sidecar.capacity() < 60, "the job goes on without them");
 }
+
+/// A key that was given where none belongs is not in what the command says, which may end up in a log.
+#[test]
+fn a_key_in_the_wrong_place_is_not_repeated() {
+    let key = scalegate::access::Token::generate().expect("randomness");
+    let (whole, secret) = (key.expose(), &key.expose()[14..45]);
+    for arguments in [
+        &["scale", "worker", "3", whole][..],
+        &["scale", "worker", whole],
+        &["scale", whole, "3", "--server", "http://127.0.0.1:1"],
+        &["jobs", whole],
+        &["jobs", "--state", whole],
+        &["jobs", "--server", whole],
+        &["jobs", &format!("--key={whole}")],
+        &["keys", "revoke", whole],
+        &["keys", "create", "x", "--scope", whole],
+        &["serve", whole],
+        &["serve", "--cooldown", whole],
+        &["serve", "--config", whole],
+        &["serve", "--sidecar-url", whole],
+        &["healthcheck", "--listen", whole],
+        &["simulate", "--listen", whole],
+        &[whole],
+    ] {
+        let output = run_to_its_end(scalegate().args(arguments));
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(!output.status.success() && !err.is_empty(), "{arguments:?}");
+        assert!(!out.contains(secret) && !err.contains(secret), "{arguments:?}: {out}{err}");
+    }
+    for (arguments, code) in [(&["--help"][..], 0), (&["--version"], 0), (&["serve", "--x"], 2)] {
+        assert_eq!(run_to_its_end(scalegate().args(arguments)).status.code(), Some(code), "{arguments:?}");
+    }
+}

@@ -5,6 +5,7 @@
 //! of that many, a plain SHA-256 is enough to keep it by, and a slow hash, as passwords need it, would only make requests
 //! slow.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
@@ -92,6 +93,27 @@ impl std::str::FromStr for Token {
     }
 }
 
+/// `text` with the secret part of everything in it left out that may be a key, whole or not: a person may have given one in the
+/// wrong place.
+pub fn masked(text: &str) -> Cow<'_, str> {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(PREFIX) {
+        let (before, from_key) = rest.split_at(at);
+        let is_part = |c: char| c.is_ascii_alphanumeric();
+        let length =
+            PREFIX.len() + from_key[PREFIX.len()..].find(|c| !is_part(c)).unwrap_or(from_key.len() - PREFIX.len());
+        let shown = length.min(PREFIX.len() + KEY_ID_CHARS);
+        masked.push_str(before);
+        masked.push_str(&from_key[..shown]);
+        if length > shown {
+            masked.push('…');
+        }
+        rest = &from_key[length..];
+    }
+    if masked.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(masked + rest) }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}{}…", self.id)
@@ -144,6 +166,22 @@ mod tests {
         let with_a_sign = format!("{}-{}", &text[..20], &text[21..]);
         assert_eq!(with_a_sign.parse::<Token>(), Err(InvalidToken::Form));
         assert!(!format!("{token:?}").contains(&text[13..45]));
+    }
+
+    #[test]
+    fn a_key_in_a_text_is_masked_whole_or_not() {
+        let token = Token::generate().expect("randomness");
+        let (key, id) = (token.expose(), token.id());
+        for (text, shown) in [
+            (format!("unexpected argument '{key}' found"), format!("unexpected argument 'sg_{id}…' found")),
+            (format!("{key} {key}"), format!("sg_{id}… sg_{id}…")),
+            (format!("--x={}", &key[..30]), format!("--x=sg_{id}…")),
+            (format!("{key}0\u{e9}"), format!("sg_{id}…\u{e9}")),
+            (format!("sg_{id}"), format!("sg_{id}")),
+            ("no key, sg_ neither".to_owned(), "no key, sg_ neither".to_owned()),
+        ] {
+            assert_eq!(masked(&text), shown);
+        }
     }
 
     /// A known key, so that scanners made for today's keys find tomorrow's.

@@ -124,8 +124,7 @@ pub async fn get_job(
     known: Option<web::Header<IfNoneMatch>>,
 ) -> Result<HttpResponse, ApiError> {
     let id = input::job_id(&path)?;
-    let mut published = state.table.get(id).ok_or_else(|| ApiError::no_such_job(&path))?;
-    caller.may_touch(&published.job().resource)?;
+    let mut published = state.job_for(&caller, id)?;
     let mut granted = None;
     if let Some(wait) = input::preferred_wait(request.headers())
         && let Ok(_seat) = state.long_polls.try_acquire()
@@ -241,11 +240,10 @@ pub async fn cancel_job(
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let id = input::job_id(&path)?;
-    note_subject(&request, Subject { job: Some(id), ..Subject::default() });
-    let published = state.table.get(id).ok_or_else(|| ApiError::no_such_job(&path))?;
-    let resource = published.job().resource.clone();
-    note_subject(&request, Subject { job: Some(id), resource: Some(resource.clone()), key: None });
-    caller.may_touch(&resource)?;
+    // The record is for admins alone: it names the resource also where the caller is told of none.
+    let resource = state.table.get(id).map(|found| found.job().resource.clone());
+    note_subject(&request, Subject { job: Some(id), resource, key: None });
+    let published = state.job_for(&caller, id)?;
     if published.is_over() {
         return Err(ApiError::job_finished(published.job()));
     }

@@ -38,12 +38,14 @@ use actix_web::dev::HttpServiceFactory;
 use tokio::sync::{Semaphore, watch};
 use utoipa_actix_web::OpenApiFactory;
 
+use self::caller::Caller;
 use crate::clock::Clock;
+use crate::domain::JobId;
 use crate::engine::{Audience, EngineHandle};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::store::{Catalog, StoreError};
-use crate::table::JobTable;
+use crate::table::{JobTable, Published};
 use crate::telemetry::Traces;
 
 pub use attempts::Recorder;
@@ -148,6 +150,16 @@ impl ApiState {
             code,
             "The gateway has just started and is still reading its store; that takes some seconds.",
         ))
+    }
+
+    /// The job with this `id`, as far as `caller` may know of it. One for a resource out of reach is answered like one that does
+    /// not exist: an id that was found or guessed must not tell that there is a job, nor what it is for.
+    ///
+    /// # Errors
+    /// That there is no such job.
+    fn job_for(&self, caller: &Caller, id: JobId) -> Result<Published, ApiError> {
+        let found = self.table.get(id).filter(|found| caller.reach().includes(&found.job().resource));
+        found.ok_or_else(|| ApiError::no_such_job(&id.to_string()))
     }
 
     /// What `read` finds in the catalog, which may take a while: it has a thread to itself.

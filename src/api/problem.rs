@@ -480,11 +480,11 @@ problems! {
     guarded PlanProblems: ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
         ValidationFailed OutOfBounds TooManyJobsOfKey QueueFull InternalError SidecarUnreachable TooManyJobs Overloaded;
     /// What can go wrong with `GET /v1/jobs/{id}`.
-    guarded GetJobProblems: ResourceForbidden JobNotFound InternalError;
+    guarded GetJobProblems: JobNotFound InternalError;
     /// What can go wrong with `GET /v1/jobs`.
     guarded ListJobsProblems: ResourceForbidden ValidationFailed InternalError Overloaded;
     /// What can go wrong with `POST /v1/jobs/{id}/cancel`.
-    guarded CancelProblems: ResourceForbidden JobNotFound JobFinished InternalError Overloaded OutcomeUnknown;
+    guarded CancelProblems: JobNotFound JobFinished InternalError Overloaded OutcomeUnknown;
     /// What can go wrong with `GET /v1/resources`.
     guarded ListResourcesProblems: InternalError Overloaded;
     /// What can go wrong with `GET /v1/resources/{alias}`.
@@ -493,7 +493,7 @@ problems! {
     /// What can go wrong with `GET /v1/resources/{alias}/timeline`.
     guarded TimelineProblems: ResourceForbidden ValidationFailed InternalError Overloaded;
     /// What can go wrong with `GET /v1/jobs/{id}/events`.
-    guarded JobEventsProblems: ResourceForbidden JobNotFound TooManyStreamsOfCaller InternalError TooManyStreams Overloaded;
+    guarded JobEventsProblems: JobNotFound TooManyStreamsOfCaller InternalError TooManyStreams Overloaded;
     /// What can go wrong with `GET /v1/events`.
     guarded AllEventsProblems: ResourceForbidden ValidationFailed TooManyStreamsOfCaller InternalError TooManyStreams
         Overloaded;

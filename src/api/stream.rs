@@ -107,13 +107,10 @@ impl Follower {
             EventFilter::Job(id) => {
                 // It is looked at after listening began, so that no change can be missed between the two.
                 let listener = state.feed.listen_to(*id);
-                (listener, Some(state.table.get(*id).ok_or_else(|| ApiError::no_such_job(&id.to_string()))?))
+                (listener, Some(state.job_for(&caller, *id)?))
             }
             EventFilter::Resources(_) => (state.feed.listen(), None),
         };
-        if let Some(job) = &job {
-            caller.may_touch(&job.job().resource)?;
-        }
         let latest = state.feed.latest();
         let newest = job.as_ref().map_or(latest, Published::event);
         let is_over = job.as_ref().is_some_and(|job| job.job().ended().is_some());

@@ -143,8 +143,10 @@ fn introduce(output: &mut Output, sidecar: &RunningSimulator, gateway: &Gateway)
     output.line(format_args!("Simulated sidecar  http://{sidecar}  (worker is at 1; a change takes {PROVISIONING:?})"));
     output.line(format_args!("Control panel      http://{gateway}/"));
     output.line(format_args!("Swagger UI         http://{gateway}/docs/"));
-    output.line(format_args!("API                http://{gateway}/v1/jobs\n"));
-    output.line(format_args!("Scaling worker to 5, one unit at a time, with a cooldown of {:?}:\n", SETTINGS.cooldown));
+    output.line(format_args!("API                http://{gateway}/v1/jobs"));
+    output.line("");
+    output.line(format_args!("Scaling worker to 5, one unit at a time, with a cooldown of {:?}:", SETTINGS.cooldown));
+    output.line("");
 }
 
 async fn scale(gateway: &Gateway, output: &mut Output) -> Result<JobView, DemoError> {
@@ -168,7 +170,8 @@ fn sum_up(output: &mut Output, job: &JobView, gateway: &Gateway, exit: bool) {
         return;
     }
     let gateway = gateway.address();
-    output.line(format_args!("\nThe job as the API shows it: curl -s http://{gateway}/v1/jobs/{}", job.id));
+    output.line("");
+    output.line(format_args!("The job as the API shows it: curl -s http://{gateway}/v1/jobs/{}", job.id));
     output.line(format_args!("Try another one, in a second terminal:"));
     output.line(format_args!(
         "  curl -s http://{gateway}/v1/jobs -H 'Content-Type: application/json' -d '{{\"resource\":\"worker\",\"targetCapacity\":2}}'"

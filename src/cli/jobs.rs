@@ -114,7 +114,7 @@ impl JobsArgs {
         } else if self.cancel {
             output.line(canceled(&job));
         } else {
-            output.line(details::text(&job, words::now()));
+            output.lines(details::lines(&job, words::now()));
         }
         Ok(Exit::Done)
     }
@@ -161,7 +161,7 @@ impl JobsArgs {
             output.notice("no such jobs");
             return Ok(Exit::Done);
         }
-        output.line(table::text(&list.jobs, words::now()));
+        output.lines(table::lines(&list.jobs, words::now()));
         if list.next_page_token.is_some() {
             output.notice("there are more; --limit shows them");
         }

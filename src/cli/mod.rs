@@ -19,11 +19,13 @@ mod table;
 mod testing;
 mod words;
 
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::access::masked;
 use crate::config::ServeArgs;
 use crate::telemetry::FlushAtEnd;
 
@@ -78,6 +80,22 @@ impl Cli {
             }
         })
     }
+}
+
+/// Says what is wrong with a command line, or what was asked about the commands. A key that was given in the wrong place is not
+/// repeated.
+pub fn explain(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    let is_terminal =
+        if error.use_stderr() { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+    let text = if is_terminal { text.ansi().to_string() } else { text.to_string() };
+    // If it cannot be written, there is no other place to say so.
+    let _ = if error.use_stderr() {
+        std::io::stderr().write_all(masked(&text).as_bytes())
+    } else {
+        std::io::stdout().write_all(text.as_bytes())
+    };
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// Returns on SIGINT or SIGTERM.

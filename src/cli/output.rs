@@ -8,6 +8,8 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
 
 use super::exit::Exit;
+use crate::access::masked;
+use crate::printable;
 
 /// Standard output and standard error.
 pub struct Output {
@@ -42,25 +44,32 @@ impl Output {
         self.broken = Some(io::ErrorKind::BrokenPipe.into());
     }
 
-    /// Writes a line, or several, of the result.
+    /// Writes a line of the result, or several, of which those after the first are indented.
     pub fn line(&mut self, text: impl Display) {
         if self.broken.is_none() {
-            let text = harmless(&text.to_string());
+            let text = printable::paragraph(text) + "\n";
             self.broken = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).err();
         }
+    }
+
+    /// Writes lines of the result.
+    pub fn lines(&mut self, lines: impl IntoIterator<Item = impl Display>) {
+        lines.into_iter().for_each(|line| self.line(line));
     }
 
     /// Writes `value` as JSON, on one line.
     pub fn json(&mut self, value: &impl serde::Serialize) {
         match serde_json::to_string(value) {
-            Ok(text) => self.line(text),
+            Ok(text) => self.line(printable::json(&text)),
             Err(error) => self.broken = Some(error.into()),
         }
     }
 
-    /// Writes a line, or several, that is not part of the result. If that fails there is nobody left to tell.
+    /// Writes a line that is not part of the result, or several, of which those after the first are indented. A key in it is
+    /// masked. If that fails there is no place left to tell of it.
     pub fn notice(&mut self, text: impl Display) {
-        let _ = self.err.write_all(harmless(&format!("scalegate: {text}")).as_bytes());
+        let text = printable::paragraph(masked(&text.to_string()));
+        let _ = self.err.write_all(format!("scalegate: {text}\n").as_bytes());
     }
 
     /// `exit`, unless the result could not be written. That the reader did not want all of it is no failure.
@@ -73,13 +82,6 @@ impl Output {
             _ => exit,
         }
     }
-}
-
-/// `text` and a line break, without anything a terminal would obey.
-fn harmless(text: &str) -> String {
-    let mut line: String = text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
-    line.push('\n');
-    line
 }
 
 #[cfg(test)]
@@ -162,9 +164,18 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         let captured = Captured::default();
-        captured.output().line("a\u{1b}[2Jb\r\nc");
-        captured.output().notice("d\u{7}");
-        assert_eq!(captured.out(), "a\u{fffd}[2Jb\u{fffd}\nc\n");
-        assert_eq!(captured.err(), "scalegate: d\u{fffd}\n");
+        captured.output().line("a\u{1b}[2Jb\r\nc\u{202e}\n  d");
+        captured.output().lines(["e", "f\ng"]);
+        captured.output().json(&"h\u{202e}");
+        captured.output().notice("i\u{7}\nscalegate: j");
+        assert_eq!(captured.out(), "a\\u{1b}[2Jb\\r\\nc\\u{202e}\n  d\ne\nf\\ng\n\"h\\u202e\"\n");
+        assert_eq!(captured.err(), "scalegate: i\\u{7}\\nscalegate: j\n");
+    }
+
+    #[test]
+    fn a_key_is_not_repeated_where_it_does_not_belong() {
+        let (captured, token) = (Captured::default(), crate::access::Token::generate().expect("randomness"));
+        captured.output().notice(format_args!("{} is no number", token.expose()));
+        assert_eq!(captured.err(), format!("scalegate: sg_{}… is no number\n", token.id()));
     }
 }

@@ -133,7 +133,7 @@ impl ScaleArgs {
             if self.json {
                 output.json(&plan)
             } else {
-                output.line(plan::text(&plan, words::now()))
+                output.lines(plan::lines(&plan, words::now()))
             }
             return Ok(Exit::Done);
         }

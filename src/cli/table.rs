@@ -1,7 +1,7 @@
 //! Tables for people.
 
-/// A table with this header and these rows, its columns as wide as they have to be. Without a line break at the end.
-pub fn text<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+/// A table with this header and these rows, its columns as wide as they have to be. A line each.
+pub fn lines<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Vec<String> {
     let mut all = vec![header.map(str::to_owned)];
     all.extend(rows);
     let mut widths = [0; N];
@@ -14,5 +14,5 @@ pub fn text<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [S
         let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         cells.join("  ").trim_end().to_owned()
     };
-    all.iter().map(line).collect::<Vec<_>>().join("\n")
+    all.iter().map(line).collect()
 }

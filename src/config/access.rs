@@ -83,6 +83,18 @@ pub fn parse_key(text: &str) -> Result<Token, InvalidToken> {
     text.trim_end_matches(['\r', '\n']).parse()
 }
 
+/// What is wrong with who may use the file at `path`, which holds a secret; `None` if only its owner and its group may, or if
+/// that cannot be seen.
+pub fn exposure(path: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    // In a container, the group is often the one that the secret was mounted for.
+    let shown = super::one_line(path);
+    (mode & 0o007 != 0).then(|| {
+        format!("every user of this machine can use {shown} (mode {mode:04o}): close it to others with `chmod o-rwx {shown}`")
+    })
+}
+
 /// The key in the file at `path`.
 ///
 /// # Errors

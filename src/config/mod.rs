@@ -35,7 +35,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use access::{Access, Hosts, Origins, TlsFiles, parse_key, read_key};
+pub use access::{Access, Hosts, Origins, TlsFiles, exposure, parse_key, read_key};
 pub use args::{Given, GivenParser, ServeArgs};
 pub use error::{ConfigError, Problem};
 pub use print::Loaded;
@@ -170,8 +170,7 @@ pub fn data_dir(
 
 /// `path` for a message or a comment: on one line, whatever its name contains.
 pub(crate) fn one_line(path: &Path) -> String {
-    let shown = path.display().to_string();
-    shown.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    crate::printable::one_line(path.display())
 }
 
 /// The key of the table of resource `alias` in the file; an alias with a dot needs quotes there.

@@ -8,6 +8,7 @@
 mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::panic::PanicHookInfo;
@@ -16,10 +17,14 @@ use std::time::Duration;
 
 use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 
 use self::queue::Queue;
+use crate::access::masked;
 use crate::config::LogFormat;
+use crate::printable::{self, Escaping, is_hidden};
 
 /// The environment variable with the log filter, in the syntax of `RUST_LOG`: `info`, `scalegate=debug`, ….
 pub const FILTER_VARIABLE: &str = "SCALEGATE_LOG";
@@ -64,7 +69,7 @@ pub fn init(format: LogFormat, default_filter: Option<&str>) -> Result<(), LogEr
     let queue = Queue::start(io::stderr(), |lost| {
         tracing::warn!(target: LOST, lost, "log lines were lost: nobody read them in time");
     })?;
-    let log = Log(queue);
+    let log = Log { queue, is_json: format == LogFormat::Json };
     if LOG.set(log.clone()).is_err() {
         return Ok(());
     }
@@ -76,7 +81,7 @@ pub fn init(format: LogFormat, default_filter: Option<&str>) -> Result<(), LogEr
         .with_ansi(io::stderr().is_terminal());
     // An error means that there is a log already.
     let _ = match format {
-        LogFormat::Text => builder.try_init(),
+        LogFormat::Text => builder.fmt_fields(Escaped(DefaultFields::new())).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     };
     Ok(())
@@ -85,7 +90,7 @@ pub fn init(format: LogFormat, default_filter: Option<&str>) -> Result<(), LogEr
 /// Waits until everything that was said is written, a second at the most. Must precede every end of the process.
 pub fn flush() {
     if let Some(log) = LOG.get() {
-        log.0.flush(PATIENCE);
+        log.queue.flush(PATIENCE);
     }
 }
 
@@ -102,9 +107,9 @@ impl Drop for FlushAtEnd {
 
 /// Tells the user why the command cannot go on: after everything in the log, and in the same place, but in plain words.
 pub fn complain(what: impl fmt::Display) {
-    let line = format!("scalegate: {what}\n");
+    let line = format!("scalegate: {}\n", printable::paragraph(masked(&what.to_string())));
     match LOG.get() {
-        Some(log) => log.0.insist(line.as_bytes()),
+        Some(log) => log.queue.insist(line.as_bytes()),
         None => eprint!("{line}"),
     }
 }
@@ -114,22 +119,37 @@ pub fn complain(what: impl fmt::Display) {
 fn say_panic(panic: &PanicHookInfo<'_>) {
     let Some(log) = LOG.get() else { return };
     let thread = std::thread::current();
-    let mut text = format!("\nthread '{}' {panic}\n", thread.name().unwrap_or("<unnamed>"));
+    let place = panic.location().map_or_else(|| "somewhere".to_owned(), ToString::to_string);
+    let said = printable::one_line(panic.payload_as_str().unwrap_or("without a message"));
+    let mut text = format!("\nthread '{}' panicked at {place}:\n{said}\n", thread.name().unwrap_or("<unnamed>"));
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
         text.push_str(&format!("stack backtrace:\n{backtrace}"));
     }
-    log.0.insist(text.as_bytes());
+    log.queue.insist(text.as_bytes());
     flush();
 }
 
 /// Where the lines go.
 #[derive(Clone, Debug)]
-struct Log(Arc<Queue>);
+struct Log {
+    queue: Arc<Queue>,
+    is_json: bool,
+}
+
+/// Writes fields as another one does, with everything from outside escaped: all of it is in fields, of lines or of spans. Names of fields
+/// have no colours then.
+struct Escaped(DefaultFields);
+
+impl<'a> FormatFields<'a> for Escaped {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'a>, fields: R) -> fmt::Result {
+        self.0.format_fields(Writer::new(&mut Escaping(&mut writer)), fields)
+    }
+}
 
 /// One line, written at once.
 struct Line<'a> {
-    queue: &'a Queue,
+    log: &'a Log,
     is_about_lost_ones: bool,
 }
 
@@ -137,20 +157,27 @@ impl<'a> MakeWriter<'a> for Log {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { queue: &self.0, is_about_lost_ones: false }
+        Line { log: self, is_about_lost_ones: false }
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        Line { queue: &self.0, is_about_lost_ones: metadata.target() == LOST }
+        Line { log: self, is_about_lost_ones: metadata.target() == LOST }
     }
 }
 
 impl io::Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let Log { queue, is_json } = self.log;
+        let escaped = match std::str::from_utf8(line) {
+            Ok(text) if *is_json && text.trim_end().contains(is_hidden) => {
+                Cow::Owned(printable::json(text).into_bytes())
+            }
+            _ => Cow::Borrowed(line),
+        };
         if self.is_about_lost_ones {
-            self.queue.insist(line);
+            queue.insist(&escaped);
         } else {
-            self.queue.say(line);
+            queue.say(&escaped);
         }
         Ok(line.len())
     }
@@ -196,6 +223,38 @@ mod tests {
         let mut rest = said.as_str();
         for part in ["the last line\n", &panicked, "\nthe first panic\n", &panicked, "\nthe second panic\n"] {
             rest = rest.split_once(part).unwrap_or_else(|| panic!("no {part:?} where it should be: {said}")).1;
+        }
+    }
+
+    /// What comes from outside makes no lines, obeys no terminal, and turns nothing around, wherever it stands in a line.
+    #[test]
+    fn a_line_of_the_log_stays_one_line() {
+        const SAYS: &str = "THIS_PROCESS_SAYS";
+        const THIS: &str = "telemetry::log::tests::a_line_of_the_log_stays_one_line";
+        const HOSTILE: &str = "x\n2026-01-31T12:00:00Z ERROR forged \u{1b}[31m\u{202e}\u{2028}\u{9b}\u{e0041}";
+        if let Ok(format) = std::env::var(SAYS) {
+            init(if format == "json" { LogFormat::Json } else { LogFormat::Text }, None).expect("a log");
+            let _span = tracing::info_span!("request", path = HOSTILE).entered();
+            let error: Box<dyn std::error::Error> = HOSTILE.into();
+            tracing::info!(reason = HOSTILE, shown = %HOSTILE, debug = ?HOSTILE, error = &*error, "{HOSTILE}");
+            complain(format_args!("wrong\n  {HOSTILE}"));
+            flush();
+            return;
+        }
+        for format in ["text", "json"] {
+            let mut child = Command::new(std::env::current_exe().expect("a test program"));
+            child.args(["--nocapture", "--exact", THIS]).env_remove(FILTER_VARIABLE).env(SAYS, format);
+            let output = child.stdout(Stdio::null()).output().expect("it starts");
+            let said = String::from_utf8(output.stderr).expect("text");
+            assert!(!said.contains(|c| is_hidden(c) && c != '\n'), "{said:?}");
+            let lines: Vec<&str> = said.lines().collect();
+            assert_eq!(lines.len(), 3, "{said}");
+            assert!(lines[0].matches("forged").count() == 6 && !lines[0].starts_with("2026-01-31"), "{said}");
+            assert!(lines[2].starts_with("  x\\n2026-01-31"), "{said}");
+            if format == "json" {
+                let line: serde_json::Value = serde_json::from_str(lines[0]).expect("JSON");
+                assert_eq!((&line["reason"], &line["span"]["path"]), (&HOSTILE.into(), &HOSTILE.into()));
+            }
         }
     }
 

@@ -1,4 +1,6 @@
-//! What a gateway refuses to start with.
+//! What a gateway refuses to start with, and what it warns of.
+
+use std::os::unix::fs::PermissionsExt;
 
 use scalegate::access::Token;
 use scalegate::simulator::Behaviour;
@@ -123,6 +125,23 @@ async fn a_key_can_be_required_on_loopback() {
     command.env("SCALEGATE_ADMIN_KEY", Token::generate().expect("randomness").expose());
     let gateway = Gateway::start_with(command);
     assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
+}
+
+/// A key that every user of the machine can read is worth a word at every start, and one that the group can read is not.
+#[actix_web::test]
+async fn a_key_file_that_others_can_read_is_told_of() {
+    let (dir, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));
+    let (file, data) = (dir.path().join("admin.key"), dir.path().join("data"));
+    std::fs::write(&file, Token::generate().expect("randomness").expose()).expect("written");
+    for (mode, is_told) in [(0o644, true), (0o604, true), (0o640, false), (0o600, false)] {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).expect("changed");
+        let gateway = Gateway::start(&data, sidecar.address(), &["--admin-key-file", file.to_str().expect("plain")]);
+        let warned = gateway.starting.iter().any(|line| {
+            line["level"] == "WARN" && line["message"].as_str().is_some_and(|text| text.contains("chmod o-rwx"))
+        });
+        assert_eq!(warned, is_told, "{mode:o}: {:?}", gateway.starting);
+        gateway.kill();
+    }
 }
 
 #[actix_web::test]

@@ -48,6 +48,10 @@ enum For {
     ReadAll,
     /// Whoever may scale the resource.
     ScaleWorker,
+    /// Who may look at the resource of the job. To others there is no such job.
+    ReadJob,
+    /// Who may scale the resource of the job.
+    ScaleJob,
     Admin,
 }
 
@@ -65,10 +69,10 @@ const TABLE: &[(&str, &str, &str, For, u16)] = &[
     ("POST", "/v1/jobs", r#"{"resource": "worker", "targetCapacity": 3}"#, For::ScaleWorker, 200),
     ("GET", "/v1/jobs", "", For::Read, 200),
     ("GET", "/v1/jobs?resource=worker", "", For::ReadWorker, 200),
-    ("GET", "/v1/jobs/{job}", "", For::ReadWorker, 200),
-    ("GET", "/v1/jobs/{job}?x", "", For::ReadWorker, 200),
-    ("POST", "/v1/jobs/{job}/cancel", "", For::ScaleWorker, 409),
-    ("GET", "/v1/jobs/{job}/events", "", For::ReadWorker, 200),
+    ("GET", "/v1/jobs/{job}", "", For::ReadJob, 200),
+    ("GET", "/v1/jobs/{job}?x", "", For::ReadJob, 200),
+    ("POST", "/v1/jobs/{job}/cancel", "", For::ScaleJob, 409),
+    ("GET", "/v1/jobs/{job}/events", "", For::ReadJob, 200),
     ("GET", "/v1/events", "", For::Read, 200),
     ("GET", "/v1/events?resource=worker", "", For::ReadWorker, 200),
     ("POST", "/v1/plans", r#"{"resource": "worker", "targetCapacity": 3}"#, For::ReadWorker, 200),
@@ -92,9 +96,10 @@ fn refusal(shows: Shows, whom: For) -> Option<(u16, &'static str)> {
         (_, ExpiredKey) => Some((401, "key_expired")),
         (_, RevokedKey) => Some((401, "key_revoked")),
         (_, AdminKey) => None,
-        (For::Admin, _) | (For::ScaleWorker, ReadKey) => Some((403, "insufficient_scope")),
+        (For::Admin, _) | (For::ScaleWorker | For::ScaleJob, ReadKey) => Some((403, "insufficient_scope")),
         (For::ReadWorker | For::ReadAll | For::ScaleWorker, ScaleKeyElsewhere) => Some((403, "resource_forbidden")),
-        (For::Read | For::ReadWorker | For::ReadAll | For::ScaleWorker, _) => None,
+        (For::ReadJob | For::ScaleJob, ScaleKeyElsewhere) => Some((404, "job_not_found")),
+        (For::Read | For::ReadWorker | For::ReadAll | For::ScaleWorker | For::ReadJob | For::ScaleJob, _) => None,
     }
 }
 
@@ -151,7 +156,11 @@ async fn every_route_for_every_caller() {
             if let Some((status, code)) = expected {
                 assert_documented(method, &path, status, code);
                 let challenge = answer.header("www-authenticate").unwrap_or_default();
-                assert_eq!(challenge.contains("Bearer"), code != "resource_forbidden", "{code}: {challenge}");
+                assert_eq!(
+                    challenge.contains("Bearer"),
+                    !matches!(code, "resource_forbidden" | "job_not_found"),
+                    "{code}: {challenge}"
+                );
             }
         }
     }
@@ -233,6 +242,28 @@ async fn a_limited_key_sees_its_own_part_of_lists() {
     assert_eq!(names(scene.get("/v1/jobs", &scene.admin).await.json(), "jobs"), ["api", "worker"]);
     let job = scene.submit(json!({"resource": "api", "targetCapacity": 4, "onConflict": "queue"}), &own).await;
     assert_eq!(scene.ask(&Raw::new("POST", &format!("/v1/jobs/{job}/cancel")), &own).await.status, 200);
+}
+
+/// The id of a job for a resource out of reach is answered like one that nobody has given out, byte for byte.
+#[actix_web::test]
+async fn a_job_out_of_reach_is_no_job() {
+    let scene = Scene::start(&UNLIMITED);
+    let other = scene.key(json!({"name": "other", "scope": "scale", "resources": ["other"]})).await;
+    let job = scene.submit(json!({"resource": "worker", "targetCapacity": 3}), &scene.admin).await;
+    let unknown = "01980000-0000-7000-8000-000000000000";
+    for (method, end) in [("GET", ""), ("GET", "/events"), ("POST", "/cancel")] {
+        let mut told = Vec::new();
+        for id in [&job, unknown] {
+            let answer = scene.ask(&Raw::new(method, &format!("/v1/jobs/{id}{end}")), &other).await;
+            let problem = answer.problem();
+            assert!(!problem.detail.contains("worker"), "{}", problem.detail);
+            told.push((verdict(&answer), problem.detail.replace(id, "ID"), problem.title));
+        }
+        assert_eq!(told[0].0, (404, Some("job_not_found")), "{method} {end}");
+        assert_eq!(told[0], told[1], "{method} {end}");
+    }
+    let entries = scene.audit().await;
+    assert_eq!((&entries[1]["job"], &entries[1]["resource"]), (&json!(job), &json!("worker")), "admins see it all");
 }
 
 /// Whatever is not exactly one key is none, whoever sent it.

@@ -174,7 +174,10 @@ fn every_error_is_documented_where_it_can_happen() {
         all(&["job_not_found"], path.starts_with("/v1/jobs/{id}"));
         all(&["key_not_found"], path.starts_with("/v1/keys/{id}"));
         let is_about_a_resource = ["/v1/jobs", "/v1/plans", "/v1/resources/", "/v1/events", "/metrics"];
-        all(&["resource_forbidden"], is_about_a_resource.iter().any(|start| path.starts_with(start)));
+        // To a key that is not for its resource, a job does not exist.
+        let names_a_resource = !path.starts_with("/v1/jobs/{id}");
+        let is_forbidden = names_a_resource && is_about_a_resource.iter().any(|start| path.starts_with(start));
+        all(&["resource_forbidden"], is_forbidden);
         let is_checked = |name: &&str| ["resource", "alias", "Idempotency-Key", "pageSize"].contains(name);
         all(&["validation_failed"], parameters.iter().any(is_checked) || operation.get("requestBody").is_some());
         all(&["job_finished"], path.ends_with("/cancel"));

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::{Client, Failure, ServerArgs, ServerUrl};
 use crate::access::Token;
 use crate::cli::output::Output;
-use crate::config::{parse_key, read_key};
+use crate::config::{exposure, parse_key, read_key};
 
 /// The environment variable that may hold the key.
 const VARIABLE: &str = "SCALEGATE_KEY";
@@ -33,6 +33,9 @@ impl GatewayArgs {
     pub fn client(&self, output: &mut Output) -> Result<Client, Failure> {
         let server = self.server.url()?;
         let key = self.key(std::env::var_os(VARIABLE))?;
+        if let Some(exposed) = self.key_file.as_deref().and_then(exposure) {
+            output.notice(format_args!("warning: {exposed}"));
+        }
         if key.is_some() && is_readable_on_the_way(&server) {
             output
                 .notice(format_args!("warning: whoever is on the way to {server} can read the API key: use https://"));

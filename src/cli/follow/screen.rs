@@ -8,6 +8,7 @@ use crate::api::view::JobView;
 use crate::cli::output::Output;
 use crate::cli::words;
 use crate::domain::Timestamp;
+use crate::printable;
 
 /// From this many columns on, bars are longer: what is waited for matters more than how fine the bar is.
 const WIDE_COLUMNS: usize = 90;
@@ -72,7 +73,7 @@ impl<'a> Screen<'a> {
     /// Brings the countdown up to date.
     pub(super) fn tick(&mut self, job: &JobView) {
         if let Display::Bar(bar) = &self.display {
-            bar.set_message(message(job, words::now()));
+            bar.set_message(printable::one_line(message(job, words::now())));
         }
     }
 

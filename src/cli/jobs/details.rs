@@ -1,31 +1,26 @@
 //! All there is to know about a job, for people.
 
-use std::fmt::Write as _;
-
 use crate::api::view::{JobView, StepView, WireTime};
 use crate::cli::words;
 use crate::domain::Timestamp;
 
-/// `job` in words. Without a line break at the end.
-pub fn text(job: &JobView, now: Timestamp) -> String {
-    let mut text = format!("Job {}", job.id);
-    for (name, value) in facts(job, now) {
-        let _ = write!(text, "\n  {name:<9}  {}", value.replace('\n', "\n             "));
-    }
+/// `job` in words, a line each.
+pub fn lines(job: &JobView, now: Timestamp) -> Vec<String> {
+    let mut lines = vec![format!("Job {}", job.id)];
+    let facts = facts(job, now).into_iter();
+    lines.extend(facts.map(|(name, value)| format!("  {name:<9}  {}", value.replace('\n', "\n             "))));
     if !job.steps.is_empty() {
-        text.push_str("\nSteps");
-        for step in &job.steps {
-            let _ = write!(text, "\n{}", step_line(step, now));
-        }
+        lines.push("Steps".to_owned());
+        lines.extend(job.steps.iter().map(|step| step_line(step, now)));
     }
     if !job.external_changes.is_empty() {
-        text.push_str("\nChanges by somebody else");
-        for change in &job.external_changes {
+        lines.push("Changes by others".to_owned());
+        lines.extend(job.external_changes.iter().map(|change| {
             let at = words::time_near(change.noticed_at.0, now);
-            let _ = write!(text, "\n        {} → {}, noticed {at}", change.from_capacity, change.to_capacity);
-        }
+            format!("        {} → {}, noticed {at}", change.from_capacity, change.to_capacity)
+        }));
     }
-    text
+    lines
 }
 
 fn facts(job: &JobView, now: Timestamp) -> Vec<(&'static str, String)> {

@@ -6,9 +6,9 @@ use crate::domain::Timestamp;
 
 const HEADER: [&str; 6] = ["ID", "RESOURCE", "STATE", "PROGRESS", "WAITING FOR", "AGE"];
 
-/// `jobs` as a table with a header. Without a line break at the end.
-pub fn text(jobs: &[JobView], now: Timestamp) -> String {
-    table::text(HEADER, jobs.iter().map(|job| row(job, now)))
+/// `jobs` as a table with a header. A line each.
+pub fn lines(jobs: &[JobView], now: Timestamp) -> Vec<String> {
+    table::lines(HEADER, jobs.iter().map(|job| row(job, now)))
 }
 
 fn row(job: &JobView, now: Timestamp) -> [String; HEADER.len()] {

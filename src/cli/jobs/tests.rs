@@ -68,12 +68,12 @@ ID                                    RESOURCE  STATE                      PROGR
 0198c3f2-7a00-7000-8000-000000000001  worker    queued (to be canceled)    0/? → -2  turn               3m 59s
 0198c3f2-7a00-7000-8000-000000000001  worker    failed (sidecar_rejected)  1/4 → 5   -                  3m 59s
 0198c3f2-7a00-7000-8000-000000000001  worker    succeeded                  4/4 → 5   -                  3m 59s";
-    assert_eq!(table::text(&listed, NOW), expected);
+    assert_eq!(table::lines(&listed, NOW).join("\n"), expected);
 }
 
 #[test]
 fn details_say_everything() {
-    let text = details::text(&job_view(json!({})), NOW);
+    let text = details::lines(&job_view(json!({})), NOW).join("\n");
     let expected = "\
 Job 0198c3f2-7a00-7000-8000-000000000001
   resource   worker
@@ -91,7 +91,7 @@ Job 0198c3f2-7a00-7000-8000-000000000001
 Steps
      1  add 1: 1 → 2        confirmed     sent 12:00:00Z, resolved 12:00:31Z (31s later)";
     assert_eq!(text, expected);
-    let text = details::text(&job_view(failed()), NOW);
+    let text = details::lines(&job_view(failed()), NOW).join("\n");
     assert!(text.contains("\n               the sidecar said (400): quota exceeded\n"), "{text}");
 }
 

@@ -41,7 +41,7 @@ impl ListArgs {
         } else if keys.is_empty() {
             output.notice("there are no keys; `scalegate keys create` makes the first one");
         } else {
-            output.line(table::text(HEADER, keys.iter().map(row)));
+            output.lines(table::lines(HEADER, keys.iter().map(row)));
         }
         Ok(())
     }

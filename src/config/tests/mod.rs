@@ -86,7 +86,7 @@ fn secs(seconds: u64) -> Duration {
 /// Each setting with three values, as written in TOML: for flag, environment and file; and how to see it.
 type Row = (&'static str, [&'static str; 3], fn(&Config) -> String);
 
-const SETTINGS: [Row; 27] = [
+const SETTINGS: [Row; 28] = [
     ("listen", ["\"1.1.1.1:1\"", "\"[::1]:2\"", "\"3.3.3.3:3\""], |c| format!("{:?}", c.listen.to_string())),
     ("sidecar_url", ["\"http://a\"", "\"http://b:2\"", "\"http://c\""], |c| format!("{:?}", c.sidecar_url.as_str())),
     ("data_dir", ["\"/a\"", "\"b\"", "\"./c\""], |c| format!("{:?}", c.data_dir)),

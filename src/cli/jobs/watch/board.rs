@@ -11,6 +11,7 @@ use crate::api::view::JobView;
 use crate::cli::follow::bar_columns;
 use crate::cli::words;
 use crate::domain::Timestamp;
+use crate::printable;
 
 /// Pictures are drawn when they are complete, by [`Board::draw`]; what is drawn before, while lines are put into places one
 /// by one, is of no use.
@@ -111,12 +112,12 @@ impl Place {
     fn put(&mut self, row: Row) {
         self.bar.set_style(row.style());
         match &row {
-            Row::Text(text) => self.bar.set_message(text.clone()),
+            Row::Text(text) => self.bar.set_message(printable::one_line(text)),
             Row::Job { head, done, of, tail, .. } => {
                 self.bar.set_length(*of);
                 self.bar.set_position(*done);
-                self.bar.set_prefix(head.clone());
-                self.bar.set_message(tail.clone());
+                self.bar.set_prefix(printable::one_line(head));
+                self.bar.set_message(printable::one_line(tail));
             }
         }
         self.row = row;
