@@ -22,8 +22,7 @@ use crate::engine::{Audience, EngineDied, EngineHandle, Parts, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::store::{
     AuditFile, AuditedJournal, Batch, Catalog, Journal as _, KeyChange, MeteredJournal, Snapshot, SqliteCatalog,
-    SqliteJournal, StoreError,
-    StoreWriter, check_large,
+    SqliteJournal, StoreError, StoreWriter, check_large,
 };
 use crate::telemetry::{self, Traced, Traces};
 
@@ -147,8 +146,7 @@ impl Gateway {
         let (state, progress) = ApiState::new(engine.clone(), audience.clone(), catalog, clock, guard, room);
         let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
         let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
-        let http =
-            HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, room.connections, grace)?;
+        let http = HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, grace)?;
 
         // From here on it answers, if only that it is not ready yet.
         let (journal, snapshot) = recover_aside(journal, present, carry_over).await?;

@@ -95,11 +95,10 @@ impl Stage {
         .expect("a thread");
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(dir.path()).expect("readable"));
         let (guard, perimeter) = guard::on_loopback(dir.path(), &catalog, &store, clock);
-        let room = Room { connections: 100, streams: SEATS, long_polls: 1 };
+        let room = Room { streams: SEATS, long_polls: 1, ..Room::within(1024) };
         let (state, progress) = ApiState::new(engine.handle.clone(), audience, catalog, clock, guard, room);
         progress.set_recovered(true);
-        let server = HttpServer::start(listener, None, state, perimeter, false, room.connections, Duration::ZERO)
-            .expect("a server");
+        let server = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
         Self {
             address,
             table,

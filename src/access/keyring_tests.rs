@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::access::NewKey;
-use crate::domain::{AuditEntry, EventId, JobId};
-use crate::store::{AuditPage, EventFilter, JobFilter, LogPage, Page, Position, TimelinePage};
+use crate::domain::{AuditEntry, EventId, HistoryEntry, JobId};
+use crate::store::{EventFilter, JobFilter, LogPage, Page, Position};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -32,7 +32,7 @@ impl Catalog for Store {
         Ok(self.had_key.load(Ordering::Relaxed))
     }
 
-    fn page(&self, _: &JobFilter, _: Option<Position>, _: usize) -> Result<Page, StoreError> {
+    fn page(&self, _: &JobFilter, _: Option<Position>, _: usize) -> Result<Page<JobId>, StoreError> {
         Err(StoreError::Closed)
     }
 
@@ -49,12 +49,17 @@ impl Catalog for Store {
         Err(StoreError::Closed)
     }
 
-    fn timeline(&self, _: &crate::domain::Alias, _: Option<Position>, _: usize) -> Result<TimelinePage, StoreError> {
+    fn timeline(
+        &self,
+        _: &crate::domain::Alias,
+        _: Option<Position>,
+        _: usize,
+    ) -> Result<Page<HistoryEntry>, StoreError> {
         Err(StoreError::Closed)
     }
 
-    fn audit(&self, _: Option<Position>, _: usize) -> Result<AuditPage, StoreError> {
-        Ok(AuditPage { entries: Vec::<AuditEntry>::new(), next: None })
+    fn audit(&self, _: Option<Position>, _: usize) -> Result<Page<AuditEntry>, StoreError> {
+        Ok(Page { entries: Vec::new(), next: None })
     }
 
     fn log_length(&self) -> Result<u64, StoreError> {

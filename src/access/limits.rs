@@ -23,6 +23,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// So many callers are remembered before those who have been quiet for a while are looked for and forgotten; some hundred
 /// kilobytes.
 const MANY_CALLERS: usize = 4096;
+/// Fewest parts of pages that one address may load in a second, whatever the limit for requests: the panel has some 35, and
+/// five people behind one address may open it at once. Each costs some 30 µs.
+const PAGE_RATE: NonZeroU32 = NonZeroU32::new(200).expect("it is not 0");
 /// Bits of an IPv6 address by which networks are told apart: whoever has one has all addresses below it.
 const NETWORK_BITS: u32 = 64;
 
@@ -74,11 +77,8 @@ type Limiter = RateLimiter<Party, DashMapStateStore<Party>, DefaultClock, StateI
 
 /// See the module's documentation.
 pub struct CallerLimits {
-    rate: Option<(NonZeroU32, Limiter)>,
-    clock: DefaultClock,
-    /// When the quiet ones are next looked for, in milliseconds since `begun`.
-    tidy_at: AtomicU64,
-    begun: Instant,
+    requests: Option<RateLimit>,
+    pages: Option<RateLimit>,
     streams: Seats,
     waits: Seats,
 }
@@ -87,15 +87,10 @@ impl CallerLimits {
     /// Lets each party send `rate` requests a second, have so many `streams` open and so many answers held back; 0 stands for
     /// no limit.
     pub fn new(rate: u32, streams: usize, waits: usize) -> Self {
-        let rate = NonZeroU32::new(rate).map(|rate| {
-            let limiter = RateLimiter::dashmap(Quota::per_second(rate));
-            (rate, limiter.with_middleware::<StateInformationMiddleware>())
-        });
+        let rate = NonZeroU32::new(rate);
         Self {
-            rate,
-            clock: DefaultClock::default(),
-            tidy_at: AtomicU64::new(0),
-            begun: Instant::now(),
+            requests: rate.map(RateLimit::new),
+            pages: rate.map(|rate| RateLimit::new(rate.max(PAGE_RATE))),
             streams: Seats::new(streams),
             waits: Seats::new(waits),
         }
@@ -106,26 +101,15 @@ impl CallerLimits {
     /// # Errors
     /// If it comes too soon after others. It is not counted then.
     pub fn count(&self, party: &Party) -> Result<Option<Rate>, TooFast> {
-        let Some((rate, limiter)) = &self.rate else { return Ok(None) };
-        let limit = rate.get();
-        let counted = limiter.check_key(party);
-        if limiter.len() > MANY_CALLERS {
-            self.tidy(limiter);
-        }
-        match counted {
-            Ok(state) => Ok(Some(Rate { limit, remaining: state.remaining_burst_capacity() })),
-            Err(not_yet) => Err(TooFast { limit, wait: not_yet.wait_time_from(self.clock.now()) }),
-        }
+        self.requests.as_ref().map(|limit| limit.count(party)).transpose()
     }
 
-    /// Forgets whoever is as good as new, at most once in a window: before that nobody is.
-    fn tidy(&self, limiter: &Limiter) {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let (due, now) = (self.tidy_at.load(Ordering::Relaxed), millis(self.begun.elapsed()));
-        let next = now.saturating_add(millis(WINDOW));
-        if now >= due && self.tidy_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            limiter.retain_recent();
-        }
+    /// Counts a request of `party` for a part of a page.
+    ///
+    /// # Errors
+    /// As for [`CallerLimits::count`].
+    pub fn count_page(&self, party: &Party) -> Result<(), TooFast> {
+        self.pages.as_ref().map_or(Ok(()), |limit| limit.count(party).map(drop))
     }
 
     /// A seat for one more stream of `party`.
@@ -145,19 +129,64 @@ impl CallerLimits {
     }
 }
 
+/// How many requests each party may send in a second.
+struct RateLimit {
+    rate: NonZeroU32,
+    limiter: Limiter,
+    clock: DefaultClock,
+    /// When the quiet ones are next looked for, in milliseconds since `begun`.
+    tidy_at: AtomicU64,
+    begun: Instant,
+}
+
+impl RateLimit {
+    fn new(rate: NonZeroU32) -> Self {
+        let limiter = RateLimiter::dashmap(Quota::per_second(rate)).with_middleware::<StateInformationMiddleware>();
+        let (clock, tidy_at) = (DefaultClock::default(), AtomicU64::new(0));
+        Self { rate, limiter, clock, tidy_at, begun: Instant::now() }
+    }
+
+    fn count(&self, party: &Party) -> Result<Rate, TooFast> {
+        let limit = self.rate.get();
+        let counted = self.limiter.check_key(party);
+        if self.limiter.len() > MANY_CALLERS {
+            self.tidy();
+        }
+        match counted {
+            Ok(state) => Ok(Rate { limit, remaining: state.remaining_burst_capacity() }),
+            Err(not_yet) => Err(TooFast { limit, wait: not_yet.wait_time_from(self.clock.now()) }),
+        }
+    }
+
+    /// Forgets each party that is as good as new, at most once in a window: before that none is.
+    fn tidy(&self) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (due, now) = (self.tidy_at.load(Ordering::Relaxed), millis(self.begun.elapsed()));
+        let next = now.saturating_add(millis(WINDOW));
+        if now >= due && self.tidy_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.limiter.retain_recent();
+        }
+    }
+}
+
 /// Seats that each party has so many of.
-struct Seats {
+pub struct Seats {
     /// 0 if there is no limit.
     each: usize,
     taken: Arc<DashMap<Party, usize>>,
 }
 
 impl Seats {
-    fn new(each: usize) -> Self {
+    /// So many seats for `each` party; 0 stands for no limit.
+    pub fn new(each: usize) -> Self {
         Self { each, taken: Arc::default() }
     }
 
-    fn take(&self, party: Party) -> Result<Seat, usize> {
+    /// A seat for `party`.
+    ///
+    /// # Errors
+    /// If it has as many already: how many that is.
+    pub fn take(&self, party: Party) -> Result<Seat, usize> {
         let mut taken = self.taken.entry(party.clone()).or_default();
         if self.each != 0 && *taken >= self.each {
             return Err(self.each);
@@ -169,6 +198,7 @@ impl Seats {
 }
 
 /// Is taken as long as it lives.
+#[derive(Debug)]
 pub struct Seat {
     party: Party,
     taken: Arc<DashMap<Party, usize>>,
@@ -212,6 +242,10 @@ mod tests {
         let refused = limits.count(&noisy).expect_err("too fast");
         assert!(refused.limit == 3 && refused.wait <= WINDOW / 3, "{refused:?}");
         assert!(limits.count(&quiet).is_ok());
+        // Pages are counted by themselves, or a limit for requests would be one for how large a page may be.
+        let loaded = (0..300).filter(|_| limits.count_page(&noisy).is_ok()).count();
+        assert!((200..250).contains(&loaded), "{loaded}");
+        assert!(limits.count_page(&quiet).is_ok());
         assert_eq!(CallerLimits::new(0, 0, 0).count(&noisy), Ok(None));
     }
 
@@ -222,10 +256,10 @@ mod tests {
             limits.count(&Party::Network(IpAddr::from(number.to_be_bytes()))).expect("far from any limit");
         }
         // As if the window was over: at this rate everybody is as good as new at once.
-        limits.tidy_at.store(0, Ordering::Relaxed);
+        let requests = limits.requests.as_ref().expect("a rate");
+        requests.tidy_at.store(0, Ordering::Relaxed);
         limits.count(&party("192.0.2.1")).expect("far from any limit");
-        let (_, limiter) = limits.rate.as_ref().expect("a rate");
-        assert!(limiter.len() <= MANY_CALLERS, "{}", limiter.len());
+        assert!(requests.limiter.len() <= MANY_CALLERS, "{}", requests.limiter.len());
     }
 
     #[test]

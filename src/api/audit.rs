@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::problem::{ApiError, AuditProblems, Code};
-use super::query::{self, Paging};
+use super::query::Paging;
 use super::view::{ActorView, WireTime};
-use super::{ApiState, openapi};
+use super::{ApiState, list, openapi};
 use crate::domain::{Action, Alias, AuditEntry, Verdict};
 
 /// Read who tried to change something
@@ -18,7 +18,7 @@ use crate::domain::{Action, Alias, AuditEntry, Verdict};
 /// Every attempt to submit or cancel a job, or to make or revoke a key, newest first, a page at a time: by whom, from where,
 /// and what came of it. Of what was accepted the newest 100,000 entries are kept; of what changed nothing, because it was
 /// done already, 10,000; of what was refused, 10,000 to owners of keys and 10,000 to others. Requests with a valid key beyond a rate limit are only in the log, and so are answers that were given before
-/// to the same request.
+/// to the same request. A page also ends at about half a megabyte, with a token.
 ///
 /// Of what is refused to callers without a valid key, at most 10 attempts from one network and 100 in all are recorded in ten
 /// minutes. How many more there were, an entry with the outcome `omitted` says after these ten minutes.
@@ -39,8 +39,7 @@ pub async fn list_audit_entries(
 ) -> Result<HttpResponse, ApiError> {
     let paging = Paging::parse(request.query_string())?;
     let page = state.read_catalog("record", move |catalog| catalog.audit(paging.after, paging.size)).await?;
-    let entries = page.entries.into_iter().map(AuditView::from).collect();
-    Ok(HttpResponse::Ok().json(AuditList { entries, next_page_token: page.next.map(query::page_token) }))
+    Ok(list::answer(&request, "entries", page, |entry| list::json(&AuditView::from(entry))))
 }
 
 /// An attempt as it is shown, in one line of JSON.
@@ -48,7 +47,7 @@ pub async fn list_audit_entries(
 /// # Errors
 /// If it cannot be written as JSON, which cannot happen.
 pub fn audit_line(entry: &AuditEntry) -> serde_json::Result<String> {
-    serde_json::to_string(&AuditView::from(entry.clone()))
+    serde_json::to_string(&AuditView::from(entry))
 }
 
 /// A page of attempts to change something.
@@ -124,17 +123,17 @@ pub enum VerdictName {
     Omitted,
 }
 
-impl From<AuditEntry> for AuditView {
-    fn from(entry: AuditEntry) -> Self {
+impl From<&AuditEntry> for AuditView {
+    fn from(entry: &AuditEntry) -> Self {
         let AuditEntry { at, attempt, action, subject, verdict } = entry;
         let (outcome, code, attempts) = match verdict {
             Verdict::Accepted => (VerdictName::Accepted, None, 1),
             Verdict::Unchanged => (VerdictName::Unchanged, None, 1),
-            Verdict::Refused { code } => (VerdictName::Refused, Some(code), 1),
-            Verdict::Omitted { attempts } => (VerdictName::Omitted, None, u32::try_from(attempts).unwrap_or(u32::MAX)),
+            Verdict::Refused { code } => (VerdictName::Refused, Some(code.clone()), 1),
+            Verdict::Omitted { attempts } => (VerdictName::Omitted, None, u32::try_from(*attempts).unwrap_or(u32::MAX)),
         };
         Self {
-            at: WireTime(at),
+            at: WireTime(*at),
             action: match action {
                 Action::SubmitJob => ActionName::SubmitJob,
                 Action::CancelJob => ActionName::CancelJob,
@@ -147,9 +146,9 @@ impl From<AuditEntry> for AuditView {
             actor: attempt.actor.as_ref().map(ActorView::from),
             address: attempt.address.map(|address| address.to_string()),
             request_id: attempt.request,
-            resource: subject.resource.map(|resource| resource.as_str().to_owned()),
+            resource: subject.resource.as_ref().map(|resource| resource.as_str().to_owned()),
             job: subject.job,
-            key: subject.key.map(String::from),
+            key: subject.key.as_ref().map(|key| key.as_str().to_owned()),
         }
     }
 }

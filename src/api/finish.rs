@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -18,6 +18,8 @@ use futures_util::FutureExt as _;
 use tracing_actix_web::RequestId;
 use uuid::Uuid;
 
+use super::body::{Pieces, Streamed};
+use super::connections::{Body, Connection};
 use super::perimeter::Perimeter;
 use super::problem::{ApiError, Code, PROBLEM_JSON};
 use super::routes::path_of;
@@ -35,14 +37,17 @@ pub(super) async fn finish(
         // The connection remembers that it was HEAD and leaves the body out.
         request.head_mut().method = Method::GET;
     }
+    let turn = request.conn_data::<Connection>().map(|connection| connection.begin(body_of(request.headers())));
     match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(Ok(response)) => {
             let (request, response) = response.map_into_boxed_body().into_parts();
-            // Nor would it wait for the end of one that has none.
-            let endless = is_head && response.body().size() == BodySize::Stream;
-            let response =
-                if endless { response.set_body(BoxBody::new(actix_web::body::None::new())) } else { response };
-            Ok(ServiceResponse::new(request, finish.finished(response)))
+            let response = finish.finished(response).map_body(|_, body| match body.size() {
+                // Nor would it wait for the end of one that has none.
+                BodySize::Stream if is_head => BoxBody::new(actix_web::body::None::new()),
+                BodySize::Stream => BoxBody::new(Streamed::new(body, turn)),
+                _ => Pieces::cut(&request, body).map_or_else(|body| body, BoxBody::new),
+            });
+            Ok(ServiceResponse::new(request, response))
         }
         Ok(Err(error)) => Err(Unanswered::with(error.error_response(), finish).into()),
         Err(panic) => {
@@ -52,6 +57,15 @@ pub(super) async fn finish(
             Err(Unanswered::with(response, finish).into())
         }
     }
+}
+
+/// What is to come after a head with these `headers`, which the HTTP library found to make sense.
+fn body_of(headers: &HeaderMap) -> Body {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return Body::chunked();
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    Body::counted(length.unwrap_or(0))
 }
 
 /// The answer to a request that got none from a handler. It travels as an error because the request is gone by then.

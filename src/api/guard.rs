@@ -17,8 +17,9 @@ use tokio::time::timeout;
 
 use super::attempts::{Kept, Recorder};
 use super::caller::Caller;
+use super::connections::Connection;
 use super::problem::{ApiError, Code};
-use super::routes::{Operation, Routes, path_of};
+use super::routes::{Count, Operation, Routes, path_of};
 use super::{ApiState, Room};
 use crate::access::{CallerLimits, Keyring, Party, Rate, Rejection, Revocation, Seat, TooFast};
 use crate::clock::{Clock, wall_now};
@@ -389,17 +390,12 @@ pub(super) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let operation = routes.operation(request.method(), path_of(request.request()));
-    // Whatever is behind a path that is not known here gets no caller, and so refuses to do anything.
-    let Some(Operation { needs, action }) = operation.copied() else {
-        return Ok(next.call(request).await?.map_into_boxed_body());
-    };
-    let Some(needed) = needs else {
-        let anybody = Caller::of(request.request(), None);
-        request.extensions_mut().insert(anybody);
-        return Ok(next.call(request).await?.map_into_boxed_body());
+    let operation = routes.operation(request.method(), path_of(request.request())).copied();
+    let Some(Operation { needs: Some(needed), action, .. }) = operation else {
+        return for_everybody(&state.guard, operation, request, next).await;
     };
     let Seen { caller, is_stranger, rate, refusal } = state.guard.see(&request, needed);
+    note_caller(&request, &caller);
     let is_flood = refusal.as_ref().is_some_and(|refusal| refusal.too_fast.is_some());
     let too_early = state.check_recovered(Code::StorageUnavailable).err();
     // Nothing is written before the store was read, and who is refused so early should not have to wait for that.
@@ -419,6 +415,37 @@ pub(super) async fn guard(
         state.guard.recorder.record(&caller, action, &response, kept).await;
     }
     Ok(response)
+}
+
+/// Answers what needs no key, or does not exist, at the rate of one address. What is behind a path that is not known here
+/// gets no caller, and so refuses to do anything.
+async fn for_everybody(
+    guard: &Guard,
+    operation: Option<Operation>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let stranger = Caller::of(request.request(), None);
+    note_caller(&request, &stranger);
+    let counted = match (stranger.party(), operation.map_or(Count::Page, |operation| operation.count)) {
+        (None, _) | (_, Count::Probe) => Ok(()),
+        (Some(party), Count::Page) => guard.limits.count_page(&party),
+        (Some(party), Count::Request) => guard.limits.count(&party).map(drop),
+    };
+    if let Err(too_fast) = counted {
+        return Ok(request.into_response(Refusal::rate(too_fast).answer()));
+    }
+    if operation.is_some() {
+        request.extensions_mut().insert(stranger);
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+/// What waits for `caller` on the connection of `request` counts as his.
+fn note_caller(request: &ServiceRequest, caller: &Caller) {
+    if let Some(connection) = request.conn_data::<Connection>() {
+        connection.note_caller(caller.party().as_ref());
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_path_to_error::{Path, Segment};
 use sha2::{Digest as _, Sha256};
 
+use super::connections::Connection;
 use super::problem::{ApiError, Code, FieldError};
 use crate::domain::{Alias, JobId, KeyId};
 use crate::engine::SubmitKey;
@@ -41,6 +42,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         let encoded = is_encoded(request.headers());
         let length = content_length(request.headers());
         let payload = payload.take();
+        let connection = request.conn_data::<Connection>().cloned();
         Box::pin(async move {
             if !declared {
                 let detail = "Send the body with Content-Type: application/json.";
@@ -53,7 +55,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
             if length.is_some_and(|length| length > MAX_BODY_BYTES) {
                 return Err(too_large());
             }
-            let body = tokio::time::timeout(BODY_TIMEOUT, receive(payload)).await.map_err(|_| {
+            let reading = connection.map(|connection| connection.read_body());
+            let body = tokio::time::timeout(BODY_TIMEOUT, receive(payload)).await;
+            drop(reading);
+            let body = body.map_err(|_| {
                 let detail = format!("The body did not arrive within {} s.", BODY_TIMEOUT.as_secs());
                 ApiError::new(Code::BodyTimeout, detail)
             })??;

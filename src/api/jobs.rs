@@ -11,11 +11,11 @@ use tokio::time::{Instant, timeout_at};
 use super::caller::{Caller, note_subject};
 use super::input::{self, JsonBody};
 use super::problem::{ApiError, CancelProblems, Code, GetJobProblems, ListJobsProblems, PlanProblems, SubmitProblems};
-use super::query::{self, ListQuery, Paging};
+use super::query::{ListQuery, Paging};
 use super::submission::Submission;
 use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
-use super::{ApiState, openapi};
+use super::{ApiState, list, openapi};
 use crate::domain::{Alias, Job, JobId, JobRequest, Subject, Timestamp, WaitReason};
 use crate::engine::{Answer, LOOK_TIMEOUT, Submitted};
 use crate::store::JobFilter;
@@ -180,7 +180,8 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
 
 /// List jobs
 ///
-/// Newest first, a page at a time. A page token stays good while jobs are added and removed: no job is shown twice.
+/// Newest first, a page at a time. A page token stays good while jobs are added and removed: no job is shown twice. A page
+/// also ends at about half a megabyte, with fewer jobs than asked for and a token: go on as long as there is one.
 #[utoipa::path(
     operation_id = "listJobs", tag = "jobs",
     security(("apiKey" = ["read"])),
@@ -208,12 +209,9 @@ pub async fn list_jobs(
     let page = state.read_catalog("list", move |catalog| catalog.page(&asked, paging.after, paging.size)).await?;
     // A job committed this very moment may not be published yet, one removed may be gone, and one found in a state may
     // be shown in another by now: none of them is on the page.
-    let published = page.jobs.iter().filter_map(|id| state.table.get(*id));
-    let jobs: Vec<Bytes> =
-        published.filter(|job| filter.admits(job.job())).map(|job| job.rendered(render_job)).collect();
-    let next = page.next.map_or("null".to_owned(), |position| format!("\"{}\"", query::page_token(position)));
-    let body = [&b"{\"jobs\":["[..], &jobs.join(&b","[..]), b"],\"nextPageToken\":", next.as_bytes(), b"}"].concat();
-    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+    Ok(list::answer(&request, "jobs", page, |id| {
+        state.table.get(*id).filter(|job| filter.admits(job.job())).map(|job| job.rendered(render_job))
+    }))
 }
 
 /// Cancel a job

@@ -5,14 +5,20 @@
 
 mod attempts;
 mod audit;
+mod body;
 mod caller;
+mod connections;
+mod docs;
 mod events;
+mod files;
 mod finish;
 mod guard;
 mod health;
 mod input;
 mod jobs;
 pub mod keys;
+mod list;
+mod listener;
 mod measure;
 mod metrics;
 pub mod openapi;

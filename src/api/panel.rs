@@ -7,12 +7,11 @@
 
 use std::sync::LazyLock;
 
-use actix_web::http::header::{ETag, EntityTag, IfNoneMatch};
+use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes};
-use actix_web::{HttpResponse, HttpResponseBuilder};
-use sha2::{Digest as _, Sha256};
 
-use super::problem::{ApiError, Code};
+use super::files::{Known, Served};
+use super::problem::ApiError;
 
 /// What a browser lets the page do: run, style and draw with files from here, and talk to this gateway. `data:` is for
 /// the small pictures in style sheets.
@@ -78,65 +77,29 @@ struct File {
     text: &'static str,
 }
 
-/// A file as it is served.
-struct Served {
-    name: &'static str,
-    content_type: &'static str,
-    body: Bytes,
-    tag: EntityTag,
-}
+static SERVED_PAGE: LazyLock<Served> = LazyLock::new(|| PAGE.served());
+static SERVED_FILES: LazyLock<Vec<(&str, Served)>> =
+    LazyLock::new(|| FILES.iter().map(|file| (file.name, file.served())).collect());
 
-static SERVED_PAGE: LazyLock<Served> = LazyLock::new(|| Served::new(&PAGE));
-static SERVED_FILES: LazyLock<Vec<Served>> = LazyLock::new(|| FILES.iter().map(Served::new).collect());
-
-impl Served {
-    fn new(file: &File) -> Self {
-        let body = match file.content_type {
-            HTML => Bytes::from(file.text.replace(VERSION_PLACEHOLDER, env!("CARGO_PKG_VERSION"))),
-            _ => Bytes::from_static(file.text.as_bytes()),
+impl File {
+    fn served(&self) -> Served {
+        let body = match self.content_type {
+            HTML => Bytes::from(self.text.replace(VERSION_PLACEHOLDER, env!("CARGO_PKG_VERSION"))),
+            _ => Bytes::from_static(self.text.as_bytes()),
         };
-        let digest = Sha256::digest(&body);
-        // Half of it tells any two versions of a file apart.
-        let tag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Self { name: file.name, content_type: file.content_type, body, tag: EntityTag::new_strong(tag) }
-    }
-
-    fn answer(&self, known: Option<IfNoneMatch>) -> HttpResponse {
-        let unchanged = match known {
-            Some(IfNoneMatch::Any) => true,
-            Some(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&self.tag)),
-            None => false,
-        };
-        let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        self.with_headers(&mut response);
-        if unchanged { response.finish() } else { response.content_type(self.content_type).body(self.body.clone()) }
-    }
-
-    fn with_headers(&self, response: &mut HttpResponseBuilder) {
-        response
-            .insert_header(ETag(self.tag.clone()))
-            // Asked for again each time, which costs a 304: after an update no browser mixes old files with new ones.
-            .insert_header(("Cache-Control", "no-cache"))
-            .insert_header(("Content-Security-Policy", CONTENT_SECURITY_POLICY));
+        Served::new(self.content_type, Some(CONTENT_SECURITY_POLICY), body)
     }
 }
 
 /// `GET /`.
-pub(super) async fn page(known: Option<web::Header<IfNoneMatch>>) -> HttpResponse {
-    SERVED_PAGE.answer(known.map(web::Header::into_inner))
+pub(super) async fn page(known: Known) -> HttpResponse {
+    SERVED_PAGE.answer(known)
 }
 
 /// `GET /panel/{file}`.
-pub(super) async fn file(
-    path: web::Path<String>,
-    known: Option<web::Header<IfNoneMatch>>,
-) -> Result<HttpResponse, ApiError> {
-    let file = SERVED_FILES.iter().find(|file| file.name == path.as_str());
-    let file = file.ok_or_else(|| {
-        let name: String = path.chars().take(200).collect();
-        ApiError::new(Code::NotFound, format!("There is nothing at /panel/{name}."))
-    })?;
-    Ok(file.answer(known.map(web::Header::into_inner)))
+pub(super) async fn file(path: web::Path<String>, known: Known) -> Result<HttpResponse, ApiError> {
+    let file = SERVED_FILES.iter().find(|(name, _)| *name == path.as_str());
+    file.map(|(_, file)| file.answer(known)).ok_or_else(|| ApiError::no_such_page("/panel/", &path))
 }
 
 #[cfg(test)]
@@ -152,7 +115,7 @@ mod tests {
     use super::*;
     use crate::api::finish::finish;
     use crate::api::perimeter::Perimeter;
-    use crate::api::{PROBLEM_JSON, Problem};
+    use crate::api::{Code, PROBLEM_JSON, Problem};
     use crate::config::Access;
 
     async fn ask(request: test::TestRequest) -> ServiceResponse {

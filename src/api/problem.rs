@@ -28,6 +28,14 @@ const MAX_FIELD_ERRORS: usize = 32;
 /// Longest part of what a caller wrote that is repeated to him, in characters.
 const MAX_REPEATED_CHARS: usize = 300;
 
+/// Longest path that is repeated to a caller, in characters.
+const MAX_PATH_CHARS: usize = 200;
+
+/// As much of `path` as is repeated to a caller.
+pub(super) fn shortened_path(path: &str) -> String {
+    path.chars().take(MAX_PATH_CHARS).collect()
+}
+
 /// `text`, with its middle left out if it is very long: the end of a message often says what was expected.
 fn shortened(text: &str) -> String {
     let length = text.chars().count();
@@ -245,6 +253,12 @@ impl ApiError {
     fn with_job(mut self, id: Uuid) -> Self {
         self.0.job = Some(JobLink::to(id));
         self
+    }
+
+    /// There is no file `name` in `folder`.
+    pub fn no_such_page(folder: &str, name: &str) -> Self {
+        let name = shortened_path(name);
+        Self::new(Code::NotFound, format!("There is nothing at {folder}{name}."))
     }
 
     /// There is no such job.

@@ -15,11 +15,18 @@ const MAX_STREAMS: usize = 20_000;
 /// Most answers held back at a time. Each is a connection and a timer; whoever comes later is answered at once.
 const MAX_LONG_POLLS: usize = 10_000;
 
+/// Connections that only this machine itself may take: a health check, a scrape and an operator at a time, several times over.
+const KEPT_FOR_LOOPBACK: usize = 16;
+
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Connections.
     pub connections: usize,
+    /// Connections from one address of another machine, or one network where addresses cost nothing.
+    pub connections_per_address: usize,
+    /// Connections among them that only this machine itself may take: its health checks work when strangers hold the rest.
+    pub kept_for_loopback: usize,
     /// Streams among them, few enough that others are still served.
     pub streams: usize,
     /// Answers held back among them.
@@ -31,9 +38,15 @@ impl Room {
     pub fn within(files: usize) -> Self {
         let kept_back = FILES_KEPT_BACK.min(files / SHARE_KEPT_BACK);
         let connections = (files - kept_back).min(MAX_CONNECTIONS);
-        let streams = (connections / 4 * 3).min(MAX_STREAMS);
-        let long_polls = (connections / 4).min(MAX_LONG_POLLS);
-        Self { connections, streams, long_polls }
+        Self {
+            connections,
+            // As of everything else, half is the most that one may have, also a proxy in front of all others.
+            connections_per_address: connections / 2,
+            kept_for_loopback: KEPT_FOR_LOOPBACK.min(connections / 8),
+            // An eighth is for requests that are answered at once, however many wait.
+            streams: (connections / 4 * 3).min(MAX_STREAMS),
+            long_polls: (connections / 8).min(MAX_LONG_POLLS),
+        }
     }
 
     /// The room in this process, which may open as many files as the system lets it from now on.
@@ -66,14 +79,17 @@ mod tests {
 
     #[test]
     fn there_is_always_room_for_more_than_streams() {
-        for (files, connections, streams, long_polls) in [
-            (64, 32, 24, 8),
-            (1024, 512, 384, 128),
-            (20_000, 19_488, 14_616, 4872),
-            (65_536, 50_000, 20_000, 10_000),
-            (usize::MAX, 50_000, 20_000, 10_000),
+        for (files, connections, kept_for_loopback, streams, long_polls) in [
+            (64, 32, 4, 24, 4),
+            (1024, 512, 16, 384, 64),
+            (20_000, 19_488, 16, 14_616, 2436),
+            (65_536, 50_000, 16, 20_000, 6250),
+            (usize::MAX, 50_000, 16, 20_000, 6250),
         ] {
-            assert_eq!(Room::within(files), Room { connections, streams, long_polls }, "{files}");
+            let connections_per_address = connections / 2;
+            let room = Room { connections, connections_per_address, kept_for_loopback, streams, long_polls };
+            assert_eq!(Room::within(files), room, "{files}");
+            assert!(room.streams + room.long_polls < room.connections);
         }
     }
 }

@@ -15,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use serde::Deserialize;
 
 use super::openapi::SECURITY_SCHEME;
-use super::problem::{ApiError, Code};
+use super::problem::{ApiError, Code, shortened_path};
 use crate::domain::{Action, Scope};
 
 /// Pages for people, and what they load; none of them shows anything that the source code does not.
@@ -84,19 +84,37 @@ pub struct Operation {
     pub needs: Option<Scope>,
     /// What it tries to change.
     pub action: Option<Action>,
+    /// How requests without a key are counted.
+    pub count: Count,
 }
+
+/// How a request that needs no key is counted against the limit of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// As any other one.
+    Request,
+    /// As one of the many that a page consists of.
+    Page,
+    /// Not at all: a probe of an orchestrator. It costs less than to refuse it, and a gateway that is up must not be taken for
+    /// dead because its neighbours, whom it may share an address with, ask too much.
+    Probe,
+}
+
+/// Where orchestrators ask whether the gateway works.
+const PROBES: [&str; 2] = ["/livez", "/readyz"];
 
 impl Routes {
     /// The routes of the OpenAPI document with this `text`, and the pages. What cannot be understood of it is no route.
     pub fn of(text: &str) -> Self {
         let Written { paths } = serde_json::from_str(text).unwrap_or_default();
         let paths = paths.into_iter().map(|(path, operations)| {
+            let count = if PROBES.contains(&path.as_str()) { Count::Probe } else { Count::Request };
             let operations = operations.iter().filter_map(|(method, operation)| {
-                Some((method.to_uppercase().parse().ok()?, Operation::of(operation)))
+                Some((method.to_uppercase().parse().ok()?, Operation::of(operation, count)))
             });
             Route { pattern: Pattern::new(&path), operations: operations.collect() }
         });
-        let page = || (Method::GET, Operation { needs: None, action: None });
+        let page = || (Method::GET, Operation { needs: None, action: None, count: Count::Page });
         let pages = PAGES.map(|path| Route { pattern: Pattern::new(path), operations: vec![page()] });
         Self(paths.chain(pages).collect())
     }
@@ -156,7 +174,7 @@ impl Routes {
 }
 
 impl Operation {
-    fn of(written: &WrittenOperation) -> Self {
+    fn of(written: &WrittenOperation, count: Count) -> Self {
         let action = match written.operation_id.as_str() {
             "submitJob" => Some(Action::SubmitJob),
             "cancelJob" => Some(Action::CancelJob),
@@ -168,7 +186,7 @@ impl Operation {
         let named = requirements.iter().filter_map(|requirement| requirement.get(SECURITY_SCHEME)?.first());
         let scope = named.filter_map(|name| Scope::ALL.into_iter().find(|scope| scope.as_str() == name)).next();
         let is_for_all = requirements.iter().any(BTreeMap::is_empty);
-        Self { needs: if is_for_all { None } else { Some(scope.unwrap_or(Scope::Admin)) }, action }
+        Self { needs: if is_for_all { None } else { Some(scope.unwrap_or(Scope::Admin)) }, action, count }
     }
 }
 
@@ -188,7 +206,7 @@ struct WrittenOperation {
 
 /// Answers what no route takes: 405 if the path exists, 404 if it does not.
 pub(super) async fn no_route(routes: actix_web::web::Data<Routes>, request: HttpRequest) -> HttpResponse {
-    let path: String = path_of(&request).chars().take(200).collect();
+    let path = shortened_path(path_of(&request));
     match routes.methods(path_of(&request)) {
         Some(allowed) if !allowed.contains(&request.method().as_str()) => {
             let allowed = allowed.join(", ");
@@ -199,7 +217,7 @@ pub(super) async fn no_route(routes: actix_web::web::Data<Routes>, request: Http
             }
             response
         }
-        _ => ApiError::new(Code::NotFound, format!("There is nothing at {path}.")).error_response(),
+        _ => ApiError::no_such_page("", &path).error_response(),
     }
 }
 
@@ -229,7 +247,8 @@ mod tests {
 
     #[test]
     fn what_says_nothing_is_for_admins() {
-        let needs = |operation| Operation::of(&serde_json::from_value(operation).expect("an operation")).needs;
+        let needs =
+            |operation| Operation::of(&serde_json::from_value(operation).expect("an operation"), Count::Request).needs;
         let of = |security: Value| needs(serde_json::json!({"operationId": "x", "security": security}));
         assert_eq!(needs(serde_json::json!({"operationId": "x"})), Some(Scope::Admin));
         assert_eq!(of(serde_json::json!([])), Some(Scope::Admin));

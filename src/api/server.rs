@@ -1,6 +1,7 @@
 //! The HTTP server around the routes.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
@@ -8,11 +9,10 @@ use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::HeaderMap;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::web;
-use actix_web::{App, Error, HttpResponse};
+use actix_web::{App, Error};
 use socket2::{Domain, Socket, Type};
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
-use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use super::finish::finish;
 use super::guard::guard;
@@ -21,18 +21,19 @@ use super::perimeter::{self, Perimeter};
 use super::routes::{Routes, no_route, path_of};
 use super::tls::Tls;
 use super::traced::traced;
-use super::{ApiState, documented, openapi, panel};
+use super::{ApiState, docs, documented, listener, openapi, panel};
 
 /// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
 pub(super) const WORKERS: usize = 2;
-/// Longest wait for the headers of a connection's first request, and the life of an idle connection. The library waits for
-/// the headers of later requests as long as some of them keep coming; the limit of connections bounds what that can hold.
-pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Longest time a client may leave what was sent to it unread, or its machine may be silent while something is on the way.
 /// Without it, one that asks for much and reads nothing would be kept for ever, together with what it asked for.
 #[cfg(target_os = "linux")]
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes the system takes of an answer before they can be sent. By itself it would take some megabytes for each client that
+/// reads nothing; what is on its way is not in it, so that none that reads is slower for it.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 64 * 1024;
 
 /// Most connections that wait to be taken. After a restart, everybody who followed something comes back in the same second; with
 /// the 128 of the standard library some would have to try for seconds. The system has a limit of its own (`somaxconn`).
@@ -51,7 +52,10 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     // Connections inherit it.
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
+    {
+        socket.set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -64,8 +68,8 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves at most so many `connections` within `perimeter` on `listener`, with `tls` if there is some; on stopping,
-    /// requests have `grace` to be answered. With `open_metrics` everybody may have those.
+    /// Serves within `perimeter` on `listener`, with `tls` if there is some; on stopping, requests have `grace` to be
+    /// answered. With `open_metrics` everybody may have those.
     ///
     /// # Errors
     /// If the system refuses what it takes.
@@ -75,10 +79,10 @@ impl HttpServer {
         state: ApiState,
         perimeter: Perimeter,
         open_metrics: bool,
-        connections: usize,
         grace: Duration,
     ) -> std::io::Result<Self> {
-        let tracing = state.traces.is_on();
+        let (tracing, room) = (state.traces.is_on(), state.room);
+        let connections = Arc::clone(&state.metrics.connections);
         let state = web::Data::new(state);
         let routes = Routes::of(openapi::PUBLISHED);
         let routes = web::Data::new(if open_metrics { routes.opened(METRICS) } else { routes });
@@ -102,19 +106,7 @@ impl HttpServer {
                 .wrap(TracingLogger::<RequestSpan>::new())
                 .wrap(from_fn(measure))
         };
-        let (connections_per_worker, grace_seconds) = ((connections / WORKERS).max(1), grace.as_secs().max(1));
-        let server = match tls {
-            Some(tls) => tls.serve(listener, app, connections_per_worker, grace_seconds)?,
-            None => actix_web::HttpServer::new(app)
-                .workers(WORKERS)
-                .client_request_timeout(HEADER_TIMEOUT)
-                .keep_alive(KEEP_ALIVE)
-                .max_connections(connections_per_worker)
-                .shutdown_timeout(grace_seconds)
-                .disable_signals()
-                .listen(listener)?
-                .run(),
-        };
+        let server = listener::serve(listener, tls, app, room, connections, grace)?;
         let handle = server.handle();
         Ok(Self { handle, running: tokio::spawn(server) })
     }
@@ -130,25 +122,12 @@ impl HttpServer {
 
 /// Pages for people, and the document itself.
 fn undocumented(config: &mut web::ServiceConfig) {
-    let ui = SwaggerConfig::new(["/openapi.json"])
-        .try_it_out_enabled(true)
-        .display_request_duration(true)
-        .display_operation_id(false)
-        .validator_url("none");
     config
-        .route("/openapi.json", web::get().to(served_document))
+        .route(docs::DOCUMENT, web::get().to(docs::document))
         .route("/", web::get().to(panel::page))
         .route("/panel/{file:.*}", web::get().to(panel::file))
-        .route("/docs", web::get().to(to_docs))
-        .service(SwaggerUi::new("/docs/{page:.*}").config(ui));
-}
-
-async fn served_document() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(openapi::PUBLISHED)
-}
-
-async fn to_docs() -> HttpResponse {
-    HttpResponse::TemporaryRedirect().insert_header(("Location", "/docs/")).finish()
+        .route("/docs", web::get().to(docs::to_page))
+        .route("/docs/{page:.*}", web::get().to(docs::file));
 }
 
 /// Longest id that a caller can give his request, in characters.

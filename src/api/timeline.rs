@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::problem::{ApiError, TimelineProblems};
-use super::query::{self, Paging};
+use super::query::Paging;
 use super::view::{ErrorCodeName, OpName, OutcomeName, StateView, WireTime};
-use super::{ApiState, input, openapi};
+use super::{ApiState, input, list, openapi};
 use crate::domain::{Alias, Ending, Goal, Happening, HistoryEntry, StepOutcome};
 
 /// Read a resource's timeline
@@ -17,6 +17,7 @@ use crate::domain::{Alias, Ending, Goal, Happening, HistoryEntry, StepOutcome};
 /// What has happened to a resource, newest first, a page at a time: readings that showed something new, jobs, changes and
 /// what became of them, and changes by somebody else. Readings are made while jobs run, and when somebody looks at a
 /// resource that is listed in the configuration or was scaled lately. The newest 10,000 entries are kept, for as long as finished jobs are.
+/// A page also ends at about half a megabyte, with a token.
 #[utoipa::path(
     operation_id = "listTimelineEntries", tag = "resources",
     security(("apiKey" = ["read"])),
@@ -42,8 +43,7 @@ pub async fn list_timeline_entries(
     let paging = Paging::parse(request.query_string())?;
     let page =
         state.read_catalog("timeline", move |catalog| catalog.timeline(&alias, paging.after, paging.size)).await?;
-    let entries = page.entries.iter().map(TimelineEntry::from).collect();
-    Ok(HttpResponse::Ok().json(Timeline { entries, next_page_token: page.next.map(query::page_token) }))
+    Ok(list::answer(&request, "entries", page, |entry| list::json(&TimelineEntry::from(entry))))
 }
 
 /// A page of a resource's timeline.

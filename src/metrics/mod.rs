@@ -17,11 +17,13 @@
 mod audit;
 mod calls;
 mod commits;
+mod connections;
 mod jobs;
 mod process;
 mod requests;
 mod scrape;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus::{Registry, TextEncoder};
@@ -29,6 +31,7 @@ use prometheus::{Registry, TextEncoder};
 pub use audit::AuditMetrics;
 pub use calls::{CallMetrics, CallOutcome, CallTimer, Operation};
 pub use commits::{CommitMetrics, StoreOperation};
+pub use connections::{ConnectionMetrics, EndedFor};
 pub use jobs::JobMetrics;
 pub use requests::{RequestMetrics, RouteMetrics};
 pub use scrape::{Family, Scrape};
@@ -45,6 +48,8 @@ pub struct Metrics {
     pub audit: AuditMetrics,
     /// Requests over HTTP.
     pub requests: RequestMetrics,
+    /// Connections of callers.
+    pub connections: Arc<ConnectionMetrics>,
     registry: Registry,
     process: process::Process,
 }
@@ -63,6 +68,7 @@ impl Metrics {
             commits: CommitMetrics::register(&registry)?,
             audit: AuditMetrics::register(&registry)?,
             requests: RequestMetrics::register(&registry)?,
+            connections: Arc::new(ConnectionMetrics::register(&registry)?),
             process: process::Process::starting(),
             registry,
         })

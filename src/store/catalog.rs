@@ -15,9 +15,7 @@ use super::identity;
 use super::keys;
 use super::sqlite::{explain, open_to_read};
 use super::wal;
-use super::{
-    AuditPage, Catalog, EventFilter, JobFilter, ListedState, LogPage, Page, Position, StoreError, TimelinePage,
-};
+use super::{Catalog, EventFilter, JobFilter, ListedState, LogPage, Page, Position, StoreError};
 use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord, Reach, Shelf};
 
 /// The reading side of the store.
@@ -61,13 +59,10 @@ impl SqliteCatalog {
 }
 
 impl Catalog for SqliteCatalog {
-    fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page, StoreError> {
+    fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page<JobId>, StoreError> {
         // As of one moment: a job that goes from one state asked for to another must not slip through between.
         let found = self.read(|db| find(db, filter, after, size + 1))?;
-        let next = next_page(&found, size);
-        let ids =
-            found.into_iter().take(size).map(|(_, id)| id.parse().map_err(|error| self.corrupt("a job's id", error)));
-        Ok(Page { jobs: ids.collect::<Result<_, _>>()?, next })
+        page(found, size, |_, id| id.parse().map_err(|error| self.corrupt("a job's id", error)))
     }
 
     fn versions(
@@ -101,14 +96,17 @@ impl Catalog for SqliteCatalog {
         Ok((oldest, ids.collect::<Result<_, StoreError>>()?))
     }
 
-    fn timeline(&self, resource: &Alias, after: Option<Position>, size: usize) -> Result<TimelinePage, StoreError> {
+    fn timeline(
+        &self,
+        resource: &Alias,
+        after: Option<Position>,
+        size: usize,
+    ) -> Result<Page<HistoryEntry>, StoreError> {
         let found = self.read(|db| find_entries(db, resource, after, size + 1))?;
-        let next = next_page(&found, size);
-        let entries = found.into_iter().take(size).map(|(number, record)| -> Result<HistoryEntry, StoreError> {
-            serde_json::from_str(&record)
-                .map_err(|error| self.corrupt(&format!("entry {number} of the timeline of {resource}"), error))
-        });
-        Ok(TimelinePage { entries: entries.collect::<Result<_, _>>()?, next })
+        page(found, size, |number, record| {
+            let corrupt = |error| self.corrupt(&format!("entry {number} of the timeline of {resource}"), error);
+            serde_json::from_str(&record).map_err(corrupt)
+        })
     }
 
     fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
@@ -119,13 +117,11 @@ impl Catalog for SqliteCatalog {
         self.read_over(&self.keys, keys::were_there)
     }
 
-    fn audit(&self, after: Option<Position>, size: usize) -> Result<AuditPage, StoreError> {
+    fn audit(&self, after: Option<Position>, size: usize) -> Result<Page<AuditEntry>, StoreError> {
         let found = self.read(|db| find_attempts(db, after, size + 1))?;
-        let next = next_page(&found, size);
-        let entries = found.into_iter().take(size).map(|(seq, record)| -> Result<AuditEntry, StoreError> {
+        page(found, size, |seq, record| {
             serde_json::from_str(&record).map_err(|error| self.corrupt(&format!("audit entry {seq}"), error))
-        });
-        Ok(AuditPage { entries: entries.collect::<Result<_, _>>()?, next })
+        })
     }
 
     fn log_length(&self) -> Result<u64, StoreError> {
@@ -134,10 +130,18 @@ impl Catalog for SqliteCatalog {
     }
 }
 
-/// Where the page after the first `size` of `found` begins, if there is one.
-fn next_page<T>(found: &[(i64, T)], size: usize) -> Option<Position> {
-    let last = found.get(size).and_then(|_| found.get(size.wrapping_sub(1)))?;
-    Some(Position(last.0))
+/// The first `size` of what was `found`, as `parse` reads them. There is a next page if more was found.
+fn page<T>(
+    mut found: Vec<(i64, String)>,
+    size: usize,
+    parse: impl Fn(i64, String) -> Result<T, StoreError>,
+) -> Result<Page<T>, StoreError> {
+    let has_more = found.len() > size;
+    found.truncate(size);
+    let entries = found.into_iter().map(|(seq, text)| Ok((Position(seq), parse(seq, text)?)));
+    let entries = entries.collect::<Result<Vec<_>, StoreError>>()?;
+    let next = entries.last().filter(|_| has_more).map(|(position, _)| *position);
+    Ok(Page { entries, next })
 }
 
 /// At most `limit` versions after `after` and up to `until`: their ids, the number of steps left out, and the records.

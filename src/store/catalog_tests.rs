@@ -12,9 +12,9 @@ fn list(catalog: &SqliteCatalog, filter: &JobFilter, size: usize) -> Vec<u128> {
     let mut after = None;
     loop {
         let page = catalog.page(filter, after, size).expect("a page");
-        assert!(page.jobs.len() <= size && (page.next.is_none() || page.jobs.len() == size));
-        ids.extend(page.jobs.iter().map(|id| id.as_u128()));
+        assert!(page.entries.len() <= size && (page.next.is_none() || page.entries.len() == size));
         after = page.next;
+        ids.extend(page.items().iter().map(|id| id.as_u128()));
         if after.is_none() {
             return ids;
         }
@@ -73,14 +73,16 @@ fn a_page_ends_where_the_next_begins_whatever_happens_in_between() {
     let catalog = SqliteCatalog::open(directory.path()).expect("readable");
     let all = JobFilter::default();
     let first = catalog.page(&all, None, 4).expect("a page");
-    assert_eq!(first.jobs, [9, 8, 7, 6].map(JobId::from_u128));
+    let next = first.next;
+    assert_eq!(first.items(), [9, 8, 7, 6].map(JobId::from_u128));
     // New jobs come, and what the next page was to begin with goes.
     journal.commit(&[jobs((10..13).map(|id| job(id, "worker")))]).expect("committed");
     shell(directory.path()).execute("DELETE FROM jobs WHERE seq BETWEEN 6 AND 7", []).expect("removed");
-    let second = catalog.page(&all, first.next, 4).expect("a page");
-    assert_eq!(second, Page { jobs: [4, 3, 2, 1].map(JobId::from_u128).into(), next: second.next });
-    let last = catalog.page(&all, second.next, 4).expect("a page");
-    assert_eq!(last, Page { jobs: vec![JobId::from_u128(0)], next: None });
+    let second = catalog.page(&all, next, 4).expect("a page");
+    let next = second.next;
+    assert_eq!(second.items(), [4, 3, 2, 1].map(JobId::from_u128));
+    let last = catalog.page(&all, next, 4).expect("a page");
+    assert_eq!((last.next, last.items()), (None, vec![JobId::from_u128(0)]));
 }
 
 #[test]
@@ -221,11 +223,11 @@ fn capacities(catalog: &SqliteCatalog, size: usize) -> Vec<u32> {
     loop {
         let page = catalog.timeline(&alias("worker"), after, size).expect("a page");
         assert!(page.entries.len() <= size && (page.next.is_none() || page.entries.len() == size));
-        found.extend(page.entries.iter().map(|entry| match entry.what {
+        after = page.next;
+        found.extend(page.items().iter().map(|entry| match entry.what {
             Happening::Reading { capacity, .. } => capacity.units(),
             _ => panic!("{entry:?} was not committed"),
         }));
-        after = page.next;
         if after.is_none() {
             return found;
         }

@@ -161,8 +161,8 @@ fn attempts_are_paged_newest_first() {
         loop {
             let page = catalog.audit(after, size).expect("a page");
             assert!(page.entries.len() <= size && (page.next.is_none() || page.entries.len() == size));
-            found.extend(page.entries);
             after = page.next;
+            found.extend(page.items());
             if after.is_none() {
                 break;
             }
@@ -184,7 +184,7 @@ fn every_shelf_keeps_its_newest_entries_whatever_is_on_the_others() {
     let audit = audit.collect();
     journal.commit(&[Batch { audit, ..Batch::default() }]).expect("committed");
     let catalog = SqliteCatalog::open(directory.path()).expect("readable");
-    let kept = catalog.audit(None, usize::MAX - 1).expect("a page").entries;
+    let kept = catalog.audit(None, usize::MAX - 1).expect("a page").items();
     let on = |shelf| kept.iter().filter(move |entry| entry.shelf() == shelf);
     let too_many = |shelf: Shelf| (on(shelf).count() as u32).checked_sub(shelf.room());
     for shelf in [Shelf::Repeated, Shelf::Strangers] {

@@ -261,13 +261,21 @@ impl ListedState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub i64);
 
-/// Ids of one page of jobs.
+/// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Newest first.
-    pub jobs: Vec<JobId>,
+pub struct Page<T> {
+    /// Newest first, each with the position after which a page begins that does not have it any more.
+    pub entries: Vec<(Position, T)>,
     /// Where the next page begins, if there is one.
     pub next: Option<Position>,
+}
+
+#[cfg(test)]
+impl<T> Page<T> {
+    /// What is on it.
+    pub fn items(self) -> Vec<T> {
+        self.entries.into_iter().map(|(_, item)| item).collect()
+    }
 }
 
 /// Whose versions to read from the log.
@@ -293,31 +301,13 @@ pub struct LogPage {
     pub versions: Vec<(EventId, AbridgedJob)>,
 }
 
-/// A page of a resource's timeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimelinePage {
-    /// Newest first.
-    pub entries: Vec<HistoryEntry>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<Position>,
-}
-
-/// A page of the record of attempts to change something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditPage {
-    /// Newest first.
-    pub entries: Vec<AuditEntry>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<Position>,
-}
-
 /// A view of the store for lists. Calls block, and may be made from several threads.
 pub trait Catalog: Send + Sync + 'static {
     /// At most `size` jobs after `after`, newest first.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page, StoreError>;
+    fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page<JobId>, StoreError>;
 
     /// At most `size` versions after `after` and up to `until`, in order.
     ///
@@ -346,7 +336,12 @@ pub trait Catalog: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn timeline(&self, resource: &Alias, after: Option<Position>, size: usize) -> Result<TimelinePage, StoreError>;
+    fn timeline(
+        &self,
+        resource: &Alias,
+        after: Option<Position>,
+        size: usize,
+    ) -> Result<Page<HistoryEntry>, StoreError>;
 
     /// All API keys, oldest first.
     ///
@@ -364,7 +359,7 @@ pub trait Catalog: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn audit(&self, after: Option<Position>, size: usize) -> Result<AuditPage, StoreError>;
+    fn audit(&self, after: Option<Position>, size: usize) -> Result<Page<AuditEntry>, StoreError>;
 
     /// The length of the write-ahead log in bytes. It is not read, so that this takes microseconds.
     ///

@@ -174,6 +174,6 @@ fn the_logs_of_a_store_of_version_4_go_on() {
     assert_eq!(versions.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [12, 15, 16]);
     let timeline = catalog.timeline(&alias("worker"), None, 2).expect("readable");
     assert_eq!((timeline.entries.len(), timeline.next), (2, Some(Position(72))));
-    let audit = catalog.audit(None, 9).expect("readable").entries;
+    let audit = catalog.audit(None, 9).expect("readable").items();
     assert_eq!(audit.iter().map(|entry| entry.at.as_millis()).collect::<Vec<_>>(), [6, 5, 4, 3]);
 }

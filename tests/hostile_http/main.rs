@@ -10,6 +10,8 @@
 mod support;
 
 mod connections;
+mod crowd;
 mod looks;
+mod memory;
 mod requests;
 mod scene;

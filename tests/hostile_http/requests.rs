@@ -67,11 +67,11 @@ async fn requests_of_ambiguous_length() {
     scene.assert_answers("a body longer than its length", cut, &expected).await;
     let whole = format!("{}{GHOST}{PROBE}", plan(&format!("Content-Length: 000{length}")));
     scene.assert_answers("a length with zeros", whole, &[Plain(200), Plain(200)]).await;
-    // A body where none belongs is a body, not a request.
+    // A body where none belongs is no request: the answer does not wait for it, and the connection ends.
     let hidden = scene.hidden_job();
     let with_body =
         format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{hidden}{PROBE}", hidden.len());
-    scene.assert_answers("a GET with a body", with_body, &[Plain(200), Plain(200)]).await;
+    scene.assert_answers("a GET with a body", with_body, &[Plain(200)]).await;
     // A body shorter than its length never becomes a request, however much of it there is.
     let short = format!("{}{GHOST}", plan(&format!("Content-Length: {}", length + 1)));
     let answered = scene.converse(short.as_bytes()).await;
@@ -397,5 +397,24 @@ async fn pipelined_requests() {
         [PROBE.to_owned(), plan(&format!("Content-Length: {}", GHOST.len())), GHOST.to_owned(), refused].concat();
     let expected = [Plain(200), Plain(200), Problem(415, "unsupported_media_type")];
     scene.assert_answers("bodies", mixed, &expected).await;
+    scene.assert_unharmed().await;
+}
+
+/// Each request is answered as what it is, whatever follows it while its answer is not there yet.
+#[actix_web::test]
+async fn a_request_is_not_answered_as_the_next_one() {
+    let scene = Scene::start();
+    let list = "GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for next in [
+        "HEAD /livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        "GET /livez HTTP/1.0\r\nHost: localhost\r\n\r\n",
+    ] {
+        let mut stream = scene.gateway.connect().await;
+        stream.write_all(&scene.signed([list, next].concat().as_bytes())).await.expect("sent");
+        let first = read_answer(&mut stream, true).await;
+        assert!(first.json()["jobs"].is_array() && first.header("connection").is_none(), "before {next:?}: {first:?}");
+        assert_eq!(read_answer(&mut stream, !next.starts_with("HEAD")).await.status, 200);
+    }
     scene.assert_unharmed().await;
 }

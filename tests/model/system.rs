@@ -79,8 +79,7 @@ impl Gateway {
         let room = Room::in_this_process();
         let (state, progress) = ApiState::new(engine.handle.clone(), audience, catalog, clock, guard, room);
         progress.set_recovered(true);
-        let http = HttpServer::start(listener, None, state, perimeter, false, room.connections, Duration::ZERO)
-            .expect("a server");
+        let http = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
         Self { address, http, engine, store: store_thread, _progress: progress }
     }
 

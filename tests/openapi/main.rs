@@ -499,11 +499,11 @@ async fn routes_and_document_agree() {
         .filter(|line| line.starts_with(".service(") || line.starts_with(".route("))
         .collect();
     let pages = [
-        r#".route("/openapi.json", web::get().to(served_document))"#,
+        r#".route(docs::DOCUMENT, web::get().to(docs::document))"#,
         r#".route("/", web::get().to(panel::page))"#,
         r#".route("/panel/{file:.*}", web::get().to(panel::file))"#,
-        r#".route("/docs", web::get().to(to_docs))"#,
-        r#".service(SwaggerUi::new("/docs/{page:.*}").config(ui));"#,
+        r#".route("/docs", web::get().to(docs::to_page))"#,
+        r#".route("/docs/{page:.*}", web::get().to(docs::file));"#,
     ];
     for page in pages {
         assert!(registered.contains(page), "{page} is gone: {registered:#?}");

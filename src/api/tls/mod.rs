@@ -1,7 +1,7 @@
 //! HTTPS, for those who have no proxy in front of the gateway.
 //!
 //! A [`pair`] is what two files in PEM hold; [`certificates`] is the one in use and takes a new one while the gateway
-//! runs; [`listener`] makes connections of it. Nothing here may ever tell what is in the file of the key, not even a part
+//! runs; [`handshake`] makes connections of it. Nothing here may ever tell what is in the file of the key, not even a part
 //! of a line that makes no sense; wait for anything but a client; or stop serving because of what somebody did to the
 //! files.
 //!
@@ -11,7 +11,7 @@
 //! handshake failed. OpenSSL lost because it would be the only library that has to be installed.
 
 mod certificates;
-mod listener;
+mod handshake;
 mod pair;
 mod validity;
 
@@ -39,6 +39,7 @@ pub enum TlsError {
 }
 
 /// What HTTPS is served with.
+#[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
 }

@@ -36,7 +36,7 @@ fn stored(directory: &Path) -> Vec<KeyRecord> {
 }
 
 fn audit(directory: &Path) -> Vec<AuditEntry> {
-    SqliteCatalog::open(directory).and_then(|catalog| catalog.audit(None, 100)).expect("readable").entries
+    SqliteCatalog::open(directory).and_then(|catalog| catalog.audit(None, 100)).expect("readable").items()
 }
 
 fn key(name: &str, now: Timestamp) -> KeyRecord {
