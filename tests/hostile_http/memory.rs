@@ -15,9 +15,9 @@ use super::support::gateway::{PATIENCE, Raw, take_answer};
 const CLIENTS: usize = 400;
 /// Most memory under any attack.
 const MOST: usize = 100 << 20;
-/// Most memory that stays when the attackers have gone, beyond what there was before the first of them. An optimised binary
-/// needs less than 20 MiB from the beginning, so that it comes back to less than 40.
-const MOST_LEFT: usize = 20 << 20;
+/// Most memory that stays when the attackers have gone, beyond what there was before the first of them. The allocator gives
+/// back what is free when it comes by: some of it may stay for as long as nothing else happens near it.
+const MOST_LEFT: usize = 32 << 20;
 
 /// The memory a process uses, in bytes.
 pub fn resident(pid: u32) -> usize {
