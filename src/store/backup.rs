@@ -9,8 +9,10 @@
 //! copying the files, because the log belongs to them and what is in it does not show which commits are whole.
 
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::StoreError;
@@ -94,8 +96,9 @@ fn copy_into(database: &Path, copy: &Path) -> Result<(), StoreError> {
         }
         Kind::Foreign => return Err(StoreError::Foreign { path }),
     }
-    // The path is bytes that SQLite takes for UTF-8 only where it is asked to show them.
-    db.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map(|_| ()).map_err(failed)
+    // As it is: in a path that is not UTF-8, every replacement would name another file.
+    let copy = ToSqlOutput::Borrowed(ValueRef::Text(copy.as_os_str().as_bytes()));
+    db.execute("VACUUM INTO ?1", [copy]).map(|_| ()).map_err(failed)
 }
 
 /// Writes into `copy` that it is one, and checks that it is sound.
@@ -175,6 +178,16 @@ mod tests {
         let left: Vec<_> = std::fs::read_dir(directory.path()).expect("a directory").flatten().collect();
         let partial = |name: &str| name.starts_with(".scalegate-backup");
         assert!(!left.iter().any(|file| file.file_name().to_str().is_some_and(partial)), "{left:?}");
+    }
+
+    #[test]
+    fn any_directory_can_have_a_backup_whatever_its_name() {
+        let (directory, _) = scene();
+        let strange = directory.path().join(std::ffi::OsStr::from_bytes(b"b\xffckups"));
+        std::fs::create_dir(&strange).expect("made");
+        let file = strange.join("backup");
+        let made = back_up(directory.path(), &file).expect("made");
+        assert_eq!(std::fs::metadata(&file).expect("a file").len(), made.bytes);
     }
 
     #[test]
