@@ -56,9 +56,9 @@ impl LogKeeper {
     }
 
     /// Goes a step towards a short log, if it is long; `db` is the connection that writes, between two transactions. A failure is
-    /// left to the next commit, which meets it too.
+    /// left to the next commit, which copies the log itself then, and meets it too.
     pub(super) fn keep_short(&mut self, db: &Connection, now: Instant) {
-        if let Err(error) = self.advance(db, now) {
+        if let Err(error) = self.advance(db, now).inspect_err(|_| drop(copy_with_commits(db))) {
             tracing::debug!(error = &*error, "the store's log is not truncated");
         }
     }
@@ -129,8 +129,13 @@ fn truncate(db: &Connection) -> rusqlite::Result<bool> {
     db.busy_timeout(Duration::ZERO)?;
     let is_busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
     db.busy_timeout(BUSY_TIMEOUT)?;
-    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    copy_with_commits(db)?;
     is_busy.map(|is_busy| !is_busy)
+}
+
+/// Has SQLite copy the log within commits again.
+fn copy_with_commits(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
 }
 
 #[cfg(test)]
@@ -210,7 +215,18 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_nobody_pins_is_left_as_long_as_it_gets() {
+    fn a_log_that_cannot_be_copied_is_left_to_the_commits() {
+        let mut scene = scene();
+        scene.keeper.database.push("missing");
+        scene.write(LONG);
+        scene.attempt(Instant::now());
+        assert!(scene.keeper.copying.is_none(), "it has failed");
+        let pages = scene.writer.query_row("PRAGMA wal_autocheckpoint", [], |row| row.get(0));
+        assert_eq!(pages, Ok(CHECKPOINT_PAGES));
+    }
+
+    #[test]
+    fn a_log_that_nothing_pins_is_left_as_long_as_it_gets() {
         let mut scene = scene();
         for _ in 0..20 {
             scene.write(LONG / 8);
