@@ -1,16 +1,17 @@
 //! The file of `--audit-log`: a line for each attempt to change something, appended when the attempt is in the store.
 //!
-//! It must never hold up what it tells of: lines wait in a queue for a thread of their own, and are lost where that is full. The
-//! record that is complete is the store's. A line is whole or not there, so that programs can follow the file. It is looked for by
-//! its name before each line, so that it may be renamed at any time, and a new one is begun then. Rejected: SIGHUP, because it has
-//! to be sent, and whoever rotates files by copying and truncating needs neither.
+//! It must never hold up what it tells of, nor the end of the process: lines wait in a queue for a thread of their own, and are
+//! lost where that is full, or where the process ends while the file cannot be written. The record that is complete is the store's.
+//! A line is whole or not there, so that programs can follow the file. It is looked for by its name before each line, so that it
+//! may be renamed at any time, and a new one is begun then. Rejected: SIGHUP, because it has to be sent, and rotation by copying and
+//! truncating needs neither.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,9 +29,12 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What an entry looks like in the file.
 pub type AuditLine = fn(&AuditEntry) -> serde_json::Result<String>;
 
-/// A handle to the thread that writes the file. The thread writes what waits and ends when it is dropped.
+/// A handle to the thread that writes the file. When it is dropped, the thread writes what waits and ends; if the file cannot be
+/// written then, it ends without.
 pub struct AuditFile {
     lines: SyncSender<String>,
+    /// Tells the thread that the handle is there.
+    _handle: Arc<()>,
     line: AuditLine,
     metrics: Arc<Metrics>,
 }
@@ -44,10 +48,11 @@ impl AuditFile {
         let mut appender = Appender { path: path.to_owned(), file: None };
         appender.current()?;
         let (lines, waiting) = sync_channel(MOST_WAITING);
-        let shared = Arc::clone(&metrics);
+        let (handle, shared) = (Arc::new(()), Arc::clone(&metrics));
+        let held = Arc::downgrade(&handle);
         let thread = std::thread::Builder::new().name("audit file".into());
-        let thread = thread.spawn(move || write(&mut appender, &waiting, &shared))?;
-        Ok((Self { lines, line, metrics }, thread))
+        let thread = thread.spawn(move || write(&mut appender, &waiting, &held, &shared))?;
+        Ok((Self { lines, _handle: handle, line, metrics }, thread))
     }
 
     fn append(&self, entry: &AuditEntry) {
@@ -61,7 +66,7 @@ impl AuditFile {
     }
 }
 
-fn write(appender: &mut Appender, lines: &Receiver<String>, metrics: &Metrics) {
+fn write(appender: &mut Appender, lines: &Receiver<String>, handle: &Weak<()>, metrics: &Metrics) {
     let path = appender.path.clone();
     for line in lines {
         let mut is_failing = false;
@@ -75,6 +80,11 @@ fn write(appender: &mut Appender, lines: &Receiver<String>, metrics: &Metrics) {
                     "the audit log cannot be written, which is tried every second; scaling goes on, and the store keeps its own \
                      record, see GET /v1/audit"
                 );
+            }
+            if handle.strong_count() == 0 {
+                let lost = 1 + lines.try_iter().count();
+                (0..lost).for_each(|_| metrics.audit.lost());
+                return tracing::warn!(path = %path.display(), lost, "the last lines of the audit log are not in it");
             }
             std::thread::sleep(RETRY);
         }
@@ -258,5 +268,21 @@ mod tests {
         thread.join().expect("no panic");
         let (lines, lost) = (text(&path).lines().count(), metrics.audit.lost_so_far() as usize);
         assert_eq!(lines + lost, MOST_WAITING + 1 + more);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_does_not_hold_up_the_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("audit.log");
+        let metrics = Arc::new(Metrics::new().expect("consistent"));
+        let (file, thread) =
+            AuditFile::open(&path, |entry| serde_json::to_string(entry), Arc::clone(&metrics)).expect("opened");
+        std::fs::remove_file(&path).and_then(|()| std::fs::create_dir(&path)).expect("in the way");
+        for _ in 0..3 {
+            file.append(&super::super::fixtures::accepted_at(0));
+        }
+        drop(file);
+        thread.join().expect("it ends");
+        assert_eq!(metrics.audit.lost_so_far(), 3);
     }
 }
