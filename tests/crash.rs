@@ -106,7 +106,9 @@ async fn from_a_backup() {
     assert!(!warns(&gateway), "once");
     assert_eq!(gateway.get(&format!("/v1/jobs/{other}")).await.status, 404);
     let remaining = gateway.get("/v1/resources/other").await.json()["cooldownRemainingSeconds"].as_f64();
-    assert!(remaining.is_some_and(|seconds| seconds > 0.0), "{remaining:?}");
+    // On a machine that is slow enough, the cooldown is over already.
+    let is_over = sidecar.with(|_, now| now) >= restored_at + COOLDOWN;
+    assert!(is_over || remaining.is_some_and(|seconds| seconds > 0.0), "{remaining:?}");
     let next = gateway.submit(&json!({"resource": "other", "targetCapacity": 3, "cooldownSeconds": 0})).await.id;
     let job = gateway.finish(id).await;
     assert_eq!((job.state, job.current_capacity, job.steps.len()), (StateView::Succeeded, Some(3), 1), "{job:#?}");

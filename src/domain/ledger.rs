@@ -121,9 +121,9 @@ impl Ledger {
         self.fresh_from = self.fresh_from.map(|at| at.min(latest));
     }
 
-    /// Notes that changes may have been sent of which nothing is known, the last one at `at`: nobody knows in which direction,
-    /// nor whether they have taken effect, so that no reading from before they have settled counts. The waits are those of the
-    /// resource's `settings`, and of the last change that is known. Whatever is known to be later is left as it is.
+    /// Notes that changes may have been sent that are not recorded, the last one at `at`. Neither their direction nor their outcome
+    /// is known, so that no reading from before they have settled counts. The waits are those of the resource's `settings`, or of
+    /// the last recorded change where these are longer. If that was sent after `at`, nothing is noted.
     pub fn suppose_unknown_change(&mut self, at: Timestamp, settings: &Settings) {
         let known = self.last_change;
         if known.is_some_and(|last| last.at > at) {
@@ -181,7 +181,7 @@ impl Change {
     }
 
     /// Notes that the store was restored at `at`: what became of the change since the backup is not known.
-    pub fn outlived(&mut self, at: Timestamp, settings: &Settings) {
+    pub fn suppose_unknown(&mut self, at: Timestamp, settings: &Settings) {
         if self.sent.at > at {
             return;
         }

@@ -55,12 +55,12 @@ impl LaneRecord {
         Self { resource, ledger: Ledger::default(), change: None }
     }
 
-    /// Fits it to a store that was restored at `at`: changes may have been sent since the backup of which it does not know. Jobs
-    /// of the resource have these `settings`. What was sent after the restore is known, and stays as it is.
-    pub fn outlive(&mut self, at: Timestamp, settings: &Settings) {
+    /// Fits it to a store that was restored at `at`: between the backup and that moment, changes may have been sent that are not
+    /// recorded. Jobs of the resource have these `settings`. What was sent after the restore is recorded, and stays as it is.
+    pub fn suppose_unknown_change(&mut self, at: Timestamp, settings: &Settings) {
         self.ledger.suppose_unknown_change(at, settings);
         if let Some(change) = &mut self.change {
-            change.outlived(at, settings);
+            change.suppose_unknown(at, settings);
         }
     }
 }

@@ -201,7 +201,7 @@ impl Begun {
         let (ledger, change) = record.map_or_else(Default::default, |record| (record.ledger, record.change));
         let mut known = LaneRecord { resource: resource.clone(), ledger, change };
         if let Some(at) = start.restored_at {
-            known.outlive(at, &start.policy.in_force(resource).settings);
+            known.suppose_unknown_change(at, &start.policy.in_force(resource).settings);
         }
         let mut lane = Lane::restore(known, jobs.iter().map(|(_, job)| Arc::clone(job)));
         let mut turn = Turn::new(start.now, start.policy.in_force(lane.resource()), true, &mut self.next_call);
