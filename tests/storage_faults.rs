@@ -19,7 +19,7 @@ use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
 use support::events::Events;
 use support::failing_disk::{Disk, EIO, ENOSPC, EROFS, SETTINGS};
-use support::gateway::{Gateway, PATIENCE, Raw, Response, run_to_its_end, serve};
+use support::gateway::{Gateway, PATIENCE, Raw, Response, run_to_its_end, scalegate, serve};
 use support::sidecar::Sidecar;
 use tempfile::TempDir;
 
@@ -341,6 +341,23 @@ async fn a_restart_undoes_a_revocation_that_was_not_written() {
     for key in [&keys.leaked, &keys.admin] {
         assert_eq!(keys.refusal(key).await, None);
     }
+}
+
+/// A backup that finds no room says which file it is about, and leaves nothing behind.
+#[actix_web::test]
+async fn a_backup_without_room_is_none() {
+    let stack = Stack::start();
+    let file = stack.disk.data().join("copy");
+    stack.disk.fails("write", ENOSPC);
+    let mut command = scalegate();
+    command.arg("backup").arg(&file).arg("--data-dir").arg(stack.disk.data());
+    let refused = run_to_its_end(&mut stack.disk.under(command));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert_says(&said, &[&format!("the backup {} cannot be written", file.display())]);
+    let names = std::fs::read_dir(stack.disk.data()).expect("readable").map(|file| file.expect("a file").file_name());
+    let left: Vec<_> = names.filter(|name| !name.to_string_lossy().starts_with("scalegate.")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// A stop does not wait for a disk that does not work.

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::StoreError;
 use super::directory::{self, database_path};
@@ -69,11 +69,16 @@ pub fn back_up(directory: &Path, file: &Path) -> Result<Backup, BackupError> {
     }
     let failed = |source| BackupError::File { path: file.to_owned(), source };
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Its owner only, under a name that nobody can guess, and removed unless it gets the other one.
+    // For its owner only, under a name that cannot be guessed, and removed unless it gets the other one.
     let copy = tempfile::Builder::new().prefix(".scalegate-backup-").tempfile_in(parent).map_err(failed)?;
     wal::check(&database)?;
-    copy_into(&database, copy.path())?;
-    mark(copy.path(), taken_at)?;
+    copy_into(&database, copy.path()).and_then(|()| mark(copy.path(), taken_at)).map_err(|error| match error {
+        // The store itself is only read.
+        StoreError::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+            failed(std::io::ErrorKind::StorageFull.into())
+        }
+        error => error.into(),
+    })?;
     copy.as_file().sync_all().map_err(failed)?;
     let bytes = copy.as_file().metadata().map_err(failed)?.len();
     copy.persist_noclobber(file).map_err(|error| match error.error.kind() {
@@ -110,7 +115,7 @@ fn mark(copy: &Path, taken_at: Timestamp) -> Result<(), StoreError> {
     check(copy, &db)
 }
 
-/// If `db` is a copy that nobody has carried on with yet, notes that this is done from `now` on; when the copy was made.
+/// If `db` is a copy that no gateway was started on yet, notes that one is at `now`; when the copy was made.
 pub(super) fn carry_on(db: &mut Connection, now: Timestamp) -> rusqlite::Result<Option<Timestamp>> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let sql = "UPDATE backup SET restored_ms = ?1 WHERE restored_ms IS NULL RETURNING taken_ms";
@@ -132,7 +137,7 @@ pub(super) fn carry_on(db: &mut Connection, now: Timestamp) -> rusqlite::Result<
     Ok(taken_ms.map(Timestamp::from_millis))
 }
 
-/// When somebody began to carry on from the copy that `db` once was.
+/// When the first gateway was started on the copy that `db` once was.
 pub(super) fn restored_at(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
     let restored_ms: Option<Option<i64>> =
         db.query_row("SELECT restored_ms FROM backup", [], |row| row.get(0)).optional()?;

@@ -169,7 +169,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     DROP INDEX jobs_by_resource_and_state;
     CREATE INDEX jobs_by_resource_and_state ON jobs (resource, state, seq, id);
 ",
-    // In a backup, when it was made; in a store that was restored, also when somebody carried on with it.
+    // In a backup, when it was made; in a store that was restored, also when the first gateway was started on it.
     "
     CREATE TABLE backup (
         only        INTEGER PRIMARY KEY CHECK (only = 1),

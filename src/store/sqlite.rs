@@ -185,8 +185,8 @@ impl SqliteJournal {
         transaction.commit()
     }
 
-    /// Notes, if it is a backup that nobody has carried on with yet, that somebody does at `now`, by the clock that the points in
-    /// time in here are by; when the backup was made.
+    /// Notes, if it is a backup that no gateway was started on yet, that one is at `now`, by the clock that the points in time in
+    /// here are by; when the backup was made.
     ///
     /// # Errors
     /// If that may not be durable.

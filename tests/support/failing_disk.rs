@@ -83,7 +83,11 @@ impl Disk {
 
     /// A gateway on this disk, not started.
     pub fn command(&self, sidecar: &Sidecar) -> Command {
-        let mut command = serve(&self.data(), sidecar.address(), &SETTINGS);
+        self.under(serve(&self.data(), sidecar.address(), &SETTINGS))
+    }
+
+    /// The `command`, with this disk under it.
+    pub fn under(&self, mut command: Command) -> Command {
         command
             .env("LD_PRELOAD", library())
             .env("FAILING_DISK_DATA", self.data())
