@@ -12,8 +12,8 @@ use super::query::page_token;
 use crate::store::Page;
 
 /// Largest page, unless a single entry is larger. The largest number of jobs on a page, with the ten steps or so that most of
-/// them have, take a third of it; with a thousand steps each they would take fifty MiB, which nobody wants at once and one
-/// caller could ask for many times.
+/// them have, take a third of it; with a thousand steps each they would take fifty MiB, more than a caller can use at once,
+/// and one caller could ask for it many times.
 const MAX_PAGE_BYTES: usize = 512 * 1024;
 
 /// The answer to `request` with this `page`, whose entries are called `name` and look as `render` says; `None` leaves one out.

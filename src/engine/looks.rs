@@ -4,7 +4,7 @@
 //! all resources. Looks that find no place are refused at once: one slow resource delays no look at another one.
 //!
 //! It must never serve a decision. A caller that joins a look on its way gets a reading that was asked for up to ten seconds
-//! before his request, which is right for a picture and for a plan, and not for a job: lanes ask for their own readings, and
+//! before its own request, which is right for a picture and for a plan, and not for a job: lanes ask for their own readings, and
 //! judge the age of each. The reverse is allowed: a look joins the reading of a job that is on its way, up to a minute old, and a
 //! reading that a job gets ends a look: once a job has succeeded no caller is shown a capacity from before that.
 //!
@@ -109,12 +109,12 @@ impl Looks {
         self.on_their_way.insert(resource.clone(), shared);
     }
 
-    /// Those who wait for look `number` at `resource`, which is over. Nobody, if it was given up.
+    /// The callers that wait for look `number` at `resource`, which is over. None, if it was given up.
     pub fn over(&mut self, resource: &Alias, number: LookNumber) -> Vec<Asker> {
         self.take_if(resource, |shared| shared.number == number)
     }
 
-    /// Those who get the reading of `resource` that a job asked for. One that failed is no reason to give up a look of its own.
+    /// The callers that get the reading of `resource` that a job asked for. A failed one ends only a look that waited for it.
     pub fn read_by_job(&mut self, resource: &Alias, is_reading: bool) -> Vec<Asker> {
         self.take_if(resource, |shared| is_reading || shared.source == Source::OfJob)
     }

@@ -275,8 +275,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("audit.log");
         let metrics = Arc::new(Metrics::new().expect("consistent"));
-        let (file, thread) =
-            AuditFile::open(&path, |entry| serde_json::to_string(entry), Arc::clone(&metrics)).expect("opened");
+        let (file, thread) = AuditFile::open(&path, serde_json::to_string, Arc::clone(&metrics)).expect("opened");
         std::fs::remove_file(&path).and_then(|()| std::fs::create_dir(&path)).expect("in the way");
         for _ in 0..3 {
             file.append(&super::super::fixtures::accepted_at(0));

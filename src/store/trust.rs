@@ -157,13 +157,13 @@ mod tests {
             (ME, ME, 0o755, of(ME, 0), Ok(())),
             (ME, ME, 0o775, group(ME), Ok(())),
             (1000, 1000, 0o700, of(1000, 0), of(1000, ME)),
-            // What Kubernetes makes of a volume with fsGroup, whoever owned it before.
+            // What Kubernetes makes of a volume with fsGroup, whatever its owner is.
             (0, ME, 0o2775, group(ME), Ok(())),
             (0, 100, 0o2775, Ok(()), Ok(())),
             (1000, 100, 0o2775, of(1000, 0), Ok(())),
             (1000, 100, 0o2770, of(1000, 0), Ok(())),
             (1000, 7, 0o2775, group(7), group(7)),
-            // Without the bit nobody has handed it over.
+            // Without the bit it was not handed over.
             (1000, 100, 0o775, of(1000, 0), of(1000, ME)),
             (1000, 100, 0o2755, of(1000, 0), of(1000, ME)),
             // Not even with the bit that keeps other users from removing what is there: they can still add to it.

@@ -171,7 +171,7 @@ async fn a_volume_handed_over_to_a_group_is_used_without_a_word() {
         assert!(warnings.is_empty(), "{warnings:?}");
         gateway.kill();
         assert_eq!(mode(&volume), 0o2775);
-        // As when it is mounted the next time: the platform gives all of it to the group, whoever owns it.
+        // As when it is mounted the next time: the platform gives all of it to the group, whatever its owner is.
         chown(&volume, Some(owner), Some(NONROOT)).expect("given away");
         set_mode(&volume, 0o2775);
         for file in volume.read_dir().expect("readable") {
