@@ -76,6 +76,19 @@ pub fn json(document: &str) -> String {
     escaped
 }
 
+/// `text` as a string of TOML, in quotes and on one line, with everything hidden escaped as TOML does.
+pub fn toml(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if is_hidden(c) => quoted.push_str(&format!("\\U{:08x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +112,15 @@ mod tests {
         let forged = "refused\n  because\nscalegate: all is well\r\n  \u{202e}end";
         assert_eq!(paragraph(forged), "refused\n  because\\nscalegate: all is well\\r\n  \\u{202e}end");
         assert_eq!(paragraph("end\n"), "end\\n");
+    }
+
+    #[test]
+    fn toml_stays_what_it_was() {
+        let text = "a\u{202e}\t\"b\"\\\n[resources.x]\u{7f}\u{e0041} é # no comment";
+        let quoted = toml(text);
+        assert!(!quoted.contains(is_hidden), "{quoted}");
+        let document: toml::Table = format!("key = {quoted}  # default").parse().expect("TOML");
+        assert_eq!(document["key"].as_str(), Some(text));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::token::Token;
 use crate::domain::{KeyRecord, MAX_KEY_NAME_BYTES, MAX_KEY_RESOURCES, Reach, Scope, Timestamp};
+use crate::printable::is_hidden;
 
 /// Longest life of a key that ends by itself: ten years. Whoever wants more wants one that does not.
 pub const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
@@ -29,8 +30,8 @@ pub struct NewKey {
 /// What can be wrong with a [`NewKey`], as fragments that follow the name of what is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyProblem {
-    /// Its name.
-    #[error("must have 1 to {MAX_KEY_NAME_BYTES} bytes in UTF-8 and no control characters")]
+    /// Its name. Characters that are not seen, or change the order of others, make one key look like another in a list.
+    #[error("must have 1 to {MAX_KEY_NAME_BYTES} bytes in UTF-8 and no control or format characters")]
     Name,
     /// The number of its resources.
     #[error("must be 1 to {MAX_KEY_RESOURCES} resources, or none for a key that may touch all of them")]
@@ -46,7 +47,7 @@ pub enum KeyProblem {
 impl NewKey {
     /// Everything that is wrong with it.
     pub fn problems(&self) -> Vec<KeyProblem> {
-        let is_named = (1..=MAX_KEY_NAME_BYTES).contains(&self.name.len()) && !self.name.chars().any(char::is_control);
+        let is_named = (1..=MAX_KEY_NAME_BYTES).contains(&self.name.len()) && !self.name.contains(is_hidden);
         let number = self.reach.resources().map(|resources| resources.len());
         let fits = number.is_none_or(|number| (1..=MAX_KEY_RESOURCES).contains(&number));
         let is_limited_admin = self.scope == Scope::Admin && number.is_some();
@@ -96,6 +97,10 @@ mod tests {
         for (wrong, problems) in [
             (NewKey { name: String::new(), ..wanted() }, &[KeyProblem::Name][..]),
             (NewKey { name: "a\nb".into(), ..wanted() }, &[KeyProblem::Name]),
+            (NewKey { name: "ci\u{202e}nimda".into(), ..wanted() }, &[KeyProblem::Name]),
+            (NewKey { name: "c\u{200b}i".into(), ..wanted() }, &[KeyProblem::Name]),
+            (NewKey { name: "ci\u{2028}".into(), ..wanted() }, &[KeyProblem::Name]),
+            (NewKey { name: "ci\u{e0041}".into(), ..wanted() }, &[KeyProblem::Name]),
             (NewKey { name: "x".repeat(101), ..wanted() }, &[KeyProblem::Name]),
             (NewKey { name: "é".repeat(51), ..wanted() }, &[KeyProblem::Name]),
             (NewKey { reach: only(0), ..wanted() }, &[KeyProblem::Resources]),

@@ -28,14 +28,14 @@ use crate::store::{KeyChange, StoreError};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = NewKey)]
 pub struct KeyWish {
-    /// What the key is for, for people: at most 100 bytes in UTF-8, which can be fewer characters, and no control
-    /// characters.
+    /// What the key is for, for people: at most 100 bytes in UTF-8, which can be fewer characters, and no control or format
+    /// characters (categories Cc, Cf, Zl and Zp of Unicode; the pattern has those below U+10000).
     #[serde(default)]
     #[schema(
         required = true,
         min_length = 1,
         max_length = 100,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]*$",
         example = "ci"
     )]
     pub name: String,

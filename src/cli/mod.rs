@@ -27,6 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::access::masked;
 use crate::config::ServeArgs;
+use crate::printable;
 use crate::telemetry::FlushAtEnd;
 
 /// A scaling API one can trust, on top of a capacity sidecar.
@@ -86,16 +87,21 @@ impl Cli {
 /// repeated.
 pub fn explain(error: &clap::Error) -> ExitCode {
     let text = error.render();
-    let is_terminal =
-        if error.use_stderr() { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
-    let text = if is_terminal { text.ansi().to_string() } else { text.to_string() };
     // If it cannot be written, there is no other place to say so.
     let _ = if error.use_stderr() {
-        std::io::stderr().write_all(masked(&text).as_bytes())
+        std::io::stderr().write_all(complaint(&text.to_string()).as_bytes())
+    } else if std::io::stdout().is_terminal() {
+        std::io::stdout().write_all(text.ansi().to_string().as_bytes())
     } else {
-        std::io::stdout().write_all(text.as_bytes())
+        std::io::stdout().write_all(text.to_string().as_bytes())
     };
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// What is wrong with a command line, in the parser's `plain` words, as it may be written. They repeat arguments, which a script
+/// may have from elsewhere. Colours are for help alone: here, they could not be told from codes in an argument.
+fn complaint(plain: &str) -> String {
+    masked(plain).split('\n').map(printable::one_line).collect::<Vec<_>>().join("\n")
 }
 
 /// Returns on SIGINT or SIGTERM.
@@ -107,5 +113,21 @@ async fn until_told_to_stop() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn an_argument_cannot_command_the_terminal() {
+        let given = "a\u{1b}]0;title\u{7}\u{202e}\u{9b}31mb";
+        let error = Cli::try_parse_from(["scalegate", "scale", given]).expect_err("no such thing");
+        let written = complaint(&error.render().to_string());
+        assert!(written.contains("b") && written.contains("\\u{202e}"), "{written}");
+        assert!(!written.contains(|c| printable::is_hidden(c) && c != '\n'), "{written:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! What the client commands write: results to standard output, everything else to standard error.
 //!
 //! `println!` would not do: it panics when the reader has gone (`scalegate jobs | head -1`), and it would hand on
-//! whatever control characters a sidecar put into its answers. A closed pipe silences the output and nothing more: a
+//! the control characters that a sidecar put into its answers. A closed pipe silences the output and nothing more: a
 //! command that waits for a job still waits for it, since its exit code may be all that anybody wants of it.
 
 use std::fmt::Display;

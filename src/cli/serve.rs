@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use super::exit::Exit;
+use super::output::Output;
 use crate::app::{self, ServeError};
 use crate::config::{self, ServeArgs};
 use crate::telemetry::{self, Traces};
@@ -16,8 +18,9 @@ pub async fn run(args: ServeArgs) -> ExitCode {
         }
     };
     if args.print_config {
-        print!("{}", loaded.to_toml());
-        return ExitCode::SUCCESS;
+        let mut output = Output::standard();
+        output.lines(loaded.to_toml().lines());
+        return output.finish(Exit::Done).into();
     }
     if let Err(error) = telemetry::init(loaded.config.log_format, None) {
         telemetry::complain(error);

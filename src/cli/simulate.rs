@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::exit::Exit;
+use super::output::Output;
 use crate::clock::Clock;
 use crate::config::{LogFormat, parse_capacity, parse_duration};
 use crate::domain::{Alias, Bounds, Capacity};
@@ -181,11 +183,12 @@ pub async fn run(args: SimulateArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("simulated sidecar on http://{} (Ctrl-C stops it)", simulator.address());
-    println!("try: curl http://{}/resource/worker/capacity", simulator.address());
+    let mut output = Output::standard();
+    output.line(format_args!("simulated sidecar on http://{} (Ctrl-C stops it)", simulator.address()));
+    output.line(format_args!("try: curl http://{}/resource/worker/capacity", simulator.address()));
     super::until_told_to_stop().await;
     match simulator.stop().await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => output.finish(Exit::Done).into(),
         Err(error) => {
             telemetry::complain(error);
             ExitCode::FAILURE

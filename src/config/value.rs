@@ -77,8 +77,8 @@ fn shown(value: &Toml) -> String {
     }
 }
 
-fn quoted(text: impl Into<String>) -> String {
-    Toml::String(text.into()).to_string()
+fn quoted(text: impl AsRef<str>) -> String {
+    crate::printable::toml(text.as_ref())
 }
 
 const EXAMPLES: &str = "write a number and a unit, such as \"90s\", \"5m\", \"1h 30m\", \"250ms\" or \"7d\"";

@@ -146,6 +146,7 @@ async fn a_wish_that_makes_no_sense_is_refused() {
     let scene = Scene::start(&UNLIMITED);
     for (wish, pointer) in [
         (json!({"scope": "read"}), "/name"),
+        (json!({"name": "ci\u{202e}nimda", "scope": "read"}), "/name"),
         (json!({"name": "x"}), "/scope"),
         (json!({"name": "x", "scope": "root"}), "/scope"),
         (json!({"name": "x", "scope": "read", "resources": []}), "/resources"),

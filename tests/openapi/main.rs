@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 use std::iter::successors;
 use std::time::Duration;
 
+use scalegate::access::NewKey;
 use scalegate::api::{Code, openapi};
-use scalegate::domain::{ErrorCode, Op, Scope, StepOutcome, WaitReason};
+use scalegate::domain::{ErrorCode, Op, Reach, Scope, StepOutcome, WaitReason};
 use scalegate::simulator::Behaviour;
 use scalegate::store::ListedState;
 use schema::{following, misfits};
@@ -193,6 +194,20 @@ fn every_error_is_documented_where_it_can_happen() {
     seen.extend(["not_found", "method_not_allowed"].map(str::to_owned));
     let all: BTreeSet<String> = Code::ALL.iter().map(|code| code.as_str().to_owned()).collect();
     assert_eq!(seen, all);
+}
+
+/// A name of a key is refused for the characters that the document excludes, and for no others of those that its patterns can name.
+#[test]
+fn names_of_keys_are_as_documented() {
+    let document = document();
+    let pattern = &document["components"]["schemas"]["NewKey"]["properties"]["name"]["pattern"];
+    let excluded = schema::excluded(pattern.as_str().expect("a pattern"));
+    for c in '\0'..='\u{ffff}' {
+        let name = c.to_string();
+        let wanted = NewKey { name, scope: Scope::Read, reach: Reach::EVERYTHING, lifetime: None };
+        let is_excluded = excluded.iter().any(|range| range.contains(&c));
+        assert_eq!(wanted.problems().is_empty(), !is_excluded, "{c:?}");
+    }
 }
 
 /// The enumerations that exist for the document alone list what there is. A value added to the domain does not compile

@@ -103,6 +103,7 @@ fn what_makes_no_sense_is_refused_in_terms_of_the_flags() {
     for (arguments, words) in [
         (&["", "--scope", "read"][..], "NAME must have 1 to 100 bytes"),
         (&["a\u{7}", "--scope", "read"], "NAME must have 1 to 100 bytes"),
+        (&["ci\u{202e}nimda", "--scope", "read"], "no control or format characters"),
         (&["x", "--scope", "admin", "--resource", "web"], "--resource: resources cannot be limited for a key with"),
         (&many, "--resource: there must be 1 to 32 resources"),
         (&["x", "--scope", "read", "--expires-in", "0s"], "--expires-in must be between 1s and 3650d"),

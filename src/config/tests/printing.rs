@@ -76,6 +76,17 @@ max_step_size = 4  # file gate.toml
     assert_eq!(printed, expected);
 }
 
+/// What is printed is for terminals as well as for files: no value in it begins a line, or turns around what is beside it.
+#[test]
+fn what_is_printed_has_nothing_hidden() {
+    let args = parsed(&["--data-dir", "a\nlisten = \u{202e}\u{1b}[2J", "--audit-log", "b\u{200b}"]);
+    let loaded = load_args(&args).expect("valid");
+    let printed = loaded.to_toml();
+    assert!(!printed.contains(|c| crate::printable::is_hidden(c) && c != '\n'), "{printed:?}");
+    assert!(printed.contains("data_dir = \"a\\U0000000alisten = \\U0000202e"), "{printed}");
+    assert_eq!(load_file(&printed).expect("still TOML"), loaded.config);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_strange_file_name_does_not_break_the_printed_configuration() {
