@@ -171,6 +171,9 @@ async fn whoever_comes_before_the_store_was_read_is_told_so() {
         assert_eq!(get(target).await, (503, Some("storage_unavailable".into())), "{target}");
     }
     assert_eq!(get("/readyz").await, (503, Some("not_ready".into())));
+    let url = format!("http://{}/readyz", stage.address);
+    let mut unready = awc::Client::default().get(url).send().await.expect("an answer");
+    assert_eq!(unready.json::<serde_json::Value>().await.expect("JSON")["reason"], json!("starting"));
     let wish = json!({"resource": "worker", "targetCapacity": 1});
     let refused = awc::Client::default().post(format!("http://{}/v1/jobs", stage.address)).send_json(&wish).await;
     assert_eq!(refused.expect("an answer").status().as_u16(), 503);

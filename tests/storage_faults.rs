@@ -105,6 +105,15 @@ impl Stack {
         }
     }
 
+    /// Waits until it is not ready for this reason.
+    async fn until_not_ready(&self, words: &str) {
+        let begin = Instant::now();
+        while !self.gateway.get("/readyz").await.text().contains(words) {
+            assert!(begin.elapsed() < PATIENCE, "/readyz does not come to say that {words}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until the disk has failed so many times more.
     async fn until_failed_again(&self, operation: &str, times: u64) {
         let (begin, before) = (Instant::now(), self.disk.failures(operation));
@@ -221,11 +230,7 @@ async fn a_failure_that_becomes_another_one_is_reported() {
     stack.assert_refused("late", &[FULL]).await;
     stack.disk.fails("write", EIO);
     stack.until_failed_again("write", 2).await;
-    let begin = Instant::now();
-    while !stack.gateway.get("/readyz").await.problem().detail.contains(BROKEN) {
-        assert!(begin.elapsed() < PATIENCE, "/readyz still speaks of a full disk");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    stack.until_not_ready(BROKEN).await;
     stack.gateway.log_with(|log| {
         let said =
             |text: &str| log.iter().any(|line| line["message"].as_str().is_some_and(|message| message.contains(text)));
@@ -233,6 +238,24 @@ async fn a_failure_that_becomes_another_one_is_reported() {
     });
     stack.disk.works();
     stack.until_readiness(200).await;
+}
+
+/// What the store says of a fault names its files. That is not for strangers, who are told what programs need to know.
+#[actix_web::test]
+async fn strangers_are_told_that_the_store_fails_and_not_how() {
+    let mut keys = Keys::start().await;
+    keys.stack.disk.fails("write", ENOSPC);
+    keys.stack.assert_refused("late", &[]).await;
+    keys.stack.until_not_ready(FULL).await;
+    keys.stack.gateway.key = None;
+    let answer = keys.stack.gateway.get("/readyz").await;
+    let problem = answer.problem();
+    assert_eq!((answer.status, problem.code.as_str()), (503, "not_ready"));
+    assert_eq!(answer.json()["reason"], json!("storage_unavailable"), "{}", answer.text());
+    let text = answer.text();
+    for secret in [FULL, "scalegate.db", &keys.stack.disk.data().display().to_string()] {
+        assert!(!text.contains(secret), "{text}");
+    }
 }
 
 /// An admin's gateway with another key, which has a stream open.

@@ -10,7 +10,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
+use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _, web};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -264,6 +264,18 @@ impl Guard {
         }
     }
 
+    /// Who makes `request`, if he may read, for what answers everybody and readers in more detail.
+    ///
+    /// Rejected: to refuse a key that is not good, because the orchestrator whose probe shows it would restart a gateway that
+    /// works. Such keys, and any beyond the rate, count as none. Requests that show no key are not counted, as other probes.
+    pub fn reader(&self, request: &HttpRequest) -> Option<Caller> {
+        if !request.headers().contains_key(AUTHORIZATION) {
+            return self.without_key().ok().map(|()| Caller::of(request, None));
+        }
+        let Seen { caller, refusal, .. } = self.see(request, Scope::Read);
+        refusal.is_none().then_some(caller)
+    }
+
     /// Counts a request of a `stranger` that is refused for `reason`: the answer, and how much of it is kept.
     pub(super) fn refuse(&self, stranger: &Caller, reason: &ApiError) -> (HttpResponse, Kept) {
         match stranger.party().map(|party| self.limits.count(&party)) {
@@ -273,10 +285,10 @@ impl Guard {
     }
 
     /// Finds out who makes `request`, and whether he may do what needs the scope `needed`.
-    fn see(&self, request: &ServiceRequest, needed: Scope) -> Seen {
+    fn see(&self, request: &HttpRequest, needed: Scope) -> Seen {
         let (caller, mut refusal) = match self.identify(request.headers()) {
-            Ok(key) => (Caller::of(request.request(), key), None),
-            Err(refusal) => (Caller::of(request.request(), refusal.owner.clone()), Some(refusal)),
+            Ok(key) => (Caller::of(request, key), None),
+            Err(refusal) => (Caller::of(request, refusal.owner.clone()), Some(refusal)),
         };
         // Whoever shows a key that is not good is counted where he comes from.
         let is_stranger = refusal.is_some() || caller.key.is_none();
@@ -394,7 +406,7 @@ pub(super) async fn guard(
     let Some(Operation { needs: Some(needed), action, .. }) = operation else {
         return for_everybody(&state.guard, operation, request, next).await;
     };
-    let Seen { caller, is_stranger, rate, refusal } = state.guard.see(&request, needed);
+    let Seen { caller, is_stranger, rate, refusal } = state.guard.see(request.request(), needed);
     note_caller(&request, &caller);
     let is_flood = refusal.as_ref().is_some_and(|refusal| refusal.too_fast.is_some());
     let too_early = state.check_recovered(Code::StorageUnavailable).err();
@@ -490,7 +502,7 @@ mod tests {
             let request = key.map_or(TestRequest::default().peer_addr(address), |key| {
                 request.insert_header((AUTHORIZATION, format!("Bearer {key}")))
             });
-            self.guard.see(&request.to_srv_request(), Scope::Read).refusal.map(|refusal| refusal.error.code())
+            self.guard.see(&request.to_http_request(), Scope::Read).refusal.map(|refusal| refusal.error.code())
         }
     }
 

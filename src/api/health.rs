@@ -1,10 +1,12 @@
 //! Health: is the process alive, and can it do its work?
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 
 use super::ApiState;
+use super::caller::Caller;
 use super::problem::{ApiError, Code, LiveProblems, ReadyProblems};
-use super::view::{Alive, Ready};
+use super::view::{Alive, NotReadyReason, Ready};
+use crate::engine::Unavailable;
 
 /// Is the process alive?
 ///
@@ -27,9 +29,13 @@ pub async fn live() -> HttpResponse {
 /// 200 if it has read its store, which takes some seconds after a start with very many jobs, the store is usable, and its
 /// engine runs. Whether the sidecar can be reached is shown, but not required: jobs
 /// are accepted without it and wait.
+///
+/// Everybody is told whether it is ready, and the `reason` why not. Unfinished jobs, the contact with the sidecar, and the
+/// details of what is wrong take a key with the scope `read`; the number of jobs one for all resources. A key that is not
+/// good counts as none here: it never makes a probe fail.
 #[utoipa::path(
     operation_id = "getReadiness", tag = "health",
-    security(()),
+    security((), ("apiKey" = ["read"])),
     responses(
         (status = 200, description = "The gateway can do its work.", body = Ready, example = json!({
             "status": "ready", "unfinishedJobs": 2,
@@ -38,10 +44,23 @@ pub async fn live() -> HttpResponse {
     )
 )]
 #[get("/readyz")]
-pub async fn ready(state: web::Data<ApiState>) -> Result<HttpResponse, ApiError> {
-    state.check_recovered(Code::NotReady)?;
+pub async fn ready(state: web::Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    state.check_recovered(Code::NotReady).map_err(|early| early.because(NotReadyReason::Starting))?;
+    // Asked before the engine, which may take long to answer: a key that is good now is good for this answer.
+    let caller = state.guard.reader(&request);
     match state.engine.health().await {
-        Ok(health) => Ok(HttpResponse::Ok().json(Ready::from(health))),
-        Err(unavailable) => Err(ApiError::new(Code::NotReady, format!("The gateway is not ready: {unavailable}."))),
+        Ok(health) => Ok(HttpResponse::Ok().json(Ready::within(caller.as_ref().map(Caller::reach), health))),
+        Err(unavailable) => {
+            let detail = match unavailable {
+                // What the store says names files.
+                Unavailable::Storage(_) if caller.is_none() => {
+                    "the store cannot be used at present. The log says why, and so does this answer with a key for read"
+                        .to_owned()
+                }
+                ref unavailable => unavailable.to_string(),
+            };
+            let problem = ApiError::new(Code::NotReady, format!("The gateway is not ready: {detail}."));
+            Err(problem.because(NotReadyReason::from(&unavailable)))
+        }
     }
 }

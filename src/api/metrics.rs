@@ -67,7 +67,7 @@ fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: boo
     scrape.gauge(
         "scalegate_engine_available",
         "1 if the engine works. 0 if it cannot, mostly because the store cannot be written, or does not answer: no job is \
-         accepted or moved on then. The log and /readyz say why.",
+         accepted or moved on then. The log says why, as does /readyz with a key.",
         |family| family.set(f64::from(u8::from(engine_available))),
     );
     scrape.gauge(

@@ -14,7 +14,7 @@ use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, Response, ResponseBui
 use utoipa::{IntoResponses, ToSchema};
 use uuid::Uuid;
 
-use super::view::SidecarView;
+use super::view::{NotReadyReason, SidecarView};
 use crate::domain::{InvalidSetting, Job, ReadFailure, Setting, SidecarAnswer};
 use crate::engine::{PlanError, Refusal, Unavailable};
 
@@ -118,7 +118,7 @@ codes! {
     RevocationNotWritten "revocation_not_written" 503 "The API key is refused, but its revocation is not durable yet" "The key 4fJ2kQ9xZa is refused from now on, but the store cannot be written at present: its revocation becomes durable as soon as the store works again. If the gateway is restarted before that, revoke the key again.";
     Overloaded "overloaded" 503 "The gateway cannot take the request now" "Too many requests are waiting.";
     OutcomeUnknown "outcome_unknown" 504 "It is not known whether the request was obeyed" "The engine did not answer in time. What was asked for may still be done: see what there is, or send a submission again with the same Idempotency-Key.";
-    NotReady "not_ready" 503 "The gateway is not ready" "The store failed: database or disk is full.";
+    NotReady "not_ready" 503 "The gateway is not ready" "The gateway is not ready: the store cannot be used at present. The log says why, and so does this answer with a key for read.";
 }
 
 /// A problem document (RFC 9457): what is wrong with a request.
@@ -140,6 +140,10 @@ pub struct Problem {
     pub instance: String,
     /// The kind of problem, for programs; it is stable.
     pub code: Code,
+    /// Why the gateway is not ready, with the code `not_ready`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<NotReadyReason>,
     /// What is wrong and where, if the request does not make sense.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
@@ -212,6 +216,7 @@ impl ApiError {
             detail: detail.into(),
             instance: String::new(),
             code,
+            reason: None,
             errors: Vec::new(),
             sidecar: None,
             job: None,
@@ -242,6 +247,13 @@ impl ApiError {
 
     fn at(mut self, pointer: &str) -> Self {
         self.0.errors = vec![FieldError { pointer: pointer.to_owned(), detail: self.0.detail.clone() }];
+        self
+    }
+
+    /// That the gateway is not ready for this `reason`.
+    #[must_use]
+    pub(super) fn because(mut self, reason: NotReadyReason) -> Self {
+        self.0.reason = Some(reason);
         self
     }
 
@@ -445,6 +457,9 @@ fn content(codes: &[Code]) -> Content {
         if *code == Code::ValidationFailed {
             let detail = "must be between 0 and 1000000".to_owned();
             document.errors = vec![FieldError { pointer: "/targetCapacity".into(), detail }];
+        }
+        if *code == Code::NotReady {
+            document.reason = Some(NotReadyReason::StorageUnavailable);
         }
         let example = ExampleBuilder::new().summary(code.title()).value(serde_json::to_value(document).ok()).build();
         (code.as_str(), RefOr::T(example))

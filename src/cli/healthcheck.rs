@@ -18,7 +18,8 @@ const TLS_CERT_VARIABLE: &str = "SCALEGATE_TLS_CERT";
 ///
 /// Exits with 0 if it can and with 1 if it cannot or does not answer, and says why in one line. Without --server, asks
 /// the gateway that --listen or SCALEGATE_LISTEN describes, which in a container is the one beside it, and over https if
-/// --tls-cert or SCALEGATE_TLS_CERT says that it has a certificate. Needs no API key, and sends none.
+/// --tls-cert or SCALEGATE_TLS_CERT says that it has a certificate. Needs no API key, and sends none: a gateway that wants
+/// keys says no more to it than whether it is ready, and a word on why not.
 ///
 /// A gateway at a loopback address may show any certificate: it has one for the name that others call it by, and nothing
 /// secret is sent. Any other one must have a certificate that is trusted, as --ca-file says.
@@ -77,12 +78,15 @@ impl HealthcheckArgs {
             return Ok(alive.status);
         }
         let ready: Ready = client.look_at("/readyz").await?;
-        let sidecar = match ready.sidecar.reachable {
-            Some(true) => "the sidecar answers",
-            Some(false) => "the sidecar did not answer last time",
-            None => "the sidecar was not needed yet",
-        };
-        Ok(format!("{}: unfinished jobs: {}; {sidecar}", ready.status, ready.unfinished_jobs))
+        // A gateway that wants a key says no more to those who have none.
+        let jobs = ready.unfinished_jobs.map(|number| format!("unfinished jobs: {number}"));
+        let sidecar = ready.sidecar.map(|sidecar| match sidecar.reachable {
+            Some(true) => "the sidecar answers".to_owned(),
+            Some(false) => "the sidecar did not answer last time".to_owned(),
+            None => "the sidecar was not needed yet".to_owned(),
+        });
+        let details: Vec<String> = jobs.into_iter().chain(sidecar).collect();
+        Ok(if details.is_empty() { ready.status } else { format!("{}: {}", ready.status, details.join("; ")) })
     }
 
     /// Whom to believe that he is the gateway at `server`.

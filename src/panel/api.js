@@ -187,7 +187,7 @@ export async function submit(wish, idempotencyKey) {
   return { job: body, joined: status === 200 };
 }
 
-/** Everybody may ask that; the answer says nothing of the key. */
+/** Everybody may ask that. Only with a key does the answer tell of the sidecar, and a key that is not good is ignored. */
 export const readiness = async () =>
   (await exchange(send, "GET", "/readyz", { timeoutMillis: READY_TIMEOUT_MILLIS })).body;
 

@@ -166,6 +166,44 @@ async fn every_route_for_every_caller() {
     }
 }
 
+/// Whether the gateway is ready is for all; how many jobs it has, and how it gets on with its sidecar, is not. No key makes a
+/// probe fail, be it wrong or expired.
+#[actix_web::test]
+async fn readiness_has_details_for_readers_alone() {
+    let scene = Scene::start(&["--max-request-rate", "1000"]);
+    let keys = Keys::make(&scene).await;
+    scene.submit(json!({"resource": "worker", "targetCapacity": 3, "cooldownSeconds": 86400}), &scene.admin).await;
+    for shows in Shows::ALL {
+        let probe = Raw::get("/readyz");
+        let probe = keys.of(shows).map_or(probe.clone(), |key| with_key(&probe, key.expose()));
+        let answer = scene.gateway.raw(&probe).await;
+        let ready = answer.json();
+        assert_eq!((answer.status, &ready["status"]), (200, &json!("ready")), "{shows:?}: {}", answer.text());
+        let (sees_sidecar, sees_jobs) = match shows {
+            Shows::Nothing | Shows::WrongKey | Shows::ExpiredKey | Shows::RevokedKey => (false, false),
+            Shows::ScaleKeyElsewhere => (true, false),
+            Shows::ReadKey | Shows::ScaleKey | Shows::AdminKey => (true, true),
+        };
+        assert_eq!(ready["unfinishedJobs"], if sees_jobs { json!(1) } else { json!(null) }, "{shows:?}");
+        assert_eq!(ready["sidecar"].is_object(), sees_sidecar, "{shows:?}: {ready}");
+        assert_eq!(ready.as_object().map(serde_json::Map::len), Some(3), "{ready}");
+    }
+}
+
+/// Probes with wrong keys are answered without a limit, as any probe is, but keys are not tried without one.
+#[actix_web::test]
+async fn a_probe_is_no_way_to_use_a_key_faster() {
+    let scene = Scene::start(&["--max-request-rate", "5"]);
+    let key = scene.key_with("read").await;
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        let answer = scene.get("/readyz", &key).await;
+        assert_eq!(answer.status, 200);
+        told.push(answer.json()["unfinishedJobs"].is_u64());
+    }
+    assert!(told[0] && told.contains(&false), "{told:?}");
+}
+
 /// A route that nobody thought of here fails this: whom is it for?
 #[test]
 fn the_table_has_every_route() {

@@ -157,7 +157,7 @@ fn every_error_is_documented_where_it_can_happen() {
             }
         };
         all(&["internal_error", "malformed_request", "origin_refused", "wrong_host"], true);
-        let is_open = operation["security"] == json!([{}]);
+        let is_open = operation["security"].as_array().is_some_and(|any| any.contains(&json!({})));
         assert_eq!(is_open, ["/livez", "/readyz"].contains(&path.as_str()), "{name}");
         let access = ["authentication_required", "invalid_key", "key_expired", "key_revoked", "insufficient_scope"];
         all(&access, !is_open);

@@ -17,7 +17,7 @@ use crate::api::audit::{ActionName, VerdictName};
 use crate::api::keys::{KeyState, ScopeName};
 use crate::api::problem::Code;
 use crate::api::submission::ConflictMode;
-use crate::api::view::{ErrorCodeName, OpName, OutcomeName, StateView, WaitReasonName};
+use crate::api::view::{ErrorCodeName, NotReadyReason, OpName, OutcomeName, StateView, WaitReasonName};
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
@@ -120,6 +120,7 @@ fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "JobErrorCode", &meanings::<ErrorCodeName>());
     explain(schemas, "JobState", &meanings::<StateView>());
     explain(schemas, "KeyState", &meanings::<KeyState>());
+    explain(schemas, "NotReadyReason", &meanings::<NotReadyReason>());
     explain(schemas, "OnConflict", &meanings::<ConflictMode>());
     let titles: Vec<String> = Code::ALL.iter().map(|code| format!("{}.", code.title())).collect();
     explain(schemas, "ProblemCode", &titles);

@@ -1,10 +1,12 @@
 //! How the gateway is doing.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
 
 use super::WireTime;
-use crate::engine::Health;
+use crate::domain::Reach;
+use crate::engine::{Health, Unavailable};
 
 /// The process is alive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -19,22 +21,51 @@ pub struct Alive {
 pub struct Ready {
     /// Always `ready`: a gateway that is not answers with a problem.
     pub status: String,
-    /// The number of unfinished jobs.
-    pub unfinished_jobs: u64,
-    /// The last contact with the sidecar, which readiness does not depend on.
-    pub sidecar: SidecarContactView,
+    /// The number of unfinished jobs; `null` for callers who may not read all of them.
+    // Read so that it must be there, be it `null`: an answer without it is another program's.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub unfinished_jobs: Option<u64>,
+    /// The last contact with the sidecar, which readiness does not depend on; `null` for callers who may not read anything.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub sidecar: Option<SidecarContactView>,
 }
 
-impl From<Health> for Ready {
-    fn from(health: Health) -> Self {
+impl Ready {
+    /// What is told to a caller who may read within `reach`, or may not read at all.
+    pub fn within(reach: Option<&Reach>, health: Health) -> Self {
+        let reads_all_jobs = reach.is_some_and(|reach| reach.resources().is_none());
         Self {
             status: "ready".into(),
-            unfinished_jobs: health.unfinished_jobs as u64,
-            sidecar: SidecarContactView {
+            unfinished_jobs: reads_all_jobs.then_some(health.unfinished_jobs as u64),
+            sidecar: reach.map(|_| SidecarContactView {
                 reachable: health.sidecar.reachable,
                 last_answer_at: health.sidecar.last_answer_at.map(WireTime),
                 last_failure: health.sidecar.last_failure,
-            },
+            }),
+        }
+    }
+}
+
+/// Why a gateway is not ready, for programs; it is told without an API key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
+#[serde(rename_all = "snake_case")]
+pub enum NotReadyReason {
+    /// The gateway has just started and still reads its store, which takes some seconds.
+    Starting,
+    /// The store cannot be read or written at present: the disk is full, say. No job is accepted or moved on meanwhile.
+    StorageUnavailable,
+    /// The engine, which moves jobs on, does not answer, or has too much to do.
+    EngineUnavailable,
+    /// The gateway was told to stop.
+    Stopping,
+}
+
+impl From<&Unavailable> for NotReadyReason {
+    fn from(unavailable: &Unavailable) -> Self {
+        match unavailable {
+            Unavailable::Storage(_) => Self::StorageUnavailable,
+            Unavailable::Stopping => Self::Stopping,
+            Unavailable::Busy | Unavailable::Interrupted | Unavailable::Slow => Self::EngineUnavailable,
         }
     }
 }

@@ -14,7 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::{Alias, Timestamp};
 
-pub use health::{Alive, Ready, SidecarContactView};
+pub use health::{Alive, NotReadyReason, Ready, SidecarContactView};
 pub use job::{
     ActorView, ErrorCodeName, ExternalChangeView, JobErrorView, JobList, JobView, OpName, OutcomeName, ProgressView,
     SettingsView, SidecarView, StateView, StepView, WaitReasonName, WaitingView, job_path, render_job,

@@ -22,6 +22,15 @@ async fn ready_and_alive_are_healthy() {
     assert_eq!(stub.lines(), ["GET /readyz", "GET /livez"]);
 }
 
+/// A gateway that wants a key tells a health check, which has none, only whether it is ready.
+#[actix_web::test]
+async fn only_what_is_told_is_printed() {
+    let null = json!({"status": "ready", "unfinishedJobs": null, "sidecar": null});
+    let stub = Stub::start(vec![Reply::Json(200, null)]).await;
+    let (exit, captured) = check(&["--server", &stub.url()]).await;
+    assert_eq!((exit, captured.out().as_str()), (Exit::Done, "ready\n"));
+}
+
 #[actix_web::test]
 async fn everything_else_is_unhealthy_and_told_in_one_line() {
     for (reply, words) in [
