@@ -364,11 +364,11 @@ impl<S: Sidecar> Incarnation<'_, S> {
 
     /// Gets a reading for a caller who only looks: nothing is decided on it.
     fn look(&mut self, resource: Alias, trace: Option<TraceContext>, asker: Asker) {
-        let is_stranger = !self.core.is_known(&resource);
+        let is_unknown = !self.core.is_known(&resource);
         let source = if self.reads.contains_key(&resource) { Source::OfJob } else { Source::Own };
         let (sidecar, clock, origin) = (Arc::clone(&self.sidecar), self.clock, Origin { job: None, trace });
         let (tasks, of) = (&mut self.tasks, resource.clone());
-        self.looks.ask(&resource, is_stranger, asker, source, |number| {
+        self.looks.ask(&resource, is_unknown, asker, source, |number| {
             tasks.spawn_local(async move {
                 let reading = async {
                     match source {

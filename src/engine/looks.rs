@@ -25,7 +25,7 @@ use crate::domain::{Alias, JobRequest};
 const MOST: usize = 128;
 /// Most of them at resources that are neither listed nor were scaled lately. Their number is not limited by anything else: a
 /// caller who makes up names leaves room for looks at the resources that exist.
-const MOST_AT_STRANGERS: usize = MOST / 2;
+const MOST_UNKNOWN: usize = MOST / 2;
 /// Most callers that share one look. Each is a request that waits, with some hundred bytes; more of them at one moment are not
 /// a service's operators, and are told to ask later.
 const MOST_ASKERS: usize = 1000;
@@ -68,7 +68,7 @@ pub(super) enum Source {
 struct Shared {
     number: LookNumber,
     source: Source,
-    is_at_stranger: bool,
+    is_unknown: bool,
     /// Ends when there is a reading, or when it is no longer waited for.
     task: AbortHandle,
     askers: Vec<Asker>,
@@ -78,7 +78,8 @@ struct Shared {
 #[derive(Default)]
 pub(super) struct Looks {
     on_their_way: HashMap<Alias, Shared>,
-    at_strangers: usize,
+    /// How many of them are at resources that are neither listed nor were scaled lately.
+    unknown: usize,
     last_number: LookNumber,
 }
 
@@ -87,7 +88,7 @@ impl Looks {
     pub fn ask(
         &mut self,
         resource: &Alias,
-        is_stranger: bool,
+        is_unknown: bool,
         asker: Asker,
         source: Source,
         begin: impl FnOnce(LookNumber) -> AbortHandle,
@@ -98,14 +99,14 @@ impl Looks {
             }
             return if shared.askers.len() < MOST_ASKERS { shared.askers.push(asker) } else { asker.refuse() };
         }
-        let is_full = self.on_their_way.len() >= MOST || (is_stranger && self.at_strangers >= MOST_AT_STRANGERS);
+        let is_full = self.on_their_way.len() >= MOST || (is_unknown && self.unknown >= MOST_UNKNOWN);
         if is_full {
             return asker.refuse();
         }
         self.last_number += 1;
-        self.at_strangers += usize::from(is_stranger);
+        self.unknown += usize::from(is_unknown);
         let (number, task) = (self.last_number, begin(self.last_number));
-        let shared = Shared { number, source, is_at_stranger: is_stranger, task, askers: vec![asker] };
+        let shared = Shared { number, source, is_unknown, task, askers: vec![asker] };
         self.on_their_way.insert(resource.clone(), shared);
     }
 
@@ -124,7 +125,7 @@ impl Looks {
             return Vec::new();
         }
         let Some(shared) = self.on_their_way.remove(resource) else { return Vec::new() };
-        self.at_strangers -= usize::from(shared.is_at_stranger);
+        self.unknown -= usize::from(shared.is_unknown);
         shared.task.abort();
         shared.askers
     }
@@ -143,10 +144,10 @@ mod tests {
     }
 
     /// Asks for a look that is never over; whether it began one, and the answer.
-    fn ask(looks: &mut Looks, resource: usize, is_stranger: bool) -> (Option<LookNumber>, Answer) {
+    fn ask(looks: &mut Looks, resource: usize, is_unknown: bool) -> (Option<LookNumber>, Answer) {
         let (reply, answer) = oneshot::channel();
         let mut begun = None;
-        looks.ask(&named(resource), is_stranger, Asker::Look(reply), Source::Own, |number| {
+        looks.ask(&named(resource), is_unknown, Asker::Look(reply), Source::Own, |number| {
             begun = Some(number);
             tokio::spawn(pending::<()>()).abort_handle()
         });
@@ -191,9 +192,9 @@ mod tests {
         let mut looks = Looks::default();
         let mut answers: Vec<_> = (0..MOST).map(|number| ask(&mut looks, number, true)).collect();
         let refused = answers.iter_mut().map(|(begun, answer)| (begun.is_none(), is_refused(answer)));
-        let expected = (0..MOST).map(|number| (number >= MOST_AT_STRANGERS, number >= MOST_AT_STRANGERS));
+        let expected = (0..MOST).map(|number| (number >= MOST_UNKNOWN, number >= MOST_UNKNOWN));
         assert!(refused.eq(expected));
-        let known = MOST..MOST + MOST_AT_STRANGERS;
+        let known = MOST..MOST + MOST_UNKNOWN;
         let _known: Vec<_> =
             known.map(|number| ask(&mut looks, number, false)).inspect(|(n, _)| assert!(n.is_some())).collect();
         let (begun, mut answer) = ask(&mut looks, 2 * MOST, false);

@@ -71,14 +71,14 @@ impl LogKeeper {
         if let Some(copied) = self.copying.take() {
             let is_copied = copied.join().map_err(|_| "the thread that copies the store's log panicked")??;
             if is_copied && truncate(db)? {
-                self.is_short(0);
+                self.note_short(0);
             } else {
-                self.is_pinned(length, now);
+                self.note_pinned(length, now);
             }
             return Ok(());
         }
         if length < LONG {
-            self.is_short(length);
+            self.note_short(length);
         } else if self.attempted_at.is_none_or(|at| now.duration_since(at) >= ATTEMPT_PAUSE) {
             self.attempted_at = Some(now);
             // Not the commit after which the reader is gone.
@@ -90,13 +90,13 @@ impl LogKeeper {
         Ok(())
     }
 
-    fn is_short(&mut self, length: u64) {
+    fn note_short(&mut self, length: u64) {
         if let Some(Pinned { told_at: Some(_), .. }) = self.pinned.take() {
             tracing::info!(bytes = length, "the store's log is short again");
         }
     }
 
-    fn is_pinned(&mut self, length: u64, now: Instant) {
+    fn note_pinned(&mut self, length: u64, now: Instant) {
         let pinned = self.pinned.get_or_insert(Pinned { since: now, told_at: None });
         let lasts = now.duration_since(pinned.since);
         let is_due = match pinned.told_at {
