@@ -19,7 +19,7 @@ mod table;
 mod testing;
 mod words;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -86,14 +86,11 @@ impl Cli {
 /// Says what is wrong with a command line, or what was asked about the commands. A key that was given in the wrong place is not
 /// repeated.
 pub fn explain(error: &clap::Error) -> ExitCode {
-    let text = error.render();
     // If it cannot be written, there is no other place to say so.
     let _ = if error.use_stderr() {
-        std::io::stderr().write_all(complaint(&text.to_string()).as_bytes())
-    } else if std::io::stdout().is_terminal() {
-        std::io::stdout().write_all(text.ansi().to_string().as_bytes())
+        std::io::stderr().write_all(complaint(&error.render().to_string()).as_bytes())
     } else {
-        std::io::stdout().write_all(text.to_string().as_bytes())
+        error.print()
     };
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
