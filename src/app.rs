@@ -80,14 +80,14 @@ pub enum StartError {
     },
     /// There is no file for the audit log.
     #[error(
-        "the audit log {path} cannot be opened: {source}; name a file that this process may create or append to, and that other \
+        "the audit log {path} cannot be opened: {error}; name a file that this process may create or append to, and that other \
          users cannot write to, or leave --audit-log out"
     )]
     AuditLog {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// Two metrics contradict each other.
     #[error("nothing can be counted")]
@@ -231,7 +231,7 @@ fn open_audit_log(path: Option<&Path>, audience: &Audience) -> Result<Option<(Au
     let Some(path) = path else { return Ok(None) };
     AuditFile::open(path, api::audit_line, Arc::clone(&audience.metrics))
         .map(Some)
-        .map_err(|source| StartError::AuditLog { path: path.to_owned(), source })
+        .map_err(|error| StartError::AuditLog { path: path.to_owned(), error })
 }
 
 /// How to make the client of the sidecar at `url`, on the thread that uses it.

@@ -20,7 +20,7 @@ pub enum ConfigError {
         error: io::Error,
     },
     /// The configuration file is not TOML, has a key that does not exist, or a value of the wrong kind.
-    #[error("the configuration file {} is not valid\n{}", one_line(path), error.to_string().trim_end())]
+    #[error("the configuration file {} is not valid\n  {}", one_line(path), indented(error))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -33,6 +33,11 @@ pub enum ConfigError {
         /// At least one.
         problems: Vec<Problem>,
     },
+}
+
+/// What is wrong with a file, in several lines, each of which is shown as a part of the message that it belongs to.
+fn indented(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().replace('\n', "\n  ")
 }
 
 /// One thing wrong with the configuration. `name` is always the option as the user spelled it: `--cooldown`,

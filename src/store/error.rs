@@ -167,8 +167,8 @@ fn trust_remedy(path: &Path, why: &Distrust) -> String {
         Distrust::NoFile => format!("move away what is at {path}, and put the file itself there if it is needed"),
         Distrust::SecondName => format!("copy it, and put the copy at {path}"),
         Distrust::Owner { owner, user } => format!(
-            "run this as the user {owner}, or, if nothing in the data directory is of strangers, \
-             `chown -R {user} DIRECTORY`, or choose another directory"
+            "run this as the user {owner}, or, if nothing there is of strangers, `chown -R {user} {path}`, or choose another \
+             directory"
         ),
         Distrust::Everyone => {
             format!("look at what is there and `chmod o-w {path}`, or choose a directory that does not exist so far")

@@ -107,6 +107,7 @@ fn a_wrong_key_or_value_in_the_file_is_shown_in_its_line() {
     ] {
         let refused = refused_file(text);
         assert!(refused.starts_with("the configuration file FILE is not valid\n"), "{refused}");
+        assert_eq!(crate::printable::paragraph(&refused), refused, "its lines stay lines where it is printed");
         assert!(refused.contains(line) && refused.contains(detail), "{text}:\n{refused}");
         assert!(!refused.ends_with('\n'));
     }
