@@ -25,7 +25,7 @@ impl Store {
 
 impl Catalog for Store {
     fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.keys.lock().expect("not poisoned").clone().ok_or(StoreError::Uncertain)
+        self.keys.lock().expect("not poisoned").clone().ok_or(StoreError::Slow)
     }
 
     fn ever_had_key(&self) -> Result<bool, StoreError> {

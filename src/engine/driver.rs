@@ -165,12 +165,7 @@ async fn reopen(
 }
 
 fn storage_unavailable(error: &StoreError) -> Unavailable {
-    Unavailable::Storage(reason(error))
-}
-
-fn reason(error: &StoreError) -> String {
-    let cause = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
-    format!("{error}{cause}")
+    Unavailable::Storage(error.in_full())
 }
 
 /// A request that waits for the core's answer.
@@ -389,7 +384,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
     /// Whether what is on its way came onto the disk will only be known when that works again.
     fn turn_away(&mut self, error: &StoreError) {
         let unavailable =
-            Unavailable::Storage(format!("{}; what was asked for just then may still be done", reason(error)));
+            Unavailable::Storage(format!("{}; what was asked for just then may still be done", error.in_full()));
         for (_, waiting) in self.waiting.drain() {
             match waiting {
                 Waiting::Submit(reply) => drop(reply.send(Err(unavailable.clone()))),

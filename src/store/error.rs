@@ -115,9 +115,12 @@ pub enum StoreError {
         /// Why.
         source: rusqlite::Error,
     },
-    /// An earlier commit failed, and the store was not read again since.
-    #[error("an earlier commit failed, and what is on the disk is uncertain")]
-    Uncertain,
+    /// The store failed, perhaps for another caller, and was not read again since.
+    #[error("an earlier operation failed, and what is on the disk is uncertain until it was read again: {cause}")]
+    Uncertain {
+        /// [`StoreError::in_full`] of what failed.
+        cause: String,
+    },
     /// It takes too long.
     #[error("the store does not answer in time")]
     Slow,
@@ -127,6 +130,22 @@ pub enum StoreError {
     /// The thread that writes is gone.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// What is wrong, and what the system says about it.
+    pub fn in_full(&self) -> String {
+        let source = std::error::Error::source(self).map_or(String::new(), |source| format!(": {source}"));
+        format!("{self}{source}")
+    }
+
+    /// What everyone is told whose commit fails because this happened first: the cause is worth as much to them.
+    pub(super) fn consequence(&self) -> Self {
+        match self {
+            Self::Uncertain { cause } => Self::Uncertain { cause: cause.clone() },
+            failure => Self::Uncertain { cause: failure.in_full() },
+        }
+    }
 }
 
 const MAKE_ROOM: &str = "its disk is full, make room on it";

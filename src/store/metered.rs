@@ -63,7 +63,7 @@ mod tests {
 
     impl Fragile {
         fn or_broken<T>(&self, fine: T) -> Result<T, StoreError> {
-            if self.broken { Err(StoreError::Uncertain) } else { Ok(fine) }
+            if self.broken { Err(StoreError::Slow) } else { Ok(fine) }
         }
     }
 

@@ -153,24 +153,24 @@ fn run<J: Journal>(
     let mut held_back = None;
     // After a failed commit what is on the disk is uncertain, and later batches may rest on the failed one: nothing more
     // is written until everything was read again.
-    let mut certain = true;
+    let mut failure: Option<StoreError> = None;
     while let Some(request) = held_back.take().or_else(|| inbox.blocking_recv()) {
         // Whoever asked may be gone by the time of the answer; there is nobody left to tell then.
-        match request {
-            Request::Commit(_, report) if !certain => report.tell(Err(StoreError::Uncertain), acknowledge),
-            Request::Commit(batch, report) => {
+        match (request, &failure) {
+            (Request::Commit(_, report), Some(failure)) => report.tell(Err(failure.consequence()), acknowledge),
+            (Request::Commit(batch, report), None) => {
                 let (mut batches, mut reports) = (vec![batch], vec![report]);
                 held_back = gather(&mut batches, &mut reports, &mut inbox);
-                certain = commit(&mut journal, &batches, reports, acknowledge);
+                failure = commit(&mut journal, &batches, reports, acknowledge);
             }
-            Request::Load(reply) => {
+            (Request::Load(reply), _) => {
                 let loaded = journal.load();
-                certain = loaded.is_ok();
+                failure = loaded.as_ref().err().map(StoreError::consequence);
                 drop(reply.send(loaded));
             }
-            Request::Answer(key, reply) => drop(reply.send(journal.answer(&key))),
-            Request::Prune(_, _, reply) if !certain => drop(reply.send(Err(StoreError::Uncertain))),
-            Request::Prune(retention, now, reply) => drop(reply.send(journal.prune(retention, now))),
+            (Request::Answer(key, reply), _) => drop(reply.send(journal.answer(&key))),
+            (Request::Prune(_, _, reply), Some(failure)) => drop(reply.send(Err(failure.consequence()))),
+            (Request::Prune(retention, now, reply), None) => drop(reply.send(journal.prune(retention, now))),
         }
     }
 }
@@ -182,8 +182,8 @@ impl Report {
             Self::ToAll => drop(acknowledge.send(outcome)),
             Self::ToOne { reply, .. } => {
                 // The engine is the one who reads everything again, and has perhaps nothing to write for a minute.
-                if outcome.is_err() {
-                    drop(acknowledge.send(Err(StoreError::Uncertain)));
+                if let Err(failure) = &outcome {
+                    drop(acknowledge.send(Err(failure.consequence())));
                 }
                 drop(reply.send(outcome));
             }
@@ -210,21 +210,22 @@ fn gather(
     None
 }
 
-/// Whether it worked. Every batch is reported on; of a failed group, the first report has the reason.
+/// The consequence of its failure for later commits, if it failed. Every batch is reported on; of a failed group, the first report
+/// has the failure itself.
 fn commit<J: Journal>(
     journal: &mut J,
     group: &[Batch],
     reports: Vec<Report>,
     acknowledge: &mpsc::UnboundedSender<Acknowledgement>,
-) -> bool {
+) -> Option<StoreError> {
     let result = journal.commit(group);
-    let committed = result.is_ok();
+    let consequence = result.as_ref().err().map(StoreError::consequence);
     let mut first = Some(result);
     for report in reports {
-        let rest = if committed { Ok(()) } else { Err(StoreError::Uncertain) };
+        let rest = consequence.as_ref().map_or(Ok(()), |failure| Err(failure.consequence()));
         report.tell(first.take().unwrap_or(rest), acknowledge);
     }
-    committed
+    consequence
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ impl Stage {
         for _ in 0..count {
             words.push(match self.acknowledgements.recv().await.expect("the thread lives") {
                 Ok(()) => "good",
-                Err(StoreError::Uncertain) => "uncertain",
+                Err(StoreError::Uncertain { .. }) => "uncertain",
                 Err(_) => "failed",
             });
         }
@@ -184,7 +184,7 @@ async fn after_a_failure_nothing_is_written_until_everything_was_read_again() {
     stage.verdict(false);
     assert_eq!(stage.acknowledged(4).await, ["good", "failed", "uncertain", "uncertain"]);
     let pruned = stage.writer.prune(Retention::DEFAULT, Timestamp::from_millis(0)).await;
-    assert!(matches!(pruned, Err(StoreError::Uncertain)), "{pruned:?}");
+    assert!(matches!(pruned, Err(StoreError::Uncertain { .. })), "{pruned:?}");
     assert!(stage.writer.load().await.is_err(), "as told");
     stage.commit("e");
     assert_eq!(stage.acknowledged(1).await, ["uncertain"]);
@@ -237,8 +237,11 @@ async fn clients_hear_of_their_own_commits_and_do_not_keep_the_thread() {
 
     let (theirs, ()) = tokio::join!(client.commit(batch("d")), async { stage.verdict(false) });
     assert!(matches!(theirs, Err(StoreError::Corrupt { .. })), "{theirs:?}");
-    assert!(matches!(client.commit(batch("e")).await, Err(StoreError::Uncertain)));
-    assert_eq!(stage.acknowledged(2).await, ["uncertain"; 2], "but of all that fail: it has to read everything again");
+    assert!(matches!(client.commit(batch("e")).await, Err(StoreError::Uncertain { .. })));
+    for _ in 0..2 {
+        let told = stage.acknowledgements.recv().await.expect("the thread lives").expect_err("of all that fail");
+        assert!(told.to_string().contains("corrupt (as told)"), "it reads everything again, and tells why: {told}");
+    }
     let Stage { writer, thread, .. } = stage;
     drop(writer);
     thread.join().expect("no panic");
