@@ -91,7 +91,8 @@ pub fn serve(data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Command {
 pub fn serve_at(listen: &str, data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Command {
     let mut command = scalegate();
     command.args(["serve", "--listen", listen, "--sidecar-url", &format!("http://{sidecar}")]);
-    command.arg("--data-dir").arg(data_dir).args(more);
+    // As in the image: what is free goes back to the system at once.
+    command.arg("--data-dir").arg(data_dir).args(more).env("MIMALLOC_PURGE_DELAY", "0");
     command
 }
 
