@@ -22,7 +22,7 @@ use crate::engine::{Audience, EngineDied, EngineHandle, Parts, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::store::{
     AuditFile, AuditedJournal, Batch, Catalog, Journal as _, KeyChange, MeteredJournal, Snapshot, SqliteCatalog,
-    SqliteJournal, StoreError, StoreWriter, check_large,
+    SqliteJournal, StoreError, StoreWriter, check_large, is_of_store,
 };
 use crate::telemetry::{self, Traced, Traces};
 
@@ -89,6 +89,15 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The audit log would be written into the store.
+    #[error(
+        "the audit log {path} is a file of the store, which its lines would damage: name another file with --audit-log, such as {}",
+        path.with_file_name("audit.log").display()
+    )]
+    AuditLogInStore {
+        /// The file.
+        path: PathBuf,
+    },
     /// Two metrics contradict each other.
     #[error("nothing can be counted")]
     Metrics(#[from] prometheus::Error),
@@ -136,7 +145,8 @@ impl Gateway {
         }
         let (has_key, has_usable) = (keyring.has_any()?, keyring.has_usable(wall_now())?);
         let audience = Audience::new(journal.next_event()?, traces.clone())?;
-        let (audit_file, audit_thread) = open_audit_log(config.audit_log.as_deref(), &audience)?.unzip();
+        let (audit_file, audit_thread) =
+            open_audit_log(config.audit_log.as_deref(), &config.data_dir, &audience)?.unzip();
         let (store, store_inbox) = StoreWriter::to_be();
         let (engine, engine_inbox) = EngineHandle::to_be();
 
@@ -227,8 +237,15 @@ async fn recover_aside(
 }
 
 /// The file at `path`, and the thread that writes it; `None` if there is to be none.
-fn open_audit_log(path: Option<&Path>, audience: &Audience) -> Result<Option<(AuditFile, JoinHandle<()>)>, StartError> {
+fn open_audit_log(
+    path: Option<&Path>,
+    data_dir: &Path,
+    audience: &Audience,
+) -> Result<Option<(AuditFile, JoinHandle<()>)>, StartError> {
     let Some(path) = path else { return Ok(None) };
+    if is_of_store(data_dir, path) {
+        return Err(StartError::AuditLogInStore { path: path.to_owned() });
+    }
     AuditFile::open(path, api::audit_line, Arc::clone(&audience.metrics))
         .map(Some)
         .map_err(|error| StartError::AuditLog { path: path.to_owned(), error })

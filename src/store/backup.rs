@@ -68,7 +68,7 @@ pub fn back_up(directory: &Path, file: &Path) -> Result<Backup, BackupError> {
         return Err(BackupError::Exists(file.to_owned()));
     }
     let failed = |source| BackupError::File { path: file.to_owned(), source };
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = directory::parent_of(file);
     // For its owner only, under a name that cannot be guessed, and removed unless it gets the other one.
     let copy = tempfile::Builder::new().prefix(".scalegate-backup-").tempfile_in(parent).map_err(failed)?;
     wal::check(&database)?;

@@ -193,6 +193,18 @@ fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
     of_database.into_iter().chain([lock_path(directory), key_changes_path(directory)])
 }
 
+/// Whether `path` names a file of the store in `directory`, which may not be there yet: SQLite takes whatever it finds under such a
+/// name for its own.
+pub fn is_of_store(directory: &Path, path: &Path) -> bool {
+    let [named, own] = [parent_of(path), directory].map(|directory| FileId::at(directory).ok());
+    named.is_some() && named == own && files(directory).any(|file| file.file_name() == path.file_name())
+}
+
+/// The directory of the file at `path`.
+pub(super) fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn this_process() -> rustix::io::Result<Process> {
     let own = rustix::process::getegid();
     let groups = rustix::process::getgroups()?.into_iter().chain([own]).map(Gid::as_raw).collect();

@@ -37,7 +37,7 @@ use crate::domain::{
 pub use audit_file::{AuditFile, AuditLine, AuditedJournal};
 pub use backup::{Backup, BackupError, back_up};
 pub use catalog::SqliteCatalog;
-pub use directory::{KeyChangesSeen, KeyChangesWatch};
+pub use directory::{KeyChangesSeen, KeyChangesWatch, is_of_store};
 pub use error::StoreError;
 pub use keys::KeyStore;
 pub use metered::MeteredJournal;

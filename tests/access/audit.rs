@@ -4,10 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use scalegate::access::Token;
+use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, UNLIMITED, with_key};
 use crate::support::gateway::{PATIENCE, Raw, run_to_its_end, serve};
+use crate::support::sidecar::Sidecar;
 
 fn summary(entry: &Value) -> (&str, &str, Option<&str>, Option<&str>) {
     let text = |field: &'static str| entry[field].as_str();
@@ -263,4 +265,22 @@ async fn an_audit_log_that_is_a_link_is_refused() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("the audit log") && said.contains("cannot be opened"), "{said}");
+}
+
+/// Also one that is not there yet, and by whatever path.
+#[actix_web::test]
+async fn an_audit_log_that_is_a_file_of_the_store_is_refused() {
+    let sidecar = Sidecar::start(Behaviour::default());
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let (data, link) = (elsewhere.path().join("data"), elsewhere.path().join("link"));
+    std::os::unix::fs::symlink(&data, &link).expect("linked");
+    let names = ["scalegate.db", "scalegate.db-wal", "scalegate.db-journal", "scalegate.lock", "scalegate.key-changes"];
+    for path in names.map(|name| data.join(name)).into_iter().chain([link.join("scalegate.db-shm")]) {
+        let more = ["--audit-log", path.to_str().expect("plain")];
+        let refused = run_to_its_end(&mut serve(&data, sidecar.address(), &more));
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("is a file of the store") && said.contains("/audit.log"), "{said}");
+    }
+    assert!(!data.join("scalegate.db-journal").exists());
 }
