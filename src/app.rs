@@ -50,11 +50,10 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// No caller could be told from another.
     #[error(
-        "refusing to listen on {address} {}, because {}: make a key with `scalegate keys create NAME --scope admin \
-         --data-dir {}`, or give one in SCALEGATE_ADMIN_KEY or with --admin-key-file{}",
+        "refusing to listen on {address} {}, because {}: make a key with `{}`, or give one in SCALEGATE_ADMIN_KEY or with --admin-key-file{}",
         if *had_one { "without an API key that is still good" } else { "without an API key" },
         if *is_required { "--require-key is set" } else { "every caller that reaches it could scale" },
-        data_dir.display(),
+        making_a_key(data_dir),
         if *is_required { "" } else {
             "; or listen on 127.0.0.1; or, if no other users can reach it, say --insecure-no-auth"
         }
@@ -160,7 +159,7 @@ impl Gateway {
 
         // From here on it answers, if only that it is not ready yet.
         let (journal, snapshot) = recover_aside(journal, present, carry_over).await?;
-        tell_who_may_enter(rule, has_key, has_usable, address);
+        tell_who_may_enter(rule, (has_key, has_usable), address, &config.data_dir);
         tell_of_store(&snapshot, &config.data_dir);
         let journal = MeteredJournal::new(AuditedJournal::new(journal, audit_file), Arc::clone(&audience.metrics));
         let (acknowledgements, store_thread) = store_inbox.start(journal)?;
@@ -334,20 +333,26 @@ fn tell_of_store(snapshot: &Snapshot, data_dir: &Path) {
     tracing::info!(jobs = snapshot.jobs.len(), unfinished, data_dir = %data_dir.display(), "store opened");
 }
 
+/// The command that makes a key for the gateway whose store is in `data_dir`.
+fn making_a_key(data_dir: &Path) -> String {
+    format!("scalegate keys create NAME --scope admin --data-dir {}", data_dir.display())
+}
+
 /// Tells the operator if others than the owners of keys can scale, or nobody.
-fn tell_who_may_enter(rule: KeyRule, has_key: bool, has_usable: bool, address: SocketAddr) {
+fn tell_who_may_enter(rule: KeyRule, (has_key, has_usable): (bool, bool), address: SocketAddr, data_dir: &Path) {
     match rule {
         KeyRule::Never => tracing::warn!(
             %address,
             "INSECURE: --insecure-no-auth is set, and whoever reaches this address can scale and make keys"
         ),
         KeyRule::OnceThereIsOne if !has_key => tracing::info!(
-            "there was never an API key: all programs on this machine can scale; `scalegate keys create` makes the first \
-             one, and --require-key refuses to start without"
+            "there was never an API key: all programs on this machine can scale; `{}` makes the first one, and --require-key refuses to \
+             start without",
+            making_a_key(data_dir)
         ),
         KeyRule::OnceThereIsOne if !has_usable => tracing::warn!(
-            "there was an API key, but none is good any more, and no caller can scale; `scalegate keys create` makes another \
-             one"
+            "there was an API key, but none is good any more, and no caller can scale; `{}` makes another one",
+            making_a_key(data_dir)
         ),
         KeyRule::Always | KeyRule::OnceThereIsOne => {}
     }

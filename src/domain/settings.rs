@@ -95,7 +95,7 @@ impl SettingLimits {
         let too_short = |setting, value: Option<Duration>, least: Duration, limit| {
             value.filter(|value| *value < least).map(|_| InvalidSetting {
                 setting,
-                detail: format!("must be at least {} seconds here: the operator has set {limit}", least.as_secs_f64()),
+                detail: format!("must be at least {} here: the operator has set {limit}", in_seconds(least)),
             })
         };
         let too_large = overrides.step_size.filter(|size| *size > self.max_step_size).map(|_| InvalidSetting {
@@ -106,6 +106,11 @@ impl SettingLimits {
         let settle = too_short(Setting::Settle, overrides.settle, self.min_settle, "min_settle");
         too_large.into_iter().chain(cooldown).chain(settle).collect()
     }
+}
+
+fn in_seconds(duration: Duration) -> String {
+    let unit = if duration == Duration::from_secs(1) { "second" } else { "seconds" };
+    format!("{} {unit}", duration.as_secs_f64())
 }
 
 /// [`Settings`] in less room: whole milliseconds, which is what is stored of them. None may be longer than a month.
@@ -219,7 +224,7 @@ impl SettingsOverrides {
             {
                 problems.push(InvalidSetting {
                     setting,
-                    detail: format!("must be between {} and {} seconds", least.as_secs_f64(), most.as_secs_f64()),
+                    detail: format!("must be between {} and {}", least.as_secs_f64(), in_seconds(most)),
                 });
             }
         };
@@ -324,6 +329,9 @@ mod tests {
         let settings: Vec<Setting> = problems.iter().map(|problem| problem.setting).collect();
         assert_eq!(settings, [Setting::StepSize, Setting::Cooldown, Setting::Settle]);
         assert_eq!(problems[1].detail, "must be at least 3600 seconds here: the operator has set min_cooldown");
+        let one = SettingLimits { min_settle: seconds(1), ..SettingLimits::NONE };
+        let hasty = SettingsOverrides { settle: Some(Duration::ZERO), ..Default::default() };
+        assert_eq!(one.problems(&hasty)[0].detail, "must be at least 1 second here: the operator has set min_settle");
         let mended = careless.within(&limits);
         let least = Settings { step_size: 2, cooldown: seconds(3600), settle: seconds(60), ..Settings::DEFAULT };
         assert_eq!((mended, limits.problems(&mended.into())), (least, vec![]));

@@ -41,6 +41,9 @@ pub enum BackupError {
     /// A file is there already.
     #[error("{0} exists already, and is not replaced: choose another name, or remove it")]
     Exists(PathBuf),
+    /// The file would be in a directory that is not there.
+    #[error("there is no directory {0}: make it with `mkdir -p {0}`, or name a file in another one")]
+    NoDirectory(PathBuf),
     /// The file cannot be written.
     #[error("the backup {path} cannot be written: {source}")]
     File {
@@ -69,8 +72,13 @@ pub fn back_up(directory: &Path, file: &Path) -> Result<Backup, BackupError> {
     }
     let failed = |source| BackupError::File { path: file.to_owned(), source };
     let parent = directory::parent_of(file);
+    if !parent.try_exists().map_err(failed)? {
+        return Err(BackupError::NoDirectory(parent.to_owned()));
+    }
     // For its owner only, under a name that cannot be guessed, and removed unless it gets the other one.
-    let copy = tempfile::Builder::new().prefix(".scalegate-backup-").tempfile_in(parent).map_err(failed)?;
+    let copy = tempfile::Builder::new().prefix(".scalegate-backup-").tempfile_in(parent);
+    // The text of its error is about that name.
+    let copy = copy.map_err(|error| failed(error.kind().into()))?;
     wal::check(&database)?;
     copy_into(&database, copy.path()).and_then(|()| mark(copy.path(), taken_at)).map_err(|error| match error {
         // The store itself is only read.
@@ -206,7 +214,17 @@ mod tests {
             std::fs::remove_file(&file).expect("still there");
         }
         let nowhere = directory.path().join("no/directory/here");
-        assert!(matches!(back_up(directory.path(), &nowhere), Err(BackupError::File { .. })));
+        let refused = back_up(directory.path(), &nowhere).expect_err("no directory").to_string();
+        assert!(refused.starts_with(&format!("there is no directory {}: ", directory::parent_of(&nowhere).display())));
+        std::fs::write(&file, "").expect("written");
+        for no_directory in [file.join("backup"), file.join("deeper/backup")] {
+            let refused = back_up(directory.path(), &no_directory).expect_err("a file").to_string();
+            assert!(
+                refused.contains(&no_directory.display().to_string()) && !refused.contains(".scalegate-backup-"),
+                "{refused}"
+            );
+        }
+        std::fs::remove_file(&file).expect("still there");
         let empty = super::super::fixtures::directory();
         assert!(matches!(back_up(empty.path(), &file), Err(BackupError::NothingThere(_))));
         shell(directory.path()).pragma_update(None, "user_version", 3).expect("written");

@@ -292,7 +292,11 @@ fn close(path: &Path, process: &Process, is_ours: bool, mode: u32) {
 /// # Errors
 /// If it cannot be opened, or is not trusted.
 pub(super) fn open(path: &Path, options: &mut std::fs::OpenOptions) -> std::io::Result<File> {
-    let file = open_no_link(path, options)?;
+    let file = open_no_link(path, options).map_err(|error| match path.is_symlink() {
+        // The system speaks of too many levels of them.
+        true => std::io::Error::other("it is a link, and links are not followed: give the file itself"),
+        false => error,
+    })?;
     let found = found(&rustix::fs::fstat(&file)?);
     trust::judge(&found, Kind::File, &this_process()?).map_err(|why| std::io::Error::other(why.to_string()))?;
     Ok(file)

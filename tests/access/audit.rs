@@ -264,7 +264,7 @@ async fn an_audit_log_that_is_a_link_is_refused() {
     let refused = run_to_its_end(&mut serve(&data, scene.sidecar.address(), &more));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("the audit log") && said.contains("cannot be opened"), "{said}");
+    assert!(said.contains("the audit log") && said.contains("cannot be opened: it is a link"), "{said}");
 }
 
 /// Also one that is not there yet, and by whatever path.

@@ -88,8 +88,10 @@ async fn the_first_key_closes_the_door() {
 #[actix_web::test]
 async fn an_empty_keyring_that_had_a_key_is_closed() {
     let sidecar = Sidecar::start(Behaviour::default());
-    let is_told = |line: &serde_json::Value| {
-        line["level"] == "WARN" && line["message"].as_str().is_some_and(|text| text.contains("none is good any more"))
+    let is_told = |line: &serde_json::Value, dir: &TempDir| {
+        let command = format!("`scalegate keys create NAME --scope admin --data-dir {}`", dir.path().display());
+        let is_whole = |text: &str| text.contains("none is good any more") && text.contains(&command);
+        line["level"] == "WARN" && line["message"].as_str().is_some_and(is_whole)
     };
     let [stored, configured] = [(), ()].map(|()| TempDir::new().expect("a directory"));
     let mut create = scalegate();
@@ -104,7 +106,7 @@ async fn an_empty_keyring_that_had_a_key_is_closed() {
     for dir in [stored, configured] {
         let gateway = Gateway::start(dir.path(), sidecar.address(), &[]);
         assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
-        assert!(gateway.starting.iter().any(is_told), "{:?}", gateway.starting);
+        assert!(gateway.starting.iter().any(|line| is_told(line, &dir)), "{:?}", gateway.starting);
     }
 }
 

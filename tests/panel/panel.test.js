@@ -559,7 +559,7 @@ test("what the operator lets jobs ask for is shown before and after it is refuse
     heard.expectAnswer("/v1/plans", 422);
     await page.getByRole("button", { name: "Show plan" }).click();
     await page.locator("#stepSize-wrong", { hasText: "must be at most 2 here" }).waitFor();
-    await page.locator("#cooldownSeconds-wrong", { hasText: "must be at least 1 seconds here" }).waitFor();
+    await page.locator("#cooldownSeconds-wrong", { hasText: "must be at least 1 second here" }).waitFor();
     await page.goto(`${bound.url}/#/resources/api`);
     await page.getByRole("region", { name: "Settings" }).getByText("1, at most 2").waitFor();
     await close(page);
