@@ -18,11 +18,12 @@ use actix_web::dev::{AppConfig, Response, Server, ServiceFactory};
 use actix_web::rt::net::TcpStream;
 
 use super::connections::{Connection, Connections, KEEP_ALIVE, Refused, Socket, Wire};
-use super::server::WORKERS;
 use super::{Room, Tls};
 use crate::access::Seats;
 use crate::metrics::ConnectionMetrics;
 
+/// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
+const WORKERS: usize = 2;
 /// Longest wait for the other side to take leave.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Threads that read the store for each thread that serves requests. Readers of lists wait for one another in any case; a

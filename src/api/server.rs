@@ -23,8 +23,6 @@ use super::tls::Tls;
 use super::traced::traced;
 use super::{ApiState, docs, documented, listener, openapi, panel};
 
-/// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
-pub(super) const WORKERS: usize = 2;
 /// Longest time a client may leave what was sent to it unread, or its machine may be silent while something is on the way.
 /// Without it, one that asks for much and reads nothing would be kept for ever, together with what it asked for.
 #[cfg(target_os = "linux")]

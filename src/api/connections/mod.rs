@@ -148,7 +148,7 @@ enum Passes {
 pub(super) enum Refused {
     /// Its address has as many as one may have.
     Address,
-    /// All seats are taken, and nobody waits.
+    /// All places are taken by requests that are worked on.
     Full,
 }
 
@@ -234,12 +234,12 @@ impl Connections {
             return;
         }
         if let Some(caller) = caller {
-            let is_his = |slot: &Slot| slot.caller.as_ref() == Some(&caller);
-            let mut his: usize = slots.all.iter().filter(|(_, slot)| is_his(slot)).map(|(_, slot)| slot.held).sum();
-            while his > self.most.held_of_one
-                && let Some(released) = self.end_holder(slots, is_his)
+            let is_theirs = |slot: &Slot| slot.caller.as_ref() == Some(&caller);
+            let mut held: usize = slots.all.iter().filter(|(_, slot)| is_theirs(slot)).map(|(_, slot)| slot.held).sum();
+            while held > self.most.held_of_one
+                && let Some(released) = self.end_holder(slots, is_theirs)
             {
-                his -= released;
+                held -= released;
             }
         }
         while slots.held > self.most.held && self.end_holder(slots, |_| true).is_some() {}
