@@ -18,7 +18,7 @@ use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Progress
 use crate::clock::{Present, wall_now};
 use crate::config::{self, Access, Config};
 use crate::domain::KeyId;
-use crate::engine::{Audience, EngineDied, EngineHandle, Parts, RunningEngine};
+use crate::engine::{EngineDied, EngineHandle, Parts, Projections, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::store::{
     AuditFile, AuditedJournal, Batch, Catalog, Journal as _, KeyChange, MeteredJournal, Snapshot, SqliteCatalog,
@@ -143,16 +143,16 @@ impl Gateway {
             journal.commit(&[Batch { keys, ..Batch::default() }])?;
         }
         let (has_key, has_usable) = (keyring.has_any()?, keyring.has_usable(wall_now())?);
-        let audience = Audience::new(journal.next_event()?, traces.clone())?;
+        let projections = Projections::new(journal.next_event()?, traces.clone())?;
         let (audit_file, audit_thread) =
-            open_audit_log(config.audit_log.as_deref(), &config.data_dir, &audience)?.unzip();
-        let (store, store_inbox) = StoreWriter::to_be();
-        let (engine, engine_inbox) = EngineHandle::to_be();
+            open_audit_log(config.audit_log.as_deref(), &config.data_dir, &projections)?.unzip();
+        let (store, store_inbox) = StoreWriter::channel();
+        let (engine, engine_inbox) = EngineHandle::channel();
 
         let room = Room::in_this_process();
         let guard = Guard::new(rule, &config.access, room, keyring, store.client(), clock);
         let recorder = Arc::clone(guard.recorder());
-        let (state, progress) = ApiState::new(engine.clone(), audience.clone(), catalog, clock, guard, room);
+        let (state, progress) = ApiState::new(engine.clone(), projections.clone(), catalog, clock, guard, room);
         let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
         let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
         let http = HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, grace)?;
@@ -161,12 +161,12 @@ impl Gateway {
         let (journal, snapshot) = recover_aside(journal, present, carry_over).await?;
         tell_who_may_enter(rule, (has_key, has_usable), address, &config.data_dir);
         tell_of_store(&snapshot, &config.data_dir);
-        let journal = MeteredJournal::new(AuditedJournal::new(journal, audit_file), Arc::clone(&audience.metrics));
+        let journal = MeteredJournal::new(AuditedJournal::new(journal, audit_file), Arc::clone(&projections.metrics));
         let (acknowledgements, store_thread) = store_inbox.start(journal)?;
-        let (policy, retention) = (Arc::new(config.policy()), config.retention);
-        let sidecar = sidecar_at(config.sidecar_url.as_str(), &audience);
+        let (scaling, retention) = (Arc::new(config.scaling()), config.retention);
+        let sidecar = sidecar_at(config.sidecar_url.as_str(), &projections);
         let parts =
-            move || Parts { sidecar: sidecar(), store, acknowledgements, audience, policy, retention, clock, wall };
+            move || Parts { sidecar: sidecar(), store, acknowledgements, projections, scaling, retention, clock, wall };
         let mut engine = RunningEngine::start((engine, engine_inbox), snapshot, parts)?;
         engine.begun().await?;
         progress.set_recovered(true);
@@ -239,20 +239,23 @@ async fn recover_aside(
 fn open_audit_log(
     path: Option<&Path>,
     data_dir: &Path,
-    audience: &Audience,
+    projections: &Projections,
 ) -> Result<Option<(AuditFile, JoinHandle<()>)>, StartError> {
     let Some(path) = path else { return Ok(None) };
     if is_of_store(data_dir, path) {
         return Err(StartError::AuditLogInStore { path: path.to_owned() });
     }
-    AuditFile::open(path, api::audit_line, Arc::clone(&audience.metrics))
+    AuditFile::open(path, api::audit_line, Arc::clone(&projections.metrics))
         .map(Some)
         .map_err(|error| StartError::AuditLog { path: path.to_owned(), error })
 }
 
 /// How to make the client of the sidecar at `url`, on the thread that uses it.
-fn sidecar_at(url: &str, audience: &Audience) -> impl FnOnce() -> Traced<MeteredSidecar<HttpSidecar>> + Send + 'static {
-    let (url, metrics, traces) = (url.to_owned(), Arc::clone(&audience.metrics), audience.traces.clone());
+fn sidecar_at(
+    url: &str,
+    projections: &Projections,
+) -> impl FnOnce() -> Traced<MeteredSidecar<HttpSidecar>> + Send + 'static {
+    let (url, metrics, traces) = (url.to_owned(), Arc::clone(&projections.metrics), projections.traces.clone());
     move || Traced::new(MeteredSidecar::new(HttpSidecar::new(url, REQUEST_TIMEOUT), metrics), traces)
 }
 

@@ -14,10 +14,10 @@ use futures_util::future::join_all;
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
     Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Op, Origin,
-    Policy, ReadFailure, Retention, Settings, SettingsOverrides, Status, StepOutcome, Timestamp,
+    ReadFailure, Retention, ScalingConfig, Settings, SettingsOverrides, Status, StepOutcome, Timestamp,
 };
 use scalegate::engine::{
-    Answer, Audience, EngineDied, EngineHandle, LOOK_TIMEOUT, Parts, PlanError, Refusal, RunningEngine, SubmitKey,
+    Answer, EngineDied, EngineHandle, LOOK_TIMEOUT, Parts, PlanError, Projections, Refusal, RunningEngine, SubmitKey,
     Submitted, Unavailable,
 };
 use scalegate::metrics::{Metrics, Scrape};
@@ -238,9 +238,9 @@ impl Rig {
         let inner = SqliteJournal::open(directory.path()).expect("a store");
         let mut journal = FakeJournal { inner, disk: Arc::clone(&disk) };
         let snapshot = journal.load().expect("readable");
-        let audience = Audience::new(snapshot.next_event, Traces::default()).expect("consistent");
-        let (table, metrics) = (Arc::clone(&audience.table), Arc::clone(&audience.metrics));
-        let (store, inbox) = StoreWriter::to_be();
+        let projections = Projections::new(snapshot.next_event, Traces::default()).expect("consistent");
+        let (table, metrics) = (Arc::clone(&projections.table), Arc::clone(&projections.metrics));
+        let (store, inbox) = StoreWriter::channel();
         let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
         let parts = {
             let (sidecar, clock) = (Arc::clone(&sidecar), Clock::start());
@@ -248,14 +248,14 @@ impl Rig {
                 sidecar: Client { sidecar, _not_send: Rc::new(()) },
                 store,
                 acknowledgements,
-                audience,
-                policy: Arc::new(Policy::default()),
+                projections,
+                scaling: Arc::new(ScalingConfig::default()),
                 retention,
                 clock,
                 wall: WallWatch::begin(clock.now(), wall_now(), false),
             }
         };
-        let mut engine = RunningEngine::start(EngineHandle::to_be(), snapshot, parts).expect("a thread");
+        let mut engine = RunningEngine::start(EngineHandle::channel(), snapshot, parts).expect("a thread");
         engine.begun().await.expect("it lives");
         let handle = engine.handle.clone();
         Self { engine, handle, table, metrics, sidecar, disk, directory, store_thread }
@@ -681,7 +681,7 @@ async fn looks_at_a_resource_share_one_call() {
         let look = look.expect("it works").expect("it may be scaled");
         assert_eq!(look.view.observation.map(|reading| reading.capacity), Some(units(1)));
     }
-    assert!(plans.iter().all(|plan| matches!(plan, Ok(Ok(plan)) if plan.forecast.steps.len() == 1)), "{plans:?}");
+    assert!(plans.iter().all(|plan| matches!(plan, Ok(Ok(plan)) if plan.estimate.steps.len() == 1)), "{plans:?}");
     assert_eq!(*rig.sidecar.reads.borrow(), 2, "one call for each resource");
     assert!(rig.handle.look(worker(), None, LOOK_TIMEOUT).await.is_ok());
     assert_eq!(*rig.sidecar.reads.borrow(), 3, "a later look gets a reading of its own");

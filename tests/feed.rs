@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use scalegate::api::{self, ApiState, HttpServer, Progress, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin, Policy,
-    ReadFailure, Retention, Settings, SettingsOverrides, Step, StepOutcome,
+    Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin,
+    ReadFailure, Retention, ScalingConfig, Settings, SettingsOverrides, Step, StepOutcome,
 };
-use scalegate::engine::{Audience, EngineHandle, Parts, RunningEngine};
+use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
 use scalegate::feed::Feed;
 use scalegate::sidecar::{RawReading, Sidecar};
 use scalegate::store::{Acknowledgement, Batch, Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
@@ -71,23 +71,23 @@ impl Stage {
         let address = listener.local_addr().expect("an address");
         let mut journal = SqliteJournal::open(dir.path()).expect("a store");
         let next = journal.load().expect("readable").next_event;
-        let (store, inbox) = StoreWriter::to_be();
+        let (store, inbox) = StoreWriter::channel();
         let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
-        let audience = Audience::new(next, Traces::default()).expect("consistent");
-        let (table, feed) = (Arc::clone(&audience.table), Arc::clone(&audience.feed));
+        let projections = Projections::new(next, Traces::default()).expect("consistent");
+        let (table, feed) = (Arc::clone(&projections.table), Arc::clone(&projections.feed));
         let clock = Clock::start();
         // An engine with a store of its own: nothing it does is of interest here.
         let elsewhere = TempDir::new().expect("a directory");
         let mut journal = SqliteJournal::open(elsewhere.path()).expect("a store");
         let snapshot = journal.load().expect("readable");
-        let (engine_store, inbox) = StoreWriter::to_be();
+        let (engine_store, inbox) = StoreWriter::channel();
         let (engine_acknowledgements, _) = inbox.start(journal).expect("a thread");
-        let engine = RunningEngine::start(EngineHandle::to_be(), snapshot, move || Parts {
+        let engine = RunningEngine::start(EngineHandle::channel(), snapshot, move || Parts {
             sidecar: NoSidecar,
             store: engine_store,
             acknowledgements: engine_acknowledgements,
-            audience: Audience::new(1, Traces::default()).expect("consistent"),
-            policy: Arc::new(Policy::default()),
+            projections: Projections::new(1, Traces::default()).expect("consistent"),
+            scaling: Arc::new(ScalingConfig::default()),
             retention: Retention::DEFAULT,
             clock,
             wall: WallWatch::begin(clock.now(), wall_now(), false),
@@ -96,7 +96,7 @@ impl Stage {
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(dir.path()).expect("readable"));
         let (guard, perimeter) = guard::on_loopback(dir.path(), &catalog, &store, clock);
         let room = Room { streams: SEATS, long_polls: 1, ..Room::within(1024) };
-        let (state, progress) = ApiState::new(engine.handle.clone(), audience, catalog, clock, guard, room);
+        let (state, progress) = ApiState::new(engine.handle.clone(), projections, catalog, clock, guard, room);
         progress.set_recovered(true);
         let server = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
         Self {

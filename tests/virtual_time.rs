@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use scalegate::domain::{
-    Bounds, Capacity, Ending, ErrorCode, Goal, Job, JobRequest, OnConflict, Policy, ResourcePolicy, Setting,
+    Bounds, Capacity, Ending, ErrorCode, Goal, Job, JobRequest, OnConflict, ResourceConfig, ScalingConfig, Setting,
     SettingLimits, Settings, SettingsOverrides, StepOutcome, WaitReason,
 };
 use scalegate::engine::{Answer, Refusal};
@@ -432,18 +432,18 @@ fn a_change_that_outlives_its_job_is_resolved_by_the_next() {
 #[test]
 fn bounds_are_never_left() {
     let bounds = Bounds { min: units(1), max: units(4) };
-    let rules = ResourcePolicy { bounds, ..Policy::default().in_force(&worker()) };
-    let policy = || Policy { resources: [(worker(), rules)].into(), ..Policy::default() };
+    let rules = ResourceConfig { bounds, ..ScalingConfig::default().in_force(&worker()) };
+    let scaling = || ScalingConfig { resources: [(worker(), rules)].into(), ..ScalingConfig::default() };
     for (goal, accepted) in
         [(Goal::Target(units(5)), false), (Goal::Target(units(0)), false), (Goal::Target(units(4)), true)]
     {
-        let mut world = World::with_policy(start_at(3), policy());
+        let mut world = World::with_policy(start_at(3), scaling());
         world.submit_request(request(goal, defaults()));
         world.run_for(secs(1));
         let created = matches!(world.surroundings.answers[..], [scalegate::engine::Answer::Created(_)]);
         assert_eq!(created, accepted, "{goal:?}");
     }
-    let mut world = World::with_policy(start_at(3), policy());
+    let mut world = World::with_policy(start_at(3), scaling());
     let id = world.submit_request(request(Goal::Delta(2), defaults()));
     let job = world.run(id);
     assert_eq!(error_code(&job), Some(ErrorCode::OutOfBounds));
@@ -591,7 +591,7 @@ fn resources_do_not_wait_for_each_other() {
 #[test]
 fn superseding_needs_no_free_place() {
     let limits = scalegate::domain::Limits { active_jobs: 1, ..scalegate::domain::Limits::DEFAULT };
-    let mut world = World::with_policy(start_at(1), Policy { limits, ..Policy::default() });
+    let mut world = World::with_policy(start_at(1), ScalingConfig { limits, ..ScalingConfig::default() });
     let first = world.submit(4, cooldown(60));
     let other = scalegate::domain::JobRequest {
         on_conflict: OnConflict::Supersede,
@@ -607,8 +607,8 @@ const CAREFUL: SettingLimits = SettingLimits { min_cooldown: secs(3600), max_ste
 /// Settings that take just as much care.
 const JUST_CAREFUL: Settings = Settings { step_size: 1, cooldown: secs(3600), settle: secs(120), ..SETTINGS };
 
-fn careful() -> Policy {
-    Policy { settings: JUST_CAREFUL, setting_limits: CAREFUL, ..Policy::default() }
+fn careful() -> ScalingConfig {
+    ScalingConfig { settings: JUST_CAREFUL, setting_limits: CAREFUL, ..ScalingConfig::default() }
 }
 
 fn careless() -> SettingsOverrides {
@@ -657,7 +657,7 @@ fn limits_hold_for_jobs_that_were_accepted_before_them() {
         };
         world.run_until(|world| if is_answered { cools(world) } else { !world.changes().is_empty() });
         let sent = world.changes()[0].at;
-        world.change_policy(|policy| *policy = careful());
+        world.change_policy(|scaling| *scaling = careful());
         world.crash(secs(1));
         world.run_for(secs(1));
         for id in [first, second] {
@@ -669,7 +669,7 @@ fn limits_hold_for_jobs_that_were_accepted_before_them() {
             );
         }
         // Looser limits take nothing back.
-        world.change_policy(|policy| *policy = Policy::default());
+        world.change_policy(|scaling| *scaling = ScalingConfig::default());
         world.crash(secs(1));
         world.run_for(secs(1));
         for id in [first, second] {
@@ -695,7 +695,7 @@ fn limits_hold_for_jobs_that_were_accepted_before_them() {
 fn a_job_that_its_limits_leave_no_way_ends_with_a_reason() {
     let mut world = World::new(start_at(1));
     let id = world.submit(5000, SettingsOverrides { step_size: Some(1000), ..defaults() });
-    world.change_policy(|policy| *policy = careful());
+    world.change_policy(|scaling| *scaling = careful());
     world.crash(secs(1));
     let job = world.run(id);
     assert_eq!(error_code(&job), Some(ErrorCode::OutOfBounds));

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use scalegate::clock::{Present, wall_now};
 use scalegate::domain::{
-    Alias, Capacity, Ending, ErrorCode, Goal, Job, JobError, JobEvent, JobId, JobRequest, JobState, LaneRecord, Ledger,
-    OnConflict, Op, SentChange, Settings, SettingsOverrides, Step, StepOutcome, Timestamp, Waiting,
+    Alias, Capacity, ChangeState, Ending, ErrorCode, Goal, Job, JobError, JobEvent, JobId, JobRequest, JobState,
+    LaneRecord, OnConflict, Op, SentChange, Settings, SettingsOverrides, Step, StepOutcome, Timestamp, Waiting,
 };
 use scalegate::store::{Batch, Journal as _, Snapshot, SqliteJournal};
 use tempfile::TempDir;
@@ -216,9 +216,9 @@ fn cooling_down(number: usize, now: Timestamp) -> (Job, Option<LaneRecord>) {
     let waiting = Some(Waiting::for_cooldown(until, Some(now)));
     let job = Job { waiting, ..stepped(accepted(number, resource.as_str(), now), now) };
     let sent = SentChange { at: now, op: Some(Op::Add), cooldown: COOLDOWN, settle: Settings::DEFAULT.settle };
-    let ledger =
-        Ledger { last_change: Some(sent), fresh_from: Some(now), expected: Some(units(2)), provisioning: None };
-    (job, Some(LaneRecord { resource, ledger, change: None }))
+    let change_state =
+        ChangeState { last_change: Some(sent), fresh_from: Some(now), expected: Some(units(2)), provisioning: None };
+    (job, Some(LaneRecord { resource, change_state, change: None }))
 }
 
 fn units(units: i64) -> Capacity {

@@ -485,7 +485,7 @@ mod tests {
         let wanted = NewKey { name: "ci".into(), scope: Scope::Read, reach: Reach::EVERYTHING, lifetime: None };
         let (token, record) = wanted.issue(wall_now()).expect("randomness");
         journal.commit(&[Batch { keys: vec![KeyChange::Added(record)], ..Batch::default() }]).expect("committed");
-        let (writer, inbox) = StoreWriter::to_be();
+        let (writer, inbox) = StoreWriter::channel();
         inbox.start(journal).expect("a thread");
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(directory.path()).expect("readable"));
         let keyring = Keyring::open(catalog, directory.path(), None).expect("readable");

@@ -47,7 +47,7 @@ use utoipa_actix_web::OpenApiFactory;
 use self::caller::Caller;
 use crate::clock::Clock;
 use crate::domain::JobId;
-use crate::engine::{Audience, EngineHandle};
+use crate::engine::{EngineHandle, Projections};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::store::{Catalog, StoreError};
@@ -115,13 +115,13 @@ impl ApiState {
     /// What handlers work with in a process that has so much `room`, and how to tell them how far it has come.
     pub fn new(
         engine: EngineHandle,
-        audience: Audience,
+        projections: Projections,
         catalog: Arc<dyn Catalog>,
         clock: Clock,
         guard: Guard,
         room: Room,
     ) -> (Self, Progress) {
-        let Audience { table, feed, metrics, traces } = audience;
+        let Projections { table, feed, metrics, traces } = projections;
         let (long_polls, streams) = (Semaphore::new(room.long_polls), Arc::new(Semaphore::new(room.streams)));
         let recovered = Arc::new(AtomicBool::new(false));
         let (stop, stopping) = watch::channel(false);

@@ -10,7 +10,7 @@ use super::problem::{ApiError, TimelineProblems};
 use super::query::Paging;
 use super::view::{ErrorCodeName, OpName, OutcomeName, StateView, WireTime};
 use super::{ApiState, input, list, openapi};
-use crate::domain::{Alias, Ending, Goal, Happening, HistoryEntry, StepOutcome};
+use crate::domain::{Alias, Ending, Goal, HistoryEntry, ResourceEvent, StepOutcome};
 
 /// Read a resource's timeline
 ///
@@ -192,25 +192,25 @@ impl From<&HistoryEntry> for TimelineEntry {
     fn from(entry: &HistoryEntry) -> Self {
         let (at, detail) = (WireTime(entry.at), sentence(&entry.what));
         match &entry.what {
-            Happening::Reading { status, capacity } => {
+            ResourceEvent::Reading { status, capacity } => {
                 Self::Reading { at, detail, status: status.as_str().to_owned(), capacity: capacity.units() }
             }
-            Happening::JobAccepted { job, goal, reason } => {
+            ResourceEvent::JobAccepted { job, goal, reason } => {
                 let (target_capacity, delta) = match goal {
                     Goal::Target(target) => (Some(target.units()), None),
                     Goal::Delta(delta) => (None, Some(*delta)),
                 };
                 Self::JobAccepted { at, detail, job: *job, target_capacity, delta, reason: reason.clone() }
             }
-            Happening::JobStarted { job } => Self::JobStarted { at, detail, job: *job },
-            Happening::JobEnded { job, ending } => {
+            ResourceEvent::JobStarted { job } => Self::JobStarted { at, detail, job: *job },
+            ResourceEvent::JobEnded { job, ending } => {
                 let error_code = match ending {
                     Ending::Failed(error) => Some(error.code.as_str().to_owned()),
                     _ => None,
                 };
                 Self::JobEnded { at, detail, job: *job, state: StateView::from(ending), error_code }
             }
-            Happening::ChangeSent { job, movement } => Self::ChangeSent {
+            ResourceEvent::ChangeSent { job, movement } => Self::ChangeSent {
                 at,
                 detail,
                 job: *job,
@@ -219,7 +219,7 @@ impl From<&HistoryEntry> for TimelineEntry {
                 from_capacity: movement.from.units(),
                 to_capacity: movement.to.units(),
             },
-            Happening::ChangeResolved { job, movement, outcome } => Self::ChangeResolved {
+            ResourceEvent::ChangeResolved { job, movement, outcome } => Self::ChangeResolved {
                 at,
                 detail,
                 job: *job,
@@ -229,33 +229,33 @@ impl From<&HistoryEntry> for TimelineEntry {
                 to_capacity: movement.to.units(),
                 outcome: outcome.as_str().to_owned(),
             },
-            Happening::ExternalChange { job, from, to } => {
+            ResourceEvent::ExternalChange { job, from, to } => {
                 Self::ExternalChange { at, detail, job: *job, from_capacity: from.units(), to_capacity: to.units() }
             }
         }
     }
 }
 
-fn sentence(what: &Happening) -> String {
+fn sentence(what: &ResourceEvent) -> String {
     match what {
-        Happening::Reading { status, capacity } if status.as_str().is_empty() => format!("Capacity {capacity}."),
-        Happening::Reading { status, capacity } => format!("{status} at capacity {capacity}."),
-        Happening::JobAccepted { goal, reason, .. } => {
+        ResourceEvent::Reading { status, capacity } if status.as_str().is_empty() => format!("Capacity {capacity}."),
+        ResourceEvent::Reading { status, capacity } => format!("{status} at capacity {capacity}."),
+        ResourceEvent::JobAccepted { goal, reason, .. } => {
             reason.as_ref().map_or(format!("Asked to scale {goal}."), |why| format!("Asked to scale {goal}: {why}"))
         }
-        Happening::JobStarted { .. } => "Work on the job began.".into(),
-        Happening::JobEnded { ending: Ending::Succeeded, .. } => "The job succeeded.".into(),
-        Happening::JobEnded { ending: Ending::Failed(error), .. } => format!("The job failed: {}", error.message),
-        Happening::JobEnded { ending: Ending::Canceled, .. } => "The job was canceled.".into(),
-        Happening::JobEnded { ending: Ending::Superseded { by }, .. } => format!("The job made way for job {by}."),
-        Happening::ChangeSent { movement, .. } => format!("Sent {movement}."),
-        Happening::ChangeResolved { movement, outcome, .. } => match outcome {
+        ResourceEvent::JobStarted { .. } => "Work on the job began.".into(),
+        ResourceEvent::JobEnded { ending: Ending::Succeeded, .. } => "The job succeeded.".into(),
+        ResourceEvent::JobEnded { ending: Ending::Failed(error), .. } => format!("The job failed: {}", error.message),
+        ResourceEvent::JobEnded { ending: Ending::Canceled, .. } => "The job was canceled.".into(),
+        ResourceEvent::JobEnded { ending: Ending::Superseded { by }, .. } => format!("The job made way for job {by}."),
+        ResourceEvent::ChangeSent { movement, .. } => format!("Sent {movement}."),
+        ResourceEvent::ChangeResolved { movement, outcome, .. } => match outcome {
             StepOutcome::Confirmed => format!("{movement} took effect."),
             StepOutcome::NotApplied => format!("{movement} had no effect."),
             StepOutcome::Rejected => format!("The sidecar refused {movement}."),
             StepOutcome::Unknown | StepOutcome::Pending => format!("What became of {movement} is unknown."),
         },
-        Happening::ExternalChange { from, to, .. } => {
+        ResourceEvent::ExternalChange { from, to, .. } => {
             format!("Somebody else changed the capacity from {from} to {to}.")
         }
     }

@@ -86,7 +86,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::domain::{Capacity, Change, JobId, LaneRecord, Ledger, Move, Op, SentChange, Stage};
+    use crate::domain::{Capacity, Change, ChangeState, JobId, LaneRecord, Move, Op, SentChange, Stage};
 
     const HOUR: Duration = Duration::from_hours(1);
     const NOON: Timestamp = Timestamp::from_millis(1_769_860_800_000);
@@ -101,8 +101,8 @@ mod tests {
         let units = |units| Capacity::new(units).expect("a small number");
         let movement = Move::toward(units(1), units(2), 1).expect("a distance");
         let change = stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, patience: HOUR, stage });
-        let ledger = Ledger { last_change: Some(sent), fresh_from: Some(NOON), ..Ledger::default() };
-        LaneRecord { resource: "worker".parse().expect("an alias"), ledger, change }
+        let change_state = ChangeState { last_change: Some(sent), fresh_from: Some(NOON), ..ChangeState::default() };
+        LaneRecord { resource: "worker".parse().expect("an alias"), change_state, change }
     }
 
     fn store_left_behind(directory: &Path, stage: Option<Stage>) -> SqliteJournal {
@@ -141,8 +141,8 @@ mod tests {
         for (minutes, wall) in [(1, NOON + HOUR * 5), (2, NOON - HOUR * 5), (3, NOON)] {
             let passed = Duration::from_mins(minutes);
             let lane = start(&mut journal, &present(passed, wall), wall);
-            assert_eq!(lane.ledger.last_change.map(|last| last.at), Some(wall - passed));
-            assert_eq!(lane.ledger.fresh_from, Some(wall - passed));
+            assert_eq!(lane.change_state.last_change.map(|last| last.at), Some(wall - passed));
+            assert_eq!(lane.change_state.fresh_from, Some(wall - passed));
         }
     }
 

@@ -42,7 +42,7 @@ pub use print::Loaded;
 pub use sidecar_url::{InvalidSidecarUrl, SidecarUrl};
 pub use value::{parse_capacity, parse_duration};
 
-use crate::domain::{Alias, Limits, Policy, ResourcePolicy, Retention, SettingLimits, Settings};
+use crate::domain::{Alias, Limits, ResourceConfig, Retention, ScalingConfig, SettingLimits, Settings};
 
 /// Everything `scalegate serve` needs to know, each value within its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub struct Config {
     /// Whether only the resources listed may be scaled; if so, at least one is.
     pub only_listed: bool,
     /// Listed resources, with the general settings filled in where the file gives none of their own.
-    pub resources: BTreeMap<Alias, ResourcePolicy>,
+    pub resources: BTreeMap<Alias, ResourceConfig>,
 }
 
 impl Config {
@@ -92,8 +92,8 @@ impl Config {
     pub const MAX_QUEUE_LENGTH: u64 = 10_000;
 
     /// The operator's rules, as the engine wants them.
-    pub fn policy(&self) -> Policy {
-        Policy {
+    pub fn scaling(&self) -> ScalingConfig {
+        ScalingConfig {
             settings: self.settings,
             setting_limits: self.setting_limits,
             resources: self.resources.clone(),

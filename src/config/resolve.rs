@@ -16,7 +16,7 @@ use super::file::{File, ResourceTable, saturated};
 use super::value::{InFile, Value};
 use super::{Config, Loaded, one_line, table_key};
 use crate::access::Token;
-use crate::domain::{Alias, Limits, ResourcePolicy, Retention, Setting, SettingLimits, Settings, SettingsOverrides};
+use crate::domain::{Alias, Limits, ResourceConfig, Retention, Setting, SettingLimits, Settings, SettingsOverrides};
 
 const HOW_TO_GET_A_KEY: &str = "make one with `scalegate keys generate`";
 
@@ -361,7 +361,7 @@ impl Resolver<'_> {
         tables: &BTreeMap<Alias, ResourceTable>,
         settings: Settings,
         limits: SettingLimits,
-    ) -> BTreeMap<Alias, ResourcePolicy> {
+    ) -> BTreeMap<Alias, ResourceConfig> {
         let policies =
             tables.iter().map(|(alias, table)| (alias.clone(), self.resource(alias, table, settings, limits)));
         policies.collect()
@@ -373,7 +373,7 @@ impl Resolver<'_> {
         table: &ResourceTable,
         settings: Settings,
         limits: SettingLimits,
-    ) -> ResourcePolicy {
+    ) -> ResourceConfig {
         let key = table_key(alias);
         let (overrides, own_limits) = (table.overrides(), table.limits());
         let name =
@@ -395,7 +395,7 @@ impl Resolver<'_> {
                 max: bounds.max.units(),
             });
         }
-        ResourcePolicy { bounds, settings, setting_limits: limits }
+        ResourceConfig { bounds, settings, setting_limits: limits }
     }
 }
 

@@ -107,7 +107,7 @@ pub struct AuditEntry {
 /// Entries are kept on shelves that fill up independently: nobody can push out the record of what was done by trying what
 /// is refused or done already, and no stranger that of the keys' owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shelf {
+pub enum RetentionClass {
     /// What was done.
     Obeyed,
     /// What was done already: whoever may do it may ask for it again and again.
@@ -118,7 +118,7 @@ pub enum Shelf {
     Strangers,
 }
 
-impl Shelf {
+impl RetentionClass {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Obeyed, Self::Repeated, Self::Refused, Self::Strangers];
 
@@ -144,12 +144,12 @@ impl Shelf {
 
 impl AuditEntry {
     /// Where it is kept.
-    pub fn shelf(&self) -> Shelf {
+    pub fn retention_class(&self) -> RetentionClass {
         match (&self.verdict, &self.attempt.actor) {
-            (Verdict::Accepted, _) => Shelf::Obeyed,
-            (Verdict::Unchanged, _) => Shelf::Repeated,
-            (Verdict::Refused { .. }, Some(_)) => Shelf::Refused,
-            (Verdict::Refused { .. }, None) | (Verdict::Omitted { .. }, _) => Shelf::Strangers,
+            (Verdict::Accepted, _) => RetentionClass::Obeyed,
+            (Verdict::Unchanged, _) => RetentionClass::Repeated,
+            (Verdict::Refused { .. }, Some(_)) => RetentionClass::Refused,
+            (Verdict::Refused { .. }, None) | (Verdict::Omitted { .. }, _) => RetentionClass::Strangers,
         }
     }
 }

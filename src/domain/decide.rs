@@ -1,8 +1,8 @@
 //! What to do next, given a usable reading.
 
 use super::capacity::{Capacity, Move};
+use super::change_state::ChangeState;
 use super::job::{Ending, ErrorCode, Goal, Job, JobError, MAX_STEPS};
-use super::ledger::Ledger;
 use super::reading::Reading;
 use super::settings::Bounds;
 use super::time::Timestamp;
@@ -14,7 +14,7 @@ pub const MAX_EXTERNAL_CHANGES: usize = 20;
 
 /// What a job is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum NextAction {
     /// It is over.
     End(Ending),
     /// Wait for the resource to come to rest, until this time at the latest.
@@ -22,26 +22,26 @@ pub enum Decision {
     /// Wait for the cooldown to end at this time.
     AwaitCooldown(Timestamp),
     /// Wait until this time, when readings cannot be from before the last change any more: the next one leads back there.
-    AwaitDistinction(Timestamp),
+    AwaitReversal(Timestamp),
     /// Change the capacity.
     Change(Move),
 }
 
 /// Decides what `job` does at `now` on the strength of `reading`, which must be usable.
-pub fn decide(job: &Job, reading: &Reading, ledger: &Ledger, bounds: Bounds, now: Timestamp) -> Decision {
-    match try_decide(job, reading, ledger, bounds, now) {
+pub fn decide(job: &Job, reading: &Reading, change_state: &ChangeState, bounds: Bounds, now: Timestamp) -> NextAction {
+    match try_decide(job, reading, change_state, bounds, now) {
         Ok(decision) => decision,
-        Err(error) => Decision::End(Ending::failed(error)),
+        Err(error) => NextAction::End(Ending::failed(error)),
     }
 }
 
 fn try_decide(
     job: &Job,
     reading: &Reading,
-    ledger: &Ledger,
+    change_state: &ChangeState,
     bounds: Bounds,
     now: Timestamp,
-) -> Result<Decision, JobError> {
+) -> Result<NextAction, JobError> {
     let capacity = reading.capacity;
     if reading.status.is_failed() {
         return Err(resource_failed(capacity));
@@ -51,13 +51,13 @@ fn try_decide(
         return await_rest(job, reading, now);
     }
     let Some(change) = Move::toward(capacity, target, job.settings().step_size) else {
-        return Ok(Decision::End(Ending::Succeeded));
+        return Ok(NextAction::End(Ending::Succeeded));
     };
     check_effort(job, capacity, target)?;
-    match (ledger.next_change_at(job.settings().cooldown), ledger.distinct_from(change.op)) {
-        (Some(at), _) if now < at => Ok(Decision::AwaitCooldown(at)),
-        (_, Some(at)) if now < at => Ok(Decision::AwaitDistinction(at)),
-        _ => Ok(Decision::Change(change)),
+    match (change_state.next_change_at(job.settings().cooldown), change_state.reversal_allowed_at(change.op)) {
+        (Some(at), _) if now < at => Ok(NextAction::AwaitCooldown(at)),
+        (_, Some(at)) if now < at => Ok(NextAction::AwaitReversal(at)),
+        _ => Ok(NextAction::Change(change)),
     }
 }
 
@@ -83,10 +83,10 @@ pub fn resolve_goal(job: &Job, current: Capacity, bounds: Bounds) -> Result<Capa
     })
 }
 
-fn await_rest(job: &Job, reading: &Reading, now: Timestamp) -> Result<Decision, JobError> {
-    let until = job.patience.active_by.unwrap_or_else(|| job.patience_from(now));
+fn await_rest(job: &Job, reading: &Reading, now: Timestamp) -> Result<NextAction, JobError> {
+    let until = job.patience.active_by.unwrap_or_else(|| job.wait_limit_from(now));
     if now < until {
-        return Ok(Decision::AwaitRest(until));
+        return Ok(NextAction::AwaitRest(until));
     }
     Err(JobError::new(
         ErrorCode::ActiveTimeout,
@@ -142,8 +142,8 @@ mod tests {
 
     use super::*;
     use crate::domain::capacity::Op;
-    use crate::domain::job::{ExternalChange, JobRequest, Patience, Step, StepOutcome, Trouble};
-    use crate::domain::ledger::SentChange;
+    use crate::domain::change_state::SentChange;
+    use crate::domain::job::{ExternalChange, JobRequest, LastChangeError, Step, StepOutcome, WaitDeadlines};
     use crate::domain::reading::Status;
     use crate::domain::settings::Settings;
 
@@ -174,20 +174,20 @@ mod tests {
         }
     }
 
-    fn decided(job: &Job, status: &str, capacity: i64) -> Decision {
+    fn decided(job: &Job, status: &str, capacity: i64) -> NextAction {
         let bounds = Bounds { min: units(0), max: units(10) };
-        decide(job, &reading(status, capacity), &Ledger::default(), bounds, NOW)
+        decide(job, &reading(status, capacity), &ChangeState::default(), bounds, NOW)
     }
 
-    fn failure(decision: &Decision) -> Option<ErrorCode> {
+    fn failure(decision: &NextAction) -> Option<ErrorCode> {
         match decision {
-            Decision::End(Ending::Failed(error)) => Some(error.code),
+            NextAction::End(Ending::Failed(error)) => Some(error.code),
             _ => None,
         }
     }
 
-    fn change(op: crate::domain::Op, moved: u32, from: i64, to: i64) -> Decision {
-        Decision::Change(Move { op, units: moved, from: units(from), to: units(to) })
+    fn change(op: crate::domain::Op, moved: u32, from: i64, to: i64) -> NextAction {
+        NextAction::Change(Move { op, units: moved, from: units(from), to: units(to) })
     }
 
     #[test]
@@ -198,15 +198,15 @@ mod tests {
             (5, "ACTIVE", 1, change(Add, 2, 1, 3)),
             (5, "active", 4, change(Add, 1, 4, 5)),
             (1, "ACTIVE", 4, change(Remove, 2, 4, 2)),
-            (5, "ACTIVE", 5, Decision::End(Ending::Succeeded)),
-            (5, "MODIFYING", 5, Decision::AwaitRest(patience)),
-            (5, "PAUSED", 1, Decision::AwaitRest(patience)),
-            (5, "NOVEL", 1, Decision::AwaitRest(patience)),
+            (5, "ACTIVE", 5, NextAction::End(Ending::Succeeded)),
+            (5, "MODIFYING", 5, NextAction::AwaitRest(patience)),
+            (5, "PAUSED", 1, NextAction::AwaitRest(patience)),
+            (5, "NOVEL", 1, NextAction::AwaitRest(patience)),
             (5, "PAUSED", 0, change(Add, 2, 0, 2)),
             (5, "UNKNOWN", 0, change(Add, 2, 0, 2)),
-            (5, "DEPLOYING", 0, Decision::AwaitRest(patience)),
-            (0, "PAUSED", 0, Decision::End(Ending::Succeeded)),
-            (0, "SCALING_DOWN", 0, Decision::AwaitRest(patience)),
+            (5, "DEPLOYING", 0, NextAction::AwaitRest(patience)),
+            (0, "PAUSED", 0, NextAction::End(Ending::Succeeded)),
+            (0, "SCALING_DOWN", 0, NextAction::AwaitRest(patience)),
             (0, "ACTIVE", 1, change(Remove, 1, 1, 0)),
         ] {
             assert_eq!(decided(&to(target), status, capacity), expected, "{status} at {capacity}, target {target}");
@@ -224,13 +224,13 @@ mod tests {
         ] {
             assert_eq!(failure(&decided(&job, status, capacity)), Some(code), "{why}");
         }
-        let wide = decide(&to(5000), &reading("ACTIVE", 1), &Ledger::default(), Bounds::NONE, NOW);
+        let wide = decide(&to(5000), &reading("ACTIVE", 1), &ChangeState::default(), Bounds::NONE, NOW);
         assert_eq!(failure(&wide), Some(ErrorCode::OutOfBounds), "too many steps");
     }
 
     #[test]
     fn waits_end() {
-        let impatient = Patience { active_by: Some(NOW), ..Patience::default() };
+        let impatient = WaitDeadlines { active_by: Some(NOW), ..WaitDeadlines::default() };
         let waited = Job { patience: impatient, ..to(5) };
         assert_eq!(failure(&decided(&waited, "STARTING", 1)), Some(ErrorCode::ActiveTimeout));
         assert_eq!(failure(&decided(&waited, "ACTIVE", 1)), None, "in time after all");
@@ -241,14 +241,14 @@ mod tests {
         let cooldown = Settings::DEFAULT.cooldown;
         let sent = |ago| {
             let last = SentChange { at: NOW - ago, op: Some(Op::Add), cooldown, settle: Duration::ZERO };
-            Ledger { last_change: Some(last), ..Ledger::default() }
+            ChangeState { last_change: Some(last), ..ChangeState::default() }
         };
         let decide = |ago, capacity| decide(&to(3), &reading("ACTIVE", capacity), &sent(ago), Bounds::NONE, NOW);
         let over = cooldown;
         let tick = Duration::from_millis(1);
-        assert_eq!(decide(over - tick, 1), Decision::AwaitCooldown(NOW + tick));
+        assert_eq!(decide(over - tick, 1), NextAction::AwaitCooldown(NOW + tick));
         assert_eq!(decide(over, 1), change(crate::domain::Op::Add, 2, 1, 3));
-        assert_eq!(decide(tick, 3), Decision::End(Ending::Succeeded));
+        assert_eq!(decide(tick, 3), NextAction::End(Ending::Succeeded));
     }
 
     #[test]
@@ -256,15 +256,15 @@ mod tests {
         let settle = Duration::from_secs(90);
         let sent = |ago, op| {
             let last = SentChange { at: NOW - ago, op, cooldown: Duration::ZERO, settle };
-            Ledger { last_change: Some(last), ..Ledger::default() }
+            ChangeState { last_change: Some(last), ..ChangeState::default() }
         };
         let job = Job { settings: Settings { cooldown: Duration::ZERO, ..Settings::DEFAULT }.into(), ..to(3) };
         let decide = |ago, op| decide(&job, &reading("ACTIVE", 1), &sent(ago, op), Bounds::NONE, NOW);
         let (tick, add) = (Duration::from_millis(1), change(Op::Add, 1, 1, 2));
         assert_eq!(decide(tick, Some(Op::Add)), add, "further the same way");
-        assert_eq!(decide(settle - tick, Some(Op::Remove)), Decision::AwaitDistinction(NOW + tick));
+        assert_eq!(decide(settle - tick, Some(Op::Remove)), NextAction::AwaitReversal(NOW + tick));
         assert_eq!(decide(settle, Some(Op::Remove)), add);
-        assert_eq!(decide(settle - tick, None), Decision::AwaitDistinction(NOW + tick), "a direction nobody noted");
+        assert_eq!(decide(settle - tick, None), NextAction::AwaitReversal(NOW + tick), "a direction nobody noted");
     }
 
     #[test]
@@ -276,8 +276,8 @@ mod tests {
         let fruitless = |count| Job { steps: vec![step(StepOutcome::NotApplied); count], ..to(5) };
         assert_eq!(failure(&decided(&fruitless(MAX_FRUITLESS_STEPS - 1), "ACTIVE", 1)), None);
         let mut tired = fruitless(MAX_FRUITLESS_STEPS);
-        tired.trouble = Some(Box::new(Trouble { detail: "status 500".into(), answer: None }));
-        let Decision::End(Ending::Failed(error)) = decided(&tired, "ACTIVE", 1) else { panic!("it goes on") };
+        tired.trouble = Some(Box::new(LastChangeError { detail: "status 500".into(), answer: None }));
+        let NextAction::End(Ending::Failed(error)) = decided(&tired, "ACTIVE", 1) else { panic!("it goes on") };
         assert_eq!(error.code, ErrorCode::NoProgress);
         assert!(error.message.contains("status 500"), "{}", error.message);
         let withdrawn = Job { steps: vec![Step { sent_at: None, ..step(StepOutcome::NotApplied) }; 9], ..to(5) };
@@ -290,6 +290,6 @@ mod tests {
         let external = ExternalChange { noticed_at: NOW, from: units(1), to: units(2) };
         let fought_over = Job { external_changes: vec![external; MAX_EXTERNAL_CHANGES], ..to(5) };
         assert_eq!(failure(&decided(&fought_over, "ACTIVE", 1)), Some(ErrorCode::NoProgress));
-        assert_eq!(decided(&fought_over, "ACTIVE", 5), Decision::End(Ending::Succeeded), "unless it is there");
+        assert_eq!(decided(&fought_over, "ACTIVE", 5), NextAction::End(Ending::Succeeded), "unless it is there");
     }
 }

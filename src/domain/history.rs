@@ -1,7 +1,7 @@
 //! What has happened to a resource, for those who look at it later.
 //!
 //! Entries are facts in the order in which the gateway learned of them. Nothing is ever decided by them: what decides is in
-//! the job and in the ledger. The log lines of a lane lost as the source of this: they are sentences, and a plot or a
+//! the job and in the change state. Rejected: the log lines of a lane as the source, because they are sentences, and a plot or a
 //! program needs numbers.
 
 use std::sync::Arc;
@@ -20,13 +20,13 @@ pub struct HistoryEntry {
     pub at: Timestamp,
     /// What.
     #[serde(flatten)]
-    pub what: Happening,
+    pub what: ResourceEvent,
 }
 
 /// What can happen to a resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Happening {
+pub enum ResourceEvent {
     /// A reading differed from the one before, or was the first since the gateway started.
     Reading {
         /// Its status.
@@ -170,29 +170,29 @@ mod tests {
         let id = "00000000-0000-0000-0000-000000000001";
         for (what, stored) in [
             (
-                Happening::Reading { status: Status::new("ACTIVE"), capacity: capacity(3) },
+                ResourceEvent::Reading { status: Status::new("ACTIVE"), capacity: capacity(3) },
                 serde_json::json!({"kind": "reading", "status": "ACTIVE", "capacity": 3}),
             ),
             (
-                Happening::JobAccepted { job, goal: Goal::Delta(-2), reason: None },
+                ResourceEvent::JobAccepted { job, goal: Goal::Delta(-2), reason: None },
                 serde_json::json!({"kind": "job_accepted", "job": id, "goal": {"delta": -2}, "reason": null}),
             ),
-            (Happening::JobStarted { job }, serde_json::json!({"kind": "job_started", "job": id})),
+            (ResourceEvent::JobStarted { job }, serde_json::json!({"kind": "job_started", "job": id})),
             (
-                Happening::JobEnded { job, ending: Ending::Succeeded },
+                ResourceEvent::JobEnded { job, ending: Ending::Succeeded },
                 serde_json::json!({"kind": "job_ended", "job": id, "ending": "succeeded"}),
             ),
             (
-                Happening::ChangeSent { job, movement },
+                ResourceEvent::ChangeSent { job, movement },
                 serde_json::json!({"kind": "change_sent", "job": id, "op": "add", "units": 1, "from": 1, "to": 2}),
             ),
             (
-                Happening::ChangeResolved { job, movement, outcome: StepOutcome::NotApplied },
+                ResourceEvent::ChangeResolved { job, movement, outcome: StepOutcome::NotApplied },
                 serde_json::json!({"kind": "change_resolved", "job": id, "op": "add", "units": 1, "from": 1, "to": 2,
                     "outcome": "not_applied"}),
             ),
             (
-                Happening::ExternalChange { job, from: capacity(1), to: capacity(2) },
+                ResourceEvent::ExternalChange { job, from: capacity(1), to: capacity(2) },
                 serde_json::json!({"kind": "external_change", "job": id, "from": 1, "to": 2}),
             ),
         ] {

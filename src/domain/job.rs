@@ -218,7 +218,7 @@ pub struct ExternalChange {
 
 /// A change that did not go as it should.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
+pub struct LastChangeError {
     /// What happened, as a sentence fragment.
     pub detail: String,
     /// The sidecar's answer, if it gave one.
@@ -228,7 +228,7 @@ pub struct Trouble {
 /// The points in time at which patience ends. Each is set when a wait of its kind begins and cleared only by what was
 /// waited for, so that taking turns with other waits does not prolong it, and a restart hardly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Patience {
+pub struct WaitDeadlines {
     /// The resource must be at rest by then.
     pub active_by: Option<Timestamp>,
     /// The sidecar must have given a reading by then.
@@ -237,7 +237,7 @@ pub struct Patience {
     pub fresh_by: Option<Timestamp>,
 }
 
-impl Patience {
+impl WaitDeadlines {
     /// Whether no wait has a limit at present.
     fn is_unlimited(&self) -> bool {
         *self == Self::default()
@@ -302,11 +302,11 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external_changes: Vec<ExternalChange>,
     /// When its waits are given up.
-    #[serde(default, skip_serializing_if = "Patience::is_unlimited")]
-    pub patience: Patience,
+    #[serde(default, skip_serializing_if = "WaitDeadlines::is_unlimited")]
+    pub patience: WaitDeadlines,
     /// What last went wrong with one of its changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<Box<Trouble>>,
+    pub trouble: Option<Box<LastChangeError>>,
     /// When it will probably be over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion_at: Option<Timestamp>,
@@ -421,7 +421,7 @@ impl Job {
             waiting: None,
             steps: Vec::new(),
             external_changes: Vec::new(),
-            patience: Patience::default(),
+            patience: WaitDeadlines::default(),
             trouble: None,
             estimated_completion_at: None,
             started_at: None,
@@ -466,7 +466,7 @@ impl Job {
         self.state = JobState::Ended(ending);
         self.ending = None;
         self.waiting = None;
-        self.patience = Patience::default();
+        self.patience = WaitDeadlines::default();
         self.estimated_completion_at = None;
         self.finished_at = Some(now);
     }
@@ -505,8 +505,9 @@ impl Job {
         let least = now + self.settings().active_timeout.min(RESTART_PATIENCE);
         let most = now + self.settings().active_timeout + settle * 2;
         let fit = |limit: Option<Timestamp>| limit.map(|at| at.clamp(least, most));
-        let Patience { active_by, reading_by, fresh_by } = self.patience;
-        let patience = Patience { active_by: fit(active_by), reading_by: fit(reading_by), fresh_by: fit(fresh_by) };
+        let WaitDeadlines { active_by, reading_by, fresh_by } = self.patience;
+        let patience =
+            WaitDeadlines { active_by: fit(active_by), reading_by: fit(reading_by), fresh_by: fit(fresh_by) };
         let deadline_at = self.deadline_at.min(now + self.settings().deadline);
         if (deadline_at, patience) != (self.deadline_at, self.patience) {
             let job = Arc::make_mut(self);
@@ -515,7 +516,7 @@ impl Job {
     }
 
     /// The patience of a wait that begins now.
-    pub fn patience_from(&self, now: Timestamp) -> Timestamp {
+    pub fn wait_limit_from(&self, now: Timestamp) -> Timestamp {
         now + self.settings().active_timeout
     }
 

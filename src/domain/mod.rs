@@ -1,7 +1,7 @@
 //! The rules of scaling: no I/O, no clock, no async.
 //!
 //! Start reading at [`Lane`], which carries the jobs of one resource; it asks `assess` whether a reading may be used,
-//! `decide` what to do next, and keeps in the [`Ledger`] what must outlive a job. Everything takes the time as an
+//! `decide` what to do next, and keeps in the [`ChangeState`] what must outlive a job. Everything takes the time as an
 //! argument. This module imports nothing else of the crate.
 
 mod access;
@@ -9,14 +9,14 @@ mod alias;
 mod assess;
 mod audit;
 mod capacity;
+mod change_state;
 mod decide;
-mod forecast;
+mod estimate;
 mod history;
 mod job;
 mod lane;
-mod ledger;
-mod policy;
 mod reading;
+mod scaling;
 mod settings;
 mod time;
 mod trace;
@@ -26,19 +26,19 @@ pub use access::{
     Actor, InvalidKeyId, KEY_ID_CHARS, KeyId, KeyRecord, MAX_KEY_NAME_BYTES, MAX_KEY_RESOURCES, Reach, Scope,
 };
 pub use alias::{Alias, InvalidAlias, MAX_ALIAS_LEN};
-pub use audit::{Action, Attempt, AuditEntry, Shelf, Subject, Verdict};
+pub use audit::{Action, Attempt, AuditEntry, RetentionClass, Subject, Verdict};
 pub use capacity::{Capacity, CapacityOutOfRange, MAX_CAPACITY, Move, Op};
+pub use change_state::{Change, ChangeState, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
 pub use decide::{MAX_EXTERNAL_CHANGES, MAX_FRUITLESS_STEPS};
-pub use forecast::{Forecast, PlannedStep, forecast};
-pub use history::{AbridgedJob, EventId, Happening, HistoryEntry, JobEvent};
+pub use estimate::{CompletionEstimate, PlannedStep, estimate};
+pub use history::{AbridgedJob, EventId, HistoryEntry, JobEvent, ResourceEvent};
 pub use job::{
-    Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobId, JobRequest, JobState, MAX_STEPS, OnConflict,
-    Patience, Step, StepOutcome, Trouble,
+    Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobId, JobRequest, JobState, LastChangeError, MAX_STEPS,
+    OnConflict, Step, StepOutcome, WaitDeadlines,
 };
 pub use lane::{Admission, Call, CallId, ChangeAnswer, Lane, LaneRecord, Notice, Outcome, Turn};
-pub use ledger::{Change, Ledger, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
-pub use policy::{Limits, Policy, ResourcePolicy, Retention};
 pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
+pub use scaling::{Limits, ResourceConfig, Retention, ScalingConfig};
 pub use settings::{
     Bounds, InvalidSetting, MAX_DEADLINE, MAX_POLL_INTERVAL, MAX_WAIT, MIN_POLL_INTERVAL, PackedSettings, Setting,
     SettingLimits, Settings, SettingsOverrides,

@@ -18,9 +18,9 @@ use used_keys::UsedKeys;
 
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
-    Action, Actor, Admission, Alias, Attempt, AuditEntry, Call, CallId, ChangeAnswer, EventId, Goal, Happening,
-    HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, LaneRecord, Ledger, Notice, OnConflict, Origin, Outcome,
-    Policy, ReadFailure, Reading, ResourcePolicy, Subject, Timestamp, Turn, Verdict, forecast,
+    Action, Actor, Admission, Alias, Attempt, AuditEntry, Call, CallId, ChangeAnswer, ChangeState, EventId, Goal,
+    HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, LaneRecord, Notice, OnConflict, Origin, Outcome, ReadFailure,
+    Reading, ResourceConfig, ResourceEvent, ScalingConfig, Subject, Timestamp, Turn, Verdict, estimate,
 };
 use crate::store::{Batch, KeyedAnswer, UsedKey};
 
@@ -61,7 +61,7 @@ struct AfterCommit {
 
 /// All work in progress. See the module's documentation.
 pub struct Core {
-    policy: Arc<Policy>,
+    scaling: Arc<ScalingConfig>,
     lanes: Lanes,
     timers: BTreeSet<(Timestamp, LaneNumber)>,
     unfinished: Unfinished,
@@ -80,9 +80,9 @@ pub struct Core {
 
 impl Core {
     /// Nothing in progress yet.
-    fn new(policy: Arc<Policy>, next_event: EventId, restored_at: Option<Timestamp>) -> Self {
+    fn new(scaling: Arc<ScalingConfig>, next_event: EventId, restored_at: Option<Timestamp>) -> Self {
         Self {
-            policy,
+            scaling,
             lanes: Lanes::default(),
             timers: BTreeSet::new(),
             unfinished: Unfinished::default(),
@@ -135,19 +135,22 @@ impl Core {
 
     /// The lane of a `resource` that has none.
     fn new_lane(&self, resource: &Alias) -> Lane {
-        Lane::restore(LaneRecord { ledger: self.ledger_of(resource, None), ..LaneRecord::new(resource.clone()) }, [])
+        Lane::restore(
+            LaneRecord { change_state: self.change_state_of(resource, None), ..LaneRecord::new(resource.clone()) },
+            [],
+        )
     }
 
     /// What earlier changes of `resource`, which has this `lane`, mean for later ones.
-    fn ledger_of(&self, resource: &Alias, lane: Option<&Lane>) -> Ledger {
+    fn change_state_of(&self, resource: &Alias, lane: Option<&Lane>) -> ChangeState {
         let Some(lane) = lane else {
-            let mut ledger = Ledger::default();
+            let mut change_state = ChangeState::default();
             if let Some(at) = self.restored_at {
-                ledger.suppose_unknown_change(at, &self.policy.in_force(resource).settings);
+                change_state.suppose_unknown_change(at, &self.scaling.in_force(resource).settings);
             }
-            return ledger;
+            return change_state;
         };
-        *lane.ledger()
+        *lane.change_state()
     }
 
     // ---- requests ---------------------------------------------------------------------------------------------
@@ -191,9 +194,9 @@ impl Core {
         &self,
         request: &JobRequest,
         key: Option<&SubmitKey>,
-    ) -> Result<(ResourcePolicy, Option<Arc<Job>>), Refusal> {
+    ) -> Result<(ResourceConfig, Option<Arc<Job>>), Refusal> {
         let rules = self
-            .policy
+            .scaling
             .resource(&request.resource)
             .ok_or_else(|| Refusal::ResourceNotListed { resource: request.resource.clone() })?;
         let careless = rules.setting_limits.problems(&request.overrides);
@@ -205,7 +208,7 @@ impl Core {
         {
             return Err(Refusal::OutOfBounds { target, bounds: rules.bounds });
         }
-        let queue_length = self.policy.limits.queue_length;
+        let queue_length = self.scaling.limits.queue_length;
         let lane = self.lane(&request.resource);
         let admission =
             lane.map_or(Admission::Accept, |lane| lane.admit(request.goal, request.on_conflict, queue_length));
@@ -225,7 +228,7 @@ impl Core {
     fn admit_one_more(&self, request: &JobRequest) -> Result<(), Refusal> {
         let supersedes = request.on_conflict == OnConflict::Supersede;
         let lane = self.lane(&request.resource).filter(|lane| supersedes && lane.active().is_some());
-        let (all, of_key) = (self.policy.limits.active_jobs, self.policy.limits.jobs_per_key);
+        let (all, of_key) = (self.scaling.limits.active_jobs, self.scaling.limits.jobs_per_key);
         if self.unfinished.all() >= all && lane.is_none() {
             return Err(Refusal::TooManyJobs { limit: all });
         }
@@ -244,7 +247,7 @@ impl Core {
         &mut self,
         id: JobId,
         request: JobRequest,
-        rules: ResourcePolicy,
+        rules: ResourceConfig,
         key: Option<SubmitKey>,
         reply_to: ReplyTo,
         now: Timestamp,
@@ -268,7 +271,7 @@ impl Core {
             batch.answers.extend(key.map(|key| self.remember(key, false, &job, now)));
             after.effects.push(Effect::Reply(reply_to, Answer::Created(job)));
         }
-        self.carry_out(&resource, outcome, batch, after);
+        self.apply_outcome(&resource, outcome, batch, after);
     }
 
     fn join(
@@ -315,10 +318,10 @@ impl Core {
         let batch = Batch { audit, ..Batch::default() };
         let reply = Effect::Reply(reply_to, Answer::Canceled(job));
         if outcome.jobs.is_empty() && batch == Batch::default() {
-            self.carry_out(resource, outcome, batch, AfterCommit::default());
+            self.apply_outcome(resource, outcome, batch, AfterCommit::default());
             self.after_pending_commits(reply);
         } else {
-            self.carry_out(resource, outcome, batch, AfterCommit { effects: vec![reply], intent_of: None });
+            self.apply_outcome(resource, outcome, batch, AfterCommit { effects: vec![reply], intent_of: None });
         }
     }
 
@@ -344,13 +347,13 @@ impl Core {
                 .filter(|target| rules.bounds.contains(*target))
                 .ok_or(Refusal::DeltaOutOfBounds { start, delta, bounds: rules.bounds })?,
         };
-        let ledger = self.ledger_of(&request.resource, lane);
-        let forecast = forecast(start, target, &settings, &ledger, begin).ok_or(Refusal::TooManySteps {
+        let change_state = self.change_state_of(&request.resource, lane);
+        let estimate = estimate(start, target, &settings, &change_state, begin).ok_or(Refusal::TooManySteps {
             start,
             target,
             step_size: settings.step_size,
         })?;
-        Ok(JobPlan { start, target, settings, forecast, joins: joined })
+        Ok(JobPlan { start, target, settings, estimate, joins: joined })
     }
 
     /// Everything known about `resource`, or `None` if it may not be scaled here.
@@ -361,7 +364,7 @@ impl Core {
     /// Everything known about all resources that are listed or were scaled, by name.
     pub fn resources(&self) -> Vec<ResourceView> {
         let scaled = self.lanes.all().map(|lane| (lane.resource(), Some(lane)));
-        let listed = self.policy.resources.keys().filter(|resource| self.lane(resource).is_none());
+        let listed = self.scaling.resources.keys().filter(|resource| self.lane(resource).is_none());
         let mut all: Vec<_> = scaled.chain(listed.map(|resource| (resource, None))).collect();
         all.sort_unstable_by_key(|(resource, _)| *resource);
         // There may be many, and each takes some hundred bytes, which are not to be copied once more.
@@ -371,13 +374,13 @@ impl Core {
     }
 
     fn view(&self, resource: &Alias, lane: Option<&Lane>) -> Option<ResourceView> {
-        let rules = self.policy.resource(resource)?;
+        let rules = self.scaling.resource(resource)?;
         Some(ResourceView {
             resource: resource.clone(),
-            listed: self.policy.resources.contains_key(resource),
+            listed: self.scaling.resources.contains_key(resource),
             rules,
             observation: self.observations.get(resource).cloned(),
-            next_change_at: self.ledger_of(resource, lane).next_change_at(rules.settings.cooldown),
+            next_change_at: self.change_state_of(resource, lane).next_change_at(rules.settings.cooldown),
             active: lane.and_then(|lane| lane.active().cloned()),
             queue: lane.map_or_else(Vec::new, |lane| lane.queue().map(|job| job.id).collect()),
         })
@@ -390,12 +393,12 @@ impl Core {
         let Some(after) = self.uncommitted.pop_front() else { return };
         self.effects.extend(after.effects);
         if let Some(resource) = after.intent_of {
-            self.turn(&resource, now, |lane, turn| lane.intent_committed(turn));
+            self.turn(&resource, now, |lane, turn| lane.on_intent_committed(turn));
         }
     }
 
     /// The sidecar answered [`Call::Read`].
-    pub fn reading_arrived(
+    pub fn on_reading(
         &mut self,
         resource: &Alias,
         call: CallId,
@@ -406,23 +409,23 @@ impl Core {
             return;
         }
         let noted = reading.as_ref().ok().and_then(|reading| self.note(resource, reading, now));
-        let mut outcome = self.run(resource, now, |lane, turn| lane.reading_arrived(call, reading, turn));
+        let mut outcome = self.run(resource, now, |lane, turn| lane.on_reading(call, reading, turn));
         // It was read before anything followed from it.
         outcome.history.splice(..0, noted);
-        self.carry_out(resource, outcome, Batch::default(), AfterCommit::default());
+        self.apply_outcome(resource, outcome, Batch::default(), AfterCommit::default());
     }
 
     /// The sidecar answered a caller who only looks. Nothing is decided on such a reading.
     pub fn looked(&mut self, resource: &Alias, reading: &Reading, now: Timestamp) {
         if let Some(entry) = self.note(resource, reading, now) {
             let outcome = Outcome { history: vec![entry], ..Outcome::default() };
-            self.carry_out(resource, outcome, Batch::default(), AfterCommit::default());
+            self.apply_outcome(resource, outcome, Batch::default(), AfterCommit::default());
         }
     }
 
     /// Whether `resource` is listed or was scaled lately: callers can ask for any other name as well.
     pub fn is_known(&self, resource: &Alias) -> bool {
-        self.policy.resources.contains_key(resource) || self.lane(resource).is_some()
+        self.scaling.resources.contains_key(resource) || self.lane(resource).is_some()
     }
 
     /// Keeps the reading for those who look at the resource; an entry for its history if it shows something new. What is
@@ -439,13 +442,13 @@ impl Core {
         let Reading { status, capacity, .. } = reading.clone();
         let is_new = before.is_none_or(|before| (&before.status, before.capacity) != (&status, capacity));
         self.observations.insert(resource.clone(), reading.clone());
-        is_new.then_some(HistoryEntry { at: now, what: Happening::Reading { status, capacity } })
+        is_new.then_some(HistoryEntry { at: now, what: ResourceEvent::Reading { status, capacity } })
     }
 
     /// The sidecar answered [`Call::Change`].
-    pub fn change_answered(&mut self, resource: &Alias, call: CallId, answer: ChangeAnswer, now: Timestamp) {
+    pub fn on_change_answer(&mut self, resource: &Alias, call: CallId, answer: ChangeAnswer, now: Timestamp) {
         self.sending = self.sending.saturating_sub(1);
-        self.turn(resource, now, |lane, turn| lane.change_answered(call, answer, turn));
+        self.turn(resource, now, |lane, turn| lane.on_change_answer(call, answer, turn));
     }
 
     /// Moves on all lanes whose time has come.
@@ -467,7 +470,7 @@ impl Core {
         forgotten.sort_unstable();
         for resource in &forgotten {
             self.lanes.remove(resource);
-            if !self.policy.resources.contains_key(resource) {
+            if !self.scaling.resources.contains_key(resource) {
                 self.observations.remove(resource);
             }
         }
@@ -480,11 +483,11 @@ impl Core {
 
     fn turn(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) {
         let outcome = self.run(resource, now, event);
-        self.carry_out(resource, outcome, Batch::default(), AfterCommit::default());
+        self.apply_outcome(resource, outcome, Batch::default(), AfterCommit::default());
     }
 
     fn run(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) -> Outcome {
-        let rules = self.policy.in_force(resource);
+        let rules = self.scaling.in_force(resource);
         let slot = self.lanes.find(resource).and_then(|number| self.lanes.get_mut(number));
         let Some(slot) = slot else { return Outcome::default() };
         let mut turn = Turn::new(now, rules, !self.draining, &mut self.next_call);
@@ -493,12 +496,12 @@ impl Core {
     }
 
     /// Turns what a lane asks for into effects, in the order that keeps the promises.
-    fn carry_out(&mut self, resource: &Alias, outcome: Outcome, batch: Batch, after: AfterCommit) {
+    fn apply_outcome(&mut self, resource: &Alias, outcome: Outcome, batch: Batch, after: AfterCommit) {
         self.set_timer(resource);
-        self.ask_for(resource, outcome, batch, after);
+        self.emit_effects(resource, outcome, batch, after);
     }
 
-    fn ask_for(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
+    fn emit_effects(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
         let Outcome { jobs, record, intent, call, history, notices } = outcome;
         for job in jobs.iter().filter(|job| job.ended().is_some()) {
             self.unfinished.remove(job);
@@ -608,9 +611,9 @@ mod tests {
     #[test]
     fn readings_of_strangers_are_not_kept() {
         let listed: Alias = "listed".parse().expect("an alias");
-        let policy = Policy::default();
-        let policy = Policy { resources: [(listed.clone(), policy.in_force(&listed))].into(), ..policy };
-        let mut core = Core::recover(Arc::new(policy), &Snapshot::default(), NOW);
+        let scaling = ScalingConfig::default();
+        let scaling = ScalingConfig { resources: [(listed.clone(), scaling.in_force(&listed))].into(), ..scaling };
+        let mut core = Core::recover(Arc::new(scaling), &Snapshot::default(), NOW);
         submit(&mut core, "scaled", 0, NOW);
         let (scaled, stranger) = ("scaled".parse().expect("an alias"), "stranger".parse().expect("an alias"));
         let reading = Reading {
@@ -637,7 +640,7 @@ mod tests {
 
     #[test]
     fn without_room_for_its_key_a_request_is_refused() {
-        let mut core = Core::recover(Arc::new(Policy::default()), &Snapshot::default(), NOW);
+        let mut core = Core::recover(Arc::new(ScalingConfig::default()), &Snapshot::default(), NOW);
         let noisy: Alias = "noisy".parse().expect("an alias");
         let key = |number: usize| format!("key-{number}");
         for number in 0.. {
@@ -658,7 +661,7 @@ mod tests {
 
     #[test]
     fn an_older_reading_that_comes_late_is_not_shown() {
-        let mut core = Core::recover(Arc::new(Policy::default()), &Snapshot::default(), NOW);
+        let mut core = Core::recover(Arc::new(ScalingConfig::default()), &Snapshot::default(), NOW);
         submit(&mut core, "scaled", 0, NOW);
         drop(core.take_effects());
         let scaled: Alias = "scaled".parse().expect("an alias");

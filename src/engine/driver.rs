@@ -14,16 +14,16 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use uuid::{ContextV7, Uuid};
 
-use super::audience::Audience;
 use super::commits::CommitsUnderWay;
 use super::core::{Core, Effect};
 use super::handle::{Command, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
 use super::looks::{Asker, LookNumber, Looks, Source};
+use super::projections::Projections;
 use super::requests::{Answer, Refusal, ReplyTo};
 use crate::clock::{Clock, WallWatch, wall_now};
 use crate::domain::{
-    Alias, Call, CallId, ChangeAnswer, JobId, Move, Notice, Origin, Policy, ReadFailure, Reading, Retention, Timestamp,
-    TraceContext,
+    Alias, Call, CallId, ChangeAnswer, JobId, Move, Notice, Origin, ReadFailure, Reading, Retention, ScalingConfig,
+    Timestamp, TraceContext,
 };
 use crate::parallel;
 use crate::sidecar::{RawReading, Sidecar};
@@ -46,9 +46,9 @@ pub struct Parts<S> {
     /// See [`crate::store::StoreInbox::start`].
     pub acknowledgements: mpsc::UnboundedReceiver<Acknowledgement>,
     /// Who is shown what became durable.
-    pub audience: Audience,
+    pub projections: Projections,
     /// The operator's rules.
-    pub policy: Arc<Policy>,
+    pub scaling: Arc<ScalingConfig>,
     /// What is kept of what is over.
     pub retention: Retention,
     /// The time.
@@ -71,9 +71,9 @@ pub(super) async fn run<S: Sidecar>(
 ) {
     let sidecar = Arc::new(parts.sidecar);
     let mut acknowledgements = parts.acknowledgements;
-    let recover = |snapshot: &Snapshot| Core::recover(Arc::clone(&parts.policy), snapshot, parts.clock.now());
+    let recover = |snapshot: &Snapshot| Core::recover(Arc::clone(&parts.scaling), snapshot, parts.clock.now());
     // With very many jobs both take a while.
-    let (core, ()) = parallel::both(|| recover(&snapshot), || parts.audience.show_first(&snapshot));
+    let (core, ()) = parallel::both(|| recover(&snapshot), || parts.projections.show_first(&snapshot));
     // Giving back so much memory takes a while too, and nobody has to wait for it. Without a thread it happens here.
     drop(std::thread::Builder::new().name("recovery".into()).spawn(move || drop(snapshot)));
     let mut recovered = Some(core);
@@ -84,11 +84,11 @@ pub(super) async fn run<S: Sidecar>(
     let ids = ContextV7::new();
     loop {
         let Some(core) = recovered.take() else { return };
-        let mut incarnation = Incarnation {
+        let mut engine_run = EngineRun {
             core,
             sidecar: Arc::clone(&sidecar),
             store: &parts.store,
-            audience: &parts.audience,
+            projections: &parts.projections,
             retention: parts.retention,
             clock: parts.clock,
             wall: &mut wall,
@@ -102,17 +102,17 @@ pub(super) async fn run<S: Sidecar>(
             waiting: HashMap::new(),
             next_reply: 0,
         };
-        let ended = incarnation.work(&mut commands, &mut acknowledgements, &mut stop).await;
+        let ended = engine_run.work(&mut commands, &mut acknowledgements, &mut stop).await;
         let Err(error) = ended else { return };
-        // Dropping the incarnation closes the connections of its calls: as far as the sidecar can tell, the process died.
-        incarnation.turn_away(&error);
-        drop(incarnation);
+        // Dropping the engine_run closes the connections of its calls: as far as the sidecar can tell, the process died.
+        engine_run.turn_away(&error);
+        drop(engine_run);
         report_failure(&error);
         let reloaded = reopen(&parts.store, &mut commands, &mut acknowledgements, &mut stop, &error).await;
         while acknowledgements.try_recv().is_ok() {}
         if let Some(reloaded) = reloaded {
             tracing::warn!(jobs = reloaded.jobs.len(), "the store works again: carrying on from it");
-            parts.audience.show_anew(&reloaded, &parts.clock);
+            parts.projections.show_anew(&reloaded, &parts.clock);
             recovered = Some(recover(&reloaded));
         }
     }
@@ -184,11 +184,11 @@ enum Done {
 }
 
 /// From one reading of the store to the next.
-struct Incarnation<'a, S> {
+struct EngineRun<'a, S> {
     core: Core,
     sidecar: Arc<S>,
     store: &'a StoreWriter,
-    audience: &'a Audience,
+    projections: &'a Projections,
     retention: Retention,
     clock: Clock,
     wall: &'a mut WallWatch,
@@ -205,7 +205,7 @@ struct Incarnation<'a, S> {
     next_reply: ReplyTo,
 }
 
-impl<S: Sidecar> Incarnation<'_, S> {
+impl<S: Sidecar> EngineRun<'_, S> {
     async fn work(
         &mut self,
         commands: &mut mpsc::Receiver<Command>,
@@ -314,7 +314,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
             }
             Command::Cancel(id, attempt, reply) => {
                 // What nobody has been shown, nobody can mean.
-                let Some(job) = self.audience.table.get(id) else {
+                let Some(job) = self.projections.table.get(id) else {
                     drop(reply.send(Ok(Answer::Refused(Refusal::NotUnfinished))));
                     return;
                 };
@@ -335,7 +335,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
             Command::Look(resource, trace, reply) => self.look(resource, trace, Asker::Look(reply)),
             Command::List(reply) => {
                 let mut views = self.core.resources();
-                views.iter_mut().for_each(|view| self.audience.trim(view));
+                views.iter_mut().for_each(|view| self.projections.trim(view));
                 drop(reply.send(Ok(views)));
             }
             Command::Health(reply) => {
@@ -408,12 +408,12 @@ impl<S: Sidecar> Incarnation<'_, S> {
                 let reading = reading.map(|reading| Reading { wall_set_at, ..reading });
                 let askers = self.looks.read_by_job(&resource, reading.is_ok());
                 let shown = (!askers.is_empty()).then(|| reading.clone());
-                self.core.reading_arrived(&resource, call, reading, now);
+                self.core.on_reading(&resource, call, reading, now);
                 if let Some(reading) = shown {
                     self.show_to(askers, &resource, &reading, now);
                 }
             }
-            Done::Change { resource, call, answer } => self.core.change_answered(&resource, call, answer, now),
+            Done::Change { resource, call, answer } => self.core.on_change_answer(&resource, call, answer, now),
             Done::Look { resource, number, reading } => {
                 let askers = self.looks.over(&resource, number);
                 if !askers.is_empty() {
@@ -449,7 +449,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
     /// What is known about a resource, with a reading that was made for it.
     fn show(&self, resource: &Alias, reading: Result<Reading, ReadFailure>) -> Option<Look> {
         let mut view = self.core.resource(resource)?;
-        self.audience.trim(&mut view);
+        self.projections.trim(&mut view);
         Some(match reading {
             Ok(reading) => {
                 view.observation = Some(reading);
@@ -463,7 +463,7 @@ impl<S: Sidecar> Incarnation<'_, S> {
         self.is_pruning = false;
         match removed {
             Ok(Pruned { jobs, more }) => {
-                self.audience.table.remove(&jobs);
+                self.projections.table.remove(&jobs);
                 if more {
                     self.prune(as_of);
                 }
@@ -530,8 +530,8 @@ impl<S: Sidecar> Incarnation<'_, S> {
                     self.store.commit(batch)?;
                 }
                 Effect::Call { resource, id, call, origin } => self.call(resource, id, call, origin),
-                Effect::Publish(event) => self.audience.show(event, &self.clock),
-                Effect::Tell(resource, entry) => self.audience.tell(resource, entry),
+                Effect::Publish(event) => self.projections.show(event, &self.clock),
+                Effect::Tell(resource, entry) => self.projections.tell(resource, entry),
                 Effect::Reply(to, answer) => self.answer(to, answer),
                 Effect::Replay(to, key) => self.replay(to, key),
                 Effect::Log(resource, notice) => log(&resource, &notice),

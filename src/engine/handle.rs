@@ -102,7 +102,7 @@ pub struct EngineInbox(pub(super) mpsc::Receiver<Command>);
 
 impl EngineHandle {
     /// A handle to an engine that is still to be started with what is asked meanwhile.
-    pub fn to_be() -> (Self, EngineInbox) {
+    pub fn channel() -> (Self, EngineInbox) {
         let (commands, inbox) = mpsc::channel(QUEUE);
         (Self { commands }, EngineInbox(inbox))
     }

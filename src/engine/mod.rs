@@ -4,12 +4,12 @@
 //! thread of its own (the HTTP client is bound to one) and is reached through an [`EngineHandle`]. A panic on that thread
 //! ends the process: whatever state it left behind, the store knows a better one.
 
-mod audience;
 mod commits;
 mod core;
 mod driver;
 mod handle;
 mod looks;
+mod projections;
 mod requests;
 
 use std::time::Duration;
@@ -22,9 +22,9 @@ use crate::sidecar::Sidecar;
 use crate::store::Snapshot;
 
 pub use self::core::{Core, Effect};
-pub use audience::Audience;
 pub use driver::{LOOK_TIMEOUT, Parts};
 pub use handle::{EngineHandle, EngineInbox, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
+pub use projections::Projections;
 pub use requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 
 /// A running engine.

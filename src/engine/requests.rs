@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Alias, Bounds, Capacity, Forecast, InvalidSetting, Job, JobId, KeyId, Reading, ResourcePolicy, Settings, Timestamp,
+    Alias, Bounds, Capacity, CompletionEstimate, InvalidSetting, Job, JobId, KeyId, Reading, ResourceConfig, Settings,
+    Timestamp,
 };
 
 /// Identifies a request that waits for its answer.
@@ -127,7 +128,7 @@ pub struct JobPlan {
     /// With these settings.
     pub settings: Settings,
     /// In these steps.
-    pub forecast: Forecast,
+    pub estimate: CompletionEstimate,
     /// The unfinished job that does it already.
     pub joins: Option<Arc<Job>>,
 }
@@ -140,7 +141,7 @@ pub struct ResourceView {
     /// Whether it is listed in the configuration.
     pub listed: bool,
     /// The operator's rules for it.
-    pub rules: ResourcePolicy,
+    pub rules: ResourceConfig,
     /// The last reading.
     pub observation: Option<Reading>,
     /// When its cooldown ends or ended.

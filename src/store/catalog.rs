@@ -16,7 +16,7 @@ use super::keys;
 use super::sqlite::{explain, open_to_read};
 use super::wal;
 use super::{Catalog, EventFilter, JobFilter, ListedState, LogPage, Page, Position, StoreError};
-use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord, Reach, Shelf};
+use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord, Reach, RetentionClass};
 
 /// The reading side of the store.
 pub struct SqliteCatalog {
@@ -210,9 +210,10 @@ fn find_entries(
 
 /// What is on each shelf is in order, and only has to be merged.
 pub(super) fn attempts_sql() -> String {
-    let of_one =
-        |shelf: Shelf| format!("SELECT seq, record FROM audit WHERE shelf = '{}' AND seq < ?1", shelf.as_str());
-    merged(Shelf::ALL.map(of_one))
+    let of_one = |shelf: RetentionClass| {
+        format!("SELECT seq, record FROM audit WHERE shelf = '{}' AND seq < ?1", shelf.as_str())
+    };
+    merged(RetentionClass::ALL.map(of_one))
 }
 
 /// The rows of several queries that are each in the order of `seq`, newest first, until there are enough.

@@ -2,7 +2,7 @@ use super::super::fixtures::{NOW, alias, directory, ended, eventful_job, job, jo
 use super::super::rows::TRIMMED_TOGETHER;
 use super::super::{Batch, Journal as _, MAX_LOGGED_VERSIONS, MAX_TIMELINE, SqliteJournal};
 use super::*;
-use crate::domain::{Ending, ErrorCode, Happening, Job, JobError, JobEvent, JobId, JobState, Reach};
+use crate::domain::{Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, Reach, ResourceEvent};
 
 // ---- lists ------------------------------------------------------------------------------------------------------
 
@@ -225,7 +225,7 @@ fn capacities(catalog: &SqliteCatalog, size: usize) -> Vec<u32> {
         assert!(page.entries.len() <= size && (page.next.is_none() || page.entries.len() == size));
         after = page.next;
         found.extend(page.items().iter().map(|entry| match entry.what {
-            Happening::Reading { capacity, .. } => capacity.units(),
+            ResourceEvent::Reading { capacity, .. } => capacity.units(),
             _ => panic!("{entry:?} was not committed"),
         }));
         if after.is_none() {

@@ -11,10 +11,10 @@ use super::directory::database_path;
 use super::{Batch, Journal as _, KeyedAnswer, Snapshot, SqliteJournal, StoreError};
 use crate::clock::Anchor;
 use crate::domain::{
-    Action, Actor, Alias, Attempt, AuditEntry, Capacity, Change, Ending, ExternalChange, Goal, Happening, HistoryEntry,
-    Job, JobEvent, JobId, JobRequest, JobState, LaneRecord, Ledger, Move, OnConflict, Op, Patience, Retention,
-    SentChange, Settings, SidecarAnswer, Stage, Status, Step, StepOutcome, Subject, Timestamp, TraceContext, Trouble,
-    Verdict, WaitReason,
+    Action, Actor, Alias, Attempt, AuditEntry, Capacity, Change, ChangeState, Ending, ExternalChange, Goal,
+    HistoryEntry, Job, JobEvent, JobId, JobRequest, JobState, LaneRecord, LastChangeError, Move, OnConflict, Op,
+    ResourceEvent, Retention, SentChange, Settings, SidecarAnswer, Stage, Status, Step, StepOutcome, Subject,
+    Timestamp, TraceContext, Verdict, WaitDeadlines, WaitReason,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -81,8 +81,8 @@ pub(super) fn eventful_job() -> Job {
         Step::pending(Move::toward(units(3), units(1), 1).expect("a distance")),
     ];
     job.external_changes = vec![ExternalChange { noticed_at: NOW, from: units(3), to: units(4) }];
-    job.patience = Patience { active_by: Some(NOW), reading_by: None, fresh_by: Some(NOW) };
-    job.trouble = Some(Box::new(Trouble { detail: "status 500".into(), answer: Some(answer) }));
+    job.patience = WaitDeadlines { active_by: Some(NOW), reading_by: None, fresh_by: Some(NOW) };
+    job.trouble = Some(Box::new(LastChangeError { detail: "status 500".into(), answer: Some(answer) }));
     job.estimated_completion_at = Some(NOW + Duration::from_secs(600));
     job.started_at = Some(NOW);
     job.version = 17;
@@ -100,7 +100,7 @@ pub(super) fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {
     let patience = Duration::from_secs(900);
     LaneRecord {
         resource: alias(resource),
-        ledger: Ledger {
+        change_state: ChangeState {
             last_change: Some(sent),
             fresh_from: Some(NOW),
             expected: Some(units(3)),
@@ -136,7 +136,7 @@ pub(super) fn loaded_ids(journal: &mut SqliteJournal) -> Vec<u128> {
 /// Readings of `worker` that show these capacities.
 pub(super) fn readings(at: Timestamp, capacities: std::ops::RangeInclusive<u32>) -> Vec<(Alias, HistoryEntry)> {
     let entry = |capacity: u32| {
-        let what = Happening::Reading { status: Status::new("ACTIVE"), capacity: units(capacity.into()) };
+        let what = ResourceEvent::Reading { status: Status::new("ACTIVE"), capacity: units(capacity.into()) };
         (alias("worker"), HistoryEntry { at, what })
     };
     capacities.map(entry).collect()

@@ -4,7 +4,7 @@ use super::super::fixtures::{NOW, alias, directory, open, shell};
 use super::super::rows::TRIMMED_TOGETHER;
 use super::super::{Catalog as _, SqliteCatalog};
 use super::*;
-use crate::domain::{Action, Actor, Attempt, KeyId, Shelf, Subject, Verdict};
+use crate::domain::{Action, Actor, Attempt, KeyId, RetentionClass, Subject, Verdict};
 
 fn id(number: u32) -> KeyId {
     format!("{number:010}").parse().expect("an id")
@@ -178,22 +178,25 @@ fn every_shelf_keeps_its_newest_entries_whatever_is_on_the_others() {
     let mut journal = open(directory.path());
     let done = entry(0, Some(1), Verdict::Accepted);
     let together = TRIMMED_TOGETHER as u32;
-    let strangers = (1..=Shelf::Strangers.room() + together).map(|number| entry(number, None, refused()));
-    let repeated = (0..Shelf::Repeated.room() + 3 * together).map(|_| entry(0, Some(1), Verdict::Unchanged));
+    let strangers = (1..=RetentionClass::Strangers.room() + together).map(|number| entry(number, None, refused()));
+    let repeated = (0..RetentionClass::Repeated.room() + 3 * together).map(|_| entry(0, Some(1), Verdict::Unchanged));
     let audit = std::iter::once(done.clone()).chain(strangers).chain(repeated).chain([entry(0, Some(1), refused())]);
     let audit = audit.collect();
     journal.commit(&[Batch { audit, ..Batch::default() }]).expect("committed");
     let catalog = SqliteCatalog::open(directory.path()).expect("readable");
     let kept = catalog.audit(None, usize::MAX - 1).expect("a page").items();
-    let on = |shelf| kept.iter().filter(move |entry| entry.shelf() == shelf);
-    let too_many = |shelf: Shelf| (on(shelf).count() as u32).checked_sub(shelf.room());
-    for shelf in [Shelf::Repeated, Shelf::Strangers] {
+    let on = |shelf| kept.iter().filter(move |entry| entry.retention_class() == shelf);
+    let too_many = |shelf: RetentionClass| (on(shelf).count() as u32).checked_sub(shelf.room());
+    for shelf in [RetentionClass::Repeated, RetentionClass::Strangers] {
         assert!(too_many(shelf).is_some_and(|too_many| too_many < together), "{shelf:?}: {:?}", too_many(shelf));
     }
-    assert_eq!([Shelf::Obeyed, Shelf::Refused].map(|shelf| on(shelf).count()), [1, 1]);
+    assert_eq!([RetentionClass::Obeyed, RetentionClass::Refused].map(|shelf| on(shelf).count()), [1, 1]);
     assert_eq!(kept.last(), Some(&done));
-    let gone = together - too_many(Shelf::Strangers).unwrap_or(0);
-    assert_eq!(on(Shelf::Strangers).next_back().and_then(|oldest| oldest.subject.key.clone()), Some(id(gone + 1)));
+    let gone = together - too_many(RetentionClass::Strangers).unwrap_or(0);
+    assert_eq!(
+        on(RetentionClass::Strangers).next_back().and_then(|oldest| oldest.subject.key.clone()),
+        Some(id(gone + 1))
+    );
 }
 
 #[test]
@@ -206,5 +209,5 @@ fn no_query_of_the_record_reads_more_than_it_shows() {
     let steps = statement.query_map([1, 1], |row| row.get::<_, String>(3)).expect("a plan");
     let plan = steps.map(|step| step.expect("a step")).collect::<Vec<_>>().join("; ");
     assert!(plan.contains("MERGE (UNION ALL)") && !plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{plan}");
-    assert_eq!(plan.matches("PRIMARY KEY (shelf=? AND seq<?)").count(), Shelf::ALL.len(), "{plan}");
+    assert_eq!(plan.matches("PRIMARY KEY (shelf=? AND seq<?)").count(), RetentionClass::ALL.len(), "{plan}");
 }

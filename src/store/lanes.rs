@@ -14,7 +14,7 @@ use rusqlite::{Connection, Row, params};
 use super::Batch;
 use super::records::Unreadable;
 use super::rows::json;
-use crate::domain::{Alias, Capacity, LaneRecord, Ledger, Op, SentChange, Timestamp};
+use crate::domain::{Alias, Capacity, ChangeState, LaneRecord, Op, SentChange, Timestamp};
 
 /// Writes each lane as it is after the last of `batches`, or removes it if that one forgets it.
 pub(super) fn write(db: &Connection, batches: &[Batch]) -> rusqlite::Result<()> {
@@ -29,11 +29,11 @@ pub(super) fn write(db: &Connection, batches: &[Batch]) -> rusqlite::Result<()> 
     )?;
     let mut forget = db.prepare_cached("DELETE FROM lanes WHERE resource = ?1")?;
     for (resource, lane) in latest {
-        let Some(LaneRecord { ledger, change, .. }) = lane else {
+        let Some(LaneRecord { change_state, change, .. }) = lane else {
             forget.execute([resource.as_str()])?;
             continue;
         };
-        let Ledger { last_change, fresh_from, expected, provisioning } = ledger;
+        let ChangeState { last_change, fresh_from, expected, provisioning } = change_state;
         replace.execute(params![
             resource.as_str(),
             last_change.map(|last| last.at.as_millis()),
@@ -74,7 +74,7 @@ pub(super) fn read(db: &Connection) -> Result<Vec<LaneRecord>, Unreadable> {
 /// The lane in `row`, or why it makes no sense.
 fn understand(row: &Row) -> Result<LaneRecord, String> {
     let resource = row.get_ref(0).map_err(text)?.as_str().map_err(text)?.parse().map_err(text)?;
-    let ledger = Ledger {
+    let change_state = ChangeState {
         last_change: last_change(row)?,
         fresh_from: column::<i64>(row, 5)?.map(Timestamp::from_millis),
         expected: column::<i64>(row, 6)?.map(Capacity::new).transpose().map_err(text)?,
@@ -82,7 +82,7 @@ fn understand(row: &Row) -> Result<LaneRecord, String> {
     };
     let change = row.get_ref(8).map_err(text)?.as_str_or_null().map_err(text)?;
     let change = change.map(serde_json::from_str).transpose().map_err(text)?;
-    Ok(LaneRecord { resource, ledger, change })
+    Ok(LaneRecord { resource, change_state, change })
 }
 
 fn last_change(row: &Row) -> Result<Option<SentChange>, String> {

@@ -138,7 +138,7 @@ impl Snapshot {
     /// stays the same. What jobs show of their past stays as it was shown.
     pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
         for lane in &mut self.lanes {
-            lane.ledger.carry_over(here, there);
+            lane.change_state.carry_over(here, there);
         }
         for key in &mut self.keys {
             key.answered_at = key.answered_at.on_another_clock(here, there);

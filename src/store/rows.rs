@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::{Batch, KeyedAnswer, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE, keys, lanes};
-use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, Shelf, Timestamp};
+use crate::domain::{
+    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, RetentionClass, Timestamp,
+};
 
 /// What is too many in a log is removed when so many more are in it: each removal costs a search, even of nothing.
 pub(super) const TRIMMED_TOGETHER: u64 = 64;
@@ -137,7 +139,7 @@ fn write_audit<'a>(db: &Connection, entries: impl Iterator<Item = &'a AuditEntry
     }
     let next_seq = {
         let mut last = db.prepare_cached("SELECT coalesce(max(seq), 0) FROM audit WHERE shelf = ?1")?;
-        let last = Shelf::ALL.map(|shelf| last.query_row([shelf.as_str()], |row| row.get::<_, i64>(0)));
+        let last = RetentionClass::ALL.map(|shelf| last.query_row([shelf.as_str()], |row| row.get::<_, i64>(0)));
         last.into_iter().try_fold(0, |latest: i64, of_shelf| of_shelf.map(|seq| seq.max(latest)))? + 1
     };
     let mut insert = db.prepare_cached(
@@ -149,7 +151,7 @@ fn write_audit<'a>(db: &Connection, entries: impl Iterator<Item = &'a AuditEntry
          AND seq IN (SELECT seq FROM audit WHERE shelf = ?1 ORDER BY seq LIMIT ?3)",
     )?;
     for (seq, entry) in (next_seq..).zip(entries) {
-        let shelf = entry.shelf();
+        let shelf = entry.retention_class();
         let row = params![shelf.as_str(), seq, entry.at.to_string(), json(entry)?];
         let number: i64 = insert.query_row(row, |row| row.get(0))?;
         if is_time_to_trim(number) {

@@ -6,7 +6,7 @@ use rusqlite::params;
 use super::super::fixtures::*;
 use super::super::{Batch, Catalog as _, EventFilter, Journal as _, Position, SqliteCatalog};
 use super::*;
-use crate::domain::{Job, JobEvent, JobId, LaneRecord, Ledger, SentChange, Stage};
+use crate::domain::{ChangeState, Job, JobEvent, JobId, LaneRecord, SentChange, Stage};
 
 /// As version 1 was released.
 const VERSION_1: &str = "
@@ -74,11 +74,11 @@ fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
     let snapshot = journal.load().expect("readable");
     assert_eq!(snapshot.jobs, [JobEvent { id: 0, job: Arc::new(job) }], "older than the log of versions");
     let since = NOW + Duration::from_secs(60);
-    let unused = LaneRecord { ledger: Ledger::default(), ..lane("unused", None) };
+    let unused = LaneRecord { change_state: ChangeState::default(), ..lane("unused", None) };
     let mut nameless = lane("worker", None);
-    nameless.ledger = Ledger {
-        last_change: nameless.ledger.last_change.map(|last| SentChange { op: None, ..last }),
-        ..nameless.ledger
+    nameless.change_state = ChangeState {
+        last_change: nameless.change_state.last_change.map(|last| SentChange { op: None, ..last }),
+        ..nameless.change_state
     };
     assert_eq!(snapshot.lanes, [lane("api", Some(Stage::Unknown { since })), unused, nameless]);
     assert_eq!(journal.answer("key").expect("readable"), Some(answer));

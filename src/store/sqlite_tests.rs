@@ -8,7 +8,7 @@ use super::super::fixtures::*;
 use super::super::prune::PRUNE_CHUNK;
 use super::*;
 use crate::domain::{
-    Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, LaneRecord, Ledger, SidecarAnswer, Stage,
+    ChangeState, Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, LaneRecord, SidecarAnswer, Stage,
 };
 
 // ---- what is kept -----------------------------------------------------------------------------------------------
@@ -25,7 +25,7 @@ fn what_is_committed_comes_back_after_a_restart() {
         lanes: vec![
             lane("acknowledged", Some(Stage::Acknowledged)),
             lane("intended", Some(Stage::Intended)),
-            LaneRecord { resource: alias("new"), ledger: Ledger::default(), change: None },
+            LaneRecord { resource: alias("new"), change_state: ChangeState::default(), change: None },
             lane("quiet", None),
             lane("unknown", Some(Stage::Unknown { since: NOW })),
         ],
@@ -151,15 +151,16 @@ fn the_last_clock_comes_back_after_a_restart_with_the_lanes_that_are_by_it() {
     assert_eq!(journal.clock_anchor().expect("readable"), None);
     journal.commit(&[Batch { lanes: vec![lane("a", None), lane("b", None)], ..Batch::default() }]).expect("committed");
     for (boot, lanes) in
-        [("first", vec![]), ("second", vec![LaneRecord { ledger: Ledger::default(), ..lane("b", None) }])]
+        [("first", vec![]), ("second", vec![LaneRecord { change_state: ChangeState::default(), ..lane("b", None) }])]
     {
         journal.change_clock(Some(&anchor(boot)), &of_lanes(lanes), 0).expect("changed");
     }
     drop(journal);
     let mut journal = open(directory.path());
     assert_eq!(journal.clock_anchor().expect("readable"), Some(anchor("second")));
-    let ledgers: Vec<Ledger> = journal.load().expect("readable").lanes.iter().map(|lane| lane.ledger).collect();
-    assert_eq!(ledgers, [lane("a", None).ledger, Ledger::default()]);
+    let change_states: Vec<ChangeState> =
+        journal.load().expect("readable").lanes.iter().map(|lane| lane.change_state).collect();
+    assert_eq!(change_states, [lane("a", None).change_state, ChangeState::default()]);
     journal.change_clock(None, &of_lanes(vec![]), 0).expect("changed");
     assert_eq!(journal.clock_anchor().expect("readable"), None);
 }
@@ -190,7 +191,7 @@ fn a_clock_changes_together_with_the_lanes_or_not_at_all() {
     journal.change_clock(Some(&anchor("first")), &of_lanes(vec![lane("a", None)]), 0).expect("changed");
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON clock BEGIN SELECT RAISE(ABORT, 'refused'); END";
     shell(directory.path()).execute_batch(refuse).expect("a trigger");
-    let moved = LaneRecord { ledger: Ledger::default(), ..lane("a", None) };
+    let moved = LaneRecord { change_state: ChangeState::default(), ..lane("a", None) };
     assert!(journal.change_clock(Some(&anchor("second")), &of_lanes(vec![moved]), 0).is_err());
     assert_eq!(journal.clock_anchor().expect("readable"), Some(anchor("first")));
     assert_eq!(journal.load().expect("readable").lanes, [lane("a", None)]);

@@ -49,7 +49,7 @@ pub struct StoreWriter {
 
 impl StoreWriter {
     /// A handle to a thread that is still to be started with what is asked meanwhile.
-    pub fn to_be() -> (Self, StoreInbox) {
+    pub fn channel() -> (Self, StoreInbox) {
         let (requests, inbox) = mpsc::unbounded_channel();
         (Self { requests }, StoreInbox(inbox))
     }

@@ -68,7 +68,7 @@ impl Stage {
         let (report, asked) = channel();
         let (verdicts, orders) = channel();
         let puppet = Puppet { asked: report, verdicts: orders, loads_fail };
-        let (writer, inbox) = StoreWriter::to_be();
+        let (writer, inbox) = StoreWriter::channel();
         let (acknowledgements, thread) = inbox.start(puppet).expect("a thread");
         Self { writer, acknowledgements, thread, asked, verdicts }
     }

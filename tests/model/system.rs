@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use scalegate::api::view::JobView;
 use scalegate::api::{self, ApiState, HttpServer, Progress, Room};
 use scalegate::clock::{Clock, WallWatch, wall_now};
-use scalegate::domain::{Bounds, Limits, Policy, ResourcePolicy, Retention, SettingLimits, Settings};
-use scalegate::engine::{Audience, EngineHandle, Parts, RunningEngine};
+use scalegate::domain::{Bounds, Limits, ResourceConfig, Retention, ScalingConfig, SettingLimits, Settings};
+use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
 use scalegate::store::{Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
 use scalegate::telemetry::Traces;
 use serde::Deserialize;
@@ -63,21 +63,21 @@ impl Gateway {
         let mut journal = SqliteJournal::open(directory).expect("a store");
         let snapshot = journal.load().expect("readable");
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(directory).expect("readable"));
-        let audience = Audience::new(snapshot.next_event, Traces::default()).expect("consistent");
-        let (store, inbox) = StoreWriter::to_be();
+        let projections = Projections::new(snapshot.next_event, Traces::default()).expect("consistent");
+        let (store, inbox) = StoreWriter::channel();
         let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
         let clock = Clock::start();
         let (guard, perimeter) = guard::on_loopback(directory, &catalog, &store, clock);
         let wall = WallWatch::begin(clock.now(), wall_now(), false);
         let parts = {
-            let (sidecar, audience) = (Client(Arc::clone(platform)), audience.clone());
-            let (policy, retention) = (Arc::new(policy()), Retention::DEFAULT);
-            move || Parts { sidecar, store, acknowledgements, audience, policy, retention, clock, wall }
+            let (sidecar, projections) = (Client(Arc::clone(platform)), projections.clone());
+            let (scaling, retention) = (Arc::new(scaling()), Retention::DEFAULT);
+            move || Parts { sidecar, store, acknowledgements, projections, scaling, retention, clock, wall }
         };
-        let mut engine = RunningEngine::start(EngineHandle::to_be(), snapshot, parts).expect("a thread");
+        let mut engine = RunningEngine::start(EngineHandle::channel(), snapshot, parts).expect("a thread");
         engine.begun().await.expect("it lives");
         let room = Room::in_this_process();
-        let (state, progress) = ApiState::new(engine.handle.clone(), audience, catalog, clock, guard, room);
+        let (state, progress) = ApiState::new(engine.handle.clone(), projections, catalog, clock, guard, room);
         progress.set_recovered(true);
         let http = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
         Self { address, http, engine, store: store_thread, _progress: progress }
@@ -93,7 +93,7 @@ impl Gateway {
 }
 
 /// No waits but for the test, and limits that are soon reached.
-fn policy() -> Policy {
+fn scaling() -> ScalingConfig {
     let settings = Settings {
         step_size: STEP_SIZE,
         cooldown: Duration::ZERO,
@@ -103,10 +103,10 @@ fn policy() -> Policy {
     };
     let resources = LISTED.into_iter().map(|(alias, min, max)| {
         let bounds = Bounds { min: units(min), max: units(max) };
-        (alias.parse().expect("an alias"), ResourcePolicy { bounds, settings, setting_limits: SettingLimits::NONE })
+        (alias.parse().expect("an alias"), ResourceConfig { bounds, settings, setting_limits: SettingLimits::NONE })
     });
     let limits = Limits { active_jobs: ACTIVE_JOBS, queue_length: QUEUE_LENGTH, ..Limits::DEFAULT };
-    Policy { settings, resources: resources.collect(), only_listed: true, limits, ..Policy::default() }
+    ScalingConfig { settings, resources: resources.collect(), only_listed: true, limits, ..ScalingConfig::default() }
 }
 
 /// A directory in memory where there is one: whether the disk is synced is for other tests to see.

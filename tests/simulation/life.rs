@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use scalegate::domain::{
-    Bounds, Goal, JobId, JobRequest, Policy, ResourcePolicy, SettingLimits, Settings, SettingsOverrides,
+    Bounds, Goal, JobId, JobRequest, ResourceConfig, ScalingConfig, SettingLimits, Settings, SettingsOverrides,
 };
 use scalegate::engine::SubmitKey;
 
@@ -61,7 +61,7 @@ impl Lived {
     fn new(scenario: &Scenario, sabotage: Option<Sabotage>, with_story: bool) -> Self {
         let referee = Referee::new(scenario, sabotage, with_story);
         let nature = &scenario.nature;
-        let mut machine = Machine::new(referee, policy(nature, settle(nature, sabotage)));
+        let mut machine = Machine::new(referee, scaling(nature, settle(nature, sabotage)));
         if let Some(sabotage) = sabotage {
             sabotage.apply(&mut machine);
         }
@@ -192,7 +192,7 @@ impl Lived {
         let tightened = self.tightening.filter(|tightening| tightening.at_restart == self.restarts);
         let machine = &mut self.machine;
         if let Some(Tightening { limits, .. }) = tightened.filter(|_| self.sabotage != Some(Sabotage::LimitsIgnored)) {
-            machine.change_policy(|policy| tighten(policy, limits));
+            machine.change_policy(|scaling| tighten(scaling, limits));
         }
         let before = machine.clock_error;
         // A broken gateway takes every restart for one of the machine.
@@ -244,22 +244,24 @@ fn settle(nature: &Nature, sabotage: Option<Sabotage>) -> Duration {
 }
 
 /// The general settings keep to the limits, or the configuration would be refused.
-fn tighten(policy: &mut Policy, limits: SettingLimits) {
-    for rules in policy.resources.values_mut() {
+fn tighten(scaling: &mut ScalingConfig, limits: SettingLimits) {
+    for rules in scaling.resources.values_mut() {
         rules.settings = rules.settings.within(&limits);
         rules.setting_limits = limits;
     }
 }
 
-fn policy(nature: &Nature, settle: Duration) -> Policy {
+fn scaling(nature: &Nature, settle: Duration) -> ScalingConfig {
     let Nature { active_timeout, poll_interval, .. } = *nature;
     let settings = Settings { settle, active_timeout, poll_interval, ..Settings::DEFAULT };
     let bounds = Bounds { min: capacity(0), max: capacity(MOST_UNITS) };
-    let rules = ResourcePolicy { bounds, settings, setting_limits: SettingLimits::NONE };
-    let mut policy =
-        Policy { resources: ALIASES.iter().map(|alias| (alias.clone(), rules)).collect(), ..Policy::default() };
-    policy.limits.queue_length = 3;
-    policy
+    let rules = ResourceConfig { bounds, settings, setting_limits: SettingLimits::NONE };
+    let mut scaling = ScalingConfig {
+        resources: ALIASES.iter().map(|alias| (alias.clone(), rules)).collect(),
+        ..ScalingConfig::default()
+    };
+    scaling.limits.queue_length = 3;
+    scaling
 }
 
 /// The same for the same submission, and hardly for another.

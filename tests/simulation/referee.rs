@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use scalegate::domain::{
-    Alias, ChangeAnswer, Ending, ErrorCode, EventId, Goal, Happening, HistoryEntry, Job, JobEvent, JobId, JobState,
-    Move, Notice, ReadFailure, SettingLimits, Step, StepOutcome, Timestamp,
+    Alias, ChangeAnswer, Ending, ErrorCode, EventId, Goal, HistoryEntry, Job, JobEvent, JobId, JobState, Move, Notice,
+    ReadFailure, ResourceEvent, SettingLimits, Step, StepOutcome, Timestamp,
 };
 use scalegate::engine::{Answer, Refusal, ReplyTo};
 use scalegate::sidecar::RawReading;
@@ -206,7 +206,7 @@ impl Referee {
         for job in disk.jobs() {
             referee.coverage.life(job);
             referee.demand(job.ended().is_some(), || format!("every job ends: not so {job:#?}"));
-            let told = |wanted: fn(&Happening) -> Option<JobId>| {
+            let told = |wanted: fn(&ResourceEvent) -> Option<JobId>| {
                 disk.timeline(&job.resource).iter().filter(|entry| wanted(&entry.what) == Some(job.id)).count()
             };
             let (sent, steps_sent) =
@@ -521,16 +521,16 @@ fn summary(answer: &Answer) -> String {
     }
 }
 
-fn change_sent(what: &Happening) -> Option<JobId> {
+fn change_sent(what: &ResourceEvent) -> Option<JobId> {
     match what {
-        Happening::ChangeSent { job, .. } => Some(*job),
+        ResourceEvent::ChangeSent { job, .. } => Some(*job),
         _ => None,
     }
 }
 
-fn job_ended(what: &Happening) -> Option<JobId> {
+fn job_ended(what: &ResourceEvent) -> Option<JobId> {
     match what {
-        Happening::JobEnded { job, .. } => Some(*job),
+        ResourceEvent::JobEnded { job, .. } => Some(*job),
         _ => None,
     }
 }

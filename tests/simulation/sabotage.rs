@@ -106,7 +106,7 @@ impl Sabotage {
 
 fn forget_cooldowns(snapshot: &mut Snapshot) {
     for lane in &mut snapshot.lanes {
-        lane.ledger.last_change = None;
+        lane.change_state.last_change = None;
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use scalegate::clock::{Anchor, Present, Start, WallWatch};
 use scalegate::domain::{
     Alias, Call, CallId, ChangeAnswer, EventId, HistoryEntry, Job, JobEvent, JobId, JobRequest, LaneRecord, Move,
-    Notice, Policy, ReadFailure, Reading, Timestamp,
+    Notice, ReadFailure, Reading, ScalingConfig, Timestamp,
 };
 use scalegate::engine::{Answer, Core, Effect, ReplyTo, SubmitKey};
 use scalegate::sidecar::RawReading;
@@ -186,7 +186,7 @@ pub struct Machine<S> {
     pub ignores_timers: bool,
     wall: WallWatch,
     core: Core,
-    policy: Arc<Policy>,
+    scaling: Arc<ScalingConfig>,
     events: BTreeMap<(Timestamp, u64), Event>,
     next_event: u64,
     commits_under_way: usize,
@@ -198,8 +198,8 @@ pub struct Machine<S> {
 }
 
 impl<S: Surroundings> Machine<S> {
-    pub fn new(surroundings: S, policy: Policy) -> Self {
-        let policy = Arc::new(policy);
+    pub fn new(surroundings: S, scaling: ScalingConfig) -> Self {
+        let scaling = Arc::new(scaling);
         let mut machine = Self {
             now: BEGIN,
             clock_error: 0,
@@ -212,8 +212,8 @@ impl<S: Surroundings> Machine<S> {
             commits_early: false,
             ignores_timers: false,
             wall: WallWatch::begin(BEGIN, BEGIN, false),
-            core: Core::recover(Arc::clone(&policy), &Disk::default().load(), BEGIN),
-            policy,
+            core: Core::recover(Arc::clone(&scaling), &Disk::default().load(), BEGIN),
+            scaling,
             events: BTreeMap::new(),
             next_event: 0,
             commits_under_way: 0,
@@ -241,8 +241,8 @@ impl<S: Surroundings> Machine<S> {
     }
 
     /// Changes the operator's rules for the next process.
-    pub fn change_policy(&mut self, change: impl FnOnce(&mut Policy)) {
-        change(Arc::make_mut(&mut self.policy));
+    pub fn change_policy(&mut self, change: impl FnOnce(&mut ScalingConfig)) {
+        change(Arc::make_mut(&mut self.scaling));
     }
 
     /// The number under which the next request will be answered.
@@ -336,9 +336,9 @@ impl<S: Surroundings> Machine<S> {
             }
             Event::Reading(resource, call, asked_at, raw) => {
                 let reading = raw.map(|raw| self.timed(raw, asked_at));
-                self.core.reading_arrived(&resource, call, reading, clock);
+                self.core.on_reading(&resource, call, reading, clock);
             }
-            Event::Answered(resource, call, answer) => self.core.change_answered(&resource, call, answer, clock),
+            Event::Answered(resource, call, answer) => self.core.on_change_answer(&resource, call, answer, clock),
         }
     }
 
@@ -377,7 +377,7 @@ impl<S: Surroundings> Machine<S> {
         self.disk_busy_until = self.now;
         let mut snapshot = self.disk.load();
         self.start_clock(&mut snapshot);
-        self.core = Core::recover(Arc::clone(&self.policy), &snapshot, self.clock());
+        self.core = Core::recover(Arc::clone(&self.scaling), &snapshot, self.clock());
         self.perform();
     }
 

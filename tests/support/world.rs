@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use scalegate::domain::{
     Alias, Capacity, ChangeAnswer, Ending, ErrorCode, Goal, Job, JobEvent, JobId, JobRequest, Move, Notice, OnConflict,
-    Policy, ReadFailure, Settings, SettingsOverrides, Timestamp,
+    ReadFailure, ScalingConfig, Settings, SettingsOverrides, Timestamp,
 };
 use scalegate::engine::{Answer, ReplyTo};
 use scalegate::sidecar::{RawReading, interpret_change, interpret_reading};
@@ -98,13 +98,13 @@ impl DerefMut for World {
 
 impl World {
     pub fn new(behaviour: Behaviour) -> Self {
-        Self::with_policy(behaviour, Policy::default())
+        Self::with_policy(behaviour, ScalingConfig::default())
     }
 
-    pub fn with_policy(behaviour: Behaviour, policy: Policy) -> Self {
+    pub fn with_policy(behaviour: Behaviour, scaling: ScalingConfig) -> Self {
         let model = Model::new(Behaviour { max_records: None, ..behaviour }, 1);
         let stage = Stage { model, reads: 0, answers: Vec::new(), sidecar_down: false };
-        Self { machine: Machine::new(stage, policy) }
+        Self { machine: Machine::new(stage, scaling) }
     }
 
     /// Submits a job for `worker`, waits for the answer, and returns the id it was to have.

@@ -36,7 +36,7 @@ pub struct Plan {
 impl Plan {
     /// The plan for `resource`.
     pub fn new(resource: String, plan: &JobPlan) -> Self {
-        let steps = (1..).zip(&plan.forecast.steps).map(|(index, step)| PlanStep {
+        let steps = (1..).zip(&plan.estimate.steps).map(|(index, step)| PlanStep {
             index,
             op: step.movement.op.as_str().to_owned(),
             units: step.movement.units,
@@ -49,7 +49,7 @@ impl Plan {
             start_capacity: plan.start.units(),
             target_capacity: plan.target.units(),
             steps: steps.collect(),
-            estimated_completion_at: WireTime(plan.forecast.completion_at),
+            estimated_completion_at: WireTime(plan.estimate.completion_at),
             settings: SettingsView::from(&plan.settings),
             joins: plan.joins.as_ref().map(|job| job.id),
         }

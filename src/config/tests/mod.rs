@@ -217,32 +217,32 @@ fn a_resource_has_its_own_settings_and_the_general_ones_for_the_rest() {
     );
     let limits = ["--min-cooldown", "2s", "--max-step-size", "4", "--min-settle", "5s"];
     let args = parsed(&[&["--config", &path, "--cooldown", "3s", "--deadline", "2h"][..], &limits].concat());
-    let policy = load_args(&args).expect("valid").config.policy();
+    let scaling = load_args(&args).expect("valid").config.scaling();
     let general = Settings { cooldown: secs(3), settle: secs(20), deadline: secs(7200), ..Settings::DEFAULT };
-    let worker = ResourcePolicy {
+    let worker = ResourceConfig {
         bounds: Bounds { min: Capacity::new(1).expect("small"), max: Capacity::new(6).expect("small") },
         settings: Settings { cooldown: secs(120), step_size: 2, ..general },
         setting_limits: SettingLimits { min_cooldown: secs(60), max_step_size: 2, min_settle: secs(5) },
     };
     let limits = SettingLimits { min_cooldown: secs(2), max_step_size: 4, min_settle: secs(5) };
-    let unlisted = ResourcePolicy { bounds: Bounds::NONE, settings: general, setting_limits: limits };
-    assert_eq!(policy.resource(&alias("worker")), Some(worker), "the more specific wins, even over a flag");
-    assert_eq!(policy.resource(&alias("web.eu")), Some(unlisted));
-    assert_eq!(policy.resource(&alias("other")), Some(unlisted));
+    let unlisted = ResourceConfig { bounds: Bounds::NONE, settings: general, setting_limits: limits };
+    assert_eq!(scaling.resource(&alias("worker")), Some(worker), "the more specific wins, even over a flag");
+    assert_eq!(scaling.resource(&alias("web.eu")), Some(unlisted));
+    assert_eq!(scaling.resource(&alias("other")), Some(unlisted));
 }
 
 #[test]
 fn bounds_may_leave_one_capacity_only() {
-    let policy = load_file("[resources.worker]\nmin = 3\nmax = 3\n").expect("valid").policy();
-    let bounds = policy.resource(&alias("worker")).expect("listed").bounds;
+    let scaling = load_file("[resources.worker]\nmin = 3\nmax = 3\n").expect("valid").scaling();
+    let bounds = scaling.resource(&alias("worker")).expect("listed").bounds;
     assert_eq!((bounds.min.units(), bounds.max.units()), (3, 3));
 }
 
 #[test]
 fn only_listed_resources_may_be_scaled_if_so_configured() {
-    let policy = load_file("only_listed = true\n[resources.worker]\n").expect("valid").policy();
-    assert!(policy.resource(&alias("worker")).is_some());
-    assert_eq!(policy.resource(&alias("other")), None);
+    let scaling = load_file("only_listed = true\n[resources.worker]\n").expect("valid").scaling();
+    assert!(scaling.resource(&alias("worker")).is_some());
+    assert_eq!(scaling.resource(&alias("other")), None);
 }
 
 /// Only a process of its own has an environment that can be chosen freely: this test runs itself in one.

@@ -1,11 +1,11 @@
 //! What a reading means for the active job.
 
-use super::super::assess::{Lack, Verdict, assess};
+use super::super::assess::{Inconclusive, Verdict, assess};
 use super::super::capacity::Capacity;
-use super::super::decide::{Decision, MAX_EXTERNAL_CHANGES, decide, resolve_goal, resource_failed};
-use super::super::history::Happening;
+use super::super::change_state::{Change, Stage};
+use super::super::decide::{MAX_EXTERNAL_CHANGES, NextAction, decide, resolve_goal, resource_failed};
+use super::super::history::ResourceEvent;
 use super::super::job::{Ending, ErrorCode, ExternalChange, Job, JobError, StepOutcome};
-use super::super::ledger::{Change, Stage};
 use super::super::reading::{ReadFailure, Reading};
 use super::super::time::Timestamp;
 use super::super::waiting::{WaitReason, Waiting};
@@ -20,8 +20,10 @@ impl Lane {
         self.failed_reads = 0;
         self.not_found_reads = 0;
         job.patience.reading_by = None;
-        match assess(reading, &self.ledger, self.change.as_deref(), job.settings().settle) {
-            Verdict::NotYet { observed_at, lacks } => self.doubt(job, reading, observed_at, lacks, turn),
+        match assess(reading, &self.change_state, self.change.as_deref(), job.settings().settle) {
+            Verdict::NotYet { observed_at, lacks } => {
+                self.on_inconclusive_reading(job, reading, observed_at, lacks, turn)
+            }
             Verdict::Usable { observed_at, outcome, instead_of } => {
                 self.accept_reading(job, reading, observed_at, outcome, instead_of, turn);
                 if let Some(ending) = job.ending.clone() {
@@ -33,31 +35,31 @@ impl Lane {
     }
 
     /// A reading that cannot be used: read again, within limits.
-    fn doubt(
+    fn on_inconclusive_reading(
         &mut self,
         job: &mut Job,
         reading: &Reading,
         observed_at: Timestamp,
-        lacks: Lack,
+        lacks: Inconclusive,
         turn: &mut Turn,
     ) -> Next {
         let now = turn.now;
-        if reading.status.is_failed() && self.ledger.fresh_from.is_none_or(|from| from <= observed_at) {
+        if reading.status.is_failed() && self.change_state.fresh_from.is_none_or(|from| from <= observed_at) {
             return Next::End(Ending::failed(resource_failed(reading.capacity)));
         }
         let Some(change) = self.unresolved() else {
-            return self.doubt_without_change(job, lacks, now);
+            return self.on_inconclusive_reading_without_change(job, lacks, now);
         };
         if now < change.give_up_at() {
             let (reason, detail) = match lacks {
-                Lack::Settling(at) => {
+                Inconclusive::Settling(at) => {
                     (WaitReason::Settle, format!("Whether {} took effect can be told from {at} on.", change.movement))
                 }
-                Lack::Freshness => (
+                Inconclusive::Freshness => (
                     WaitReason::Change,
                     format!("Sent {}; the sidecar still shows a state from before it.", change.movement),
                 ),
-                Lack::Progress => (
+                Inconclusive::Progress => (
                     WaitReason::Change,
                     format!(
                         "{} is not to be seen yet: the status is {} at capacity {}.",
@@ -67,10 +69,10 @@ impl Lane {
             };
             job.wait(reason, change.give_up_at(), detail);
             let settling = match (change.stage, lacks) {
-                (Stage::Unknown { .. }, Lack::Settling(at)) => Some(at),
+                (Stage::Unknown { .. }, Inconclusive::Settling(at)) => Some(at),
                 _ => None,
             };
-            let next = pace::next_reading(job, &self.ledger, change.movement.to, now);
+            let next = pace::next_reading(job, &self.change_state, change.movement.to, now);
             return Next::Sleep(settling.map_or(next, |at| at.max(next)).min(change.give_up_at()));
         }
         let error = words::given_up(&change, reading, lacks, job.trouble.as_deref());
@@ -78,9 +80,9 @@ impl Lane {
         if change.job == job.id { Next::End(Ending::failed(error)) } else { Next::Sleep(now + job.shortest_poll()) }
     }
 
-    fn doubt_without_change(&mut self, job: &mut Job, lacks: Lack, now: Timestamp) -> Next {
+    fn on_inconclusive_reading_without_change(&mut self, job: &mut Job, lacks: Inconclusive, now: Timestamp) -> Next {
         // A reading without a timestamp is fresh two settle times after the change; patience begins then.
-        let settle = self.ledger.longest_settle(job.settings().settle);
+        let settle = self.change_state.longest_settle(job.settings().settle);
         let limit = now + settle * 2 + job.settings().active_timeout;
         let limit = *job.patience.fresh_by.get_or_insert(limit);
         if limit <= now {
@@ -90,13 +92,15 @@ impl Lane {
             )));
         }
         let (detail, from) = match lacks {
-            Lack::Settling(at) => (format!("The reading contradicts an earlier one and is believed from {at} on."), at),
-            Lack::Freshness | Lack::Progress => {
+            Inconclusive::Settling(at) => {
+                (format!("The reading contradicts an earlier one and is believed from {at} on."), at)
+            }
+            Inconclusive::Freshness | Inconclusive::Progress => {
                 ("The reading is older than what is already known of the resource.".into(), now)
             }
         };
         job.wait(WaitReason::Settle, limit, detail);
-        let next = pace::next_reading(job, &self.ledger, job.current.unwrap_or(Capacity::ZERO), now);
+        let next = pace::next_reading(job, &self.change_state, job.current.unwrap_or(Capacity::ZERO), now);
         Next::Sleep(next.max(from).min(limit))
     }
 
@@ -106,18 +110,18 @@ impl Lane {
         change: Change,
         reading: &Reading,
         observed_at: Timestamp,
-        lacks: Lack,
+        lacks: Inconclusive,
         turn: &mut Turn,
     ) {
         // A settled reading of a resource at rest, as it was before, shows that nothing happened; anything else shows
         // nothing. A reading can be unsettled however late it is: its answer may have been slow.
         let as_before = reading.capacity == change.movement.from && reading.status.is_at_rest(reading.capacity);
         let settled = change.sent.settled_at() <= observed_at;
-        let nothing_happened = lacks == Lack::Progress && as_before && settled;
+        let nothing_happened = lacks == Inconclusive::Progress && as_before && settled;
         let outcome = if nothing_happened { StepOutcome::NotApplied } else { StepOutcome::Unknown };
         self.resolve(job, outcome, turn);
-        self.ledger.fresh_from = self.ledger.fresh_from.max(self.ledger.settled_at());
-        self.ledger.expected = None;
+        self.change_state.fresh_from = self.change_state.fresh_from.max(self.change_state.settled_at());
+        self.change_state.expected = None;
     }
 
     fn accept_reading(
@@ -138,22 +142,22 @@ impl Lane {
         }
         if let Some(expected) = instead_of {
             turn.warn(job.id, format!("somebody else changed the capacity from {expected} to {capacity}"));
-            turn.record(Happening::ExternalChange { job: job.id, from: expected, to: capacity });
+            turn.record(ResourceEvent::ExternalChange { job: job.id, from: expected, to: capacity });
             // What happened before the job began is not the job's business.
             if job.start.is_some() && job.external_changes.len() < MAX_EXTERNAL_CHANGES {
                 job.external_changes.push(ExternalChange { noticed_at: turn.now, from: expected, to: capacity });
             }
         }
-        self.ledger.record_seen(capacity, observed_at);
+        self.change_state.record_seen(capacity, observed_at);
         job.current = Some(capacity);
         job.start.get_or_insert(capacity);
         if reading.status.is_at_rest(capacity) {
             let after_a_change = job.steps.last().is_some_and(|step| step.outcome == StepOutcome::Confirmed);
             if job.patience.active_by.take().is_some() && after_a_change {
-                self.ledger.provisioning = self.ledger.last_change.map(|last| observed_at.since(last.at));
+                self.change_state.provisioning = self.change_state.last_change.map(|last| observed_at.since(last.at));
             }
         } else {
-            let limit = job.patience_from(turn.now);
+            let limit = job.wait_limit_from(turn.now);
             job.patience.active_by.get_or_insert(limit);
         }
     }
@@ -163,10 +167,10 @@ impl Lane {
         if let Ok(target) = resolve_goal(job, reading.capacity, turn.rules.bounds) {
             job.target = Some(target);
         }
-        match decide(job, reading, &self.ledger, turn.rules.bounds, now) {
-            Decision::End(ending) => Next::End(ending),
-            Decision::Change(change) => Next::Intend(change),
-            Decision::AwaitRest(until) => {
+        match decide(job, reading, &self.change_state, turn.rules.bounds, now) {
+            NextAction::End(ending) => Next::End(ending),
+            NextAction::Change(change) => Next::Intend(change),
+            NextAction::AwaitRest(until) => {
                 let detail = format!(
                     "The status is {} at capacity {}; waiting for the resource to become ready.",
                     reading.status, reading.capacity
@@ -175,16 +179,18 @@ impl Lane {
                     turn.note(job.id, format!("waiting: status {} at capacity {}", reading.status, reading.capacity));
                 }
                 job.wait(WaitReason::Active, until, detail);
-                Next::Sleep(pace::next_reading(job, &self.ledger, reading.capacity, now).min(until))
+                Next::Sleep(pace::next_reading(job, &self.change_state, reading.capacity, now).min(until))
             }
-            Decision::AwaitCooldown(until) => {
-                let last =
-                    self.ledger.last_change.map_or(String::new(), |last| format!(" after the change at {}", last.at));
+            NextAction::AwaitCooldown(until) => {
+                let last = self
+                    .change_state
+                    .last_change
+                    .map_or(String::new(), |last| format!(" after the change at {}", last.at));
                 turn.note(job.id, format!("cooling down until {until}{last}"));
-                job.waiting = Some(Waiting::for_cooldown(until, self.ledger.last_change.map(|last| last.at)));
+                job.waiting = Some(Waiting::for_cooldown(until, self.change_state.last_change.map(|last| last.at)));
                 Next::Sleep(until)
             }
-            Decision::AwaitDistinction(until) => {
+            NextAction::AwaitReversal(until) => {
                 turn.note(job.id, format!("waiting until {until} before changing direction"));
                 let detail = format!(
                     "Changing direction: until {until} a reading from before the last change could pass for the success of \
@@ -197,11 +203,11 @@ impl Lane {
     }
 
     /// No reading: try again, within limits.
-    pub(super) fn endure(&mut self, job: &mut Job, failure: ReadFailure, turn: &mut Turn) -> Next {
+    pub(super) fn on_read_failure(&mut self, job: &mut Job, failure: ReadFailure, turn: &mut Turn) -> Next {
         let now = turn.now;
         self.failed_reads = self.failed_reads.saturating_add(1);
         self.not_found_reads = if failure.not_found { self.not_found_reads.saturating_add(1) } else { 0 };
-        let limit = job.patience_from(now);
+        let limit = job.wait_limit_from(now);
         let limit = *job.patience.reading_by.get_or_insert(limit);
         let code = match (self.not_found_reads >= NOT_FOUND_BELIEVED, limit <= now) {
             (true, _) => ErrorCode::ResourceNotFound,

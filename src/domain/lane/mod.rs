@@ -1,20 +1,20 @@
 //! A lane: the state machine of one resource.
 //!
-//! It owns the resource's unfinished jobs, its ledger and its unresolved change, takes events with the time at which
+//! It owns the resource's unfinished jobs, its change state and its unresolved change, takes events with the time at which
 //! they happened, and says what to commit, read, send, and when to wake it. It performs none of that itself, so that
 //! live running, recovery after a crash and simulation all go through these same transitions.
 //!
 //! What it must never do: send a change whose intent is not committed (a change is returned by
-//! [`Lane::intent_committed`] alone), send one again, or have two unresolved. There is one place for the unresolved
+//! [`Lane::on_intent_committed`] alone), send one again, or have two unresolved. There is one place for the unresolved
 //! change, and it must be empty before a new one is intended.
 //!
 //! One task per job, the obvious alternative, would hide these states in the stack of an async function, where neither
 //! a store nor a test can see them.
 
-mod digest;
 mod judge;
 mod pace;
 mod queue;
+mod response;
 mod restart;
 mod words;
 
@@ -24,12 +24,12 @@ use std::sync::Arc;
 use super::access::Actor;
 use super::alias::Alias;
 use super::capacity::{Capacity, Move};
-use super::forecast::estimate_completion;
-use super::history::{Happening, HistoryEntry};
+use super::change_state::{Change, ChangeState, MAX_INTENT_AGE, SentChange};
+use super::estimate::estimate_completion;
+use super::history::{HistoryEntry, ResourceEvent};
 use super::job::{Ending, Goal, Job, JobId, JobState, OnConflict, Step, StepOutcome};
-use super::ledger::{Change, Ledger, MAX_INTENT_AGE, SentChange};
-use super::policy::ResourcePolicy;
 use super::reading::{ReadFailure, Reading, SidecarAnswer};
+use super::scaling::ResourceConfig;
 use super::settings::Settings;
 use super::time::Timestamp;
 use super::waiting::{WaitReason, Waiting};
@@ -45,7 +45,7 @@ pub struct LaneRecord {
     /// The resource.
     pub resource: Alias,
     /// What earlier changes mean for later ones.
-    pub ledger: Ledger,
+    pub change_state: ChangeState,
     /// The unresolved change.
     pub change: Option<Change>,
 }
@@ -53,13 +53,13 @@ pub struct LaneRecord {
 impl LaneRecord {
     /// The lane of a `resource` of which nothing is remembered.
     pub fn new(resource: Alias) -> Self {
-        Self { resource, ledger: Ledger::default(), change: None }
+        Self { resource, change_state: ChangeState::default(), change: None }
     }
 
     /// Fits it to a store that was restored at `at`: between the backup and that moment, changes may have been sent that are not
     /// recorded. Jobs of the resource have these `settings`. What was sent after the restore is recorded, and stays as it is.
     pub fn suppose_unknown_change(&mut self, at: Timestamp, settings: &Settings) {
-        self.ledger.suppose_unknown_change(at, settings);
+        self.change_state.suppose_unknown_change(at, settings);
         if let Some(change) = &mut self.change {
             change.suppose_unknown(at, settings);
         }
@@ -103,7 +103,7 @@ pub struct Outcome {
     pub jobs: Vec<Arc<Job>>,
     /// Whether the lane's record is to be committed with them.
     pub record: bool,
-    /// Whether that commit is the intent of a change; if so, [`Lane::intent_committed`] must follow it.
+    /// Whether that commit is the intent of a change; if so, [`Lane::on_intent_committed`] must follow it.
     pub intent: bool,
     /// A call to be made now.
     pub call: Option<(CallId, Call)>,
@@ -172,7 +172,7 @@ pub struct Turn<'a> {
     /// When it happened.
     pub now: Timestamp,
     /// The operator's rules for the resource.
-    pub rules: ResourcePolicy,
+    pub rules: ResourceConfig,
     /// Whether changes may be sent; not so while the process stops.
     pub may_send: bool,
     /// The id of the next call to the sidecar.
@@ -183,7 +183,7 @@ pub struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     /// A turn at `now` in which nothing has happened yet.
-    pub fn new(now: Timestamp, rules: ResourcePolicy, may_send: bool, next_call: &'a mut CallId) -> Self {
+    pub fn new(now: Timestamp, rules: ResourceConfig, may_send: bool, next_call: &'a mut CallId) -> Self {
         Self { now, rules, may_send, next_call, outcome: Outcome::default() }
     }
 
@@ -194,7 +194,7 @@ impl<'a> Turn<'a> {
         id
     }
 
-    fn record(&mut self, what: Happening) {
+    fn record(&mut self, what: ResourceEvent) {
         self.outcome.history.push(HistoryEntry { at: self.now, what });
     }
 
@@ -213,7 +213,7 @@ impl<'a> Turn<'a> {
 #[derive(Debug)]
 pub struct Lane {
     resource: Alias,
-    ledger: Ledger,
+    change_state: ChangeState,
     change: Option<Box<Change>>,
     active: Option<Arc<Job>>,
     /// `active` as it was last handed out to be committed.
@@ -243,7 +243,7 @@ impl Lane {
         }
         Self {
             resource: record.resource,
-            ledger: record.ledger,
+            change_state: record.change_state,
             change: record.change.map(Box::new),
             handed_out: active.clone(),
             active,
@@ -261,12 +261,12 @@ impl Lane {
 
     /// The part of the lane that must survive a restart.
     pub fn record(&self) -> LaneRecord {
-        LaneRecord { resource: self.resource.clone(), ledger: self.ledger, change: self.unresolved() }
+        LaneRecord { resource: self.resource.clone(), change_state: self.change_state, change: self.unresolved() }
     }
 
     /// What earlier changes mean for later ones.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub fn change_state(&self) -> &ChangeState {
+        &self.change_state
     }
 
     /// The unresolved change.
@@ -290,7 +290,7 @@ impl Lane {
 
     /// Whether nothing is lost if the lane is forgotten.
     pub fn is_forgettable(&self, now: Timestamp) -> bool {
-        self.active.is_none() && self.queue.is_empty() && self.ledger.is_forgettable(now)
+        self.active.is_none() && self.queue.is_empty() && self.change_state.is_forgettable(now)
     }
 
     /// When [`Lane::wake`] is due, if it is.
@@ -331,7 +331,7 @@ impl Lane {
     pub fn submit(&mut self, mut job: Job, on_conflict: OnConflict, turn: &mut Turn) {
         let id = job.id;
         turn.note(id, words::accepted(&job));
-        turn.record(Happening::JobAccepted {
+        turn.record(ResourceEvent::JobAccepted {
             job: id,
             goal: job.goal,
             reason: job.reason.as_deref().map(str::to_owned),
@@ -389,7 +389,7 @@ impl Lane {
     }
 
     /// The answer to [`Call::Read`].
-    pub fn reading_arrived(&mut self, call: CallId, reading: Result<Reading, ReadFailure>, turn: &mut Turn) {
+    pub fn on_reading(&mut self, call: CallId, reading: Result<Reading, ReadFailure>, turn: &mut Turn) {
         if self.activity != (Activity::Reading { call }) {
             return;
         }
@@ -397,7 +397,7 @@ impl Lane {
             let Some(mut job) = lane.active.take() else { return };
             let next = match reading {
                 Ok(reading) => lane.judge(Arc::make_mut(&mut job), &reading, turn),
-                Err(failure) => lane.endure(Arc::make_mut(&mut job), failure, turn),
+                Err(failure) => lane.on_read_failure(Arc::make_mut(&mut job), failure, turn),
             };
             lane.active = Some(job);
             lane.follow(next, turn);
@@ -405,7 +405,7 @@ impl Lane {
     }
 
     /// The commit with [`Outcome::intent`] is on disk.
-    pub fn intent_committed(&mut self, turn: &mut Turn) {
+    pub fn on_intent_committed(&mut self, turn: &mut Turn) {
         if self.activity == Activity::Committing {
             self.event(turn, Self::send_or_withdraw);
         }
@@ -430,7 +430,7 @@ impl Lane {
                 format!("Sent {}; waiting for the sidecar's answer.", change.movement),
             );
             turn.note(job.id, format!("sending {}", change.movement));
-            turn.record(Happening::ChangeSent { job: job.id, movement: change.movement });
+            turn.record(ResourceEvent::ChangeSent { job: job.id, movement: change.movement });
             self.change = Some(Box::new(change));
             let call = turn.call(Call::Change(change.movement));
             self.activity = Activity::Sending { call };
@@ -439,13 +439,13 @@ impl Lane {
     }
 
     /// The answer to [`Call::Change`].
-    pub fn change_answered(&mut self, call: CallId, answer: ChangeAnswer, turn: &mut Turn) {
+    pub fn on_change_answer(&mut self, call: CallId, answer: ChangeAnswer, turn: &mut Turn) {
         if self.activity != (Activity::Sending { call }) {
             return;
         }
         self.event(turn, |lane, turn| {
             let (Some(mut active), Some(change)) = (lane.active.take(), lane.unresolved()) else { return };
-            let next = lane.digest(Arc::make_mut(&mut active), change, answer, turn);
+            let next = lane.on_change_response(Arc::make_mut(&mut active), change, answer, turn);
             lane.active = Some(active);
             lane.follow(next, turn);
         });
@@ -484,18 +484,18 @@ impl Lane {
     /// Goes through one event: after what happens it moves on as far as possible without waiting, and hands out what has
     /// changed.
     fn event(&mut self, turn: &mut Turn, happens: impl FnOnce(&mut Self, &mut Turn)) {
-        let before = self.essence();
+        let before = self.durable_state();
         happens(self, turn);
         self.advance(turn);
-        turn.outcome.record |= self.essence() != before;
+        turn.outcome.record |= self.durable_state() != before;
         self.hand_out(turn);
     }
 
     /// What of the lane's record is worth a commit when it changes. A later `fresh_from` alone is not, although it changes with every
     /// reading: should an older reading pass after a restart, `expected` still keeps it from being believed before the
     /// last change has settled.
-    fn essence(&self) -> (Option<SentChange>, Option<Capacity>, Option<Change>) {
-        (self.ledger.last_change, self.ledger.expected, self.unresolved())
+    fn durable_state(&self) -> (Option<SentChange>, Option<Capacity>, Option<Change>) {
+        (self.change_state.last_change, self.change_state.expected, self.unresolved())
     }
 
     fn advance(&mut self, turn: &mut Turn) {
@@ -534,11 +534,11 @@ impl Lane {
         let job = Arc::make_mut(&mut next);
         job.state = JobState::Running;
         job.started_at = Some(turn.now);
-        let limit = job.patience_from(turn.now);
+        let limit = job.wait_limit_from(turn.now);
         job.patience.reading_by = Some(limit);
         job.wait(WaitReason::Sidecar, limit, "Asked for the current capacity.".into());
         turn.note(job.id, "started".into());
-        turn.record(Happening::JobStarted { job: job.id });
+        turn.record(ResourceEvent::JobStarted { job: job.id });
         self.active = Some(next);
         self.activity = Activity::Idle;
         self.failed_reads = 0;
@@ -567,7 +567,7 @@ impl Lane {
         let job = Arc::make_mut(active);
         job.version += 1;
         job.updated_at = turn.now;
-        job.estimated_completion_at = estimate_completion(job, &self.ledger, in_flight, turn.now);
+        job.estimated_completion_at = estimate_completion(job, &self.change_state, in_flight, turn.now);
         self.handed_out = Some(Arc::clone(active));
         turn.outcome.jobs.push(Arc::clone(active));
     }
@@ -588,7 +588,7 @@ fn end_job(mut job: Arc<Job>, ending: Ending, turn: &mut Turn) {
     } else {
         turn.note(job.id, message)
     }
-    turn.record(Happening::JobEnded { job: job.id, ending: ending.clone() });
+    turn.record(ResourceEvent::JobEnded { job: job.id, ending: ending.clone() });
     let ended = Arc::make_mut(&mut job);
     ended.end(ending, turn.now);
     turn.outcome.jobs.push(next_version(&mut job, turn.now));
@@ -607,7 +607,8 @@ mod tests {
             let job = Job::accept(JobId::from_u128(id), request, Settings::DEFAULT, Timestamp::from_millis(0));
             Arc::new(Job { state: JobState::Running, ..job })
         };
-        let record = LaneRecord { resource: job(1).resource.clone(), ledger: Ledger::default(), change: None };
+        let record =
+            LaneRecord { resource: job(1).resource.clone(), change_state: ChangeState::default(), change: None };
         let lane = Lane::restore(record, [job(1), job(2)]);
         assert_eq!(lane.active(), Some(&job(1)));
         assert_eq!(lane.queue().map(|job| job.id).collect::<Vec<_>>(), [JobId::from_u128(2)]);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::capacity::Capacity;
+use super::super::change_state::ChangeState;
 use super::super::job::Job;
-use super::super::ledger::Ledger;
 use super::super::time::Timestamp;
 
 /// While the end of a change decides how long the job takes, readings are this fraction of the time passed since the
@@ -19,12 +19,12 @@ const JITTER: u32 = 1 << 16;
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// When to read next, `expected` being the capacity the last change leads to.
-pub(super) fn next_reading(job: &Job, ledger: &Ledger, expected: Capacity, now: Timestamp) -> Timestamp {
-    let next_change_at = ledger.next_change_at(job.settings().cooldown).filter(|at| *at > now);
+pub(super) fn next_reading(job: &Job, change_state: &ChangeState, expected: Capacity, now: Timestamp) -> Timestamp {
+    let next_change_at = change_state.next_change_at(job.settings().cooldown).filter(|at| *at > now);
     let interval = match next_change_at {
         Some(at) if job.target != Some(expected) => at.since(now) / LEISURE,
         _ => {
-            let since = ledger.last_change.map(|last| last.at).max(job.started_at).unwrap_or(now);
+            let since = change_state.last_change.map(|last| last.at).max(job.started_at).unwrap_or(now);
             now.since(since) / PUNCTUALITY
         }
     };
@@ -58,8 +58,8 @@ fn jitter(job: &Job, attempt: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::super::capacity::Op;
+    use super::super::super::change_state::SentChange;
     use super::super::super::job::{Goal, JobRequest};
-    use super::super::super::ledger::SentChange;
     use super::super::super::settings::Settings;
     use super::*;
 
@@ -78,10 +78,10 @@ mod tests {
     fn reads_often_when_it_matters_and_seldom_when_not() {
         let seconds = Duration::from_secs;
         let last = SentChange { at: SENT, op: Some(Op::Add), cooldown: seconds(300), settle: seconds(90) };
-        let ledger = Ledger { last_change: Some(last), ..Ledger::default() };
+        let change_state = ChangeState { last_change: Some(last), ..ChangeState::default() };
         let pause = |target, after: u64| {
             let now = SENT + seconds(after);
-            next_reading(&job(target), &ledger, units(2), now).since(now)
+            next_reading(&job(target), &change_state, units(2), now).since(now)
         };
         // The change leads to the target: the job is over as soon as it shows.
         for (after, expected) in [(0, 1.0), (10, 1.0), (60, 1.2), (200, 4.0), (1000, 20.0), (9000, 30.0)] {

@@ -6,9 +6,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::history::{Happening, HistoryEntry};
+use super::super::change_state::{MAX_DISPATCH, MAX_INTENT_AGE, Stage};
+use super::super::history::{HistoryEntry, ResourceEvent};
 use super::super::job::{Job, JobId};
-use super::super::ledger::{MAX_DISPATCH, MAX_INTENT_AGE, Stage};
 use super::super::time::Timestamp;
 use super::super::waiting::{WaitReason, Waiting};
 use super::{Activity, Lane, Turn, next_version, pace, words};
@@ -41,7 +41,7 @@ impl Lane {
     /// look at them, see the same. The jobs that it changed.
     fn hold_to_limits(&mut self, turn: &mut Turn) -> HashSet<JobId> {
         let limits = turn.rules.setting_limits;
-        self.ledger.last_change.iter_mut().for_each(|last| last.hold_to(&limits));
+        self.change_state.last_change.iter_mut().for_each(|last| last.hold_to(&limits));
         self.change.iter_mut().for_each(|change| change.sent.hold_to(&limits));
         let mut held = HashSet::new();
         let mut hold = |job: &mut Arc<Job>| {
@@ -58,9 +58,9 @@ impl Lane {
         let is_cooling = active.waiting.as_ref().is_some_and(|waiting| waiting.reason == WaitReason::Cooldown);
         if held.contains(&active.id)
             && is_cooling
-            && let Some(until) = self.ledger.next_change_at(active.settings().cooldown)
+            && let Some(until) = self.change_state.next_change_at(active.settings().cooldown)
         {
-            let after = self.ledger.last_change.map(|last| last.at);
+            let after = self.change_state.last_change.map(|last| last.at);
             Arc::make_mut(active).waiting = Some(Waiting::for_cooldown(until, after));
         }
         held
@@ -74,14 +74,14 @@ impl Lane {
     fn cooldown_shown(&self) -> Option<Timestamp> {
         let job = self.active.as_ref().filter(|job| job.ending.is_none() && self.change.is_none())?;
         let shown = job.waiting.as_ref().filter(|waiting| waiting.reason == WaitReason::Cooldown)?.until;
-        self.ledger.next_change_at(job.settings().cooldown).filter(|end| *end == shown)
+        self.change_state.next_change_at(job.settings().cooldown).filter(|end| *end == shown)
     }
 
     fn settle_after_restart(&mut self, turn: &mut Turn) {
         let now = turn.now;
-        self.ledger.rebase(now);
+        self.change_state.rebase(now);
         let rebase = |job: &mut Arc<Job>| {
-            let settle = self.ledger.longest_settle(job.settings().settle);
+            let settle = self.change_state.longest_settle(job.settings().settle);
             job.rebase(now, settle);
         };
         self.active.iter_mut().for_each(rebase);
@@ -95,13 +95,13 @@ impl Lane {
                 {
                     let at = change.sent.at;
                     step.sent_at = Some(at);
-                    let what = Happening::ChangeSent { job: change.job, movement: change.movement };
+                    let what = ResourceEvent::ChangeSent { job: change.job, movement: change.movement };
                     turn.outcome.history.push(HistoryEntry { at, what });
                 }
                 // The intent's time is known, the time of sending is not: it is at most this much later.
                 change.sent.at = (change.sent.at + MAX_INTENT_AGE + MAX_DISPATCH).min(now);
                 change.stage = Stage::Unknown { since: now };
-                change.sent = self.ledger.record_sent(change.sent);
+                change.sent = self.change_state.record_sent(change.sent);
                 turn.warn(change.job, format!("restarted while {} was under way: reading back", change.movement));
             } else if let Stage::Unknown { since } = &mut change.stage {
                 *since = (*since).min(now);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::assess::Lack;
-use super::super::job::{Ending, ErrorCode, Job, JobError, Trouble};
-use super::super::ledger::{Change, Stage};
+use super::super::assess::Inconclusive;
+use super::super::change_state::{Change, Stage};
+use super::super::job::{Ending, ErrorCode, Job, JobError, LastChangeError};
 use super::super::reading::Reading;
 use super::super::settings::Settings;
 
@@ -50,10 +50,15 @@ pub(super) fn deadline_exceeded(job: &Job) -> JobError {
 }
 
 /// The error of a job whose `change` cannot be resolved within its time.
-pub(super) fn given_up(change: &Change, reading: &Reading, lacks: Lack, trouble: Option<&Trouble>) -> JobError {
+pub(super) fn given_up(
+    change: &Change,
+    reading: &Reading,
+    lacks: Inconclusive,
+    trouble: Option<&LastChangeError>,
+) -> JobError {
     let within = change.patience.as_secs_f64();
     let movement = change.movement;
-    if lacks == Lack::Progress && !reading.status.is_at_rest(reading.capacity) {
+    if lacks == Inconclusive::Progress && !reading.status.is_at_rest(reading.capacity) {
         let message = format!(
             "{movement} was sent, but after {within} s the resource is still {} at capacity {}.",
             reading.status, reading.capacity
@@ -61,7 +66,7 @@ pub(super) fn given_up(change: &Change, reading: &Reading, lacks: Lack, trouble:
         return JobError::new(ErrorCode::ActiveTimeout, message);
     }
     match change.stage {
-        Stage::Acknowledged if lacks == Lack::Progress => JobError::new(
+        Stage::Acknowledged if lacks == Inconclusive::Progress => JobError::new(
             ErrorCode::NoProgress,
             format!(
                 "The sidecar accepted {movement}, but after {within} s the capacity is still {} (status {}).",

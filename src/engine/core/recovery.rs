@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::lanes::{LaneNumber, NameHash, PARTITIONS, Partition};
 use super::unfinished::Unfinished;
 use super::{AfterCommit, Core};
-use crate::domain::{Alias, CallId, Job, JobId, Lane, LaneRecord, Outcome, Policy, Timestamp, Turn};
+use crate::domain::{Alias, CallId, Job, JobId, Lane, LaneRecord, Outcome, ScalingConfig, Timestamp, Turn};
 use crate::parallel;
 use crate::store::{Batch, Snapshot};
 
@@ -18,19 +18,19 @@ const WORTH_THREADS: usize = 1000;
 
 impl Core {
     /// Carries on from `snapshot` at `now`. The same snapshot leads to the same effects in the same order.
-    pub fn recover(policy: Arc<Policy>, snapshot: &Snapshot, now: Timestamp) -> Self {
+    pub fn recover(scaling: Arc<ScalingConfig>, snapshot: &Snapshot, now: Timestamp) -> Self {
         let is_large = snapshot.jobs.len() + snapshot.lanes.len() >= WORTH_THREADS;
-        Self::recover_with(if is_large { parallel::threads() } else { 1 }, policy, snapshot, now)
+        Self::recover_with(if is_large { parallel::threads() } else { 1 }, scaling, snapshot, now)
     }
 
-    fn recover_with(threads: usize, policy: Arc<Policy>, snapshot: &Snapshot, now: Timestamp) -> Self {
+    fn recover_with(threads: usize, scaling: Arc<ScalingConfig>, snapshot: &Snapshot, now: Timestamp) -> Self {
         // A clock that was set back does not put it into the future.
         let restored_at = snapshot.restored_at.map(|at| at.min(now));
-        let mut core = Self::new(policy, snapshot.next_event, restored_at);
+        let mut core = Self::new(scaling, snapshot.next_event, restored_at);
         snapshot.keys.iter().for_each(|used| core.keys.insert(used.clone()));
         let (gathered, unfinished) = gather(snapshot, threads);
         core.unfinished = unfinished;
-        let start = Start { policy: &core.policy, next_call: core.next_call, restored_at, now };
+        let start = Start { scaling: &core.scaling, next_call: core.next_call, restored_at, now };
         let put_together = |place| Begun::new(place, &gathered, &start);
         let begun = parallel::map(threads, (0..PARTITIONS).collect(), put_together);
         core.take_in(begun);
@@ -52,7 +52,7 @@ impl Core {
         self.timers = timers.into_iter().collect();
         outcomes.sort_unstable_by_key(|(rank, ..)| *rank);
         for (_, resource, outcome) in outcomes {
-            self.ask_for(&resource, outcome, Batch::default(), AfterCommit::default());
+            self.emit_effects(&resource, outcome, Batch::default(), AfterCommit::default());
         }
     }
 }
@@ -162,7 +162,7 @@ fn join<'a>(records: &mut [Recorded<'a>], jobs: &'a mut [Hashed<'a>]) -> Vec<Par
 
 /// What all lanes begin with.
 struct Start<'a> {
-    policy: &'a Policy,
+    scaling: &'a ScalingConfig,
     next_call: CallId,
     restored_at: Option<Timestamp>,
     now: Timestamp,
@@ -198,13 +198,14 @@ impl Begun {
 
     /// Puts a lane together and lets it begin.
     fn begin(&mut self, Parts { hash, resource, record, jobs, rank }: Parts, start: &Start) {
-        let (ledger, change) = record.map_or_else(Default::default, |record| (record.ledger, record.change));
-        let mut known = LaneRecord { resource: resource.clone(), ledger, change };
+        let (change_state, change) =
+            record.map_or_else(Default::default, |record| (record.change_state, record.change));
+        let mut known = LaneRecord { resource: resource.clone(), change_state, change };
         if let Some(at) = start.restored_at {
-            known.suppose_unknown_change(at, &start.policy.in_force(resource).settings);
+            known.suppose_unknown_change(at, &start.scaling.in_force(resource).settings);
         }
         let mut lane = Lane::restore(known, jobs.iter().map(|(_, job)| Arc::clone(job)));
-        let mut turn = Turn::new(start.now, start.policy.in_force(lane.resource()), true, &mut self.next_call);
+        let mut turn = Turn::new(start.now, start.scaling.in_force(lane.resource()), true, &mut self.next_call);
         lane.recover(&mut turn);
         let outcome = turn.outcome;
         if !outcome.is_empty() {
@@ -223,7 +224,8 @@ mod tests {
     use super::super::Effect;
     use super::*;
     use crate::domain::{
-        Actor, Capacity, Change, Goal, JobEvent, JobRequest, JobState, Ledger, Move, Op, SentChange, Settings, Stage,
+        Actor, Capacity, Change, ChangeState, Goal, JobEvent, JobRequest, JobState, Move, Op, SentChange, Settings,
+        Stage,
     };
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -259,8 +261,8 @@ mod tests {
             let movement = Move::toward(Capacity::ZERO, Capacity::new(1).expect("small"), 1).expect("a distance");
             let (job, patience, stage) = (JobId::nil(), Duration::from_hours(1), Stage::Acknowledged);
             let change = resource.is_multiple_of(7).then_some(Change { job, movement, sent, patience, stage });
-            let ledger = Ledger { last_change: Some(sent), ..Ledger::default() };
-            LaneRecord { resource: named(resource), ledger, change }
+            let change_state = ChangeState { last_change: Some(sent), ..ChangeState::default() };
+            LaneRecord { resource: named(resource), change_state, change }
         };
         Snapshot {
             lanes: (0..RESOURCES).rev().filter(|resource| resource % 3 > 0).map(record).collect(),
@@ -276,7 +278,7 @@ mod tests {
     }
 
     fn recovered(threads: usize, snapshot: &Snapshot) -> Core {
-        Core::recover_with(threads, Arc::new(Policy::default()), snapshot, NOW)
+        Core::recover_with(threads, Arc::new(ScalingConfig::default()), snapshot, NOW)
     }
 
     #[test]
@@ -293,7 +295,7 @@ mod tests {
                 let expected = unfinished.filter(|job| job.resource == resource).map(|job| job.id);
                 assert_eq!(jobs.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
                 let record = snapshot.lanes.iter().find(|record| record.resource == resource);
-                assert_eq!(lane.ledger().last_change, record.and_then(|record| record.ledger.last_change));
+                assert_eq!(lane.change_state().last_change, record.and_then(|record| record.change_state.last_change));
                 assert_eq!(lane.change().is_some(), record.is_some_and(|record| record.change.is_some()));
                 let slot = core.lanes.find(&resource).and_then(|number| Some((number, core.lanes.get(number)?)));
                 let timer = slot.and_then(|(number, slot)| Some((slot.timer?, number)));

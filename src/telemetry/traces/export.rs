@@ -32,7 +32,7 @@ const SILENCE: Duration = Duration::from_mins(5);
 
 /// An exporter that does as the environment says.
 pub(super) fn exporter(settings: &Settings) -> Result<Reported<OtlpExporter>, TracesError> {
-    let trouble = Trouble::default();
+    let trouble = LastChangeError::default();
     let client = Client::start(settings.timeout, Arc::clone(&trouble))?;
     let exporter =
         OtlpExporter::builder().with_http().with_timeout(settings.timeout).with_http_client(client).build()?;
@@ -40,7 +40,7 @@ pub(super) fn exporter(settings: &Settings) -> Result<Reported<OtlpExporter>, Tr
 }
 
 /// What went wrong with the last request, if anything. The library keeps it to itself.
-type Trouble = Arc<Mutex<Option<String>>>;
+type LastChangeError = Arc<Mutex<Option<String>>>;
 
 struct Exchange {
     request: Request<Bytes>,
@@ -51,12 +51,12 @@ struct Exchange {
 #[derive(Debug)]
 struct Client {
     exchanges: mpsc::Sender<Exchange>,
-    trouble: Trouble,
+    trouble: LastChangeError,
 }
 
 impl Client {
     /// Starts the thread. It ends when the client is dropped.
-    fn start(patience: Duration, trouble: Trouble) -> std::io::Result<Self> {
+    fn start(patience: Duration, trouble: LastChangeError) -> std::io::Result<Self> {
         let (exchanges, waiting) = mpsc::channel(QUEUE);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new()
@@ -109,7 +109,7 @@ async fn exchange(client: &awc::Client, request: Request<Bytes>) -> Result<Respo
 /// An exporter whose failures are reported, but not each of them.
 pub(super) struct Reported<E> {
     exporter: E,
-    trouble: Trouble,
+    trouble: LastChangeError,
     failing: Mutex<Option<Failing>>,
 }
 

@@ -15,7 +15,7 @@ use crate::telemetry::Traces;
 
 /// See the module's documentation.
 #[derive(Clone)]
-pub struct Audience {
+pub struct Projections {
     /// Where readers see the jobs.
     pub table: Arc<JobTable>,
     /// Where those who watch hear of changes.
@@ -26,7 +26,7 @@ pub struct Audience {
     pub traces: Traces,
 }
 
-impl Audience {
+impl Projections {
     /// One that has not been shown anything; the next version of a job will be `next_event`.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Audience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Capacity, Goal, Job, JobId, JobRequest, Policy, Settings, Timestamp};
+    use crate::domain::{Capacity, Goal, Job, JobId, JobRequest, ScalingConfig, Settings, Timestamp};
 
     #[test]
     fn jobs_on_their_way_to_the_disk_are_not_shown() {
@@ -92,24 +92,24 @@ mod tests {
             let job = Job::accept(JobId::from_u128(id), request.clone(), Settings::DEFAULT, Timestamp::from_millis(0));
             Arc::new(Job { version, ..job })
         };
-        let audience = Audience::new(1, Traces::default()).expect("consistent");
+        let projections = Projections::new(1, Traces::default()).expect("consistent");
         let view = ResourceView {
             resource: request.resource.clone(),
             listed: false,
-            rules: Policy::default().in_force(&request.resource),
+            rules: ScalingConfig::default().in_force(&request.resource),
             observation: None,
             next_change_at: None,
             active: Some(job(1, 2)),
             queue: vec![JobId::from_u128(2), JobId::from_u128(3)],
         };
         let mut nothing = view.clone();
-        audience.trim(&mut nothing);
+        projections.trim(&mut nothing);
         assert_eq!((nothing.active, nothing.queue), (None, vec![]));
         for id in [1, 3] {
-            audience.table.publish(JobEvent { id: 1, job: job(id, 1) });
+            projections.table.publish(JobEvent { id: 1, job: job(id, 1) });
         }
         let mut shown = view;
-        audience.trim(&mut shown);
+        projections.trim(&mut shown);
         assert_eq!((shown.active, shown.queue), (Some(job(1, 1)), vec![JobId::from_u128(3)]));
     }
 }

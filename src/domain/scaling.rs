@@ -8,13 +8,13 @@ use super::settings::{Bounds, SettingLimits, Settings};
 
 /// The operator's rules, fixed for the life of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct ScalingConfig {
     /// Settings of a resource that is not listed.
     pub settings: Settings,
     /// How little care the jobs of such a resource may take.
     pub setting_limits: SettingLimits,
     /// Listed resources.
-    pub resources: BTreeMap<Alias, ResourcePolicy>,
+    pub resources: BTreeMap<Alias, ResourceConfig>,
     /// Whether only listed resources may be scaled.
     pub only_listed: bool,
     /// How much work is accepted.
@@ -23,7 +23,7 @@ pub struct Policy {
 
 /// The rules for one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResourcePolicy {
+pub struct ResourceConfig {
     /// Where its capacity may be put.
     pub bounds: Bounds,
     /// What a job runs with unless it says otherwise.
@@ -49,9 +49,9 @@ impl Limits {
     pub const DEFAULT: Self = Self { active_jobs: 10_000, jobs_per_key: 1000, queue_length: 16 };
 }
 
-impl Policy {
+impl ScalingConfig {
     /// The rules for `alias`, or `None` if it may not be scaled here.
-    pub fn resource(&self, alias: &Alias) -> Option<ResourcePolicy> {
+    pub fn resource(&self, alias: &Alias) -> Option<ResourceConfig> {
         match self.resources.get(alias) {
             Some(listed) => Some(*listed),
             None if self.only_listed => None,
@@ -61,16 +61,16 @@ impl Policy {
 
     /// The rules by which the jobs of `alias` are carried out. What may no longer be scaled here has those of a resource that is
     /// not listed: its jobs are seen through.
-    pub fn in_force(&self, alias: &Alias) -> ResourcePolicy {
+    pub fn in_force(&self, alias: &Alias) -> ResourceConfig {
         self.resource(alias).unwrap_or_else(|| self.unlisted())
     }
 
-    fn unlisted(&self) -> ResourcePolicy {
-        ResourcePolicy { bounds: Bounds::NONE, settings: self.settings, setting_limits: self.setting_limits }
+    fn unlisted(&self) -> ResourceConfig {
+        ResourceConfig { bounds: Bounds::NONE, settings: self.settings, setting_limits: self.setting_limits }
     }
 }
 
-impl Default for Policy {
+impl Default for ScalingConfig {
     fn default() -> Self {
         Self {
             settings: Settings::DEFAULT,

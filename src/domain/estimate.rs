@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::capacity::{Capacity, Move};
+use super::change_state::ChangeState;
 use super::job::{Job, MAX_STEPS};
-use super::ledger::Ledger;
 use super::settings::Settings;
 use super::time::Timestamp;
 
@@ -25,7 +25,7 @@ pub struct PlannedStep {
 
 /// What a job would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forecast {
+pub struct CompletionEstimate {
     /// Its steps, in order.
     pub steps: Vec<PlannedStep>,
     /// When it would probably be over.
@@ -34,18 +34,20 @@ pub struct Forecast {
 
 /// The steps from `from` to `target` for a job that can begin at `begin`, or `None` if there are more than
 /// [`MAX_STEPS`].
-pub fn forecast(
+pub fn estimate(
     from: Capacity,
     target: Capacity,
     settings: &Settings,
-    ledger: &Ledger,
+    change_state: &ChangeState,
     begin: Timestamp,
-) -> Option<Forecast> {
-    let provisioning = ledger.provisioning.unwrap_or(ASSUMED_PROVISIONING);
+) -> Option<CompletionEstimate> {
+    let provisioning = change_state.provisioning.unwrap_or(ASSUMED_PROVISIONING);
     // What is only assumed may be too long, and then nothing earlier would be true.
-    let least_provisioning = ledger.provisioning.unwrap_or(Duration::ZERO);
-    let distinct_from = Move::toward(from, target, settings.step_size).and_then(|first| ledger.distinct_from(first.op));
-    let mut earliest_at = begin.max(ledger.next_change_at(settings.cooldown).max(distinct_from).unwrap_or(begin));
+    let least_provisioning = change_state.provisioning.unwrap_or(Duration::ZERO);
+    let reversal_allowed_at =
+        Move::toward(from, target, settings.step_size).and_then(|first| change_state.reversal_allowed_at(first.op));
+    let mut earliest_at =
+        begin.max(change_state.next_change_at(settings.cooldown).max(reversal_allowed_at).unwrap_or(begin));
     let mut expected_at = earliest_at;
     let mut completion_at = begin;
     let mut steps = Vec::new();
@@ -60,25 +62,25 @@ pub fn forecast(
         earliest_at = earliest_at + settings.cooldown.max(least_provisioning);
         capacity = movement.to;
     }
-    Some(Forecast { steps, completion_at })
+    Some(CompletionEstimate { steps, completion_at })
 }
 
 /// When `job` will probably be over, or `None` if nothing can be said yet.
 pub fn estimate_completion(
     job: &Job,
-    ledger: &Ledger,
+    change_state: &ChangeState,
     change_in_flight: Option<Move>,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let provisioning = ledger.provisioning.unwrap_or(ASSUMED_PROVISIONING);
+    let provisioning = change_state.provisioning.unwrap_or(ASSUMED_PROVISIONING);
     let from = change_in_flight.map_or(job.current?, |change| change.to);
-    let resting_at = match ledger.last_change {
+    let resting_at = match change_state.last_change {
         Some(last) if change_in_flight.is_some() || job.patience.active_by.is_some() => {
             (last.at + provisioning).max(now)
         }
         _ => now,
     };
-    let ahead = forecast(from, job.target?, &job.settings(), ledger, resting_at)?;
+    let ahead = estimate(from, job.target?, &job.settings(), change_state, resting_at)?;
     Some(ahead.completion_at)
 }
 
@@ -86,7 +88,7 @@ pub fn estimate_completion(
 mod tests {
     use super::*;
     use crate::domain::capacity::Op;
-    use crate::domain::ledger::SentChange;
+    use crate::domain::change_state::SentChange;
 
     fn units(units: i64) -> Capacity {
         Capacity::new(units).expect("a small number")
@@ -97,24 +99,24 @@ mod tests {
         let begin = Timestamp::from_millis(1_800_000_000_000);
         let settings = Settings { step_size: 2, ..Settings::DEFAULT };
         let seconds = Duration::from_secs;
-        let mut ledger = Ledger {
+        let mut change_state = ChangeState {
             last_change: Some(SentChange {
                 at: begin - seconds(100),
                 op: Some(Op::Add),
                 cooldown: seconds(300),
                 settle: seconds(90),
             }),
-            ..Ledger::default()
+            ..ChangeState::default()
         };
-        let plan = forecast(units(1), units(6), &settings, &ledger, begin).expect("few steps");
+        let plan = estimate(units(1), units(6), &settings, &change_state, begin).expect("few steps");
         let steps: Vec<_> =
             plan.steps.iter().map(|step| (step.movement.to.units(), step.earliest_at.since(begin))).collect();
         let first = seconds(200);
         assert_eq!(steps, [(3, first), (5, first + seconds(300)), (6, first + seconds(600))]);
         assert_eq!(plan.completion_at.since(begin), first + seconds(660));
 
-        ledger.provisioning = Some(seconds(400));
-        let slow = forecast(units(1), units(6), &settings, &ledger, begin).expect("few steps");
+        change_state.provisioning = Some(seconds(400));
+        let slow = estimate(units(1), units(6), &settings, &change_state, begin).expect("few steps");
         assert_eq!(slow.completion_at.since(begin), first + seconds(1200), "the resource is slower than the cooldown");
     }
 
@@ -124,9 +126,9 @@ mod tests {
         let settings = Settings { cooldown: Duration::ZERO, ..Settings::DEFAULT };
         let settle = Duration::from_secs(90);
         let last_change = Some(SentChange { at: begin, op: Some(Op::Add), cooldown: Duration::ZERO, settle });
-        let ledger = Ledger { last_change, ..Ledger::default() };
+        let change_state = ChangeState { last_change, ..ChangeState::default() };
         let first_at = |target| {
-            let plan = forecast(units(2), units(target), &settings, &ledger, begin).expect("few steps");
+            let plan = estimate(units(2), units(target), &settings, &change_state, begin).expect("few steps");
             plan.steps[0].earliest_at.since(begin)
         };
         assert_eq!((first_at(3), first_at(1)), (Duration::ZERO, settle));
@@ -135,8 +137,8 @@ mod tests {
     #[test]
     fn nothing_to_do_takes_no_time_and_too_much_has_no_plan() {
         let begin = Timestamp::from_millis(0);
-        let plan = |from, to| forecast(units(from), units(to), &Settings::DEFAULT, &Ledger::default(), begin);
-        assert_eq!(plan(4, 4), Some(Forecast { steps: vec![], completion_at: begin }));
+        let plan = |from, to| estimate(units(from), units(to), &Settings::DEFAULT, &ChangeState::default(), begin);
+        assert_eq!(plan(4, 4), Some(CompletionEstimate { steps: vec![], completion_at: begin }));
         assert_eq!(plan(0, 1000).map(|plan| plan.steps.len()), Some(1000));
         assert_eq!(plan(0, 1001), None);
     }
@@ -148,8 +150,8 @@ mod tests {
         let seconds = Duration::from_secs;
         let settings = Settings { step_size: 1, cooldown: seconds(6), ..Settings::DEFAULT };
         for (provisioning, apart, over) in [(None, 6, 120), (Some(seconds(3)), 6, 9), (Some(seconds(20)), 20, 40)] {
-            let ledger = Ledger { provisioning, ..Ledger::default() };
-            let ahead = forecast(units(1), units(3), &settings, &ledger, begin).expect("two steps");
+            let change_state = ChangeState { provisioning, ..ChangeState::default() };
+            let ahead = estimate(units(1), units(3), &settings, &change_state, begin).expect("two steps");
             let earliest: Vec<Timestamp> = ahead.steps.iter().map(|step| step.earliest_at).collect();
             assert_eq!(earliest, [begin, begin + seconds(apart)]);
             assert_eq!(ahead.completion_at, begin + seconds(over));

@@ -1,21 +1,27 @@
 //! What the sidecar's answer to a change means for the active job.
 
-use super::super::history::Happening;
-use super::super::job::{Ending, ErrorCode, Job, JobError, StepOutcome, Trouble};
-use super::super::ledger::{Change, Stage};
+use super::super::change_state::{Change, Stage};
+use super::super::history::ResourceEvent;
+use super::super::job::{Ending, ErrorCode, Job, JobError, LastChangeError, StepOutcome};
 use super::super::waiting::WaitReason;
 use super::{ChangeAnswer, Lane, Next, Turn, pace};
 
 impl Lane {
     /// What the sidecar's `answer` to `change` means.
-    pub(super) fn digest(&mut self, job: &mut Job, mut change: Change, answer: ChangeAnswer, turn: &mut Turn) -> Next {
+    pub(super) fn on_change_response(
+        &mut self,
+        job: &mut Job,
+        mut change: Change,
+        answer: ChangeAnswer,
+        turn: &mut Turn,
+    ) -> Next {
         let now = turn.now;
         let movement = change.movement;
         let reached_sidecar = !matches!(answer, ChangeAnswer::NotSent { .. });
         if reached_sidecar {
             change.ended(now);
-            change.sent = self.ledger.record_sent(change.sent);
-            job.patience.active_by = Some(job.patience_from(change.sent.at));
+            change.sent = self.change_state.record_sent(change.sent);
+            job.patience.active_by = Some(job.wait_limit_from(change.sent.at));
         }
         match answer {
             ChangeAnswer::NotSent { detail } => {
@@ -23,7 +29,7 @@ impl Lane {
                 self.resolve(job, StepOutcome::NotApplied, turn);
                 let retry_at = now + pace::backoff(job, u32::try_from(job.fruitless_steps()).unwrap_or(u32::MAX));
                 job.wait(WaitReason::Sidecar, retry_at, format!("{movement} could not be sent: {detail}."));
-                job.trouble = Some(Box::new(Trouble { detail, answer: None }));
+                job.trouble = Some(Box::new(LastChangeError { detail, answer: None }));
                 Next::Sleep(retry_at)
             }
             ChangeAnswer::Acknowledged => {
@@ -33,11 +39,11 @@ impl Lane {
                 // The answer may come after all patience: one reading is due even then, at once.
                 let limit = change.give_up_at().max(now);
                 job.wait(WaitReason::Change, limit, format!("Accepted {movement}; waiting for it to show."));
-                Next::Sleep(pace::next_reading(job, &self.ledger, movement.to, now).min(limit))
+                Next::Sleep(pace::next_reading(job, &self.change_state, movement.to, now).min(limit))
             }
             ChangeAnswer::Rejected(answer) => {
                 self.resolve(job, StepOutcome::Rejected, turn);
-                self.ledger.expected = Some(movement.from);
+                self.change_state.expected = Some(movement.from);
                 Next::End(Ending::failed(JobError {
                     code: ErrorCode::SidecarRejected,
                     message: format!("The sidecar refused {movement} with status {}.", answer.status),
@@ -56,7 +62,7 @@ impl Lane {
                         "Whether {movement} took effect is unknown ({detail}) and can be told from {settled_at} on."
                     ),
                 );
-                job.trouble = Some(Box::new(Trouble { detail, answer }));
+                job.trouble = Some(Box::new(LastChangeError { detail, answer }));
                 Next::Sleep(settled_at)
             }
         }
@@ -65,7 +71,7 @@ impl Lane {
     /// Clears the unresolved change and notes its outcome on the step of the job that made it.
     pub(super) fn resolve(&mut self, job: &mut Job, outcome: StepOutcome, turn: &mut Turn) {
         let Some(change) = self.change.take() else { return };
-        turn.record(Happening::ChangeResolved { job: change.job, movement: change.movement, outcome });
+        turn.record(ResourceEvent::ChangeResolved { job: change.job, movement: change.movement, outcome });
         if change.job == job.id
             && let Some(step) = job.steps.last_mut()
         {

@@ -27,7 +27,7 @@ pub const MAX_INTENT_AGE: Duration = Duration::from_secs(5);
 
 /// The last change sent to a resource, and what is known since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
+pub struct ChangeState {
     /// The last change that may have reached the sidecar.
     pub last_change: Option<SentChange>,
     /// Readings observed before this are older than something already known.
@@ -67,7 +67,7 @@ impl SentChange {
     }
 }
 
-impl Ledger {
+impl ChangeState {
     /// Notes that a change was sent, or may have been. It settles no sooner than the one before, which may have more time;
     /// the change as it was noted.
     pub fn record_sent(&mut self, mut sent: SentChange) -> SentChange {
@@ -97,7 +97,7 @@ impl Ledger {
 
     /// From when on a change by `op` can be told from the last one undone: one in the other direction leads back to what
     /// readings showed before the last one, and may go on showing until it has settled.
-    pub fn distinct_from(&self, op: Op) -> Option<Timestamp> {
+    pub fn reversal_allowed_at(&self, op: Op) -> Option<Timestamp> {
         self.last_change.filter(|last| last.op != Some(op)).map(SentChange::settled_at)
     }
 
@@ -243,14 +243,14 @@ mod tests {
     #[test]
     fn a_change_does_not_settle_before_the_one_before() {
         let ten = Duration::from_secs(10);
-        let mut ledger = Ledger::default();
+        let mut change_state = ChangeState::default();
         for (change, settled_at) in [
             (sent(NOW, 90), NOW + ten * 9),
             (sent(NOW + ten, 0), NOW + ten * 9),
             (sent(NOW + ten * 2, 80), NOW + ten * 10),
         ] {
-            ledger.record_sent(change);
-            assert_eq!(ledger.settled_at(), Some(settled_at));
+            change_state.record_sent(change);
+            assert_eq!(change_state.settled_at(), Some(settled_at));
         }
     }
 
@@ -274,31 +274,32 @@ mod tests {
         let settings = Settings::DEFAULT;
         let later = sent(NOW + Duration::from_secs(1), 5);
         for known in [None, Some(sent(NOW - settings.cooldown * 9, 5)), Some(sent(NOW, 500))] {
-            let mut ledger = Ledger { last_change: known, expected: Some(Capacity::ZERO), ..Ledger::default() };
-            ledger.suppose_unknown_change(NOW, &settings);
+            let mut change_state =
+                ChangeState { last_change: known, expected: Some(Capacity::ZERO), ..ChangeState::default() };
+            change_state.suppose_unknown_change(NOW, &settings);
             let settle = known.map_or(settings.settle, |known| known.settle.max(settings.settle));
-            assert_eq!(ledger.next_change_at(Duration::ZERO), Some(NOW + settings.cooldown));
-            assert_eq!((ledger.settled_at(), ledger.fresh_from), (Some(NOW + settle), Some(NOW + settle)));
-            assert_eq!(ledger.expected, None);
-            assert_eq!(ledger.distinct_from(Op::Add), ledger.settled_at());
+            assert_eq!(change_state.next_change_at(Duration::ZERO), Some(NOW + settings.cooldown));
+            assert_eq!((change_state.settled_at(), change_state.fresh_from), (Some(NOW + settle), Some(NOW + settle)));
+            assert_eq!(change_state.expected, None);
+            assert_eq!(change_state.reversal_allowed_at(Op::Add), change_state.settled_at());
             // Every start does it, and the lane is recovered then.
-            let once = ledger;
-            ledger.suppose_unknown_change(NOW, &settings);
-            ledger.rebase(NOW + Duration::from_secs(1));
-            assert_eq!(ledger, once);
+            let once = change_state;
+            change_state.suppose_unknown_change(NOW, &settings);
+            change_state.rebase(NOW + Duration::from_secs(1));
+            assert_eq!(change_state, once);
         }
-        let mut ledger = Ledger { last_change: Some(later), ..Ledger::default() };
-        ledger.suppose_unknown_change(NOW, &settings);
-        assert_eq!(ledger.last_change, Some(later), "what was sent since is known");
+        let mut change_state = ChangeState { last_change: Some(later), ..ChangeState::default() };
+        change_state.suppose_unknown_change(NOW, &settings);
+        assert_eq!(change_state.last_change, Some(later), "what was sent since is known");
     }
 
     /// The longest cooldown there is may be asked for by a job that comes much later than the last change.
     #[test]
     fn what_a_later_job_may_ask_about_is_not_forgotten() {
-        let mut ledger = Ledger::default();
-        assert!(ledger.is_forgettable(NOW), "nothing to remember");
-        ledger.record_sent(sent(NOW, 0));
-        assert!(!ledger.is_forgettable(NOW + MAX_WAIT));
-        assert!(ledger.is_forgettable(NOW + MAX_WAIT + MAX_INTENT_AGE + Duration::from_millis(1)));
+        let mut change_state = ChangeState::default();
+        assert!(change_state.is_forgettable(NOW), "nothing to remember");
+        change_state.record_sent(sent(NOW, 0));
+        assert!(!change_state.is_forgettable(NOW + MAX_WAIT));
+        assert!(change_state.is_forgettable(NOW + MAX_WAIT + MAX_INTENT_AGE + Duration::from_millis(1)));
     }
 }
