@@ -15,7 +15,6 @@ use actix_web::{HttpMessage as _, HttpResponse};
 use tokio::time::timeout;
 
 use super::caller::Caller;
-use super::finish::generic;
 use super::problem::{ApiError, Code};
 use super::routes::path_of;
 use crate::access::{Sampled, Sampler};
@@ -185,5 +184,5 @@ fn refusal_code(response: &HttpResponse) -> Option<Code> {
     let status = response.status();
     let is_refused = status.is_client_error() || status.is_server_error();
     let said = response.extensions().get::<ApiError>().map(ApiError::code);
-    is_refused.then(|| said.unwrap_or_else(|| generic(status).code()))
+    is_refused.then(|| said.unwrap_or_else(|| ApiError::of_status(status).code()))
 }

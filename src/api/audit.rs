@@ -27,7 +27,7 @@ use crate::domain::{Action, Alias, AuditEntry, Verdict};
     security(("apiKey" = ["admin"])),
     params(Paging),
     responses(
-        (status = 200, description = "A page of attempts.", body = AuditList, example = json!(openapi::example_audit())),
+        (status = 200, description = "A page of attempts.", body = AuditList, example = json!(openapi::examples::example_audit())),
         AuditProblems,
     )
 )]

@@ -29,7 +29,7 @@ use crate::store::EventFilter;
     ),
     responses(
         (status = 200, description = "The stream of events.", body = String, content_type = "text/event-stream",
-            example = json!(openapi::example_job_events())),
+            example = json!(openapi::examples::example_job_events())),
         (status = 204, description = "The job is over, and the event with `Last-Event-ID` said so."),
         JobEventsProblems,
     )
@@ -63,7 +63,7 @@ pub async fn job_events(
     ),
     responses(
         (status = 200, description = "The stream of events.", body = String, content_type = "text/event-stream",
-            example = json!(openapi::example_events())),
+            example = json!(openapi::examples::example_events())),
         AllEventsProblems,
     )
 )]

@@ -132,7 +132,7 @@ fn as_problem(mut response: HttpResponse, id: Uuid) -> HttpResponse {
     let error = match error {
         Some(error) => error,
         None if response.status().is_client_error() || response.status().is_server_error() => {
-            generic(response.status())
+            ApiError::of_status(response.status())
         }
         None => return response,
     };
@@ -141,20 +141,6 @@ fn as_problem(mut response: HttpResponse, id: Uuid) -> HttpResponse {
     let mut response = response.set_body(BoxBody::new(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     response
-}
-
-/// The problem for an answer that says nothing but its `status`.
-pub(super) fn generic(status: StatusCode) -> ApiError {
-    let code = match status {
-        StatusCode::NOT_FOUND => Code::NotFound,
-        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
-        StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
-        status if status.is_client_error() => Code::MalformedRequest,
-        _ => Code::InternalError,
-    };
-    let reason = status.canonical_reason().unwrap_or("The request cannot be answered");
-    ApiError::new(code, format!("{reason}."))
 }
 
 #[cfg(test)]

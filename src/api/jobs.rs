@@ -53,12 +53,12 @@ const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
             ("Location" = String, description = "The address of the job."),
             ("Retry-After" = u32, description = "When to poll first, in seconds."),
             ("Idempotency-Replayed" = bool, description = "`true` if this is the answer given before to the same request.")),
-            example = json!(openapi::example_new_job())),
+            example = json!(openapi::examples::example_new_job())),
         (status = 200, description = "An unfinished job does the same already.", body = JobView, headers(
             ("Location" = String, description = "The address of the job."),
             ("Retry-After" = u32, description = "When to poll first, in seconds."),
             ("Idempotency-Replayed" = bool, description = "`true` if this is the answer given before to the same request.")),
-            example = json!(openapi::example_job())),
+            example = json!(openapi::examples::example_job())),
         SubmitProblems,
     )
 )]
@@ -107,7 +107,7 @@ pub async fn submit(
             ("ETag" = String, description = "Identifies this version of the job."),
             ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over."),
             ("Preference-Applied" = String, description = "The wait that was granted.")),
-            example = json!(openapi::example_job())),
+            example = json!(openapi::examples::example_job())),
         (status = 304, description = "The job has not changed.", headers(
             ("ETag" = String, description = "Identifies this version of the job."),
             ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over."),
@@ -193,7 +193,7 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
     ),
     responses(
         (status = 200, description = "A page of jobs.", body = JobList, example = json!({
-            "jobs": [openapi::example_job()], "nextPageToken": "1f"})),
+            "jobs": [openapi::examples::example_job()], "nextPageToken": "1f"})),
         ListJobsProblems,
     )
 )]
@@ -226,7 +226,7 @@ pub async fn list_jobs(
     responses(
         (status = 200, description = "The job, canceled or about to be.", body = JobView, headers(
             ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over.")),
-            example = json!(openapi::example_canceled_job())),
+            example = json!(openapi::examples::example_canceled_job())),
         CancelProblems,
     )
 )]
@@ -262,7 +262,7 @@ pub async fn cancel_job(
     request_body(content = Submission, description = "What to scale, and how.",
         example = json!({"resource": "worker", "targetCapacity": 3})),
     responses(
-        (status = 200, description = "The plan for the job.", body = Plan, example = json!(openapi::example_plan())),
+        (status = 200, description = "The plan for the job.", body = Plan, example = json!(openapi::examples::example_plan())),
         PlanProblems,
     )
 )]

@@ -155,7 +155,7 @@ pub struct KeyList {
     responses(
         (status = 201, description = "The key, with its secret.", body = CreatedKey, headers(
             ("Location" = String, description = "The address of what the gateway keeps of the key.")),
-            example = json!(openapi::example_created_key())),
+            example = json!(openapi::examples::example_created_key())),
         CreateKeyProblems,
     )
 )]
@@ -200,7 +200,7 @@ pub async fn create_key(
     operation_id = "listKeys", tag = "access",
     security(("apiKey" = ["admin"])),
     responses(
-        (status = 200, description = "All keys, without their secrets.", body = KeyList, example = json!({"keys": [openapi::example_key()]})),
+        (status = 200, description = "All keys, without their secrets.", body = KeyList, example = json!({"keys": [openapi::examples::example_key()]})),
         ListKeysProblems,
     )
 )]
@@ -220,7 +220,7 @@ pub async fn list_keys(state: web::Data<ApiState>, _: Caller) -> Result<HttpResp
     security(("apiKey" = ["admin"])),
     params(("id" = String, Path, description = "The id of the key, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
     responses(
-        (status = 200, description = "The key, without its secret.", body = KeyView, example = json!(openapi::example_key())),
+        (status = 200, description = "The key, without its secret.", body = KeyView, example = json!(openapi::examples::example_key())),
         GetKeyProblems,
     )
 )]
@@ -242,7 +242,7 @@ pub async fn get_key(state: web::Data<ApiState>, _: Caller, path: web::Path<Stri
     security(("apiKey" = ["admin"])),
     params(("id" = String, Path, description = "The id of the key, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
     responses(
-        (status = 200, description = "The key, which is revoked.", body = KeyView, example = json!(openapi::example_revoked_key())),
+        (status = 200, description = "The key, which is revoked.", body = KeyView, example = json!(openapi::examples::example_revoked_key())),
         RevokeKeyProblems,
     )
 )]

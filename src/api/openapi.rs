@@ -1,12 +1,13 @@
 //! The OpenAPI document, generated from the handlers.
 
-mod examples;
+pub mod examples;
+pub(super) mod headers;
 mod schemas;
 
 use std::collections::BTreeMap;
 
 use actix_web::App;
-use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::link::LinkBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
@@ -19,11 +20,6 @@ use utoipa_actix_web::AppExt as _;
 
 use super::problem::{Code, FieldError, JobLink, PROBLEM_JSON, Problem};
 use super::view;
-
-pub use examples::{
-    example_audit, example_canceled_job, example_created_key, example_events, example_job, example_job_events,
-    example_key, example_new_job, example_plan, example_resource, example_revoked_key, example_timeline,
-};
 
 const DESCRIPTION: &str = "\
 A scaling API one can trust, on top of a capacity sidecar that can only read, add and remove.
@@ -205,7 +201,7 @@ fn share_problems(document: &mut OpenApi) {
     for response in operations(document).flat_map(|operation| operation.responses.responses.values_mut()) {
         let RefOr::T(problem) = &*response else { continue };
         let Some(RefOr::T(content)) = problem.content.get(PROBLEM_JSON) else { continue };
-        let codes: Vec<String> = content.examples.keys().map(|code| pascal_case(code)).collect();
+        let codes: Vec<String> = content.examples.keys().map(|code| schemas::pascal_case(code)).collect();
         // Where no key is needed there is no limit either, and so no header about it.
         let suffix = if problem.headers.contains_key(RATE[0]) { "" } else { "WithoutLimit" };
         let name = format!("{}{suffix}", codes.join("Or"));
@@ -215,20 +211,4 @@ fn share_problems(document: &mut OpenApi) {
         }
     }
     document.components.get_or_insert_default().responses = shared;
-}
-
-/// `snake_case` as `PascalCase`.
-fn pascal_case(name: &str) -> String {
-    let capitalised = |word: &str| {
-        let mut letters = word.chars();
-        letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
-    };
-    name.split('_').map(capitalised).collect()
-}
-
-/// A header that gives a number of seconds.
-pub(super) fn seconds_header(description: &str) -> Header {
-    let int32 = SchemaFormat::KnownFormat(KnownFormat::Int32);
-    let seconds = ObjectBuilder::new().schema_type(Type::Integer).format(Some(int32)).minimum(Some(0));
-    HeaderBuilder::new().schema(Some(seconds)).description(Some(description)).build()
 }

@@ -395,6 +395,20 @@ fn busy_detail(job: &Job) -> String {
 }
 
 impl ApiError {
+    /// The problem for an answer that says nothing but its `status`.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        let code = match status {
+            StatusCode::NOT_FOUND => Code::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+            StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+            status if status.is_client_error() => Code::MalformedRequest,
+            _ => Code::InternalError,
+        };
+        let reason = status.canonical_reason().unwrap_or("The request cannot be answered");
+        Self::new(code, format!("{reason}."))
+    }
+
     /// Why a change was not made, or may not have been.
     pub(super) fn of_change(unavailable: Unavailable) -> Self {
         let (Unavailable::Interrupted | Unavailable::Slow) = unavailable else { return unavailable.into() };
@@ -446,7 +460,8 @@ fn response(status: u16, codes: &[Code]) -> Response {
     let mut response =
         ResponseBuilder::new().description(format!("{}.", titles.join("; "))).content(PROBLEM_JSON, content(codes));
     if matches!(status, 429 | 503) {
-        response = response.header("Retry-After", super::openapi::seconds_header("When to try again, in seconds."));
+        response =
+            response.header("Retry-After", super::openapi::headers::seconds_header("When to try again, in seconds."));
     }
     response.build()
 }

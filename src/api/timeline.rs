@@ -27,7 +27,7 @@ use crate::domain::{Alias, Ending, Goal, HistoryEntry, ResourceEvent, StepOutcom
     ),
     responses(
         (status = 200, description = "A page of the timeline. A resource that nothing is known of has an empty one.",
-            body = Timeline, example = json!(openapi::example_timeline())),
+            body = Timeline, example = json!(openapi::examples::example_timeline())),
         TimelineProblems,
     )
 )]

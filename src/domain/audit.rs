@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::access::{Actor, KeyId};
 use super::alias::Alias;
-use super::job::JobId;
+use super::job_id::JobId;
 use super::time::Timestamp;
 
 /// A request to change something, as far as it matters who made it.

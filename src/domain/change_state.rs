@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::capacity::{Capacity, Move, Op};
-use super::job::{Job, JobId};
+use super::job::Job;
+use super::job_id::JobId;
 use super::settings::{MAX_WAIT, SettingLimits, Settings, duration_millis};
 use super::time::Timestamp;
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::capacity::{Capacity, Move};
-use super::job::{Ending, Goal, Job, JobId, Step, StepOutcome};
+use super::job::{Ending, Goal, Job, Step, StepOutcome};
+use super::job_id::JobId;
 use super::reading::Status;
 use super::time::Timestamp;
 

@@ -5,20 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use uuid::Uuid;
 
 use super::access::Actor;
 use super::alias::Alias;
 use super::audit::Attempt;
 use super::capacity::{Capacity, Move, Op};
+use super::job_id::JobId;
 use super::reading::SidecarAnswer;
 use super::settings::{PackedSettings, Settings, SettingsOverrides};
 use super::time::Timestamp;
 use super::trace::{Origin, TraceContext};
 use super::waiting::{WaitReason, Waiting};
-
-/// A job's id: a UUIDv7.
-pub type JobId = Uuid;
 
 /// Most steps one job may take. With the default cooldown that is three and a half days; a job that needs more has a
 /// step size that does not fit its target, and its record would grow beyond what is pleasant to poll.

@@ -14,6 +14,7 @@ mod decide;
 mod estimate;
 mod history;
 mod job;
+mod job_id;
 mod lane;
 mod reading;
 mod scaling;
@@ -33,9 +34,10 @@ pub use decide::{MAX_EXTERNAL_CHANGES, MAX_FRUITLESS_STEPS};
 pub use estimate::{CompletionEstimate, PlannedStep, estimate};
 pub use history::{AbridgedJob, EventId, HistoryEntry, JobEvent, ResourceEvent};
 pub use job::{
-    Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobId, JobRequest, JobState, LastChangeError, MAX_STEPS,
+    Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobRequest, JobState, LastChangeError, MAX_STEPS,
     OnConflict, Step, StepOutcome, WaitDeadlines,
 };
+pub use job_id::JobId;
 pub use lane::{Admission, Call, CallId, ChangeAnswer, Lane, LaneRecord, Notice, Outcome, Turn};
 pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
 pub use scaling::{Limits, ResourceConfig, Retention, ScalingConfig};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::JobId;
+use super::job_id::JobId;
 
 /// Longest `tracestate` that is passed on, in characters. Those who receive one must be able to pass on so many, and it is
 /// kept with every job.

@@ -12,7 +12,6 @@ use strum::{EnumMessage, VariantArray};
 use utoipa::openapi::schema::{Discriminator, Object};
 use utoipa::openapi::{Ref, RefOr, Schema};
 
-use super::pascal_case;
 use crate::api::audit::{ActionName, VerdictName};
 use crate::api::keys::{KeyState, ScopeName};
 use crate::api::problem::Code;
@@ -147,4 +146,13 @@ fn explain(schemas: &mut Schemas, name: &str, meanings: &[String]) {
         description.push_str(&format!("\n{MAY_GROW}"));
     }
     object.description = Some(description.trim_end().to_owned());
+}
+
+/// `snake_case` as `PascalCase`.
+pub(super) fn pascal_case(name: &str) -> String {
+    let capitalised = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+    };
+    name.split('_').map(capitalised).collect()
 }

@@ -23,7 +23,7 @@ pub fn job_path(id: Uuid) -> String {
 /// A job: the wish to scale a resource, and everything that has happened to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = Job, example = json!(crate::api::openapi::example_job()))]
+#[schema(as = Job, example = json!(crate::api::openapi::examples::example_job()))]
 pub struct JobView {
     /// The id of the job, a UUIDv7.
     pub id: Uuid,

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Client, ServerUrl, Trust};
 use crate::access::Token;
-use crate::api::openapi::example_job;
+use crate::api::openapi::examples::example_job;
 use crate::api::view::JobView;
 
 /// What a stub does with a request.

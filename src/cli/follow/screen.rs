@@ -122,7 +122,7 @@ fn message(job: &JobView, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::openapi::example_job;
+    use crate::api::openapi::examples::example_job;
 
     #[test]
     fn the_message_counts_cooldowns_down_and_only_those() {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::ScaleArgs;
-use crate::api::openapi::example_plan;
+use crate::api::openapi::examples::example_plan;
 use crate::cli::client::stub::{Reply, Stub, busy, canceled, events, failed, job, problem, succeeded};
 use crate::cli::exit::Exit;
 use crate::cli::output::capture::Captured;

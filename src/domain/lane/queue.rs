@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::super::job::{Job, JobId};
+use super::super::job::Job;
+use super::super::job_id::JobId;
 use super::super::time::Timestamp;
 
 /// See the module's documentation. `None` if it is empty.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::super::change_state::{MAX_DISPATCH, MAX_INTENT_AGE, Stage};
 use super::super::history::{HistoryEntry, ResourceEvent};
-use super::super::job::{Job, JobId};
+use super::super::job::Job;
+use super::super::job_id::JobId;
 use super::super::time::Timestamp;
 use super::super::waiting::{WaitReason, Waiting};
 use super::{Activity, Lane, Turn, next_version, pace, words};
