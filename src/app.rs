@@ -14,7 +14,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use self::recovery::{CarryOver, choose_clock, recover};
 use crate::access::{self, Keyring, Token};
-use crate::api::{self, ApiState, Guard, HttpServer, KeyRule, Perimeter, Progress, Recorder, Room, Tls, TlsError};
+use crate::api::{
+    self, ApiState, ConnectionLimits, Guard, HttpServer, KeyRule, Perimeter, Progress, Recorder, Tls, TlsError,
+};
 use crate::clock::{Present, wall_now};
 use crate::config::{self, Access, Config};
 use crate::domain::KeyId;
@@ -149,10 +151,11 @@ impl Gateway {
         let (store, store_inbox) = StoreWriter::channel();
         let (engine, engine_inbox) = EngineHandle::channel();
 
-        let room = Room::in_this_process();
-        let guard = Guard::new(rule, &config.access, room, keyring, store.client(), clock);
+        let connection_limits = ConnectionLimits::in_this_process();
+        let guard = Guard::new(rule, &config.access, connection_limits, keyring, store.client(), clock);
         let recorder = Arc::clone(guard.recorder());
-        let (state, progress) = ApiState::new(engine.clone(), projections.clone(), catalog, clock, guard, room);
+        let (state, progress) =
+            ApiState::new(engine.clone(), projections.clone(), catalog, clock, guard, connection_limits);
         let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
         let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
         let http = HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, grace)?;

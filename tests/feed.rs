@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use scalegate::api::{self, ApiState, HttpServer, Progress, Room};
+use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, Progress};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
     Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin,
@@ -30,7 +30,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How often a stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Seats for streams; few, so that they can be used up.
+/// Permits for streams; few, so that they can be used up.
 const SEATS: usize = 8;
 
 /// Nobody asks it for anything: no job is ever submitted here.
@@ -95,7 +95,7 @@ impl Stage {
         .expect("a thread");
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(dir.path()).expect("readable"));
         let (guard, perimeter) = guard::on_loopback(dir.path(), &catalog, &store, clock);
-        let room = Room { streams: SEATS, long_polls: 1, ..Room::within(1024) };
+        let room = ConnectionLimits { streams: SEATS, long_polls: 1, ..ConnectionLimits::within(1024) };
         let (state, progress) = ApiState::new(engine.handle.clone(), projections, catalog, clock, guard, room);
         progress.set_recovered(true);
         let server = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");

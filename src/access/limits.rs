@@ -29,16 +29,16 @@ const PAGE_RATE: NonZeroU32 = NonZeroU32::new(200).expect("it is not 0");
 /// Bits of an IPv6 address by which networks are told apart: whoever has one has all addresses below it.
 const NETWORK_BITS: u32 = 64;
 
-/// Whom a limit is for.
+/// What a limit counts by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Party {
-    /// Whoever shows this key.
+pub enum LimitKey {
+    /// The requests that show this key.
     Key(KeyId),
-    /// Whoever comes from this address, or from the network with this prefix.
+    /// The requests from this address, or from the network with this prefix.
     Network(IpAddr),
 }
 
-impl Party {
+impl LimitKey {
     /// A caller from `address` without a key; none that is limited if that is this machine.
     pub fn at(address: IpAddr) -> Option<Self> {
         let network = network_of(address);
@@ -55,7 +55,7 @@ pub(super) fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How far a party is from its limit.
+/// How far a caller is from its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Requests in a second.
@@ -64,7 +64,7 @@ pub struct Rate {
     pub remaining: u32,
 }
 
-/// A party that has to wait.
+/// A caller that has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFast {
     /// Requests in a second.
@@ -73,63 +73,63 @@ pub struct TooFast {
     pub wait: Duration,
 }
 
-type Limiter = RateLimiter<Party, DashMapStateStore<Party>, DefaultClock, StateInformationMiddleware>;
+type Limiter = RateLimiter<LimitKey, DashMapStateStore<LimitKey>, DefaultClock, StateInformationMiddleware>;
 
 /// See the module's documentation.
 pub struct CallerLimits {
     requests: Option<RateLimit>,
     pages: Option<RateLimit>,
-    streams: Seats,
-    waits: Seats,
+    streams: Permits,
+    waits: Permits,
 }
 
 impl CallerLimits {
-    /// Lets each party send `rate` requests a second, have so many `streams` open and so many answers held back; 0 stands for
+    /// Lets each caller send `rate` requests a second, have so many `streams` open and so many answers held back; 0 stands for
     /// no limit.
     pub fn new(rate: u32, streams: usize, waits: usize) -> Self {
         let rate = NonZeroU32::new(rate);
         Self {
             requests: rate.map(RateLimit::new),
             pages: rate.map(|rate| RateLimit::new(rate.max(PAGE_RATE))),
-            streams: Seats::new(streams),
-            waits: Seats::new(waits),
+            streams: Permits::new(streams),
+            waits: Permits::new(waits),
         }
     }
 
-    /// Counts a request of `party`. `None` if there is no limit.
+    /// Counts a request of `limit_key`. `None` if there is no limit.
     ///
     /// # Errors
     /// If it comes too soon after others. It is not counted then.
-    pub fn count(&self, party: &Party) -> Result<Option<Rate>, TooFast> {
-        self.requests.as_ref().map(|limit| limit.count(party)).transpose()
+    pub fn count(&self, limit_key: &LimitKey) -> Result<Option<Rate>, TooFast> {
+        self.requests.as_ref().map(|limit| limit.count(limit_key)).transpose()
     }
 
-    /// Counts a request of `party` for a part of a page.
+    /// Counts a request of `limit_key` for a part of a page.
     ///
     /// # Errors
     /// As for [`CallerLimits::count`].
-    pub fn count_page(&self, party: &Party) -> Result<(), TooFast> {
-        self.pages.as_ref().map_or(Ok(()), |limit| limit.count(party).map(drop))
+    pub fn count_page(&self, limit_key: &LimitKey) -> Result<(), TooFast> {
+        self.pages.as_ref().map_or(Ok(()), |limit| limit.count(limit_key).map(drop))
     }
 
-    /// A seat for one more stream of `party`.
+    /// A permit for one more stream of `limit_key`.
     ///
     /// # Errors
     /// If it has as many already: how many that is.
-    pub fn open_stream(&self, party: Party) -> Result<Seat, usize> {
-        self.streams.take(party)
+    pub fn open_stream(&self, limit_key: LimitKey) -> Result<Permit, usize> {
+        self.streams.take(limit_key)
     }
 
-    /// A seat for one more answer to `party` that is held back.
+    /// A permit for one more answer to `limit_key` that is held back.
     ///
     /// # Errors
     /// As for [`CallerLimits::open_stream`].
-    pub fn hold_back(&self, party: Party) -> Result<Seat, usize> {
-        self.waits.take(party)
+    pub fn hold_back(&self, limit_key: LimitKey) -> Result<Permit, usize> {
+        self.waits.take(limit_key)
     }
 }
 
-/// How many requests each party may send in a second.
+/// How many requests each caller may send in a second.
 struct RateLimit {
     rate: NonZeroU32,
     limiter: Limiter,
@@ -146,9 +146,9 @@ impl RateLimit {
         Self { rate, limiter, clock, tidy_at, begun: Instant::now() }
     }
 
-    fn count(&self, party: &Party) -> Result<Rate, TooFast> {
+    fn count(&self, limit_key: &LimitKey) -> Result<Rate, TooFast> {
         let limit = self.rate.get();
-        let counted = self.limiter.check_key(party);
+        let counted = self.limiter.check_key(limit_key);
         if self.limiter.len() > MANY_CALLERS {
             self.tidy();
         }
@@ -158,7 +158,7 @@ impl RateLimit {
         }
     }
 
-    /// Forgets each party that is as good as new, at most once in a window: before that none is.
+    /// Forgets each caller that is as good as new, at most once in a window: before that none is.
     fn tidy(&self) {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let (due, now) = (self.tidy_at.load(Ordering::Relaxed), millis(self.begun.elapsed()));
@@ -169,44 +169,44 @@ impl RateLimit {
     }
 }
 
-/// Seats that each party has so many of.
-pub struct Seats {
+/// A bounded number of permits for each caller.
+pub struct Permits {
     /// 0 if there is no limit.
     each: usize,
-    taken: Arc<DashMap<Party, usize>>,
+    taken: Arc<DashMap<LimitKey, usize>>,
 }
 
-impl Seats {
-    /// So many seats for `each` party; 0 stands for no limit.
+impl Permits {
+    /// So many permits for `each` caller; 0 stands for no limit.
     pub fn new(each: usize) -> Self {
         Self { each, taken: Arc::default() }
     }
 
-    /// A seat for `party`.
+    /// A permit for `limit_key`.
     ///
     /// # Errors
     /// If it has as many already: how many that is.
-    pub fn take(&self, party: Party) -> Result<Seat, usize> {
-        let mut taken = self.taken.entry(party.clone()).or_default();
+    pub fn take(&self, limit_key: LimitKey) -> Result<Permit, usize> {
+        let mut taken = self.taken.entry(limit_key.clone()).or_default();
         if self.each != 0 && *taken >= self.each {
             return Err(self.each);
         }
         *taken += 1;
         drop(taken);
-        Ok(Seat { party, taken: Arc::clone(&self.taken) })
+        Ok(Permit { limit_key, taken: Arc::clone(&self.taken) })
     }
 }
 
 /// Is taken as long as it lives.
 #[derive(Debug)]
-pub struct Seat {
-    party: Party,
-    taken: Arc<DashMap<Party, usize>>,
+pub struct Permit {
+    limit_key: LimitKey,
+    taken: Arc<DashMap<LimitKey, usize>>,
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.taken.remove_if_mut(&self.party, |_, taken| {
+        self.taken.remove_if_mut(&self.limit_key, |_, taken| {
             *taken -= 1;
             *taken == 0
         });
@@ -217,25 +217,25 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    fn party(address: &str) -> Party {
-        Party::at(address.parse().expect("an address")).expect("a limited one")
+    fn limit_key(address: &str) -> LimitKey {
+        LimitKey::at(address.parse().expect("an address")).expect("a limited one")
     }
 
     #[test]
     fn networks_are_told_apart_and_this_machine_is_not_limited() {
-        assert_eq!(party("192.0.2.1"), party("::ffff:192.0.2.1"));
-        assert_ne!(party("192.0.2.1"), party("192.0.2.2"));
-        assert_eq!(party("2001:db8:0:1::1"), party("2001:db8:0:1:ffff::2"));
-        assert_ne!(party("2001:db8:0:1::1"), party("2001:db8:0:2::1"));
+        assert_eq!(limit_key("192.0.2.1"), limit_key("::ffff:192.0.2.1"));
+        assert_ne!(limit_key("192.0.2.1"), limit_key("192.0.2.2"));
+        assert_eq!(limit_key("2001:db8:0:1::1"), limit_key("2001:db8:0:1:ffff::2"));
+        assert_ne!(limit_key("2001:db8:0:1::1"), limit_key("2001:db8:0:2::1"));
         for own in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
-            assert_eq!(Party::at(own.parse().expect("an address")), None, "{own}");
+            assert_eq!(LimitKey::at(own.parse().expect("an address")), None, "{own}");
         }
     }
 
     #[test]
     fn one_noisy_party_is_slowed_down_and_the_others_are_not() {
         let limits = CallerLimits::new(3, 0, 0);
-        let (noisy, quiet) = (party("192.0.2.1"), party("192.0.2.2"));
+        let (noisy, quiet) = (limit_key("192.0.2.1"), limit_key("192.0.2.2"));
         for remaining in [2, 1, 0] {
             assert_eq!(limits.count(&noisy), Ok(Some(Rate { limit: 3, remaining })));
         }
@@ -253,23 +253,23 @@ mod tests {
     fn a_flood_of_parties_is_not_remembered_for_ever() {
         let limits = CallerLimits::new(u32::MAX, 0, 0);
         for number in 0..3 * MANY_CALLERS as u32 {
-            limits.count(&Party::Network(IpAddr::from(number.to_be_bytes()))).expect("far from any limit");
+            limits.count(&LimitKey::Network(IpAddr::from(number.to_be_bytes()))).expect("far from any limit");
         }
         // As if the window was over: at this rate everybody is as good as new at once.
         let requests = limits.requests.as_ref().expect("a rate");
         requests.tidy_at.store(0, Ordering::Relaxed);
-        limits.count(&party("192.0.2.1")).expect("far from any limit");
+        limits.count(&limit_key("192.0.2.1")).expect("far from any limit");
         assert!(requests.limiter.len() <= MANY_CALLERS, "{}", requests.limiter.len());
     }
 
     #[test]
-    fn seats_are_counted_by_party_and_given_back() {
+    fn permits_are_counted_by_caller_and_given_back() {
         let limits = CallerLimits::new(0, 2, 1);
-        let (one, other) = (party("192.0.2.1"), party("192.0.2.2"));
-        let seats = [limits.open_stream(one.clone()), limits.open_stream(one.clone())];
+        let (one, other) = (limit_key("192.0.2.1"), limit_key("192.0.2.2"));
+        let permits = [limits.open_stream(one.clone()), limits.open_stream(one.clone())];
         assert_eq!(limits.open_stream(one.clone()).map(drop), Err(2));
         assert!(limits.open_stream(other).is_ok());
-        drop(seats);
+        drop(permits);
         assert!(limits.streams.taken.is_empty());
         assert!(limits.open_stream(one.clone()).is_ok());
         let wait = limits.hold_back(one.clone());

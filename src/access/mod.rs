@@ -11,6 +11,6 @@ mod token;
 
 pub use issue::{KeyProblem, MAX_KEYS, MAX_LIFETIME, MIN_LIFETIME, NewKey};
 pub use keyring::{Keyring, Rejection, Revocation, configured};
-pub use limits::{CallerLimits, Party, Rate, Seat, Seats, TooFast};
+pub use limits::{CallerLimits, LimitKey, Permit, Permits, Rate, TooFast};
 pub use sample::{Sampled, Sampler};
 pub use token::{InvalidToken, PREFIX, TOKEN_CHARS, Token, masked};

@@ -7,10 +7,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::caller::Caller;
+use super::openapi::examples;
 use super::problem::{ApiError, AuditProblems, Code};
 use super::query::Paging;
 use super::view::{ActorView, WireTime};
-use super::{ApiState, list, openapi};
+use super::{ApiState, list};
 use crate::domain::{Action, Alias, AuditEntry, Verdict};
 
 /// Read who tried to change something
@@ -27,7 +28,7 @@ use crate::domain::{Action, Alias, AuditEntry, Verdict};
     security(("apiKey" = ["admin"])),
     params(Paging),
     responses(
-        (status = 200, description = "A page of attempts.", body = AuditList, example = json!(openapi::examples::example_audit())),
+        (status = 200, description = "A page of attempts.", body = AuditList, example = json!(examples::example_audit())),
         AuditProblems,
     )
 )]

@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use tracing_actix_web::RequestId;
 
 use super::problem::{ApiError, Code};
-use crate::access::Party;
+use crate::access::LimitKey;
 use crate::domain::{Alias, Attempt, KeyId, KeyRecord, Reach, Subject};
 
 /// Whoever makes a request. Handlers get one only for requests that were admitted: each handler that is not for everybody
@@ -42,10 +42,10 @@ impl Caller {
     }
 
     /// Whom limits for him are counted by, if there are any.
-    pub fn party(&self) -> Option<Party> {
+    pub fn limit_key(&self) -> Option<LimitKey> {
         match &self.key {
-            Some(key) => Some(Party::Key(key.id.clone())),
-            None => self.address.and_then(Party::at),
+            Some(key) => Some(LimitKey::Key(key.id.clone())),
+            None => self.address.and_then(LimitKey::at),
         }
     }
 

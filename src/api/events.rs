@@ -4,9 +4,10 @@ use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, get, web};
 
 use super::caller::Caller;
+use super::openapi::examples;
 use super::problem::{AllEventsProblems, ApiError, JobEventsProblems};
 use super::stream::{Follower, Opened};
-use super::{ApiState, input, openapi, query};
+use super::{ApiState, input, query};
 use crate::domain::{Alias, EventId};
 use crate::store::EventFilter;
 
@@ -29,7 +30,7 @@ use crate::store::EventFilter;
     ),
     responses(
         (status = 200, description = "The stream of events.", body = String, content_type = "text/event-stream",
-            example = json!(openapi::examples::example_job_events())),
+            example = json!(examples::example_job_events())),
         (status = 204, description = "The job is over, and the event with `Last-Event-ID` said so."),
         JobEventsProblems,
     )
@@ -63,7 +64,7 @@ pub async fn job_events(
     ),
     responses(
         (status = 200, description = "The stream of events.", body = String, content_type = "text/event-stream",
-            example = json!(openapi::examples::example_events())),
+            example = json!(examples::example_events())),
         AllEventsProblems,
     )
 )]

@@ -20,8 +20,8 @@ use super::caller::Caller;
 use super::connections::Connection;
 use super::problem::{ApiError, Code};
 use super::routes::{Count, Operation, Routes, path_of};
-use super::{ApiState, Room};
-use crate::access::{CallerLimits, Keyring, Party, Rate, Rejection, Revocation, Seat, TooFast};
+use super::{ApiState, ConnectionLimits};
+use crate::access::{CallerLimits, Keyring, LimitKey, Permit, Rate, Rejection, Revocation, TooFast};
 use crate::clock::{Clock, wall_now};
 use crate::config::Access;
 use crate::domain::{AuditEntry, KeyId, KeyRecord, Scope, Timestamp};
@@ -137,14 +137,21 @@ impl Refusal {
 }
 
 impl Guard {
-    /// A guard with these parts; `access` has the limits. Of the `room` there is nobody gets more than half, however small
+    /// A guard with these parts; `access` has the limits of each caller. No caller gets more than half of the `connection_limits`, however small
     /// it is, unless streams are not to be limited.
-    pub fn new(rule: KeyRule, access: &Access, room: Room, keyring: Keyring, store: StoreClient, clock: Clock) -> Self {
-        let half = |seats: usize| (seats / 2).max(1);
+    pub fn new(
+        rule: KeyRule,
+        access: &Access,
+        connection_limits: ConnectionLimits,
+        keyring: Keyring,
+        store: StoreClient,
+        clock: Clock,
+    ) -> Self {
+        let half = |limit: usize| (limit / 2).max(1);
         let limits = CallerLimits::new(
             access.request_rate,
-            access.streams_per_key.min(half(room.streams)),
-            half(room.long_polls),
+            access.streams_per_key.min(half(connection_limits.streams)),
+            half(connection_limits.long_polls),
         );
         let recorder = Arc::new(Recorder::new(store.clone(), clock));
         Self { rule, keyring: Arc::new(keyring), limits, store, recorder }
@@ -233,22 +240,22 @@ impl Guard {
         })
     }
 
-    /// A seat for a stream to `caller`, where they are counted.
+    /// A permit for a stream to `caller`, where they are counted.
     ///
     /// # Errors
     /// If he has too many.
-    pub fn open_stream(&self, caller: &Caller) -> Result<Option<Seat>, ApiError> {
-        let Some(party) = caller.party() else { return Ok(None) };
-        self.limits.open_stream(party).map(Some).map_err(|limit| {
+    pub fn open_stream(&self, caller: &Caller) -> Result<Option<Permit>, ApiError> {
+        let Some(limit_key) = caller.limit_key() else { return Ok(None) };
+        self.limits.open_stream(limit_key).map(Some).map_err(|limit| {
             let detail = format!("You have {limit} streams open already. Close some, or follow several jobs with one.");
             ApiError::new(Code::TooManyStreamsOfCaller, detail)
         })
     }
 
-    /// A seat for an answer to `caller` that is held back, where they are counted; `None` if he has too many.
-    pub fn hold_back(&self, caller: &Caller) -> Option<Option<Seat>> {
-        let Some(party) = caller.party() else { return Some(None) };
-        self.limits.hold_back(party).ok().map(Some)
+    /// A permit for an answer to `caller` that is held back, where they are counted; `None` if he has too many.
+    pub fn hold_back(&self, caller: &Caller) -> Option<Option<Permit>> {
+        let Some(limit_key) = caller.limit_key() else { return Some(None) };
+        self.limits.hold_back(limit_key).ok().map(Some)
     }
 
     /// Whether `caller`, who was admitted before, still would be: his key may have been revoked, or have expired.
@@ -278,7 +285,7 @@ impl Guard {
 
     /// Counts a request of a `stranger` that is refused for `reason`: the answer, and how much of it is kept.
     pub(super) fn refuse(&self, stranger: &Caller, reason: &ApiError) -> (HttpResponse, Kept) {
-        match stranger.party().map(|party| self.limits.count(&party)) {
+        match stranger.limit_key().map(|limit_key| self.limits.count(&limit_key)) {
             Some(Err(too_fast)) => (Refusal::rate(too_fast).answer(), Kept::Count),
             _ => (reason.error_response(), Kept::Sample),
         }
@@ -292,9 +299,9 @@ impl Guard {
         };
         // Whoever shows a key that is not good is counted where he comes from.
         let is_stranger = refusal.is_some() || caller.key.is_none();
-        let party = if refusal.is_some() { caller.address.and_then(Party::at) } else { caller.party() };
+        let limit_key = if refusal.is_some() { caller.address.and_then(LimitKey::at) } else { caller.limit_key() };
         let mut rate = None;
-        match party.map(|party| self.limits.count(&party)) {
+        match limit_key.map(|limit_key| self.limits.count(&limit_key)) {
             Some(Ok(counted)) => rate = counted,
             Some(Err(too_fast)) => refusal = Some(Refusal::rate(too_fast)),
             None => {}
@@ -439,10 +446,10 @@ async fn for_everybody(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let stranger = Caller::of(request.request(), None);
     note_caller(&request, &stranger);
-    let counted = match (stranger.party(), operation.map_or(Count::Page, |operation| operation.count)) {
+    let counted = match (stranger.limit_key(), operation.map_or(Count::Page, |operation| operation.count)) {
         (None, _) | (_, Count::Probe) => Ok(()),
-        (Some(party), Count::Page) => guard.limits.count_page(&party),
-        (Some(party), Count::Request) => guard.limits.count(&party).map(drop),
+        (Some(limit_key), Count::Page) => guard.limits.count_page(&limit_key),
+        (Some(limit_key), Count::Request) => guard.limits.count(&limit_key).map(drop),
     };
     if let Err(too_fast) = counted {
         return Ok(request.into_response(Refusal::rate(too_fast).answer()));
@@ -456,7 +463,7 @@ async fn for_everybody(
 /// What waits for `caller` on the connection of `request` counts as his.
 fn note_caller(request: &ServiceRequest, caller: &Caller) {
     if let Some(connection) = request.conn_data::<Connection>() {
-        connection.note_caller(caller.party().as_ref());
+        connection.note_caller(caller.limit_key().as_ref());
     }
 }
 
@@ -490,7 +497,14 @@ mod tests {
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(directory.path()).expect("readable"));
         let keyring = Keyring::open(catalog, directory.path(), None).expect("readable");
         let access = Access { request_rate: 2, ..Access::default() };
-        let guard = Guard::new(KeyRule::Always, &access, Room::within(1024), keyring, writer.client(), Clock::start());
+        let guard = Guard::new(
+            KeyRule::Always,
+            &access,
+            ConnectionLimits::within(1024),
+            keyring,
+            writer.client(),
+            Clock::start(),
+        );
         Scene { guard, token, _writer: writer, _directory: directory }
     }
 

@@ -10,12 +10,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::caller::{Caller, note_subject};
 use super::input::{self, JsonBody};
+use super::openapi::examples;
 use super::problem::{ApiError, CancelProblems, Code, GetJobProblems, ListJobsProblems, PlanProblems, SubmitProblems};
 use super::query::{ListQuery, Paging};
 use super::submission::Submission;
 use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
-use super::{ApiState, list, openapi};
+use super::{ApiState, list};
 use crate::domain::{Alias, Job, JobId, JobRequest, Subject, Timestamp, WaitReason};
 use crate::engine::{Answer, LOOK_TIMEOUT, Submitted};
 use crate::store::JobFilter;
@@ -53,12 +54,12 @@ const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
             ("Location" = String, description = "The address of the job."),
             ("Retry-After" = u32, description = "When to poll first, in seconds."),
             ("Idempotency-Replayed" = bool, description = "`true` if this is the answer given before to the same request.")),
-            example = json!(openapi::examples::example_new_job())),
+            example = json!(examples::example_new_job())),
         (status = 200, description = "An unfinished job does the same already.", body = JobView, headers(
             ("Location" = String, description = "The address of the job."),
             ("Retry-After" = u32, description = "When to poll first, in seconds."),
             ("Idempotency-Replayed" = bool, description = "`true` if this is the answer given before to the same request.")),
-            example = json!(openapi::examples::example_job())),
+            example = json!(examples::example_job())),
         SubmitProblems,
     )
 )]
@@ -107,7 +108,7 @@ pub async fn submit(
             ("ETag" = String, description = "Identifies this version of the job."),
             ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over."),
             ("Preference-Applied" = String, description = "The wait that was granted.")),
-            example = json!(openapi::examples::example_job())),
+            example = json!(examples::example_job())),
         (status = 304, description = "The job has not changed.", headers(
             ("ETag" = String, description = "Identifies this version of the job."),
             ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over."),
@@ -127,8 +128,8 @@ pub async fn get_job(
     let mut published = state.job_for(&caller, id)?;
     let mut granted = None;
     if let Some(wait) = input::preferred_wait(request.headers())
-        && let Ok(_seat) = state.long_polls.try_acquire()
-        && let Some(_own_seat) = state.guard.hold_back(&caller)
+        && let Ok(_permit) = state.long_polls.try_acquire()
+        && let Some(_own_permit) = state.guard.hold_back(&caller)
     {
         granted = Some(wait);
         published = until_over(&state, id, published, wait).await;
@@ -193,7 +194,7 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
     ),
     responses(
         (status = 200, description = "A page of jobs.", body = JobList, example = json!({
-            "jobs": [openapi::examples::example_job()], "nextPageToken": "1f"})),
+            "jobs": [examples::example_job()], "nextPageToken": "1f"})),
         ListJobsProblems,
     )
 )]
@@ -226,7 +227,7 @@ pub async fn list_jobs(
     responses(
         (status = 200, description = "The job, canceled or about to be.", body = JobView, headers(
             ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over.")),
-            example = json!(openapi::examples::example_canceled_job())),
+            example = json!(examples::example_canceled_job())),
         CancelProblems,
     )
 )]
@@ -262,7 +263,7 @@ pub async fn cancel_job(
     request_body(content = Submission, description = "What to scale, and how.",
         example = json!({"resource": "worker", "targetCapacity": 3})),
     responses(
-        (status = 200, description = "The plan for the job.", body = Plan, example = json!(openapi::examples::example_plan())),
+        (status = 200, description = "The plan for the job.", body = Plan, example = json!(examples::example_plan())),
         PlanProblems,
     )
 )]

@@ -10,14 +10,15 @@ use utoipa::ToSchema;
 use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{Array, ArrayBuilder, SchemaType, Type};
 
+use super::ApiState;
 use super::caller::{Caller, note_subject};
 use super::guard::{Revoking, unreadable};
 use super::input::JsonBody;
+use super::openapi::examples;
 use super::problem::{
     ApiError, Code, CreateKeyProblems, FieldError, GetKeyProblems, ListKeysProblems, RevokeKeyProblems,
 };
 use super::view::WireTime;
-use super::{ApiState, openapi};
 use crate::access::{KeyProblem, MAX_KEYS, NewKey};
 use crate::clock::wall_now;
 use crate::domain::{Action, Alias, KeyId, KeyRecord, MAX_KEY_RESOURCES, Reach, Scope, Subject, Timestamp, Verdict};
@@ -155,7 +156,7 @@ pub struct KeyList {
     responses(
         (status = 201, description = "The key, with its secret.", body = CreatedKey, headers(
             ("Location" = String, description = "The address of what the gateway keeps of the key.")),
-            example = json!(openapi::examples::example_created_key())),
+            example = json!(examples::example_created_key())),
         CreateKeyProblems,
     )
 )]
@@ -200,7 +201,7 @@ pub async fn create_key(
     operation_id = "listKeys", tag = "access",
     security(("apiKey" = ["admin"])),
     responses(
-        (status = 200, description = "All keys, without their secrets.", body = KeyList, example = json!({"keys": [openapi::examples::example_key()]})),
+        (status = 200, description = "All keys, without their secrets.", body = KeyList, example = json!({"keys": [examples::example_key()]})),
         ListKeysProblems,
     )
 )]
@@ -220,7 +221,7 @@ pub async fn list_keys(state: web::Data<ApiState>, _: Caller) -> Result<HttpResp
     security(("apiKey" = ["admin"])),
     params(("id" = String, Path, description = "The id of the key, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
     responses(
-        (status = 200, description = "The key, without its secret.", body = KeyView, example = json!(openapi::examples::example_key())),
+        (status = 200, description = "The key, without its secret.", body = KeyView, example = json!(examples::example_key())),
         GetKeyProblems,
     )
 )]
@@ -242,7 +243,7 @@ pub async fn get_key(state: web::Data<ApiState>, _: Caller, path: web::Path<Stri
     security(("apiKey" = ["admin"])),
     params(("id" = String, Path, description = "The id of the key, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
     responses(
-        (status = 200, description = "The key, which is revoked.", body = KeyView, example = json!(openapi::examples::example_revoked_key())),
+        (status = 200, description = "The key, which is revoked.", body = KeyView, example = json!(examples::example_revoked_key())),
         RevokeKeyProblems,
     )
 )]

@@ -18,8 +18,8 @@ use actix_web::dev::{AppConfig, Response, Server, ServiceFactory};
 use actix_web::rt::net::TcpStream;
 
 use super::connections::{Connection, Connections, KEEP_ALIVE, Refused, Socket, Wire};
-use super::{Room, Tls};
-use crate::access::Seats;
+use super::{ConnectionLimits, Tls};
+use crate::access::Permits;
 use crate::metrics::ConnectionMetrics;
 
 /// Threads that serve requests. Handlers only look things up or wait; two keep a slow one from being felt.
@@ -35,7 +35,7 @@ const DOORSTEP: usize = 16;
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 35\r\n\r\nThere are too many connections now.";
 
-/// Serves what `app` makes on `listener`, with TLS if there is some, within `room`; on stopping, requests have `grace` to be
+/// Serves what `app` makes on `listener`, with TLS if there is some, within `connection_limits`; on stopping, requests have `grace` to be
 /// answered.
 ///
 /// # Errors
@@ -44,7 +44,7 @@ pub(super) fn serve<F, I, S, B>(
     listener: TcpListener,
     tls: Option<Tls>,
     app: F,
-    room: Room,
+    connection_limits: ConnectionLimits,
     metrics: Arc<ConnectionMetrics>,
     grace: Duration,
 ) -> std::io::Result<Server>
@@ -59,13 +59,13 @@ where
     let builder = Server::build()
         .workers(WORKERS)
         .worker_max_blocking_threads(STORE_READERS)
-        .max_concurrent_connections(room.connections / WORKERS + DOORSTEP)
+        .max_concurrent_connections(connection_limits.connections / WORKERS + DOORSTEP)
         .shutdown_timeout(grace.as_secs().max(1))
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
-    let addresses = Arc::new(Seats::new(room.connections_per_address));
+    let addresses = Arc::new(Permits::new(connection_limits.connections_per_address));
     let builder = builder.listen("http", listener, move || {
-        let connections = Connections::new(&room, WORKERS, Arc::clone(&addresses), Arc::clone(&metrics));
+        let connections = Connections::new(&connection_limits, WORKERS, Arc::clone(&addresses), Arc::clone(&metrics));
         let (tls, stops) = (tls.clone(), stopping.clone());
         let welcome = fn_service(move |stream: TcpStream| {
             let (connections, tls, stops) = (Rc::clone(&connections), tls.clone(), stops.clone());

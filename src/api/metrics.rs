@@ -84,18 +84,18 @@ fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: boo
     scrape.gauge("scalegate_store_log_bytes", help, |family| {
         state.catalog.log_length().into_iter().for_each(|length| family.set(length as f64));
     });
-    let seats = [
-        ("event_stream", state.room.streams, state.streams.available_permits()),
-        ("long_poll", state.room.long_polls, state.long_polls.available_permits()),
+    let permits = [
+        ("event_stream", state.connection_limits.streams, state.streams.available_permits()),
+        ("long_poll", state.connection_limits.long_polls, state.long_polls.available_permits()),
     ];
     let help = "Callers that watch jobs, by how: event_stream, or long_poll (Prefer: wait). Those who hung up count until \
                 something is written to them, at the latest after 30 s.";
     scrape.gauge("scalegate_watchers", help, |family| {
-        seats.iter().for_each(|(kind, all, free)| family.add(&[("kind", kind)], all.saturating_sub(*free) as f64));
+        permits.iter().for_each(|(kind, all, free)| family.add(&[("kind", kind)], all.saturating_sub(*free) as f64));
     });
     let help = "Most callers that may watch at a time; those beyond it have to poll. It follows from process_max_fds.";
     scrape.gauge("scalegate_watchers_limit", help, |family| {
-        seats.iter().for_each(|(kind, all, _)| family.add(&[("kind", kind)], *all as f64));
+        permits.iter().for_each(|(kind, all, _)| family.add(&[("kind", kind)], *all as f64));
     });
 }
 

@@ -7,6 +7,7 @@ mod attempts;
 mod audit;
 mod body;
 mod caller;
+mod connection_limits;
 mod connections;
 mod docs;
 mod events;
@@ -27,7 +28,6 @@ mod perimeter;
 mod problem;
 mod query;
 mod resources;
-mod room;
 mod routes;
 mod server;
 mod stream;
@@ -56,10 +56,10 @@ use crate::telemetry::Traces;
 
 pub use attempts::Recorder;
 pub use audit::audit_line;
+pub use connection_limits::ConnectionLimits;
 pub use guard::{Guard, KeyRule};
 pub use perimeter::Perimeter;
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};
-pub use room::Room;
 pub use routes::Routes;
 pub use server::{HttpServer, bind};
 pub use submission::{ConflictMode, Submission};
@@ -83,11 +83,11 @@ pub struct ApiState {
     pub guard: Guard,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// How many seats there are in all.
-    pub room: Room,
-    /// Seats for answers that are held back.
+    /// How many connections, streams and held-back answers there may be in all.
+    pub connection_limits: ConnectionLimits,
+    /// Permits for answers that are held back.
     pub long_polls: Semaphore,
-    /// Seats for streams.
+    /// Permits for streams.
     pub streams: Arc<Semaphore>,
     recovered: Arc<AtomicBool>,
     stopping: watch::Receiver<bool>,
@@ -112,17 +112,18 @@ impl Progress {
 }
 
 impl ApiState {
-    /// What handlers work with in a process that has so much `room`, and how to tell them how far it has come.
+    /// What handlers work with in a process with these `connection_limits`, and how to tell them how far it has come.
     pub fn new(
         engine: EngineHandle,
         projections: Projections,
         catalog: Arc<dyn Catalog>,
         clock: Clock,
         guard: Guard,
-        room: Room,
+        connection_limits: ConnectionLimits,
     ) -> (Self, Progress) {
         let Projections { table, feed, metrics, traces } = projections;
-        let (long_polls, streams) = (Semaphore::new(room.long_polls), Arc::new(Semaphore::new(room.streams)));
+        let (long_polls, streams) =
+            (Semaphore::new(connection_limits.long_polls), Arc::new(Semaphore::new(connection_limits.streams)));
         let recovered = Arc::new(AtomicBool::new(false));
         let (stop, stopping) = watch::channel(false);
         let progress = Progress { recovered: Arc::clone(&recovered), stopping: stop };
@@ -135,7 +136,7 @@ impl ApiState {
             traces,
             guard,
             metrics,
-            room,
+            connection_limits,
             long_polls,
             streams,
             recovered,

@@ -19,6 +19,7 @@ use utoipa::openapi::{
 use utoipa_actix_web::AppExt as _;
 
 use super::problem::{Code, FieldError, JobLink, PROBLEM_JSON, Problem};
+use super::routes::SECURITY_SCHEME;
 use super::view;
 
 const DESCRIPTION: &str = "\
@@ -36,8 +37,6 @@ Every answer to a request has an `X-Request-Id`, by which the log of the gateway
 the caller's own, of at most 64 letters, digits, dots, dashes and underscores, is in the log as well. Bytes that are not HTTP \
 are answered with a bare 400, 408 or 431, and the connection ends.";
 
-/// What the requirements of operations call the API keys.
-pub const SECURITY_SCHEME: &str = "apiKey";
 const SECURITY: &str = "\
 An API key, as `Authorization: Bearer sg_…`. Operations name the scope that a key needs: `read`, `scale` or `admin`, each \
 including those before it. A key can be limited to some resources. A gateway on a loopback address admits requests without \

@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, get, web};
 
 use super::caller::Caller;
+use super::openapi::examples;
 use super::problem::{ApiError, Code, GetResourceProblems, ListResourcesProblems};
 use super::traced::trace_of;
 use super::view::{Resource, ResourceList};
@@ -19,7 +20,7 @@ use crate::engine::{LOOK_TIMEOUT, Look};
     security(("apiKey" = ["read"])),
     responses(
         (status = 200, description = "The resources that the key may see.", body = ResourceList,
-            example = json!({"resources": [crate::api::openapi::examples::example_resource()]})),
+            example = json!({"resources": [examples::example_resource()]})),
         ListResourcesProblems,
     )
 )]
@@ -42,7 +43,7 @@ pub async fn list_resources(state: web::Data<ApiState>, caller: Caller) -> Resul
     security(("apiKey" = ["read"])),
     params(("alias" = Alias, Path, description = "The alias of the resource.", example = "worker")),
     responses(
-        (status = 200, description = "The resource as it is.", body = Resource, example = json!(crate::api::openapi::examples::example_resource())),
+        (status = 200, description = "The resource as it is.", body = Resource, example = json!(examples::example_resource())),
         GetResourceProblems,
     )
 )]

@@ -14,10 +14,11 @@ use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use serde::Deserialize;
 
-use super::openapi::SECURITY_SCHEME;
 use super::problem::{ApiError, Code, shortened_path};
 use crate::domain::{Action, Scope};
 
+/// What the requirements of operations call the API keys.
+pub(super) const SECURITY_SCHEME: &str = "apiKey";
 /// Pages for people, and what they load; none of them shows anything that the source code does not.
 const PAGES: [&str; 5] = ["/", "/panel/{file:.*}", "/docs", "/docs/{page:.*}", "/openapi.json"];
 

@@ -79,7 +79,7 @@ impl HttpServer {
         open_metrics: bool,
         grace: Duration,
     ) -> std::io::Result<Self> {
-        let (tracing, room) = (state.traces.is_on(), state.room);
+        let (tracing, connection_limits) = (state.traces.is_on(), state.connection_limits);
         let connections = Arc::clone(&state.metrics.connections);
         let state = web::Data::new(state);
         let routes = Routes::of(openapi::PUBLISHED);
@@ -104,7 +104,7 @@ impl HttpServer {
                 .wrap(TracingLogger::<RequestSpan>::new())
                 .wrap(from_fn(measure))
         };
-        let server = listener::serve(listener, tls, app, room, connections, grace)?;
+        let server = listener::serve(listener, tls, app, connection_limits, connections, grace)?;
         let handle = server.handle();
         Ok(Self { handle, running: tokio::spawn(server) })
     }

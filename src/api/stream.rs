@@ -21,7 +21,7 @@ use super::caller::Caller;
 use super::problem::{ApiError, Code};
 use super::timeline::TimelineEntry;
 use super::view::render_job;
-use crate::access::Seat;
+use crate::access::Permit;
 use crate::domain::{AbridgedJob, Alias, EventId};
 use crate::feed::{Listener, News};
 use crate::store::{EventFilter, LogPage, StoreError};
@@ -60,8 +60,8 @@ pub struct Follower {
     /// When to give a sign of life, if there is nothing else to write.
     beat_at: Instant,
     stage: Stage,
-    _seat: OwnedSemaphorePermit,
-    _own_seat: Option<Seat>,
+    _permit: OwnedSemaphorePermit,
+    _own_permit: Option<Permit>,
 }
 
 /// What comes after the chunk at hand.
@@ -98,7 +98,7 @@ impl Follower {
         after: Option<EventId>,
     ) -> Result<Opened, ApiError> {
         let own_seat = state.guard.open_stream(&caller).inspect_err(|_| state.feed.call_the_roll())?;
-        let seat = Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
+        let permit = Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
             // Some may be held for callers who have hung up, which shows only when something is written to them.
             state.feed.call_the_roll();
             ApiError::new(Code::TooManyStreams, "No more streams can be opened now. Poll instead, or try again later.")
@@ -139,8 +139,8 @@ impl Follower {
             chunk: Vec::new(),
             beat_at: Instant::now(),
             stage,
-            _seat: seat,
-            _own_seat: own_seat,
+            _permit: permit,
+            _own_permit: own_seat,
         };
         follower.begin(after, job.as_ref());
         Ok(Opened::Stream(Box::new(follower)))

@@ -6,10 +6,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::caller::Caller;
+use super::openapi::examples;
 use super::problem::{ApiError, TimelineProblems};
 use super::query::Paging;
 use super::view::{ErrorCodeName, OpName, OutcomeName, StateView, WireTime};
-use super::{ApiState, input, list, openapi};
+use super::{ApiState, input, list};
 use crate::domain::{Alias, Ending, Goal, HistoryEntry, ResourceEvent, StepOutcome};
 
 /// Read a resource's timeline
@@ -27,7 +28,7 @@ use crate::domain::{Alias, Ending, Goal, HistoryEntry, ResourceEvent, StepOutcom
     ),
     responses(
         (status = 200, description = "A page of the timeline. A resource that nothing is known of has an empty one.",
-            body = Timeline, example = json!(openapi::examples::example_timeline())),
+            body = Timeline, example = json!(examples::example_timeline())),
         TimelineProblems,
     )
 )]

@@ -35,7 +35,7 @@ enum Report {
     /// Whoever has the acknowledgements.
     ToAll,
     /// Whoever asked for it, and has a seat until then.
-    ToOne { reply: oneshot::Sender<Acknowledgement>, _seat: OwnedSemaphorePermit },
+    ToOne { reply: oneshot::Sender<Acknowledgement>, _permit: OwnedSemaphorePermit },
 }
 
 /// A handle to the writing thread. Once the last one is dropped, the thread does what it was asked for and ends.
@@ -138,7 +138,9 @@ impl StoreClient {
         let (reply, answer) = oneshot::channel();
         let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| StoreError::Congested)?;
         let requests = self.requests.upgrade().ok_or(StoreError::Closed)?;
-        requests.send(Request::Commit(batch, Report::ToOne { reply, _seat: seat })).map_err(|_| StoreError::Closed)?;
+        requests
+            .send(Request::Commit(batch, Report::ToOne { reply, _permit: seat }))
+            .map_err(|_| StoreError::Closed)?;
         // The answer is not waited for with a handle that keeps the thread.
         drop(requests);
         answer.await.map_err(|_| StoreError::Closed)?

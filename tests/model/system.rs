@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use scalegate::api::view::JobView;
-use scalegate::api::{self, ApiState, HttpServer, Progress, Room};
+use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, Progress};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, ResourceConfig, Retention, ScalingConfig, SettingLimits, Settings};
 use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
@@ -76,7 +76,7 @@ impl Gateway {
         };
         let mut engine = RunningEngine::start(EngineHandle::channel(), snapshot, parts).expect("a thread");
         engine.begun().await.expect("it lives");
-        let room = Room::in_this_process();
+        let room = ConnectionLimits::in_this_process();
         let (state, progress) = ApiState::new(engine.handle.clone(), projections, catalog, clock, guard, room);
         progress.set_recovered(true);
         let http = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");

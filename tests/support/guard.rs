@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use scalegate::access::Keyring;
-use scalegate::api::{Guard, KeyRule, Perimeter, Room};
+use scalegate::api::{ConnectionLimits, Guard, KeyRule, Perimeter};
 use scalegate::clock::Clock;
 use scalegate::config::Access;
 use scalegate::store::{Catalog, StoreWriter};
@@ -19,7 +19,13 @@ pub fn on_loopback(
 ) -> (Guard, Perimeter) {
     let access = Access::default();
     let keyring = Keyring::open(Arc::clone(catalog), directory, None).expect("readable");
-    let guard =
-        Guard::new(KeyRule::new(&access, true), &access, Room::in_this_process(), keyring, store.client(), clock);
+    let guard = Guard::new(
+        KeyRule::new(&access, true),
+        &access,
+        ConnectionLimits::in_this_process(),
+        keyring,
+        store.client(),
+        clock,
+    );
     (guard, Perimeter::new(&access, true))
 }

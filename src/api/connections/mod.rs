@@ -26,8 +26,8 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::Room;
-use crate::access::{Party, Seat, Seats};
+use super::ConnectionLimits;
+use crate::access::{LimitKey, Permit, Permits};
 use crate::metrics::{ConnectionMetrics, EndedFor};
 
 pub(super) use socket::{Socket, Wire};
@@ -50,7 +50,7 @@ const USUAL_SIZE: usize = 4 * 1024;
 pub(super) struct Connections {
     slots: RefCell<Slots>,
     most: Most,
-    addresses: Arc<Seats>,
+    addresses: Arc<Permits>,
     metrics: Arc<ConnectionMetrics>,
 }
 
@@ -92,7 +92,7 @@ struct Slot {
     /// Of these, what counts in [`Slots::held`].
     held: usize,
     /// Who asked last; before that, the network that it comes from.
-    caller: Option<Party>,
+    caller: Option<LimitKey>,
     waker: Option<Waker>,
     /// Whether something came that is not handed on yet: nothing else would wake the connection for it.
     is_behind: bool,
@@ -161,13 +161,18 @@ enum Overdue {
 }
 
 impl Connections {
-    /// The connections of one of `threads`, for all of which there is this `room`.
-    pub fn new(room: &Room, threads: usize, addresses: Arc<Seats>, metrics: Arc<ConnectionMetrics>) -> Rc<Self> {
+    /// The connections of one of `threads`, all of which share these limits.
+    pub fn new(
+        connection_limits: &ConnectionLimits,
+        threads: usize,
+        addresses: Arc<Permits>,
+        metrics: Arc<ConnectionMetrics>,
+    ) -> Rc<Self> {
         let share = |all: usize| (all / threads).max(1);
-        let connections = share(room.connections).max(2);
+        let connections = share(connection_limits.connections).max(2);
         let most = Most {
             connections,
-            strangers: connections - share(room.kept_for_loopback).min(connections - 1),
+            strangers: connections - share(connection_limits.kept_for_loopback).min(connections - 1),
             held: share(HELD_IN_ALL),
             held_of_one: share(HELD_IN_ALL / SHARE_OF_ONE),
         };
@@ -190,11 +195,15 @@ impl Connections {
     }
 
     fn place(self: &Rc<Self>, address: Option<IpAddr>) -> Result<Connection, Refused> {
-        let party = address.and_then(Party::at);
-        let is_local = address.is_some() && party.is_none();
-        let seat = party.clone().map(|party| self.addresses.take(party)).transpose().map_err(|_| Refused::Address)?;
+        let limit_key = address.and_then(LimitKey::at);
+        let is_local = address.is_some() && limit_key.is_none();
+        let permit = limit_key
+            .clone()
+            .map(|limit_key| self.addresses.take(limit_key))
+            .transpose()
+            .map_err(|_| Refused::Address)?;
         let slots = &mut *self.slots.borrow_mut();
-        // One from elsewhere takes no seat of this machine's own.
+        // One from elsewhere takes no permit of this machine's own.
         let is_full = slots.open >= self.most.connections || !is_local && slots.strangers >= self.most.strangers;
         if is_full {
             let movable = |slot: &Slot| is_local || !slot.is_local;
@@ -212,7 +221,7 @@ impl Connections {
             rest: 0,
             received: 0,
             held: 0,
-            caller: party,
+            caller: limit_key,
             waker: None,
             is_behind: false,
             ended: false,
@@ -220,7 +229,7 @@ impl Connections {
         slots.open += 1;
         slots.strangers += usize::from(!is_local);
         self.metrics.opened();
-        Ok(Connection(Rc::new(Place { connections: Rc::clone(self), key, _seat: seat })))
+        Ok(Connection(Rc::new(Place { connections: Rc::clone(self), key, _permit: permit })))
     }
 
     /// Counts anew what connection `key` holds, and ends connections that wait if that is too much.
@@ -328,7 +337,7 @@ pub(super) struct Connection(Rc<Place>);
 struct Place {
     connections: Rc<Connections>,
     key: usize,
-    _seat: Option<Seat>,
+    _permit: Option<Permit>,
 }
 
 impl Drop for Place {
@@ -381,7 +390,7 @@ impl Connection {
     }
 
     /// Who asks.
-    pub fn note_caller(&self, caller: Option<&Party>) {
+    pub fn note_caller(&self, caller: Option<&LimitKey>) {
         self.with(|slot| {
             if slot.caller.as_ref() != caller {
                 slot.caller = caller.cloned();

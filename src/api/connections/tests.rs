@@ -4,13 +4,13 @@ use crate::metrics::Metrics;
 const HERE: &str = "127.0.0.1";
 
 /// The connections of the only thread of a gateway with so many places.
-fn connections(room: Room) -> Rc<Connections> {
+fn connections(connection_limits: ConnectionLimits) -> Rc<Connections> {
     let metrics = Metrics::new().expect("consistent").connections;
-    Connections::new(&room, 1, Arc::new(Seats::new(room.connections_per_address)), metrics)
+    Connections::new(&connection_limits, 1, Arc::new(Permits::new(connection_limits.connections_per_address)), metrics)
 }
 
-fn room(connections: usize, connections_per_address: usize, kept_for_loopback: usize) -> Room {
-    Room { connections, connections_per_address, kept_for_loopback, streams: 0, long_polls: 0 }
+fn connection_limits(connections: usize, connections_per_address: usize, kept_for_loopback: usize) -> ConnectionLimits {
+    ConnectionLimits { connections, connections_per_address, kept_for_loopback, streams: 0, long_polls: 0 }
 }
 
 fn enter(connections: &Rc<Connections>, address: &str) -> Result<Connection, Refused> {
@@ -27,7 +27,7 @@ fn ended<'a>(all: impl IntoIterator<Item = &'a Connection>) -> Vec<bool> {
 
 #[test]
 fn an_address_has_so_many_connections_and_this_machine_as_many_as_it_wants() {
-    let all = connections(room(100, 2, 1));
+    let all = connections(connection_limits(100, 2, 1));
     let first = admitted(&all, "192.0.2.1");
     let _second = admitted(&all, "192.0.2.1");
     assert_eq!(enter(&all, "::ffff:192.0.2.1").err(), Some(Refused::Address));
@@ -40,7 +40,7 @@ fn an_address_has_so_many_connections_and_this_machine_as_many_as_it_wants() {
 
 #[test]
 fn the_one_that_waits_longest_makes_room() {
-    let all = connections(room(4, 9, 1));
+    let all = connections(connection_limits(4, 9, 1));
     let held = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|address| admitted(&all, address));
     // The first one is worked on, and the second begins to wait anew.
     let turn = held[0].begin(Body::counted(0));
@@ -56,7 +56,7 @@ fn the_one_that_waits_longest_makes_room() {
 
 #[test]
 fn where_all_are_worked_on_nobody_else_is_admitted() {
-    let all = connections(room(2, 9, 1));
+    let all = connections(connection_limits(2, 9, 1));
     let held = [admitted(&all, HERE), admitted(&all, "192.0.2.1")];
     let turns = held.each_ref().map(|connection| connection.begin(Body::counted(0)));
     assert_eq!(enter(&all, HERE).err(), Some(Refused::Full));
@@ -67,7 +67,7 @@ fn where_all_are_worked_on_nobody_else_is_admitted() {
 /// Strangers that work hold all places that are theirs, and those that wait are the first to go.
 #[test]
 fn strangers_leave_some_places_to_this_machine() {
-    let all = connections(room(4, 9, 2));
+    let all = connections(connection_limits(4, 9, 2));
     let strangers = [admitted(&all, "192.0.2.1"), admitted(&all, "192.0.2.2")];
     let turns = strangers.each_ref().map(|connection| connection.begin(Body::counted(0)));
     assert_eq!(enter(&all, "192.0.2.3").err(), Some(Refused::Full));
@@ -92,7 +92,7 @@ fn unread(all: &Rc<Connections>, address: &str, bytes: usize) -> Connection {
 
 #[test]
 fn what_waits_to_be_read_is_bounded_for_each_and_for_all() {
-    let all = connections(room(100, 99, 1));
+    let all = connections(connection_limits(100, 99, 1));
     let page = HELD_IN_ALL / SHARE_OF_ONE / 4;
     let greedy: Vec<Connection> = (0..5).map(|_| unread(&all, "192.0.2.1", page)).collect();
     assert_eq!(ended(&greedy), [true, false, false, false, false], "a fifth one is too much for one caller");
@@ -111,8 +111,8 @@ fn what_waits_to_be_read_is_bounded_for_each_and_for_all() {
 /// Whose key was shown last counts, wherever it was shown.
 #[test]
 fn a_key_is_one_caller_from_all_its_addresses() {
-    let all = connections(room(100, 99, 1));
-    let key = Party::Key("4fJ2kQ9xZa".parse().expect("an id"));
+    let all = connections(connection_limits(100, 99, 1));
+    let key = LimitKey::Key("4fJ2kQ9xZa".parse().expect("an id"));
     let each = HELD_IN_ALL / SHARE_OF_ONE / 2;
     let held = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|address| {
         let connection = admitted(&all, address);
@@ -125,7 +125,7 @@ fn a_key_is_one_caller_from_all_its_addresses() {
 
 #[test]
 fn heads_that_are_large_and_not_complete_count_too() {
-    let all = connections(room(1000, 999, 1));
+    let all = connections(connection_limits(1000, 999, 1));
     let head = 100 << 10;
     let held: Vec<Connection> = (0..HELD_IN_ALL / head + 1)
         .map(|_| {
@@ -143,7 +143,7 @@ fn heads_that_are_large_and_not_complete_count_too() {
 /// What reads a body waits for its caller; what does not, does not.
 #[test]
 fn bodies_that_are_read_and_not_complete_count_too() {
-    let all = connections(room(2, 99, 1));
+    let all = connections(connection_limits(2, 99, 1));
     let held = [admitted(&all, HERE), admitted(&all, HERE)];
     let turns = held.each_ref().map(|connection| connection.begin(Body::counted(60_000)));
     held.iter().for_each(|connection| connection.passed(50_000));
@@ -162,7 +162,7 @@ fn bodies_that_are_read_and_not_complete_count_too() {
 
 #[test]
 fn only_what_is_asked_for_is_handed_on() {
-    let all = connections(room(9, 9, 1));
+    let all = connections(connection_limits(9, 9, 1));
     let connection = admitted(&all, HERE);
     let passes = || connection.with(|slot| slot.passes()).expect("it is there");
     assert_eq!(passes(), Passes::Everything);
@@ -187,7 +187,7 @@ fn only_what_is_asked_for_is_handed_on() {
 
 #[test]
 fn every_wait_has_a_limit() {
-    let all = connections(room(9, 9, 1));
+    let all = connections(connection_limits(9, 9, 1));
     let connection = admitted(&all, HERE);
     let limit = |connection: &Connection| {
         let (at, what) = connection.deadline()?;

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::WireTime;
+use crate::api::openapi::examples;
 use crate::domain::{
     Actor, Alias, Capacity, Ending, ExternalChange, Goal, Job, JobError, Settings, SidecarAnswer, Step, StepOutcome,
     Waiting,
@@ -23,7 +24,7 @@ pub fn job_path(id: Uuid) -> String {
 /// A job: the wish to scale a resource, and everything that has happened to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = Job, example = json!(crate::api::openapi::examples::example_job()))]
+#[schema(as = Job, example = json!(examples::example_job()))]
 pub struct JobView {
     /// The id of the job, a UUIDv7.
     pub id: Uuid,

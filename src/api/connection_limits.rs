@@ -1,8 +1,8 @@
-//! How many callers there is room for.
+//! How many connections, streams and held-back answers this process takes.
 //!
 //! Each connection takes an open file, and so do the store and the calls to the sidecar, without which no job moves on:
-//! callers must never be able to use up all files. Limits that do not depend on how many files the system grants lost:
-//! where it grants 1,024, a thousand watchers would stop all scaling.
+//! callers must never be able to use up all files. Rejected: limits that do not depend on how many files the system grants,
+//! because where it grants 1,024, a thousand watchers would stop all scaling.
 
 /// Files that are not for callers: the store's, and a connection to the sidecar for each of some hundred resources.
 const FILES_KEPT_BACK: usize = 512;
@@ -20,7 +20,7 @@ const KEPT_FOR_LOOPBACK: usize = 16;
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct ConnectionLimits {
     /// Connections.
     pub connections: usize,
     /// Connections from one address of another machine, or one network where addresses cost nothing.
@@ -33,8 +33,8 @@ pub struct Room {
     pub long_polls: usize,
 }
 
-impl Room {
-    /// The room in a process that may have `files` open.
+impl ConnectionLimits {
+    /// The limits of a process that may have `files` open.
     pub fn within(files: usize) -> Self {
         let kept_back = FILES_KEPT_BACK.min(files / SHARE_KEPT_BACK);
         let connections = (files - kept_back).min(MAX_CONNECTIONS);
@@ -49,7 +49,7 @@ impl Room {
         }
     }
 
-    /// The room in this process, which may open as many files as the system lets it from now on.
+    /// The limits of this process, which may open as many files as the system lets it from now on.
     pub fn in_this_process() -> Self {
         Self::within(allowed_files())
     }
@@ -87,9 +87,10 @@ mod tests {
             (usize::MAX, 50_000, 16, 20_000, 6250),
         ] {
             let connections_per_address = connections / 2;
-            let room = Room { connections, connections_per_address, kept_for_loopback, streams, long_polls };
-            assert_eq!(Room::within(files), room, "{files}");
-            assert!(room.streams + room.long_polls < room.connections);
+            let connection_limits =
+                ConnectionLimits { connections, connections_per_address, kept_for_loopback, streams, long_polls };
+            assert_eq!(ConnectionLimits::within(files), connection_limits, "{files}");
+            assert!(connection_limits.streams + connection_limits.long_polls < connection_limits.connections);
         }
     }
 }
