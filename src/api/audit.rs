@@ -10,9 +10,13 @@ use super::caller::Caller;
 use super::openapi::examples;
 use super::problem::{ApiError, AuditProblems, Code};
 use super::query::Paging;
+use super::routes::Route;
 use super::view::{ActorView, WireTime};
 use super::{ApiState, list};
-use crate::domain::{Action, Alias, AuditEntry, Verdict};
+use crate::domain::{Action, Alias, AuditEntry, Scope, Verdict};
+
+/// What a caller needs for each, and what is recorded.
+pub(super) const ROUTES: &[Route] = &[Route::get("/v1/audit").needs(&[Scope::Admin])];
 
 /// Read who tried to change something
 ///
@@ -25,7 +29,6 @@ use crate::domain::{Action, Alias, AuditEntry, Verdict};
 /// minutes. How many more there were, an entry with the outcome `omitted` says after these ten minutes.
 #[utoipa::path(
     operation_id = "listAuditEntries", tag = "access",
-    security(("apiKey" = ["admin"])),
     params(Paging),
     responses(
         (status = 200, description = "A page of attempts.", body = AuditList, example = json!(examples::example_audit())),

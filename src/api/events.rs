@@ -6,10 +6,15 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use super::caller::Caller;
 use super::openapi::examples;
 use super::problem::{AllEventsProblems, ApiError, JobEventsProblems};
+use super::routes::Route;
 use super::stream::{Follower, Opened};
 use super::{ApiState, input, query};
-use crate::domain::{Alias, EventId};
+use crate::domain::{Alias, EventId, Scope};
 use crate::store::EventFilter;
+
+/// What a caller needs for each, and what is recorded.
+pub(super) const ROUTES: &[Route] =
+    &[Route::get("/v1/jobs/{id}/events").needs(&[Scope::Read]), Route::get("/v1/events").needs(&[Scope::Read])];
 
 /// Follow a job
 ///
@@ -23,7 +28,6 @@ use crate::store::EventFilter;
 /// `gone`, or the key it was opened with is no longer good (`unauthorized`). Every 15 seconds at least there is a comment.
 #[utoipa::path(
     operation_id = "followJob", tag = "events",
-    security(("apiKey" = ["read"])),
     params(
         ("id" = Uuid, Path, description = "The id of the job.", example = "0198c3f2-7a00-7000-8000-000000000001"),
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event received.", example = "1769860800017"),
@@ -57,7 +61,6 @@ pub async fn job_events(
 /// events of a single job.
 #[utoipa::path(
     operation_id = "followAllJobs", tag = "events",
-    security(("apiKey" = ["read"])),
     params(
         ("resource" = Option<Alias>, Query, description = "Only what concerns this resource.", example = "worker"),
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event received.", example = "1769860800017"),

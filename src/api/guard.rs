@@ -104,8 +104,9 @@ impl Refusal {
         Self { error: ApiError::new(code, detail), owner: None, challenge, too_fast: None }
     }
 
-    fn scope(needed: Scope, shown: Scope) -> Self {
-        let (needed, shown) = (needed.as_str(), shown.as_str());
+    fn scope(needed: &[Scope], shown: Scope) -> Self {
+        let needed: Vec<&str> = needed.iter().map(|scope| scope.as_str()).collect();
+        let (needed, shown) = (needed.join(" or "), shown.as_str());
         let challenge = format!("Bearer realm=\"scalegate\", error=\"insufficient_scope\", scope=\"{needed}\"");
         let detail = format!("This takes a key with the scope {needed}; this one has {shown}.");
         Self { challenge: Some(challenge), ..Self::new(Code::InsufficientScope, detail) }
@@ -279,7 +280,7 @@ impl Guard {
         if !request.headers().contains_key(AUTHORIZATION) {
             return self.without_key().ok().map(|()| Caller::of(request, None));
         }
-        let Seen { caller, refusal, .. } = self.see(request, Scope::Read);
+        let Seen { caller, refusal, .. } = self.see(request, &[Scope::Read]);
         refusal.is_none().then_some(caller)
     }
 
@@ -291,8 +292,8 @@ impl Guard {
         }
     }
 
-    /// Finds out who makes `request`, and whether he may do what needs the scope `needed`.
-    fn see(&self, request: &HttpRequest, needed: Scope) -> Seen {
+    /// Finds out who makes `request`, and whether he may do what needs one of the scopes `needed`.
+    fn see(&self, request: &HttpRequest, needed: &[Scope]) -> Seen {
         let (caller, mut refusal) = match self.identify(request.headers()) {
             Ok(key) => (Caller::of(request, key), None),
             Err(refusal) => (Caller::of(request, refusal.owner.clone()), Some(refusal)),
@@ -307,7 +308,8 @@ impl Guard {
             None => {}
         }
         if refusal.is_none()
-            && let Some(key) = caller.key.as_ref().filter(|key| key.scope < needed)
+            && let Some(key) =
+                caller.key.as_ref().filter(|key| !needed.iter().any(|needed| key.scope.includes(*needed)))
         {
             refusal = Some(Refusal::scope(needed, key.scope));
         }
@@ -410,10 +412,10 @@ pub(super) async fn guard(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let operation = routes.operation(request.method(), path_of(request.request())).copied();
-    let Some(Operation { needs: Some(needed), action, .. }) = operation else {
+    let Some(Operation { needs, action, .. }) = operation.filter(|operation| !operation.needs.is_empty()) else {
         return for_everybody(&state.guard, operation, request, next).await;
     };
-    let Seen { caller, is_stranger, rate, refusal } = state.guard.see(request.request(), needed);
+    let Seen { caller, is_stranger, rate, refusal } = state.guard.see(request.request(), needs);
     note_caller(&request, &caller);
     let is_flood = refusal.as_ref().is_some_and(|refusal| refusal.too_fast.is_some());
     let too_early = state.check_recovered(Code::StorageUnavailable).err();
@@ -516,7 +518,7 @@ mod tests {
             let request = key.map_or(TestRequest::default().peer_addr(address), |key| {
                 request.insert_header((AUTHORIZATION, format!("Bearer {key}")))
             });
-            self.guard.see(&request.to_http_request(), Scope::Read).refusal.map(|refusal| refusal.error.code())
+            self.guard.see(&request.to_http_request(), &[Scope::Read]).refusal.map(|refusal| refusal.error.code())
         }
     }
 

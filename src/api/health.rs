@@ -5,15 +5,22 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use super::ApiState;
 use super::caller::Caller;
 use super::problem::{ApiError, Code, LiveProblems, ReadyProblems};
+use super::routes::{Count, Route};
 use super::view::{Alive, NotReadyReason, Ready};
+use crate::domain::Scope;
 use crate::engine::Unavailable;
+
+/// Probes are for everybody; readiness tells more to callers who may read.
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/livez").open().counted(Count::Probe),
+    Route::get("/readyz").open().tells_more_to(&[Scope::Read]).counted(Count::Probe),
+];
 
 /// Is the process alive?
 ///
 /// 200 as long as it answers at all.
 #[utoipa::path(
     operation_id = "getLiveness", tag = "health",
-    security(()),
     responses(
         (status = 200, description = "The process is alive.", body = Alive, example = json!({"status": "alive"})),
         LiveProblems,
@@ -35,7 +42,6 @@ pub async fn live() -> HttpResponse {
 /// good counts as none here: it never makes a probe fail.
 #[utoipa::path(
     operation_id = "getReadiness", tag = "health",
-    security((), ("apiKey" = ["read"])),
     responses(
         (status = 200, description = "The gateway can do its work.", body = Ready, example = json!({
             "status": "ready", "unfinishedJobs": 2,

@@ -13,17 +13,27 @@ use super::input::{self, JsonBody};
 use super::openapi::examples;
 use super::problem::{ApiError, CancelProblems, Code, GetJobProblems, ListJobsProblems, PlanProblems, SubmitProblems};
 use super::query::{ListQuery, Paging};
+use super::routes::Route;
 use super::submission::Submission;
 use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
 use super::{ApiState, list};
-use crate::domain::{Alias, Job, JobId, JobRequest, Subject, Timestamp, WaitReason};
+use crate::domain::{Action, Alias, Job, JobId, JobRequest, Scope, Subject, Timestamp, WaitReason};
 use crate::engine::{Answer, LOOK_TIMEOUT, Submitted};
 use crate::store::JobFilter;
 use crate::table::Published;
 
 /// Shortest and longest advice on when to poll again.
 const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
+
+/// What a caller needs for each, and what is recorded.
+pub(super) const ROUTES: &[Route] = &[
+    Route::post("/v1/jobs").needs(&[Scope::Scale]).records(Action::SubmitJob),
+    Route::get("/v1/jobs").needs(&[Scope::Read]),
+    Route::get("/v1/jobs/{id}").needs(&[Scope::Read]),
+    Route::post("/v1/jobs/{id}/cancel").needs(&[Scope::Scale]).records(Action::CancelJob),
+    Route::post("/v1/plans").needs(&[Scope::Read]),
+];
 
 /// Submit a job
 ///
@@ -37,7 +47,6 @@ const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
 /// least 24 hours. Refused requests are not kept.
 #[utoipa::path(
     operation_id = "submitJob", tag = "jobs",
-    security(("apiKey" = ["scale"])),
     params(("Idempotency-Key" = Option<String>, Header, example = "3f6c1b52-scale-up",
         pattern = r#"^([!-~]|[!#-~][ -~]{0,253}[!-~]|"[ -~]{0,253}[!#-~]|"[ -~]{1,255}")$"#,
         description = "At most 255 bytes, bare or in double quotes. Makes it safe to send the request again.")),
@@ -97,7 +106,6 @@ pub async fn submit(
 /// With `If-None-Match` and the `ETag` of an earlier answer, an unchanged job is answered with 304.
 #[utoipa::path(
     operation_id = "getJob", tag = "jobs",
-    security(("apiKey" = ["read"])),
     params(
         ("id" = Uuid, Path, description = "The id of the job.", example = "0198c3f2-7a00-7000-8000-000000000001"),
         ("Prefer" = Option<String>, Header, description = "`wait=` and a whole number of seconds: how long the answer may be held back until the job is over. More than 60 count as 60. Left out, the answer comes at once.", example = "wait=30"),
@@ -185,7 +193,6 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
 /// also ends at about half a megabyte, with fewer jobs than asked for and a token: go on as long as there is one.
 #[utoipa::path(
     operation_id = "listJobs", tag = "jobs",
-    security(("apiKey" = ["read"])),
     params(
         ("resource" = Option<Alias>, Query, description = "Only jobs for this resource.", example = "worker"),
         ("state" = Option<Vec<super::view::StateView>>, Query, style = Form, explode,
@@ -222,7 +229,6 @@ pub async fn list_jobs(
 /// job is over.
 #[utoipa::path(
     operation_id = "cancelJob", tag = "jobs",
-    security(("apiKey" = ["scale"])),
     params(("id" = Uuid, Path, description = "The id of the job.", example = "0198c3f2-7a00-7000-8000-000000000001")),
     responses(
         (status = 200, description = "The job, canceled or about to be.", body = JobView, headers(
@@ -259,7 +265,6 @@ pub async fn cancel_job(
 /// Nothing is changed or kept. What would be refused as a job is refused as a plan.
 #[utoipa::path(
     operation_id = "planJob", tag = "jobs",
-    security(("apiKey" = ["read"])),
     request_body(content = Submission, description = "What to scale, and how.",
         example = json!({"resource": "worker", "targetCapacity": 3})),
     responses(

@@ -18,6 +18,7 @@ use super::openapi::examples;
 use super::problem::{
     ApiError, Code, CreateKeyProblems, FieldError, GetKeyProblems, ListKeysProblems, RevokeKeyProblems,
 };
+use super::routes::Route;
 use super::view::WireTime;
 use crate::access::{KeyProblem, MAX_KEYS, NewKey};
 use crate::clock::wall_now;
@@ -142,13 +143,20 @@ pub struct KeyList {
     pub keys: Vec<KeyView>,
 }
 
+/// What a caller needs for each, and what is recorded.
+pub(super) const ROUTES: &[Route] = &[
+    Route::post("/v1/keys").needs(&[Scope::Admin]).records(Action::CreateKey),
+    Route::get("/v1/keys").needs(&[Scope::Admin]),
+    Route::get("/v1/keys/{id}").needs(&[Scope::Admin]),
+    Route::post("/v1/keys/{id}/revoke").needs(&[Scope::Admin]).records(Action::RevokeKey),
+];
+
 /// Make an API key
 ///
 /// The answer has the key itself, which is shown this once: the gateway keeps only its SHA-256. At most 1000 keys can be
 /// good at a time.
 #[utoipa::path(
     operation_id = "createKey", tag = "access",
-    security(("apiKey" = ["admin"])),
     request_body(content = KeyWish, description = "What the key is for.", examples(
         ("scale" = (summary = "To scale one resource", value = json!({"name": "queue watcher", "scope": "scale", "resources": ["worker"]}))),
         ("read" = (summary = "To look, for a day", value = json!({"name": "dashboard", "scope": "read", "expiresInSeconds": 86400})))
@@ -199,7 +207,6 @@ pub async fn create_key(
 /// Without their secrets. Keys that were revoked or have expired stay on the list for a while: the newest 1000.
 #[utoipa::path(
     operation_id = "listKeys", tag = "access",
-    security(("apiKey" = ["admin"])),
     responses(
         (status = 200, description = "All keys, without their secrets.", body = KeyList, example = json!({"keys": [examples::example_key()]})),
         ListKeysProblems,
@@ -218,7 +225,6 @@ pub async fn list_keys(state: web::Data<ApiState>, _: Caller) -> Result<HttpResp
 /// Without its secret.
 #[utoipa::path(
     operation_id = "getKey", tag = "access",
-    security(("apiKey" = ["admin"])),
     params(("id" = String, Path, description = "The id of the key, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
     responses(
         (status = 200, description = "The key, without its secret.", body = KeyView, example = json!(examples::example_key())),
@@ -240,7 +246,6 @@ pub async fn get_key(state: web::Data<ApiState>, _: Caller, path: web::Path<Stri
 /// the gateway is restarted before.
 #[utoipa::path(
     operation_id = "revokeKey", tag = "access",
-    security(("apiKey" = ["admin"])),
     params(("id" = String, Path, description = "The id of the key, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
     responses(
         (status = 200, description = "The key, which is revoked.", body = KeyView, example = json!(examples::example_revoked_key())),

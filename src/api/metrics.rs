@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use super::ApiState;
 use super::caller::Caller;
 use super::problem::{ApiError, Code, MetricsProblems};
-use crate::domain::{MAX_CAPACITY, Timestamp, WaitReason};
+use super::routes::Route;
+use crate::domain::{MAX_CAPACITY, Scope, Timestamp, WaitReason};
 use crate::engine::ResourceView;
 use crate::metrics::{Family, Scrape};
 
@@ -21,6 +22,9 @@ const MAX_NAMED: usize = 1000;
 /// everything, and the rest of the metrics are wanted most when the engine is stuck.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 
+/// What a caller needs for each, and what is recorded.
+pub(super) const ROUTES: &[Route] = &[Route::get("/metrics").needs(&[Scope::Read])];
+
 /// Metrics for Prometheus
 ///
 /// In the text format 0.0.4. If the engine does not answer, `scalegate_engine_available` is 0 and what it would have said
@@ -29,7 +33,6 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// can open the metrics to everybody.
 #[utoipa::path(
     operation_id = "getMetrics", tag = "operations",
-    security(("apiKey" = ["read"])),
     responses(
         (status = 200, description = "The metrics, as text.", body = String, content_type = "text/plain",
             example = "# HELP scalegate_engine_available 1 if the engine works.\n\

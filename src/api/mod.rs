@@ -227,3 +227,18 @@ fn documented(taker: &mut impl TakesHandlers) {
         .service(health::ready)
         .service(metrics::metrics);
 }
+
+/// All routes, as their handlers declare them.
+pub fn routes() -> Routes {
+    let declared = [
+        jobs::ROUTES,
+        events::ROUTES,
+        resources::ROUTES,
+        timeline::ROUTES,
+        keys::ROUTES,
+        audit::ROUTES,
+        health::ROUTES,
+        metrics::ROUTES,
+    ];
+    Routes::new(declared.into_iter().flatten())
+}

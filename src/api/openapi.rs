@@ -7,11 +7,12 @@ mod schemas;
 use std::collections::BTreeMap;
 
 use actix_web::App;
+use actix_web::http::Method;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::link::LinkBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, Schema, ServerBuilder,
     tag::TagBuilder,
@@ -74,7 +75,7 @@ pub fn document() -> OpenApi {
     let (_, mut document) =
         App::new().into_utoipa_app().openapi(base).configure(|config| super::documented(config)).split_for_parts();
     add_schemas(&mut document);
-    add_security_scheme(&mut document);
+    add_security(&mut document);
     add_common_headers(&mut document);
     add_links(&mut document);
     take_null_from_parameters(&mut document);
@@ -108,8 +109,18 @@ fn add_schemas(document: &mut OpenApi) {
     document.components.get_or_insert_default().schemas.extend(more.schemas);
 }
 
-/// Adds what the operations' requirements refer to.
-fn add_security_scheme(document: &mut OpenApi) {
+/// Adds what each operation needs, as its route declares it, and what these requirements refer to.
+fn add_security(document: &mut OpenApi) {
+    let routes = super::routes();
+    for (pattern, item) in &mut document.paths.paths {
+        for (method, operation) in [(Method::GET, &mut item.get), (Method::POST, &mut item.post)] {
+            let (Some(operation), Some(route)) = (operation, routes.declared(&method, pattern)) else { continue };
+            let nothing = route.needs.is_empty().then(SecurityRequirement::default);
+            let scopes = route.needs.iter().chain(route.tells_more_to);
+            let keys = scopes.map(|scope| SecurityRequirement::new(SECURITY_SCHEME, [scope.as_str()]));
+            operation.security = Some(nothing.into_iter().chain(keys).collect());
+        }
+    }
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("sg_…").description(Some(SECURITY));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SECURITY_SCHEME, SecurityScheme::Http(scheme.build()));

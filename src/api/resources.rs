@@ -5,11 +5,16 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use super::caller::Caller;
 use super::openapi::examples;
 use super::problem::{ApiError, Code, GetResourceProblems, ListResourcesProblems};
+use super::routes::Route;
 use super::traced::trace_of;
 use super::view::{Resource, ResourceList};
 use super::{ApiState, input};
-use crate::domain::Alias;
+use crate::domain::{Alias, Scope};
 use crate::engine::{LOOK_TIMEOUT, Look};
+
+/// What a caller needs for each, and what is recorded.
+pub(super) const ROUTES: &[Route] =
+    &[Route::get("/v1/resources").needs(&[Scope::Read]), Route::get("/v1/resources/{alias}").needs(&[Scope::Read])];
 
 /// List resources
 ///
@@ -17,7 +22,6 @@ use crate::engine::{LOOK_TIMEOUT, Look};
 /// asked.
 #[utoipa::path(
     operation_id = "listResources", tag = "resources",
-    security(("apiKey" = ["read"])),
     responses(
         (status = 200, description = "The resources that the key may see.", body = ResourceList,
             example = json!({"resources": [examples::example_resource()]})),
@@ -40,7 +44,6 @@ pub async fn list_resources(state: web::Data<ApiState>, caller: Caller) -> Resul
 /// resource is on its way share it. If readings of too many other resources are, the answer is 503 `overloaded`, at once.
 #[utoipa::path(
     operation_id = "getResource", tag = "resources",
-    security(("apiKey" = ["read"])),
     params(("alias" = Alias, Path, description = "The alias of the resource.", example = "worker")),
     responses(
         (status = 200, description = "The resource as it is.", body = Resource, example = json!(examples::example_resource())),

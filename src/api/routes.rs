@@ -1,18 +1,15 @@
-//! The routes there are: their patterns, methods, what a caller needs for each, and what each tries to change.
+//! The routes there are: what a caller needs for each, and what is recorded of it. Each is declared beside its handler.
 //!
-//! All of it is taken from the OpenAPI document, so that what it says of security is what is enforced. An operation that
-//! says nothing needs the scope `admin`: forgetting to say it locks people out, and not in.
+//! A path that is not declared gets no caller, so that a handler behind it refuses: forgetting a declaration locks callers
+//! out, and not in. The security requirements of the OpenAPI document are written from the declarations.
 //!
 //! It must never take a path for another one than the router does, which decodes most of what is percent-encoded: look up
-//! [`path_of`], not the path as it was sent. The router's own patterns lost: they are regular expressions, and matching them
-//! once more for each request took a tenth of its time.
-
-use std::collections::BTreeMap;
+//! [`path_of`], not the path as it was sent. Rejected: the pattern that actix finds for a request before it is routed, because
+//! it is the one of the path as it was sent.
 
 use actix_web::http::Method;
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
-use serde::Deserialize;
 
 use super::problem::{ApiError, Code, shortened_path};
 use crate::domain::{Action, Scope};
@@ -23,11 +20,71 @@ pub(super) const SECURITY_SCHEME: &str = "apiKey";
 const PAGES: [&str; 5] = ["/", "/panel/{file:.*}", "/docs", "/docs/{page:.*}", "/openapi.json"];
 
 /// All routes.
-pub struct Routes(Vec<Route>);
+pub struct Routes(Vec<Resource>);
 
-struct Route {
+/// What is at one pattern.
+struct Resource {
     pattern: Pattern,
     operations: Vec<(Method, Operation)>,
+}
+
+/// The declaration of one operation.
+pub struct Route {
+    method: Method,
+    pattern: &'static str,
+    operation: Operation,
+}
+
+impl Route {
+    /// What is read at `pattern`, which is that of the router.
+    pub const fn get(pattern: &'static str) -> Self {
+        Self::new(Method::GET, pattern)
+    }
+
+    /// What is asked for at `pattern`, which is that of the router.
+    pub const fn post(pattern: &'static str) -> Self {
+        Self::new(Method::POST, pattern)
+    }
+
+    /// For admins, unless the declaration goes on.
+    const fn new(method: Method, pattern: &'static str) -> Self {
+        let operation = Operation { needs: &[Scope::Admin], tells_more_to: &[], action: None, count: Count::Request };
+        Self { method, pattern, operation }
+    }
+
+    /// A caller needs one of these `scopes`.
+    #[must_use]
+    pub const fn needs(mut self, scopes: &'static [Scope]) -> Self {
+        self.operation.needs = scopes;
+        self
+    }
+
+    /// No key is needed.
+    #[must_use]
+    pub const fn open(self) -> Self {
+        self.needs(&[])
+    }
+
+    /// A caller with one of these `scopes` is told more than others.
+    #[must_use]
+    pub const fn tells_more_to(mut self, scopes: &'static [Scope]) -> Self {
+        self.operation.tells_more_to = scopes;
+        self
+    }
+
+    /// Each attempt is recorded as this `action`.
+    #[must_use]
+    pub const fn records(mut self, action: Action) -> Self {
+        self.operation.action = Some(action);
+        self
+    }
+
+    /// How requests without a key are counted.
+    #[must_use]
+    pub const fn counted(mut self, count: Count) -> Self {
+        self.operation.count = count;
+        self
+    }
 }
 
 /// The pattern of a path, in the syntax of the router.
@@ -81,8 +138,10 @@ pub(super) fn path_of(request: &HttpRequest) -> &str {
 /// What can be asked of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// What a caller needs; nothing if it is for everybody.
-    pub needs: Option<Scope>,
+    /// A caller needs one of these scopes; empty if it is for everybody.
+    pub needs: &'static [Scope],
+    /// A caller with one of these is told more than others.
+    pub tells_more_to: &'static [Scope],
     /// What it tries to change.
     pub action: Option<Action>,
     /// How requests without a key are counted.
@@ -101,30 +160,32 @@ pub enum Count {
     Probe,
 }
 
-/// Where orchestrators ask whether the gateway works.
-const PROBES: [&str; 2] = ["/livez", "/readyz"];
-
 impl Routes {
-    /// The routes of the OpenAPI document with this `text`, and the pages. What cannot be understood of it is no route.
-    pub fn of(text: &str) -> Self {
-        let Written { paths } = serde_json::from_str(text).unwrap_or_default();
-        let paths = paths.into_iter().map(|(path, operations)| {
-            let count = if PROBES.contains(&path.as_str()) { Count::Probe } else { Count::Request };
-            let operations = operations.iter().filter_map(|(method, operation)| {
-                Some((method.to_uppercase().parse().ok()?, Operation::of(operation, count)))
-            });
-            Route { pattern: Pattern::new(&path), operations: operations.collect() }
-        });
-        let page = || (Method::GET, Operation { needs: None, action: None, count: Count::Page });
-        let pages = PAGES.map(|path| Route { pattern: Pattern::new(path), operations: vec![page()] });
-        Self(paths.chain(pages).collect())
+    /// The routes of these `declarations`, and the pages.
+    pub fn new(declarations: impl IntoIterator<Item = &'static Route>) -> Self {
+        let mut routes = Self(Vec::new());
+        for Route { method, pattern, operation } in declarations {
+            routes.add(method.clone(), pattern, *operation);
+        }
+        for page in PAGES {
+            let operation = Operation { needs: &[], tells_more_to: &[], action: None, count: Count::Page };
+            routes.add(Method::GET, page, operation);
+        }
+        routes
+    }
+
+    fn add(&mut self, method: Method, pattern: &str, operation: Operation) {
+        match self.0.iter_mut().find(|resource| resource.pattern.text == pattern) {
+            Some(resource) => resource.operations.push((method, operation)),
+            None => self.0.push(Resource { pattern: Pattern::new(pattern), operations: vec![(method, operation)] }),
+        }
     }
 
     /// The same routes, but what is at `pattern` is for everybody.
     #[must_use]
     pub fn opened(mut self, pattern: &str) -> Self {
         let route = self.0.iter_mut().filter(|route| route.pattern.text == pattern);
-        route.flat_map(|route| &mut route.operations).for_each(|(_, operation)| operation.needs = None);
+        route.flat_map(|route| &mut route.operations).for_each(|(_, operation)| operation.needs = &[]);
         self
     }
 
@@ -133,6 +194,12 @@ impl Routes {
         let method = if method == Method::HEAD { &Method::GET } else { method };
         let (_, operation) = self.0[self.place(path)?].operations.iter().find(|(own, _)| own == method)?;
         Some(operation)
+    }
+
+    /// The operation declared with this `method` at this very `pattern`.
+    pub(super) fn declared(&self, method: &Method, pattern: &str) -> Option<&Operation> {
+        let mut all = self.operations();
+        all.find(|(own, own_pattern, _)| *own == method && *own_pattern == pattern).map(|(_, _, operation)| operation)
     }
 
     /// The methods at `path`, if there is anything.
@@ -174,37 +241,6 @@ impl Routes {
     }
 }
 
-impl Operation {
-    fn of(written: &WrittenOperation, count: Count) -> Self {
-        let action = match written.operation_id.as_str() {
-            "submitJob" => Some(Action::SubmitJob),
-            "cancelJob" => Some(Action::CancelJob),
-            "createKey" => Some(Action::CreateKey),
-            "revokeKey" => Some(Action::RevokeKey),
-            _ => None,
-        };
-        let requirements = &written.security;
-        let named = requirements.iter().filter_map(|requirement| requirement.get(SECURITY_SCHEME)?.first());
-        let scope = named.filter_map(|name| Scope::ALL.into_iter().find(|scope| scope.as_str() == name)).next();
-        let is_for_all = requirements.iter().any(BTreeMap::is_empty);
-        Self { needs: if is_for_all { None } else { Some(scope.unwrap_or(Scope::Admin)) }, action, count }
-    }
-}
-
-/// The part of an OpenAPI document that matters here.
-#[derive(Default, Deserialize)]
-struct Written {
-    paths: BTreeMap<String, BTreeMap<String, WrittenOperation>>,
-}
-
-#[derive(Deserialize)]
-struct WrittenOperation {
-    #[serde(rename = "operationId")]
-    operation_id: String,
-    #[serde(default)]
-    security: Vec<BTreeMap<String, Vec<String>>>,
-}
-
 /// Answers what no route takes: 405 if the path exists, 404 if it does not.
 pub(super) async fn no_route(routes: actix_web::web::Data<Routes>, request: HttpRequest) -> HttpResponse {
     let path = shortened_path(path_of(&request));
@@ -224,47 +260,43 @@ pub(super) async fn no_route(routes: actix_web::web::Data<Routes>, request: Http
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::Value;
 
     use super::*;
-    use crate::api::openapi;
+    use crate::api::{openapi, routes};
 
     #[test]
-    fn every_operation_says_what_it_needs_and_whoever_changes_something_is_recorded() {
+    fn every_operation_is_declared_and_each_change_is_recorded() {
         let written: Value = serde_json::from_str(openapi::PUBLISHED).expect("JSON");
-        for item in written["paths"].as_object().expect("paths").values() {
-            for operation in item.as_object().expect("operations").values() {
-                let requirements = operation["security"].as_array().expect("requirements");
-                // Readiness tells more to callers with a key.
-                let is_for_all = requirements.contains(&serde_json::json!({}));
-                let fits = if is_for_all { 1..=2 } else { 1..=1 };
-                assert!(fits.contains(&requirements.len()), "{}", operation["operationId"]);
-            }
+        let mut documented = BTreeSet::new();
+        for (path, item) in written["paths"].as_object().expect("paths") {
+            documented.extend(
+                item.as_object().expect("operations").keys().map(|method| (method.to_uppercase(), path.clone())),
+            );
         }
-        let routes = Routes::of(openapi::PUBLISHED);
+        let routes = routes();
+        let declared = routes.operations().filter(|(_, pattern, _)| !PAGES.contains(pattern));
+        let declared = declared.map(|(method, pattern, _)| (method.to_string(), pattern.to_owned()));
+        assert_eq!(declared.collect::<BTreeSet<_>>(), documented);
         for (method, pattern, operation) in routes.operations() {
             let changes_something = method != Method::GET && pattern != "/v1/plans";
             assert_eq!(operation.action.is_some(), changes_something, "{method} {pattern}");
-            assert!(operation.action.is_none() || operation.needs >= Some(Scope::Scale), "{method} {pattern}");
+            let needs_more_than_read = !operation.needs.is_empty() && !operation.needs.contains(&Scope::Read);
+            assert!(operation.action.is_none() || needs_more_than_read, "{method} {pattern}");
         }
     }
 
     #[test]
-    fn what_says_nothing_is_for_admins() {
-        let needs =
-            |operation| Operation::of(&serde_json::from_value(operation).expect("an operation"), Count::Request).needs;
-        let of = |security: Value| needs(serde_json::json!({"operationId": "x", "security": security}));
-        assert_eq!(needs(serde_json::json!({"operationId": "x"})), Some(Scope::Admin));
-        assert_eq!(of(serde_json::json!([])), Some(Scope::Admin));
-        assert_eq!(of(serde_json::json!([{SECURITY_SCHEME: ["everything"]}])), Some(Scope::Admin));
-        assert_eq!(of(serde_json::json!([{SECURITY_SCHEME: ["read"]}])), Some(Scope::Read));
-        assert_eq!(of(serde_json::json!([{}])), None);
+    fn a_route_that_says_nothing_is_for_admins() {
+        assert_eq!(Route::get("/v1/x").operation.needs, [Scope::Admin]);
     }
 
     /// The router decides where a request goes, and this table what it needs: they have to agree on every path.
     #[actix_web::test]
     async fn patterns_are_what_they_are_to_the_router() {
-        let routes = Routes::of(openapi::PUBLISHED);
+        let routes = routes();
         let paths = [
             "/",
             "//",
@@ -310,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_head_needs_what_a_get_needs() {
-        let routes = Routes::of(openapi::PUBLISHED);
+        let routes = routes();
         for path in ["/v1/jobs", "/v1/audit", "/livez", "/", "/docs/index.html"] {
             let operation = routes.operation(&Method::GET, path);
             assert!(operation.is_some() && routes.operation(&Method::HEAD, path) == operation, "{path}");

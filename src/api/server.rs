@@ -18,10 +18,10 @@ use super::finish::finish;
 use super::guard::guard;
 use super::measure::measure;
 use super::perimeter::{self, Perimeter};
-use super::routes::{Routes, no_route, path_of};
+use super::routes::{no_route, path_of};
 use super::tls::Tls;
 use super::traced::traced;
-use super::{ApiState, docs, documented, listener, openapi, panel};
+use super::{ApiState, docs, documented, listener, panel};
 
 /// Longest time a client may leave what was sent to it unread, or its machine may be silent while something is on the way.
 /// Without it, one that asks for much and reads nothing would be kept for ever, together with what it asked for.
@@ -82,7 +82,7 @@ impl HttpServer {
         let (tracing, connection_limits) = (state.traces.is_on(), state.connection_limits);
         let connections = Arc::clone(&state.metrics.connections);
         let state = web::Data::new(state);
-        let routes = Routes::of(openapi::PUBLISHED);
+        let routes = super::routes();
         let routes = web::Data::new(if open_metrics { routes.opened(METRICS) } else { routes });
         let meters = web::Data::new(state.metrics.requests.of_routes(routes.patterns()));
         let within = web::Data::new(perimeter);

@@ -9,9 +9,13 @@ use super::caller::Caller;
 use super::openapi::examples;
 use super::problem::{ApiError, TimelineProblems};
 use super::query::Paging;
+use super::routes::Route;
 use super::view::{ErrorCodeName, OpName, OutcomeName, StateView, WireTime};
 use super::{ApiState, input, list};
-use crate::domain::{Alias, Ending, Goal, HistoryEntry, ResourceEvent, StepOutcome};
+use crate::domain::{Alias, Ending, Goal, HistoryEntry, ResourceEvent, Scope, StepOutcome};
+
+/// What a caller needs for each, and what is recorded.
+pub(super) const ROUTES: &[Route] = &[Route::get("/v1/resources/{alias}/timeline").needs(&[Scope::Read])];
 
 /// Read a resource's timeline
 ///
@@ -21,7 +25,6 @@ use crate::domain::{Alias, Ending, Goal, HistoryEntry, ResourceEvent, StepOutcom
 /// A page also ends at about half a megabyte, with a token.
 #[utoipa::path(
     operation_id = "listTimelineEntries", tag = "resources",
-    security(("apiKey" = ["read"])),
     params(
         ("alias" = Alias, Path, description = "The alias of the resource.", example = "worker"),
         Paging,

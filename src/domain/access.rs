@@ -86,6 +86,11 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Whether a key with this scope may do what needs `needed`.
+    pub fn includes(self, needed: Self) -> bool {
+        self >= needed
+    }
+
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Read, Self::Scale, Self::Admin];
 
