@@ -154,7 +154,7 @@ impl Recorder {
     async fn write(&self, audit: Vec<AuditEntry>) {
         let batch = Batch { audit, ..Batch::default() };
         if let Ok(Err(error)) = timeout(RECORD_PATIENCE, self.store.commit(batch)).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a refusal is in the log only");
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not write the refusal to the audit record");
         }
     }
 }

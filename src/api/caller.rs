@@ -1,4 +1,4 @@
-//! Who makes a request, once it is known that he may.
+//! The admitted caller of a request.
 
 use std::future::{Ready, ready};
 use std::net::IpAddr;

@@ -52,8 +52,8 @@ pub(super) async fn finish(
         Ok(Err(error)) => Err(Unanswered::with(error.error_response(), finish).into()),
         Err(panic) => {
             tracing::error!(panic = panic_text(&*panic), "a request handler panicked");
-            let stumbled = "The request made the gateway stumble. Its log tells more under this instance.";
-            let response = ApiError::new(Code::InternalError, stumbled).error_response();
+            let detail = "The gateway failed on this request. Search its log for this instance id.";
+            let response = ApiError::new(Code::InternalError, detail).error_response();
             Err(Unanswered::with(response, finish).into())
         }
     }

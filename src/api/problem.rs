@@ -110,7 +110,7 @@ codes! {
     TooManyStreamsOfCaller "too_many_streams_of_caller" 429 "Too many streams of one caller" "You have 500 streams open already. Close some, or follow several jobs with one.";
     TooManyJobsOfKey "too_many_jobs_of_key" 429 "Too many unfinished jobs with this API key" "1000 jobs submitted with this API key are unfinished already.";
     QueueFull "queue_full" 429 "Too many jobs wait for the resource" "16 jobs are waiting for this resource already.";
-    InternalError "internal_error" 500 "Something is broken" "The request made the gateway stumble. Its log tells more under this instance.";
+    InternalError "internal_error" 500 "Something is broken" "The gateway failed on this request. Search its log for this instance id.";
     SidecarUnreachable "sidecar_unreachable" 502 "The sidecar gives no reading" "Cannot connect to the sidecar: Connection refused.";
     TooManyStreams "too_many_streams" 503 "Too many streams are open" "No more streams can be opened now. Poll instead, or try again later.";
     TooManyJobs "too_many_jobs" 503 "Too many unfinished jobs" "10000 jobs are unfinished already.";

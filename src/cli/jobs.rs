@@ -171,7 +171,7 @@ impl JobsArgs {
 
 /// A job's id as it is written.
 fn job_id(text: &str) -> Result<Uuid, &'static str> {
-    text.parse().map_err(|_| "a job's id is whole and looks like 0198c3f2-7a00-7000-8000-000000000001")
+    text.parse().map_err(|_| "expected a full job id such as 0198c3f2-7a00-7000-8000-000000000001")
 }
 
 /// Cancels a job. Asked again, for instance because the first answer was lost, a job that has been canceled is as good.

@@ -244,7 +244,7 @@ impl<S: Sidecar> EngineRun<'_, S> {
                         "stopping with a change on its way: its outcome will be read back at the next start"
                     );
                 } else {
-                    tracing::warn!("stopping before everything is on the disk: nobody was told that the rest is done");
+                    tracing::warn!("stopping with unwritten records; no caller was told they are saved");
                 }
                 Ok(())
             }

@@ -33,7 +33,7 @@ const ASK_AGAIN_MILLIS = 20_000;
 /** A gateway that does not answer is asked again this soon; the answer that does not come takes longer. */
 const SILENT_AGAIN_MILLIS = 1_000;
 /** Entries after which a plan that was made before them is for a situation that is gone. */
-const TURNS = ["job_accepted", "job_ended", "external_change"];
+const CHANGES = ["job_accepted", "job_ended", "external_change"];
 /** How long a page that nobody sees keeps its stream. Browsers allow six connections to a gateway, for all pages. */
 const KEEP_HIDDEN_MILLIS = 60_000;
 /** A connection that comes back sooner was not worth a word. */
@@ -102,7 +102,7 @@ function take({ type, data }) {
     // One that nobody has looked at is read when somebody does.
     store.histories.get(resource)?.add(entry);
     putEntry(resource, entry);
-    if (TURNS.includes(entry.kind)) store.turns.set(resource, (store.turns.get(resource) ?? 0) + 1);
+    if (CHANGES.includes(entry.kind)) store.changeCounts.set(resource, (store.changeCounts.get(resource) ?? 0) + 1);
     relistSoon();
     changed();
   }

@@ -22,7 +22,7 @@ const nothing = () => ({
   /** By alias: the newest reading that anything told of, and why a look since then found none. */
   readings: new Map(),
   /** By alias: how often its jobs changed since the page was loaded, or somebody else changed its capacity. */
-  turns: new Map(),
+  changeCounts: new Map(),
   resourcesProblem: null,
   /** All jobs seen, by id. */
   jobs: new Map(),

@@ -242,7 +242,7 @@ impl Toll {
         self.reading_back.1 += interrupted;
         self.with_unfinished_jobs += usize::from(log.iter().any(|line| line["unfinished"].as_u64() > Some(0)));
         let broken: Vec<&Value> = log.iter().filter(|line| line["level"] == "ERROR" || line.is_string()).collect();
-        assert!(broken.is_empty(), "the gateway stumbled: {broken:#?}");
+        assert!(broken.is_empty(), "internal errors: {broken:#?}");
     }
 
     /// Fails if the kills of an ordinary run did not hit what they were meant to hit.

@@ -1,7 +1,7 @@
 //! A certificate chain and the private key that belongs to it, as two files in PEM hold them.
 //!
 //! A pair is read whole or not at all: what would only be noticed by the first client is refused here. Errors name the file
-//! and what is wrong with it, in words of their own: those of the parser quote the line they stumbled over, which may be a
+//! and what is wrong with it, in words of their own: those of the parser quote the line that they refuse, which may be a
 //! part of the key.
 
 use std::fs::File;

@@ -20,12 +20,12 @@ const RESEND_AFTER_MILLIS = [500, 1_500, 3_000];
 const PLAN_LASTS_MILLIS = 60_000;
 
 /** What a plan for `alias` is made from, as far as the panel hears of it. */
-const situation = (alias) => ({ at: Date.now(), turns: store.turns.get(alias), reading: store.readings.get(alias) });
+const situation = (alias) => ({ at: Date.now(), changeCount: store.changeCounts.get(alias), reading: store.readings.get(alias) });
 
 /** Why a plan that was made in the situation `then` should not be submitted any more, if so. */
 function outdated(plan, then) {
   const now = situation(plan.resource);
-  if (now.turns !== then.turns) return "The resource has changed since.";
+  if (now.changeCount !== then.changeCount) return "The resource has changed since.";
   // Jobs are expected to change the capacity, and are part of the plan.
   const isIdle = !resourceOf(plan.resource)?.activeJob && !plan.joins;
   const isOther = now.reading !== then.reading && now.reading?.capacity !== plan.startCapacity;
