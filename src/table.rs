@@ -15,24 +15,19 @@ use dashmap::mapref::entry::Entry;
 use crate::domain::{EventId, Job, JobEvent, JobId};
 use crate::store::ListedState;
 
-/// A job in one version, with its rendering once somebody has asked for it. Cheap to clone.
+/// A job in one version, with its rendering once it was asked for. Cheap to clone.
 #[derive(Clone)]
 pub struct Published(Arc<Version>);
 
-/// What most polls are about is beside the job, in memory that is looked at anyway: with very many jobs a poll spends more time
-/// on fetching memory than on anything else that is done for it here.
 struct Version {
     event: EventId,
-    number: u64,
-    is_over: bool,
-    rendered: OnceLock<Bytes>,
     job: Arc<Job>,
+    rendered: OnceLock<Bytes>,
 }
 
 impl Published {
     fn new(JobEvent { id, job }: JobEvent) -> Self {
-        let (number, is_over) = (job.version, job.ended().is_some());
-        Self(Arc::new(Version { event: id, number, is_over, rendered: OnceLock::new(), job }))
+        Self(Arc::new(Version { event: id, job, rendered: OnceLock::new() }))
     }
 
     /// The place of this version among all versions of all jobs; 0 if it is older than the log of them.
@@ -42,12 +37,12 @@ impl Published {
 
     /// Which version of the job it is: [`Job::version`].
     pub fn version(&self) -> u64 {
-        self.0.number
+        self.0.job.version
     }
 
     /// Whether the job is over, and this its last version.
     pub fn is_over(&self) -> bool {
-        self.0.is_over
+        self.0.job.ended().is_some()
     }
 
     /// The job.

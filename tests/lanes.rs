@@ -146,7 +146,7 @@ fn a_late_answer_to_a_change_leaves_no_time_to_lose() {
     world.surroundings.model.script_change(Fault::Slow);
     let short = SettingsOverrides { settle: Some(secs(30)), active_timeout: Some(secs(40)), ..cooldown(300) };
     let id = world.submit(3, short);
-    let accepted = |job: &Job| job.waiting.as_ref().is_some_and(|waiting| waiting.detail().starts_with("Accepted"));
+    let accepted = |job: &Job| job.waiting.as_ref().is_some_and(|waiting| waiting.detail.starts_with("Accepted"));
     world.run_until(|world| accepted(&world.job(id)));
     let answered_at = world.clock();
     let waits_until = world.job(id).waiting.as_ref().map(|waiting| waiting.until);

@@ -23,7 +23,7 @@ fn assert_reached(world: &mut World, job: &Job, target: u32) {
     assert_eq!(job.ended(), Some(&Ending::Succeeded), "{job:#?}");
     assert_eq!(world.capacity(), target);
     assert!(world.largest_capacity() <= target.max(job.start.map_or(0, Capacity::units)), "went past the target");
-    assert_cooldowns(world, job.settings().cooldown);
+    assert_cooldowns(world, job.settings.cooldown);
 }
 
 #[track_caller]
@@ -638,7 +638,7 @@ fn a_request_for_less_care_than_the_operator_asks_for_is_refused() {
     assert_eq!(refused(&world), [Setting::Cooldown]);
     let job = world.run(running);
     assert_reached(&mut world, &job, 3);
-    assert_eq!((world.changes().len(), job.settings()), (2, JUST_CAREFUL));
+    assert_eq!((world.changes().len(), job.settings), (2, JUST_CAREFUL));
 }
 
 /// Jobs that were accepted before keep to limits that the operator tightens with a restart: those in line, the one at work
@@ -661,7 +661,7 @@ fn limits_hold_for_jobs_that_were_accepted_before_them() {
         world.crash(secs(1));
         world.run_for(secs(1));
         for id in [first, second] {
-            let settings = world.job(id).settings();
+            let settings = world.job(id).settings;
             assert_eq!(
                 (settings.step_size, settings.cooldown, settings.settle),
                 (1, secs(3600), secs(120)),
@@ -673,7 +673,7 @@ fn limits_hold_for_jobs_that_were_accepted_before_them() {
         world.crash(secs(1));
         world.run_for(secs(1));
         for id in [first, second] {
-            assert_eq!(world.job(id).settings().cooldown, secs(3600));
+            assert_eq!(world.job(id).settings.cooldown, secs(3600));
         }
         if is_answered {
             let waiting = world.job(first).waiting.clone().expect("it waits");

@@ -138,7 +138,7 @@ fn make(number: usize, count: usize, shape: Shape, now: Timestamp) -> (Job, Opti
     match shape {
         Shape::Finished { reason_chars } => {
             let job = accepted(number, "worker", now);
-            let reason = (reason_chars > 0).then(|| "x".repeat(reason_chars).into());
+            let reason = (reason_chars > 0).then(|| "x".repeat(reason_chars));
             (over(Job { reason, ..stepped(job, now) }, Ending::Succeeded, now), None)
         }
         Shape::Mixed => (mixed(number, count, now), None),
@@ -201,7 +201,7 @@ fn mixed(number: usize, count: usize, now: Timestamp) -> Job {
         _ => {
             let ending = match round % 10 {
                 0..6 => Ending::Succeeded,
-                6 | 7 => Ending::failed(JobError::new(ErrorCode::NoProgress, "Nothing moved.")),
+                6 | 7 => Ending::Failed(JobError::new(ErrorCode::NoProgress, "Nothing moved.")),
                 8 => Ending::Canceled,
                 _ => Ending::Superseded { by: JobId::nil() },
             };

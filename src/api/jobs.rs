@@ -313,7 +313,7 @@ fn tell_when_to_ask(response: &mut HttpResponseBuilder, retry_after: Option<u64>
 fn retry_after(job: &Job, now: Timestamp) -> u64 {
     let wait = match &job.waiting {
         Some(waiting) if waiting.reason == WaitReason::Cooldown => waiting.until.since(now),
-        _ => job.settings().poll_interval / 4,
+        _ => job.settings.poll_interval / 4,
     };
     wait.as_secs_f64().ceil().clamp(*RETRY_AFTER.start() as f64, *RETRY_AFTER.end() as f64) as u64
 }

@@ -171,7 +171,7 @@ pub struct Change {
 impl Change {
     /// A change that `job` has decided on.
     pub fn intended(job: &Job, movement: Move, now: Timestamp) -> Self {
-        let Settings { cooldown, settle, active_timeout, .. } = job.settings();
+        let Settings { cooldown, settle, active_timeout, .. } = job.settings;
         Self {
             job: job.id,
             movement,

@@ -31,7 +31,7 @@ pub enum NextAction {
 pub fn decide(job: &Job, reading: &Reading, change_state: &ChangeState, bounds: Bounds, now: Timestamp) -> NextAction {
     match try_decide(job, reading, change_state, bounds, now) {
         Ok(decision) => decision,
-        Err(error) => NextAction::End(Ending::failed(error)),
+        Err(error) => NextAction::End(Ending::Failed(error)),
     }
 }
 
@@ -50,11 +50,11 @@ fn try_decide(
     if !reading.status.is_at_rest(capacity) {
         return await_rest(job, reading, now);
     }
-    let Some(change) = Move::toward(capacity, target, job.settings().step_size) else {
+    let Some(change) = Move::toward(capacity, target, job.settings.step_size) else {
         return Ok(NextAction::End(Ending::Succeeded));
     };
     check_effort(job, capacity, target)?;
-    match (change_state.next_change_at(job.settings().cooldown), change_state.reversal_allowed_at(change.op)) {
+    match (change_state.next_change_at(job.settings.cooldown), change_state.reversal_allowed_at(change.op)) {
         (Some(at), _) if now < at => Ok(NextAction::AwaitCooldown(at)),
         (_, Some(at)) if now < at => Ok(NextAction::AwaitReversal(at)),
         _ => Ok(NextAction::Change(change)),
@@ -92,7 +92,7 @@ fn await_rest(job: &Job, reading: &Reading, now: Timestamp) -> Result<NextAction
         ErrorCode::ActiveTimeout,
         format!(
             "The resource did not become ACTIVE within {} s: its status is still {} at capacity {}.",
-            job.settings().active_timeout.as_secs_f64(),
+            job.settings.active_timeout.as_secs_f64(),
             reading.status,
             reading.capacity,
         ),
@@ -100,7 +100,7 @@ fn await_rest(job: &Job, reading: &Reading, now: Timestamp) -> Result<NextAction
 }
 
 fn check_effort(job: &Job, capacity: Capacity, target: Capacity) -> Result<(), JobError> {
-    let ahead = capacity.distance(target).div_ceil(job.settings().step_size.max(1)) as usize;
+    let ahead = capacity.distance(target).div_ceil(job.settings.step_size.max(1)) as usize;
     if job.steps.is_empty() && ahead > MAX_STEPS {
         return Err(JobError::new(
             ErrorCode::OutOfBounds,
@@ -258,7 +258,7 @@ mod tests {
             let last = SentChange { at: NOW - ago, op, cooldown: Duration::ZERO, settle };
             ChangeState { last_change: Some(last), ..ChangeState::default() }
         };
-        let job = Job { settings: Settings { cooldown: Duration::ZERO, ..Settings::DEFAULT }.into(), ..to(3) };
+        let job = Job { settings: Settings { cooldown: Duration::ZERO, ..Settings::DEFAULT }, ..to(3) };
         let decide = |ago, op| decide(&job, &reading("ACTIVE", 1), &sent(ago, op), Bounds::NONE, NOW);
         let (tick, add) = (Duration::from_millis(1), change(Op::Add, 1, 1, 2));
         assert_eq!(decide(tick, Some(Op::Add)), add, "further the same way");
@@ -276,7 +276,7 @@ mod tests {
         let fruitless = |count| Job { steps: vec![step(StepOutcome::NotApplied); count], ..to(5) };
         assert_eq!(failure(&decided(&fruitless(MAX_FRUITLESS_STEPS - 1), "ACTIVE", 1)), None);
         let mut tired = fruitless(MAX_FRUITLESS_STEPS);
-        tired.trouble = Some(Box::new(LastChangeError { detail: "status 500".into(), answer: None }));
+        tired.trouble = Some(LastChangeError { detail: "status 500".into(), answer: None });
         let NextAction::End(Ending::Failed(error)) = decided(&tired, "ACTIVE", 1) else { panic!("it goes on") };
         assert_eq!(error.code, ErrorCode::NoProgress);
         assert!(error.message.contains("status 500"), "{}", error.message);

@@ -80,7 +80,7 @@ pub fn estimate_completion(
         }
         _ => now,
     };
-    let ahead = estimate(from, job.target?, &job.settings(), change_state, resting_at)?;
+    let ahead = estimate(from, job.target?, &job.settings, change_state, resting_at)?;
     Some(ahead.completion_at)
 }
 

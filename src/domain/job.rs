@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::access::Actor;
 use super::alias::Alias;
@@ -12,7 +12,7 @@ use super::audit::Attempt;
 use super::capacity::{Capacity, Move, Op};
 use super::job_id::JobId;
 use super::reading::SidecarAnswer;
-use super::settings::{PackedSettings, Settings, SettingsOverrides};
+use super::settings::{Settings, SettingsOverrides};
 use super::time::Timestamp;
 use super::trace::{Origin, TraceContext};
 use super::waiting::{WaitReason, Waiting};
@@ -63,7 +63,7 @@ pub enum Ending {
     /// The target was reached and the resource is at rest.
     Succeeded,
     /// It cannot be reached.
-    Failed(Box<JobError>),
+    Failed(JobError),
     /// Somebody canceled it.
     Canceled,
     /// Another job took its place.
@@ -71,13 +71,6 @@ pub enum Ending {
         /// That job.
         by: JobId,
     },
-}
-
-impl Ending {
-    /// It failed because of `error`.
-    pub fn failed(error: JobError) -> Self {
-        Self::Failed(Box::new(error))
-    }
 }
 
 /// Why a job failed.
@@ -243,8 +236,7 @@ impl WaitDeadlines {
 
 /// A job. Immutable once [`JobState::Ended`].
 ///
-/// A gateway may have very many: what few of them have is kept apart from the rest, and what has few values is packed. What
-/// a job does not have is not in its record either, which makes a start faster.
+/// What a job does not have is not in its record, which makes a start faster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Id, in order of submission.
@@ -254,22 +246,22 @@ pub struct Job {
     /// What was asked for.
     pub goal: Goal,
     /// Settings, complete.
-    pub settings: PackedSettings,
+    pub settings: Settings,
     /// The submitter's note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Box<str>>,
-    /// The submitter's labels, if there are any.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "labels_in_record")]
-    pub labels: Option<Box<Labels>>,
+    pub reason: Option<String>,
+    /// The submitter's labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Where in a distributed trace its submission belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trace: Option<Box<TraceContext>>,
-    /// Who submitted it, if he showed a key.
+    pub trace: Option<TraceContext>,
+    /// Who submitted it, if a key was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub submitted_by: Option<Box<Actor>>,
-    /// Who canceled it, if he showed a key.
+    pub submitted_by: Option<Actor>,
+    /// Who canceled it, if a key was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canceled_by: Option<Box<Actor>>,
+    pub canceled_by: Option<Actor>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it must be over.
@@ -293,7 +285,7 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
     /// Its changes, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "without_spare_room")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
     /// What others did meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -303,7 +295,7 @@ pub struct Job {
     pub patience: WaitDeadlines,
     /// What last went wrong with one of its changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<Box<LastChangeError>>,
+    pub trouble: Option<LastChangeError>,
     /// When it will probably be over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion_at: Option<Timestamp>,
@@ -317,27 +309,6 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
     /// Counts the times it was handed out to be committed; 0 before the first.
     pub version: u64,
-}
-
-/// The list as it is, without the room for more that is made while it is read.
-fn without_spare_room<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Vec::deserialize(deserializer).map(|mut list| {
-        list.shrink_to_fit();
-        list
-    })
-}
-
-/// Names and values.
-type Labels = BTreeMap<String, String>;
-
-/// In a box, since most jobs have none.
-fn unless_empty(labels: Labels) -> Option<Box<Labels>> {
-    Some(labels).filter(|labels| !labels.is_empty()).map(Box::new)
-}
-
-/// Older records have labels also where there are none.
-fn labels_in_record<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Labels>>, D::Error> {
-    Labels::deserialize(deserializer).map(unless_empty)
 }
 
 /// What a submitter may say about a job.
@@ -402,11 +373,11 @@ impl Job {
             id,
             resource: request.resource,
             goal: request.goal,
-            settings: settings.into(),
-            reason: request.reason.map(Into::into),
-            labels: unless_empty(request.labels),
-            trace: request.trace.map(Box::new),
-            submitted_by: request.attempt.and_then(|attempt| attempt.actor).map(Box::new),
+            settings,
+            reason: request.reason,
+            labels: request.labels,
+            trace: request.trace,
+            submitted_by: request.attempt.and_then(|attempt| attempt.actor),
             canceled_by: None,
             created_at: now,
             deadline_at,
@@ -428,11 +399,6 @@ impl Job {
         }
     }
 
-    /// The settings it runs with.
-    pub fn settings(&self) -> Settings {
-        self.settings.into()
-    }
-
     /// How it ended, if it has.
     pub fn ended(&self) -> Option<&Ending> {
         match &self.state {
@@ -443,7 +409,7 @@ impl Job {
 
     /// On whose behalf the sidecar is called for it.
     pub fn origin(&self) -> Origin {
-        Origin { job: Some(self.id), trace: self.trace.as_deref().cloned() }
+        Origin { job: Some(self.id), trace: self.trace.clone() }
     }
 
     /// The job that takes or took its place.
@@ -470,7 +436,7 @@ impl Job {
 
     /// Notes what the job waits for.
     pub fn wait(&mut self, reason: WaitReason, until: Timestamp, detail: String) {
-        self.waiting = Some(Waiting::new(reason, until, detail));
+        self.waiting = Some(Waiting { reason, until, detail });
     }
 
     /// Steps that did what they were to do.
@@ -482,7 +448,7 @@ impl Job {
     pub fn remaining_steps(&self) -> Option<u32> {
         let distance = self.current?.distance(self.target?);
         let in_flight = self.steps.last().is_some_and(|step| step.outcome == StepOutcome::Pending);
-        let steps = distance.div_ceil(self.settings().step_size.max(1));
+        let steps = distance.div_ceil(self.settings.step_size.max(1));
         // While a change is in flight the last usable reading is the one it was based on.
         Some(if in_flight { steps.max(1) } else { steps })
     }
@@ -499,13 +465,13 @@ impl Job {
     /// not be waited for while no process ran. Most jobs fit already and stay as they are, shared with others.
     /// `settle` is how long things may take to settle.
     pub fn rebase(self: &mut Arc<Self>, now: Timestamp, settle: Duration) {
-        let least = now + self.settings().active_timeout.min(RESTART_PATIENCE);
-        let most = now + self.settings().active_timeout + settle * 2;
+        let least = now + self.settings.active_timeout.min(RESTART_PATIENCE);
+        let most = now + self.settings.active_timeout + settle * 2;
         let fit = |limit: Option<Timestamp>| limit.map(|at| at.clamp(least, most));
         let WaitDeadlines { active_by, reading_by, fresh_by } = self.patience;
         let patience =
             WaitDeadlines { active_by: fit(active_by), reading_by: fit(reading_by), fresh_by: fit(fresh_by) };
-        let deadline_at = self.deadline_at.min(now + self.settings().deadline);
+        let deadline_at = self.deadline_at.min(now + self.settings.deadline);
         if (deadline_at, patience) != (self.deadline_at, self.patience) {
             let job = Arc::make_mut(self);
             (job.deadline_at, job.patience) = (deadline_at, patience);
@@ -514,11 +480,11 @@ impl Job {
 
     /// The patience of a wait that begins now.
     pub fn wait_limit_from(&self, now: Timestamp) -> Timestamp {
-        now + self.settings().active_timeout
+        now + self.settings.active_timeout
     }
 
     /// The least time between two readings.
     pub fn shortest_poll(&self) -> Duration {
-        self.settings().poll_interval.min(Duration::from_secs(1))
+        self.settings.poll_interval.min(Duration::from_secs(1))
     }
 }

@@ -42,8 +42,8 @@ pub use lane::{Admission, Call, CallId, ChangeAnswer, Lane, LaneRecord, Notice, 
 pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
 pub use scaling::{Limits, ResourceConfig, Retention, ScalingConfig};
 pub use settings::{
-    Bounds, InvalidSetting, MAX_DEADLINE, MAX_POLL_INTERVAL, MAX_WAIT, MIN_POLL_INTERVAL, PackedSettings, Setting,
-    SettingLimits, Settings, SettingsOverrides,
+    Bounds, InvalidSetting, MAX_DEADLINE, MAX_POLL_INTERVAL, MAX_WAIT, MIN_POLL_INTERVAL, Setting, SettingLimits,
+    Settings, SettingsOverrides,
 };
 pub use time::Timestamp;
 pub use trace::{MAX_TRACE_STATE_CHARS, Origin, TraceContext};

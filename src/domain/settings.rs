@@ -113,46 +113,6 @@ fn in_seconds(duration: Duration) -> String {
     format!("{} {unit}", duration.as_secs_f64())
 }
 
-/// [`Settings`] in less room: whole milliseconds, which is what is stored of them. None may be longer than a month.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Settings", into = "Settings")]
-pub struct PackedSettings {
-    step_size: u32,
-    cooldown_ms: u32,
-    active_timeout_ms: u32,
-    poll_interval_ms: u32,
-    settle_ms: u32,
-    deadline_ms: u32,
-}
-
-impl From<Settings> for PackedSettings {
-    fn from(settings: Settings) -> Self {
-        let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-        Self {
-            step_size: settings.step_size,
-            cooldown_ms: millis(settings.cooldown),
-            active_timeout_ms: millis(settings.active_timeout),
-            poll_interval_ms: millis(settings.poll_interval),
-            settle_ms: millis(settings.settle),
-            deadline_ms: millis(settings.deadline),
-        }
-    }
-}
-
-impl From<PackedSettings> for Settings {
-    fn from(packed: PackedSettings) -> Self {
-        let duration = |millis: u32| Duration::from_millis(millis.into());
-        Self {
-            step_size: packed.step_size,
-            cooldown: duration(packed.cooldown_ms),
-            active_timeout: duration(packed.active_timeout_ms),
-            poll_interval: duration(packed.poll_interval_ms),
-            settle: duration(packed.settle_ms),
-            deadline: duration(packed.deadline_ms),
-        }
-    }
-}
-
 /// Settings of which each may be left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SettingsOverrides {
@@ -280,21 +240,6 @@ mod tests {
         let overrides = SettingsOverrides { step_size: Some(3), settle: Some(Duration::ZERO), ..Default::default() };
         let settings = Settings::DEFAULT.with(&overrides);
         assert_eq!(settings, Settings { step_size: 3, settle: Duration::ZERO, ..Settings::DEFAULT });
-    }
-
-    #[test]
-    fn settings_are_the_same_packed() {
-        let largest = Settings {
-            step_size: MAX_CAPACITY,
-            cooldown: MAX_WAIT,
-            active_timeout: MAX_WAIT,
-            poll_interval: MAX_POLL_INTERVAL,
-            settle: MAX_WAIT,
-            deadline: MAX_DEADLINE,
-        };
-        for settings in [Settings::DEFAULT, largest] {
-            assert_eq!(Settings::from(PackedSettings::from(settings)), settings);
-        }
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! would be in every record.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,14 +23,14 @@ pub struct TraceContext {
     trace_id: u128,
     span_id: u64,
     flags: u8,
-    state: Option<Arc<str>>,
+    state: Option<String>,
 }
 
 impl TraceContext {
     /// The span `span_id` in the trace `trace_id`; `None` if either is zero. A `state` that must not be passed on is left
     /// out.
     pub fn new(trace_id: u128, span_id: u64, flags: u8, state: Option<&str>) -> Option<Self> {
-        let state = state.map(str::trim).filter(|state| is_passed_on(state)).map(Arc::from);
+        let state = state.map(str::trim).filter(|state| is_passed_on(state)).map(str::to_owned);
         (trace_id != 0 && span_id != 0).then_some(Self { trace_id, span_id, flags, state })
     }
 
@@ -111,7 +110,7 @@ struct Written {
 
 impl From<TraceContext> for Written {
     fn from(trace: TraceContext) -> Self {
-        Self { traceparent: trace.traceparent(), tracestate: trace.state.map(|state| state.as_ref().to_owned()) }
+        Self { traceparent: trace.traceparent(), tracestate: trace.state }
     }
 }
 

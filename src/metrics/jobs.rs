@@ -244,7 +244,7 @@ mod tests {
         let metrics = metrics();
         let job = new_job();
         let mut failed = at(&job, 7);
-        failed.end(Ending::failed(JobError::new(ErrorCode::NoProgress, "no")), failed.updated_at);
+        failed.end(Ending::Failed(JobError::new(ErrorCode::NoProgress, "no")), failed.updated_at);
         metrics.published(Some(&job), &failed);
         metrics.published(Some(&failed), &failed);
         assert_eq!(metrics.ended.with_label_values(&["failed", "no_progress"]).get(), 1);

@@ -30,7 +30,7 @@ fn lists_every_combination_of_filters_newest_first() {
         0 => JobState::Queued,
         1 => JobState::Running,
         2 => JobState::Ended(Ending::Succeeded),
-        3 => JobState::Ended(Ending::failed(error.clone())),
+        3 => JobState::Ended(Ending::Failed(error.clone())),
         4 => JobState::Ended(Ending::Canceled),
         _ => JobState::Ended(Ending::Superseded { by: JobId::from_u128(0) }),
     };

@@ -67,10 +67,10 @@ pub(super) fn eventful_job() -> Job {
     let answer = SidecarAnswer { status: 500, body: "{\"name\":\"fault\"}".into() };
     let mut job = Job { goal: Goal::Delta(4), target: Some(units(5)), ..job(0x7, "worker") };
     job.reason = Some("queue depth 812".into());
-    job.labels = Some(Box::new([("team".into(), "data".into())].into()));
-    job.trace = TraceContext::new(7, 8, 1, Some("vendor=1")).map(Box::new);
-    job.submitted_by = Some(Box::new(actor()));
-    job.canceled_by = Some(Box::new(actor()));
+    job.labels = [("team".into(), "data".into())].into();
+    job.trace = TraceContext::new(7, 8, 1, Some("vendor=1"));
+    job.submitted_by = Some(actor());
+    job.canceled_by = Some(actor());
     job.state = JobState::Running;
     job.ending = Some(Ending::Superseded { by: JobId::from_u128(8) });
     job.start = Some(units(1));
@@ -82,7 +82,7 @@ pub(super) fn eventful_job() -> Job {
     ];
     job.external_changes = vec![ExternalChange { noticed_at: NOW, from: units(3), to: units(4) }];
     job.patience = WaitDeadlines { active_by: Some(NOW), reading_by: None, fresh_by: Some(NOW) };
-    job.trouble = Some(Box::new(LastChangeError { detail: "status 500".into(), answer: Some(answer) }));
+    job.trouble = Some(LastChangeError { detail: "status 500".into(), answer: Some(answer) });
     job.estimated_completion_at = Some(NOW + Duration::from_secs(600));
     job.started_at = Some(NOW);
     job.version = 17;

@@ -34,7 +34,7 @@ fn what_is_committed_comes_back_after_a_restart() {
             job(1, "worker"),
             Job { state: JobState::Running, ..job(2, "worker") },
             ended(3, Ending::Succeeded, NOW),
-            ended(4, Ending::failed(error), NOW),
+            ended(4, Ending::Failed(error), NOW),
             ended(5, Ending::Canceled, NOW),
             ended(6, Ending::Superseded { by: JobId::from_u128(5) }, NOW),
             eventful_job(),
@@ -307,7 +307,7 @@ fn endings_are_stored_like_this() {
         (Ending::Succeeded, r#"{"ended":"succeeded"}"#),
         (Ending::Canceled, r#"{"ended":"canceled"}"#),
         (
-            Ending::failed(error),
+            Ending::Failed(error),
             r#"{"ended":{"failed":{"code":"deadline_exceeded","message":"Too late.","sidecar":null}}}"#,
         ),
     ] {

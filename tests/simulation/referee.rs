@@ -231,7 +231,7 @@ impl Referee {
     fn check_history(&mut self, before: &Job, after: &Job) {
         let grows = before.version < after.version
             && before.created_at == after.created_at
-            && before.settings().within(&self.limits) == after.settings()
+            && before.settings.within(&self.limits) == after.settings
             && rank(&before.state) <= rank(&after.state)
             && before.external_changes.len() <= after.external_changes.len()
             && before.steps.len() <= after.steps.len()
@@ -283,7 +283,7 @@ impl Referee {
     /// Whether there was no reading for as long as `job` must be patient. What was read while its end was written is for the
     /// next job.
     fn has_been_unreachable(&self, now: Timestamp, job: &Job) -> bool {
-        let patience = job.settings().active_timeout.min(LEAST_PATIENCE);
+        let patience = job.settings.active_timeout.min(LEAST_PATIENCE);
         let mut readings = self.readings[index_of(&job.resource)].iter().rev();
         let last = readings.find(|at| **at + SLOWEST_COMMITS <= now).copied().unwrap_or(BEGIN);
         now.since(last) >= patience
@@ -311,7 +311,7 @@ impl Referee {
         let toward = change.from.distance(target) == change.units + change.to.distance(target);
         // Whoever put it beyond the bounds, going back toward them is right.
         let bounded = change.to.units() <= MOST_UNITS.max(change.from.units());
-        let within = toward && bounded && change.units <= job.settings().step_size;
+        let within = toward && bounded && change.units <= job.settings.step_size;
         self.demand(within, || format!("never past the target or the bounds: {change} in {job:#?}"));
         Some((job, index))
     }
@@ -331,7 +331,7 @@ impl Referee {
         let earlier_at = earlier.map(|earlier| earlier.at);
         let apart =
             earlier.is_none_or(|earlier| now.since(earlier.at) >= min_cooldown.saturating_sub(earlier.forgiven));
-        let (units, settle) = (change.units, job.settings().settle);
+        let (units, settle) = (change.units, job.settings.settle);
         self.demand(apart && units <= max_step_size && min_settle <= settle, || {
             format!("never with less care than the operator asks for: {change} after {earlier_at:?} in {job:#?}")
         });
@@ -379,7 +379,7 @@ impl Surroundings for Referee {
         };
         let intent = self.check_intent(resource, change, disk);
         if let Some((job, _)) = &intent {
-            self.check_cooldown(now, index, job.settings().cooldown);
+            self.check_cooldown(now, index, job.settings.cooldown);
             self.check_care(now, index, change, job);
         }
         self.check_reading(now, index, change);
@@ -394,7 +394,7 @@ impl Surroundings for Referee {
         if let Some((job, step)) = intent {
             self.sent.insert((job.id, step), accepted);
             if arrived {
-                let cooldown = job.settings().cooldown;
+                let cooldown = job.settings.cooldown;
                 self.arrivals[index] = Some(Arrival { at: now, cooldown, forgiven: Duration::ZERO });
             }
         }
@@ -420,7 +420,7 @@ impl Surroundings for Referee {
         self.check_form(now, job);
         self.check_success(now, job);
         self.tell(now, || {
-            let waiting = job.waiting.as_ref().map_or(String::new(), |waiting| format!(", {}", waiting.detail()));
+            let waiting = job.waiting.as_ref().map_or(String::new(), |waiting| format!(", {}", waiting.detail));
             format!("on disk: {} v{} {:?}{waiting}", short(job.id), job.version, job.state)
         });
     }

@@ -93,7 +93,7 @@ pub struct JobView {
 impl From<&Job> for JobView {
     fn from(job: &Job) -> Self {
         let error = match job.ended() {
-            Some(Ending::Failed(error)) => Some(JobErrorView::from(&**error)),
+            Some(Ending::Failed(error)) => Some(JobErrorView::from(error)),
             _ => None,
         };
         Self {
@@ -111,11 +111,11 @@ impl From<&Job> for JobView {
             progress: progress(job),
             steps: (1..).zip(&job.steps).map(|(index, step)| StepView::new(index, step)).collect(),
             external_changes: job.external_changes.iter().map(ExternalChangeView::from).collect(),
-            settings: SettingsView::from(&job.settings()),
-            reason: job.reason.as_deref().map(str::to_owned),
-            labels: job.labels.as_deref().cloned().unwrap_or_default(),
-            submitted_by: job.submitted_by.as_deref().map(ActorView::from),
-            canceled_by: job.canceled_by.as_deref().map(ActorView::from),
+            settings: SettingsView::from(&job.settings),
+            reason: job.reason.clone(),
+            labels: job.labels.clone(),
+            submitted_by: job.submitted_by.as_ref().map(ActorView::from),
+            canceled_by: job.canceled_by.as_ref().map(ActorView::from),
             error,
             ending_as: job.ending.as_ref().map(StateView::from),
             superseded_by: job.superseded_by(),
@@ -213,8 +213,11 @@ pub struct WaitingView {
 
 impl From<&Waiting> for WaitingView {
     fn from(waiting: &Waiting) -> Self {
-        let detail = waiting.detail().into_owned();
-        Self { reason: waiting.reason.as_str().to_owned(), until: WireTime(waiting.until), detail }
+        Self {
+            reason: waiting.reason.as_str().to_owned(),
+            until: WireTime(waiting.until),
+            detail: waiting.detail.clone(),
+        }
     }
 }
 

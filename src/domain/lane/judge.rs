@@ -20,7 +20,7 @@ impl Lane {
         self.failed_reads = 0;
         self.not_found_reads = 0;
         job.patience.reading_by = None;
-        match assess(reading, &self.change_state, self.change.as_deref(), job.settings().settle) {
+        match assess(reading, &self.change_state, self.change.as_ref(), job.settings.settle) {
             Verdict::NotYet { observed_at, lacks } => {
                 self.on_inconclusive_reading(job, reading, observed_at, lacks, turn)
             }
@@ -45,9 +45,9 @@ impl Lane {
     ) -> Next {
         let now = turn.now;
         if reading.status.is_failed() && self.change_state.fresh_from.is_none_or(|from| from <= observed_at) {
-            return Next::End(Ending::failed(resource_failed(reading.capacity)));
+            return Next::End(Ending::Failed(resource_failed(reading.capacity)));
         }
-        let Some(change) = self.unresolved() else {
+        let Some(change) = self.change else {
             return self.on_inconclusive_reading_without_change(job, lacks, now);
         };
         if now < change.give_up_at() {
@@ -75,18 +75,18 @@ impl Lane {
             let next = pace::next_reading(job, &self.change_state, change.movement.to, now);
             return Next::Sleep(settling.map_or(next, |at| at.max(next)).min(change.give_up_at()));
         }
-        let error = words::given_up(&change, reading, lacks, job.trouble.as_deref());
+        let error = words::given_up(&change, reading, lacks, job.trouble.as_ref());
         self.give_up(job, change, reading, observed_at, lacks, turn);
-        if change.job == job.id { Next::End(Ending::failed(error)) } else { Next::Sleep(now + job.shortest_poll()) }
+        if change.job == job.id { Next::End(Ending::Failed(error)) } else { Next::Sleep(now + job.shortest_poll()) }
     }
 
     fn on_inconclusive_reading_without_change(&mut self, job: &mut Job, lacks: Inconclusive, now: Timestamp) -> Next {
         // A reading without a timestamp is fresh two settle times after the change; patience begins then.
-        let settle = self.change_state.longest_settle(job.settings().settle);
-        let limit = now + settle * 2 + job.settings().active_timeout;
+        let settle = self.change_state.longest_settle(job.settings.settle);
+        let limit = now + settle * 2 + job.settings.active_timeout;
         let limit = *job.patience.fresh_by.get_or_insert(limit);
         if limit <= now {
-            return Next::End(Ending::failed(JobError::new(
+            return Next::End(Ending::Failed(JobError::new(
                 ErrorCode::OutcomeUnknown,
                 "The sidecar answers, but its readings stay older than the last change of the resource.",
             )));
@@ -135,7 +135,7 @@ impl Lane {
     ) {
         let capacity = reading.capacity;
         job.patience.fresh_by = None;
-        if let (Some(outcome), Some(change)) = (outcome, self.unresolved()) {
+        if let (Some(outcome), Some(change)) = (outcome, self.change) {
             self.resolve(job, outcome, turn);
             let message = format!("{} {}: the capacity is {capacity}", change.movement, outcome.as_str());
             if outcome == StepOutcome::Confirmed { turn.note(job.id, message) } else { turn.warn(job.id, message) }
@@ -175,7 +175,7 @@ impl Lane {
                     "The status is {} at capacity {}; waiting for the resource to become ready.",
                     reading.status, reading.capacity
                 );
-                if job.waiting.as_ref().is_none_or(|waiting| waiting.detail() != detail) {
+                if job.waiting.as_ref().is_none_or(|waiting| waiting.detail != detail) {
                     turn.note(job.id, format!("waiting: status {} at capacity {}", reading.status, reading.capacity));
                 }
                 job.wait(WaitReason::Active, until, detail);
@@ -214,7 +214,7 @@ impl Lane {
             (false, true) => ErrorCode::SidecarUnreachable,
             (false, false) => {
                 let detail = format!("No reading from the sidecar, trying again: {}.", failure.detail);
-                if job.waiting.as_ref().is_none_or(|waiting| waiting.detail() != detail) {
+                if job.waiting.as_ref().is_none_or(|waiting| waiting.detail != detail) {
                     turn.warn(job.id, format!("no reading from the sidecar: {}", failure.detail));
                 }
                 job.wait(WaitReason::Sidecar, limit, detail);
@@ -225,10 +225,10 @@ impl Lane {
             ErrorCode::ResourceNotFound => format!("The sidecar does not know a resource \"{}\".", job.resource),
             _ => format!(
                 "The sidecar gave no reading for {} s: {}.",
-                job.settings().active_timeout.as_secs_f64(),
+                job.settings.active_timeout.as_secs_f64(),
                 failure.detail
             ),
         };
-        Next::End(Ending::failed(JobError { code, message, sidecar: failure.answer }))
+        Next::End(Ending::Failed(JobError { code, message, sidecar: failure.answer }))
     }
 }

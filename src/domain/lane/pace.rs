@@ -13,14 +13,14 @@ use super::super::time::Timestamp;
 const PUNCTUALITY: u32 = 50;
 /// While a cooldown runs anyway, there is no hurry: readings are this fraction of the time left apart.
 const LEISURE: u32 = 8;
-/// In so many places jobs are scattered, so that a million of them do not come in bursts.
+/// In so many places jobs are scattered, so that very many of them do not come in bursts.
 const JITTER: u32 = 1 << 16;
 /// First pause after a failed call; it doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// When to read next, `expected` being the capacity the last change leads to.
 pub(super) fn next_reading(job: &Job, change_state: &ChangeState, expected: Capacity, now: Timestamp) -> Timestamp {
-    let next_change_at = change_state.next_change_at(job.settings().cooldown).filter(|at| *at > now);
+    let next_change_at = change_state.next_change_at(job.settings.cooldown).filter(|at| *at > now);
     let interval = match next_change_at {
         Some(at) if job.target != Some(expected) => at.since(now) / LEISURE,
         _ => {
@@ -28,7 +28,7 @@ pub(super) fn next_reading(job: &Job, change_state: &ChangeState, expected: Capa
             now.since(since) / PUNCTUALITY
         }
     };
-    let next = now + interval.clamp(job.shortest_poll(), job.settings().poll_interval);
+    let next = now + interval.clamp(job.shortest_poll(), job.settings.poll_interval);
     match next_change_at {
         Some(at) => next.min(at),
         None => next,
@@ -45,7 +45,7 @@ pub(super) fn first_reading_before(job: &Job, until: Timestamp, now: Timestamp) 
 /// quarter so that jobs which failed together do not try again together.
 pub(super) fn backoff(job: &Job, attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
-    let pause = FIRST_BACKOFF.saturating_mul(1 << doublings).min(job.settings().poll_interval);
+    let pause = FIRST_BACKOFF.saturating_mul(1 << doublings).min(job.settings.poll_interval);
     pause - pause / 4 * jitter(job, attempt) / JITTER
 }
 

@@ -29,13 +29,13 @@ impl Lane {
                 self.resolve(job, StepOutcome::NotApplied, turn);
                 let retry_at = now + pace::backoff(job, u32::try_from(job.fruitless_steps()).unwrap_or(u32::MAX));
                 job.wait(WaitReason::Sidecar, retry_at, format!("{movement} could not be sent: {detail}."));
-                job.trouble = Some(Box::new(LastChangeError { detail, answer: None }));
+                job.trouble = Some(LastChangeError { detail, answer: None });
                 Next::Sleep(retry_at)
             }
             ChangeAnswer::Acknowledged => {
                 turn.note(job.id, format!("{movement} accepted by the sidecar"));
                 change.stage = Stage::Acknowledged;
-                self.change = Some(Box::new(change));
+                self.change = Some(change);
                 // The answer may come after all patience: one reading is due even then, at once.
                 let limit = change.give_up_at().max(now);
                 job.wait(WaitReason::Change, limit, format!("Accepted {movement}; waiting for it to show."));
@@ -44,7 +44,7 @@ impl Lane {
             ChangeAnswer::Rejected(answer) => {
                 self.resolve(job, StepOutcome::Rejected, turn);
                 self.change_state.expected = Some(movement.from);
-                Next::End(Ending::failed(JobError {
+                Next::End(Ending::Failed(JobError {
                     code: ErrorCode::SidecarRejected,
                     message: format!("The sidecar refused {movement} with status {}.", answer.status),
                     sidecar: Some(answer),
@@ -53,7 +53,7 @@ impl Lane {
             ChangeAnswer::Unknown { detail, answer } => {
                 turn.warn(job.id, format!("{movement} has an unknown outcome: {detail}"));
                 change.stage = Stage::Unknown { since: now };
-                self.change = Some(Box::new(change));
+                self.change = Some(change);
                 let settled_at = change.sent.settled_at().max(now);
                 job.wait(
                     WaitReason::Settle,
@@ -62,7 +62,7 @@ impl Lane {
                         "Whether {movement} took effect is unknown ({detail}) and can be told from {settled_at} on."
                     ),
                 );
-                job.trouble = Some(Box::new(LastChangeError { detail, answer }));
+                job.trouble = Some(LastChangeError { detail, answer });
                 Next::Sleep(settled_at)
             }
         }

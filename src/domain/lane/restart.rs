@@ -46,10 +46,10 @@ impl Lane {
         self.change.iter_mut().for_each(|change| change.sent.hold_to(&limits));
         let mut held = HashSet::new();
         let mut hold = |job: &mut Arc<Job>| {
-            let (before, after) = (job.settings(), job.settings().within(&limits));
+            let (before, after) = (job.settings, job.settings.within(&limits));
             if before != after {
                 turn.note(job.id, words::held_to_limits(&before, &after));
-                Arc::make_mut(job).settings = after.into();
+                Arc::make_mut(job).settings = after;
                 held.insert(job.id);
             }
         };
@@ -59,7 +59,7 @@ impl Lane {
         let is_cooling = active.waiting.as_ref().is_some_and(|waiting| waiting.reason == WaitReason::Cooldown);
         if held.contains(&active.id)
             && is_cooling
-            && let Some(until) = self.change_state.next_change_at(active.settings().cooldown)
+            && let Some(until) = self.change_state.next_change_at(active.settings.cooldown)
         {
             let after = self.change_state.last_change.map(|last| last.at);
             Arc::make_mut(active).waiting = Some(Waiting::for_cooldown(until, after));
@@ -75,14 +75,14 @@ impl Lane {
     fn cooldown_shown(&self) -> Option<Timestamp> {
         let job = self.active.as_ref().filter(|job| job.ending.is_none() && self.change.is_none())?;
         let shown = job.waiting.as_ref().filter(|waiting| waiting.reason == WaitReason::Cooldown)?.until;
-        self.change_state.next_change_at(job.settings().cooldown).filter(|end| *end == shown)
+        self.change_state.next_change_at(job.settings.cooldown).filter(|end| *end == shown)
     }
 
     fn settle_after_restart(&mut self, turn: &mut Turn) {
         let now = turn.now;
         self.change_state.rebase(now);
         let rebase = |job: &mut Arc<Job>| {
-            let settle = self.change_state.longest_settle(job.settings().settle);
+            let settle = self.change_state.longest_settle(job.settings.settle);
             job.rebase(now, settle);
         };
         self.active.iter_mut().for_each(rebase);

@@ -45,7 +45,7 @@ pub(super) fn deadline_exceeded(job: &Job) -> JobError {
     };
     JobError::new(
         ErrorCode::DeadlineExceeded,
-        format!("The job was not over within its {} s; it ended{reached}.", job.settings().deadline.as_secs_f64()),
+        format!("The job was not over within its {} s; it ended{reached}.", job.settings.deadline.as_secs_f64()),
     )
 }
 

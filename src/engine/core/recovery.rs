@@ -246,7 +246,7 @@ mod tests {
             let deadline = Duration::from_secs(7200 - number as u64);
             let settings = Settings { deadline, ..Settings::DEFAULT };
             let id = JobId::from_u128(number as u128);
-            let submitted_by = Some(Box::new(actor(number % 3)));
+            let submitted_by = Some(actor(number % 3));
             let mut job = Job { version: 1, submitted_by, ..Job::accept(id, request, settings, NOW) };
             match number / RESOURCES {
                 0 => job.end(crate::domain::Ending::Canceled, NOW),

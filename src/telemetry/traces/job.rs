@@ -25,7 +25,7 @@ impl Traces {
             .with_start_time(wall(job.created_at))
             .with_attributes(attributes(job, ending))
             .with_events(events(job, wall));
-        let mut span = ids::with_ids_of(job.id, || tracing.begin(builder, SpanKind::Internal, job.trace.as_deref()));
+        let mut span = ids::with_ids_of(job.id, || tracing.begin(builder, SpanKind::Internal, job.trace.as_ref()));
         if let Ending::Failed(error) = ending {
             span.set_status(Status::error(error.message.clone()));
         }
