@@ -4,7 +4,7 @@
 //! owns all running work; [`store`] makes it durable; [`table`] shows it to readers and [`feed`] tells them of changes;
 //! [`api`] serves it over HTTP; [`sidecar`] talks to the platform, and [`simulator`] plays the platform where there is none;
 //! [`metrics`] counts what happens in all of them, and [`telemetry`] tells of it; nothing depends on whether anybody listens.
-//! `parallel` makes a start with very many jobs faster; `printable` escapes text from outside, for the log and for terminals.
+//! `printable` escapes text from outside, for the log and for terminals.
 //! `domain` imports nothing else of the crate; of `api`, only `app` starts it, and [`cli`] borrows what requests and answers
 //! look like.
 
@@ -18,7 +18,6 @@ pub mod domain;
 pub mod engine;
 pub mod feed;
 pub mod metrics;
-mod parallel;
 mod printable;
 pub mod sidecar;
 pub mod simulator;

@@ -1,4 +1,4 @@
-//! The engine without its I/O: all lanes, one timer structure, and the order of commits.
+//! The engine without its I/O: all lanes, their timers, and the order of commits.
 //!
 //! Inputs come with the time at which they happened; what is to be done about them comes out as [`Effect`]s. Nothing is
 //! published or answered before the commit it rests on is on the disk: such effects wait in a queue until
@@ -12,7 +12,7 @@ mod used_keys;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use lanes::{LaneNumber, Lanes};
+use lanes::Lanes;
 use unfinished::Unfinished;
 use used_keys::UsedKeys;
 
@@ -63,7 +63,6 @@ struct AfterCommit {
 pub struct Core {
     scaling: Arc<ScalingConfig>,
     lanes: Lanes,
-    timers: BTreeSet<(Timestamp, LaneNumber)>,
     unfinished: Unfinished,
     keys: UsedKeys,
     /// The last reading of each resource that is listed or was scaled lately.
@@ -84,7 +83,6 @@ impl Core {
         Self {
             scaling,
             lanes: Lanes::default(),
-            timers: BTreeSet::new(),
             unfinished: Unfinished::default(),
             keys: UsedKeys::default(),
             observations: HashMap::new(),
@@ -105,7 +103,7 @@ impl Core {
 
     /// When [`Core::wake_due`] is to be called next.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(at, _)| *at)
+        self.lanes.next_wake()
     }
 
     /// Number of unfinished jobs.
@@ -130,7 +128,7 @@ impl Core {
 
     /// The lane of `resource`, if it was scaled lately.
     pub fn lane(&self, resource: &Alias) -> Option<&Lane> {
-        self.lanes.get(self.lanes.find(resource)?).map(|slot| &slot.lane)
+        self.lanes.get(resource)
     }
 
     /// The lane of a `resource` that has none.
@@ -363,14 +361,9 @@ impl Core {
 
     /// Everything known about all resources that are listed or were scaled, by name.
     pub fn resources(&self) -> Vec<ResourceView> {
-        let scaled = self.lanes.all().map(|lane| (lane.resource(), Some(lane)));
-        let listed = self.scaling.resources.keys().filter(|resource| self.lane(resource).is_none());
-        let mut all: Vec<_> = scaled.chain(listed.map(|resource| (resource, None))).collect();
-        all.sort_unstable_by_key(|(resource, _)| *resource);
-        // There may be many, and each takes some hundred bytes, which are not to be copied once more.
-        let mut views = Vec::with_capacity(all.len());
-        views.extend(all.into_iter().filter_map(|(resource, lane)| self.view(resource, lane)));
-        views
+        let scaled = self.lanes.all().map(Lane::resource);
+        let all: BTreeSet<&Alias> = scaled.chain(self.scaling.resources.keys()).collect();
+        all.into_iter().filter_map(|resource| self.resource(resource)).collect()
     }
 
     fn view(&self, resource: &Alias, lane: Option<&Lane>) -> Option<ResourceView> {
@@ -453,11 +446,7 @@ impl Core {
 
     /// Moves on all lanes whose time has come.
     pub fn wake_due(&mut self, now: Timestamp) {
-        while let Some(&(at, number)) = self.timers.first().filter(|(at, _)| *at <= now) {
-            self.timers.remove(&(at, number));
-            let Some(slot) = self.lanes.get_mut(number).filter(|slot| slot.timer == Some(at)) else { continue };
-            slot.timer = None;
-            let resource = slot.lane.resource().clone();
+        while let Some(resource) = self.lanes.take_due(now) {
             self.turn(&resource, now, |lane, turn| lane.wake(turn));
         }
     }
@@ -465,11 +454,8 @@ impl Core {
     /// Forgets keys and lanes that can no longer matter.
     pub fn forget(&mut self, now: Timestamp) {
         self.keys.forget(now);
-        let forgettable = self.lanes.all().filter(|lane| lane.is_forgettable(now));
-        let mut forgotten: Vec<Alias> = forgettable.map(|lane| lane.resource().clone()).collect();
-        forgotten.sort_unstable();
+        let forgotten = self.lanes.forget(now);
         for resource in &forgotten {
-            self.lanes.remove(resource);
             if !self.scaling.resources.contains_key(resource) {
                 self.observations.remove(resource);
             }
@@ -488,20 +474,15 @@ impl Core {
 
     fn run(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) -> Outcome {
         let rules = self.scaling.in_force(resource);
-        let slot = self.lanes.find(resource).and_then(|number| self.lanes.get_mut(number));
-        let Some(slot) = slot else { return Outcome::default() };
+        let Some(lane) = self.lanes.get_mut(resource) else { return Outcome::default() };
         let mut turn = Turn::new(now, rules, !self.draining, &mut self.next_call);
-        event(&mut slot.lane, &mut turn);
+        event(lane, &mut turn);
         turn.outcome
     }
 
     /// Turns what a lane asks for into effects, in the order that keeps the promises.
-    fn apply_outcome(&mut self, resource: &Alias, outcome: Outcome, batch: Batch, after: AfterCommit) {
-        self.set_timer(resource);
-        self.emit_effects(resource, outcome, batch, after);
-    }
-
-    fn emit_effects(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
+    fn apply_outcome(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
+        self.lanes.set_timer(resource);
         let Outcome { jobs, record, intent, call, history, notices } = outcome;
         for job in jobs.iter().filter(|job| job.ended().is_some()) {
             self.unfinished.remove(job);
@@ -550,22 +531,6 @@ impl Core {
             Some(after) => after.effects.push(effect),
             None => self.effects.push(effect),
         }
-    }
-
-    fn set_timer(&mut self, resource: &Alias) {
-        let Some(number) = self.lanes.find(resource) else { return };
-        let Some(slot) = self.lanes.get_mut(number) else { return };
-        let wanted = slot.lane.wake_at();
-        if slot.timer == wanted {
-            return;
-        }
-        if let Some(old) = slot.timer.take() {
-            self.timers.remove(&(old, number));
-        }
-        if let Some(at) = wanted {
-            self.timers.insert((at, number));
-        }
-        slot.timer = wanted;
     }
 }
 
@@ -636,6 +601,26 @@ mod tests {
         core.cancel(JobId::from_u128(0), &scaled, None, 0, NOW);
         core.forget(NOW);
         assert_eq!(core.observations.keys().collect::<Vec<_>>(), [&listed]);
+    }
+
+    #[test]
+    fn lanes_that_nothing_has_to_remember_are_forgotten() {
+        let mut core = Core::recover(Arc::new(ScalingConfig::default()), &Snapshot::default(), NOW);
+        let names = ["d", "b", "c", "a"].map(|name| name.parse::<Alias>().expect("an alias"));
+        for (number, name) in (0..).zip(&names) {
+            submit(&mut core, name.as_str(), number, NOW);
+        }
+        for number in [0, 1] {
+            core.cancel(JobId::from_u128(number), &names[number as usize], None, 0, NOW);
+        }
+        drop(core.take_effects());
+        core.forget(NOW);
+        let forgotten = core.take_effects().into_iter().filter_map(|effect| match effect {
+            Effect::Commit(batch) => Some(batch.forgotten_lanes),
+            _ => None,
+        });
+        assert_eq!(forgotten.collect::<Vec<_>>(), [[names[1].clone(), names[0].clone()]]);
+        assert_eq!(names.map(|name| core.lane(&name).is_some()), [false, false, true, true]);
     }
 
     #[test]

@@ -25,7 +25,6 @@ use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, JobId, Move, Notice, Origin, ReadFailure, Reading, Retention, ScalingConfig,
     Timestamp, TraceContext,
 };
-use crate::parallel;
 use crate::sidecar::{RawReading, Sidecar};
 use crate::store::{Acknowledgement, KeyedAnswer, Pruned, Snapshot, StoreError, StoreWriter};
 
@@ -72,11 +71,9 @@ pub(super) async fn run<S: Sidecar>(
     let sidecar = Arc::new(parts.sidecar);
     let mut acknowledgements = parts.acknowledgements;
     let recover = |snapshot: &Snapshot| Core::recover(Arc::clone(&parts.scaling), snapshot, parts.clock.now());
-    // With very many jobs both take a while.
-    let (core, ()) = parallel::both(|| recover(&snapshot), || parts.projections.show_first(&snapshot));
-    // Giving back so much memory takes a while too, and nobody has to wait for it. Without a thread it happens here.
-    drop(std::thread::Builder::new().name("recovery".into()).spawn(move || drop(snapshot)));
-    let mut recovered = Some(core);
+    let mut recovered = Some(recover(&snapshot));
+    parts.projections.show_first(&snapshot);
+    drop(snapshot);
     // Nobody may want to know.
     let _ = begun.send(());
     let mut contact = SidecarContact::default();

@@ -30,8 +30,7 @@ use super::schema::{self, Kind};
 use super::wal;
 use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError, UsedKey};
 use crate::clock::Anchor;
-use crate::domain::{EventId, JobEvent, KeyRecord, LaneRecord, Retention, Timestamp};
-use crate::parallel;
+use crate::domain::{EventId, KeyRecord, Retention, Timestamp};
 
 /// By how much a clock must differ from the one before to matter for what is kept for days.
 const LEAST_SHIFT_MILLIS: u64 = 1000;
@@ -258,12 +257,14 @@ impl Journal for SqliteJournal {
             prepare(&self.path, &mut db)?;
             self.db = db;
         }
-        // With very many of them both take a while. Whoever has the lock is the only one who writes them: all connections
-        // see the same.
-        let (jobs, lanes) = parallel::both(|| read_jobs(&self.path), || read_lanes(&self.path));
-        let (keys, next_event) = (self.read_keys()?, self.next_event()?);
-        let restored_at = backup::restored_at(&self.db).map_err(|error| self.explain(error))?;
-        Ok(Snapshot { lanes: lanes?, jobs: jobs?, keys, next_event, restored_at })
+        // The holder of the lock is the only writer: no other commit comes between these.
+        Ok(Snapshot {
+            lanes: lanes::read(&self.db).map_err(|error| unreadable(&self.path, "lane", error))?,
+            jobs: records::read_jobs(&self.db).map_err(|error| unreadable(&self.path, "job", error))?,
+            keys: self.read_keys()?,
+            next_event: self.next_event()?,
+            restored_at: backup::restored_at(&self.db).map_err(|error| self.explain(error))?,
+        })
     }
 
     fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
@@ -388,15 +389,6 @@ pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
 fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
-}
-
-fn read_jobs(path: &Path) -> Result<Vec<JobEvent>, StoreError> {
-    records::read_jobs(path).map_err(|error| unreadable(path, "job", error))
-}
-
-fn read_lanes(path: &Path) -> Result<Vec<LaneRecord>, StoreError> {
-    let db = open_to_read(path).map_err(|error| explain(path, error))?;
-    lanes::read(&db).map_err(|error| unreadable(path, "lane", error))
 }
 
 fn unreadable(path: &Path, what: &str, error: Unreadable) -> StoreError {

@@ -1,213 +1,86 @@
-//! All lanes, by name and by number, in partitions.
+//! All lanes by the name of their resource, and when each is to be woken.
 //!
-//! A start puts the partitions together side by side, each of them small enough to stay near a processor meanwhile. One large
-//! map lost: a start with a million lanes spent nearly all of its time on fetching the map's memory, on one core. And timers
-//! have numbers instead of names: to tell which of two names comes first, both have to be fetched.
+//! The timer of a lane must never differ from what the lane asked for at its last event: each event ends with
+//! [`Lanes::set_timer`].
+//!
+//! Rejected: a hash map, because resources are listed and lanes forgotten in the order of their names, and because it keeps
+//! the memory of its largest size.
 
-use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
-
-use hashbrown::HashTable;
-use slab::Slab;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{Alias, Lane, Timestamp};
 
-/// With a million lanes, each partition has some thousands, in some hundred kilobytes.
-pub(super) const PARTITIONS: usize = 256;
-const _: () = assert!(PARTITIONS.is_power_of_two() && PARTITIONS > 1, "the first bits of a hash say which it is");
-
-/// A lane, and when it is to be woken.
-pub(super) struct LaneSlot {
-    pub lane: Lane,
-    /// What the timers say.
-    pub timer: Option<Timestamp>,
-}
-
-/// Where a lane is for as long as it is there; another one may be there later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct LaneNumber(usize);
-
-impl LaneNumber {
-    const fn new(place: usize, index: usize) -> Self {
-        Self(index * PARTITIONS + place)
-    }
-
-    const fn place(self) -> usize {
-        self.0 % PARTITIONS
-    }
-
-    const fn index(self) -> usize {
-        self.0 / PARTITIONS
-    }
-}
-
-/// The hash of a lane's name. A start computes it once for each name, and fetches the name again only to compare it. The same in
-/// each process: what happens at the same time happens in the same order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct NameHash(pub(super) u64);
-
-impl NameHash {
-    pub fn of(resource: &Alias) -> Self {
-        let mut hasher = DefaultHasher::new();
-        resource.hash(&mut hasher);
-        Self(hasher.finish())
-    }
-
-    /// In which partition the lane belongs; in the order of the hashes. Whoever chooses names so that they all belong in the same
-    /// one gets what everybody would get without partitions.
-    pub const fn place(self) -> usize {
-        // Less than that many, whatever it is.
-        (self.0 >> (u64::BITS - PARTITIONS.ilog2())) as usize
-    }
-}
-
-/// Where a lane is in its partition.
-struct Entry {
-    hash: NameHash,
-    index: usize,
-}
-
-/// Some of the lanes: those whose names belong at its place.
-pub(super) struct Partition {
-    place: usize,
-    /// Whoever chooses names cannot tell which of them get in each other's way.
-    seed: RandomState,
-    entries: HashTable<Entry>,
-    slots: Slab<LaneSlot>,
-}
-
-impl Partition {
-    /// An empty one for `place`, with room for so many `lanes`.
-    pub fn with_capacity(place: usize, lanes: usize) -> Self {
-        let (entries, slots) = (HashTable::with_capacity(lanes), Slab::with_capacity(lanes));
-        Self { place, seed: RandomState::new(), entries, slots }
-    }
-
-    /// Puts in a lane that is not there yet and belongs here; `hash` is that of its name.
-    pub fn insert(&mut self, hash: NameHash, lane: Lane, timer: Option<Timestamp>) -> LaneNumber {
-        let index = self.slots.insert(LaneSlot { lane, timer });
-        let seeded = |entry: &Entry| self.seed.hash_one(entry.hash.0);
-        let entry = Entry { hash, index };
-        self.entries.insert_unique(seeded(&entry), entry, seeded);
-        LaneNumber::new(self.place, index)
-    }
-
-    fn find(&self, hash: NameHash, resource: &Alias) -> Option<usize> {
-        let is_it = |entry: &Entry| entry.hash == hash && self.is_at(entry.index, resource);
-        self.entries.find(self.seed.hash_one(hash.0), is_it).map(|entry| entry.index)
-    }
-
-    fn is_at(&self, index: usize, resource: &Alias) -> bool {
-        self.slots.get(index).is_some_and(|slot| slot.lane.resource() == resource)
-    }
-
-    fn remove(&mut self, hash: NameHash, resource: &Alias) {
-        if let Some(found) = self.find(hash, resource)
-            && let Ok(entry) = self.entries.find_entry(self.seed.hash_one(hash.0), |entry| entry.index == found)
-        {
-            entry.remove();
-            self.slots.remove(found);
-        }
-        // Neither of them gives back memory by itself.
-        if self.slots.is_empty() {
-            *self = Self::with_capacity(self.place, 0);
-        }
-    }
-}
-
 /// See the module's documentation.
-pub(super) struct Lanes(Vec<Partition>);
-
-impl Default for Lanes {
-    fn default() -> Self {
-        (0..PARTITIONS).map(|place| Partition::with_capacity(place, 0)).collect()
-    }
+#[derive(Default)]
+pub(super) struct Lanes {
+    slots: BTreeMap<Alias, Slot>,
+    timers: BTreeSet<(Timestamp, Alias)>,
 }
 
-impl FromIterator<Partition> for Lanes {
-    /// Of all partitions, in the order of their places.
-    fn from_iter<T: IntoIterator<Item = Partition>>(partitions: T) -> Self {
-        Self(partitions.into_iter().collect())
-    }
+struct Slot {
+    lane: Lane,
+    /// What the timers have for it.
+    timer: Option<Timestamp>,
 }
 
 impl Lanes {
-    pub fn find(&self, resource: &Alias) -> Option<LaneNumber> {
-        let hash = NameHash::of(resource);
-        let partition = &self.0[hash.place()];
-        partition.find(hash, resource).map(|index| LaneNumber::new(partition.place, index))
+    pub fn get(&self, resource: &Alias) -> Option<&Lane> {
+        self.slots.get(resource).map(|slot| &slot.lane)
     }
 
-    pub fn get(&self, number: LaneNumber) -> Option<&LaneSlot> {
-        self.0[number.place()].slots.get(number.index())
+    pub fn get_mut(&mut self, resource: &Alias) -> Option<&mut Lane> {
+        self.slots.get_mut(resource).map(|slot| &mut slot.lane)
     }
 
-    pub fn get_mut(&mut self, number: LaneNumber) -> Option<&mut LaneSlot> {
-        self.0[number.place()].slots.get_mut(number.index())
-    }
-
-    /// Puts in the lane of a resource that has none.
+    /// Puts in the lane of a resource that has none; it has no timer yet.
     pub fn insert(&mut self, lane: Lane) {
-        let hash = NameHash::of(lane.resource());
-        self.0[hash.place()].insert(hash, lane, None);
+        self.slots.insert(lane.resource().clone(), Slot { lane, timer: None });
     }
 
-    pub fn remove(&mut self, resource: &Alias) {
-        let hash = NameHash::of(resource);
-        self.0[hash.place()].remove(hash, resource);
-    }
-
-    /// In no particular order.
+    /// All lanes, by name.
     pub fn all(&self) -> impl Iterator<Item = &Lane> {
-        self.0.iter().flat_map(|partition| &partition.slots).map(|(_, slot)| &slot.lane)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn named(number: usize) -> Alias {
-        format!("resource-{number}").parse().expect("an alias")
+        self.slots.values().map(|slot| &slot.lane)
     }
 
-    #[test]
-    fn each_is_found_by_name_and_by_number_until_it_is_removed() {
-        let mut lanes = Lanes::default();
-        for number in 0..3 * PARTITIONS {
-            lanes.insert(Lane::new(named(number)));
+    /// Forgets the lanes that no later event needs; their names.
+    pub fn forget(&mut self, now: Timestamp) -> Vec<Alias> {
+        let forgettable = self.all().filter(|lane| lane.is_forgettable(now));
+        let forgotten: Vec<Alias> = forgettable.map(|lane| lane.resource().clone()).collect();
+        for resource in &forgotten {
+            if let Some(at) = self.slots.remove(resource).and_then(|slot| slot.timer) {
+                self.timers.remove(&(at, resource.clone()));
+            }
         }
-        assert_eq!(lanes.all().count(), 3 * PARTITIONS);
-        for number in (0..3 * PARTITIONS).step_by(3) {
-            lanes.remove(&named(number));
-            lanes.remove(&named(number));
-        }
-        for number in 0..3 * PARTITIONS {
-            let found = lanes.find(&named(number));
-            assert_eq!(found.is_some(), number % 3 != 0);
-            let slot = found.and_then(|number| lanes.get(number));
-            assert_eq!(slot.map(|slot| slot.lane.resource()), found.map(|_| named(number)).as_ref());
-        }
-        assert_eq!(lanes.all().count(), 2 * PARTITIONS);
-        // The place of one that is gone is given to another.
-        lanes.insert(Lane::new(named(0)));
-        assert_eq!(lanes.all().filter(|lane| *lane.resource() == named(0)).count(), 1);
+        forgotten
     }
 
-    #[test]
-    fn names_with_the_same_hash_are_told_apart() {
-        let mut partition = Partition::with_capacity(0, 0);
-        for number in 0..3 {
-            partition.insert(NameHash(7), Lane::new(named(number)), None);
+    /// Wakes the lane of `resource` when it asks for it now, instead of when it did before.
+    pub fn set_timer(&mut self, resource: &Alias) {
+        let Some(slot) = self.slots.get_mut(resource) else { return };
+        let wanted = slot.lane.wake_at();
+        if slot.timer == wanted {
+            return;
         }
-        for number in 0..3 {
-            let found = partition.find(NameHash(7), &named(number)).and_then(|index| partition.slots.get(index));
-            assert_eq!(found.map(|slot| slot.lane.resource()), Some(&named(number)));
+        if let Some(before) = std::mem::replace(&mut slot.timer, wanted) {
+            self.timers.remove(&(before, resource.clone()));
         }
-        assert!(partition.find(NameHash(7), &named(3)).is_none() && partition.find(NameHash(8), &named(0)).is_none());
-        partition.remove(NameHash(7), &named(1));
-        partition.remove(NameHash(7), &named(3));
-        let left = (0..3).filter(|number| partition.find(NameHash(7), &named(*number)).is_some());
-        assert_eq!(left.collect::<Vec<_>>(), [0, 2]);
-        assert_eq!(partition.slots.len(), 2);
+        if let Some(at) = wanted {
+            self.timers.insert((at, resource.clone()));
+        }
+    }
+
+    /// When the first lane is to be woken.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// A lane that is to be woken by `now`, the one that waits longest; its timer is gone then.
+    pub fn take_due(&mut self, now: Timestamp) -> Option<Alias> {
+        self.next_wake().filter(|at| *at <= now)?;
+        let (_, resource) = self.timers.pop_first()?;
+        if let Some(slot) = self.slots.get_mut(&resource) {
+            slot.timer = None;
+        }
+        Some(resource)
     }
 }

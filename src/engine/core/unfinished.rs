@@ -30,14 +30,6 @@ impl Unfinished {
         }
     }
 
-    /// Counts in all that `other` has counted.
-    pub fn add_all(&mut self, other: Self) {
-        self.all += other.all;
-        for (key, jobs) in other.of_key {
-            *self.of_key.entry(key).or_default() += jobs;
-        }
-    }
-
     /// Counts out a job that was counted in.
     pub fn remove(&mut self, job: &Job) {
         self.all = self.all.saturating_sub(1);
