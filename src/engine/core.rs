@@ -41,9 +41,9 @@ pub enum Effect {
         origin: Origin,
     },
     /// Show the job to readers.
-    Publish(JobEvent),
-    /// Tell those who watch of something that happened to a resource.
-    Tell(Alias, HistoryEntry),
+    PublishJob(JobEvent),
+    /// Show what happened to a resource to those who watch it.
+    PublishHistory(Alias, HistoryEntry),
     /// Answer a request.
     Reply(ReplyTo, Answer),
     /// Answer a request with the answer stored for its idempotency key.
@@ -499,11 +499,11 @@ impl Core {
         for job in jobs {
             let event = JobEvent { id: self.next_event, job };
             self.next_event += 1;
-            effects.push(Effect::Publish(event.clone()));
+            effects.push(Effect::PublishJob(event.clone()));
             batch.jobs.push(event);
         }
         for entry in history {
-            effects.push(Effect::Tell(resource.clone(), entry.clone()));
+            effects.push(Effect::PublishHistory(resource.clone(), entry.clone()));
             batch.history.push((resource.clone(), entry));
         }
         effects.append(&mut after.effects);

@@ -527,8 +527,8 @@ impl<S: Sidecar> EngineRun<'_, S> {
                     self.store.commit(batch)?;
                 }
                 Effect::Call { resource, id, call, origin } => self.call(resource, id, call, origin),
-                Effect::Publish(event) => self.projections.show(event, &self.clock),
-                Effect::Tell(resource, entry) => self.projections.tell(resource, entry),
+                Effect::PublishJob(event) => self.projections.show(event, &self.clock),
+                Effect::PublishHistory(resource, entry) => self.projections.tell(resource, entry),
                 Effect::Reply(to, answer) => self.answer(to, answer),
                 Effect::Replay(to, key) => self.replay(to, key),
                 Effect::Log(resource, notice) => log(&resource, &notice),

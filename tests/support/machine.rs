@@ -436,8 +436,8 @@ impl<S: Surroundings> Machine<S> {
             Effect::Call { resource, id, call: Call::Change(change), .. } => {
                 self.schedule(self.dispatch_takes, Event::Dispatched(resource, id, change));
             }
-            Effect::Publish(event) => self.surroundings.published(now, &event, &self.disk),
-            Effect::Tell(resource, entry) => self.surroundings.told(now, &resource, &entry, &self.disk),
+            Effect::PublishJob(event) => self.surroundings.published(now, &event, &self.disk),
+            Effect::PublishHistory(resource, entry) => self.surroundings.told(now, &resource, &entry, &self.disk),
             Effect::Reply(to, answer) => self.surroundings.answered(now, to, answer, &self.disk),
             Effect::Replay(to, key) => self.surroundings.replayed(now, to, &key, &self.disk),
             Effect::Log(resource, notice) => self.surroundings.noticed(now, &resource, &notice),
