@@ -100,7 +100,8 @@ mod tests {
         let sent = SentChange { at: NOON, op: Some(Op::Add), cooldown: HOUR, settle: HOUR };
         let units = |units| Capacity::new(units).expect("a small number");
         let movement = Move::toward(units(1), units(2), 1).expect("a distance");
-        let change = stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, patience: HOUR, stage });
+        let change =
+            stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, effect_timeout: HOUR, stage });
         let change_state = ChangeState { last_change: Some(sent), fresh_from: Some(NOON), ..ChangeState::default() };
         LaneRecord { resource: "worker".parse().expect("an alias"), change_state, change }
     }

@@ -163,7 +163,7 @@ mod tests {
         let change_state =
             ChangeState { last_change: Some(sent), fresh_from: Some(at(0)), expected: None, provisioning: None };
         let movement = Move::toward(units(3), units(5), 2).expect("a distance");
-        let change = Change { job: uuid::Uuid::nil(), movement, sent, patience: Duration::from_secs(900), stage };
+        let change = Change { job: uuid::Uuid::nil(), movement, sent, effect_timeout: Duration::from_secs(900), stage };
         (change_state, change)
     }
 

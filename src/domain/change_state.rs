@@ -162,8 +162,8 @@ pub struct Change {
     /// When it was sent, at the latest as far as is known; with its job's waits.
     pub sent: SentChange,
     /// How long its effect is waited for.
-    #[serde(with = "duration_millis")]
-    pub patience: Duration,
+    #[serde(rename = "patience", with = "duration_millis")]
+    pub effect_timeout: Duration,
     /// How far it has got.
     pub stage: Stage,
 }
@@ -176,7 +176,7 @@ impl Change {
             job: job.id,
             movement,
             sent: SentChange { at: now, op: Some(movement.op), cooldown, settle },
-            patience: active_timeout.max(settle),
+            effect_timeout: active_timeout.max(settle),
             stage: Stage::Intended,
         }
     }
@@ -205,13 +205,13 @@ impl Change {
     /// Until when its effect is waited for.
     ///
     /// While the outcome is unknown nothing can be told before the change has settled and its request has ended, however
-    /// late that is: patience begins only then. It covers one more `settle`, which readings without a timestamp need.
+    /// late that is: its timeout begins only then. It covers one more `settle`, which readings without a timestamp need.
     pub fn give_up_at(&self) -> Timestamp {
         // What happened before may take longer to settle than this job knows of.
-        let patience = self.patience.max(self.sent.settle);
+        let timeout = self.effect_timeout.max(self.sent.settle);
         match self.stage {
-            Stage::Intended | Stage::Acknowledged => self.sent.at + patience,
-            Stage::Unknown { since } => self.sent.settled_at().max(since) + patience,
+            Stage::Intended | Stage::Acknowledged => self.sent.at + timeout,
+            Stage::Unknown { since } => self.sent.settled_at().max(since) + timeout,
         }
     }
 }
@@ -260,7 +260,8 @@ mod tests {
     fn a_request_is_on_its_way_soon_or_not_at_all() {
         let movement = Move::toward(Capacity::ZERO, Capacity::MAX, 1).expect("a distance");
         let stage = Stage::Intended;
-        let intended = Change { job: JobId::nil(), movement, sent: sent(NOW, 0), patience: Duration::ZERO, stage };
+        let intended =
+            Change { job: JobId::nil(), movement, sent: sent(NOW, 0), effect_timeout: Duration::ZERO, stage };
         for (took, sent_after) in
             [(Duration::from_millis(200), Duration::from_millis(200)), (MAX_DISPATCH * 60, MAX_DISPATCH)]
         {

@@ -84,7 +84,7 @@ pub fn resolve_goal(job: &Job, current: Capacity, bounds: Bounds) -> Result<Capa
 }
 
 fn await_rest(job: &Job, reading: &Reading, now: Timestamp) -> Result<NextAction, JobError> {
-    let until = job.patience.active_by.unwrap_or_else(|| job.wait_limit_from(now));
+    let until = job.wait_deadlines.active_by.unwrap_or_else(|| job.wait_limit_from(now));
     if now < until {
         return Ok(NextAction::AwaitRest(until));
     }
@@ -126,13 +126,14 @@ fn check_effort(job: &Job, capacity: Capacity, target: Capacity) -> Result<(), J
 }
 
 fn fruitless(job: &Job, capacity: Capacity) -> JobError {
-    let last = job.trouble.as_ref().map_or(String::new(), |trouble| format!(" The last one: {}.", trouble.detail));
+    let last =
+        job.last_change_error.as_ref().map_or(String::new(), |error| format!(" The last one: {}.", error.detail));
     JobError {
         code: ErrorCode::NoProgress,
         message: format!(
             "{MAX_FRUITLESS_STEPS} changes in a row had no effect; the capacity is still {capacity}.{last}"
         ),
-        sidecar: job.trouble.as_ref().and_then(|trouble| trouble.answer.clone()),
+        sidecar: job.last_change_error.as_ref().and_then(|error| error.answer.clone()),
     }
 }
 
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn waits_end() {
         let impatient = WaitDeadlines { active_by: Some(NOW), ..WaitDeadlines::default() };
-        let waited = Job { patience: impatient, ..to(5) };
+        let waited = Job { wait_deadlines: impatient, ..to(5) };
         assert_eq!(failure(&decided(&waited, "STARTING", 1)), Some(ErrorCode::ActiveTimeout));
         assert_eq!(failure(&decided(&waited, "ACTIVE", 1)), None, "in time after all");
     }
@@ -276,7 +277,7 @@ mod tests {
         let fruitless = |count| Job { steps: vec![step(StepOutcome::NotApplied); count], ..to(5) };
         assert_eq!(failure(&decided(&fruitless(MAX_FRUITLESS_STEPS - 1), "ACTIVE", 1)), None);
         let mut tired = fruitless(MAX_FRUITLESS_STEPS);
-        tired.trouble = Some(LastChangeError { detail: "status 500".into(), answer: None });
+        tired.last_change_error = Some(LastChangeError { detail: "status 500".into(), answer: None });
         let NextAction::End(Ending::Failed(error)) = decided(&tired, "ACTIVE", 1) else { panic!("it goes on") };
         assert_eq!(error.code, ErrorCode::NoProgress);
         assert!(error.message.contains("status 500"), "{}", error.message);

@@ -75,7 +75,7 @@ pub fn estimate_completion(
     let provisioning = change_state.provisioning.unwrap_or(ASSUMED_PROVISIONING);
     let from = change_in_flight.map_or(job.current?, |change| change.to);
     let resting_at = match change_state.last_change {
-        Some(last) if change_in_flight.is_some() || job.patience.active_by.is_some() => {
+        Some(last) if change_in_flight.is_some() || job.wait_deadlines.active_by.is_some() => {
             (last.at + provisioning).max(now)
         }
         _ => now,

@@ -21,8 +21,8 @@ use super::waiting::{WaitReason, Waiting};
 /// step size that does not fit its target, and its record would grow beyond what is pleasant to poll.
 pub const MAX_STEPS: usize = 1000;
 
-/// Least patience after a restart. The sidecar and the resource are often restarted together with the gateway, and a
-/// minute is what they may take.
+/// Least time that a wait has left after a restart. The sidecar and the resource are often restarted together with the
+/// gateway, and a minute is what they may take.
 const RESTART_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is asked for.
@@ -215,8 +215,8 @@ pub struct LastChangeError {
     pub answer: Option<SidecarAnswer>,
 }
 
-/// The points in time at which patience ends. Each is set when a wait of its kind begins and cleared only by what was
-/// waited for, so that taking turns with other waits does not prolong it, and a restart hardly.
+/// The points in time at which waits are given up. Each is set when a wait of its kind begins and cleared only by what
+/// was waited for, so that taking turns with other waits does not prolong it, and a restart hardly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitDeadlines {
     /// The resource must be at rest by then.
@@ -291,11 +291,11 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external_changes: Vec<ExternalChange>,
     /// When its waits are given up.
-    #[serde(default, skip_serializing_if = "WaitDeadlines::is_unlimited")]
-    pub patience: WaitDeadlines,
+    #[serde(default, rename = "patience", skip_serializing_if = "WaitDeadlines::is_unlimited")]
+    pub wait_deadlines: WaitDeadlines,
     /// What last went wrong with one of its changes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<LastChangeError>,
+    #[serde(default, rename = "trouble", skip_serializing_if = "Option::is_none")]
+    pub last_change_error: Option<LastChangeError>,
     /// When it will probably be over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion_at: Option<Timestamp>,
@@ -389,8 +389,8 @@ impl Job {
             waiting: None,
             steps: Vec::new(),
             external_changes: Vec::new(),
-            patience: WaitDeadlines::default(),
-            trouble: None,
+            wait_deadlines: WaitDeadlines::default(),
+            last_change_error: None,
             estimated_completion_at: None,
             started_at: None,
             updated_at: now,
@@ -429,7 +429,7 @@ impl Job {
         self.state = JobState::Ended(ending);
         self.ending = None;
         self.waiting = None;
-        self.patience = WaitDeadlines::default();
+        self.wait_deadlines = WaitDeadlines::default();
         self.estimated_completion_at = None;
         self.finished_at = Some(now);
     }
@@ -468,17 +468,17 @@ impl Job {
         let least = now + self.settings.active_timeout.min(RESTART_PATIENCE);
         let most = now + self.settings.active_timeout + settle * 2;
         let fit = |limit: Option<Timestamp>| limit.map(|at| at.clamp(least, most));
-        let WaitDeadlines { active_by, reading_by, fresh_by } = self.patience;
-        let patience =
+        let WaitDeadlines { active_by, reading_by, fresh_by } = self.wait_deadlines;
+        let wait_deadlines =
             WaitDeadlines { active_by: fit(active_by), reading_by: fit(reading_by), fresh_by: fit(fresh_by) };
         let deadline_at = self.deadline_at.min(now + self.settings.deadline);
-        if (deadline_at, patience) != (self.deadline_at, self.patience) {
+        if (deadline_at, wait_deadlines) != (self.deadline_at, self.wait_deadlines) {
             let job = Arc::make_mut(self);
-            (job.deadline_at, job.patience) = (deadline_at, patience);
+            (job.deadline_at, job.wait_deadlines) = (deadline_at, wait_deadlines);
         }
     }
 
-    /// The patience of a wait that begins now.
+    /// When a wait that begins now is given up.
     pub fn wait_limit_from(&self, now: Timestamp) -> Timestamp {
         now + self.settings.active_timeout
     }

@@ -81,8 +81,8 @@ pub(super) fn eventful_job() -> Job {
         Step::pending(Move::toward(units(3), units(1), 1).expect("a distance")),
     ];
     job.external_changes = vec![ExternalChange { noticed_at: NOW, from: units(3), to: units(4) }];
-    job.patience = WaitDeadlines { active_by: Some(NOW), reading_by: None, fresh_by: Some(NOW) };
-    job.trouble = Some(LastChangeError { detail: "status 500".into(), answer: Some(answer) });
+    job.wait_deadlines = WaitDeadlines { active_by: Some(NOW), reading_by: None, fresh_by: Some(NOW) };
+    job.last_change_error = Some(LastChangeError { detail: "status 500".into(), answer: Some(answer) });
     job.estimated_completion_at = Some(NOW + Duration::from_secs(600));
     job.started_at = Some(NOW);
     job.version = 17;
@@ -97,7 +97,7 @@ pub(super) fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {
     let sent =
         SentChange { at: NOW, op: Some(Op::Add), cooldown: Duration::from_secs(300), settle: Duration::from_secs(90) };
     let movement = Move::toward(units(1), units(5), 2).expect("a distance");
-    let patience = Duration::from_secs(900);
+    let effect_timeout = Duration::from_secs(900);
     LaneRecord {
         resource: alias(resource),
         change_state: ChangeState {
@@ -106,7 +106,7 @@ pub(super) fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {
             expected: Some(units(3)),
             provisioning: Some(Duration::from_secs(60)),
         },
-        change: stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, patience, stage }),
+        change: stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, effect_timeout, stage }),
     }
 }
 

@@ -19,7 +19,7 @@ impl Lane {
     pub(super) fn judge(&mut self, job: &mut Job, reading: &Reading, turn: &mut Turn) -> Next {
         self.failed_reads = 0;
         self.not_found_reads = 0;
-        job.patience.reading_by = None;
+        job.wait_deadlines.reading_by = None;
         match assess(reading, &self.change_state, self.change.as_ref(), job.settings.settle) {
             Verdict::NotYet { observed_at, lacks } => {
                 self.on_inconclusive_reading(job, reading, observed_at, lacks, turn)
@@ -75,16 +75,16 @@ impl Lane {
             let next = pace::next_reading(job, &self.change_state, change.movement.to, now);
             return Next::Sleep(settling.map_or(next, |at| at.max(next)).min(change.give_up_at()));
         }
-        let error = words::given_up(&change, reading, lacks, job.trouble.as_ref());
+        let error = words::given_up(&change, reading, lacks, job.last_change_error.as_ref());
         self.give_up(job, change, reading, observed_at, lacks, turn);
         if change.job == job.id { Next::End(Ending::Failed(error)) } else { Next::Sleep(now + job.shortest_poll()) }
     }
 
     fn on_inconclusive_reading_without_change(&mut self, job: &mut Job, lacks: Inconclusive, now: Timestamp) -> Next {
-        // A reading without a timestamp is fresh two settle times after the change; patience begins then.
+        // A reading without a timestamp is fresh two settle times after the change; the limit counts from then.
         let settle = self.change_state.longest_settle(job.settings.settle);
         let limit = now + settle * 2 + job.settings.active_timeout;
-        let limit = *job.patience.fresh_by.get_or_insert(limit);
+        let limit = *job.wait_deadlines.fresh_by.get_or_insert(limit);
         if limit <= now {
             return Next::End(Ending::Failed(JobError::new(
                 ErrorCode::OutcomeUnknown,
@@ -134,7 +134,7 @@ impl Lane {
         turn: &mut Turn,
     ) {
         let capacity = reading.capacity;
-        job.patience.fresh_by = None;
+        job.wait_deadlines.fresh_by = None;
         if let (Some(outcome), Some(change)) = (outcome, self.change) {
             self.resolve(job, outcome, turn);
             let message = format!("{} {}: the capacity is {capacity}", change.movement, outcome.as_str());
@@ -153,12 +153,12 @@ impl Lane {
         job.start.get_or_insert(capacity);
         if reading.status.is_at_rest(capacity) {
             let after_a_change = job.steps.last().is_some_and(|step| step.outcome == StepOutcome::Confirmed);
-            if job.patience.active_by.take().is_some() && after_a_change {
+            if job.wait_deadlines.active_by.take().is_some() && after_a_change {
                 self.change_state.provisioning = self.change_state.last_change.map(|last| observed_at.since(last.at));
             }
         } else {
             let limit = job.wait_limit_from(turn.now);
-            job.patience.active_by.get_or_insert(limit);
+            job.wait_deadlines.active_by.get_or_insert(limit);
         }
     }
 
@@ -208,7 +208,7 @@ impl Lane {
         self.failed_reads = self.failed_reads.saturating_add(1);
         self.not_found_reads = if failure.not_found { self.not_found_reads.saturating_add(1) } else { 0 };
         let limit = job.wait_limit_from(now);
-        let limit = *job.patience.reading_by.get_or_insert(limit);
+        let limit = *job.wait_deadlines.reading_by.get_or_insert(limit);
         let code = match (self.not_found_reads >= NOT_FOUND_BELIEVED, limit <= now) {
             (true, _) => ErrorCode::ResourceNotFound,
             (false, true) => ErrorCode::SidecarUnreachable,

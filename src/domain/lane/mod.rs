@@ -526,7 +526,7 @@ impl Lane {
         job.state = JobState::Running;
         job.started_at = Some(turn.now);
         let limit = job.wait_limit_from(turn.now);
-        job.patience.reading_by = Some(limit);
+        job.wait_deadlines.reading_by = Some(limit);
         job.wait(WaitReason::Sidecar, limit, "Asked for the current capacity.".into());
         turn.note(job.id, "started".into());
         turn.record(ResourceEvent::JobStarted { job: job.id });

@@ -21,7 +21,7 @@ impl Lane {
         if reached_sidecar {
             change.ended(now);
             change.sent = self.change_state.record_sent(change.sent);
-            job.patience.active_by = Some(job.wait_limit_from(change.sent.at));
+            job.wait_deadlines.active_by = Some(job.wait_limit_from(change.sent.at));
         }
         match answer {
             ChangeAnswer::NotSent { detail } => {
@@ -29,14 +29,14 @@ impl Lane {
                 self.resolve(job, StepOutcome::NotApplied, turn);
                 let retry_at = now + pace::backoff(job, u32::try_from(job.fruitless_steps()).unwrap_or(u32::MAX));
                 job.wait(WaitReason::Sidecar, retry_at, format!("{movement} could not be sent: {detail}."));
-                job.trouble = Some(LastChangeError { detail, answer: None });
+                job.last_change_error = Some(LastChangeError { detail, answer: None });
                 Next::Sleep(retry_at)
             }
             ChangeAnswer::Acknowledged => {
                 turn.note(job.id, format!("{movement} accepted by the sidecar"));
                 change.stage = Stage::Acknowledged;
                 self.change = Some(change);
-                // The answer may come after all patience: one reading is due even then, at once.
+                // The answer may come after the timeout: one reading is due even then, at once.
                 let limit = change.give_up_at().max(now);
                 job.wait(WaitReason::Change, limit, format!("Accepted {movement}; waiting for it to show."));
                 Next::Sleep(pace::next_reading(job, &self.change_state, movement.to, now).min(limit))
@@ -62,7 +62,7 @@ impl Lane {
                         "Whether {movement} took effect is unknown ({detail}) and can be told from {settled_at} on."
                     ),
                 );
-                job.trouble = Some(LastChangeError { detail, answer });
+                job.last_change_error = Some(LastChangeError { detail, answer });
                 Next::Sleep(settled_at)
             }
         }

@@ -54,9 +54,9 @@ pub(super) fn given_up(
     change: &Change,
     reading: &Reading,
     lacks: Inconclusive,
-    trouble: Option<&LastChangeError>,
+    last_error: Option<&LastChangeError>,
 ) -> JobError {
-    let within = change.patience.as_secs_f64();
+    let within = change.effect_timeout.as_secs_f64();
     let movement = change.movement;
     if lacks == Inconclusive::Progress && !reading.status.is_at_rest(reading.capacity) {
         let message = format!(
@@ -81,9 +81,9 @@ pub(super) fn given_up(
             code: ErrorCode::OutcomeUnknown,
             message: format!(
                 "Whether {movement} took effect could not be told within {within} s: the sidecar's readings are too old{}.",
-                trouble.map_or(String::new(), |trouble| format!(". The change itself: {}", trouble.detail))
+                last_error.map_or(String::new(), |error| format!(". The change itself: {}", error.detail))
             ),
-            sidecar: trouble.and_then(|trouble| trouble.answer.clone()),
+            sidecar: last_error.and_then(|error| error.answer.clone()),
         },
     }
 }

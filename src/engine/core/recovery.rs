@@ -94,8 +94,8 @@ mod tests {
             let (cooldown, settle) = (Duration::from_secs(1 + resource as u64), Duration::ZERO);
             let sent = SentChange { at: NOW, op: Some(Op::Add), cooldown, settle };
             let movement = Move::toward(Capacity::ZERO, Capacity::new(1).expect("small"), 1).expect("a distance");
-            let (job, patience, stage) = (JobId::nil(), Duration::from_hours(1), Stage::Acknowledged);
-            let change = resource.is_multiple_of(7).then_some(Change { job, movement, sent, patience, stage });
+            let (job, effect_timeout, stage) = (JobId::nil(), Duration::from_hours(1), Stage::Acknowledged);
+            let change = resource.is_multiple_of(7).then_some(Change { job, movement, sent, effect_timeout, stage });
             let change_state = ChangeState { last_change: Some(sent), ..ChangeState::default() };
             LaneRecord { resource: named(resource), change_state, change }
         };
