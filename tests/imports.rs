@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up; parts on one floor do not import each other.
 const FLOORS: [&[&str]; 13] = [
-    &["domain", "parallel", "printable"],
+    &["domain", "printable"],
     &["clock", "simulator"],
     &["metrics"],
     &["sidecar", "store"],
