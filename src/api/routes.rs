@@ -205,16 +205,16 @@ impl Routes {
     /// The methods at `path`, if there is anything.
     fn methods(&self, path: &str) -> Option<Vec<&str>> {
         let operations = self.0[self.place(path)?].operations.iter();
-        Some(
-            operations
-                .flat_map(|(method, _)| match method.as_str() {
-                    "GET" => &["GET", "HEAD"][..],
-                    "POST" => &["POST"],
-                    _ => &[],
-                })
-                .copied()
-                .collect(),
-        )
+        let mut methods: Vec<&str> = operations
+            .flat_map(|(method, _)| match method.as_str() {
+                "GET" => &["GET", "HEAD"][..],
+                "POST" => &["POST"],
+                _ => &[],
+            })
+            .copied()
+            .collect();
+        methods.sort_unstable();
+        Some(methods)
     }
 
     /// The place of the pattern that `path` has, among [`Routes::patterns`].

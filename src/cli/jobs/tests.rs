@@ -177,6 +177,6 @@ async fn a_job_that_was_canceled_can_be_canceled_again() {
 fn what_is_no_id_is_told_what_one_looks_like() {
     for wrong in ["nonsense", "0198c3f2"] {
         let refused = parse(&[wrong]).expect_err("it is no id").to_string();
-        assert!(refused.contains("looks like 0198c3f2-7a00-7000-8000-000000000001"), "{refused}");
+        assert!(refused.contains("such as 0198c3f2-7a00-7000-8000-000000000001"), "{refused}");
     }
 }
