@@ -106,8 +106,10 @@ impl Refusal {
 
     fn scope(needed: &[Scope], shown: Scope) -> Self {
         let needed: Vec<&str> = needed.iter().map(|scope| scope.as_str()).collect();
+        // Names with spaces between them is the form that RFC 6750 has for several.
+        let named = needed.join(" ");
+        let challenge = format!("Bearer realm=\"scalegate\", error=\"insufficient_scope\", scope=\"{named}\"");
         let (needed, shown) = (needed.join(" or "), shown.as_str());
-        let challenge = format!("Bearer realm=\"scalegate\", error=\"insufficient_scope\", scope=\"{needed}\"");
         let detail = format!("This takes a key with the scope {needed}; this one has {shown}.");
         Self { challenge: Some(challenge), ..Self::new(Code::InsufficientScope, detail) }
     }
@@ -138,8 +140,8 @@ impl Refusal {
 }
 
 impl Guard {
-    /// A guard with these parts; `access` has the limits of each caller. No caller gets more than half of the `connection_limits`, however small
-    /// it is, unless streams are not to be limited.
+    /// A guard with these parts; `access` has the limits of each caller. No caller gets more than half of the
+    /// `connection_limits`, however low they are, unless streams are not to be limited.
     pub fn new(
         rule: KeyRule,
         access: &Access,
@@ -241,10 +243,10 @@ impl Guard {
         })
     }
 
-    /// A permit for a stream to `caller`, where they are counted.
+    /// A permit for one more stream to `caller`; `None` if the limit does not apply to the caller.
     ///
     /// # Errors
-    /// If he has too many.
+    /// If the caller has as many streams as one caller may have.
     pub fn open_stream(&self, caller: &Caller) -> Result<Option<Permit>, ApiError> {
         let Some(limit_key) = caller.limit_key() else { return Ok(None) };
         self.limits.open_stream(limit_key).map(Some).map_err(|limit| {
@@ -253,7 +255,8 @@ impl Guard {
         })
     }
 
-    /// A permit for an answer to `caller` that is held back, where they are counted; `None` if he has too many.
+    /// A permit for one more held-back answer to `caller`: `None` if the caller has as many as one caller may have,
+    /// `Some(None)` if the limit does not apply to the caller.
     pub fn hold_back(&self, caller: &Caller) -> Option<Option<Permit>> {
         let Some(limit_key) = caller.limit_key() else { return Some(None) };
         self.limits.hold_back(limit_key).ok().map(Some)
@@ -272,15 +275,15 @@ impl Guard {
         }
     }
 
-    /// Who makes `request`, if he may read, for what answers everybody and readers in more detail.
+    /// The caller of `request`, if he has one of the scopes `needed`, for what answers everybody and tells such callers more.
     ///
     /// Rejected: to refuse a key that is not good, because the orchestrator whose probe shows it would restart a gateway that
     /// works. Such keys, and any beyond the rate, count as none. Requests that show no key are not counted, as other probes.
-    pub fn reader(&self, request: &HttpRequest) -> Option<Caller> {
+    pub fn reader(&self, request: &HttpRequest, needed: &[Scope]) -> Option<Caller> {
         if !request.headers().contains_key(AUTHORIZATION) {
             return self.without_key().ok().map(|()| Caller::of(request, None));
         }
-        let Seen { caller, refusal, .. } = self.see(request, &[Scope::Read]);
+        let Seen { caller, refusal, .. } = self.see(request, needed);
         refusal.is_none().then_some(caller)
     }
 
@@ -292,7 +295,7 @@ impl Guard {
         }
     }
 
-    /// Finds out who makes `request`, and whether he may do what needs one of the scopes `needed`.
+    /// Identifies the caller of `request`, counts the request, and checks that the caller has one of the scopes `needed`.
     fn see(&self, request: &HttpRequest, needed: &[Scope]) -> Seen {
         let (caller, mut refusal) = match self.identify(request.headers()) {
             Ok(key) => (Caller::of(request, key), None),
@@ -308,8 +311,7 @@ impl Guard {
             None => {}
         }
         if refusal.is_none()
-            && let Some(key) =
-                caller.key.as_ref().filter(|key| !needed.iter().any(|needed| key.scope.includes(*needed)))
+            && let Some(key) = caller.key.as_ref().filter(|key| !key.scope.suffices_for(needed))
         {
             refusal = Some(Refusal::scope(needed, key.scope));
         }

@@ -10,10 +10,13 @@ use super::view::{Alive, NotReadyReason, Ready};
 use crate::domain::Scope;
 use crate::engine::Unavailable;
 
-/// Probes are for everybody; readiness tells more to callers who may read.
+/// Callers with one of these scopes are told the details of readiness.
+const DETAILS: &[Scope] = &[Scope::Read];
+
+/// Probes are for everybody.
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/livez").open().counted(Count::Probe),
-    Route::get("/readyz").open().tells_more_to(&[Scope::Read]).counted(Count::Probe),
+    Route::get("/readyz").open().tells_more_to(DETAILS).counted(Count::Probe),
 ];
 
 /// Is the process alive?
@@ -53,7 +56,7 @@ pub async fn live() -> HttpResponse {
 pub async fn ready(state: web::Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     state.check_recovered(Code::NotReady).map_err(|early| early.because(NotReadyReason::Starting))?;
     // Asked before the engine, which may take long to answer: a key that is good now is good for this answer.
-    let caller = state.guard.reader(&request);
+    let caller = state.guard.reader(&request, DETAILS);
     match state.engine.health().await {
         Ok(health) => Ok(HttpResponse::Ok().json(Ready::within(caller.as_ref().map(Caller::reach), health))),
         Err(unavailable) => {

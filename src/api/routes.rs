@@ -53,16 +53,21 @@ impl Route {
     }
 
     /// A caller needs one of these `scopes`.
+    ///
+    /// # Panics
+    /// If there is none, which is while the constant is compiled: an empty list would open the route.
     #[must_use]
     pub const fn needs(mut self, scopes: &'static [Scope]) -> Self {
+        assert!(!scopes.is_empty(), "a route without a key says so with open()");
         self.operation.needs = scopes;
         self
     }
 
     /// No key is needed.
     #[must_use]
-    pub const fn open(self) -> Self {
-        self.needs(&[])
+    pub const fn open(mut self) -> Self {
+        self.operation.needs = &[];
+        self
     }
 
     /// A caller with one of these `scopes` is told more than others.

@@ -86,13 +86,13 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether a key with this scope may do what needs `needed`.
-    pub fn includes(self, needed: Self) -> bool {
-        self >= needed
-    }
-
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Read, Self::Scale, Self::Admin];
+
+    /// Whether a key with this scope may do what takes one of the scopes `needed`.
+    pub fn suffices_for(self, needed: &[Self]) -> bool {
+        needed.iter().any(|needed| self >= *needed)
+    }
 
     /// The scope as it appears in the API.
     pub const fn as_str(self) -> &'static str {
