@@ -114,14 +114,6 @@ pub struct Outcome {
     pub notices: Vec<Notice>,
 }
 
-impl Outcome {
-    /// Whether nothing is asked for.
-    pub fn is_empty(&self) -> bool {
-        let Self { jobs, record, intent, call, history, notices } = self;
-        jobs.is_empty() && !record && !intent && call.is_none() && history.is_empty() && notices.is_empty()
-    }
-}
-
 /// Something worth a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
