@@ -32,7 +32,7 @@ pub enum News {
     History(Arc<(Alias, HistoryEntry)>),
     /// The store was read anew, and jobs may have changed without a word: ask the log.
     Reloaded,
-    /// Permits are needed: whoever listens for somebody should find out whether he is still there.
+    /// Streams are used up: each stream writes to its caller now, which shows whether the caller is still connected.
     RollCall,
 }
 

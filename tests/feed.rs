@@ -31,7 +31,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 /// How often a stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Permits for streams; few, so that they can be used up.
-const SEATS: usize = 8;
+const STREAMS: usize = 8;
 
 /// Nobody asks it for anything: no job is ever submitted here.
 struct NoSidecar;
@@ -95,8 +95,9 @@ impl Stage {
         .expect("a thread");
         let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(dir.path()).expect("readable"));
         let (guard, perimeter) = guard::on_loopback(dir.path(), &catalog, &store, clock);
-        let room = ConnectionLimits { streams: SEATS, long_polls: 1, ..ConnectionLimits::within(1024) };
-        let (state, progress) = ApiState::new(engine.handle.clone(), projections, catalog, clock, guard, room);
+        let connection_limits = ConnectionLimits { streams: STREAMS, long_polls: 1, ..ConnectionLimits::within(1024) };
+        let (state, progress) =
+            ApiState::new(engine.handle.clone(), projections, catalog, clock, guard, connection_limits);
         progress.set_recovered(true);
         let server = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
         Self {
@@ -224,7 +225,7 @@ async fn there_is_a_limit_to_streams() {
     stage.tell(1, 1);
     let mut streams = Vec::new();
     let paths = ["/v1/events".to_owned(), events_of(1), events_of(1), "/v1/events?resource=api".to_owned()];
-    for path in paths.iter().cycle().take(SEATS) {
+    for path in paths.iter().cycle().take(STREAMS) {
         let mut stream = Events::open(stage.address, path, None).await;
         stream.expect("ready").await;
         streams.push(stream);

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn one_noisy_party_is_slowed_down_and_the_others_are_not() {
+    fn one_noisy_caller_is_slowed_down_and_the_others_are_not() {
         let limits = CallerLimits::new(3, 0, 0);
         let (noisy, quiet) = (limit_key("192.0.2.1"), limit_key("192.0.2.2"));
         for remaining in [2, 1, 0] {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_parties_is_not_remembered_for_ever() {
+    fn a_flood_of_callers_is_not_remembered_for_ever() {
         let limits = CallerLimits::new(u32::MAX, 0, 0);
         for number in 0..3 * MANY_CALLERS as u32 {
             limits.count(&LimitKey::Network(IpAddr::from(number.to_be_bytes()))).expect("far from any limit");

@@ -69,8 +69,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
 
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(declared) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    let durable_state = declared.split(';').next().unwrap_or_default().trim();
-    durable_state.eq_ignore_ascii_case("application/json")
+    let essence = declared.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
 }
 
 /// Whether the body is said to be compressed or otherwise encoded, which is not undone here.

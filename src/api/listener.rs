@@ -35,8 +35,8 @@ const DOORSTEP: usize = 16;
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 35\r\n\r\nThere are too many connections now.";
 
-/// Serves what `app` makes on `listener`, with TLS if there is some, within `connection_limits`; on stopping, requests have `grace` to be
-/// answered.
+/// Serves what `app` makes on `listener`, with TLS if there is some, within `connection_limits`; on
+/// stopping, requests have `grace` to be answered.
 ///
 /// # Errors
 /// If the system refuses what it takes.

@@ -4,8 +4,8 @@
 //! from, but a gateway on a laptop may do without keys. So requests of other pages are refused unless their origin is
 //! configured; and a name that somebody else's DNS points at this machine is not one of ours.
 //!
-//! Not every request of a page names its origin: an image that leads to a stream does not, and would hold a permit for as long as
-//! it likes. Browsers tell where such requests come from in `Sec-Fetch-Site`. Links from elsewhere to the pages for people are
+//! Not every request of a page names its origin: an image that leads to a stream does not, and would keep the stream
+//! open for as long as it likes. Browsers tell where such requests come from in `Sec-Fetch-Site`. Links from elsewhere to the pages for people are
 //! followed all the same.
 
 use std::net::IpAddr;

@@ -97,7 +97,7 @@ impl Follower {
         filter: EventFilter,
         after: Option<EventId>,
     ) -> Result<Opened, ApiError> {
-        let own_seat = state.guard.open_stream(&caller).inspect_err(|_| state.feed.call_the_roll())?;
+        let own_permit = state.guard.open_stream(&caller).inspect_err(|_| state.feed.call_the_roll())?;
         let permit = Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
             // Some may be held for callers who have hung up, which shows only when something is written to them.
             state.feed.call_the_roll();
@@ -140,7 +140,7 @@ impl Follower {
             beat_at: Instant::now(),
             stage,
             _permit: permit,
-            _own_permit: own_seat,
+            _own_permit: own_permit,
         };
         follower.begin(after, job.as_ref());
         Ok(Opened::Stream(Box::new(follower)))

@@ -362,9 +362,9 @@ impl Resolver<'_> {
         settings: Settings,
         limits: SettingLimits,
     ) -> BTreeMap<Alias, ResourceConfig> {
-        let policies =
+        let resources =
             tables.iter().map(|(alias, table)| (alias.clone(), self.resource(alias, table, settings, limits)));
-        policies.collect()
+        resources.collect()
     }
 
     fn resource(

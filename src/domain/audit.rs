@@ -104,8 +104,8 @@ pub struct AuditEntry {
     pub verdict: Verdict,
 }
 
-/// Entries are kept on shelves that fill up independently: nobody can push out the record of what was done by trying what
-/// is refused or done already, and no stranger that of the keys' owners.
+/// What an entry is kept with. Each class has a limit of its own: attempts that are refused or change nothing cannot push out
+/// the record of what was done, and attempts without a key cannot push out those of the keys' owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetentionClass {
     /// What was done.

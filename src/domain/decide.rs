@@ -30,7 +30,7 @@ pub enum NextAction {
 /// Decides what `job` does at `now` on the strength of `reading`, which must be usable.
 pub fn decide(job: &Job, reading: &Reading, change_state: &ChangeState, bounds: Bounds, now: Timestamp) -> NextAction {
     match try_decide(job, reading, change_state, bounds, now) {
-        Ok(decision) => decision,
+        Ok(action) => action,
         Err(error) => NextAction::End(Ending::Failed(error)),
     }
 }
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(decide(tick, Some(Op::Add)), add, "further the same way");
         assert_eq!(decide(settle - tick, Some(Op::Remove)), NextAction::AwaitReversal(NOW + tick));
         assert_eq!(decide(settle, Some(Op::Remove)), add);
-        assert_eq!(decide(settle - tick, None), NextAction::AwaitReversal(NOW + tick), "a direction nobody noted");
+        assert_eq!(decide(settle - tick, None), NextAction::AwaitReversal(NOW + tick), "the direction is not recorded");
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub(super) async fn run<S: Sidecar>(
     let ids = ContextV7::new();
     loop {
         let Some(core) = recovered.take() else { return };
-        let mut engine_run = EngineRun {
+        let mut run = EngineRun {
             core,
             sidecar: Arc::clone(&sidecar),
             store: &parts.store,
@@ -99,11 +99,11 @@ pub(super) async fn run<S: Sidecar>(
             waiting: HashMap::new(),
             next_reply: 0,
         };
-        let ended = engine_run.work(&mut commands, &mut acknowledgements, &mut stop).await;
+        let ended = run.work(&mut commands, &mut acknowledgements, &mut stop).await;
         let Err(error) = ended else { return };
-        // Dropping the engine_run closes the connections of its calls: as far as the sidecar can tell, the process died.
-        engine_run.turn_away(&error);
-        drop(engine_run);
+        // Dropping the run closes the connections of its calls: as far as the sidecar can tell, the process died.
+        run.turn_away(&error);
+        drop(run);
         report_failure(&error);
         let reloaded = reopen(&parts.store, &mut commands, &mut acknowledgements, &mut stop, &error).await;
         while acknowledgements.try_recv().is_ok() {}

@@ -21,7 +21,8 @@ use super::handle::{Look, PlanError, Unavailable};
 use super::requests::JobPlan;
 use crate::domain::{Alias, JobRequest};
 
-/// Most looks on their way at a time, each at another resource. Each takes an open file, of which `ConnectionLimits` keeps 512 from callers.
+/// Most looks on their way at a time, each at another resource. Each takes an open file, of which
+/// `ConnectionLimits` keeps 512 from callers.
 const MOST: usize = 128;
 /// Most of them at resources that are neither listed nor were scaled lately. Their number is not limited by anything else: a
 /// caller who makes up names leaves room for looks at the resources that exist.

@@ -34,14 +34,14 @@ enum Request {
 enum Report {
     /// Whoever has the acknowledgements.
     ToAll,
-    /// Whoever asked for it, and has a seat until then.
+    /// The caller of [`StoreClient::commit`], whose permit is held until then.
     ToOne { reply: oneshot::Sender<Acknowledgement>, _permit: OwnedSemaphorePermit },
 }
 
 /// A handle to the writing thread. Once the last one is dropped, the thread does what it was asked for and ends.
 ///
 /// The queue is not bounded here but by those who feed it: of each resource, the engine has one intent on its way at the most, and
-/// what follows from one reading; it takes no requests while the disk is stuck; clients have so many seats.
+/// what follows from one reading; it takes no requests while the disk is stuck; clients have so many permits.
 #[derive(Clone)]
 pub struct StoreWriter {
     requests: mpsc::UnboundedSender<Request>,
@@ -64,7 +64,7 @@ impl StoreWriter {
 
     /// A handle that does not keep the thread, and that commits things of its own.
     pub fn client(&self) -> StoreClient {
-        StoreClient { requests: self.requests.downgrade(), seats: Arc::new(Semaphore::new(MAX_OF_CLIENTS)) }
+        StoreClient { requests: self.requests.downgrade(), permits: Arc::new(Semaphore::new(MAX_OF_CLIENTS)) }
     }
 
     /// See [`Journal::load`].
@@ -125,8 +125,8 @@ impl StoreInbox {
 #[derive(Clone)]
 pub struct StoreClient {
     requests: mpsc::WeakUnboundedSender<Request>,
-    /// Whoever gives up waiting leaves his commit in the queue, and his seat is taken until it is done.
-    seats: Arc<Semaphore>,
+    /// A caller that gives up waiting leaves the commit in the queue; its permit is held until that is done.
+    permits: Arc<Semaphore>,
 }
 
 impl StoreClient {
@@ -136,10 +136,10 @@ impl StoreClient {
     /// If it may not be; with [`StoreError::Congested`] it is not.
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
-        let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| StoreError::Congested)?;
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| StoreError::Congested)?;
         let requests = self.requests.upgrade().ok_or(StoreError::Closed)?;
         requests
-            .send(Request::Commit(batch, Report::ToOne { reply, _permit: seat }))
+            .send(Request::Commit(batch, Report::ToOne { reply, _permit: permit }))
             .map_err(|_| StoreError::Closed)?;
         // The answer is not waited for with a handle that keeps the thread.
         drop(requests);

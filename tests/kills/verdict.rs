@@ -1,6 +1,6 @@
 //! The verdict in the end: what clients were promised, what the gateway says it did, and what the sidecar knows.
 //!
-//! A resource gets the benefit of the on_inconclusive_reading if one of its requests reached the sidecar only after `settle` was over and
+//! A resource gets the benefit of the doubt if one of its requests reached the sidecar only after `settle` was over and
 //! its outcome had been told: that is beyond what is promised, and happens if the machine does not let the sidecar's
 //! thread run. It is then judged by what holds all the same, and counted.
 

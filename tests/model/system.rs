@@ -76,8 +76,9 @@ impl Gateway {
         };
         let mut engine = RunningEngine::start(EngineHandle::channel(), snapshot, parts).expect("a thread");
         engine.begun().await.expect("it lives");
-        let room = ConnectionLimits::in_this_process();
-        let (state, progress) = ApiState::new(engine.handle.clone(), projections, catalog, clock, guard, room);
+        let connection_limits = ConnectionLimits::in_this_process();
+        let (state, progress) =
+            ApiState::new(engine.handle.clone(), projections, catalog, clock, guard, connection_limits);
         progress.set_recovered(true);
         let http = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
         Self { address, http, engine, store: store_thread, _progress: progress }

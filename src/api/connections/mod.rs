@@ -203,7 +203,7 @@ impl Connections {
             .transpose()
             .map_err(|_| Refused::Address)?;
         let slots = &mut *self.slots.borrow_mut();
-        // One from elsewhere takes no permit of this machine's own.
+        // One from elsewhere takes none of the places that are kept for this machine.
         let is_full = slots.open >= self.most.connections || !is_local && slots.strangers >= self.most.strangers;
         if is_full {
             let movable = |slot: &Slot| is_local || !slot.is_local;

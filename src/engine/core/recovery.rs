@@ -4,8 +4,8 @@
 //! order, so that a recovery can be repeated under simulation. Lanes with a record come first, in the order of the records,
 //! then those with jobs only, in the order of their first jobs.
 //!
-//! Rejected: putting lanes together on several threads, because a hundred thousand jobs take one thread a fraction of the time
-//! that reading them takes.
+//! Rejected: putting lanes together on several threads, because what they ask for would have to be sorted again to come in
+//! this order.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -20,7 +20,11 @@ const RESEND_AFTER_MILLIS = [500, 1_500, 3_000];
 const PLAN_LASTS_MILLIS = 60_000;
 
 /** What a plan for `alias` is made from, as far as the panel hears of it. */
-const situation = (alias) => ({ at: Date.now(), changeCount: store.changeCounts.get(alias), reading: store.readings.get(alias) });
+const situation = (alias) => ({
+  at: Date.now(),
+  changeCount: store.changeCounts.get(alias),
+  reading: store.readings.get(alias),
+});
 
 /** Why a plan that was made in the situation `then` should not be submitted any more, if so. */
 function outdated(plan, then) {

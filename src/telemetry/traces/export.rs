@@ -32,15 +32,15 @@ const SILENCE: Duration = Duration::from_mins(5);
 
 /// An exporter that does as the environment says.
 pub(super) fn exporter(settings: &Settings) -> Result<Reported<OtlpExporter>, TracesError> {
-    let trouble = LastChangeError::default();
-    let client = Client::start(settings.timeout, Arc::clone(&trouble))?;
+    let last_error = LastError::default();
+    let client = Client::start(settings.timeout, Arc::clone(&last_error))?;
     let exporter =
         OtlpExporter::builder().with_http().with_timeout(settings.timeout).with_http_client(client).build()?;
-    Ok(Reported { exporter, trouble, failing: Mutex::default() })
+    Ok(Reported { exporter, last_error, failing: Mutex::default() })
 }
 
 /// What went wrong with the last request, if anything. The library keeps it to itself.
-type LastChangeError = Arc<Mutex<Option<String>>>;
+type LastError = Arc<Mutex<Option<String>>>;
 
 struct Exchange {
     request: Request<Bytes>,
@@ -51,18 +51,18 @@ struct Exchange {
 #[derive(Debug)]
 struct Client {
     exchanges: mpsc::Sender<Exchange>,
-    trouble: LastChangeError,
+    last_error: LastError,
 }
 
 impl Client {
     /// Starts the thread. It ends when the client is dropped.
-    fn start(patience: Duration, trouble: LastChangeError) -> std::io::Result<Self> {
+    fn start(patience: Duration, last_error: LastError) -> std::io::Result<Self> {
         let (exchanges, waiting) = mpsc::channel(QUEUE);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new()
             .name("traces".into())
             .spawn(move || LocalSet::new().block_on(&runtime, serve(waiting, patience)))?;
-        Ok(Self { exchanges, trouble })
+        Ok(Self { exchanges, last_error })
     }
 }
 
@@ -72,8 +72,8 @@ impl HttpClient for Client {
         let (reply, answer) = oneshot::channel();
         self.exchanges.send(Exchange { request, reply }).await.map_err(|_| "the thread for exports is gone")?;
         let answer = answer.await.map_err(|_| "the thread for exports is gone")?;
-        if let Ok(mut trouble) = self.trouble.lock() {
-            *trouble = answer.as_ref().err().map(ToString::to_string);
+        if let Ok(mut last_error) = self.last_error.lock() {
+            *last_error = answer.as_ref().err().map(ToString::to_string);
         }
         answer
     }
@@ -109,7 +109,7 @@ async fn exchange(client: &awc::Client, request: Request<Bytes>) -> Result<Respo
 /// An exporter whose failures are reported, but not each of them.
 pub(super) struct Reported<E> {
     exporter: E,
-    trouble: LastChangeError,
+    last_error: LastError,
     failing: Mutex<Option<Failing>>,
 }
 
@@ -155,8 +155,8 @@ impl<E> Reported<E> {
         let last = failing.as_ref().map(|failing| failing.reported_at);
         let due = last.is_none_or(|last| last.elapsed() >= SILENCE);
         if due {
-            let trouble = self.trouble.lock().ok().and_then(|mut trouble| trouble.take());
-            let cause = trouble.unwrap_or_else(|| error.to_string());
+            let last_error = self.last_error.lock().ok().and_then(|mut last_error| last_error.take());
+            let cause = last_error.unwrap_or_else(|| error.to_string());
             tracing::warn!(cause, lost, "traces cannot be exported; the gateway works without");
         }
         *failing = Some(Failing { lost, reported_at: last.filter(|_| !due).unwrap_or_else(Instant::now) });
