@@ -12,8 +12,7 @@ use actix_web::web::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-use crate::domain::{EventId, Job, JobEvent, JobId};
-use crate::store::ListedState;
+use crate::domain::{EventId, Job, JobEvent, JobId, StateName};
 
 /// A job in one version, with its rendering once it was asked for. Cheap to clone.
 #[derive(Clone)]
@@ -60,9 +59,9 @@ impl Published {
 #[derive(Default)]
 pub struct JobTable {
     jobs: DashMap<JobId, Published>,
-    /// How many jobs are in each state, in the order of [`ListedState::ALL`]; kept, because counting would take a look at
+    /// How many jobs are in each state, in the order of [`StateName::ALL`]; kept, because counting would take a look at
     /// each job.
-    counts: [AtomicUsize; ListedState::ALL.len()],
+    counts: [AtomicUsize; StateName::ALL.len()],
 }
 
 impl JobTable {
@@ -102,12 +101,12 @@ impl JobTable {
     }
 
     /// How many jobs are in each state.
-    pub fn counts(&self) -> [(ListedState, usize); ListedState::ALL.len()] {
-        ListedState::ALL.map(|state| (state, self.counts[state as usize].load(Ordering::Relaxed)))
+    pub fn counts(&self) -> [(StateName, usize); StateName::ALL.len()] {
+        StateName::ALL.map(|state| (state, self.counts[state as usize].load(Ordering::Relaxed)))
     }
 
     fn count(&self, job: &Job) -> &AtomicUsize {
-        &self.counts[ListedState::of(job) as usize]
+        &self.counts[job.state.name() as usize]
     }
 
     /// Shows `jobs` and no others.
@@ -177,7 +176,7 @@ mod tests {
         let table = JobTable::default();
         let assert_counted = |queued: usize, canceled: usize| {
             let counted: Vec<_> = table.counts().into_iter().filter(|(_, count)| *count > 0).collect();
-            let expected = [(ListedState::Queued, queued), (ListedState::Canceled, canceled)];
+            let expected = [(StateName::Queued, queued), (StateName::Canceled, canceled)];
             assert_eq!(counted, expected.into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>());
         };
         assert_counted(0, 0);

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use scalegate::api::view::{JobView, StateView};
+use scalegate::api::view::JobView;
+use scalegate::domain::StateName;
 use scalegate::simulator::Behaviour;
 use serde_json::json;
 use support::gateway::{Gateway, PATIENCE, scalegate};
@@ -166,7 +167,7 @@ async fn a_watch_misses_nothing_in_a_crash_and_ends_well() {
     assert_eq!(versions.len(), jobs.len());
     for id in jobs {
         let ended = gateway.job(id).await;
-        assert_eq!(ended.state, StateView::Succeeded);
+        assert_eq!(ended.state, StateName::Succeeded);
         let first = if id == known { versions[&id][0] } else { 1 };
         assert_eq!(versions[&id], (first..=ended.version).collect::<Vec<_>>(), "{id}");
     }

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use scalegate::api::view::{JobView, StateView};
+use scalegate::api::view::JobView;
 use scalegate::clock::Clock;
-use scalegate::domain::Timestamp;
+use scalegate::domain::{StateName, Timestamp};
 use scalegate::simulator::{Behaviour, TimestampMode};
 use serde_json::json;
 use support::gateway::{Gateway, serve};
@@ -120,7 +120,7 @@ async fn carries_on(wrong_by: i64, words: &str) {
     let after = gateway.wait_for(job.id, cools_down).await;
     assert_eq!(goes_on_at(&after), goes_on_at(&before));
     let job = gateway.finish(job.id).await;
-    assert_eq!(job.state, StateView::Succeeded, "{job:#?}");
+    assert_eq!(job.state, StateName::Succeeded, "{job:#?}");
     assert!(machine.apart() >= COOLDOWN, "{:?}", machine.apart());
     let warning = warnings(&gateway).concat();
     assert!(warning.contains(words) && warning.contains("without unfinished jobs"), "{warning}");
@@ -153,7 +153,7 @@ async fn is_mended(wrong_by: i64) {
     assert!(left_after <= left_before, "it started over: {left_before} s, then {left_after} s");
     let second = gateway.submit(&json!({"resource": "worker", "targetCapacity": 3})).await;
     assert_clock_wrong_by(0, &second);
-    assert_eq!(gateway.finish(second.id).await.state, StateView::Succeeded);
+    assert_eq!(gateway.finish(second.id).await.state, StateName::Succeeded);
     assert!(machine.apart() >= COOLDOWN, "{:?}", machine.apart());
 }
 
@@ -179,6 +179,6 @@ async fn after_a_restart_of_the_machine_the_walls_clock_is_believed() {
 
     let gateway = machine.start(0);
     assert_eq!(warnings(&gateway), [""; 0]);
-    assert_eq!(gateway.finish(job.id).await.state, StateView::Succeeded);
+    assert_eq!(gateway.finish(job.id).await.state, StateName::Succeeded);
     assert!(machine.apart() < LONG_COOLDOWN);
 }

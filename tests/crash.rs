@@ -5,7 +5,8 @@ mod support;
 
 use std::time::Duration;
 
-use scalegate::api::view::{JobView, StateView};
+use scalegate::api::view::JobView;
+use scalegate::domain::StateName;
 use scalegate::simulator::{Behaviour, Fault};
 use serde_json::json;
 use support::gateway::{Gateway, PATIENCE, run_to_its_end, scalegate};
@@ -27,7 +28,7 @@ fn waits_for(reason: &'static str) -> impl Fn(&JobView) -> bool {
 /// After the restart: the job ends at its target, nothing was sent twice, no cooldown was broken.
 async fn assert_carried_on(gateway: &Gateway, sidecar: &Sidecar, id: uuid::Uuid, changes: usize) -> JobView {
     let job = gateway.finish(id).await;
-    assert_eq!(job.state, StateView::Succeeded, "{job:#?}");
+    assert_eq!(job.state, StateName::Succeeded, "{job:#?}");
     assert_eq!(job.current_capacity, Some(3));
     assert_eq!(sidecar.capacity(), 3);
     assert_eq!(sidecar.largest_capacity(), 3);
@@ -68,7 +69,7 @@ async fn between_two_jobs_in_one_cooldown() {
     gateway.finish(first).await;
     gateway.kill();
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
-    assert_eq!(gateway.job(first).await.state, StateView::Succeeded);
+    assert_eq!(gateway.job(first).await.state, StateName::Succeeded);
     let second = gateway.submit(&json!({"resource": "worker", "targetCapacity": 3})).await.id;
     assert_carried_on(&gateway, &sidecar, second, 2).await;
 }
@@ -111,11 +112,11 @@ async fn from_a_backup() {
     assert!(is_over || remaining.is_some_and(|seconds| seconds > 0.0), "{remaining:?}");
     let next = gateway.submit(&json!({"resource": "other", "targetCapacity": 3, "cooldownSeconds": 0})).await.id;
     let job = gateway.finish(id).await;
-    assert_eq!((job.state, job.current_capacity, job.steps.len()), (StateView::Succeeded, Some(3), 1), "{job:#?}");
+    assert_eq!((job.state, job.current_capacity, job.steps.len()), (StateName::Succeeded, Some(3), 1), "{job:#?}");
     let more = gateway.submit(&json!({"resource": "worker", "targetCapacity": 4, "cooldownSeconds": 0})).await.id;
     for id in [next, more] {
         let job = gateway.finish(id).await;
-        assert_eq!((job.state, job.steps.len()), (StateView::Succeeded, 1), "{job:#?}");
+        assert_eq!((job.state, job.steps.len()), (StateName::Succeeded, 1), "{job:#?}");
     }
     let changes = sidecar.changes();
     assert_eq!((changes.len(), sidecar.capacity()), (5, 4));

@@ -5,8 +5,8 @@ mod support;
 
 use std::time::Duration;
 
-use scalegate::api::view::{JobView, StateView};
-use scalegate::domain::Bounds;
+use scalegate::api::view::JobView;
+use scalegate::domain::{Bounds, StateName};
 use scalegate::simulator::{Behaviour, Fault, TimestampMode};
 use serde_json::{Value, json};
 use support::gateway::Gateway;
@@ -50,7 +50,7 @@ impl Stack {
 
     #[track_caller]
     fn assert_reached(&self, job: &JobView, target: u32, changes: usize) {
-        assert_eq!(job.state, StateView::Succeeded, "{job:#?}");
+        assert_eq!(job.state, StateName::Succeeded, "{job:#?}");
         assert_eq!((job.current_capacity, self.sidecar.capacity()), (Some(target), target));
         assert!(self.sidecar.largest_capacity() <= target.max(job.start_capacity.unwrap_or(0)), "it went too far");
         assert_eq!(self.sidecar.changes().len(), changes);
@@ -111,7 +111,7 @@ async fn whose_readings_are_old_and_say_so_or_not() {
         let stack = Stack::start(Behaviour { read_lag: millis(1200), timestamps, ..behaviour() });
         // Without a cooldown nothing but the rules about readings stands between the job and an overshoot.
         let job = stack.scale(&json!({"resource": "worker", "targetCapacity": 3, "cooldownSeconds": 0})).await;
-        assert_eq!(job.state, StateView::Succeeded, "{timestamps:?}: {job:#?}");
+        assert_eq!(job.state, StateName::Succeeded, "{timestamps:?}: {job:#?}");
         assert_eq!((stack.sidecar.capacity(), stack.sidecar.largest_capacity()), (3, 3), "{timestamps:?}");
         assert_eq!(stack.sidecar.changes().len(), 2, "{timestamps:?}");
     }
@@ -123,7 +123,7 @@ async fn that_loses_the_answer_and_shows_old_readings() {
         let stack = Stack::start(Behaviour { read_lag: millis(1000), timestamps, ..behaviour() });
         stack.sidecar.with(|model, _| model.script_change(Fault::AnswerLost));
         let job = stack.scale(&json!({"resource": "worker", "targetCapacity": 3, "cooldownSeconds": 0})).await;
-        assert_eq!(job.state, StateView::Succeeded, "{timestamps:?}: {job:#?}");
+        assert_eq!(job.state, StateName::Succeeded, "{timestamps:?}: {job:#?}");
         assert_eq!((stack.sidecar.capacity(), stack.sidecar.largest_capacity()), (3, 3), "{timestamps:?}");
     }
 }
@@ -133,7 +133,7 @@ async fn that_shows_the_goal_while_modifying() {
     let stack = Stack::start(Behaviour { provisioning: millis(1500), ..behaviour() });
     let id = stack.gateway.submit(&json!({"resource": "worker", "targetCapacity": 2})).await.id;
     let waiting = stack.gateway.wait_for(id, |job| job.current_capacity == Some(2)).await;
-    assert_eq!(waiting.state, StateView::Running, "it shows the goal, but is not ACTIVE");
+    assert_eq!(waiting.state, StateName::Running, "it shows the goal, but is not ACTIVE");
     assert_eq!(waiting.waiting_for.map(|waiting| waiting.reason), Some("active".into()));
     let job = stack.gateway.finish(id).await;
     stack.assert_reached(&job, 2, 1);
@@ -149,7 +149,7 @@ async fn that_sits_at_zero() {
         let up = stack.scale_to(2).await;
         stack.assert_reached(&up, 2, 2);
         let down = stack.scale(&json!({"resource": "worker", "delta": -2, "stepSize": 2})).await;
-        assert_eq!(down.state, StateView::Succeeded, "{status}: {down:#?}");
+        assert_eq!(down.state, StateName::Succeeded, "{status}: {down:#?}");
         assert_eq!(stack.sidecar.capacity(), 0);
         stack.sidecar.assert_cooldowns(COOLDOWN);
     }
@@ -212,7 +212,7 @@ async fn that_is_changed_by_somebody_else() {
     stack.gateway.wait_for(id, cooling).await;
     stack.sidecar.with(|model, now| model.set_capacity(now, &support::sidecar::worker(), units(5)));
     let job = stack.gateway.finish(id).await;
-    assert_eq!(job.state, StateView::Succeeded, "{job:#?}");
+    assert_eq!(job.state, StateName::Succeeded, "{job:#?}");
     assert_eq!(stack.sidecar.capacity(), 3);
     let seen: Vec<_> = job.external_changes.iter().map(|change| (change.from_capacity, change.to_capacity)).collect();
     assert_eq!(seen, [(2, 5)]);

@@ -5,7 +5,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use scalegate::api::view::{JobView, Plan, Resource, StateView};
+use scalegate::api::view::{JobView, Plan, Resource};
+use scalegate::domain::StateName;
 use scalegate::simulator::{Behaviour, RecordKind};
 use serde_json::{Value, json};
 use support::gateway::{Gateway, Raw, Response};
@@ -68,7 +69,7 @@ async fn a_job_is_accepted_polled_and_done() {
     assert!((1..=30).contains(&seconds(&accepted, "retry-after")));
     assert_eq!(accepted.header("idempotency-replayed"), None);
     assert!(uuid::Uuid::parse_str(accepted.header("x-request-id").expect("an id")).is_ok());
-    assert_eq!((job.state, job.target_capacity, job.version), (StateView::Running, Some(3), 1));
+    assert_eq!((job.state, job.target_capacity, job.version), (StateName::Running, Some(3), 1));
     assert_eq!((job.reason.as_deref(), job.labels["team"].as_str()), (Some("queue depth 812"), "data"));
     assert_eq!(job.settings.cooldown_seconds, 0.6);
 
@@ -77,7 +78,7 @@ async fn a_job_is_accepted_polled_and_done() {
     assert!((1..=30).contains(&seconds(&polled, "retry-after")));
 
     let job = scene.gateway.finish(job.id).await;
-    assert_eq!((job.state, job.start_capacity, job.current_capacity), (StateView::Succeeded, Some(1), Some(3)));
+    assert_eq!((job.state, job.start_capacity, job.current_capacity), (StateName::Succeeded, Some(1), Some(3)));
     assert_eq!((job.progress.percent, job.progress.completed_steps, job.progress.total_steps), (100, 2, Some(2)));
     assert!(job.waiting_for.is_none() && job.error.is_none() && job.finished_at.is_some());
     let over = scene.gateway.get(&location).await;
@@ -146,7 +147,7 @@ async fn conflicts_are_refused_queued_or_superseded() {
 
     let second = scene.gateway.raw(&other(5, "queue")).await.job();
     let third = scene.gateway.raw(&other(6, "queue")).await.job();
-    assert_eq!((second.state, third.state), (StateView::Queued, StateView::Queued));
+    assert_eq!((second.state, third.state), (StateName::Queued, StateName::Queued));
     assert_eq!(third.waiting_for.expect("it waits").reason, "turn");
     let full = scene.gateway.raw(&other(4, "queue")).await;
     assert_eq!((full.status, full.problem().code.as_str()), (429, "queue_full"));
@@ -156,15 +157,15 @@ async fn conflicts_are_refused_queued_or_superseded() {
         scene.gateway.refuses(&Raw::post(route, body), 429, "queue_full").await;
     }
     // Another resource has a queue of its own.
-    assert_eq!(scene.cooling_job("other").await.state, StateView::Running);
+    assert_eq!(scene.cooling_job("other").await.state, StateName::Running);
 
     let last = scene.gateway.raw(&other(2, "supersede")).await;
     assert_eq!(last.status, 202);
     let last = scene.gateway.finish(last.job().id).await;
-    assert_eq!(last.state, StateView::Succeeded);
+    assert_eq!(last.state, StateName::Succeeded);
     for id in [first.id, second.id, third.id] {
         let job = scene.gateway.job(id).await;
-        assert_eq!((job.state, job.superseded_by), (StateView::Superseded, Some(last.id)));
+        assert_eq!((job.state, job.superseded_by), (StateName::Superseded, Some(last.id)));
     }
 }
 
@@ -213,7 +214,7 @@ async fn resources_have_bounds_and_may_have_to_be_listed() {
     // As a job, a delta meets the bounds when it meets its first reading.
     let job = scene.gateway.submit(&serde_json::from_str(&delta).expect("JSON")).await;
     let job = scene.gateway.finish(job.id).await;
-    assert_eq!((job.state, job.error.expect("an error").code.as_str()), (StateView::Failed, "out_of_bounds"));
+    assert_eq!((job.state, job.error.expect("an error").code.as_str()), (StateName::Failed, "out_of_bounds"));
     let worker: Resource = parsed(&scene.gateway.get("/v1/resources/worker").await);
     assert_eq!((worker.bounds.min, worker.bounds.max, worker.settings.cooldown_seconds), (1, 6, 120.0));
 }
@@ -251,7 +252,7 @@ async fn unchanged_jobs_are_not_sent_again() {
     assert_eq!(scene.gateway.raw(&odd).await.status, 200, "what cannot be read matches nothing");
     scene.gateway.post(&format!("{path}/cancel"), &Value::Null).await;
     let changed = scene.gateway.get_with(&path, ("If-None-Match", &tag)).await;
-    assert_eq!((changed.status, changed.job().state), (200, StateView::Canceled));
+    assert_eq!((changed.status, changed.job().state), (200, StateName::Canceled));
     assert_ne!(changed.header("etag"), Some(tag.as_str()));
     let unchanged =
         Raw::get(&path).header("If-None-Match", changed.header("etag").expect("a tag")).header("Prefer", "wait=30");
@@ -270,7 +271,7 @@ async fn answers_can_be_held_back() {
     let waited = scene.gateway.get_with(&path, ("Prefer", "wait=1")).await;
     assert!((1.0..5.0).contains(&begin.elapsed().as_secs_f64()), "{:?}", begin.elapsed());
     assert_eq!((waited.status, waited.header("preference-applied")), (200, Some("wait=1")));
-    assert_eq!(waited.job().state, StateView::Running);
+    assert_eq!(waited.job().state, StateName::Running);
     // Not at all, for what is no wish to wait.
     for prefer in ["wait=soon", "respond-async", "wait=-1", ""] {
         let begin = Instant::now();
@@ -289,7 +290,7 @@ async fn answers_can_be_held_back() {
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert_eq!(canceled.status, 200);
     for answer in [one, other] {
-        assert_eq!((answer.job().state, answer.header("retry-after")), (StateView::Canceled, None));
+        assert_eq!((answer.job().state, answer.header("retry-after")), (StateName::Canceled, None));
         assert_eq!(answer.header("preference-applied"), Some("wait=30"));
     }
     // No longer than a minute is granted; a job that is over needs none of it.
@@ -384,7 +385,7 @@ async fn canceling() {
     let job = scene.cooling_job("worker").await;
     let cancel = format!("/v1/jobs/{}/cancel", job.id);
     let canceled = scene.gateway.post(&cancel, &Value::Null).await;
-    assert_eq!((canceled.status, canceled.job().state), (200, StateView::Canceled));
+    assert_eq!((canceled.status, canceled.job().state), (200, StateName::Canceled));
     assert_eq!(canceled.header("retry-after"), None);
     let problem = scene.gateway.refuses(&Raw::new("POST", &cancel), 409, "job_finished").await;
     assert_eq!(problem.job.as_ref().map(|link| link.id), Some(job.id));
@@ -400,16 +401,16 @@ async fn canceling() {
     scene.gateway.wait_for(job.id, |_| scene.changes() == 2).await;
     for _ in 0..3 {
         let canceled = scene.gateway.post(&cancel, &Value::Null).await;
-        assert_eq!((canceled.status, canceled.job().state), (200, StateView::Running));
-        assert_eq!(canceled.job().ending_as, Some(StateView::Canceled));
+        assert_eq!((canceled.status, canceled.job().state), (200, StateName::Running));
+        assert_eq!(canceled.job().ending_as, Some(StateName::Canceled));
         assert!(seconds(&canceled, "retry-after") > 0);
     }
     let job = scene.gateway.finish(job.id).await;
-    assert_eq!((job.state, job.steps[0].outcome.as_str(), scene.changes()), (StateView::Canceled, "confirmed", 2));
+    assert_eq!((job.state, job.steps[0].outcome.as_str(), scene.changes()), (StateName::Canceled, "confirmed", 2));
     scene.gateway.refuses(&Raw::new("POST", &cancel), 409, "job_finished").await;
 
     let done = scene.gateway.submit(&json!({"resource": "done", "targetCapacity": 1})).await;
-    assert_eq!(scene.gateway.finish(done.id).await.state, StateView::Succeeded);
+    assert_eq!(scene.gateway.finish(done.id).await.state, StateName::Succeeded);
     let request = Raw::new("POST", &format!("/v1/jobs/{}/cancel", done.id));
     let problem = scene.gateway.refuses(&request, 409, "job_finished").await;
     assert!(problem.detail.contains("succeeded"), "{problem:?}");
@@ -530,7 +531,7 @@ async fn without_a_sidecar() {
     gateway.refuses(&Raw::get("/v1/resources/worker"), 502, "sidecar_unreachable").await;
     let job = gateway.submit(&body).await;
     let job = gateway.wait_for(job.id, |job| job.waiting_for.as_ref().is_some_and(|w| w.reason == "sidecar")).await;
-    assert_eq!((job.state, job.current_capacity), (StateView::Running, None));
+    assert_eq!((job.state, job.current_capacity), (StateName::Running, None));
     let resource: Resource = parsed(&gateway.get("/v1/resources/worker").await);
     assert!(resource.read_failure.is_some() && resource.capacity.is_none());
     let ready = gateway.get("/readyz").await;

@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use scalegate::api::Problem;
-use scalegate::api::view::StateView;
+use scalegate::domain::StateName;
 use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
 use support::gateway::{Gateway, Raw, read_answer};
@@ -38,10 +38,10 @@ impl Scene {
         let ids: Vec<&str> =
             all["jobs"].as_array().expect("jobs").iter().filter_map(|job| job["id"].as_str()).collect();
         assert_eq!(ids, [self.job.to_string()]);
-        assert_eq!(self.gateway.finish(self.job).await.state, StateView::Succeeded);
+        assert_eq!(self.gateway.finish(self.job).await.state, StateName::Succeeded);
         assert_eq!((self.sidecar.capacity(), self.sidecar.changes().len()), (3, 2));
         let next = self.gateway.submit(&json!({"resource": "other", "targetCapacity": 2})).await;
-        assert_eq!(self.gateway.finish(next.id).await.state, StateView::Succeeded);
+        assert_eq!(self.gateway.finish(next.id).await.state, StateName::Succeeded);
         // What is not even HTTP is the library's to report.
         let is_ours = |line: &Value| !line["message"].as_str().is_some_and(|text| text.starts_with("stream error"));
         let broken = self.gateway.log().into_iter().filter(|line| line["level"] == "ERROR" && is_ours(line));

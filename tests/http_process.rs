@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use scalegate::api::view::{JobView, StateView};
+use scalegate::api::view::JobView;
+use scalegate::domain::StateName;
 use scalegate::simulator::{Behaviour, Fault};
 use serde_json::{Value, json};
 use support::gateway::{Gateway, PATIENCE, Raw, read_answer, run_to_its_end, scalegate, serve};
@@ -77,7 +78,7 @@ async fn requests_under_way_are_answered() {
     gateway.signal("-TERM");
     let begin = Instant::now();
     let polled = read_answer(&mut polling, true).await;
-    assert_eq!((polled.status, polled.job().state), (200, StateView::Running));
+    assert_eq!((polled.status, polled.job().state), (200, StateName::Running));
     assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
     submitting.write_all(&body[20..]).await.expect("sent");
     let submitted = read_answer(&mut submitting, true).await;
@@ -112,7 +113,7 @@ async fn a_change_in_flight_is_recorded() {
     let settle = ["--cooldown", "10m", "--settle", "1h", "--poll-interval", "100ms"];
     let gateway = Gateway::start(dir.path(), sidecar.address(), &settle);
     let job = gateway.finish(id).await;
-    assert_eq!((job.state, job.steps.len(), job.steps[0].outcome.as_str()), (StateView::Succeeded, 1, "confirmed"));
+    assert_eq!((job.state, job.steps.len(), job.steps[0].outcome.as_str()), (StateName::Succeeded, 1, "confirmed"));
     assert_eq!((sidecar.capacity(), sidecar.changes().len()), (2, 1));
 }
 
@@ -135,7 +136,7 @@ async fn the_grace_time_is_kept() {
     assert!(messages(&gateway).iter().any(|message| message.contains("change on its way")));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
     let job = gateway.finish(id).await;
-    assert_eq!((job.state, sidecar.capacity(), sidecar.changes().len()), (StateView::Succeeded, 2, 1));
+    assert_eq!((job.state, sidecar.capacity(), sidecar.changes().len()), (StateName::Succeeded, 2, 1));
 }
 
 #[actix_web::test]
@@ -158,7 +159,7 @@ async fn a_second_signal_ends_it_at_once() {
     assert_eq!(messages(&gateway).last().map(String::as_str), Some("second signal: exiting at once"));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
     let job = gateway.finish(id).await;
-    assert_eq!((job.state, sidecar.capacity(), sidecar.changes().len()), (StateView::Succeeded, 2, 1));
+    assert_eq!((job.state, sidecar.capacity(), sidecar.changes().len()), (StateName::Succeeded, 2, 1));
 }
 
 // ---- starting -------------------------------------------------------------------------------------------------
@@ -252,7 +253,7 @@ async fn a_log_that_nobody_reads() {
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
     let mut gateway = gateway_nobody_listens_to(&sidecar, &dir).await;
     let job = gateway.submit(&json!({"resource": "worker", "targetCapacity": 2})).await;
-    assert_eq!(gateway.finish(job.id).await.state, StateView::Succeeded);
+    assert_eq!(gateway.finish(job.id).await.state, StateName::Succeeded);
 
     gateway.read_log(true);
     let lost = |line: &Value| line["lost"].as_u64().filter(|_| line["level"] == "WARN");

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use scalegate::api::view::{JobView, StateView};
+use scalegate::api::view::JobView;
+use scalegate::domain::StateName;
 use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
 use support::failing_disk::{Disk, ENOSPC};
@@ -117,8 +118,8 @@ async fn what_is_counted_is_what_the_jobs_say() {
     gateway.post(&format!("/v1/jobs/{canceled}/cancel"), &Value::Null).await;
     jobs.push(gateway.finish(canceled).await);
 
-    use StateView::{Canceled, Failed, Succeeded, Superseded};
-    let states: Vec<StateView> = jobs.iter().map(|job| job.state).collect();
+    use StateName::{Canceled, Failed, Succeeded, Superseded};
+    let states: Vec<StateName> = jobs.iter().map(|job| job.state).collect();
     assert_eq!(states, [Succeeded, Failed, Superseded, Succeeded, Canceled]);
     let scrape = Scrape::of(&gateway).await;
     for (state, code, count) in [

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use scalegate::access::Token;
-use scalegate::api::view::{JobView, StateView};
+use scalegate::api::view::JobView;
+use scalegate::domain::StateName;
 use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
 use support::events::Events;
@@ -80,7 +81,7 @@ impl Stack {
     /// The job of two steps ends well, with one change each.
     async fn assert_carried_on(&self, id: uuid::Uuid) {
         let job = self.gateway.finish(id).await;
-        assert_eq!(job.state, StateView::Succeeded, "{job:#?}");
+        assert_eq!(job.state, StateName::Succeeded, "{job:#?}");
         assert_eq!((self.sidecar.capacity(), self.sidecar.changes().len()), (3, 2));
         self.sidecar.assert_cooldowns(COOLDOWN);
     }
@@ -170,14 +171,14 @@ async fn what_cannot_be_written_is_not_accepted() {
         }
         assert!(stack.disk.failures(operation) > 0);
         // What is known can still be read.
-        assert_eq!(stack.gateway.job(before).await.state, StateView::Succeeded);
+        assert_eq!(stack.gateway.job(before).await.state, StateName::Succeeded);
         assert_eq!(stack.jobs().await, [before]);
         stack.until_failed_again(operation, 1).await;
 
         stack.disk.works();
         stack.until_readiness(200).await;
         let after = stack.gateway.submit(&no_step("after")).await.id;
-        assert_eq!(stack.gateway.finish(after).await.state, StateView::Succeeded);
+        assert_eq!(stack.gateway.finish(after).await.state, StateName::Succeeded);
         // What is shown now is what a new process finds.
         let shown = stack.jobs().await;
         assert!(shown.starts_with(&[after]) && shown.ends_with(&[before]), "{shown:?}");
@@ -217,7 +218,7 @@ async fn a_gateway_that_dies_with_its_disk_goes_on_when_that_works_again() {
         stack.assert_carried_on(id).await;
         // Whether the refused job is there is open; if it is, it is a job like any other.
         for id in stack.jobs().await {
-            assert_eq!(stack.gateway.finish(id).await.state, StateView::Succeeded);
+            assert_eq!(stack.gateway.finish(id).await.state, StateName::Succeeded);
         }
     }
 }
@@ -484,7 +485,7 @@ async fn what_cannot_be_read_is_not_made_up() {
     let stack = stack.restart();
     stack.disk.fails("read", EIO);
     assert_unavailable(&stack.gateway.get("/v1/jobs?state=failed").await, "storage_unavailable", &["cannot be read"]);
-    assert_eq!(stack.gateway.job(job.id).await.state, StateView::Succeeded);
+    assert_eq!(stack.gateway.job(job.id).await.state, StateName::Succeeded);
     stack.disk.works();
     assert_eq!(stack.jobs().await, [job.id]);
     let replayed = stack.gateway.post_with("/v1/jobs", &body, &key).await;
@@ -766,12 +767,12 @@ async fn what_a_crash_leaves_is_good() {
         content.extend_from_slice(tail);
         std::fs::write(log(torn.path()), content).expect("written");
         let gateway = remains.start(torn.path());
-        assert_eq!(gateway.job(remains.id).await.state, StateView::Succeeded);
+        assert_eq!(gateway.job(remains.id).await.state, StateName::Succeeded);
     }
     for head in [0, 31, 32] {
         let unwritten = remains.settled();
         std::fs::write(log(unwritten.path()), vec![0; head]).expect("written");
         let gateway = remains.start(unwritten.path());
-        assert_eq!(gateway.job(remains.id).await.state, StateView::Succeeded);
+        assert_eq!(gateway.job(remains.id).await.state, StateName::Succeeded);
     }
 }

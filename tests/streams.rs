@@ -4,7 +4,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use scalegate::api::view::{JobView, StateView};
+use scalegate::api::view::JobView;
+use scalegate::domain::StateName;
 use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
 use support::events::{Event, Events, ask};
@@ -113,7 +114,7 @@ async fn a_job_is_followed_through_restarts() {
     }
     assert!(kills >= 3, "{kills}");
     let polled = scene.gateway.finish(job.id).await;
-    assert_eq!((polled.state, scene.sidecar.changes().len()), (StateView::Succeeded, 3));
+    assert_eq!((polled.state, scene.sidecar.changes().len()), (StateName::Succeeded, 3));
     assert_complete(&events, events[0].version(), polled.version);
     // Also with the steps as they were, which the log does not repeat.
     let mut whole = scene.open(&events_of(&job), events[0].id).await;

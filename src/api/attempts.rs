@@ -19,7 +19,7 @@ use super::problem::{ApiError, Code};
 use super::routes::path_of;
 use crate::access::{Sampled, Sampler};
 use crate::clock::Clock;
-use crate::domain::{Action, Attempt, AuditEntry, Subject, Verdict};
+use crate::domain::{Action, Attempt, AuditEntry, AuditVerdict, Subject};
 use crate::store::{Batch, StoreClient};
 
 /// Longest time an answer that refuses something waits for the record of it.
@@ -63,7 +63,7 @@ impl Recorder {
     }
 
     /// The record of what `caller` did or was refused.
-    pub fn entry(&self, caller: &Caller, action: Action, subject: Subject, verdict: Verdict) -> AuditEntry {
+    pub fn entry(&self, caller: &Caller, action: Action, subject: Subject, verdict: AuditVerdict) -> AuditEntry {
         AuditEntry { at: self.clock.now(), attempt: caller.attempt(), action, subject, verdict }
     }
 
@@ -101,7 +101,7 @@ impl Recorder {
         if let Some(code) = code.filter(is_recorded)
             && kept != Kept::Line
         {
-            let verdict = Verdict::Refused { code: code.as_str().to_owned() };
+            let verdict = AuditVerdict::Refused { code: code.as_str().to_owned() };
             self.write(vec![self.entry(caller, action, subject, verdict)]).await;
         }
     }
@@ -141,7 +141,7 @@ impl Recorder {
                 attempts,
                 "attempts without a valid key were refused and not recorded one by one"
             );
-            let (subject, verdict) = (Subject::default(), Verdict::Omitted { attempts });
+            let (subject, verdict) = (Subject::default(), AuditVerdict::Omitted { attempts });
             AuditEntry { at: self.clock.now(), attempt: nobody.clone(), action, subject, verdict }
         });
         let omitted: Vec<_> = omitted.collect();

@@ -13,7 +13,7 @@ use super::query::Paging;
 use super::routes::Route;
 use super::view::{ActorView, WireTime};
 use super::{ApiState, list};
-use crate::domain::{Action, Alias, AuditEntry, Scope, Verdict};
+use crate::domain::{Action, Alias, AuditEntry, AuditVerdict, Scope};
 
 /// What a caller needs for each, and what is recorded.
 pub(super) const ROUTES: &[Route] = &[Route::get("/v1/audit").needs(&[Scope::Admin])];
@@ -73,9 +73,9 @@ pub struct AuditView {
     #[schema(value_type = String, format = DateTime)]
     pub at: WireTime,
     /// What the request was to do.
-    pub action: ActionName,
+    pub action: Action,
     /// What came of the attempt.
-    pub outcome: VerdictName,
+    pub outcome: AuditOutcome,
     /// How many attempts the entry is about: 1, unless the outcome is `omitted`.
     pub attempts: u32,
     /// The code of the problem that was the answer; `null` if it was not refused.
@@ -97,26 +97,10 @@ pub struct AuditView {
     pub key: Option<String>,
 }
 
-/// What was tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = AuditAction)]
-pub enum ActionName {
-    /// A job was to be submitted.
-    SubmitJob,
-    /// A job was to be canceled.
-    CancelJob,
-    /// A key was to be made.
-    CreateKey,
-    /// A key was to be revoked.
-    RevokeKey,
-}
-
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = AuditOutcome)]
-pub enum VerdictName {
+pub enum AuditOutcome {
     /// It was done, or will be done.
     Accepted,
     /// It was done or under way already: nothing was changed.
@@ -131,19 +115,16 @@ impl From<&AuditEntry> for AuditView {
     fn from(entry: &AuditEntry) -> Self {
         let AuditEntry { at, attempt, action, subject, verdict } = entry;
         let (outcome, code, attempts) = match verdict {
-            Verdict::Accepted => (VerdictName::Accepted, None, 1),
-            Verdict::Unchanged => (VerdictName::Unchanged, None, 1),
-            Verdict::Refused { code } => (VerdictName::Refused, Some(code.clone()), 1),
-            Verdict::Omitted { attempts } => (VerdictName::Omitted, None, u32::try_from(*attempts).unwrap_or(u32::MAX)),
+            AuditVerdict::Accepted => (AuditOutcome::Accepted, None, 1),
+            AuditVerdict::Unchanged => (AuditOutcome::Unchanged, None, 1),
+            AuditVerdict::Refused { code } => (AuditOutcome::Refused, Some(code.clone()), 1),
+            AuditVerdict::Omitted { attempts } => {
+                (AuditOutcome::Omitted, None, u32::try_from(*attempts).unwrap_or(u32::MAX))
+            }
         };
         Self {
             at: WireTime(*at),
-            action: match action {
-                Action::SubmitJob => ActionName::SubmitJob,
-                Action::CancelJob => ActionName::CancelJob,
-                Action::CreateKey => ActionName::CreateKey,
-                Action::RevokeKey => ActionName::RevokeKey,
-            },
+            action: *action,
             outcome,
             attempts,
             code,

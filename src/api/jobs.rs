@@ -18,7 +18,7 @@ use super::submission::Submission;
 use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
 use super::{ApiState, list};
-use crate::domain::{Action, Alias, Job, JobId, JobRequest, Scope, Subject, Timestamp, WaitReason};
+use crate::domain::{Action, Alias, Job, JobId, JobRequest, Scope, StateName, Subject, Timestamp, WaitReason};
 use crate::engine::{Answer, LOOK_TIMEOUT, Submitted};
 use crate::store::JobFilter;
 use crate::table::Published;
@@ -195,7 +195,7 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
     operation_id = "listJobs", tag = "jobs",
     params(
         ("resource" = Option<Alias>, Query, description = "Only jobs for this resource.", example = "worker"),
-        ("state" = Option<Vec<super::view::StateView>>, Query, style = Form, explode,
+        ("state" = Option<Vec<StateName>>, Query, style = Form, explode,
             description = "Only jobs in this state; may be repeated. Left out, jobs in all states.", example = json!(["queued", "running"])),
         Paging,
     ),

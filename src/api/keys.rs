@@ -22,7 +22,9 @@ use super::routes::Route;
 use super::view::WireTime;
 use crate::access::{KeyProblem, MAX_KEYS, NewKey};
 use crate::clock::wall_now;
-use crate::domain::{Action, Alias, KeyId, KeyRecord, MAX_KEY_RESOURCES, Reach, Scope, Subject, Timestamp, Verdict};
+use crate::domain::{
+    Action, Alias, AuditVerdict, KeyId, KeyRecord, MAX_KEY_RESOURCES, Reach, Scope, Subject, Timestamp,
+};
 use crate::store::{KeyChange, StoreError};
 
 /// A key to be made.
@@ -42,7 +44,7 @@ pub struct KeyWish {
     )]
     pub name: String,
     /// What the key allows.
-    pub scope: ScopeName,
+    pub scope: Scope,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = resources_schema)]
     pub resources: Option<Vec<String>>,
@@ -66,20 +68,6 @@ fn resources_schema() -> Array {
         .build()
 }
 
-/// What a key allows. Each scope includes those before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = Scope)]
-pub enum ScopeName {
-    /// The key may look at jobs and resources, and plan jobs.
-    #[default]
-    Read,
-    /// The key may also submit jobs and cancel them.
-    Scale,
-    /// The key may also make and revoke keys, and read who tried to change what.
-    Admin,
-}
-
 /// An API key, without its secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -91,7 +79,7 @@ pub struct KeyView {
     /// What the key is for.
     pub name: String,
     /// What the key allows.
-    pub scope: ScopeName,
+    pub scope: Scope,
     /// The only resources that the key may touch; `null` for all.
     #[schema(value_type = Option<Vec<Alias>>)]
     pub resources: Option<Vec<String>>,
@@ -196,7 +184,7 @@ pub async fn create_key(
     })?;
     let subject = Subject { key: Some(record.id.clone()), ..Subject::default() };
     note_subject(&request, subject.clone());
-    let entry = guard.recorder().entry(&caller, Action::CreateKey, subject, Verdict::Accepted);
+    let entry = guard.recorder().entry(&caller, Action::CreateKey, subject, AuditVerdict::Accepted);
     guard.change_keys(KeyChange::Added(record.clone()), entry).await.map_err(not_written)?;
     let created = CreatedKey { secret: token.expose().to_owned(), key: KeyView::new(&record, false, now) };
     Ok(HttpResponse::Created().insert_header(("Location", key_path(&record.id))).json(created))
@@ -267,7 +255,7 @@ pub async fn revoke_key(
         let detail = format!("The key {} is given by the gateway's configuration. Take it out there.", key.id);
         return Err(ApiError::new(Code::KeyConfigured, detail));
     }
-    let verdict = if key.revoked_at.is_some() { Verdict::Unchanged } else { Verdict::Accepted };
+    let verdict = if key.revoked_at.is_some() { AuditVerdict::Unchanged } else { AuditVerdict::Accepted };
     let entry = guard.recorder().entry(&caller, Action::RevokeKey, subject, verdict);
     // A second attempt does not change when it was.
     let at = key.revoked_at.unwrap_or(now);
@@ -386,26 +374,6 @@ impl KeyView {
     }
 }
 
-impl From<ScopeName> for Scope {
-    fn from(scope: ScopeName) -> Self {
-        match scope {
-            ScopeName::Read => Self::Read,
-            ScopeName::Scale => Self::Scale,
-            ScopeName::Admin => Self::Admin,
-        }
-    }
-}
-
-impl From<Scope> for ScopeName {
-    fn from(scope: Scope) -> Self {
-        match scope {
-            Scope::Read => Self::Read,
-            Scope::Scale => Self::Scale,
-            Scope::Admin => Self::Admin,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,8 +396,7 @@ mod tests {
         for seconds in [0.0, -1.0, f64::NAN, 1e300] {
             assert_eq!(pointers(KeyWish { expires_in_seconds: Some(seconds), ..wish() }), ["/expiresInSeconds"]);
         }
-        let limited_admin =
-            KeyWish { scope: ScopeName::Admin, resources: resources(&["a"]), name: "x\n".into(), ..wish() };
+        let limited_admin = KeyWish { scope: Scope::Admin, resources: resources(&["a"]), name: "x\n".into(), ..wish() };
         assert_eq!(pointers(limited_admin), ["/name", "/resources"]);
     }
 }

@@ -62,7 +62,7 @@ pub use perimeter::Perimeter;
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};
 pub use routes::Routes;
 pub use server::{HttpServer, bind};
-pub use submission::{ConflictMode, Submission};
+pub use submission::Submission;
 pub use tls::{Tls, TlsError};
 
 /// What handlers work with.

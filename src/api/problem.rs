@@ -281,7 +281,7 @@ impl ApiError {
 
     /// The job cannot be canceled any more.
     pub fn job_finished(job: &Job) -> Self {
-        let state = crate::store::ListedState::of(job).as_str();
+        let state = job.state.name().as_str();
         Self::new(Code::JobFinished, format!("Job {} is over: its state is {state}.", job.id)).with_job(job.id)
     }
 

@@ -8,8 +8,8 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::input::escaped;
 use super::problem::{ApiError, FieldError};
-use crate::domain::{Alias, InvalidAlias};
-use crate::store::{ListedState, Position};
+use crate::domain::{Alias, InvalidAlias, StateName};
+use crate::store::Position;
 
 /// Entries on a page unless the caller says otherwise.
 const DEFAULT_PAGE_SIZE: usize = 50;
@@ -33,7 +33,7 @@ pub struct ListQuery {
     /// Only jobs for this resource.
     pub resource: Option<Alias>,
     /// Only jobs in one of these states; empty means any.
-    pub states: Vec<ListedState>,
+    pub states: Vec<StateName>,
     /// Which page.
     pub paging: Paging,
 }
@@ -165,9 +165,9 @@ fn each_parameter(
     if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(errors)) }
 }
 
-fn take_state(states: &mut Vec<ListedState>, value: &str) -> Result<(), String> {
-    let state = ListedState::ALL.into_iter().find(|state| state.as_str() == value).ok_or_else(|| {
-        let known: Vec<&str> = ListedState::ALL.iter().map(|state| state.as_str()).collect();
+fn take_state(states: &mut Vec<StateName>, value: &str) -> Result<(), String> {
+    let state = StateName::ALL.into_iter().find(|state| state.as_str() == value).ok_or_else(|| {
+        let known: Vec<&str> = StateName::ALL.iter().map(|state| state.as_str()).collect();
         format!("must be one of {}", known.join(", "))
     })?;
     if !states.contains(&state) {
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn list_queries_name_what_is_wrong() {
         let query = ListQuery::parse("resource=w&state=queued&state=running&pageSize=200&pageToken=1f").expect("valid");
-        assert_eq!(query.states, [ListedState::Queued, ListedState::Running]);
+        assert_eq!(query.states, [StateName::Queued, StateName::Running]);
         assert_eq!(query.paging, Paging { after: Some(Position(31)), size: 200 });
         assert_eq!(page_token(Position(31)), "1f");
         for bad in [

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde::de::{Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
@@ -72,7 +71,7 @@ pub struct Submission {
     /// What to do if the resource has an unfinished job with another target; `reject` if left out. A job with the same
     /// target is joined in any case (200).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_conflict: Option<ConflictMode>,
+    pub on_conflict: Option<OnConflict>,
     /// A note for people, at most 500 bytes in UTF-8, which can be fewer characters, and no control characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "queue depth 812")]
@@ -80,21 +79,6 @@ pub struct Submission {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "labels")]
     #[schema(schema_with = labels_schema)]
     pub labels: Option<BTreeMap<String, String>>,
-}
-
-/// What to do if the resource has an unfinished job with another target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
-#[serde(rename_all = "lowercase")]
-// The default stands here, and not beside the field, which some generators would then take for one that has to be given.
-#[schema(as = OnConflict, default = "reject")]
-pub enum ConflictMode {
-    /// Refuse the new job, with 409.
-    #[default]
-    Reject,
-    /// Let the new job wait for its turn.
-    Queue,
-    /// Let the new job take the place of all unfinished jobs of the resource.
-    Supersede,
 }
 
 impl Submission {
@@ -116,16 +100,11 @@ impl Submission {
         let (Some(resource), Some(goal), true) = (resource, goal, problems.0.is_empty()) else {
             return Err(ApiError::invalid(problems.0));
         };
-        let on_conflict = match self.on_conflict.unwrap_or_default() {
-            ConflictMode::Reject => OnConflict::Reject,
-            ConflictMode::Queue => OnConflict::Queue,
-            ConflictMode::Supersede => OnConflict::Supersede,
-        };
         Ok(JobRequest {
             resource,
             goal,
             overrides,
-            on_conflict,
+            on_conflict: self.on_conflict.unwrap_or_default(),
             reason: self.reason,
             labels,
             trace: None,

@@ -10,9 +10,9 @@ use super::openapi::examples;
 use super::problem::{ApiError, TimelineProblems};
 use super::query::Paging;
 use super::routes::Route;
-use super::view::{ErrorCodeName, OpName, OutcomeName, StateView, WireTime};
+use super::view::WireTime;
 use super::{ApiState, input, list};
-use crate::domain::{Alias, Ending, Goal, HistoryEntry, ResourceEvent, Scope, StepOutcome};
+use crate::domain::{Alias, Ending, ErrorCode, Goal, HistoryEntry, Op, ResourceEvent, Scope, StateName, StepOutcome};
 
 /// What a caller needs for each, and what is recorded.
 pub(super) const ROUTES: &[Route] = &[Route::get("/v1/resources/{alias}/timeline").needs(&[Scope::Read])];
@@ -119,9 +119,9 @@ pub enum TimelineEntry {
         /// The id of the job.
         job: Uuid,
         /// The state in which the job ended.
-        state: StateView,
+        state: StateName,
         /// Why the job failed; `null` if it did not.
-        #[schema(value_type = Option<ErrorCodeName>)]
+        #[schema(value_type = Option<ErrorCode>)]
         error_code: Option<String>,
     },
     /// A change was sent, or may have been just before the gateway died.
@@ -135,7 +135,7 @@ pub enum TimelineEntry {
         /// The id of the job.
         job: Uuid,
         /// Whether units are added or removed.
-        #[schema(value_type = OpName)]
+        #[schema(value_type = Op)]
         op: String,
         /// How many units are added or removed.
         #[schema(minimum = 1, maximum = 1_000_000)]
@@ -158,7 +158,7 @@ pub enum TimelineEntry {
         /// The id of the job.
         job: Uuid,
         /// Whether units are added or removed.
-        #[schema(value_type = OpName)]
+        #[schema(value_type = Op)]
         op: String,
         /// How many units are added or removed.
         #[schema(minimum = 1, maximum = 1_000_000)]
@@ -170,7 +170,7 @@ pub enum TimelineEntry {
         #[schema(maximum = 1_000_000)]
         to_capacity: u32,
         /// What became of the change.
-        #[schema(value_type = OutcomeName)]
+        #[schema(value_type = StepOutcome)]
         outcome: String,
     },
     /// The capacity changed, and not by a job of this gateway.
@@ -212,7 +212,7 @@ impl From<&HistoryEntry> for TimelineEntry {
                     Ending::Failed(error) => Some(error.code.as_str().to_owned()),
                     _ => None,
                 };
-                Self::JobEnded { at, detail, job: *job, state: StateView::from(ending), error_code }
+                Self::JobEnded { at, detail, job: *job, state: ending.name(), error_code }
             }
             ResourceEvent::ChangeSent { job, movement } => Self::ChangeSent {
                 at,

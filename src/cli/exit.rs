@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::api::view::{JobView, StateView};
+use crate::api::view::JobView;
+use crate::domain::StateName;
 
 /// The exit codes, for the end of `--help`.
 pub const HELP: &str = "\
@@ -35,9 +36,9 @@ impl Exit {
     /// How a command that waited for `job` ends. A job that is not over says nothing against the command.
     pub fn of_job(job: &JobView) -> Self {
         match job.state {
-            StateView::Succeeded | StateView::Queued | StateView::Running => Self::Done,
-            StateView::Failed => Self::Failed,
-            StateView::Canceled | StateView::Superseded => Self::JobStopped,
+            StateName::Succeeded | StateName::Queued | StateName::Running => Self::Done,
+            StateName::Failed => Self::Failed,
+            StateName::Canceled | StateName::Superseded => Self::JobStopped,
         }
     }
 }

@@ -16,8 +16,8 @@ use super::exit::{self, Exit};
 use super::follow::{self, FollowArgs};
 use super::output::Output;
 use super::words;
-use crate::api::view::{JobList, JobView, StateView};
-use crate::domain::Alias;
+use crate::api::view::{JobList, JobView};
+use crate::domain::{Alias, StateName};
 
 /// Most jobs on a page of the gateway's.
 const MAX_PAGE_SIZE: usize = 200;
@@ -44,7 +44,7 @@ pub struct JobsArgs {
 
     /// List or watch only jobs in this state; may be repeated
     #[arg(long = "state", value_name = "STATE", value_enum, hide_possible_values = false, conflicts_with = "id")]
-    pub states: Vec<StateView>,
+    pub states: Vec<StateName>,
 
     /// List at most this many jobs
     #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "id",
@@ -106,7 +106,7 @@ impl JobsArgs {
                 output.line(headline(&job));
             }
             let ended = follow::to_the_end(client, job, &self.follow, self.json, output).await?;
-            let as_asked = self.cancel && ended.state == StateView::Canceled;
+            let as_asked = self.cancel && ended.state == StateName::Canceled;
             return Ok(if as_asked { Exit::Done } else { Exit::of_job(&ended) });
         }
         if self.json {
@@ -126,7 +126,7 @@ impl JobsArgs {
         output: &mut Output,
     ) -> Result<Exit, Failure> {
         if let Some(state) = self.states.iter().find(|state| state.is_over()) {
-            let state = words::state(*state);
+            let state = state.as_str();
             return Err(Failure::Usage(format!("--watch shows unfinished jobs, and a job that is {state} is over")));
         }
         let filter = Filter { resource: self.resource_name(), states: self.states.clone() };
@@ -149,7 +149,7 @@ impl JobsArgs {
     async fn list(&self, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
         let query = ListQuery {
             resource: self.resource_name(),
-            states: self.states.iter().map(|state| words::state(*state)).collect(),
+            states: self.states.iter().map(|state| state.as_str()).collect(),
             ..ListQuery::default()
         };
         let list = fetch(client, query, self.limit as usize).await?;
@@ -181,7 +181,7 @@ async fn cancel(client: &Client, id: Uuid) -> Result<JobView, Failure> {
         answered => return answered,
     };
     let job = client.job(id).await?;
-    if job.state == StateView::Canceled { Ok(job) } else { Err(refused) }
+    if job.state == StateName::Canceled { Ok(job) } else { Err(refused) }
 }
 
 /// At most `limit` jobs, in as many pages as it takes. The token for the page after them tells that there are more.
@@ -199,7 +199,7 @@ async fn fetch(client: &Client, mut query: ListQuery, limit: usize) -> Result<Jo
 }
 
 fn headline(job: &JobView) -> String {
-    format!("Job {}: {} {}, {}", job.id, job.resource, words::aim(job), words::state(job.state))
+    format!("Job {}: {} {}, {}", job.id, job.resource, words::aim(job), job.state.as_str())
 }
 
 fn canceled(job: &JobView) -> String {
@@ -210,12 +210,12 @@ fn canceled(job: &JobView) -> String {
     }
 }
 
-impl ValueEnum for StateView {
+impl ValueEnum for StateName {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Canceled, Self::Superseded]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(words::state(*self)))
+        Some(PossibleValue::new(self.as_str()))
     }
 }

@@ -19,7 +19,7 @@ use super::exit::Exit;
 use super::output::Output;
 use crate::clock::wall_now;
 use crate::config::ConfigError;
-use crate::domain::{Action, Attempt, AuditEntry, KeyId, Subject, Verdict};
+use crate::domain::{Action, Attempt, AuditEntry, AuditVerdict, KeyId, Subject};
 use crate::store::StoreError;
 
 /// The exit codes, for the end of `--help`.
@@ -104,7 +104,7 @@ impl KeysError {
 
 /// The record of what the command line did to the key `id`: whoever can write to the data directory can do anything, so there
 /// is nobody to be named.
-fn entry(action: Action, id: &KeyId, verdict: Verdict) -> AuditEntry {
+fn entry(action: Action, id: &KeyId, verdict: AuditVerdict) -> AuditEntry {
     AuditEntry {
         at: wall_now(),
         attempt: Attempt { request: None, actor: None, address: None },

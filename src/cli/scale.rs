@@ -19,9 +19,9 @@ use super::exit::{self, Exit};
 use super::follow::{self, FollowArgs};
 use super::output::Output;
 use super::words;
-use crate::api::{ConflictMode, Submission};
+use crate::api::Submission;
 use crate::config::parse_duration;
-use crate::domain::Alias;
+use crate::domain::{Alias, OnConflict};
 
 /// Longest idempotency key a gateway takes, in characters.
 const MAX_KEY_CHARS: usize = 255;
@@ -60,7 +60,7 @@ pub struct ScaleArgs {
 
     /// What to do if the resource has an unfinished job with another target
     #[arg(long, value_name = "WHAT", value_enum)]
-    pub on_conflict: Option<ConflictMode>,
+    pub on_conflict: Option<OnConflict>,
 
     /// A note for people
     #[arg(long, value_name = "TEXT")]
@@ -199,7 +199,7 @@ fn parse_key(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-impl ValueEnum for ConflictMode {
+impl ValueEnum for OnConflict {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Reject, Self::Queue, Self::Supersede]
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::api::view::{JobView, ProgressView, StateView, StepView, WaitingView};
+use crate::api::view::{JobView, ProgressView, StepView, WaitingView};
 use crate::clock::Clock;
-use crate::domain::Timestamp;
+use crate::domain::{StateName, Timestamp};
 
 /// The time by this machine's clock, for ages and countdowns only.
 pub fn now() -> Timestamp {
@@ -99,7 +99,7 @@ pub fn situation(job: &JobView, now: Timestamp) -> String {
         }
     }
     if let Some(ending) = job.ending_as.filter(|_| !job.state.is_over()) {
-        parts.push(format!("to be {}", state(ending)));
+        parts.push(format!("to be {}", ending.as_str()));
     }
     parts.join(" · ")
 }
@@ -155,22 +155,10 @@ pub fn ends_by_itself(waiting: &WaitingView) -> bool {
     waiting.reason == "cooldown"
 }
 
-/// The name of a state.
-pub fn state(state: StateView) -> &'static str {
-    match state {
-        StateView::Queued => "queued",
-        StateView::Running => "running",
-        StateView::Succeeded => "succeeded",
-        StateView::Failed => "failed",
-        StateView::Canceled => "canceled",
-        StateView::Superseded => "superseded",
-    }
-}
-
 /// How the job ended, in a line or two, where nobody said which resource it is about.
 pub fn ending(job: &JobView) -> String {
     match job.state {
-        StateView::Succeeded => format!("succeeded: {}{}", job.resource, result(job)),
+        StateName::Succeeded => format!("succeeded: {}{}", job.resource, result(job)),
         _ => ending_there(job),
     }
 }
@@ -178,18 +166,18 @@ pub fn ending(job: &JobView) -> String {
 /// The same where it was said.
 pub fn ending_there(job: &JobView) -> String {
     match (job.state, &job.error) {
-        (StateView::Succeeded, _) => format!("succeeded{}", result(job)),
-        (StateView::Failed, Some(error)) => {
+        (StateName::Succeeded, _) => format!("succeeded{}", result(job)),
+        (StateName::Failed, Some(error)) => {
             let said = error.sidecar.as_ref().map_or(String::new(), |answer| {
                 format!("\n  the sidecar said ({}): {}", answer.status, answer.body.trim())
             });
             format!("failed{} ({}): {}{said}", at_capacity(job), error.code, error.message)
         }
-        (StateView::Superseded, _) => {
+        (StateName::Superseded, _) => {
             let by = job.superseded_by.map_or(String::new(), |by| format!(" by job {by}"));
             format!("superseded{by}{}", at_capacity(job))
         }
-        (other, _) => format!("{}{}", state(other), at_capacity(job)),
+        (other, _) => format!("{}{}", other.as_str(), at_capacity(job)),
     }
 }
 

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumMessage, VariantArray};
+use utoipa::ToSchema;
 
 use super::alias::Alias;
 use super::time::Timestamp;
@@ -74,14 +76,30 @@ impl fmt::Debug for KeyId {
 }
 
 /// What a key allows. Each scope includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumMessage,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// To look.
+    /// The key may look at jobs and resources, and plan jobs.
+    #[default]
     Read,
-    /// To submit jobs and to cancel them.
+    /// The key may also submit jobs and cancel them.
     Scale,
-    /// To make and revoke keys, and to read who did what.
+    /// The key may also make and revoke keys, and read who tried to change what.
     Admin,
 }
 

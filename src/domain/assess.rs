@@ -13,7 +13,7 @@ use super::time::Timestamp;
 
 /// The judgement on a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ReadingVerdict {
     /// It shows the present, as far as scalegate's own changes are concerned.
     Usable {
         /// When it was observed.
@@ -45,7 +45,12 @@ pub enum Inconclusive {
 
 /// Judges `reading` by the resource's `change_state` and the unresolved `change`; `settle` is the setting of the job that
 /// wants to know.
-pub fn assess(reading: &Reading, change_state: &ChangeState, change: Option<&Change>, settle: Duration) -> Verdict {
+pub fn assess(
+    reading: &Reading,
+    change_state: &ChangeState,
+    change: Option<&Change>,
+    settle: Duration,
+) -> ReadingVerdict {
     let observed_at = reading.observed_at(change_state.longest_settle(settle));
     let judged = match change {
         None => without_change(reading.capacity, observed_at, change_state),
@@ -57,8 +62,8 @@ pub fn assess(reading: &Reading, change_state: &ChangeState, change: Option<&Cha
         },
     };
     match judged {
-        Ok((outcome, instead_of)) => Verdict::Usable { observed_at, outcome, instead_of },
-        Err(lacks) => Verdict::NotYet { observed_at, lacks },
+        Ok((outcome, instead_of)) => ReadingVerdict::Usable { observed_at, outcome, instead_of },
+        Err(lacks) => ReadingVerdict::NotYet { observed_at, lacks },
     }
 }
 
@@ -173,8 +178,8 @@ mod tests {
 
     fn judge(reading: &Reading, change_state: &ChangeState, change: Option<&Change>) -> Judged {
         match assess(reading, change_state, change, SETTLE) {
-            Verdict::Usable { outcome, instead_of, .. } => Ok((outcome, instead_of)),
-            Verdict::NotYet { lacks, .. } => Err(lacks),
+            ReadingVerdict::Usable { outcome, instead_of, .. } => Ok((outcome, instead_of)),
+            ReadingVerdict::NotYet { lacks, .. } => Err(lacks),
         }
     }
 
@@ -204,7 +209,7 @@ mod tests {
         let (change_state, change) = sent(Stage::Acknowledged);
         for (settle, asked, usable) in [(0, 89, false), (0, 90, true), (200, 199, false), (200, 200, true)] {
             let verdict = assess(&unstamped(5, asked), &change_state, Some(&change), Duration::from_secs(settle));
-            assert_eq!(matches!(verdict, Verdict::Usable { .. }), usable, "{settle}, {asked}");
+            assert_eq!(matches!(verdict, ReadingVerdict::Usable { .. }), usable, "{settle}, {asked}");
         }
     }
 

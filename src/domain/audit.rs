@@ -5,6 +5,8 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumMessage, VariantArray};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::access::{Actor, KeyId};
@@ -26,17 +28,32 @@ pub struct Attempt {
     pub address: Option<IpAddr>,
 }
 
-/// What can be tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What was tried.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumMessage,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = AuditAction)]
 pub enum Action {
-    /// To submit a job.
+    /// A job was to be submitted.
     SubmitJob,
-    /// To cancel a job.
+    /// A job was to be canceled.
     CancelJob,
-    /// To make a key.
+    /// A key was to be made.
     CreateKey,
-    /// To revoke a key.
+    /// A key was to be revoked.
     RevokeKey,
 }
 
@@ -69,7 +86,7 @@ pub struct Subject {
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Verdict {
+pub enum AuditVerdict {
     /// It was done, or will be.
     Accepted,
     /// It was done or under way already.
@@ -101,7 +118,7 @@ pub struct AuditEntry {
     pub subject: Subject,
     /// What came of it.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: AuditVerdict,
 }
 
 /// What an entry is kept with. Each class has a limit of its own: attempts that are refused or change nothing cannot push out
@@ -146,10 +163,10 @@ impl AuditEntry {
     /// Where it is kept.
     pub fn retention_class(&self) -> RetentionClass {
         match (&self.verdict, &self.attempt.actor) {
-            (Verdict::Accepted, _) => RetentionClass::Obeyed,
-            (Verdict::Unchanged, _) => RetentionClass::Repeated,
-            (Verdict::Refused { .. }, Some(_)) => RetentionClass::Refused,
-            (Verdict::Refused { .. }, None) | (Verdict::Omitted { .. }, _) => RetentionClass::Strangers,
+            (AuditVerdict::Accepted, _) => RetentionClass::Obeyed,
+            (AuditVerdict::Unchanged, _) => RetentionClass::Repeated,
+            (AuditVerdict::Refused { .. }, Some(_)) => RetentionClass::Refused,
+            (AuditVerdict::Refused { .. }, None) | (AuditVerdict::Omitted { .. }, _) => RetentionClass::Strangers,
         }
     }
 }

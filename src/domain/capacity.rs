@@ -3,6 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumMessage, VariantArray};
+use utoipa::ToSchema;
 
 /// Largest capacity accepted or believed, in units.
 ///
@@ -73,13 +75,14 @@ impl fmt::Display for Capacity {
     }
 }
 
-/// The two things the sidecar can be asked to do to a capacity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The direction of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = StepOp)]
 pub enum Op {
-    /// Add units.
+    /// Units are added.
     Add,
-    /// Remove units.
+    /// Units are removed.
     Remove,
 }
 

@@ -27,7 +27,7 @@ pub use access::{
     Actor, InvalidKeyId, KEY_ID_CHARS, KeyId, KeyRecord, MAX_KEY_NAME_BYTES, MAX_KEY_RESOURCES, Reach, Scope,
 };
 pub use alias::{Alias, InvalidAlias, MAX_ALIAS_LEN};
-pub use audit::{Action, Attempt, AuditEntry, RetentionClass, Subject, Verdict};
+pub use audit::{Action, Attempt, AuditEntry, AuditVerdict, RetentionClass, Subject};
 pub use capacity::{Capacity, CapacityOutOfRange, MAX_CAPACITY, Move, Op};
 pub use change_state::{Change, ChangeState, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
 pub use decide::{MAX_EXTERNAL_CHANGES, MAX_FRUITLESS_STEPS};
@@ -35,7 +35,7 @@ pub use estimate::{CompletionEstimate, PlannedStep, estimate};
 pub use history::{AbridgedJob, EventId, HistoryEntry, JobEvent, ResourceEvent};
 pub use job::{
     Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobRequest, JobState, LastChangeError, MAX_STEPS,
-    OnConflict, Step, StepOutcome, WaitDeadlines,
+    OnConflict, StateName, Step, StepOutcome, WaitDeadlines,
 };
 pub use job_id::JobId;
 pub use lane::{Admission, Call, CallId, ChangeAnswer, Lane, LaneRecord, Notice, Outcome, Turn};

@@ -1,24 +1,26 @@
 //! What a job waits for, and until when.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumMessage, VariantArray};
+use utoipa::ToSchema;
 
 use super::time::Timestamp;
 
-/// What a job waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What a job can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitReason {
     /// Earlier jobs on the same resource.
     Turn,
     /// A reading from the sidecar.
     Sidecar,
-    /// The resource to come to rest.
+    /// The resource to become ready.
     Active,
-    /// The resource's cooldown.
+    /// The end of the resource's cooldown.
     Cooldown,
-    /// A change, sent or about to be, to be answered and to show in a reading.
+    /// A change to be answered by the sidecar and to show in a reading.
     Change,
-    /// Enough time to pass that a reading cannot be older than the last change.
+    /// Enough time that a reading cannot be older than the last change.
     Settle,
 }
 

@@ -23,11 +23,11 @@ pub(super) struct CommitsUnderWay {
     begun: VecDeque<Timestamp>,
     /// When the last one was done.
     ended_at: Option<Timestamp>,
-    verdict: Verdict,
+    verdict: CommitHealth,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Verdict {
+enum CommitHealth {
     #[default]
     Moving,
     Suspect {
@@ -47,22 +47,22 @@ impl CommitsUnderWay {
         let stuck = self.stuck_for(now);
         self.begun.pop_front();
         self.ended_at = Some(now);
-        self.verdict = Verdict::Moving;
+        self.verdict = CommitHealth::Moving;
         stuck
     }
 
     /// For how long nothing has been done at `now`, if that was found to be too long.
     pub fn stuck_for(&self, now: Timestamp) -> Option<Duration> {
-        self.waiting_since().filter(|_| self.verdict == Verdict::Stuck).map(|since| now.since(since))
+        self.waiting_since().filter(|_| self.verdict == CommitHealth::Stuck).map(|since| now.since(since))
     }
 
     /// When to [`CommitsUnderWay::look`] next.
     pub fn look_at(&self) -> Option<Timestamp> {
         let since = self.waiting_since()?;
         match self.verdict {
-            Verdict::Moving => Some(since + LONGEST),
-            Verdict::Suspect { look_at } => Some(look_at),
-            Verdict::Stuck => None,
+            CommitHealth::Moving => Some(since + LONGEST),
+            CommitHealth::Suspect { look_at } => Some(look_at),
+            CommitHealth::Stuck => None,
         }
     }
 
@@ -71,8 +71,9 @@ impl CommitsUnderWay {
         if self.look_at().is_none_or(|at| now < at) {
             return false;
         }
-        let is_found = self.verdict != Verdict::Moving;
-        self.verdict = if is_found { Verdict::Stuck } else { Verdict::Suspect { look_at: now + SECOND_LOOK } };
+        let is_found = self.verdict != CommitHealth::Moving;
+        self.verdict =
+            if is_found { CommitHealth::Stuck } else { CommitHealth::Suspect { look_at: now + SECOND_LOOK } };
         is_found
     }
 

@@ -18,9 +18,9 @@ use used_keys::UsedKeys;
 
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
 use crate::domain::{
-    Action, Actor, Admission, Alias, Attempt, AuditEntry, Call, CallId, ChangeAnswer, ChangeState, EventId, Goal,
-    HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, LaneRecord, Notice, OnConflict, Origin, Outcome, ReadFailure,
-    Reading, ResourceConfig, ResourceEvent, ScalingConfig, Subject, Timestamp, Turn, Verdict, estimate,
+    Action, Actor, Admission, Alias, Attempt, AuditEntry, AuditVerdict, Call, CallId, ChangeAnswer, ChangeState,
+    EventId, Goal, HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, LaneRecord, Notice, OnConflict, Origin,
+    Outcome, ReadFailure, Reading, ResourceConfig, ResourceEvent, ScalingConfig, Subject, Timestamp, Turn, estimate,
 };
 use crate::store::{Batch, KeyedAnswer, UsedKey};
 
@@ -265,7 +265,7 @@ impl Core {
         let mut batch = Batch::default();
         let mut after = AfterCommit::default();
         if let Some(job) = accepted {
-            batch.audit.extend(audited(attempt, Action::SubmitJob, &job, Verdict::Accepted, now));
+            batch.audit.extend(audited(attempt, Action::SubmitJob, &job, AuditVerdict::Accepted, now));
             batch.answers.extend(key.map(|key| self.remember(key, false, &job, now)));
             after.effects.push(Effect::Reply(reply_to, Answer::Created(job)));
         }
@@ -282,7 +282,7 @@ impl Core {
     ) {
         let reply = Effect::Reply(reply_to, Answer::Joined(Arc::clone(&job)));
         let batch = Batch {
-            audit: audited(attempt, Action::SubmitJob, &job, Verdict::Unchanged, now).into_iter().collect(),
+            audit: audited(attempt, Action::SubmitJob, &job, AuditVerdict::Unchanged, now).into_iter().collect(),
             answers: key.into_iter().map(|key| self.remember(key, true, &job, now)).collect(),
             ..Batch::default()
         };
@@ -310,7 +310,7 @@ impl Core {
             lane.cancel(id, by, turn);
         });
         let changed = outcome.jobs.iter().find(|job| job.id == id).cloned();
-        let verdict = if changed.is_some() { Verdict::Accepted } else { Verdict::Unchanged };
+        let verdict = if changed.is_some() { AuditVerdict::Accepted } else { AuditVerdict::Unchanged };
         let job = changed.unwrap_or(before);
         let audit = audited(attempt, Action::CancelJob, &job, verdict, now).into_iter().collect();
         let batch = Batch { audit, ..Batch::default() };
@@ -539,7 +539,7 @@ fn audited(
     attempt: Option<Attempt>,
     action: Action,
     job: &Job,
-    verdict: Verdict,
+    verdict: AuditVerdict,
     now: Timestamp,
 ) -> Option<AuditEntry> {
     let subject = Subject { resource: Some(job.resource.clone()), job: Some(job.id), key: None };

@@ -15,8 +15,10 @@ use super::identity;
 use super::keys;
 use super::sqlite::{explain, open_to_read};
 use super::wal;
-use super::{Catalog, EventFilter, JobFilter, ListedState, LogPage, Page, Position, StoreError};
-use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord, Reach, RetentionClass};
+use super::{Catalog, EventFilter, JobFilter, LogPage, Page, Position, StoreError};
+use crate::domain::{
+    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobId, KeyRecord, Reach, RetentionClass, StateName,
+};
 
 /// The reading side of the store.
 pub struct SqliteCatalog {
@@ -235,12 +237,12 @@ fn find_attempts(db: &Connection, after: Option<Position>, limit: usize) -> rusq
 struct Run<'a> {
     resource: Option<&'a Alias>,
     /// Each once. Empty means any.
-    states: &'a [ListedState],
+    states: &'a [StateName],
 }
 
 impl<'a> Run<'a> {
     /// The runs that together are what is asked for; `states` are each there once.
-    fn of(resources: &'a Reach, states: &'a [ListedState]) -> Vec<Self> {
+    fn of(resources: &'a Reach, states: &'a [StateName]) -> Vec<Self> {
         match resources.resources() {
             None => vec![Self { resource: None, states }],
             Some(resources) => resources.iter().map(|resource| Self { resource: Some(resource), states }).collect(),
@@ -270,8 +272,8 @@ impl<'a> Run<'a> {
     }
 
     /// The states that are each looked up; none, if all jobs are looked through.
-    fn each_state(&self) -> impl Iterator<Item = ListedState> {
-        let any: &[ListedState] = if self.resource.is_some() { &ListedState::ALL } else { &[] };
+    fn each_state(&self) -> impl Iterator<Item = StateName> {
+        let any: &[StateName] = if self.resource.is_some() { &StateName::ALL } else { &[] };
         if self.states.is_empty() { any } else { self.states }.iter().copied()
     }
 }
@@ -285,8 +287,8 @@ fn find(
 ) -> rusqlite::Result<Vec<(i64, String)>> {
     let after = after.map_or(i64::MAX, |position| position.0);
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    let states: BTreeSet<ListedState> = filter.states.iter().copied().collect();
-    let states: Vec<ListedState> = states.into_iter().collect();
+    let states: BTreeSet<StateName> = filter.states.iter().copied().collect();
+    let states: Vec<StateName> = states.into_iter().collect();
     let mut found: Vec<(i64, String)> = Vec::new();
     for run in Run::of(&filter.resources, &states) {
         let mut statement = db.prepare_cached(&run.sql())?;

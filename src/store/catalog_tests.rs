@@ -48,11 +48,11 @@ fn lists_every_combination_of_filters_newest_first() {
         some(&["worker", "x", "db"]),
         some(&[]),
     ] {
-        for chosen in 0..1_u32 << ListedState::ALL.len() {
+        for chosen in 0..1_u32 << StateName::ALL.len() {
             let states: Vec<_> =
-                (0..).zip(ListedState::ALL).filter(|(bit, _)| chosen & 1 << bit != 0).map(|(_, state)| state).collect();
+                (0..).zip(StateName::ALL).filter(|(bit, _)| chosen & 1 << bit != 0).map(|(_, state)| state).collect();
             let wanted = |job: &&Job| {
-                resources.includes(&job.resource) && (states.is_empty() || states.contains(&ListedState::of(job)))
+                resources.includes(&job.resource) && (states.is_empty() || states.contains(&job.state.name()))
             };
             let expected: Vec<u128> = all.iter().rev().filter(wanted).map(|job| job.id.as_u128()).collect();
             let filter = JobFilter { resources: resources.clone(), states: states.clone() };
@@ -61,7 +61,7 @@ fn lists_every_combination_of_filters_newest_first() {
             }
         }
     }
-    let twice = JobFilter { resources: Reach::EVERYTHING, states: vec![ListedState::Running; 2] };
+    let twice = JobFilter { resources: Reach::EVERYTHING, states: vec![StateName::Running; 2] };
     assert_eq!(list(&catalog, &twice, 2).len(), 7, "a state given twice counts once");
 }
 
@@ -109,7 +109,7 @@ fn no_query_reads_more_than_it_shows() {
         assert!(!tables.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
     };
     let (some, every) = (Reach::only([alias("worker")]), Reach::EVERYTHING);
-    let (one, two) = ([ListedState::Failed], [ListedState::Queued, ListedState::Failed]);
+    let (one, two) = ([StateName::Failed], [StateName::Queued, StateName::Failed]);
     // The ids are in it: no job is looked up.
     let covering = "COVERING INDEX jobs_by_resource_and_state (resource=? AND state=? AND seq<?)";
     let by_state = "INDEX jobs_by_state (state=? AND seq<?)";

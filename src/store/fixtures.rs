@@ -11,10 +11,10 @@ use super::directory::database_path;
 use super::{Batch, Journal as _, KeyedAnswer, Snapshot, SqliteJournal, StoreError};
 use crate::clock::Anchor;
 use crate::domain::{
-    Action, Actor, Alias, Attempt, AuditEntry, Capacity, Change, ChangeState, Ending, ExternalChange, Goal,
-    HistoryEntry, Job, JobEvent, JobId, JobRequest, JobState, LaneRecord, LastChangeError, Move, OnConflict, Op,
+    Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Change, ChangeState, Ending, ExternalChange,
+    Goal, HistoryEntry, Job, JobEvent, JobId, JobRequest, JobState, LaneRecord, LastChangeError, Move, OnConflict, Op,
     ResourceEvent, Retention, SentChange, Settings, SidecarAnswer, Stage, Status, Step, StepOutcome, Subject,
-    Timestamp, TraceContext, Verdict, WaitDeadlines, WaitReason,
+    Timestamp, TraceContext, WaitDeadlines, WaitReason,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -148,7 +148,7 @@ pub(super) fn accepted_at(millis: i64) -> AuditEntry {
         attempt: Attempt { request: None, actor: None, address: None },
         action: Action::SubmitJob,
         subject: Subject::default(),
-        verdict: Verdict::Accepted,
+        verdict: AuditVerdict::Accepted,
     }
 }
 

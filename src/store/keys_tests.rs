@@ -4,7 +4,7 @@ use super::super::fixtures::{NOW, alias, directory, open, shell};
 use super::super::rows::TRIMMED_TOGETHER;
 use super::super::{Catalog as _, SqliteCatalog};
 use super::*;
-use crate::domain::{Action, Actor, Attempt, KeyId, RetentionClass, Subject, Verdict};
+use crate::domain::{Action, Actor, Attempt, AuditVerdict, KeyId, RetentionClass, Subject};
 
 fn id(number: u32) -> KeyId {
     format!("{number:010}").parse().expect("an id")
@@ -24,15 +24,15 @@ fn key(number: u32) -> KeyRecord {
     }
 }
 
-fn entry(number: u32, actor: Option<u32>, verdict: Verdict) -> AuditEntry {
+fn entry(number: u32, actor: Option<u32>, verdict: AuditVerdict) -> AuditEntry {
     let actor = actor.map(|number| Actor { key: id(number), name: "ci".into() });
     let attempt = Attempt { request: None, actor, address: Some([192, 0, 2, 1].into()) };
     let subject = Subject { key: Some(id(number)), ..Subject::default() };
     AuditEntry { at: NOW, attempt, action: Action::RevokeKey, subject, verdict }
 }
 
-fn refused() -> Verdict {
-    Verdict::Refused { code: "insufficient_scope".into() }
+fn refused() -> AuditVerdict {
+    AuditVerdict::Refused { code: "insufficient_scope".into() }
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn another_process_changes_keys_beside_the_gateway_or_alone() {
         || std::fs::metadata(super::super::directory::key_changes_path(directory.path())).map_or(0, |file| file.len());
     let add = |number| {
         let mut store = KeyStore::open(directory.path()).expect("a store");
-        store.apply(KeyChange::Added(key(number)), entry(number, None, Verdict::Accepted)).expect("written");
+        store.apply(KeyChange::Added(key(number)), entry(number, None, AuditVerdict::Accepted)).expect("written");
         store.keys().expect("readable").len()
     };
     assert_eq!((add(1), changes()), (1, 1));
@@ -151,7 +151,7 @@ fn attempts_are_paged_newest_first() {
         .map(|number| match number % 3 {
             0 => entry(number, Some(1), refused()),
             1 => entry(number, None, refused()),
-            _ => entry(number, Some(1), Verdict::Unchanged),
+            _ => entry(number, Some(1), AuditVerdict::Unchanged),
         })
         .collect();
     journal.commit(&[Batch { audit: entries.clone(), ..Batch::default() }]).expect("committed");
@@ -176,10 +176,11 @@ fn attempts_are_paged_newest_first() {
 fn every_shelf_keeps_its_newest_entries_whatever_is_on_the_others() {
     let directory = directory();
     let mut journal = open(directory.path());
-    let done = entry(0, Some(1), Verdict::Accepted);
+    let done = entry(0, Some(1), AuditVerdict::Accepted);
     let together = TRIMMED_TOGETHER as u32;
     let strangers = (1..=RetentionClass::Strangers.room() + together).map(|number| entry(number, None, refused()));
-    let repeated = (0..RetentionClass::Repeated.room() + 3 * together).map(|_| entry(0, Some(1), Verdict::Unchanged));
+    let repeated =
+        (0..RetentionClass::Repeated.room() + 3 * together).map(|_| entry(0, Some(1), AuditVerdict::Unchanged));
     let audit = std::iter::once(done.clone()).chain(strangers).chain(repeated).chain([entry(0, Some(1), refused())]);
     let audit = audit.collect();
     journal.commit(&[Batch { audit, ..Batch::default() }]).expect("committed");

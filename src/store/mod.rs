@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use crate::domain::{
     AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, Job, JobEvent, JobId, KeyId, KeyRecord, LaneRecord, Reach,
-    Retention, Timestamp,
+    Retention, StateName, Timestamp,
 };
 
 pub use audit_file::{AuditFile, AuditLine, AuditedJournal};
@@ -203,57 +203,13 @@ pub struct JobFilter {
     /// Of these resources only. If it is not all of them, each is looked up by itself.
     pub resources: Reach,
     /// In one of these states only; empty means any.
-    pub states: Vec<ListedState>,
+    pub states: Vec<StateName>,
 }
 
 impl JobFilter {
     /// Whether `job` as it is here belongs on the list.
     pub fn admits(&self, job: &Job) -> bool {
-        self.resources.includes(&job.resource)
-            && (self.states.is_empty() || self.states.contains(&ListedState::of(job)))
-    }
-}
-
-/// A job's state as a list can be filtered by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
-pub enum ListedState {
-    Queued,
-    Running,
-    Succeeded,
-    Failed,
-    Canceled,
-    Superseded,
-}
-
-impl ListedState {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Canceled, Self::Superseded];
-
-    /// The state of `job`.
-    pub fn of(job: &Job) -> Self {
-        use crate::domain::{Ending, JobState};
-        match &job.state {
-            JobState::Queued => Self::Queued,
-            JobState::Running => Self::Running,
-            JobState::Ended(Ending::Succeeded) => Self::Succeeded,
-            JobState::Ended(Ending::Failed(_)) => Self::Failed,
-            JobState::Ended(Ending::Canceled) => Self::Canceled,
-            JobState::Ended(Ending::Superseded { .. }) => Self::Superseded,
-        }
-    }
-
-    /// The state as it appears in the API and in the store.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Canceled => "canceled",
-            Self::Superseded => "superseded",
-        }
+        self.resources.includes(&job.resource) && (self.states.is_empty() || self.states.contains(&job.state.name()))
     }
 }
 

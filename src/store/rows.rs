@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::{Batch, KeyedAnswer, ListedState, MAX_LOGGED_VERSIONS, MAX_TIMELINE, keys, lanes};
+use super::{Batch, KeyedAnswer, MAX_LOGGED_VERSIONS, MAX_TIMELINE, keys, lanes};
 use crate::domain::{
     AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, RetentionClass, Timestamp,
 };
@@ -55,7 +55,7 @@ fn write_jobs<'a>(db: &Connection, events: impl Iterator<Item = &'a JobEvent>) -
         upsert.execute(params![
             job.id.to_string(),
             job.resource.as_str(),
-            ListedState::of(job).as_str(),
+            job.state.name().as_str(),
             job.created_at.to_string(),
             job.finished_at.map(Timestamp::as_millis),
             record.map_or_else(|| json(job), Ok)?,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use scalegate::clock::wall_now;
-use scalegate::domain::{Action, Attempt, AuditEntry, Subject, Verdict};
+use scalegate::domain::{Action, Attempt, AuditEntry, AuditVerdict, Subject};
 use scalegate::store::{KeyChange, KeyStore};
 use serde_json::json;
 
@@ -97,7 +97,7 @@ async fn what_another_process_changes_is_obeyed_at_once() {
     let attempt = Attempt { request: None, actor: None, address: None };
     let subject = Subject { key: Some(key.id().clone()), ..Subject::default() };
     let now = wall_now();
-    let entry = AuditEntry { at: now, attempt, action: Action::RevokeKey, subject, verdict: Verdict::Accepted };
+    let entry = AuditEntry { at: now, attempt, action: Action::RevokeKey, subject, verdict: AuditVerdict::Accepted };
     store.apply(KeyChange::Revoked { id: key.id().clone(), at: now }, entry).expect("written");
     assert_eq!(verdict(&scene.get("/v1/jobs", &key).await), (401, Some("key_revoked")));
     // The gateway's own work goes on.

@@ -15,8 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use scalegate::api::view::{JobList, StateView};
-use scalegate::domain::Bounds;
+use scalegate::api::view::JobList;
+use scalegate::domain::{Bounds, StateName};
 use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
 use support::gateway::{Gateway, PATIENCE, scalegate};
@@ -222,7 +222,7 @@ async fn it_outlives_a_lost_answer_and_a_crash_of_the_gateway(language: Language
     );
     let jobs = jobs(&gateway).await.jobs;
     assert_eq!(jobs.len(), 1, "the POST was sent twice and must count once: {jobs:#?}");
-    assert_eq!(jobs[0].state, StateView::Succeeded);
+    assert_eq!(jobs[0].state, StateName::Succeeded);
     // Not joined, as a request with another key would have been.
     assert_eq!(outcome.printed[0], format!("job {} accepted", jobs[0].id));
     assert_eq!(sidecar.changes().len(), 2);

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use scalegate::api::view::StateView;
+use scalegate::domain::StateName;
 use scalegate::simulator::Behaviour;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -57,7 +57,7 @@ impl Scene {
         assert_eq!(self.gateway.get("/v1/jobs").await.json(), json!({"jobs": [], "nextPageToken": null}));
         assert_eq!(self.sidecar.changes().len(), 0);
         let job = self.gateway.submit(&json!({"resource": "worker", "targetCapacity": 2})).await;
-        assert_eq!(self.gateway.finish(job.id).await.state, StateView::Succeeded);
+        assert_eq!(self.gateway.finish(job.id).await.state, StateName::Succeeded);
         assert_eq!(errors(&self.gateway.log()), [] as [&Value; 0]);
     }
 

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use scalegate::api::view::{JobView, StateView, StepView};
-use scalegate::domain::Timestamp;
+use scalegate::api::view::{JobView, StepView};
+use scalegate::domain::{StateName, Timestamp};
 use scalegate::simulator::{Record, RecordKind};
 use uuid::Uuid;
 
@@ -72,7 +72,7 @@ fn assert_promises_kept(jobs: &HashMap<Uuid, &JobView>, referee: &Referee) {
     }
     for id in referee.all_canceled() {
         let job = jobs[&id];
-        assert!(matches!(job.state, StateView::Canceled | StateView::Superseded), "canceled, and then {job:#?}");
+        assert!(matches!(job.state, StateName::Canceled | StateName::Superseded), "canceled, and then {job:#?}");
     }
 }
 
@@ -265,17 +265,17 @@ fn judge_job(job: &JobView, history: &History) {
     }
     assert_eq!(job.external_changes, [], "nobody else scales here: {job:#?}");
     match (job.state, failure(job)) {
-        (StateView::Succeeded, None) => {
+        (StateName::Succeeded, None) => {
             let at = job.finished_at.expect("it is over").0;
             let capacity = history.capacity_at(at).unwrap_or(1);
             assert_eq!((Some(capacity), Some(capacity)), (job.target_capacity, job.current_capacity), "{job:#?}");
         }
-        (StateView::Canceled | StateView::Superseded, None) => {}
-        (StateView::Failed, Some("out_of_bounds")) => assert!(job.delta.is_some(), "{job:#?}"),
-        (StateView::Failed, Some("deadline_exceeded")) => {
+        (StateName::Canceled | StateName::Superseded, None) => {}
+        (StateName::Failed, Some("out_of_bounds")) => assert!(job.delta.is_some(), "{job:#?}"),
+        (StateName::Failed, Some("deadline_exceeded")) => {
             assert!(job.settings.deadline_seconds < 3.0, "nobody was in a hurry: {job:#?}");
         }
-        (StateView::Failed, Some("no_progress")) => {
+        (StateName::Failed, Some("no_progress")) => {
             let fruitless = job.steps.iter().rev().filter(|step| step.sent_at.is_some());
             let fruitless = fruitless.take_while(|step| step.outcome == "not_applied").count();
             assert!(fruitless >= FRUITLESS_STEPS, "{job:#?}");

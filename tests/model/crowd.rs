@@ -13,7 +13,8 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any};
 use proptest::prop_oneof;
 use proptest::sample::Index;
-use scalegate::api::view::{JobView, StateView};
+use scalegate::api::view::JobView;
+use scalegate::domain::StateName;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -45,7 +46,7 @@ pub enum Act {
     },
     /// Through all jobs: by any state, or by none.
     Walk {
-        states: Vec<StateView>,
+        states: Vec<StateName>,
         size: usize,
     },
 }
@@ -319,7 +320,7 @@ impl Client<'_> {
     }
 
     /// Each job is in one state or another all the time, and so on any list of all states.
-    async fn walk(&mut self, states: Vec<StateView>, size: usize) {
+    async fn walk(&mut self, states: Vec<StateName>, size: usize) {
         let known = self.hearsay.accepted();
         let jobs = walk(self.address, &mut self.reader, &Filter { states, ..ALL }, size).await;
         let missed = known.iter().find(|known| jobs.iter().all(|job| job.id != **known));

@@ -19,6 +19,7 @@ mod reference;
 mod sidecar;
 mod system;
 
+use scalegate::domain::StateName;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use actix_web::rt::System;
@@ -28,7 +29,6 @@ use play::{Essence, Play};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine as _, StateMachineTest as _};
 use reference::Sight;
-use scalegate::api::view::StateView;
 use serde_json::json;
 use support::gateway::Response;
 use system::{get, post, text};
@@ -113,7 +113,7 @@ fn the_one_without(status: u16, answers: &[Response]) -> &Response {
 fn race_to_cancel(scene: &Scene, id: Uuid) {
     let path = format!("/v1/jobs/{id}/cancel");
     let answers = race(async |_| post(scene.address, &path, String::new(), None).await);
-    assert_eq!(the_one_without(409, &answers).job().state, StateView::Canceled);
+    assert_eq!(the_one_without(409, &answers).job().state, StateName::Canceled);
     for late in answers.iter().filter(|answer| answer.status == 409) {
         assert_eq!(late.problem().code.as_str(), "job_finished");
     }

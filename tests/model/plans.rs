@@ -6,21 +6,20 @@ use proptest::prop_oneof;
 use proptest::sample::{select, subsequence};
 use proptest::strategy::{BoxedStrategy, Union};
 use proptest_state_machine::ReferenceStateMachine;
-use scalegate::api::ConflictMode;
-use scalegate::api::view::StateView;
 
 use super::reference::{ALIASES, Filter, Goal, Key, LISTED, Model, Operation, Reply, Sight, Wish};
+use scalegate::domain::{OnConflict, StateName};
 
 const KEYS: Key = 4;
 const WALKS: usize = 2;
 const LARGEST_PAGE: usize = 4;
-pub const STATES: [StateView; 6] = [
-    StateView::Queued,
-    StateView::Running,
-    StateView::Succeeded,
-    StateView::Failed,
-    StateView::Canceled,
-    StateView::Superseded,
+pub const STATES: [StateName; 6] = [
+    StateName::Queued,
+    StateName::Running,
+    StateName::Succeeded,
+    StateName::Failed,
+    StateName::Canceled,
+    StateName::Superseded,
 ];
 
 /// The model as the crate for state machines wants it.
@@ -119,9 +118,9 @@ pub fn wishes() -> impl Strategy<Value = Wish> {
     ];
     let modes = prop_oneof![
         1 => Just(None),
-        1 => Just(Some(ConflictMode::Reject)),
-        6 => Just(Some(ConflictMode::Queue)),
-        2 => Just(Some(ConflictMode::Supersede)),
+        1 => Just(Some(OnConflict::Reject)),
+        6 => Just(Some(OnConflict::Queue)),
+        2 => Just(Some(OnConflict::Supersede)),
     ];
     let reasons = option::weighted(0.2, Just("queue depth 812"));
     (aliases(), goals, modes, option::weighted(0.2, 1..=3_u32), reasons).prop_map(

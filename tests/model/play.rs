@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use actix_web::rt::{System, SystemRunner};
 use proptest_state_machine::StateMachineTest;
-use scalegate::api::view::{JobView, ResourceList, StateView};
+use scalegate::api::view::{JobView, ResourceList};
+use scalegate::domain::StateName;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -333,11 +334,11 @@ impl Play {
 struct Look {
     id: Uuid,
     resource: String,
-    state: StateView,
+    state: StateName,
     target: Option<u32>,
     delta: Option<i32>,
     capacities: (Option<u32>, Option<u32>),
-    ending: Option<StateView>,
+    ending: Option<StateName>,
     superseded_by: Option<Uuid>,
     error: Option<String>,
     steps: Vec<(u32, u32, String)>,
@@ -396,6 +397,6 @@ pub fn list_path(filter: &Filter, size: usize) -> String {
     path
 }
 
-fn state_name(state: StateView) -> String {
+fn state_name(state: StateName) -> String {
     json!(state).as_str().expect("a word").to_owned()
 }

@@ -4,10 +4,8 @@
 //! of lanes, stores, versions or times: an operation changes it at once, and it says what the answer to the operation has
 //! to be. It is written from the contract (README, OpenAPI document), not from the code under test.
 
+use scalegate::domain::{OnConflict, StateName};
 use std::collections::{BTreeMap, BTreeSet};
-
-use scalegate::api::ConflictMode;
-use scalegate::api::view::StateView;
 
 /// Resources that may be scaled, with their bounds. The last one of [`ALIASES`] is not among them.
 pub const LISTED: [(&str, u32, u32); 3] = [("alpha", 0, 6), ("beta", 1, 5), ("gamma", 0, 1000)];
@@ -29,7 +27,7 @@ pub enum Goal {
 pub struct Wish {
     pub resource: &'static str,
     pub goal: Goal,
-    pub on_conflict: Option<ConflictMode>,
+    pub on_conflict: Option<OnConflict>,
     pub step_size: Option<u32>,
     pub reason: Option<&'static str>,
 }
@@ -63,7 +61,7 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     pub resource: Option<&'static str>,
-    pub states: Vec<StateView>,
+    pub states: Vec<StateName>,
 }
 
 impl Filter {
@@ -125,12 +123,12 @@ pub struct Step {
 pub struct Job {
     pub number: usize,
     pub wish: Wish,
-    pub state: StateView,
+    pub state: StateName,
     pub target: Option<u32>,
     pub start: Option<u32>,
     pub current: Option<u32>,
     /// How it will end once its change is resolved, whatever comes.
-    pub ending: Option<StateView>,
+    pub ending: Option<StateName>,
     pub superseded_by: Option<usize>,
     pub error: Option<&'static str>,
     pub steps: Vec<Step>,
@@ -268,10 +266,10 @@ impl Model {
         {
             return refused(422, "out_of_bounds");
         }
-        let mode = wish.on_conflict.unwrap_or(ConflictMode::Reject);
+        let mode = wish.on_conflict.unwrap_or(OnConflict::Reject);
         if let Some(last) = resource.line.last().map(|last| &self.jobs[*last]) {
             // Whoever supersedes wants it at once, and a job that waits behind another is not that.
-            let soon_enough = resource.line.len() == 1 || mode != ConflictMode::Supersede;
+            let soon_enough = resource.line.len() == 1 || mode != OnConflict::Supersede;
             let same = matches!(wish.goal, Goal::Target(target) if last.target == Some(target));
             if same && last.ending.is_none() && soon_enough {
                 let job = Box::new(last.clone());
@@ -279,16 +277,16 @@ impl Model {
                 return Expected::Job { status: 200, job };
             }
             match mode {
-                ConflictMode::Reject => {
+                OnConflict::Reject => {
                     let about = resource.line.first().copied();
                     return Expected::Refused { status: 409, code: "resource_busy", about };
                 }
-                ConflictMode::Queue if resource.line.len() > QUEUE_LENGTH => return refused(429, "queue_full"),
-                ConflictMode::Queue | ConflictMode::Supersede => {}
+                OnConflict::Queue if resource.line.len() > QUEUE_LENGTH => return refused(429, "queue_full"),
+                OnConflict::Queue | OnConflict::Supersede => {}
             }
         }
         // Superseding takes no more room than it makes.
-        let replaces = mode == ConflictMode::Supersede && !resource.line.is_empty();
+        let replaces = mode == OnConflict::Supersede && !resource.line.is_empty();
         if self.unfinished() >= ACTIVE_JOBS && !replaces {
             return refused(503, "too_many_jobs");
         }
@@ -300,19 +298,19 @@ impl Model {
         let number = self.jobs.len();
         if replaces {
             for waiting in self.resource(wish.resource).line.split_off(1) {
-                self.end_with(waiting, StateView::Superseded, None);
+                self.end_with(waiting, StateName::Superseded, None);
                 self.jobs[waiting].superseded_by = Some(number);
             }
             let first = self.line(wish.resource)[0];
             if self.jobs[first].ending.is_none() {
-                self.jobs[first].ending = Some(StateView::Superseded);
+                self.jobs[first].ending = Some(StateName::Superseded);
                 self.jobs[first].superseded_by = Some(number);
             }
         }
         self.jobs.push(Job {
             number,
             wish: wish.clone(),
-            state: StateView::Queued,
+            state: StateName::Queued,
             target: if let Goal::Target(target) = wish.goal { Some(target) } else { None },
             start: None,
             current: None,
@@ -333,11 +331,11 @@ impl Model {
         }
         let resource = job.wish.resource;
         if self.line(resource)[0] == number {
-            self.jobs[number].ending.get_or_insert(StateView::Canceled);
+            self.jobs[number].ending.get_or_insert(StateName::Canceled);
             self.move_up(resource);
         } else {
             self.resource(resource).line.retain(|waiting| *waiting != number);
-            self.end_with(number, StateView::Canceled, None);
+            self.end_with(number, StateName::Canceled, None);
         }
         Expected::Job { status: 200, job: Box::new(self.jobs[number].clone()) }
     }
@@ -354,7 +352,7 @@ impl Model {
         if reply == Reply::Rejected {
             self.resource(alias).change = None;
             self.resolve_step(alias, "rejected");
-            self.end_first(alias, StateView::Failed, Some("sidecar_rejected"));
+            self.end_first(alias, StateName::Failed, Some("sidecar_rejected"));
         } else {
             self.resource(alias).change = Some(Change::Answered);
             self.resource(alias).capacity = to;
@@ -366,11 +364,11 @@ impl Model {
     /// Lets the first in line begin, and a job end that is to end and has no change under way.
     fn move_up(&mut self, alias: &'static str) {
         while let Some(&first) = self.line(alias).first() {
-            self.jobs[first].state = StateView::Running;
+            self.jobs[first].state = StateName::Running;
             if self.jobs[first].ending.is_none() || self.resources[alias].change.is_some() {
                 return;
             }
-            self.end_first(alias, StateView::Canceled, None);
+            self.end_first(alias, StateName::Canceled, None);
         }
     }
 
@@ -398,7 +396,7 @@ impl Model {
         job.current = Some(capacity);
         job.start.get_or_insert(capacity);
         if job.ending.is_some() {
-            return self.end_first(alias, StateView::Canceled, None);
+            return self.end_first(alias, StateName::Canceled, None);
         }
         if let Goal::Delta(delta) = job.wish.goal
             && job.target.is_none()
@@ -406,9 +404,9 @@ impl Model {
             job.target = capacity.checked_add_signed(delta).filter(|target| (min..=max).contains(target));
         }
         match job.target {
-            _ if sight == Sight::Failed => self.end_first(alias, StateView::Failed, Some("resource_failed")),
-            None => self.end_first(alias, StateView::Failed, Some("out_of_bounds")),
-            Some(target) if target == capacity => self.end_first(alias, StateView::Succeeded, None),
+            _ if sight == Sight::Failed => self.end_first(alias, StateName::Failed, Some("resource_failed")),
+            None => self.end_first(alias, StateName::Failed, Some("out_of_bounds")),
+            Some(target) if target == capacity => self.end_first(alias, StateName::Succeeded, None),
             Some(target) => {
                 let most = job.wish.step_size.unwrap_or(STEP_SIZE);
                 let to = target.clamp(capacity.saturating_sub(most), capacity + most);
@@ -428,7 +426,7 @@ impl Model {
     }
 
     /// Ends the first in line: as it was told to if it was told, whatever else befell it.
-    fn end_first(&mut self, alias: &'static str, state: StateView, error: Option<&'static str>) {
+    fn end_first(&mut self, alias: &'static str, state: StateName, error: Option<&'static str>) {
         let first = self.resource(alias).line.remove(0);
         match self.jobs[first].ending.take() {
             Some(told) => self.end_with(first, told, None),
@@ -436,7 +434,7 @@ impl Model {
         }
     }
 
-    fn end_with(&mut self, number: usize, state: StateView, error: Option<&'static str>) {
+    fn end_with(&mut self, number: usize, state: StateName, error: Option<&'static str>) {
         let job = &mut self.jobs[number];
         (job.state, job.error) = (state, error);
     }

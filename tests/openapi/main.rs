@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use scalegate::access::NewKey;
 use scalegate::api::{Code, openapi};
-use scalegate::domain::{ErrorCode, Op, Reach, Scope, StepOutcome, WaitReason};
+use scalegate::domain::{ErrorCode, Op, Reach, Scope, StateName, StepOutcome, WaitReason};
 use scalegate::simulator::Behaviour;
-use scalegate::store::ListedState;
 use schema::{following, misfits};
 use serde_json::{Map, Value, json};
 use support::gateway::{Gateway, Raw, Response};
@@ -272,7 +271,7 @@ fn enumerations_list_exactly_what_there_is() {
         ("StepOp", ops),
         ("StepOutcome", outcomes),
         ("JobErrorCode", error_codes),
-        ("JobState", ListedState::ALL.iter().map(|state| state.as_str()).collect()),
+        ("JobState", StateName::ALL.iter().map(|state| state.as_str()).collect()),
         ("ProblemCode", Code::ALL.iter().map(|code| code.as_str()).collect()),
         ("OnConflict", ["reject", "queue", "supersede"].into()),
         ("Scope", Scope::ALL.iter().map(|scope| scope.as_str()).collect()),

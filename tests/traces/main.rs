@@ -5,13 +5,13 @@ mod support;
 
 mod collector;
 
+use scalegate::domain::StateName;
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
 use collector::{Collector, RecordingSidecar, Told};
-use scalegate::api::view::StateView;
 use serde_json::{Value, json};
 use support::gateway::{Gateway, Response, run_to_its_end, serve};
 use tempfile::TempDir;
@@ -50,7 +50,7 @@ async fn submit(gateway: &Gateway, target: u32, headers: &[(&str, &str)]) -> Res
 
 async fn finish(gateway: &Gateway, id: Uuid) {
     let job = gateway.finish(id).await;
-    assert_eq!(job.state, StateView::Succeeded, "{job:#?}");
+    assert_eq!(job.state, StateName::Succeeded, "{job:#?}");
 }
 
 fn calls_for(spans: &[Told], job: Uuid) -> Vec<Told> {
@@ -321,7 +321,7 @@ async fn failures_are_told() {
     let impatient = ["--active-timeout", "400ms", "--poll-interval", "100ms"];
     let gateway = Gateway::start_with(telling(&dir, nobody, &collector.url(), &impatient));
     let id = submit(&gateway, 3, &[]).await.job().id;
-    assert_eq!(gateway.finish(id).await.state, StateView::Failed);
+    assert_eq!(gateway.finish(id).await.state, StateName::Failed);
     let job = collector.span("job").await;
     assert_eq!((job.attribute("scalegate.job.state"), job.failed), ("failed", true));
     assert_eq!(job.attribute("error.type"), "sidecar_unreachable");

@@ -12,11 +12,11 @@ use strum::{EnumMessage, VariantArray};
 use utoipa::openapi::schema::{Discriminator, Object};
 use utoipa::openapi::{Ref, RefOr, Schema};
 
-use crate::api::audit::{ActionName, VerdictName};
-use crate::api::keys::{KeyState, ScopeName};
+use crate::api::audit::AuditOutcome;
+use crate::api::keys::KeyState;
 use crate::api::problem::Code;
-use crate::api::submission::ConflictMode;
-use crate::api::view::{ErrorCodeName, NotReadyReason, OpName, OutcomeName, StateView, WaitReasonName};
+use crate::api::view::NotReadyReason;
+use crate::domain::{Action, ErrorCode, OnConflict, Op, Scope, StateName, StepOutcome, WaitReason};
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
@@ -114,19 +114,19 @@ fn objects(schemas: &mut Schemas) -> impl Iterator<Item = &mut Object> {
 
 /// Says of every enumeration what its values mean.
 fn explain_all_values(schemas: &mut Schemas) {
-    explain(schemas, "AuditAction", &meanings::<ActionName>());
-    explain(schemas, "AuditOutcome", &meanings::<VerdictName>());
-    explain(schemas, "JobErrorCode", &meanings::<ErrorCodeName>());
-    explain(schemas, "JobState", &meanings::<StateView>());
+    explain(schemas, "AuditAction", &meanings::<Action>());
+    explain(schemas, "AuditOutcome", &meanings::<AuditOutcome>());
+    explain(schemas, "JobErrorCode", &meanings::<ErrorCode>());
+    explain(schemas, "JobState", &meanings::<StateName>());
     explain(schemas, "KeyState", &meanings::<KeyState>());
     explain(schemas, "NotReadyReason", &meanings::<NotReadyReason>());
-    explain(schemas, "OnConflict", &meanings::<ConflictMode>());
+    explain(schemas, "OnConflict", &meanings::<OnConflict>());
     let titles: Vec<String> = Code::ALL.iter().map(|code| format!("{}.", code.title())).collect();
     explain(schemas, "ProblemCode", &titles);
-    explain(schemas, "Scope", &meanings::<ScopeName>());
-    explain(schemas, "StepOp", &meanings::<OpName>());
-    explain(schemas, "StepOutcome", &meanings::<OutcomeName>());
-    explain(schemas, "WaitReason", &meanings::<WaitReasonName>());
+    explain(schemas, "Scope", &meanings::<Scope>());
+    explain(schemas, "StepOp", &meanings::<Op>());
+    explain(schemas, "StepOutcome", &meanings::<StepOutcome>());
+    explain(schemas, "WaitReason", &meanings::<WaitReason>());
 }
 
 /// The documentation of the values of `T`, in their order.

@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 
 use actix_web::web::Bytes;
 use serde::{Deserialize, Serialize};
-use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::WireTime;
 use crate::api::openapi::examples;
 use crate::domain::{
-    Actor, Alias, Capacity, Ending, ExternalChange, Goal, Job, JobError, Settings, SidecarAnswer, Step, StepOutcome,
-    Waiting,
+    Actor, Alias, Capacity, Ending, ErrorCode, ExternalChange, Goal, Job, JobError, Op, Settings, SidecarAnswer,
+    StateName, Step, StepOutcome, WaitReason, Waiting,
 };
-use crate::store::ListedState;
 
 /// The address of job `id`.
 pub fn job_path(id: Uuid) -> String {
@@ -32,7 +30,7 @@ pub struct JobView {
     #[schema(value_type = Alias)]
     pub resource: String,
     /// Where the job is in its life.
-    pub state: StateView,
+    pub state: StateName,
     /// The capacity to reach. `null` as long as a delta has not met its first reading.
     #[schema(maximum = 1_000_000)]
     pub target_capacity: Option<u32>,
@@ -67,7 +65,7 @@ pub struct JobView {
     pub error: Option<JobErrorView>,
     /// The state in which the job will end once its change in flight is resolved: `canceled` or `superseded`. `null` unless
     /// it was told to end.
-    pub ending_as: Option<StateView>,
+    pub ending_as: Option<StateName>,
     /// The id of the job that took its place; `null` if none did.
     pub superseded_by: Option<Uuid>,
     /// When the job was accepted.
@@ -99,7 +97,7 @@ impl From<&Job> for JobView {
         Self {
             id: job.id,
             resource: job.resource.as_str().to_owned(),
-            state: ListedState::of(job).into(),
+            state: job.state.name(),
             target_capacity: job.target.map(Capacity::units),
             delta: match job.goal {
                 Goal::Delta(delta) => Some(delta),
@@ -117,7 +115,7 @@ impl From<&Job> for JobView {
             submitted_by: job.submitted_by.as_ref().map(ActorView::from),
             canceled_by: job.canceled_by.as_ref().map(ActorView::from),
             error,
-            ending_as: job.ending.as_ref().map(StateView::from),
+            ending_as: job.ending.as_ref().map(Ending::name),
             superseded_by: job.superseded_by(),
             created_at: WireTime(job.created_at),
             started_at: job.started_at.map(WireTime),
@@ -147,62 +145,12 @@ impl From<&Actor> for ActorView {
     }
 }
 
-/// Where a job is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = JobState)]
-pub enum StateView {
-    /// Accepted; it waits for earlier jobs on the same resource.
-    Queued,
-    /// The gateway works on it.
-    Running,
-    /// Over: the target is reached and the resource is ready.
-    Succeeded,
-    /// Over: it failed, and `error` says why.
-    Failed,
-    /// Over: it was canceled.
-    Canceled,
-    /// Over: another job took its place.
-    Superseded,
-}
-
-impl StateView {
-    /// Whether a job in this state is over.
-    pub fn is_over(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
-    }
-}
-
-impl From<ListedState> for StateView {
-    fn from(state: ListedState) -> Self {
-        match state {
-            ListedState::Queued => Self::Queued,
-            ListedState::Running => Self::Running,
-            ListedState::Succeeded => Self::Succeeded,
-            ListedState::Failed => Self::Failed,
-            ListedState::Canceled => Self::Canceled,
-            ListedState::Superseded => Self::Superseded,
-        }
-    }
-}
-
-impl From<&Ending> for StateView {
-    fn from(ending: &Ending) -> Self {
-        match ending {
-            Ending::Succeeded => Self::Succeeded,
-            Ending::Failed(_) => Self::Failed,
-            Ending::Canceled => Self::Canceled,
-            Ending::Superseded { .. } => Self::Superseded,
-        }
-    }
-}
-
 /// What a job waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Waiting)]
 pub struct WaitingView {
     /// What the job waits for, for programs.
-    #[schema(value_type = WaitReasonName)]
+    #[schema(value_type = WaitReason)]
     pub reason: String,
     /// When the wait is over, or given up, at the latest.
     #[schema(value_type = String, format = DateTime)]
@@ -219,24 +167,6 @@ impl From<&Waiting> for WaitingView {
             detail: waiting.detail.clone(),
         }
     }
-}
-
-/// What a job can wait for.
-#[derive(ToSchema, EnumMessage, VariantArray)]
-#[schema(as = WaitReason, rename_all = "lowercase")]
-pub enum WaitReasonName {
-    /// Earlier jobs on the same resource.
-    Turn,
-    /// A reading from the sidecar.
-    Sidecar,
-    /// The resource to become ready.
-    Active,
-    /// The end of the resource's cooldown.
-    Cooldown,
-    /// A change to be answered by the sidecar and to show in a reading.
-    Change,
-    /// Enough time that a reading cannot be older than the last change.
-    Settle,
 }
 
 /// How far a job is.
@@ -265,7 +195,7 @@ pub struct StepView {
     #[schema(minimum = 1)]
     pub index: u32,
     /// Whether units are added or removed.
-    #[schema(value_type = OpName)]
+    #[schema(value_type = Op)]
     pub op: String,
     /// How many units are added or removed.
     #[schema(minimum = 1, maximum = 1_000_000)]
@@ -283,7 +213,7 @@ pub struct StepView {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub resolved_at: Option<WireTime>,
     /// What became of the step.
-    #[schema(value_type = OutcomeName)]
+    #[schema(value_type = StepOutcome)]
     pub outcome: String,
 }
 
@@ -297,35 +227,9 @@ impl StepView {
             to_capacity: step.to.units(),
             sent_at: step.sent_at.map(WireTime),
             resolved_at: step.resolved_at.map(WireTime),
-            outcome: StepOutcome::as_str(step.outcome).to_owned(),
+            outcome: step.outcome.as_str().to_owned(),
         }
     }
-}
-
-/// The direction of a change.
-#[derive(ToSchema, EnumMessage, VariantArray)]
-#[schema(as = StepOp, rename_all = "lowercase")]
-pub enum OpName {
-    /// Units are added.
-    Add,
-    /// Units are removed.
-    Remove,
-}
-
-/// What became of a step.
-#[derive(ToSchema, EnumMessage, VariantArray)]
-#[schema(as = StepOutcome, rename_all = "snake_case")]
-pub enum OutcomeName {
-    /// The outcome is not established yet.
-    Pending,
-    /// The capacity moved as asked.
-    Confirmed,
-    /// The outcome could not be established.
-    Unknown,
-    /// The change had no effect.
-    NotApplied,
-    /// The sidecar refused the change.
-    Rejected,
 }
 
 /// A change of the capacity that the job did not make.
@@ -392,7 +296,7 @@ impl From<&Settings> for SettingsView {
 #[schema(as = JobError)]
 pub struct JobErrorView {
     /// The reason for programs; it is stable.
-    #[schema(value_type = ErrorCodeName)]
+    #[schema(value_type = ErrorCode)]
     pub code: String,
     /// The reason for people, in a sentence.
     pub message: String,
@@ -409,30 +313,6 @@ impl From<&JobError> for JobErrorView {
             sidecar: error.sidecar.clone().map(SidecarView::from),
         }
     }
-}
-
-/// The reasons for which a job can fail.
-#[derive(ToSchema, EnumMessage, VariantArray)]
-#[schema(as = JobErrorCode, rename_all = "snake_case")]
-pub enum ErrorCodeName {
-    /// The sidecar does not know the resource.
-    ResourceNotFound,
-    /// The status of the resource is FAILED.
-    ResourceFailed,
-    /// The resource did not become ready in time.
-    ActiveTimeout,
-    /// Changes are accepted but do not show, or are undone again and again, or there are too many steps.
-    NoProgress,
-    /// It cannot be established whether a change took effect.
-    OutcomeUnknown,
-    /// The sidecar refused a change.
-    SidecarRejected,
-    /// The sidecar gives no readings.
-    SidecarUnreachable,
-    /// The target is outside the bounds of the resource.
-    OutOfBounds,
-    /// The job was not over before its own deadline.
-    DeadlineExceeded,
 }
 
 /// An answer of the sidecar, verbatim.

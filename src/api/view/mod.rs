@@ -16,8 +16,8 @@ use crate::domain::{Alias, Timestamp};
 
 pub use health::{Alive, NotReadyReason, Ready, SidecarContactView};
 pub use job::{
-    ActorView, ErrorCodeName, ExternalChangeView, JobErrorView, JobList, JobView, OpName, OutcomeName, ProgressView,
-    SettingsView, SidecarView, StateView, StepView, WaitReasonName, WaitingView, job_path, render_job,
+    ActorView, ExternalChangeView, JobErrorView, JobList, JobView, ProgressView, SettingsView, SidecarView, StepView,
+    WaitingView, job_path, render_job,
 };
 pub use plan::{Plan, PlanStep};
 pub use resource::{BoundsView, Observation, Resource, ResourceList};

@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::WireTime;
-use super::job::{OpName, SettingsView};
-use crate::domain::Alias;
+use super::job::SettingsView;
+use crate::domain::{Alias, Op};
 use crate::engine::JobPlan;
 
 /// What a request would do.
@@ -64,7 +64,7 @@ pub struct PlanStep {
     #[schema(minimum = 1)]
     pub index: u32,
     /// Whether units would be added or removed.
-    #[schema(value_type = OpName)]
+    #[schema(value_type = Op)]
     pub op: String,
     /// How many units would be added or removed.
     #[schema(minimum = 1, maximum = 1_000_000)]

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::api::view::{JobView, StateView, StepView, WaitingView, WireTime};
+use crate::api::view::{JobView, StepView, WaitingView, WireTime};
 use crate::cli::words;
-use crate::domain::Timestamp;
+use crate::domain::{StateName, Timestamp};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl fmt::Display for News {
 /// What there is to say of a job that is seen for the first time and was there before.
 pub fn first(job: &JobView) -> News {
     let at = job.updated_at.0;
-    let mut text = format!("{}, {}, {} steps", words::state(job.state), words::way(job), words::steps(&job.progress));
+    let mut text = format!("{}, {}, {} steps", job.state.as_str(), words::way(job), words::steps(&job.progress));
     if let Some(waiting) = &job.waiting_for {
         text.push_str(&format!("; {}", waiting_line(waiting, at)));
     }
@@ -82,7 +82,7 @@ fn of_state(before: Option<&JobView>, now: &JobView) -> Option<News> {
     if let Some(ending) = now.ending_as
         && before.is_none_or(|before| before.ending_as.is_none())
     {
-        let name = if ending == StateView::Superseded { "superseded" } else { "canceled" };
+        let name = if ending == StateName::Superseded { "superseded" } else { "canceled" };
         return Some(News::lasting(at, format!("to end as {name} as soon as the change in flight is resolved")));
     }
     // That a change was sent says already that it is waited for.

@@ -136,7 +136,7 @@ mod tests {
         job.current_capacity = None;
         job.progress.total_steps = None;
         assert_eq!(message(&job, now), "worker ? → +3 · 1/? steps · becoming ready");
-        job.ending_as = Some(crate::api::view::StateView::Canceled);
+        job.ending_as = Some(crate::domain::StateName::Canceled);
         assert_eq!(message(&job, now), "worker ? → +3 · 1/? steps · becoming ready · to be canceled");
     }
 

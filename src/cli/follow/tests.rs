@@ -3,9 +3,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Failure, Screen, follow};
-use crate::api::view::{JobView, StateView};
+use crate::api::view::JobView;
 use crate::cli::client::stub::{Reply, Stub, Then, event, events, job_view, problem, ready, succeeded};
 use crate::cli::output::capture::Captured;
+use crate::domain::StateName;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -49,7 +50,7 @@ async fn each_change_is_one_plain_line() {
     });
     let stub = Stub::start(vec![events(versioned)]).await;
     let (ended, captured) = followed(&stub, job_view(queued), PATIENCE).await;
-    assert_eq!(ended.expect("it ended").state, StateView::Succeeded);
+    assert_eq!(ended.expect("it ended").state, StateName::Succeeded);
     let expected = "\
 12:01:02Z  waiting for its turn, until 12:15:00Z at the latest
 12:01:00Z  add 1: 1 → 2 sent
@@ -78,7 +79,7 @@ async fn what_is_known_is_not_shown_again() {
     ])
     .await;
     let (ended, captured) = followed(&stub, job_view(json!({})), PATIENCE).await;
-    assert_eq!(ended.expect("it ended").state, StateView::Succeeded);
+    assert_eq!(ended.expect("it ended").state, StateName::Succeeded);
     let positions: Vec<Option<String>> =
         stub.seen().iter().map(|seen| seen.header("last-event-id").map(str::to_owned)).collect();
     assert_eq!(positions, [None, Some("2".into()), Some("2".into()), Some("2".into())]);
@@ -116,7 +117,7 @@ async fn a_restart_of_the_gateway_is_told_once_and_survived() {
     };
     let (ended, _stub) = tokio::join!(follow(&client, job_view(json!({})), PATIENCE, &mut screen), back);
     drop(screen);
-    assert_eq!(ended.expect("it came back").state, StateView::Succeeded);
+    assert_eq!(ended.expect("it came back").state, StateName::Succeeded);
     assert_eq!(captured.err().matches("cannot reach the gateway").count(), 1, "{}", captured.err());
     assert!(captured.err().ends_with("scalegate: the gateway is back\n"), "{}", captured.err());
 }

@@ -26,16 +26,13 @@ pub fn lines(job: &JobView, now: Timestamp) -> Vec<String> {
 fn facts(job: &JobView, now: Timestamp) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("resource", job.resource.clone()),
-        ("state", if job.state.is_over() { words::ending(job) } else { words::state(job.state).to_owned() }),
+        ("state", if job.state.is_over() { words::ending(job) } else { job.state.as_str().to_owned() }),
         ("capacity", capacity(job)),
         ("progress", progress(job, now)),
     ];
     let mut add = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
     add("waiting", waiting(job, now));
-    add(
-        "ending",
-        job.ending_as.map(|state| format!("as {}, when its change in flight is resolved", words::state(state))),
-    );
+    add("ending", job.ending_as.map(|state| format!("as {}, when its change in flight is resolved", state.as_str())));
     add("reason", job.reason.clone());
     let labels: Vec<String> = job.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     add("labels", (!labels.is_empty()).then(|| labels.join(", ")));

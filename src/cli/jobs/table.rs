@@ -1,8 +1,8 @@
 //! Jobs as a table.
 
-use crate::api::view::{JobView, StateView};
+use crate::api::view::JobView;
 use crate::cli::{table, words};
-use crate::domain::Timestamp;
+use crate::domain::{StateName, Timestamp};
 
 const HEADER: [&str; 6] = ["ID", "RESOURCE", "STATE", "PROGRESS", "WAITING FOR", "AGE"];
 
@@ -23,10 +23,10 @@ fn row(job: &JobView, now: Timestamp) -> [String; HEADER.len()] {
 }
 
 fn state(job: &JobView) -> String {
-    let state = words::state(job.state);
+    let state = job.state.as_str();
     match (&job.error, job.ending_as) {
-        (Some(error), _) if job.state == StateView::Failed => format!("{state} ({})", error.code),
-        (_, Some(ending)) if !job.state.is_over() => format!("{state} (to be {})", words::state(ending)),
+        (Some(error), _) if job.state == StateName::Failed => format!("{state} ({})", error.code),
+        (_, Some(ending)) if !job.state.is_over() => format!("{state} (to be {})", ending.as_str()),
         _ => state.to_owned(),
     }
 }

@@ -16,11 +16,12 @@ use picture::Picture;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use crate::api::view::{JobView, StateView};
+use crate::api::view::JobView;
 use crate::cli::client::{Client, Failure, Heard, ListQuery, Subscription};
 use crate::cli::follow::{BACK, TICK};
 use crate::cli::output::Output;
 use crate::cli::words;
+use crate::domain::StateName;
 
 /// Most jobs listed. A gateway has no more unfinished ones unless it is configured to; the rest appears when it changes.
 const MAX_LISTED: usize = 10_000;
@@ -31,7 +32,7 @@ pub struct Filter {
     /// Only those for this resource.
     pub resource: Option<String>,
     /// Only those in one of these states. All unfinished ones, if there are none.
-    pub states: Vec<StateView>,
+    pub states: Vec<StateName>,
 }
 
 /// Watches jobs, and shows them, until nobody reads it any more.
@@ -96,7 +97,7 @@ impl Watch<'_> {
         let states = if self.filter.states.is_empty() { &UNFINISHED[..] } else { &self.filter.states };
         let query = ListQuery {
             resource: self.filter.resource.clone(),
-            states: states.iter().map(|state| words::state(*state)).collect(),
+            states: states.iter().map(|state| state.as_str()).collect(),
             ..ListQuery::default()
         };
         let list = super::fetch(self.client, query, MAX_LISTED).await?;
@@ -161,4 +162,4 @@ impl Watch<'_> {
 }
 
 /// The states in which a job is not over.
-pub const UNFINISHED: [StateView; 2] = [StateView::Running, StateView::Queued];
+pub const UNFINISHED: [StateName; 2] = [StateName::Running, StateName::Queued];

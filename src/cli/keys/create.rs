@@ -11,7 +11,7 @@ use crate::cli::output::Output;
 use crate::cli::words;
 use crate::clock::wall_now;
 use crate::config::parse_duration;
-use crate::domain::{Action, Alias, KeyRecord, Reach, Scope, Verdict};
+use crate::domain::{Action, Alias, AuditVerdict, KeyRecord, Reach, Scope};
 use crate::store::{KeyChange, KeyStore};
 
 /// Make an API key, and print it to standard output.
@@ -55,7 +55,7 @@ impl CreateArgs {
             return Err(KeysError::Refused(detail));
         }
         let (token, key) = wanted.issue(now)?;
-        store.apply(KeyChange::Added(key.clone()), entry(Action::CreateKey, &key.id, Verdict::Accepted))?;
+        store.apply(KeyChange::Added(key.clone()), entry(Action::CreateKey, &key.id, AuditVerdict::Accepted))?;
         show(&token, &key, &mut store, output)?;
         let created = if is_new { ", which was created" } else { "" };
         let first = if known.is_empty() {
@@ -113,7 +113,7 @@ fn show(token: &Token, key: &KeyRecord, store: &mut KeyStore, output: &mut Outpu
         return Ok(());
     }
     let revoked = KeyChange::Revoked { id: key.id.clone(), at: wall_now() };
-    store.apply(revoked, entry(Action::RevokeKey, &key.id, Verdict::Accepted))?;
+    store.apply(revoked, entry(Action::RevokeKey, &key.id, AuditVerdict::Accepted))?;
     let detail =
         format!("the key {} could not be written to standard output and was revoked: make another one", key.id);
     Err(KeysError::NotWritten(detail))

@@ -7,7 +7,7 @@ use crate::access::{PREFIX, Token};
 use crate::cli::output::Output;
 use crate::cli::words;
 use crate::clock::wall_now;
-use crate::domain::{Action, KeyId, Verdict};
+use crate::domain::{Action, AuditVerdict, KeyId};
 use crate::store::{KeyChange, KeyStore};
 
 /// Revoke an API key.
@@ -37,7 +37,7 @@ impl RevokeArgs {
         let mut store = KeyStore::open(&directory)?;
         let now = wall_now();
         let found = store.keys()?.into_iter().find(|key| key.id == id).ok_or_else(|| unknown(&id, &directory))?;
-        let verdict = if found.revoked_at.is_some() { Verdict::Unchanged } else { Verdict::Accepted };
+        let verdict = if found.revoked_at.is_some() { AuditVerdict::Unchanged } else { AuditVerdict::Accepted };
         // Also if it was revoked before: whoever did that may have died before the gateway knew.
         store.apply(KeyChange::Revoked { id: id.clone(), at: now }, entry(Action::RevokeKey, &id, verdict))?;
         match found.revoked_at {

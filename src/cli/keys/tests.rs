@@ -8,7 +8,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::capture::Captured;
 use crate::cli::testing;
 use crate::clock::wall_now;
-use crate::domain::{Action, AuditEntry, KeyRecord, Reach, Scope, Timestamp, Verdict};
+use crate::domain::{Action, AuditEntry, AuditVerdict, KeyRecord, Reach, Scope, Timestamp};
 use crate::store::{Batch, Catalog as _, Journal as _, KeyChange, KeyStore, SqliteCatalog, SqliteJournal};
 
 /// What the command does in `directory`.
@@ -83,9 +83,9 @@ fn every_change_is_recorded_as_one_of_the_command_line() {
     assert_eq!(
         done,
         [
-            (Action::CreateKey, &Verdict::Accepted),
-            (Action::RevokeKey, &Verdict::Accepted),
-            (Action::RevokeKey, &Verdict::Unchanged)
+            (Action::CreateKey, &AuditVerdict::Accepted),
+            (Action::RevokeKey, &AuditVerdict::Accepted),
+            (Action::RevokeKey, &AuditVerdict::Unchanged)
         ]
     );
     for entry in entries {
@@ -172,7 +172,7 @@ fn the_list_shows_what_became_of_each_key() {
     let revoked = KeyRecord { revoked_at: Some(now), last_used_at: Some(now), ..key("revoked", now) };
     let all = [&good, &expired, &revoked];
     for key in all {
-        let record = entry(Action::CreateKey, &key.id, Verdict::Accepted);
+        let record = entry(Action::CreateKey, &key.id, AuditVerdict::Accepted);
         store.apply(KeyChange::Added(key.clone()), record).expect("written");
     }
     drop(store);

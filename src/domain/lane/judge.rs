@@ -1,6 +1,6 @@
 //! What a reading means for the active job.
 
-use super::super::assess::{Inconclusive, Verdict, assess};
+use super::super::assess::{Inconclusive, ReadingVerdict, assess};
 use super::super::capacity::Capacity;
 use super::super::change_state::{Change, Stage};
 use super::super::decide::{MAX_EXTERNAL_CHANGES, NextAction, decide, resolve_goal, resource_failed};
@@ -21,10 +21,10 @@ impl Lane {
         self.not_found_reads = 0;
         job.wait_deadlines.reading_by = None;
         match assess(reading, &self.change_state, self.change.as_ref(), job.settings.settle) {
-            Verdict::NotYet { observed_at, lacks } => {
+            ReadingVerdict::NotYet { observed_at, lacks } => {
                 self.on_inconclusive_reading(job, reading, observed_at, lacks, turn)
             }
-            Verdict::Usable { observed_at, outcome, instead_of } => {
+            ReadingVerdict::Usable { observed_at, outcome, instead_of } => {
                 self.accept_reading(job, reading, observed_at, outcome, instead_of, turn);
                 if let Some(ending) = job.ending.clone() {
                     return Next::End(ending);

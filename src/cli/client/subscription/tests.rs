@@ -3,10 +3,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Heard, Subscription};
-use crate::api::view::StateView;
 use crate::cli::client::Failure;
 use crate::cli::client::stub::{Reply, Seen, Stub, Then, event, problem, ready, succeeded};
 use crate::cli::exit::Exit;
+use crate::domain::StateName;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -26,7 +26,7 @@ async fn heard(events: &mut Subscription<'_>) -> (Vec<String>, Option<Failure>) 
         match events.next().await {
             Ok(heard) => {
                 all.push(short(&heard));
-                if matches!(heard, Heard::Job(job) if job.state == StateView::Succeeded) {
+                if matches!(heard, Heard::Job(job) if job.state == StateName::Succeeded) {
                     return (all, None);
                 }
             }

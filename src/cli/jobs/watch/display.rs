@@ -100,7 +100,7 @@ fn departed(change: &Change) -> News {
     let (at, text) = if job.state.is_over() {
         (job.finished_at.unwrap_or(job.updated_at), words::ending_there(job))
     } else {
-        (job.updated_at, format!("{} now", words::state(job.state)))
+        (job.updated_at, format!("{} now", job.state.as_str()))
     };
     News { at: at.0, text, passing: false }
 }

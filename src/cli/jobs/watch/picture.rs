@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
 
 use super::UNFINISHED;
-use crate::api::view::{JobView, StateView};
+use crate::api::view::JobView;
+use crate::domain::StateName;
 
 /// How many of the jobs that are over are remembered: after a list, the stream may still tell of them what the list had
 /// told. There cannot be more of these than jobs that end while a list is made.
@@ -13,7 +14,7 @@ const MAX_REMEMBERED: usize = 1000;
 
 /// The jobs that are watched, as far as is known.
 pub struct Picture {
-    states: Vec<StateView>,
+    states: Vec<StateName>,
     /// By id, which is by age.
     jobs: BTreeMap<Uuid, JobView>,
     /// Jobs that are over, and were shown as such.
@@ -33,7 +34,7 @@ pub struct Change {
 
 impl Picture {
     /// No jobs yet. Those in one of `states` will be in it; all unfinished ones, if that is empty.
-    pub fn new(states: &[StateView]) -> Self {
+    pub fn new(states: &[StateName]) -> Self {
         let states = if states.is_empty() { UNFINISHED.to_vec() } else { states.to_vec() };
         Self { states, jobs: BTreeMap::new(), over: VecDeque::new() }
     }
@@ -72,7 +73,7 @@ impl Picture {
     /// Those that run, and then those that wait for their turn; oldest first.
     pub fn jobs(&self) -> impl Iterator<Item = &JobView> {
         let those = |state| self.jobs.values().filter(move |job| job.state == state);
-        those(StateView::Running).chain(those(StateView::Queued))
+        those(StateName::Running).chain(those(StateName::Queued))
     }
 }
 
@@ -88,7 +89,7 @@ mod tests {
     }
 
     /// What is new in each of `jobs`: whether it was known before, and whether it stays.
-    fn taken(states: &[StateView], jobs: &[JobView]) -> Vec<Option<(bool, bool)>> {
+    fn taken(states: &[StateName], jobs: &[JobView]) -> Vec<Option<(bool, bool)>> {
         let mut picture = Picture::new(states);
         let mut take = |job: &JobView| picture.take(job.clone());
         jobs.iter().map(|job| take(job).map(|change| (change.before.is_some(), change.stays))).collect()
@@ -113,11 +114,11 @@ mod tests {
     #[test]
     fn a_job_leaves_with_the_state_that_is_asked_for() {
         let jobs = [version("queued", 1), version("running", 2), job_view(succeeded())];
-        assert_eq!(taken(&[StateView::Queued], &jobs), [Some((false, true)), Some((true, false)), None]);
-        assert_eq!(taken(&[StateView::Running], &jobs), [None, Some((false, true)), Some((true, false))]);
+        assert_eq!(taken(&[StateName::Queued], &jobs), [Some((false, true)), Some((true, false)), None]);
+        assert_eq!(taken(&[StateName::Running], &jobs), [None, Some((false, true)), Some((true, false))]);
         // An end is told although nothing was known; but not where it may never have been asked for.
         assert_eq!(taken(&[], &jobs[2..]), [Some((false, false))]);
-        assert_eq!(taken(&[StateView::Running], &jobs[2..]), [None]);
+        assert_eq!(taken(&[StateName::Running], &jobs[2..]), [None]);
     }
 
     #[test]

@@ -1,18 +1,24 @@
 //! A job: the wish "scale this resource to that capacity", and everything that has happened to it.
 
+mod request;
+mod state;
+mod step;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use request::{Goal, JobRequest, OnConflict};
+pub use state::{Ending, ErrorCode, JobError, JobState, StateName};
+pub use step::{ExternalChange, LastChangeError, Step, StepOutcome};
+
 use super::access::Actor;
 use super::alias::Alias;
-use super::audit::Attempt;
-use super::capacity::{Capacity, Move, Op};
+use super::capacity::Capacity;
 use super::job_id::JobId;
-use super::reading::SidecarAnswer;
-use super::settings::{Settings, SettingsOverrides};
+use super::settings::Settings;
 use super::time::Timestamp;
 use super::trace::{Origin, TraceContext};
 use super::waiting::{WaitReason, Waiting};
@@ -24,196 +30,6 @@ pub const MAX_STEPS: usize = 1000;
 /// Least time that a wait has left after a restart. The sidecar and the resource are often restarted together with the
 /// gateway, and a minute is what they may take.
 const RESTART_PATIENCE: Duration = Duration::from_mins(1);
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Goal {
-    /// A capacity.
-    Target(Capacity),
-    /// So many units more (or, negative, fewer) than the first usable reading shows. Never 0.
-    Delta(i32),
-}
-
-impl std::fmt::Display for Goal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Target(target) => write!(f, "to {target}"),
-            Self::Delta(delta) => write!(f, "by {delta:+}"),
-        }
-    }
-}
-
-/// Where a job is in its life.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// Accepted, waiting for earlier jobs on the same resource.
-    Queued,
-    /// Being worked on.
-    Running,
-    /// Over.
-    Ended(Ending),
-}
-
-/// How a job ended, or is about to end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// The target was reached and the resource is at rest.
-    Succeeded,
-    /// It cannot be reached.
-    Failed(JobError),
-    /// Somebody canceled it.
-    Canceled,
-    /// Another job took its place.
-    Superseded {
-        /// That job.
-        by: JobId,
-    },
-}
-
-/// Why a job failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobError {
-    /// For programs.
-    pub code: ErrorCode,
-    /// For people.
-    pub message: String,
-    /// What the sidecar said, if that explains it.
-    pub sidecar: Option<SidecarAnswer>,
-}
-
-impl JobError {
-    /// An error without an answer of the sidecar.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), sidecar: None }
-    }
-}
-
-/// The reasons for which a job can fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorCode {
-    /// The sidecar does not know the resource.
-    ResourceNotFound,
-    /// The resource's status is FAILED.
-    ResourceFailed,
-    /// The resource did not come to rest in time.
-    ActiveTimeout,
-    /// Changes are accepted but do not show, or somebody else keeps undoing them.
-    NoProgress,
-    /// It cannot be told whether a change took effect.
-    OutcomeUnknown,
-    /// The sidecar refused a change.
-    SidecarRejected,
-    /// The sidecar gives no readings.
-    SidecarUnreachable,
-    /// The target lies outside the bounds of the resource.
-    OutOfBounds,
-    /// The job's own deadline has passed.
-    DeadlineExceeded,
-}
-
-impl ErrorCode {
-    /// The code as it appears in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ResourceNotFound => "resource_not_found",
-            Self::ResourceFailed => "resource_failed",
-            Self::ActiveTimeout => "active_timeout",
-            Self::NoProgress => "no_progress",
-            Self::OutcomeUnknown => "outcome_unknown",
-            Self::SidecarRejected => "sidecar_rejected",
-            Self::SidecarUnreachable => "sidecar_unreachable",
-            Self::OutOfBounds => "out_of_bounds",
-            Self::DeadlineExceeded => "deadline_exceeded",
-        }
-    }
-}
-
-/// One change of capacity that a job made or tried to make.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// Direction.
-    pub op: Op,
-    /// Number of units.
-    pub units: u32,
-    /// Capacity before.
-    pub from: Capacity,
-    /// Capacity asked for.
-    pub to: Capacity,
-    /// When it was sent. `None` before, and for ever if it was withdrawn.
-    pub sent_at: Option<Timestamp>,
-    /// When its outcome was established.
-    pub resolved_at: Option<Timestamp>,
-    /// What became of it.
-    pub outcome: StepOutcome,
-}
-
-impl Step {
-    /// A step about to be sent.
-    pub fn pending(change: Move) -> Self {
-        Self {
-            op: change.op,
-            units: change.units,
-            from: change.from,
-            to: change.to,
-            sent_at: None,
-            resolved_at: None,
-            outcome: StepOutcome::Pending,
-        }
-    }
-}
-
-/// What became of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepOutcome {
-    /// Not established yet.
-    Pending,
-    /// The capacity moved as asked.
-    Confirmed,
-    /// It could not be established.
-    Unknown,
-    /// It had no effect.
-    NotApplied,
-    /// The sidecar refused it.
-    Rejected,
-}
-
-impl StepOutcome {
-    /// The outcome as it appears in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Confirmed => "confirmed",
-            Self::Unknown => "unknown",
-            Self::NotApplied => "not_applied",
-            Self::Rejected => "rejected",
-        }
-    }
-}
-
-/// A movement of capacity that scalegate did not ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExternalChange {
-    /// When it was noticed.
-    pub noticed_at: Timestamp,
-    /// The capacity expected.
-    pub from: Capacity,
-    /// The capacity found.
-    pub to: Capacity,
-}
-
-/// A change that did not go as it should.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastChangeError {
-    /// What happened, as a sentence fragment.
-    pub detail: String,
-    /// The sidecar's answer, if it gave one.
-    pub answer: Option<SidecarAnswer>,
-}
 
 /// The points in time at which waits are given up. Each is set when a wait of its kind begins and cleared only by what
 /// was waited for, so that taking turns with other waits does not prolong it, and a restart hardly.
@@ -309,56 +125,6 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
     /// Counts the times it was handed out to be committed; 0 before the first.
     pub version: u64,
-}
-
-/// What a submitter may say about a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobRequest {
-    /// The resource to scale.
-    pub resource: Alias,
-    /// What is asked for.
-    pub goal: Goal,
-    /// Settings that differ from the resource's.
-    pub overrides: SettingsOverrides,
-    /// What to do if the resource is busy.
-    pub on_conflict: OnConflict,
-    /// A note.
-    pub reason: Option<String>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// Where in a distributed trace the request belongs. Says nothing about what is asked for.
-    pub trace: Option<TraceContext>,
-    /// Who asks, if that is to be recorded.
-    pub attempt: Option<Attempt>,
-}
-
-/// What to do with a job for a resource that has an unfinished one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OnConflict {
-    /// Refuse it.
-    #[default]
-    Reject,
-    /// Let it wait for its turn.
-    Queue,
-    /// Let it take the place of all unfinished jobs of the resource.
-    Supersede,
-}
-
-#[cfg(test)]
-impl JobRequest {
-    /// The plainest request there is, for tests.
-    pub(crate) fn for_worker(goal: Goal) -> Self {
-        Self {
-            resource: "worker".parse().expect("an alias"),
-            goal,
-            overrides: SettingsOverrides::default(),
-            on_conflict: OnConflict::Reject,
-            reason: None,
-            labels: BTreeMap::new(),
-            trace: None,
-            attempt: None,
-        }
-    }
 }
 
 impl Job {
