@@ -171,10 +171,10 @@ fn sum_up(output: &mut Output, job: &JobView, gateway: &Gateway, exit: bool) {
     }
     let gateway = gateway.address();
     output.line("");
-    output.line(format_args!("The job as the API shows it: curl -s http://{gateway}/v1/jobs/{}", job.id));
+    output.line(format_args!("The job as the API shows it: curl -sS -w '\\n' http://{gateway}/v1/jobs/{}", job.id));
     output.line(format_args!("Try another one, in a second terminal:"));
     output.line(format_args!(
-        "  curl -s http://{gateway}/v1/jobs -H 'Content-Type: application/json' -d '{{\"resource\":\"worker\",\"targetCapacity\":2}}'"
+        "  curl -sS -w '\\n' http://{gateway}/v1/jobs -H 'Content-Type: application/json' -d '{{\"resource\":\"worker\",\"targetCapacity\":2}}'"
     ));
     output.line("Ctrl-C ends the demo.");
 }

@@ -78,7 +78,7 @@ test("an empty panel teaches the first job", async () => {
   const page = await open();
   await heading(page, "Nothing has been scaled yet");
   await isLive(page);
-  assert.match(await page.locator("pre").first().innerText(), new RegExp(`curl -s ${gateway.url}/v1/jobs`));
+  assert.match(await page.locator("pre").first().innerText(), new RegExp(`curl -sS -w '\\\\n' ${gateway.url}/v1/jobs`));
   await page.getByRole("link", { name: "Submit the first job" }).click();
   await heading(page, "Scale a resource");
   await close(page);

@@ -42,7 +42,7 @@ export function ResourcesPage() {
 /** Shown while there is nothing to show: how to begin. */
 function FirstJob() {
   const command = [
-    `curl -s ${location.origin}/v1/jobs`, "-H 'Content-Type: application/json'",
+    `curl -sS -w '\\n' ${location.origin}/v1/jobs`, "-H 'Content-Type: application/json'",
     `-d '{"resource": "worker", "targetCapacity": 3}'`,
   ].join(" \\\n  ");
   return h("div", { class: "page first" },
