@@ -23,8 +23,8 @@ use crate::domain::KeyId;
 use crate::engine::{EngineDied, EngineHandle, Parts, Projections, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::store::{
-    AuditFile, AuditedJournal, Batch, Catalog, Journal as _, KeyChange, MeteredJournal, Snapshot, SqliteCatalog,
-    SqliteJournal, StoreError, StoreWriter, check_large, is_of_store,
+    AuditFile, AuditedJournal, Batch, Journal as _, KeyChange, MeteredJournal, Snapshot, SqliteJournal, SqliteReader,
+    StoreError, StoreReader, StoreWriter, check_large, is_of_store, log_length,
 };
 use crate::telemetry::{self, Traced, Traces};
 
@@ -137,14 +137,14 @@ impl Gateway {
         let mut journal = SqliteJournal::open(&config.data_dir)?;
         let present = Present::look();
         let (clock, wall, carry_over) = choose_clock(&mut journal, &present)?;
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&config.data_dir)?);
-        let (rule, keyring) = open_keyring(&config.access, address, &catalog, &config.data_dir)?;
-        if config.access.admin_key.is_some() && !catalog.ever_had_key()? {
+        let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(&config.data_dir)?);
+        let (rule, keyring) = open_keyring(&config.access, address, &reader, &config.data_dir).await?;
+        if config.access.admin_key.is_some() && !reader.ever_had_key().await? {
             // Before the first request: a gateway that starts without this key later must not be open.
             let keys = vec![KeyChange::Configured { at: wall_now() }];
             journal.commit(&[Batch { keys, ..Batch::default() }])?;
         }
-        let (has_key, has_usable) = (keyring.has_any()?, keyring.has_usable(wall_now())?);
+        let (has_key, has_usable) = (keyring.has_any().await?, keyring.has_usable(wall_now()).await?);
         let projections = Projections::new(journal.next_event()?, traces.clone())?;
         let (audit_file, audit_thread) =
             open_audit_log(config.audit_log.as_deref(), &config.data_dir, &projections)?.unzip();
@@ -155,7 +155,9 @@ impl Gateway {
         let guard = Guard::new(rule, &config.access, connection_limits, keyring, store.client(), clock);
         let recorder = Arc::clone(guard.recorder());
         let (state, progress) =
-            ApiState::new(engine.clone(), projections.clone(), catalog, clock, guard, connection_limits);
+            ApiState::new(engine.clone(), projections.clone(), reader, clock, guard, connection_limits);
+        let data_dir = config.data_dir.clone();
+        let state = state.with_store_log(move || log_length(&data_dir));
         let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
         let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
         let http = HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, grace)?;
@@ -301,25 +303,25 @@ fn not_checked(why: &(dyn std::error::Error + 'static)) {
 ///
 /// # Errors
 /// If whoever reaches `address` would be admitted without anybody having said so, or the store cannot be read.
-fn open_keyring(
+async fn open_keyring(
     access: &Access,
     address: SocketAddr,
-    catalog: &Arc<dyn Catalog>,
+    reader: &Arc<dyn StoreReader>,
     directory: &Path,
 ) -> Result<(KeyRule, Keyring), StartError> {
     if let Some(id) = access.admin_key.as_ref().map(Token::id)
-        && catalog.keys()?.iter().any(|key| key.id == *id)
+        && reader.keys().await?.iter().any(|key| key.id == *id)
     {
         return Err(StartError::KeyTwice { id: id.clone() });
     }
     let configured = access.admin_key.as_ref().map(|token| access::configured(token, wall_now()));
-    let keyring = Keyring::open(Arc::clone(catalog), directory, configured)?;
+    let keyring = Keyring::open(Arc::clone(reader), directory, configured).await?;
     let rule = KeyRule::new(access, address.ip().is_loopback());
-    if rule == KeyRule::Always && !keyring.has_usable(wall_now())? {
+    if rule == KeyRule::Always && !keyring.has_usable(wall_now()).await? {
         return Err(StartError::NoKey {
             address,
             data_dir: directory.to_owned(),
-            had_one: keyring.has_any()?,
+            had_one: keyring.has_any().await?,
             is_required: access.require_key,
         });
     }

@@ -25,7 +25,8 @@ struct Version {
 }
 
 impl Published {
-    fn new(JobEvent { id, job }: JobEvent) -> Self {
+    /// The job in this version.
+    pub fn new(JobEvent { id, job }: JobEvent) -> Self {
         Self(Arc::new(Version { event: id, job, rendered: OnceLock::new() }))
     }
 

@@ -16,7 +16,7 @@ use scalegate::domain::{
 use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
 use scalegate::feed::Feed;
 use scalegate::sidecar::{RawReading, Sidecar};
-use scalegate::store::{Acknowledgement, Batch, Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
+use scalegate::store::{Acknowledgement, Batch, Journal as _, SqliteJournal, SqliteReader, StoreReader, StoreWriter};
 use scalegate::table::JobTable;
 use scalegate::telemetry::Traces;
 use serde_json::json;
@@ -61,11 +61,11 @@ struct Stage {
     _engine: RunningEngine,
     _server: HttpServer,
     _store_thread: JoinHandle<()>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Stage {
-    fn set() -> Self {
+    async fn set() -> Self {
         let dir = TempDir::new().expect("a directory");
         let listener = api::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -93,11 +93,11 @@ impl Stage {
             wall: WallWatch::begin(clock.now(), wall_now(), false),
         })
         .expect("a thread");
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(dir.path()).expect("readable"));
-        let (guard, perimeter) = guard::on_loopback(dir.path(), &catalog, &store, clock);
+        let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(dir.path()).expect("readable"));
+        let (guard, perimeter) = guard::on_loopback(dir.path(), &reader, &store, clock).await;
         let connection_limits = ConnectionLimits { streams: STREAMS, long_polls: 1, ..ConnectionLimits::within(1024) };
         let (state, progress) =
-            ApiState::new(engine.handle.clone(), projections, catalog, clock, guard, connection_limits);
+            ApiState::new(engine.handle.clone(), projections, reader, clock, guard, connection_limits);
         progress.set_recovered(true);
         let server = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
         Self {
@@ -111,7 +111,7 @@ impl Stage {
             _engine: engine,
             _server: server,
             _store_thread: store_thread,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -158,7 +158,7 @@ fn events_of(number: u128) -> String {
 /// A gateway answers before it knows what is in its store: that it does not know yet, rather than that there is nothing.
 #[actix_web::test]
 async fn whoever_comes_before_the_store_was_read_is_told_so() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set().await;
     let event = stage.write(1, 1).await;
     let target = format!("/v1/jobs/{}", event.job.id);
     let get = async |target: &str| {
@@ -195,7 +195,7 @@ async fn whoever_comes_before_the_store_was_read_is_told_so() {
 #[actix_web::test]
 async fn a_slow_reader_is_cut_off_and_holds_up_nobody() {
     const CHANGES: u64 = 15_000;
-    let mut stage = Stage::set();
+    let mut stage = Stage::set().await;
     let mut slow = TcpStream::connect(stage.address).await.expect("connected");
     slow.write_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.expect("sent");
     let mut begin = [0; 1];
@@ -221,7 +221,7 @@ async fn a_slow_reader_is_cut_off_and_holds_up_nobody() {
 
 #[actix_web::test]
 async fn there_is_a_limit_to_streams() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set().await;
     stage.tell(1, 1);
     let mut streams = Vec::new();
     let paths = ["/v1/events".to_owned(), events_of(1), events_of(1), "/v1/events?resource=api".to_owned()];
@@ -246,7 +246,7 @@ async fn there_is_a_limit_to_streams() {
 /// A job that is no longer kept cannot be told of. Whoever has not heard of its end must know that something is missing.
 #[actix_web::test]
 async fn what_is_no_longer_kept_is_a_gap() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set().await;
     let begin = stage.next - 1;
     for number in [1, 2] {
         let event = stage.write(number, 1).await;
@@ -257,6 +257,8 @@ async fn what_is_no_longer_kept_is_a_gap() {
         stream.expect("ready").await.data["resumed"] == true
     };
     assert!(resumed(&stage, "/v1/events", begin).await);
+    let store = rusqlite::Connection::open(stage.dir.path().join("scalegate.db")).expect("a store");
+    store.execute("DELETE FROM jobs WHERE id = ?1", [JobId::from_u128(1).to_string()]).expect("removed");
     stage.table.remove(&[JobId::from_u128(1)]);
     assert!(!resumed(&stage, "/v1/events", begin).await);
     assert!(!resumed(&stage, "/v1/events?resource=worker", begin).await);
@@ -269,7 +271,7 @@ async fn what_is_no_longer_kept_is_a_gap() {
 #[actix_web::test]
 async fn a_long_job_is_told_in_small_parts() {
     const VERSIONS: u64 = 60;
-    let mut stage = Stage::set();
+    let mut stage = Stage::set().await;
     let begin = stage.next - 1;
     for version in 1..=VERSIONS {
         let event = stage.write_job(Job { version, steps: many_steps(), ..job(1) }).await;
@@ -299,7 +301,7 @@ fn many_steps() -> Vec<Step> {
 /// Changes that became durable without a word, because the store failed at that moment, are found in the log.
 #[actix_web::test]
 async fn what_was_not_told_is_read_when_the_store_was_read_anew() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set().await;
     let first = stage.write(1, 1).await;
     stage.feed.publish(stage.table.publish(first));
     let mut streams = Vec::new();
@@ -326,7 +328,7 @@ async fn what_was_not_told_is_read_when_the_store_was_read_anew() {
 /// More is in the log than is read at a time, and more comes while it is read.
 #[actix_web::test]
 async fn a_long_absence_is_caught_up_with() {
-    let mut stage = Stage::set();
+    let mut stage = Stage::set().await;
     let begin = stage.next - 1;
     for number in 1..=1000 {
         let event = stage.write(number, 1).await;

@@ -78,7 +78,7 @@ fn every_import_leads_to_a_lower_floor() {
 #[test]
 fn parts_are_found_in_code_and_not_in_comments() {
     let named = |line| named_in(line).collect::<Vec<_>>();
-    assert_eq!(named("use crate::store::{Batch, Catalog};"), ["store"]);
+    assert_eq!(named("use crate::store::{Batch, Page};"), ["store"]);
     assert_eq!(named("let x = crate::access::PREFIX; // crate::cli"), ["access"]);
     assert!(named("/// See [`crate::engine`].").is_empty());
 }

@@ -7,14 +7,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use subtle::ConstantTimeEq as _;
+use tokio::sync::Mutex;
 
 use super::token::{InvalidToken, Token};
 use crate::domain::{KeyId, KeyRecord, Reach, Scope, Timestamp};
-use crate::store::{Catalog, KeyChangesSeen, KeyChangesWatch, StoreError};
+use crate::store::{KeyChangesSeen, KeyChangesWatch, StoreError, StoreReader};
 
 /// How much newer the last use of a key must be than the one on the disk to be written there: whether a key is still
 /// needed is asked in days.
@@ -59,6 +60,8 @@ struct Keys {
     had_any: bool,
     /// The changes that there had been when they were read; `None` if they have to be read again in any case.
     changes: Option<KeyChangesSeen>,
+    /// How often it was said that they have to be: what was read before the last time must not take their place.
+    invalidations: u64,
     /// Revocations that may not be on the disk yet, with their times. They hold whatever the store says. At most one for each key.
     pending: BTreeMap<KeyId, Timestamp>,
 }
@@ -67,23 +70,25 @@ struct Keys {
 pub struct Keyring {
     keys: RwLock<Keys>,
     configured: Option<KeyRecord>,
-    catalog: Arc<dyn Catalog>,
+    reader: Arc<dyn StoreReader>,
     changes: KeyChangesWatch,
+    /// Held while the store is read, so that many requests at once read it once.
+    reloading: Mutex<()>,
 }
 
 impl Keyring {
-    /// The keys in `catalog`, the store in `directory`, and the one that the configuration gives, if any.
+    /// The keys that `reader` finds, in the store in `directory`, and the one that the configuration gives, if any.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn open(
-        catalog: Arc<dyn Catalog>,
+    pub async fn open(
+        reader: Arc<dyn StoreReader>,
         directory: &Path,
         configured: Option<KeyRecord>,
     ) -> Result<Self, StoreError> {
         let changes = KeyChangesWatch::begin(directory);
-        let keyring = Self { keys: RwLock::default(), configured, catalog, changes };
-        keyring.reload()?;
+        let keyring = Self { keys: RwLock::default(), configured, reader, changes, reloading: Mutex::default() };
+        keyring.reload().await?;
         Ok(keyring)
     }
 
@@ -91,13 +96,18 @@ impl Keyring {
     ///
     /// # Errors
     /// If the store cannot be read although another process has changed the keys: any of them may be revoked.
-    pub fn check(&self, text: &str, now: Timestamp) -> Result<Result<(Arc<KeyRecord>, bool), Rejection>, StoreError> {
+    pub async fn check(
+        &self,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<Result<(Arc<KeyRecord>, bool), Rejection>, StoreError> {
         let token: Token = match text.parse() {
             Ok(token) => token,
             Err(invalid) => return Ok(Err(Rejection::Invalid(invalid))),
         };
         let hash = token.hash();
-        let keys = self.current()?;
+        self.refresh().await?;
+        let keys = self.read();
         let Some(entry) = keys.by_id.get(token.id()) else { return Ok(Err(Rejection::Unknown)) };
         let record = &entry.record;
         if !bool::from(record.hash.ct_eq(&hash)) {
@@ -110,8 +120,9 @@ impl Keyring {
     ///
     /// # Errors
     /// As for [`Keyring::check`].
-    pub fn recheck(&self, id: &KeyId, now: Timestamp) -> Result<Result<(), Rejection>, StoreError> {
-        let keys = self.current()?;
+    pub async fn recheck(&self, id: &KeyId, now: Timestamp) -> Result<Result<(), Rejection>, StoreError> {
+        self.refresh().await?;
+        let keys = self.read();
         Ok(keys.by_id.get(id).map_or(Err(Rejection::Unknown), |entry| usable(&entry.record, now)))
     }
 
@@ -119,8 +130,9 @@ impl Keyring {
     ///
     /// # Errors
     /// If the store cannot be read although another process has changed the keys.
-    pub fn list(&self) -> Result<Vec<Arc<KeyRecord>>, StoreError> {
-        let keys = self.current()?;
+    pub async fn list(&self) -> Result<Vec<Arc<KeyRecord>>, StoreError> {
+        self.refresh().await?;
+        let keys = self.read();
         let mut records: Vec<_> = keys.by_id.values().map(Entry::shown).collect();
         drop(keys);
         records.sort_by_key(|record| (!self.is_configured(&record.id), record.created_at, record.id.clone()));
@@ -131,8 +143,9 @@ impl Keyring {
     ///
     /// # Errors
     /// As for [`Keyring::list`].
-    pub fn get(&self, id: &KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        Ok(self.current()?.by_id.get(id).map(Entry::shown))
+    pub async fn get(&self, id: &KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.refresh().await?;
+        Ok(self.read().by_id.get(id).map(Entry::shown))
     }
 
     /// Whether this is the key of the configuration, which only the configuration can take away.
@@ -145,16 +158,18 @@ impl Keyring {
     ///
     /// # Errors
     /// As for [`Keyring::list`].
-    pub fn has_any(&self) -> Result<bool, StoreError> {
-        Ok(self.current()?.had_any)
+    pub async fn has_any(&self) -> Result<bool, StoreError> {
+        self.refresh().await?;
+        Ok(self.read().had_any)
     }
 
     /// Whether any key can be used at `now`.
     ///
     /// # Errors
     /// As for [`Keyring::list`].
-    pub fn has_usable(&self, now: Timestamp) -> Result<bool, StoreError> {
-        Ok(self.current()?.by_id.values().any(|entry| entry.record.is_usable(now)))
+    pub async fn has_usable(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.refresh().await?;
+        Ok(self.read().by_id.values().any(|entry| entry.record.is_usable(now)))
     }
 
     /// Refuses the key `id` from now on, as revoked at `at`, although that is not on the disk yet. [`Keyring::revocation_written`]
@@ -162,10 +177,10 @@ impl Keyring {
     ///
     /// # Errors
     /// As for [`Keyring::list`].
-    pub fn revoke(&self, id: &KeyId, at: Timestamp) -> Result<Revocation, StoreError> {
+    pub async fn revoke(&self, id: &KeyId, at: Timestamp) -> Result<Revocation, StoreError> {
         // So that a revocation by another process is not made a second time.
-        drop(self.current()?);
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        self.refresh().await?;
+        let mut keys = self.write();
         let Keys { by_id, pending, .. } = &mut *keys;
         if pending.contains_key(id) {
             return Ok(Revocation::Pending);
@@ -180,46 +195,70 @@ impl Keyring {
 
     /// The revocation of the key `id` is on the disk.
     pub fn revocation_written(&self, id: &KeyId) {
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.write();
         keys.pending.remove(id);
-        keys.changes = None;
+        keys.invalidate();
     }
 
     /// The keys on the disk have changed: they are read again before the next request is answered.
     pub fn changed(&self) {
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).changes = None;
+        self.write().invalidate();
     }
 
-    /// The keys as of now, also if another process has changed them.
-    fn current(&self) -> Result<RwLockReadGuard<'_, Keys>, StoreError> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+    fn read(&self) -> RwLockReadGuard<'_, Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Keys> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that the keys are those of now, also if another process has changed them.
+    async fn refresh(&self) -> Result<(), StoreError> {
+        if self.is_current() { Ok(()) } else { self.reload().await }
+    }
+
+    fn is_current(&self) -> bool {
         let changes = self.changes.look();
-        if changes.is_some() && changes == keys.changes {
-            return Ok(keys);
+        changes.is_some() && changes == self.read().changes
+    }
+
+    async fn reload(&self) -> Result<(), StoreError> {
+        let _alone = self.reloading.lock().await;
+        // Another request may have read them meanwhile.
+        while !self.is_current() {
+            // Looked at first: what changes after that is read again.
+            let (changes, invalidations) = (self.changes.look(), self.read().invalidations);
+            let records = self.reader.keys().await?;
+            let had_any = !records.is_empty() || self.configured.is_some() || self.reader.ever_had_key().await?;
+            let mut keys = self.write();
+            if keys.invalidations == invalidations {
+                keys.replace(records.into_iter().chain(self.configured.clone()), had_any);
+                keys.changes = changes;
+                return Ok(());
+            }
         }
-        drop(keys);
-        self.reload()?;
-        Ok(self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Ok(())
+    }
+}
+
+impl Keys {
+    fn invalidate(&mut self) {
+        self.changes = None;
+        self.invalidations += 1;
     }
 
-    fn reload(&self) -> Result<(), StoreError> {
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        // Looked at first: what changes after that is read again.
-        let changes = self.changes.look();
-        let records = self.catalog.keys()?.into_iter().chain(self.configured.clone());
-        let used = |id: &KeyId| keys.by_id.get(id).map_or(i64::MIN, |entry| entry.used_at.load(Ordering::Relaxed));
+    /// Puts `records` in place of the keys so far. What is on its way to the disk is kept.
+    fn replace(&mut self, records: impl Iterator<Item = KeyRecord>, had_any: bool) {
+        let used = |id: &KeyId| self.by_id.get(id).map_or(i64::MIN, |entry| entry.used_at.load(Ordering::Relaxed));
         let entries = records.map(|mut record| {
-            record.revoked_at = record.revoked_at.or_else(|| keys.pending.get(&record.id).copied());
+            record.revoked_at = record.revoked_at.or_else(|| self.pending.get(&record.id).copied());
             let entry = Entry::new(record);
             entry.used_at.fetch_max(used(&entry.record.id), Ordering::Relaxed);
             (entry.record.id.clone(), entry)
         });
-        let by_id: HashMap<_, _> = entries.collect();
-        let had_any = keys.had_any || !by_id.is_empty() || self.catalog.ever_had_key()?;
-        keys.by_id = by_id;
-        keys.had_any = had_any;
-        keys.changes = changes;
-        Ok(())
+        self.by_id = entries.collect();
+        self.had_any |= had_any;
     }
 }
 

@@ -39,10 +39,10 @@ pub(super) const ROUTES: &[Route] = &[Route::get("/v1/audit").needs(&[Scope::Adm
 pub async fn list_audit_entries(
     state: web::Data<ApiState>,
     request: HttpRequest,
-    _: Caller,
+    caller: Caller,
 ) -> Result<HttpResponse, ApiError> {
     let paging = Paging::parse(request.query_string())?;
-    let page = state.read_catalog("record", move |catalog| catalog.audit(paging.after, paging.size)).await?;
+    let page = state.read(&caller, "record", async move |reader| reader.audit(paging.after, paging.size).await).await?;
     Ok(list::answer(&request, "entries", page, |entry| list::json(&AuditView::from(entry))))
 }
 

@@ -205,7 +205,7 @@ impl Guard {
         entry: AuditEntry,
         and_then: impl FnOnce(),
     ) -> Result<(), Revoking> {
-        let before = self.keyring.revoke(id, at).map_err(Revoking::Unreadable)?;
+        let before = self.keyring.revoke(id, at).await.map_err(Revoking::Unreadable)?;
         and_then();
         let batch =
             Batch { keys: vec![KeyChange::Revoked { id: id.clone(), at }], audit: vec![entry], ..Batch::default() };
@@ -266,9 +266,9 @@ impl Guard {
     ///
     /// # Errors
     /// If he would not, or that cannot be told.
-    pub fn still_admits(&self, caller: &Caller) -> Result<(), ApiError> {
-        let Some(key) = &caller.key else { return self.without_key().map_err(|refusal| refusal.error) };
-        match self.keyring.recheck(&key.id, wall_now()) {
+    pub async fn still_admits(&self, caller: &Caller) -> Result<(), ApiError> {
+        let Some(key) = &caller.key else { return self.without_key().await.map_err(|refusal| refusal.error) };
+        match self.keyring.recheck(&key.id, wall_now()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(rejection)) => Err(rejected(rejection).error),
             Err(error) => Err(unreadable(&error)),
@@ -279,11 +279,11 @@ impl Guard {
     ///
     /// Rejected: to refuse a key that is not good, because the orchestrator whose probe shows it would restart a gateway that
     /// works. Such keys, and any beyond the rate, count as none. Requests that show no key are not counted, as other probes.
-    pub fn reader(&self, request: &HttpRequest, needed: &[Scope]) -> Option<Caller> {
+    pub async fn reader(&self, request: &HttpRequest, needed: &[Scope]) -> Option<Caller> {
         if !request.headers().contains_key(AUTHORIZATION) {
-            return self.without_key().ok().map(|()| Caller::of(request, None));
+            return self.without_key().await.ok().map(|()| Caller::of(request, None));
         }
-        let Seen { caller, refusal, .. } = self.see(request, needed);
+        let Seen { caller, refusal, .. } = self.see(request, needed).await;
         refusal.is_none().then_some(caller)
     }
 
@@ -296,8 +296,8 @@ impl Guard {
     }
 
     /// Identifies the caller of `request`, counts the request, and checks that the caller has one of the scopes `needed`.
-    fn see(&self, request: &HttpRequest, needed: &[Scope]) -> Seen {
-        let (caller, mut refusal) = match self.identify(request.headers()) {
+    async fn see(&self, request: &HttpRequest, needed: &[Scope]) -> Seen {
+        let (caller, mut refusal) = match self.identify(request.headers()).await {
             Ok(key) => (Caller::of(request, key), None),
             Err(refusal) => (Caller::of(request, refusal.owner.clone()), Some(refusal)),
         };
@@ -319,14 +319,14 @@ impl Guard {
     }
 
     /// The key that was shown, if one was or had to be.
-    fn identify(&self, headers: &HeaderMap) -> Result<Option<Arc<KeyRecord>>, Refusal> {
+    async fn identify(&self, headers: &HeaderMap) -> Result<Option<Arc<KeyRecord>>, Refusal> {
         let shown = match bearer(headers) {
             Ok(Some(shown)) => shown,
-            Ok(None) => return self.without_key().map(|()| None),
+            Ok(None) => return self.without_key().await.map(|()| None),
             Err(detail) => return Err(Refusal::new(Code::InvalidKey, detail)),
         };
         let now = wall_now();
-        match self.keyring.check(shown, now) {
+        match self.keyring.check(shown, now).await {
             Ok(Ok((key, is_news))) => {
                 if is_news {
                     self.note_use(&key, now);
@@ -338,11 +338,11 @@ impl Guard {
         }
     }
 
-    fn without_key(&self) -> Result<(), Refusal> {
+    async fn without_key(&self) -> Result<(), Refusal> {
         let needed = match self.rule {
             KeyRule::Never => false,
             KeyRule::Always => true,
-            KeyRule::OnceThereIsOne => self.keyring.has_any().map_err(|error| Refusal::storage(&error))?,
+            KeyRule::OnceThereIsOne => self.keyring.has_any().await.map_err(|error| Refusal::storage(&error))?,
         };
         let detail = "This gateway wants an API key: send it as \"Authorization: Bearer sg_…\".";
         if needed { Err(Refusal::new(Code::AuthenticationRequired, detail)) } else { Ok(()) }
@@ -417,7 +417,7 @@ pub(super) async fn guard(
     let Some(Operation { needs, action, .. }) = operation.filter(|operation| !operation.needs.is_empty()) else {
         return for_everybody(&state.guard, operation, request, next).await;
     };
-    let Seen { caller, is_stranger, rate, refusal } = state.guard.see(request.request(), needs);
+    let Seen { caller, is_stranger, rate, refusal } = state.guard.see(request.request(), needs).await;
     note_caller(&request, &caller);
     let is_flood = refusal.as_ref().is_some_and(|refusal| refusal.too_fast.is_some());
     let too_early = state.check_recovered(Code::StorageUnavailable).err();
@@ -480,7 +480,7 @@ mod tests {
     use super::*;
     use crate::access::{NewKey, Token};
     use crate::domain::Reach;
-    use crate::store::{Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
+    use crate::store::{Journal as _, SqliteJournal, SqliteReader, StoreReader, StoreWriter};
 
     struct Scene {
         guard: Guard,
@@ -490,7 +490,7 @@ mod tests {
     }
 
     /// A guard that wants a key, with one to read in its store, and lets everybody ask twice a second.
-    fn scene() -> Scene {
+    async fn scene() -> Scene {
         let directory = tempfile::tempdir().expect("a directory");
         let mut journal = SqliteJournal::open(directory.path()).expect("a store");
         let wanted = NewKey { name: "ci".into(), scope: Scope::Read, reach: Reach::EVERYTHING, lifetime: None };
@@ -498,8 +498,8 @@ mod tests {
         journal.commit(&[Batch { keys: vec![KeyChange::Added(record)], ..Batch::default() }]).expect("committed");
         let (writer, inbox) = StoreWriter::channel();
         inbox.start(journal).expect("a thread");
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(directory.path()).expect("readable"));
-        let keyring = Keyring::open(catalog, directory.path(), None).expect("readable");
+        let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(directory.path()).expect("readable"));
+        let keyring = Keyring::open(reader, directory.path(), None).await.expect("readable");
         let access = Access { request_rate: 2, ..Access::default() };
         let guard = Guard::new(
             KeyRule::Always,
@@ -514,36 +514,36 @@ mod tests {
 
     impl Scene {
         /// The refusal of a request from this address, if it is refused.
-        fn ask(&self, address: &str, key: Option<&str>) -> Option<Code> {
+        async fn ask(&self, address: &str, key: Option<&str>) -> Option<Code> {
             let address: SocketAddr = format!("{address}:1").parse().expect("an address");
             let request = TestRequest::default().peer_addr(address);
             let request = key.map_or(TestRequest::default().peer_addr(address), |key| {
                 request.insert_header((AUTHORIZATION, format!("Bearer {key}")))
             });
-            self.guard.see(&request.to_http_request(), &[Scope::Read]).refusal.map(|refusal| refusal.error.code())
+            self.guard.see(&request.to_http_request(), &[Scope::Read]).await.refusal.map(|refusal| refusal.error.code())
         }
     }
 
     /// Whoever guesses is slowed down where he comes from; whoever has a key is not slowed down by others there.
     #[actix_web::test]
     async fn strangers_are_counted_by_address_and_owners_by_key() {
-        let scene = scene();
+        let scene = scene().await;
         let wrong = Token::generate().expect("randomness");
-        assert_eq!(scene.ask("192.0.2.1", None), Some(Code::AuthenticationRequired));
-        assert_eq!(scene.ask("192.0.2.1", Some(wrong.expose())), Some(Code::InvalidKey));
+        assert_eq!(scene.ask("192.0.2.1", None).await, Some(Code::AuthenticationRequired));
+        assert_eq!(scene.ask("192.0.2.1", Some(wrong.expose())).await, Some(Code::InvalidKey));
         for key in [None, Some(wrong.expose())] {
-            assert_eq!(scene.ask("192.0.2.1", key), Some(Code::RateLimited));
+            assert_eq!(scene.ask("192.0.2.1", key).await, Some(Code::RateLimited));
         }
-        assert_eq!(scene.ask("192.0.2.2", None), Some(Code::AuthenticationRequired), "another address");
+        assert_eq!(scene.ask("192.0.2.2", None).await, Some(Code::AuthenticationRequired), "another address");
         let good = Some(scene.token.expose());
-        assert_eq!((scene.ask("192.0.2.1", good), scene.ask("192.0.2.2", good)), (None, None));
-        assert_eq!(scene.ask("192.0.2.3", good), Some(Code::RateLimited), "wherever the owner is");
+        assert_eq!((scene.ask("192.0.2.1", good).await, scene.ask("192.0.2.2", good).await), (None, None));
+        assert_eq!(scene.ask("192.0.2.3", good).await, Some(Code::RateLimited), "wherever the owner is");
     }
 
     /// Also what is refused because of where it comes from, so that its record has a limit.
     #[actix_web::test]
     async fn requests_of_other_pages_are_counted_before_they_are_recorded() {
-        let scene = scene();
+        let scene = scene().await;
         let reason = ApiError::new(Code::OriginRefused, "No.");
         let refuse = |address: &str| {
             let address: SocketAddr = format!("{address}:1").parse().expect("an address");
@@ -555,7 +555,11 @@ mod tests {
             assert_eq!(refuse("192.0.2.1"), (403, Kept::Sample));
         }
         assert_eq!(refuse("192.0.2.1"), (429, Kept::Count));
-        assert_eq!(scene.ask("192.0.2.1", None), Some(Code::RateLimited), "they are counted together with others");
+        assert_eq!(
+            scene.ask("192.0.2.1", None).await,
+            Some(Code::RateLimited),
+            "they are counted together with others"
+        );
         assert_eq!(refuse("192.0.2.2"), (403, Kept::Sample));
     }
 

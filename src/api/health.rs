@@ -56,7 +56,7 @@ pub async fn live() -> HttpResponse {
 pub async fn ready(state: web::Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     state.check_recovered(Code::NotReady).map_err(|early| early.because(NotReadyReason::Starting))?;
     // Asked before the engine, which may take long to answer: a key that is good now is good for this answer.
-    let caller = state.guard.reader(&request, DETAILS);
+    let caller = state.guard.reader(&request, DETAILS).await;
     match state.engine.health().await {
         Ok(health) => Ok(HttpResponse::Ok().json(Ready::within(caller.as_ref().map(Caller::reach), health))),
         Err(unavailable) => {

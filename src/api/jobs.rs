@@ -133,7 +133,7 @@ pub async fn get_job(
     known: Option<web::Header<IfNoneMatch>>,
 ) -> Result<HttpResponse, ApiError> {
     let id = input::job_id(&path)?;
-    let mut published = state.job_for(&caller, id)?;
+    let mut published = state.job_for(&caller, id).await?;
     let mut granted = None;
     if let Some(wait) = input::preferred_wait(request.headers())
         && let Ok(_permit) = state.long_polls.try_acquire()
@@ -141,7 +141,7 @@ pub async fn get_job(
     {
         granted = Some(wait);
         published = until_over(&state, id, published, wait).await;
-        state.guard.still_admits(&caller)?;
+        state.guard.still_admits(&caller).await?;
     }
     let tag = EntityTag::new_strong(format!("v{}", published.version()));
     // What cannot be understood matches nothing.
@@ -170,9 +170,9 @@ async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait:
     let mut news = state.feed.listen_to(id);
     loop {
         // Read after listening began, and again after each change: none can be missed.
-        match state.table.get(id) {
-            Some(newer) => published = newer,
-            None => return published,
+        // One that the table does not have is over, and cannot change any more.
+        if let Some(newer) = state.table.get(id) {
+            published = newer;
         }
         if published.is_over() {
             return published;
@@ -214,11 +214,12 @@ pub async fn list_jobs(
     let ListQuery { resource, states, paging } = ListQuery::parse(request.query_string())?;
     let filter = JobFilter { resources: caller.narrowed_to(resource)?, states };
     let asked = filter.clone();
-    let page = state.read_catalog("list", move |catalog| catalog.page(&asked, paging.after, paging.size)).await?;
-    // A job committed this very moment may not be published yet, one removed may be gone, and one found in a state may
-    // be shown in another by now: none of them is on the page.
-    Ok(list::answer(&request, "jobs", page, |id| {
-        state.table.get(*id).filter(|job| filter.admits(job.job())).map(|job| job.rendered(render_job))
+    let page = state
+        .read(&caller, "list", async move |reader| reader.jobs_page(&asked, paging.after, paging.size).await)
+        .await?;
+    // One found in a state may be shown in another: it is not on the page.
+    Ok(list::answer(&request, "jobs", page, |stored| {
+        state.shown(stored.clone()).filter(|job| filter.admits(job.job())).map(|job| job.rendered(render_job))
     }))
 }
 
@@ -246,9 +247,10 @@ pub async fn cancel_job(
 ) -> Result<HttpResponse, ApiError> {
     let id = input::job_id(&path)?;
     // The record is for admins alone: it names the resource also where the caller is told of none.
-    let resource = state.table.get(id).map(|found| found.job().resource.clone());
+    let found = state.find_job(&caller, id).await;
+    let resource = found.as_ref().ok().and_then(|found| Some(found.as_ref()?.job().resource.clone()));
     note_subject(&request, Subject { job: Some(id), resource, key: None });
-    let published = state.job_for(&caller, id)?;
+    let published = state.within_reach(&caller, id, found?)?;
     if published.is_over() {
         return Err(ApiError::job_finished(published.job()));
     }

@@ -165,15 +165,21 @@ pub async fn create_key(
 ) -> Result<HttpResponse, ApiError> {
     let wanted = body.0.parse()?;
     let (guard, now) = (&state.guard, wall_now());
-    let usable =
-        guard.keyring().list().map_err(|error| unreadable(&error))?.iter().filter(|key| key.is_usable(now)).count();
+    let usable = guard
+        .keyring()
+        .list()
+        .await
+        .map_err(|error| unreadable(&error))?
+        .iter()
+        .filter(|key| key.is_usable(now))
+        .count();
     if usable >= MAX_KEYS {
         let detail = format!("{MAX_KEYS} keys are good already. Revoke some first.");
         return Err(ApiError::new(Code::TooManyKeys, detail));
     }
     if caller.key.is_none()
         && wanted.scope != Scope::Admin
-        && !guard.keyring().has_any().map_err(|error| unreadable(&error))?
+        && !guard.keyring().has_any().await.map_err(|error| unreadable(&error))?
     {
         let detail = "must be admin for the first key: from then on nobody is admitted without a key".to_owned();
         return Err(ApiError::invalid(vec![FieldError { pointer: "/scope".to_owned(), detail }]));
@@ -203,7 +209,7 @@ pub async fn create_key(
 #[get("/v1/keys")]
 pub async fn list_keys(state: web::Data<ApiState>, _: Caller) -> Result<HttpResponse, ApiError> {
     let keyring = state.guard.keyring();
-    let (keys, now) = (keyring.list().map_err(|error| unreadable(&error))?, wall_now());
+    let (keys, now) = (keyring.list().await.map_err(|error| unreadable(&error))?, wall_now());
     let keys = keys.iter().map(|key| KeyView::new(key, keyring.is_configured(&key.id), now)).collect();
     Ok(HttpResponse::Ok().json(KeyList { keys }))
 }
@@ -221,7 +227,7 @@ pub async fn list_keys(state: web::Data<ApiState>, _: Caller) -> Result<HttpResp
 )]
 #[get("/v1/keys/{id}")]
 pub async fn get_key(state: web::Data<ApiState>, _: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let key = find(&state, &path)?;
+    let key = find(&state, &path).await?;
     let configured = state.guard.keyring().is_configured(&key.id);
     Ok(HttpResponse::Ok().json(KeyView::new(&key, configured, wall_now())))
 }
@@ -247,7 +253,7 @@ pub async fn revoke_key(
     caller: Caller,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let key = find(&state, &path)?;
+    let key = find(&state, &path).await?;
     let subject = Subject { key: Some(key.id.clone()), ..Subject::default() };
     note_subject(&request, subject.clone());
     let (guard, now) = (&state.guard, wall_now());
@@ -266,13 +272,13 @@ pub async fn revoke_key(
     Ok(HttpResponse::Ok().json(KeyView::new(&revoked, false, now)))
 }
 
-fn find(state: &ApiState, id: &str) -> Result<Arc<KeyRecord>, ApiError> {
+async fn find(state: &ApiState, id: &str) -> Result<Arc<KeyRecord>, ApiError> {
     let no_such_key = || {
         let id: String = id.chars().take(64).collect();
         ApiError::new(Code::KeyNotFound, format!("There is no key {id}."))
     };
     let id: KeyId = id.parse().map_err(|_| no_such_key())?;
-    state.guard.keyring().get(&id).map_err(|error| unreadable(&error))?.ok_or_else(no_such_key)
+    state.guard.keyring().get(&id).await.map_err(|error| unreadable(&error))?.ok_or_else(no_such_key)
 }
 
 fn key_path(id: &KeyId) -> String {

@@ -85,7 +85,7 @@ fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: boo
     let help = "Length of the store's write-ahead log. More than 32 MiB for more than some seconds means that another program \
                 keeps a transaction open on the store; the gateway truncates the log when that ends.";
     scrape.gauge("scalegate_store_log_bytes", help, |family| {
-        state.catalog.log_length().into_iter().for_each(|length| family.set(length as f64));
+        state.store_log_bytes.as_ref().and_then(|read| read()).into_iter().for_each(|bytes| family.set(bytes as f64));
     });
     let permits = [
         ("event_stream", state.connection_limits.streams, state.streams.available_permits()),

@@ -27,6 +27,7 @@ mod panel;
 mod perimeter;
 mod problem;
 mod query;
+mod reads;
 mod resources;
 mod routes;
 mod server;
@@ -44,14 +45,13 @@ use actix_web::dev::HttpServiceFactory;
 use tokio::sync::{Semaphore, watch};
 use utoipa_actix_web::OpenApiFactory;
 
-use self::caller::Caller;
+use crate::access::Turns;
 use crate::clock::Clock;
-use crate::domain::JobId;
 use crate::engine::{EngineHandle, Projections};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
-use crate::store::{Catalog, StoreError};
-use crate::table::{JobTable, Published};
+use crate::store::StoreReader;
+use crate::table::JobTable;
 use crate::telemetry::Traces;
 
 pub use attempts::Recorder;
@@ -65,6 +65,9 @@ pub use server::{HttpServer, bind};
 pub use submission::Submission;
 pub use tls::{Tls, TlsError};
 
+/// Something that is measured when it is asked for; `None` if it cannot be.
+type Gauge = Box<dyn Fn() -> Option<u64> + Send + Sync>;
+
 /// What handlers work with.
 pub struct ApiState {
     /// The engine.
@@ -73,8 +76,10 @@ pub struct ApiState {
     pub table: Arc<JobTable>,
     /// What has changed.
     pub feed: Arc<Feed>,
-    /// The jobs as lists find them.
-    pub catalog: Arc<dyn Catalog>,
+    /// The store.
+    pub reader: Arc<dyn StoreReader>,
+    /// Whose turn it is to read from it.
+    pub turns: Turns,
     /// The time.
     pub clock: Clock,
     /// Where it is told what requests went through.
@@ -89,6 +94,7 @@ pub struct ApiState {
     pub long_polls: Semaphore,
     /// Permits for streams.
     pub streams: Arc<Semaphore>,
+    store_log_bytes: Option<Gauge>,
     recovered: Arc<AtomicBool>,
     stopping: watch::Receiver<bool>,
 }
@@ -116,7 +122,7 @@ impl ApiState {
     pub fn new(
         engine: EngineHandle,
         projections: Projections,
-        catalog: Arc<dyn Catalog>,
+        reader: Arc<dyn StoreReader>,
         clock: Clock,
         guard: Guard,
         connection_limits: ConnectionLimits,
@@ -131,7 +137,8 @@ impl ApiState {
             engine,
             table,
             feed,
-            catalog,
+            reader,
+            turns: Turns::default(),
             clock,
             traces,
             guard,
@@ -139,10 +146,17 @@ impl ApiState {
             connection_limits,
             long_polls,
             streams,
+            store_log_bytes: None,
             recovered,
             stopping,
         };
         (state, progress)
+    }
+
+    /// The same, with the length of the store's write-ahead log, for a store that has one.
+    #[must_use]
+    pub fn with_store_log(self, bytes: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
+        Self { store_log_bytes: Some(Box::new(bytes)), ..self }
     }
 
     /// Fails as long as the gateway does not know yet what is in its store.
@@ -157,34 +171,6 @@ impl ApiState {
             code,
             "The gateway has just started and is still reading its store; that takes some seconds.",
         ))
-    }
-
-    /// The job with this `id`, as far as `caller` may know of it. One for a resource out of reach is answered like one that does
-    /// not exist: an id that was found or guessed must not tell that there is a job, nor what it is for.
-    ///
-    /// # Errors
-    /// That there is no such job.
-    fn job_for(&self, caller: &Caller, id: JobId) -> Result<Published, ApiError> {
-        let found = self.table.get(id).filter(|found| caller.reach().includes(&found.job().resource));
-        found.ok_or_else(|| ApiError::no_such_job(&id.to_string()))
-    }
-
-    /// What `read` finds in the catalog, which may take a while: it has a thread to itself.
-    ///
-    /// # Errors
-    /// If the store cannot be read, or the gateway stops. The caller is told that `what` cannot be read, and the log why.
-    async fn read_catalog<T: Send + 'static>(
-        &self,
-        what: &'static str,
-        read: impl FnOnce(&dyn Catalog) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let catalog = Arc::clone(&self.catalog);
-        let found = actix_web::web::block(move || read(&*catalog)).await;
-        let found = found.map_err(|_| ApiError::new(Code::Overloaded, "The gateway is stopping."))?;
-        found.map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot read the {what}");
-            ApiError::new(Code::StorageUnavailable, format!("The {what} cannot be read from the store at present."))
-        })
     }
 }
 

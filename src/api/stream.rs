@@ -24,7 +24,7 @@ use super::view::render_job;
 use crate::access::Permit;
 use crate::domain::{AbridgedJob, Alias, EventId};
 use crate::feed::{Listener, News};
-use crate::store::{EventFilter, LogPage, StoreError};
+use crate::store::{EventFilter, LogPage, StoreReader, begins_after};
 use crate::table::Published;
 
 /// Pause between two signs of life. Proxies and load balancers give up on a connection after 30 s or more of silence.
@@ -107,7 +107,7 @@ impl Follower {
             EventFilter::Job(id) => {
                 // It is looked at after listening began, so that no change can be missed between the two.
                 let listener = state.feed.listen_to(*id);
-                (listener, Some(state.job_for(&caller, *id)?))
+                (listener, Some(state.job_for(&caller, *id).await?))
             }
             EventFilter::Resources(_) => (state.feed.listen(), None),
         };
@@ -120,7 +120,9 @@ impl Follower {
             return Ok(Opened::KnownToTheEnd);
         }
         let after = match after {
-            Some(after) if newest <= after || is_known_after(&state, &filter, after, latest).await? => Some(after),
+            Some(after) if newest <= after || is_known_after(&state, &caller, &filter, after, latest).await? => {
+                Some(after)
+            }
             _ => None,
         };
         let stopping = state.stopping.clone();
@@ -179,7 +181,7 @@ impl Follower {
             }
         }
         // Asked right before anything is told: whoever revokes a key can rely on it.
-        if self.state.guard.still_admits(&self.caller).is_err() {
+        if self.state.guard.still_admits(&self.caller).await.is_err() {
             self.chunk.clear();
             self.cut(Cut::Unauthorized);
         }
@@ -191,9 +193,9 @@ impl Follower {
     /// long one: others who are served by this thread have their turn in between.
     async fn read_log(&mut self, until: EventId) {
         if self.logged.is_empty() {
-            match log_page(&self.state, self.filter.clone(), self.last, until).await {
+            match self.log_page(until).await {
                 Ok(page) if begins_after(page.oldest, self.last, until) => return self.cut(Cut::Gone),
-                Ok(page) if page.versions.is_empty() => self.last = until,
+                Ok(page) if page.versions.is_empty() => self.last = page.until,
                 Ok(page) => self.logged = page.versions.into(),
                 Err(_) => return self.cut(Cut::Storage),
             }
@@ -205,6 +207,12 @@ impl Follower {
             self.write_logged(id, version);
         }
         tokio::task::yield_now().await;
+    }
+
+    async fn log_page(&self, until: EventId) -> Result<LogPage, ApiError> {
+        let (filter, after) = (self.filter.clone(), self.last);
+        let read = async move |reader: Arc<dyn StoreReader>| reader.versions(&filter, after, until, LOG_PAGE).await;
+        self.state.read(&self.caller, "log of changes", read).await
     }
 
     fn write_logged(&mut self, id: EventId, version: AbridgedJob) {
@@ -314,28 +322,13 @@ struct TimelineEvent {
 
 /// Whether everything that came after `after` can be told: it is in the log, and all the jobs are still kept.
 async fn is_known_after(
-    state: &web::Data<ApiState>,
+    state: &ApiState,
+    caller: &Caller,
     filter: &EventFilter,
     after: EventId,
     latest: EventId,
 ) -> Result<bool, ApiError> {
     let filter = filter.clone();
-    let read = state.read_catalog("log of changes", move |catalog| catalog.changed_jobs(&filter, after, latest));
-    let (oldest, jobs) = read.await?;
-    Ok(!begins_after(oldest, after, latest) && jobs.iter().all(|id| state.table.get(*id).is_some()))
-}
-
-/// Whether what came right after `after` is no longer in the log, whose latest entry is `latest` at least.
-fn begins_after(oldest: Option<EventId>, after: EventId, latest: EventId) -> bool {
-    oldest.unwrap_or(latest + 1) > after + 1
-}
-
-async fn log_page(
-    state: &web::Data<ApiState>,
-    filter: EventFilter,
-    after: EventId,
-    until: EventId,
-) -> Result<LogPage, StoreError> {
-    let catalog = Arc::clone(&state.catalog);
-    web::block(move || catalog.versions(&filter, after, until, LOG_PAGE)).await.map_err(|_| StoreError::Closed)?
+    let read = async move |reader: Arc<dyn StoreReader>| reader.has_all_after(&filter, after, latest).await;
+    state.read(caller, "log of changes", read).await
 }

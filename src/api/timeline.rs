@@ -45,8 +45,9 @@ pub async fn list_timeline_entries(
     let alias = input::alias(&path)?;
     caller.may_touch(&alias)?;
     let paging = Paging::parse(request.query_string())?;
-    let page =
-        state.read_catalog("timeline", move |catalog| catalog.timeline(&alias, paging.after, paging.size)).await?;
+    let page = state
+        .read(&caller, "timeline", async move |reader| reader.timeline(&alias, paging.after, paging.size).await)
+        .await?;
     Ok(list::answer(&request, "entries", page, |entry| list::json(&TimelineEntry::from(entry))))
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::super::fixtures::{NOW, alias, directory, open, shell};
 use super::super::rows::TRIMMED_TOGETHER;
-use super::super::{Catalog as _, SqliteCatalog};
+use super::super::{SqliteReader, StoreReader as _};
 use super::*;
 use crate::domain::{Action, Actor, Attempt, AuditVerdict, KeyId, RetentionClass, Subject};
 
@@ -35,16 +35,16 @@ fn refused() -> AuditVerdict {
     AuditVerdict::Refused { code: "insufficient_scope".into() }
 }
 
-#[test]
-fn keys_come_back_as_they_were_and_change_as_told() {
+#[tokio::test]
+async fn keys_come_back_as_they_were_and_change_as_told() {
     let directory = directory();
     let mut journal = open(directory.path());
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
-    assert_eq!(catalog.keys().expect("readable"), []);
+    let reader = SqliteReader::open(directory.path()).expect("readable");
+    assert_eq!(reader.keys().await.expect("readable"), []);
     let mut keys: Vec<KeyRecord> = (0..4).map(key).collect();
     let added = keys.iter().cloned().map(KeyChange::Added).collect();
     journal.commit(&[Batch { keys: added, ..Batch::default() }]).expect("committed");
-    assert_eq!(catalog.keys().expect("readable"), keys);
+    assert_eq!(reader.keys().await.expect("readable"), keys);
     let later = |seconds| NOW + Duration::from_secs(seconds);
     let changes = vec![
         KeyChange::Revoked { id: id(1), at: later(5) },
@@ -56,7 +56,7 @@ fn keys_come_back_as_they_were_and_change_as_told() {
     journal.commit(&[Batch { keys: changes, ..Batch::default() }]).expect("committed");
     keys[1].revoked_at = Some(later(5));
     keys[2].last_used_at = Some(later(7));
-    assert_eq!(catalog.keys().expect("readable"), keys, "the first revocation and the latest use count");
+    assert_eq!(reader.keys().await.expect("readable"), keys, "the first revocation and the latest use count");
 }
 
 #[test]
@@ -73,21 +73,21 @@ fn dead_keys_are_kept_for_a_while_and_living_ones_always() {
     assert_eq!((&kept[0].id, &kept[1].id), (&id(10_000), &id(101)), "the oldest dead one is gone");
 }
 
-#[test]
-fn a_key_that_makes_no_sense_is_damage() {
+#[tokio::test]
+async fn a_key_that_makes_no_sense_is_damage() {
     for damage in ["scope = 'root'", "resources = '1'", "id = 'x'"] {
         let directory = directory();
         let mut journal = open(directory.path());
         journal.commit(&[Batch { keys: vec![KeyChange::Added(key(1))], ..Batch::default() }]).expect("committed");
         shell(directory.path()).execute(&format!("UPDATE keys SET {damage}"), []).expect("written");
-        let catalog = SqliteCatalog::open(directory.path()).expect("readable");
-        assert!(catalog.keys().is_err(), "{damage}");
+        let reader = SqliteReader::open(directory.path()).expect("readable");
+        assert!(reader.keys().await.is_err(), "{damage}");
     }
 }
 
 /// Both ways into the store, and what a gateway beside it sees.
-#[test]
-fn another_process_changes_keys_beside_the_gateway_or_alone() {
+#[tokio::test]
+async fn another_process_changes_keys_beside_the_gateway_or_alone() {
     let directory = directory();
     let changes =
         || std::fs::metadata(super::super::directory::key_changes_path(directory.path())).map_or(0, |file| file.len());
@@ -103,8 +103,8 @@ fn another_process_changes_keys_beside_the_gateway_or_alone() {
     assert_eq!(seen, [key(1), key(2)]);
     drop(journal);
     assert_eq!((add(4), changes()), (3, 3));
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
-    assert_eq!(catalog.audit(None, 9).expect("readable").entries.len(), 3);
+    let reader = SqliteReader::open(directory.path()).expect("readable");
+    assert_eq!(reader.audit(None, 9).await.expect("readable").entries.len(), 3);
 }
 
 #[test]
@@ -143,8 +143,8 @@ fn stores_without_keys_have_none_and_strange_ones_are_refused() {
 
 // ---- the record of attempts -------------------------------------------------------------------------------------
 
-#[test]
-fn attempts_are_paged_newest_first() {
+#[tokio::test]
+async fn attempts_are_paged_newest_first() {
     let directory = directory();
     let mut journal = open(directory.path());
     let entries: Vec<AuditEntry> = (1..=7)
@@ -155,11 +155,11 @@ fn attempts_are_paged_newest_first() {
         })
         .collect();
     journal.commit(&[Batch { audit: entries.clone(), ..Batch::default() }]).expect("committed");
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    let reader = SqliteReader::open(directory.path()).expect("readable");
     for size in [1, 3, 7, 8] {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = catalog.audit(after, size).expect("a page");
+            let page = reader.audit(after, size).await.expect("a page");
             assert!(page.entries.len() <= size && (page.next.is_none() || page.entries.len() == size));
             after = page.next;
             found.extend(page.items());
@@ -172,8 +172,8 @@ fn attempts_are_paged_newest_first() {
 }
 
 /// Whoever is refused cannot push out the record of what was done.
-#[test]
-fn every_shelf_keeps_its_newest_entries_whatever_is_on_the_others() {
+#[tokio::test]
+async fn every_shelf_keeps_its_newest_entries_whatever_is_on_the_others() {
     let directory = directory();
     let mut journal = open(directory.path());
     let done = entry(0, Some(1), AuditVerdict::Accepted);
@@ -184,8 +184,8 @@ fn every_shelf_keeps_its_newest_entries_whatever_is_on_the_others() {
     let audit = std::iter::once(done.clone()).chain(strangers).chain(repeated).chain([entry(0, Some(1), refused())]);
     let audit = audit.collect();
     journal.commit(&[Batch { audit, ..Batch::default() }]).expect("committed");
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
-    let kept = catalog.audit(None, usize::MAX - 1).expect("a page").items();
+    let reader = SqliteReader::open(directory.path()).expect("readable");
+    let kept = reader.audit(None, usize::MAX - 1).await.expect("a page").items();
     let on = |shelf| kept.iter().filter(move |entry| entry.retention_class() == shelf);
     let too_many = |shelf: RetentionClass| (on(shelf).count() as u32).checked_sub(shelf.room());
     for shelf in [RetentionClass::Repeated, RetentionClass::Strangers] {
@@ -206,7 +206,7 @@ fn no_query_of_the_record_reads_more_than_it_shows() {
     drop(open(directory.path()));
     let db = shell(directory.path());
     let mut statement =
-        db.prepare(&format!("EXPLAIN QUERY PLAN {}", super::super::catalog::attempts_sql())).expect("a plan");
+        db.prepare(&format!("EXPLAIN QUERY PLAN {}", super::super::reader::attempts_sql())).expect("a plan");
     let steps = statement.query_map([1, 1], |row| row.get::<_, String>(3)).expect("a plan");
     let plan = steps.map(|step| step.expect("a step")).collect::<Vec<_>>().join("; ");
     assert!(plan.contains("MERGE (UNION ALL)") && !plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{plan}");

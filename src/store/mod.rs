@@ -7,7 +7,6 @@
 
 mod audit_file;
 mod backup;
-mod catalog;
 mod directory;
 mod error;
 #[cfg(test)]
@@ -18,6 +17,8 @@ mod lanes;
 mod log_length;
 mod metered;
 mod prune;
+mod read;
+mod reader;
 mod records;
 mod rows;
 mod schema;
@@ -30,17 +31,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, Job, JobEvent, JobId, KeyId, KeyRecord, LaneRecord, Reach,
-    Retention, StateName, Timestamp,
+    Alias, AuditEntry, EventId, HistoryEntry, Job, JobEvent, JobId, KeyId, KeyRecord, LaneRecord, Retention, Timestamp,
 };
 
 pub use audit_file::{AuditFile, AuditLine, AuditedJournal};
 pub use backup::{Backup, BackupError, back_up};
-pub use catalog::SqliteCatalog;
 pub use directory::{KeyChangesSeen, KeyChangesWatch, is_of_store};
 pub use error::StoreError;
 pub use keys::KeyStore;
 pub use metered::MeteredJournal;
+pub use read::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, StoreReader, begins_after};
+pub use reader::{SqliteReader, log_length};
 pub use sqlite::{SqliteJournal, check_large};
 pub use trust::Distrust;
 pub use writer::{Acknowledgement, StoreClient, StoreInbox, StoreWriter};
@@ -195,131 +196,4 @@ pub struct Pruned {
     pub jobs: Vec<JobId>,
     /// Whether something is left to be removed.
     pub more: bool,
-}
-
-/// Which jobs to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JobFilter {
-    /// Of these resources only. If it is not all of them, each is looked up by itself.
-    pub resources: Reach,
-    /// In one of these states only; empty means any.
-    pub states: Vec<StateName>,
-}
-
-impl JobFilter {
-    /// Whether `job` as it is here belongs on the list.
-    pub fn admits(&self, job: &Job) -> bool {
-        self.resources.includes(&job.resource) && (self.states.is_empty() || self.states.contains(&job.state.name()))
-    }
-}
-
-/// A place in a list, newest first; further pages begin after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position(pub i64);
-
-/// A page of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
-    /// Newest first, each with the position after which a page begins that does not have it any more.
-    pub entries: Vec<(Position, T)>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<Position>,
-}
-
-#[cfg(test)]
-impl<T> Page<T> {
-    /// What is on it.
-    pub fn items(self) -> Vec<T> {
-        self.entries.into_iter().map(|(_, item)| item).collect()
-    }
-}
-
-/// Whose versions to read from the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EventFilter {
-    /// Those of the jobs for these resources.
-    Resources(Reach),
-    /// Those of this job.
-    Job(JobId),
-}
-
-impl EventFilter {
-    /// Those of all jobs.
-    pub const ALL: Self = Self::Resources(Reach::EVERYTHING);
-}
-
-/// A part of the log of versions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogPage {
-    /// The oldest id in the log, whosever it is; `None` if the log is empty.
-    pub oldest: Option<EventId>,
-    /// In order.
-    pub versions: Vec<(EventId, AbridgedJob)>,
-}
-
-/// A view of the store for lists. Calls block, and may be made from several threads.
-pub trait Catalog: Send + Sync + 'static {
-    /// At most `size` jobs after `after`, newest first.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    fn page(&self, filter: &JobFilter, after: Option<Position>, size: usize) -> Result<Page<JobId>, StoreError>;
-
-    /// At most `size` versions after `after` and up to `until`, in order.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    fn versions(
-        &self,
-        filter: &EventFilter,
-        after: EventId,
-        until: EventId,
-        size: usize,
-    ) -> Result<LogPage, StoreError>;
-
-    /// Which jobs have versions after `after` and up to `until`, and the oldest id in the log.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    fn changed_jobs(
-        &self,
-        filter: &EventFilter,
-        after: EventId,
-        until: EventId,
-    ) -> Result<(Option<EventId>, Vec<JobId>), StoreError>;
-
-    /// At most `size` entries of the timeline of `resource` after `after`, newest first.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    fn timeline(
-        &self,
-        resource: &Alias,
-        after: Option<Position>,
-        size: usize,
-    ) -> Result<Page<HistoryEntry>, StoreError>;
-
-    /// All API keys, oldest first.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
-
-    /// Whether there was ever a key, also if it is gone or was only in the configuration.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    fn ever_had_key(&self) -> Result<bool, StoreError>;
-
-    /// At most `size` attempts to change something after `after`, newest first.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    fn audit(&self, after: Option<Position>, size: usize) -> Result<Page<AuditEntry>, StoreError>;
-
-    /// The length of the write-ahead log in bytes. It is not read, so that this takes microseconds.
-    ///
-    /// # Errors
-    /// If there is none.
-    fn log_length(&self) -> Result<u64, StoreError>;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use rusqlite::params;
 
 use super::super::fixtures::*;
-use super::super::{Batch, Catalog as _, EventFilter, Journal as _, Position, SqliteCatalog};
+use super::super::{Batch, EventFilter, Journal as _, Position, SqliteReader, StoreReader as _};
 use super::*;
 use crate::domain::{ChangeState, Job, JobEvent, JobId, LaneRecord, SentChange, Stage};
 
@@ -127,8 +127,8 @@ fn a_lane_whose_old_record_makes_no_sense_is_refused_rather_than_forgotten() {
 }
 
 /// What had indexes of its own in version 4 is found in other ways since.
-#[test]
-fn the_logs_of_a_store_of_version_4_go_on() {
+#[tokio::test]
+async fn the_logs_of_a_store_of_version_4_go_on() {
     let (directory, old) = store_of_version(4);
     let text = |record: &Job| serde_json::to_string(record).expect("serialisable");
     let (one, two) = (job(1, "worker"), job(2, "worker"));
@@ -169,11 +169,11 @@ fn the_logs_of_a_store_of_version_4_go_on() {
     journal
         .commit(&[Batch { jobs: vec![JobEvent { id: 16, job: one.into() }], ..Batch::default() }])
         .expect("committed");
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
-    let versions = catalog.versions(&EventFilter::Job(JobId::from_u128(1)), 10, 99, 9).expect("readable").versions;
+    let reader = SqliteReader::open(directory.path()).expect("readable");
+    let versions = reader.versions(&EventFilter::Job(JobId::from_u128(1)), 10, 99, 9).await.expect("readable").versions;
     assert_eq!(versions.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [12, 15, 16]);
-    let timeline = catalog.timeline(&alias("worker"), None, 2).expect("readable");
+    let timeline = reader.timeline(&alias("worker"), None, 2).await.expect("readable");
     assert_eq!((timeline.entries.len(), timeline.next), (2, Some(Position(72))));
-    let audit = catalog.audit(None, 9).expect("readable").items();
+    let audit = reader.audit(None, 9).await.expect("readable").items();
     assert_eq!(audit.iter().map(|entry| entry.at.as_millis()).collect::<Vec<_>>(), [6, 5, 4, 3]);
 }

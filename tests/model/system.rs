@@ -14,7 +14,7 @@ use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, Progress};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, ResourceConfig, Retention, ScalingConfig, SettingLimits, Settings};
 use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
-use scalegate::store::{Catalog, Journal as _, SqliteCatalog, SqliteJournal, StoreWriter};
+use scalegate::store::{Journal as _, SqliteJournal, SqliteReader, StoreReader, StoreWriter};
 use scalegate::telemetry::Traces;
 use serde::Deserialize;
 use serde_json::Value;
@@ -62,12 +62,12 @@ impl Gateway {
         let address = listener.local_addr().expect("an address");
         let mut journal = SqliteJournal::open(directory).expect("a store");
         let snapshot = journal.load().expect("readable");
-        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(directory).expect("readable"));
+        let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(directory).expect("readable"));
         let projections = Projections::new(snapshot.next_event, Traces::default()).expect("consistent");
         let (store, inbox) = StoreWriter::channel();
         let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
         let clock = Clock::start();
-        let (guard, perimeter) = guard::on_loopback(directory, &catalog, &store, clock);
+        let (guard, perimeter) = guard::on_loopback(directory, &reader, &store, clock).await;
         let wall = WallWatch::begin(clock.now(), wall_now(), false);
         let parts = {
             let (sidecar, projections) = (Client(Arc::clone(platform)), projections.clone());
@@ -78,7 +78,7 @@ impl Gateway {
         engine.begun().await.expect("it lives");
         let connection_limits = ConnectionLimits::in_this_process();
         let (state, progress) =
-            ApiState::new(engine.handle.clone(), projections, catalog, clock, guard, connection_limits);
+            ApiState::new(engine.handle.clone(), projections, reader, clock, guard, connection_limits);
         progress.set_recovered(true);
         let http = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
         Self { address, http, engine, store: store_thread, _progress: progress }

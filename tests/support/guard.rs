@@ -7,18 +7,18 @@ use scalegate::access::Keyring;
 use scalegate::api::{ConnectionLimits, Guard, KeyRule, Perimeter};
 use scalegate::clock::Clock;
 use scalegate::config::Access;
-use scalegate::store::{Catalog, StoreWriter};
+use scalegate::store::{StoreReader, StoreWriter};
 
 /// A guard and a perimeter as on a loopback address, with the keys in `directory`: everybody is admitted as long as there
 /// are none.
-pub fn on_loopback(
+pub async fn on_loopback(
     directory: &Path,
-    catalog: &Arc<dyn Catalog>,
+    reader: &Arc<dyn StoreReader>,
     store: &StoreWriter,
     clock: Clock,
 ) -> (Guard, Perimeter) {
     let access = Access::default();
-    let keyring = Keyring::open(Arc::clone(catalog), directory, None).expect("readable");
+    let keyring = Keyring::open(Arc::clone(reader), directory, None).await.expect("readable");
     let guard = Guard::new(
         KeyRule::new(&access, true),
         &access,

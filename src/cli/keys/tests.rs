@@ -9,7 +9,7 @@ use crate::cli::output::capture::Captured;
 use crate::cli::testing;
 use crate::clock::wall_now;
 use crate::domain::{Action, AuditEntry, AuditVerdict, KeyRecord, Reach, Scope, Timestamp};
-use crate::store::{Batch, Catalog as _, Journal as _, KeyChange, KeyStore, SqliteCatalog, SqliteJournal};
+use crate::store::{Batch, Journal as _, KeyChange, KeyStore, SqliteJournal, SqliteReader, StoreReader as _};
 
 /// What the command does in `directory`.
 fn keys(directory: &Path, arguments: &[&str]) -> (Exit, Captured) {
@@ -36,7 +36,9 @@ fn stored(directory: &Path) -> Vec<KeyRecord> {
 }
 
 fn audit(directory: &Path) -> Vec<AuditEntry> {
-    SqliteCatalog::open(directory).and_then(|catalog| catalog.audit(None, 100)).expect("readable").items()
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let reader = SqliteReader::open(directory).expect("readable");
+    runtime.block_on(reader.audit(None, 100)).expect("readable").items()
 }
 
 fn key(name: &str, now: Timestamp) -> KeyRecord {

@@ -7,22 +7,26 @@ use crate::domain::{Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState,
 // ---- lists ------------------------------------------------------------------------------------------------------
 
 /// All pages, joined.
-fn list(catalog: &SqliteCatalog, filter: &JobFilter, size: usize) -> Vec<u128> {
+async fn list(reader: &SqliteReader, filter: &JobFilter, size: usize) -> Vec<u128> {
     let mut ids = Vec::new();
     let mut after = None;
     loop {
-        let page = catalog.page(filter, after, size).expect("a page");
+        let page = reader.jobs_page(filter, after, size).await.expect("a page");
         assert!(page.entries.len() <= size && (page.next.is_none() || page.entries.len() == size));
         after = page.next;
-        ids.extend(page.items().iter().map(|id| id.as_u128()));
+        ids.extend(page.items().iter().map(|event| event.job.id.as_u128()));
         if after.is_none() {
             return ids;
         }
     }
 }
 
-#[test]
-fn lists_every_combination_of_filters_newest_first() {
+fn ids(page: Page<JobEvent>) -> Vec<JobId> {
+    page.items().iter().map(|event| event.job.id).collect()
+}
+
+#[tokio::test]
+async fn lists_every_combination_of_filters_newest_first() {
     let directory = directory();
     let mut journal = open(directory.path());
     let error = JobError::new(ErrorCode::NoProgress, "");
@@ -38,7 +42,7 @@ fn lists_every_combination_of_filters_newest_first() {
         .map(|id| Job { state: state(id), ..job(id, ["worker", "api", "db"][(id * 7 % 11 % 3) as usize]) })
         .collect();
     journal.commit(&[jobs(all.clone())]).expect("committed");
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    let reader = SqliteReader::open(directory.path()).expect("readable");
     let some = |names: &[&str]| Reach::only(names.iter().map(|name| alias(name)));
     for resources in [
         Reach::EVERYTHING,
@@ -57,32 +61,32 @@ fn lists_every_combination_of_filters_newest_first() {
             let expected: Vec<u128> = all.iter().rev().filter(wanted).map(|job| job.id.as_u128()).collect();
             let filter = JobFilter { resources: resources.clone(), states: states.clone() };
             for size in [1, 3, 40] {
-                assert_eq!(list(&catalog, &filter, size), expected, "{filter:?}, {size} a page");
+                assert_eq!(list(&reader, &filter, size).await, expected, "{filter:?}, {size} a page");
             }
         }
     }
     let twice = JobFilter { resources: Reach::EVERYTHING, states: vec![StateName::Running; 2] };
-    assert_eq!(list(&catalog, &twice, 2).len(), 7, "a state given twice counts once");
+    assert_eq!(list(&reader, &twice, 2).await.len(), 7, "a state given twice counts once");
 }
 
-#[test]
-fn a_page_ends_where_the_next_begins_whatever_happens_in_between() {
+#[tokio::test]
+async fn a_page_ends_where_the_next_begins_whatever_happens_in_between() {
     let directory = directory();
     let mut journal = open(directory.path());
     journal.commit(&[jobs((0..10).map(|id| ended(id, Ending::Succeeded, NOW)))]).expect("committed");
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    let reader = SqliteReader::open(directory.path()).expect("readable");
     let all = JobFilter::default();
-    let first = catalog.page(&all, None, 4).expect("a page");
+    let first = reader.jobs_page(&all, None, 4).await.expect("a page");
     let next = first.next;
-    assert_eq!(first.items(), [9, 8, 7, 6].map(JobId::from_u128));
+    assert_eq!(ids(first), [9, 8, 7, 6].map(JobId::from_u128));
     // New jobs come, and what the next page was to begin with goes.
     journal.commit(&[jobs((10..13).map(|id| job(id, "worker")))]).expect("committed");
     shell(directory.path()).execute("DELETE FROM jobs WHERE seq BETWEEN 6 AND 7", []).expect("removed");
-    let second = catalog.page(&all, next, 4).expect("a page");
+    let second = reader.jobs_page(&all, next, 4).await.expect("a page");
     let next = second.next;
-    assert_eq!(second.items(), [4, 3, 2, 1].map(JobId::from_u128));
-    let last = catalog.page(&all, next, 4).expect("a page");
-    assert_eq!((last.next, last.items()), (None, vec![JobId::from_u128(0)]));
+    assert_eq!(ids(second), [4, 3, 2, 1].map(JobId::from_u128));
+    let last = reader.jobs_page(&all, next, 4).await.expect("a page");
+    assert_eq!((last.next, ids(last)), (None, vec![JobId::from_u128(0)]));
 }
 
 #[test]
@@ -151,8 +155,8 @@ fn commit(journal: &mut SqliteJournal, events: Vec<JobEvent>) {
     journal.commit(&[Batch { jobs: events, ..Batch::default() }]).expect("committed");
 }
 
-#[test]
-fn the_log_gives_back_every_version_of_whom_one_asks_for() {
+#[tokio::test]
+async fn the_log_gives_back_every_version_of_whom_one_asks_for() {
     let directory = directory();
     let mut journal = open(directory.path());
     let version = |version, job| Job { version, ..job };
@@ -163,18 +167,8 @@ fn the_log_gives_back_every_version_of_whom_one_asks_for() {
         event(14, eventful_job()),
     ];
     commit(&mut journal, events.to_vec());
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    let reader = SqliteReader::open(directory.path()).expect("readable");
     let job_1 = EventFilter::Job(JobId::from_u128(1));
-    let changed = |filter, after, until| -> Vec<u128> {
-        let (oldest, mut jobs) = catalog.changed_jobs(&filter, after, until).expect("readable");
-        assert_eq!(oldest, Some(11));
-        jobs.sort();
-        jobs.iter().map(|id| id.as_u128()).collect()
-    };
-    assert_eq!(changed(EventFilter::ALL, 0, 99), [1, 2, 7]);
-    assert_eq!(changed(EventFilter::ALL, 12, 13), [1]);
-    assert_eq!(changed(only(&["api"]), 0, 99), [2]);
-    assert_eq!(changed(job_1.clone(), 11, 99), [1]);
     for (filter, after, until, size, expected) in [
         (EventFilter::ALL, 0, 99, 9, &[11, 12, 13, 14][..]),
         (EventFilter::ALL, 11, 13, 9, &[12, 13]),
@@ -185,7 +179,7 @@ fn the_log_gives_back_every_version_of_whom_one_asks_for() {
         (job_1.clone(), 0, 99, 9, &[11, 13]),
         (job_1, 11, 99, 9, &[13]),
     ] {
-        let page = catalog.versions(&filter, after, until, size).expect("a page");
+        let page = reader.versions(&filter, after, until, size).await.expect("a page");
         assert_eq!(page.oldest, Some(11));
         let ids: Vec<EventId> = page.versions.iter().map(|(id, _)| *id).collect();
         assert_eq!(ids, expected, "{filter:?} after {after} until {until}");
@@ -194,34 +188,125 @@ fn the_log_gives_back_every_version_of_whom_one_asks_for() {
             assert_eq!(abridged, AbridgedJob::of(&original.job));
         }
     }
+    assert_eq!(reader.last_event().await.expect("readable"), 14);
+    let has_all = async |filter: &EventFilter, after| reader.has_all_after(filter, after, 99).await.expect("readable");
+    let (api, job_2) = (only(&["api"]), EventFilter::Job(JobId::from_u128(2)));
+    for filter in [&EventFilter::ALL, &api, &job_2] {
+        assert!(has_all(filter, 10).await && !has_all(filter, 9).await, "{filter:?}: the log begins with 11");
+    }
+    shell(directory.path()).execute("DELETE FROM jobs WHERE resource = 'api'", []).expect("removed");
+    for filter in [&EventFilter::ALL, &api, &job_2] {
+        assert!(!has_all(filter, 10).await, "{filter:?}: a job is gone");
+    }
+    assert!(has_all(&EventFilter::ALL, 12).await && has_all(&only(&["worker"]), 10).await, "it is about others");
 }
 
-#[test]
-fn the_log_keeps_the_newest_versions() {
+/// So that nobody waits for a long one.
+#[tokio::test]
+async fn a_long_log_is_read_in_parts() {
+    let directory = directory();
+    let versions =
+        |ids: std::ops::RangeInclusive<u64>| ids.map(|id| event(id, Job { version: id, ..job(1, "worker") }));
+    let end = 2 * PIECE_ROWS as u64 + 10;
+    commit(&mut open(directory.path()), versions(1..=end).collect());
+    let reader = SqliteReader::open(directory.path()).expect("readable");
+    let (mut after, mut ends) = (0, Vec::new());
+    while after < end {
+        let page = reader.versions(&only(&["other"]), after, end, 9).await.expect("a page");
+        assert!(page.versions.is_empty() && page.until > after);
+        after = page.until;
+        ends.push(after);
+    }
+    assert_eq!(ends, [PIECE_ROWS as u64, 2 * PIECE_ROWS as u64, end]);
+    let full = reader.versions(&EventFilter::ALL, 0, end, 9).await.expect("a page");
+    assert_eq!((full.versions.len(), full.until), (9, 9));
+    let has_all = async || reader.has_all_after(&EventFilter::ALL, 0, end).await.expect("readable");
+    assert!(has_all().await);
+    commit(&mut open(directory.path()), vec![event(end + 1, job(2, "worker"))]);
+    shell(directory.path()).execute("UPDATE versions SET job = 'gone' WHERE seq = ?1", [end]).expect("changed");
+    assert!(!has_all().await, "it is found in the last part");
+}
+
+/// As many reads as there are connections go on at a time, and the next one begins when one of them ends. Keys never wait.
+#[tokio::test]
+async fn reads_do_not_wait_for_each_other_until_there_are_too_many() {
+    let directory = directory();
+    drop(open(directory.path()));
+    let reader = SqliteReader::open(directory.path()).expect("readable");
+    let mut slow = Vec::new();
+    for _ in 0..READERS {
+        let (readers, (begun, is_begun), (end, ended)) =
+            (Arc::clone(&reader.readers), tokio::sync::oneshot::channel(), std::sync::mpsc::channel::<()>());
+        let read = tokio::spawn(async move {
+            let wait = move |_: &Connection| {
+                begun.send(()).expect("the test waits");
+                // Until the other end is gone.
+                ended.recv().expect_err("nothing is sent");
+                Ok(())
+            };
+            readers.read(wait).await.expect("readable");
+        });
+        is_begun.await.expect("it has a connection of its own");
+        slow.push((read, end));
+    }
+    assert_eq!(reader.keys().await.expect("readable"), []);
+    let mut next = Box::pin(reader.job(JobId::nil()));
+    assert!(futures_util::FutureExt::now_or_never(&mut next).is_none());
+    let (one, end) = slow.pop().expect("one of them");
+    drop(end);
+    assert_eq!(next.await.expect("readable"), None);
+    one.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn jobs_are_found_by_id_and_counted_and_large_ones_make_small_pages() {
     let directory = directory();
     let mut journal = open(directory.path());
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
-    let oldest = || catalog.versions(&EventFilter::ALL, 0, 0, 1).expect("a page").oldest;
-    assert_eq!(oldest(), None);
+    let large = |id| Job { reason: Some("x".repeat(PAGE_BYTES / 2)), ..ended(id, Ending::Succeeded, NOW) };
+    journal.commit(&[jobs((1..=3).map(large).chain([job(4, "worker")]))]).expect("committed");
+    let reader = SqliteReader::open(directory.path()).expect("readable");
+    let found = reader.job(JobId::from_u128(4)).await.expect("readable").expect("there");
+    assert_eq!(*found.job, job(4, "worker"));
+    assert_eq!(reader.job(JobId::from_u128(5)).await.expect("readable"), None);
+    let counted: Vec<_> = reader.job_counts().await.expect("readable").into_iter().filter(|(_, n)| *n > 0).collect();
+    assert_eq!(counted, [(StateName::Queued, 1), (StateName::Succeeded, 3)]);
+    let first = reader.jobs_page(&JobFilter::default(), None, 9).await.expect("a page");
+    let rest = reader.jobs_page(&JobFilter::default(), first.next, 9).await.expect("a page");
+    assert_eq!(
+        (rest.next, ids(first), ids(rest)),
+        (None, [4, 3, 2].map(JobId::from_u128).to_vec(), vec![JobId::from_u128(1)])
+    );
+    shell(directory.path()).execute("UPDATE jobs SET record = '{' WHERE seq = 1", []).expect("changed");
+    assert!(matches!(reader.job(JobId::from_u128(1)).await, Err(StoreError::Corrupt { .. })));
+    assert!(reader.jobs_page(&JobFilter::default(), None, 9).await.is_ok(), "it is not on this page");
+}
+
+#[tokio::test]
+async fn the_log_keeps_the_newest_versions() {
+    let directory = directory();
+    let mut journal = open(directory.path());
+    let reader = SqliteReader::open(directory.path()).expect("readable");
+    let oldest = async || reader.versions(&EventFilter::ALL, 0, 0, 1).await.expect("a page").oldest;
+    assert_eq!(oldest().await, None);
     commit(&mut journal, vec![event(1, job(1, "worker")), event(2, job(2, "worker"))]);
     commit(&mut journal, vec![event(MAX_LOGGED_VERSIONS, job(3, "worker"))]);
-    assert_eq!(oldest(), Some(1));
+    assert_eq!(oldest().await, Some(1));
     let together = TRIMMED_TOGETHER;
     commit(
         &mut journal,
         vec![event(MAX_LOGGED_VERSIONS + together - MAX_LOGGED_VERSIONS % together, job(4, "worker"))],
     );
-    assert_eq!(oldest(), Some(MAX_LOGGED_VERSIONS));
+    assert_eq!(oldest().await, Some(MAX_LOGGED_VERSIONS));
 }
 
 // ---- timelines --------------------------------------------------------------------------------------------------
 
 /// The capacities of all readings in the timeline of `worker`, newest first, by pages of `size`.
-fn capacities(catalog: &SqliteCatalog, size: usize) -> Vec<u32> {
+async fn capacities(reader: &SqliteReader, size: usize) -> Vec<u32> {
     let mut found = Vec::new();
     let mut after = None;
     loop {
-        let page = catalog.timeline(&alias("worker"), after, size).expect("a page");
+        let page = reader.timeline(&alias("worker"), after, size).await.expect("a page");
         assert!(page.entries.len() <= size && (page.next.is_none() || page.entries.len() == size));
         after = page.next;
         found.extend(page.items().iter().map(|entry| match entry.what {
@@ -234,32 +319,32 @@ fn capacities(catalog: &SqliteCatalog, size: usize) -> Vec<u32> {
     }
 }
 
-#[test]
-fn timelines_are_paged_newest_first_each_on_its_own() {
+#[tokio::test]
+async fn timelines_are_paged_newest_first_each_on_its_own() {
     let directory = directory();
     let mut journal = open(directory.path());
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
-    assert_eq!(capacities(&catalog, 3), [0; 0]);
+    let reader = SqliteReader::open(directory.path()).expect("readable");
+    assert_eq!(capacities(&reader, 3).await, [0; 0]);
     let others = readings(NOW, 90..=99).into_iter().map(|(_, entry)| (alias("api"), entry));
     let history = readings(NOW, 1..=3).into_iter().chain(others).chain(readings(NOW, 4..=7)).collect();
     journal.commit(&[Batch { history, ..Batch::default() }]).expect("committed");
     for size in [1, 2, 3, 7, 8] {
-        assert_eq!(capacities(&catalog, size), [7, 6, 5, 4, 3, 2, 1], "by {size}");
+        assert_eq!(capacities(&reader, size).await, [7, 6, 5, 4, 3, 2, 1], "by {size}");
     }
-    assert_eq!(catalog.timeline(&alias("api"), None, 200).expect("a page").entries.len(), 10);
+    assert_eq!(reader.timeline(&alias("api"), None, 200).await.expect("a page").entries.len(), 10);
 }
 
-#[test]
-fn a_timeline_keeps_the_newest_entries() {
+#[tokio::test]
+async fn a_timeline_keeps_the_newest_entries() {
     let directory = directory();
     let mut journal = open(directory.path());
-    let catalog = SqliteCatalog::open(directory.path()).expect("readable");
+    let reader = SqliteReader::open(directory.path()).expect("readable");
     journal.commit(&[Batch { history: readings(NOW, 1..=MAX_TIMELINE), ..Batch::default() }]).expect("committed");
-    assert_eq!(capacities(&catalog, 1000).last(), Some(&1));
+    assert_eq!(capacities(&reader, 1000).await.last(), Some(&1));
     let together = TRIMMED_TOGETHER as u32;
     let more = readings(NOW, MAX_TIMELINE + 1..=MAX_TIMELINE + 2 * together);
     journal.commit(&[Batch { history: more, ..Batch::default() }]).expect("committed");
-    let kept = capacities(&catalog, 1000);
+    let kept = capacities(&reader, 1000).await;
     let too_many = kept.len() - MAX_TIMELINE as usize;
     assert!(too_many < together as usize, "{too_many} too many");
     assert_eq!(kept.last(), Some(&(2 * together + 1 - too_many as u32)), "the oldest ones are gone");

@@ -1,0 +1,140 @@
+//! What can be read from a store, whichever keeps it: the reading half of the port.
+//!
+//! It must never name a path, a connection or a query: each implementation has those to itself, and no caller may rest on
+//! them. Every method reads as of one moment, unless it says otherwise.
+//!
+//! The trait is asynchronous because a store on another machine is; `async-trait` boxes the futures, so that there can be
+//! one `Arc<dyn StoreReader>` for all handlers. Rejected: a type parameter instead, because it would run through every
+//! handler; and boxes written by hand, because they say the same in three times as many words.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::domain::{
+    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, Job, JobEvent, JobId, KeyRecord, Reach, StateName,
+};
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Of these resources only. If it is not all of them, each is looked up by itself.
+    pub resources: Reach,
+    /// In one of these states only; empty means any.
+    pub states: Vec<StateName>,
+}
+
+impl JobFilter {
+    /// Whether `job` as it is here belongs on the list.
+    pub fn admits(&self, job: &Job) -> bool {
+        self.resources.includes(&job.resource) && (self.states.is_empty() || self.states.contains(&job.state.name()))
+    }
+}
+
+/// A place in a list, newest first; further pages begin after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub i64);
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// Newest first, each with the position after which a page begins that does not have it any more.
+    pub entries: Vec<(Position, T)>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Position>,
+}
+
+#[cfg(test)]
+impl<T> Page<T> {
+    /// What is on it.
+    pub fn items(self) -> Vec<T> {
+        self.entries.into_iter().map(|(_, item)| item).collect()
+    }
+}
+
+/// Whose versions to read from the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventFilter {
+    /// Those of the jobs for these resources.
+    Resources(Reach),
+    /// Those of this job.
+    Job(JobId),
+}
+
+impl EventFilter {
+    /// Those of all jobs.
+    pub const ALL: Self = Self::Resources(Reach::EVERYTHING);
+}
+
+/// A part of the log of versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPage {
+    /// The oldest id in the log, of whichever job; `None` if the log is empty.
+    pub oldest: Option<EventId>,
+    /// In order.
+    pub versions: Vec<(EventId, AbridgedJob)>,
+    /// The log was read up to this id: the next part begins after it.
+    pub until: EventId,
+}
+
+/// Whether what came right after `after` is no longer in a log whose oldest entry is `oldest` and whose latest is `latest`
+/// at least.
+pub fn begins_after(oldest: Option<EventId>, after: EventId, latest: EventId) -> bool {
+    oldest.unwrap_or(latest + 1) > after + 1
+}
+
+/// How many jobs are in each state, in the order of [`StateName::ALL`].
+pub type JobCounts = [(StateName, u64); StateName::ALL.len()];
+
+/// The reading side of a store. All methods fail if it cannot be read, or if what is in it makes no sense.
+///
+/// A read that was begun may go on when its future is dropped.
+#[async_trait]
+pub trait StoreReader: Send + Sync + 'static {
+    /// The job `id` with the id of its present version; 0 if that is older than the log of versions.
+    async fn job(&self, id: JobId) -> Result<Option<JobEvent>, StoreError>;
+
+    /// At most `size` jobs after `after`, newest first; fewer, but one at least, if they are large.
+    async fn jobs_page(
+        &self,
+        filter: &JobFilter,
+        after: Option<Position>,
+        size: usize,
+    ) -> Result<Page<JobEvent>, StoreError>;
+
+    /// How many jobs are in each state.
+    async fn job_counts(&self) -> Result<JobCounts, StoreError>;
+
+    /// The id of the latest version of any job that was ever in the log; 0 if there was none.
+    async fn last_event(&self) -> Result<EventId, StoreError>;
+
+    /// At most `size` versions after `after` and up to `until`, in order. A page with fewer is not the last one, unless its
+    /// `until` is the one asked for: a long log is read in parts, so that other readers have their turn in between.
+    async fn versions(
+        &self,
+        filter: &EventFilter,
+        after: EventId,
+        until: EventId,
+        size: usize,
+    ) -> Result<LogPage, StoreError>;
+
+    /// Whether all versions after `after` and up to `until` can be told: they are in the log, and their jobs are kept. May be
+    /// read in parts, each as of its own moment.
+    async fn has_all_after(&self, filter: &EventFilter, after: EventId, until: EventId) -> Result<bool, StoreError>;
+
+    /// At most `size` entries of the timeline of `resource` after `after`, newest first.
+    async fn timeline(
+        &self,
+        resource: &Alias,
+        after: Option<Position>,
+        size: usize,
+    ) -> Result<Page<HistoryEntry>, StoreError>;
+
+    /// At most `size` attempts to change something after `after`, newest first.
+    async fn audit(&self, after: Option<Position>, size: usize) -> Result<Page<AuditEntry>, StoreError>;
+
+    /// All API keys, oldest first. Never waits for other reads.
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// Whether there was ever a key, also if it is gone or was only in the configuration. Never waits for other reads.
+    async fn ever_had_key(&self) -> Result<bool, StoreError>;
+}
