@@ -1,18 +1,23 @@
-//! The jobs as readers see them.
+//! The jobs that this process knows, as readers see them.
 //!
-//! Every entry is what the store holds: the engine publishes a job only after its commit. Values are cloned out; no guard
-//! of the map leaves this file or is held across an await. A plain lock around a map lost: readers of different jobs
-//! would wait for each other.
+//! Every entry is what the store holds: the engine publishes a job only after its commit. All unfinished jobs are here, and
+//! those that ended last; the others are asked of the store. Values are cloned out; no guard of the map leaves this file
+//! or is held across an await.
+//!
+//! Rejected: a plain lock around a map, because readers of different jobs would wait for each other; and all jobs, because
+//! the memory of the process would grow with what the store keeps.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use actix_web::web::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-use crate::domain::{EventId, Job, JobEvent, JobId, StateName};
+use crate::domain::{EventId, Job, JobEvent, JobId};
+
+/// Most finished jobs that are known, those that ended last: some tens of megabytes, and far more than are polled at a time.
+const MAX_FINISHED: usize = 10_000;
 
 /// A job in one version, with its rendering once it was asked for. Cheap to clone.
 #[derive(Clone)]
@@ -56,27 +61,26 @@ impl Published {
     }
 }
 
-/// All jobs there are.
+/// See the module's documentation.
 #[derive(Default)]
 pub struct JobTable {
     jobs: DashMap<JobId, Published>,
-    /// How many jobs are in each state, in the order of [`StateName::ALL`]; kept, because counting would take a look at
-    /// each job.
-    counts: [AtomicUsize; StateName::ALL.len()],
+    /// Jobs that are over, in the order in which they ended. Some may be gone from the table.
+    finished: Mutex<VecDeque<JobId>>,
 }
 
 impl JobTable {
-    /// The job `id`.
+    /// The job `id`, if it is known. An unfinished job is.
     pub fn get(&self, id: JobId) -> Option<Published> {
         self.jobs.get(&id).map(|entry| entry.value().clone())
     }
 
-    /// Number of jobs.
+    /// Number of jobs that are known.
     pub fn len(&self) -> usize {
         self.jobs.len()
     }
 
-    /// Whether there is none.
+    /// Whether none is known.
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
@@ -84,40 +88,44 @@ impl JobTable {
     /// Shows a job in place of its earlier version, and returns what is shown. A version older than the one shown is
     /// ignored: a job's history never goes backwards.
     pub fn publish(&self, event: JobEvent) -> Published {
-        // Counted while the entry is locked: what is added for one version is there before the next one takes it away.
-        match self.jobs.entry(event.job.id) {
+        let (shown, has_ended) = match self.jobs.entry(event.job.id) {
             Entry::Vacant(entry) => {
-                self.count(&event.job).fetch_add(1, Ordering::Relaxed);
-                entry.insert(Published::new(event)).clone()
+                let shown = entry.insert(Published::new(event)).clone();
+                let is_over = shown.is_over();
+                (shown, is_over)
             }
             Entry::Occupied(mut entry) => {
+                let was_over = entry.get().is_over();
                 if entry.get().version() < event.job.version {
-                    self.count(&event.job).fetch_add(1, Ordering::Relaxed);
-                    let before = entry.insert(Published::new(event));
-                    self.count(before.job()).fetch_sub(1, Ordering::Relaxed);
+                    entry.insert(Published::new(event));
                 }
-                entry.get().clone()
+                (entry.get().clone(), !was_over && entry.get().is_over())
             }
+        };
+        if has_ended {
+            self.note_finished(shown.job().id);
+        }
+        shown
+    }
+
+    /// Forgets the job that ended first, if there are too many. No entry of the map may be held meanwhile.
+    fn note_finished(&self, id: JobId) {
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        finished.push_back(id);
+        if finished.len() > MAX_FINISHED
+            && let Some(oldest) = finished.pop_front()
+        {
+            self.jobs.remove(&oldest);
         }
     }
 
-    /// How many jobs are in each state.
-    pub fn counts(&self) -> [(StateName, usize); StateName::ALL.len()] {
-        StateName::ALL.map(|state| (state, self.counts[state as usize].load(Ordering::Relaxed)))
-    }
-
-    fn count(&self, job: &Job) -> &AtomicUsize {
-        &self.counts[job.state.name() as usize]
-    }
-
-    /// Shows `jobs` and no others.
+    /// Shows the unfinished ones among `jobs`, and none that is not among them.
     pub fn reset(&self, jobs: &[JobEvent]) {
         if !self.is_empty() {
             let kept: HashSet<JobId> = jobs.iter().map(|event| event.job.id).collect();
-            let gone: Vec<JobId> = self.jobs.iter().map(|entry| *entry.key()).filter(|id| !kept.contains(id)).collect();
-            self.remove(&gone);
+            self.jobs.retain(|id, _| kept.contains(id));
         }
-        for event in jobs {
+        for event in jobs.iter().filter(|event| event.job.ended().is_none()) {
             self.publish(event.clone());
         }
     }
@@ -125,10 +133,7 @@ impl JobTable {
     /// Takes away jobs that are no longer kept.
     pub fn remove(&self, ids: &[JobId]) {
         for id in ids {
-            self.jobs.remove_if(id, |_, published| {
-                self.count(published.job()).fetch_sub(1, Ordering::Relaxed);
-                true
-            });
+            self.jobs.remove(id);
         }
     }
 }
@@ -165,32 +170,31 @@ mod tests {
         assert!(table.is_empty());
     }
 
-    /// What was counted along the way is what a look at each job finds, whatever came in which order.
+    /// All that are unfinished stay, and of the others those that ended last.
     #[test]
-    fn counts_are_kept() {
+    fn finished_jobs_are_forgotten_when_there_are_too_many() {
         let ended = |id, version| {
             let event = job(id, version);
             let mut job = Job::clone(&event.job);
             job.end(crate::domain::Ending::Canceled, Timestamp::from_millis(1));
             JobEvent { job: Arc::new(job), ..event }
         };
+        let is_known = |table: &JobTable, id| table.get(JobId::from_u128(id)).is_some();
         let table = JobTable::default();
-        let assert_counted = |queued: usize, canceled: usize| {
-            let counted: Vec<_> = table.counts().into_iter().filter(|(_, count)| *count > 0).collect();
-            let expected = [(StateName::Queued, queued), (StateName::Canceled, canceled)];
-            assert_eq!(counted, expected.into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>());
-        };
-        assert_counted(0, 0);
-        for event in [job(1, 1), job(1, 1), job(2, 1)] {
-            table.publish(event);
+        let many = MAX_FINISHED as u128;
+        for id in 1..=many + 2 {
+            table.publish(job(id, 1));
         }
-        assert_counted(2, 0);
-        table.publish(ended(1, 2));
-        table.publish(job(1, 1));
-        assert_counted(1, 1);
-        table.remove(&[JobId::from_u128(1), JobId::from_u128(1), JobId::from_u128(9)]);
-        assert_counted(1, 0);
-        table.reset(&[ended(3, 1), ended(4, 1)]);
-        assert_counted(0, 2);
+        assert!(is_known(&table, 1), "there is no limit to unfinished jobs");
+        // In another order than they came, and each told twice.
+        for id in (2..=many + 2).rev() {
+            table.publish(ended(id, 2));
+            table.publish(ended(id, 2));
+        }
+        assert!(is_known(&table, 1) && is_known(&table, 2) && is_known(&table, many + 1));
+        assert!(!is_known(&table, many + 2), "the one that ended first");
+        table.reset(&[job(1, 1), ended(2, 2), ended(many + 2, 2), job(many + 3, 1)]);
+        assert!(is_known(&table, 1) && is_known(&table, 2) && is_known(&table, many + 3));
+        assert!(!is_known(&table, 3) && !is_known(&table, many + 2), "the store has it");
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, Progress};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin,
+    Alias, Capacity, ChangeAnswer, Ending, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin,
     ReadFailure, Retention, ScalingConfig, Settings, SettingsOverrides, Step, StepOutcome,
 };
 use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
@@ -265,6 +265,55 @@ async fn what_is_no_longer_kept_is_a_gap() {
     assert!(resumed(&stage, "/v1/events?resource=api", begin).await, "it is not about that one");
     assert!(resumed(&stage, "/v1/events", begin + 1).await, "its only version is known");
     assert!(resumed(&stage, &events_of(2), begin).await);
+}
+
+/// The table forgets jobs that are over; whatever is asked about one is answered from the store. What the store has before
+/// it is shown is not there yet.
+#[actix_web::test]
+async fn a_job_that_the_table_has_forgotten_is_answered_from_the_store() {
+    let mut stage = Stage::set().await;
+    let begin = stage.next - 1;
+    let over = |version| {
+        let mut job = Job { version, steps: many_steps(), ..job(1) };
+        job.end(Ending::Canceled, Clock::start().now());
+        job
+    };
+    let versions =
+        [stage.write_job(Job { version: 1, steps: many_steps(), ..job(1) }).await, stage.write_job(over(2)).await];
+    let path = format!("/v1/jobs/{}", JobId::from_u128(1));
+    let client = awc::Client::default();
+    let get = async |path: &str| {
+        let mut answer = client.get(format!("http://{}{path}", stage.address)).send().await.expect("an answer");
+        let body: serde_json::Value = answer.json().limit(1 << 20).await.expect("JSON");
+        (answer.status().as_u16(), body)
+    };
+    let listed = async |query: &str| get(&format!("/v1/jobs{query}")).await.1["jobs"].as_array().map(Vec::len);
+    assert_eq!(get(&path).await.0, 404, "it is not shown yet");
+    assert_eq!(listed("").await, Some(0));
+    for event in versions {
+        stage.feed.publish(stage.table.publish(event));
+    }
+    let shown = get(&path).await;
+    stage.table.remove(&[JobId::from_u128(1)]);
+    assert_eq!((shown.0, &shown), (200, &get(&path).await));
+    assert_eq!(
+        (listed("").await, listed("?state=canceled").await, listed("?state=running").await),
+        (Some(1), Some(1), Some(0))
+    );
+    let cancel = client.post(format!("http://{}{path}/cancel", stage.address)).send().await.expect("an answer");
+    assert_eq!(cancel.status().as_u16(), 409);
+    assert_eq!(ask(stage.address, &events_of(1), Some(stage.next - 1)).await.status().as_u16(), 204);
+    for path in [events_of(1), "/v1/events".to_owned()] {
+        let mut stream = Events::open(stage.address, &path, Some(begin)).await;
+        assert_eq!(stream.expect("ready").await.data["resumed"], true, "{path}");
+        for version in [1, 2] {
+            let event = stream.expect("job").await;
+            assert_eq!((event.version(), event.data["steps"].as_array().map(Vec::len)), (version, Some(400)));
+        }
+    }
+    let metrics = client.get(format!("http://{}/metrics", stage.address)).send().await.expect("an answer").body().await;
+    let counted = String::from_utf8(metrics.expect("text").to_vec()).expect("text");
+    assert!(counted.contains("scalegate_jobs{state=\"canceled\"} 1"), "{counted}");
 }
 
 /// Many versions of a job with many steps are a lot of text. It is written bit by bit, not gathered.

@@ -485,8 +485,10 @@ async fn what_cannot_be_read_is_not_made_up() {
     let stack = stack.restart();
     stack.disk.fails("read", EIO);
     assert_unavailable(&stack.gateway.get("/v1/jobs?state=failed").await, "storage_unavailable", &["cannot be read"]);
-    assert_eq!(stack.gateway.job(job.id).await.state, StateName::Succeeded);
+    let path = format!("/v1/jobs/{}", job.id);
+    assert_unavailable(&stack.gateway.get(&path).await, "storage_unavailable", &["job cannot be read"]);
     stack.disk.works();
+    assert_eq!(stack.gateway.job(job.id).await.state, StateName::Succeeded);
     assert_eq!(stack.jobs().await, [job.id]);
     let replayed = stack.gateway.post_with("/v1/jobs", &body, &key).await;
     assert_eq!((replayed.header("idempotency-replayed"), replayed.job().id), (Some("true"), job.id));

@@ -140,7 +140,7 @@ pub async fn get_job(
         && let Some(_own_permit) = state.guard.hold_back(&caller)
     {
         granted = Some(wait);
-        published = until_over(&state, id, published, wait).await;
+        published = until_over(&state, &caller, id, published, wait).await;
         state.guard.still_admits(&caller).await?;
     }
     let tag = EntityTag::new_strong(format!("v{}", published.version()));
@@ -164,15 +164,21 @@ pub async fn get_job(
 }
 
 /// The job once it is over, or as it is after `wait` or when the gateway stops.
-async fn until_over(state: &ApiState, id: JobId, mut published: Published, wait: Duration) -> Published {
+async fn until_over(
+    state: &ApiState,
+    caller: &Caller,
+    id: JobId,
+    mut published: Published,
+    wait: Duration,
+) -> Published {
     let deadline = Instant::now() + wait;
     let mut stopping = state.stopping.clone();
     let mut news = state.feed.listen_to(id);
     loop {
         // Read after listening began, and again after each change: none can be missed.
-        // One that the table does not have is over, and cannot change any more.
-        if let Some(newer) = state.table.get(id) {
-            published = newer;
+        match state.find_job(caller, id).await {
+            Ok(Some(newer)) => published = newer,
+            Ok(None) | Err(_) => return published,
         }
         if published.is_over() {
             return published;
@@ -257,7 +263,7 @@ pub async fn cancel_job(
     match state.engine.cancel(id, Some(caller.attempt())).await.map_err(ApiError::of_change)? {
         Answer::Canceled(job) => Ok(with_new_job(&mut HttpResponse::Ok(), &job, state.clock.now())),
         // It ended between the look at the table and the engine's.
-        _ => Err(ApiError::job_finished(state.table.get(id).as_ref().unwrap_or(&published).job())),
+        _ => Err(ApiError::job_finished(state.find_job(&caller, id).await?.as_ref().unwrap_or(&published).job())),
     }
 }
 

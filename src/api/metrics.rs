@@ -1,5 +1,6 @@
 //! What Prometheus scrapes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpResponse, get, web};
@@ -12,6 +13,7 @@ use super::routes::Route;
 use crate::domain::{MAX_CAPACITY, Scope, Timestamp, WaitReason};
 use crate::engine::ResourceView;
 use crate::metrics::{Family, Scrape};
+use crate::store::{JobCounts, StoreReader};
 
 /// What the content is, in the words of the format's definition.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -21,6 +23,8 @@ const MAX_NAMED: usize = 1000;
 /// Longest wait for the engine. It answers in milliseconds, also about ten thousand resources; Prometheus waits ten seconds for
 /// everything, and the rest of the metrics are wanted most when the engine is stuck.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for the number of jobs, which takes the store milliseconds for 100,000.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a caller needs for each, and what is recorded.
 pub(super) const ROUTES: &[Route] = &[Route::get("/metrics").needs(&[Scope::Read])];
@@ -50,7 +54,9 @@ pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpR
     state.check_recovered(Code::StorageUnavailable)?;
     let views = timeout(ENGINE_PATIENCE, state.engine.list()).await.ok().and_then(Result::ok);
     let mut scrape = Scrape::default();
-    describe_gateway(&mut scrape, &state, views.is_some());
+    let counts = state.read(&caller, "number of jobs", async |reader: Arc<dyn StoreReader>| reader.job_counts().await);
+    let counts = timeout(STORE_PATIENCE, counts).await.ok().and_then(Result::ok);
+    describe_gateway(&mut scrape, &state, views.is_some(), counts.as_ref());
     if let Some(mut views) = views {
         describe_waits(&mut scrape, &views);
         // A stable order, so that each scrape names the same ones; the list comes by name.
@@ -66,7 +72,7 @@ pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpR
     Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(text))
 }
 
-fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: bool) {
+fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: bool, counts: Option<&JobCounts>) {
     scrape.gauge(
         "scalegate_engine_available",
         "1 if the engine works. 0 if it cannot, mostly because the store cannot be written, or does not answer: no job is \
@@ -77,8 +83,8 @@ fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: boo
         "scalegate_jobs",
         "Jobs that are kept, by state; finished ones are removed after a while.",
         |family| {
-            for (job_state, count) in state.table.counts() {
-                family.add(&[("state", job_state.as_str())], count as f64);
+            for (job_state, count) in counts.into_iter().flatten() {
+                family.add(&[("state", job_state.as_str())], *count as f64);
             }
         },
     );

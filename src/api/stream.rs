@@ -4,7 +4,7 @@
 //! missed, and what comes twice is known by its id. It must never hold up the feed: whoever falls behind by more than a
 //! channel holds is cut off, with a word, and may come back to read what it missed from the log.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::problem::{ApiError, Code};
 use super::timeline::TimelineEntry;
 use super::view::render_job;
 use crate::access::Permit;
-use crate::domain::{AbridgedJob, Alias, EventId};
+use crate::domain::{AbridgedJob, Alias, EventId, JobId};
 use crate::feed::{Listener, News};
 use crate::store::{EventFilter, LogPage, StoreReader, begins_after};
 use crate::table::Published;
@@ -55,6 +55,8 @@ pub struct Follower {
     last: EventId,
     /// What was read from the log and is not written yet.
     logged: VecDeque<(EventId, AbridgedJob)>,
+    /// Jobs of this part of the log that are over.
+    looked_up: HashMap<JobId, Published>,
     /// What is to be written next.
     chunk: Vec<u8>,
     /// When to give a sign of life, if there is nothing else to write.
@@ -138,6 +140,7 @@ impl Follower {
             stopping,
             last: latest,
             logged: VecDeque::new(),
+            looked_up: HashMap::new(),
             chunk: Vec::new(),
             beat_at: Instant::now(),
             stage,
@@ -196,7 +199,10 @@ impl Follower {
             match self.log_page(until).await {
                 Ok(page) if begins_after(page.oldest, self.last, until) => return self.cut(Cut::Gone),
                 Ok(page) if page.versions.is_empty() => self.last = page.until,
-                Ok(page) => self.logged = page.versions.into(),
+                Ok(page) => {
+                    self.looked_up.clear();
+                    self.logged = page.versions.into();
+                }
                 Err(_) => return self.cut(Cut::Storage),
             }
         }
@@ -204,7 +210,7 @@ impl Follower {
             && self.chunk.len() < CHUNK
             && let Some((id, version)) = self.logged.pop_front()
         {
-            self.write_logged(id, version);
+            self.write_logged(id, version).await;
         }
         tokio::task::yield_now().await;
     }
@@ -215,8 +221,8 @@ impl Follower {
         self.state.read(&self.caller, "log of changes", read).await
     }
 
-    fn write_logged(&mut self, id: EventId, version: AbridgedJob) {
-        let shown = self.state.table.get(version.job.id);
+    async fn write_logged(&mut self, id: EventId, version: AbridgedJob) {
+        let Ok(shown) = self.look_up(version.job.id).await else { return self.cut(Cut::Storage) };
         match shown.and_then(|shown| Some((version.complete(shown.job())?, shown))) {
             Some((job, shown)) => {
                 let body = if id == shown.event() { shown.rendered(render_job) } else { render_job(&job) };
@@ -227,6 +233,18 @@ impl Follower {
             // It was there when the stream began. Told as if it had never been, it would stay for ever where it is shown.
             None => self.cut(Cut::Gone),
         }
+    }
+
+    /// The job with this `id` as it is now. Looked up once for a page of the log, if it is over.
+    async fn look_up(&mut self, id: JobId) -> Result<Option<Published>, ApiError> {
+        if let Some(known) = self.looked_up.get(&id) {
+            return Ok(Some(known.clone()));
+        }
+        let found = self.state.find_job(&self.caller, id).await?;
+        if let Some(over) = found.as_ref().filter(|found| found.is_over()) {
+            self.looked_up.insert(id, over.clone());
+        }
+        Ok(found)
     }
 
     /// Waits for something to write.

@@ -61,7 +61,9 @@ impl Projections {
     /// Shows what is in a store that was read anew. What became durable without having been shown counts like everything
     /// else; those who watch read it from the log.
     pub(super) fn show_anew(&self, snapshot: &Snapshot, clock: &Clock) {
-        for event in &snapshot.jobs {
+        // What was shown before counts once, also if the table does not know it any more.
+        let shown = self.feed.latest();
+        for event in snapshot.jobs.iter().filter(|event| event.id > shown) {
             self.note(event.clone(), clock);
         }
         self.table.reset(&snapshot.jobs);
