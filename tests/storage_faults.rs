@@ -337,7 +337,7 @@ async fn a_revocation_that_cannot_be_written_holds_at_once_and_is_written_later(
     keys.stream_ends().await;
     // The keys are read from the disk again, where it is still good.
     let changes = keys.stack.disk.data().join("scalegate.key-changes");
-    File::options().append(true).open(changes).and_then(|mut file| file.write_all(b".")).expect("written");
+    File::options().create(true).append(true).open(changes).and_then(|mut file| file.write_all(b".")).expect("written");
     assert_eq!(keys.refusal(&keys.leaked).await.as_deref(), Some("key_revoked"));
     keys.stack.disk.works();
     keys.until_on_the_disk().await;

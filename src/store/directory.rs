@@ -4,17 +4,17 @@
 //! those who run the gateway, and a user who can write here can do anything. What is trusted is laid down in [`trust`].
 //! It must never open a file of the store in a way that follows a link.
 
-use std::fs::{DirBuilder, File, Metadata, Permissions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{DirBuilder, File, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::SystemTime;
 
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawMode, Stat};
 use rustix::io::Errno;
 use rustix::process::Gid;
+use tempfile::NamedTempFile;
 
 use super::StoreError;
 use super::identity::FileId;
@@ -35,112 +35,72 @@ pub(super) fn lock_path(directory: &Path) -> PathBuf {
     directory.join("scalegate.lock")
 }
 
-/// The file in `directory` that grows by a byte with each change of the keys by a process that is not the gateway: so the
-/// gateway notices at once, without reading the store for each request.
+/// The file in `directory` that is replaced with each change of the keys by a process that is not the gateway: so the gateway
+/// notices at once, without reading the store for each request.
 pub(super) fn key_changes_path(directory: &Path) -> PathBuf {
     directory.join("scalegate.key-changes")
 }
 
-/// The file of [`key_changes_path`], to be told of a change. It is opened before the change is made: one that a gateway
-/// cannot be told of must not be made.
+/// A file that is to take the place of the one at [`key_changes_path`]. It is made before the keys are changed: a change that
+/// a gateway cannot be told of must not be made.
 pub(super) struct KeyChanges {
     directory: PathBuf,
-    file: File,
+    file: NamedTempFile,
 }
 
 impl KeyChanges {
-    /// Opens the file in `directory`.
+    /// Makes the file in `directory`.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If it cannot be made.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let directory = directory.to_owned();
-        match open(&key_changes_path(&directory), File::options().append(true).create(true)) {
+        let mode = Permissions::from_mode(FILE_MODE);
+        match tempfile::Builder::new().prefix("scalegate.key-changes.").permissions(mode).tempfile_in(&directory) {
             Ok(file) => Ok(Self { directory, file }),
             Err(source) => Err(StoreError::Directory { path: directory, source }),
         }
     }
 
-    /// Makes it grow.
+    /// Puts it in the place of the one that is there.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn note_one(mut self) -> Result<(), StoreError> {
-        self.file.write_all(b".").map_err(|source| StoreError::Directory { path: self.directory, source })
+    /// If that cannot be done.
+    pub fn note_one(self) -> Result<(), StoreError> {
+        let Self { directory, file } = self;
+        match file.persist(key_changes_path(&directory)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(StoreError::Directory { path: directory, source: error.error }),
+        }
     }
 }
 
-/// How long the file of [`key_changes_path`] is taken to be where it was. Whoever puts another one in its place, by hand, may
-/// have to wait for so long until the gateway looks at that one.
-const SAME_FILE: Duration = Duration::from_secs(1);
-
-/// Tells, with every request, whether another process has changed the keys. The file in which that shows is kept open: to find
-/// it by its path each time would take three times as long.
+/// Tells, with every request, whether another process has changed the keys; that takes one look at a path.
+///
+/// Rejected: SQLite's own counter of changes, because the gateway's commits count as well; and a counter in a row, because a
+/// query takes ten times as long.
 pub struct KeyChangesWatch {
     path: PathBuf,
-    watched: RwLock<Watched>,
 }
 
-struct Watched {
-    file: Option<File>,
-    found_at: Instant,
-}
-
-/// How many changes there had been, and in which file that showed, if there was one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeyChangesSeen {
-    file: Option<FileId>,
-    length: u64,
-}
+/// Which file there was, if there was one. A number that is given to a later file as well has another time of change. The length
+/// counts because earlier releases make the file grow instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyChangesSeen(Option<(FileId, u64, SystemTime)>);
 
 impl KeyChangesWatch {
-    /// Watches the file in `directory`, creating it if possible.
+    /// Watches the file in `directory`.
     pub fn begin(directory: &Path) -> Self {
-        let path = key_changes_path(directory);
-        drop(open(&path, File::options().append(true).create(true)));
-        let file = open_no_link(&path, File::options().read(true)).ok();
-        let watched = RwLock::new(Watched { file, found_at: Instant::now() });
-        Self { path, watched }
+        Self { path: key_changes_path(directory) }
     }
 
     /// What there is now: if that is the same as before, no key has changed. `None` if it cannot be told.
     pub fn look(&self) -> Option<KeyChangesSeen> {
-        if let Some(seen) = self.watched.read().unwrap_or_else(PoisonError::into_inner).look() {
-            return Some(seen);
-        }
-        // What can be trusted was seen to at the start: of this file only the length counts.
-        match open_no_link(&self.path, File::options().read(true)) {
-            Ok(file) => {
-                let seen = KeyChangesSeen::of(&file.metadata().ok()?);
-                // The one so far is closed only now: as long as it was open, no other one could be taken for it.
-                self.watch(Some(file));
-                Some(seen)
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.watch(None);
-                Some(KeyChangesSeen::default())
-            }
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(found) => Some(KeyChangesSeen(Some((FileId::of(&found), found.len(), found.modified().ok()?)))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(KeyChangesSeen(None)),
             Err(_) => None,
         }
-    }
-
-    fn watch(&self, file: Option<File>) {
-        *self.watched.write().unwrap_or_else(PoisonError::into_inner) = Watched { file, found_at: Instant::now() };
-    }
-}
-
-impl Watched {
-    /// What there is, unless others may find another file at the path by now.
-    fn look(&self) -> Option<KeyChangesSeen> {
-        let found = self.file.as_ref()?.metadata().ok()?;
-        let is_where_it_was = found.nlink() == 1 && self.found_at.elapsed() < SAME_FILE;
-        is_where_it_was.then(|| KeyChangesSeen::of(&found))
-    }
-}
-
-impl KeyChangesSeen {
-    fn of(found: &Metadata) -> Self {
-        Self { file: Some(FileId::of(found)), length: found.len() }
     }
 }
 

@@ -89,20 +89,31 @@ async fn a_key_that_makes_no_sense_is_damage() {
 #[tokio::test]
 async fn another_process_changes_keys_beside_the_gateway_or_alone() {
     let directory = directory();
-    let changes =
-        || std::fs::metadata(super::super::directory::key_changes_path(directory.path())).map_or(0, |file| file.len());
+    let watch = super::super::KeyChangesWatch::begin(directory.path());
+    let mut seen = vec![watch.look().expect("it can be told")];
     let add = |number| {
         let mut store = KeyStore::open(directory.path()).expect("a store");
         store.apply(KeyChange::Added(key(number)), entry(number, None, AuditVerdict::Accepted)).expect("written");
         store.keys().expect("readable").len()
     };
-    assert_eq!((add(1), changes()), (1, 1));
+    let mut is_noticed = || {
+        let now = watch.look().expect("it can be told");
+        let is_new = !seen.contains(&now) && watch.look() == Some(now);
+        seen.push(now);
+        is_new
+    };
+    assert_eq!((add(1), is_noticed()), (1, true));
     let journal = open(directory.path());
-    assert_eq!((add(2), changes()), (2, 2), "beside the one that has the lock");
-    let seen = journal.read_api_keys().expect("readable");
-    assert_eq!(seen, [key(1), key(2)]);
+    assert_eq!((add(2), is_noticed()), (2, true), "beside the one that has the lock");
+    let kept = journal.read_api_keys().expect("readable");
+    assert_eq!(kept, [key(1), key(2)]);
     drop(journal);
-    assert_eq!((add(4), changes()), (3, 3));
+    assert_eq!((add(4), is_noticed()), (3, true));
+    let files = std::fs::read_dir(directory.path()).expect("a directory").map(|file| file.expect("a file").file_name());
+    let files: Vec<_> = files.filter(|name| name.to_string_lossy().contains("key-changes")).collect();
+    assert_eq!(files, ["scalegate.key-changes"], "nothing else is left behind");
+    let length = std::fs::metadata(directory.path().join("scalegate.key-changes")).expect("a file").len();
+    assert_eq!(length, 0, "it does not grow");
     let reader = SqliteReader::open(directory.path()).expect("readable");
     assert_eq!(reader.audit(None, 9).await.expect("readable").entries.len(), 3);
 }
