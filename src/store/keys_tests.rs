@@ -217,7 +217,7 @@ fn no_query_of_the_record_reads_more_than_it_shows() {
     drop(open(directory.path()));
     let db = shell(directory.path());
     let mut statement =
-        db.prepare(&format!("EXPLAIN QUERY PLAN {}", super::super::reader::attempts_sql())).expect("a plan");
+        db.prepare(&format!("EXPLAIN QUERY PLAN {}", super::super::queries::attempts_sql())).expect("a plan");
     let steps = statement.query_map([1, 1], |row| row.get::<_, String>(3)).expect("a plan");
     let plan = steps.map(|step| step.expect("a step")).collect::<Vec<_>>().join("; ");
     assert!(plan.contains("MERGE (UNION ALL)") && !plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{plan}");

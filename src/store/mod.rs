@@ -17,6 +17,7 @@ mod lanes;
 mod log_length;
 mod metered;
 mod prune;
+mod queries;
 mod read;
 mod reader;
 mod records;

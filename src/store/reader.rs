@@ -1,36 +1,31 @@
 //! Reads from an SQLite store: lists, the log of versions, timelines, keys.
 //!
 //! Connections of its own, so that readers and the writer never wait for each other. They take turns in the order in which
-//! they come, each with a thread to itself; one piece of work is bounded by [`PIECE_ROWS`], so that a turn comes soon. The
+//! they come, each with a thread to itself; one piece of work is bounded by [`PIECE_ROWS`](super::queries::PIECE_ROWS), so that a turn comes soon. The
 //! keys, which every request may need, have a connection that nothing else waits for. That one caller does not take all
 //! turns is the business of those who call.
 //!
 //! Rejected: one connection for all, because a list then takes as long as the longest continuation before it.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::Semaphore;
 
 use super::directory::database_path;
 use super::identity;
 use super::keys;
+use super::queries::{find, find_attempts, find_entries, find_versions, lacks_a_job, oldest_version, piece_end};
 use super::records::Unreadable;
 use super::sqlite::{explain, open_to_read};
 use super::wal;
 use super::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, StoreError, StoreReader, begins_after};
-use crate::domain::{
-    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyRecord, Reach, RetentionClass, StateName,
-};
+use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyRecord, StateName};
 
 /// Reads at a time, those of the keys aside. A read takes a processor, and two to four are there.
 const READERS: usize = 4;
-/// Most rows of the log of versions that are looked at in one turn; some milliseconds.
-const PIECE_ROWS: usize = 2000;
 /// Bytes of records after which a page of jobs ends: twice of what an answer holds.
 const PAGE_BYTES: usize = 1024 * 1024;
 
@@ -268,176 +263,6 @@ fn page<T: serde::de::DeserializeOwned>(
     let entries = entries.collect::<Result<Vec<_>, Unreadable>>()?;
     let next = entries.last().filter(|_| has_more).map(|(position, _)| *position);
     Ok(Page { entries, next })
-}
-
-/// Up to where the log is read in one turn. The versions of a single job are found without the others, and are few.
-fn piece_end(db: &Connection, filter: &EventFilter, after: EventId, until: EventId) -> rusqlite::Result<EventId> {
-    if matches!(filter, EventFilter::Job(_)) {
-        return Ok(until);
-    }
-    let sql = "SELECT seq FROM versions WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT 1 OFFSET ?3";
-    let last = db.prepare_cached(sql)?.query_row(params![after, until, PIECE_ROWS - 1], |row| row.get(0)).optional()?;
-    Ok(last.unwrap_or(until))
-}
-
-/// Whether there is a version after `after` and up to `until` whose job is not kept any more.
-fn lacks_a_job(db: &Connection, filter: &EventFilter, after: EventId, until: EventId) -> rusqlite::Result<bool> {
-    if let EventFilter::Job(id) = filter {
-        let sql = "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)";
-        return db.prepare_cached(sql)?.query_row([id.to_string()], |row| row.get(0));
-    }
-    let sql = versions_sql(filter, "1", "AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = versions.job) LIMIT 1");
-    let found = db.prepare_cached(&sql)?.query_row(params![after, until, whose(filter)], |_| Ok(())).optional()?;
-    Ok(found.is_some())
-}
-
-/// At most `limit` versions after `after` and up to `until`: their ids, the number of steps left out, and the records.
-fn find_versions(
-    db: &Connection,
-    filter: &EventFilter,
-    after: EventId,
-    until: EventId,
-    limit: usize,
-) -> rusqlite::Result<Vec<(EventId, usize, String)>> {
-    let mut statement = db.prepare_cached(&versions_sql(filter, VERSION, "ORDER BY seq LIMIT ?4"))?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement
-        .query_map(params![after, until, whose(filter), limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    rows.collect()
-}
-
-fn oldest_version(db: &Connection) -> rusqlite::Result<Option<EventId>> {
-    db.prepare_cached("SELECT min(seq) FROM versions")?.query_row([], |row| row.get(0))
-}
-
-/// What makes a version.
-const VERSION: &str = "seq, earlier_steps, record";
-
-fn versions_sql(filter: &EventFilter, columns: &str, more: &str) -> String {
-    let (with, condition) = match filter {
-        EventFilter::Resources(reach) if reach.resources().is_none() => ("", "?3 = ''"),
-        // Read along the whole log, which is bounded: an index would cost more with every commit.
-        EventFilter::Resources(_) => ("", "resource IN (SELECT value FROM json_each(?3))"),
-        EventFilter::Job(_) => (VERSIONS_OF_JOB, "seq IN of_job"),
-    };
-    format!("{with} SELECT {columns} FROM versions WHERE {condition} AND seq > ?1 AND seq <= ?2 {more}")
-}
-
-/// Each version of a job refers to the one before it, and the job to its latest.
-const VERSIONS_OF_JOB: &str = "WITH RECURSIVE of_job (seq) AS (SELECT event FROM jobs WHERE id = ?3 \
-    UNION ALL SELECT previous FROM versions JOIN of_job USING (seq) WHERE previous > ?1)";
-
-/// The third parameter of [`versions_sql`].
-fn whose(filter: &EventFilter) -> String {
-    match filter {
-        // Texts in a list always become JSON.
-        EventFilter::Resources(reach) => {
-            reach.resources().map_or_else(String::new, |resources| serde_json::to_string(resources).unwrap_or_default())
-        }
-        EventFilter::Job(id) => id.to_string(),
-    }
-}
-
-const ENTRIES_SQL: &str =
-    "SELECT number, record FROM timeline WHERE resource = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3";
-
-/// At most `limit` entries of a timeline after `after`, newest first.
-fn find_entries(
-    db: &Connection,
-    resource: &Alias,
-    after: Option<Position>,
-    limit: usize,
-) -> rusqlite::Result<Vec<(i64, String)>> {
-    let after = after.map_or(i64::MAX, |position| position.0);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut statement = db.prepare_cached(ENTRIES_SQL)?;
-    let rows = statement.query_map(params![resource.as_str(), after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect()
-}
-
-/// What is on each shelf is in order, and only has to be merged.
-pub(super) fn attempts_sql() -> String {
-    let of_one = |shelf: RetentionClass| {
-        format!("SELECT seq, record FROM audit WHERE shelf = '{}' AND seq < ?1", shelf.as_str())
-    };
-    merged(RetentionClass::ALL.map(of_one))
-}
-
-/// The rows of several queries that are each in the order of `seq`, newest first, until there are enough.
-fn merged(queries: impl IntoIterator<Item = String>) -> String {
-    let queries: Vec<String> = queries.into_iter().collect();
-    format!("{} ORDER BY seq DESC LIMIT ?2", queries.join(" UNION ALL "))
-}
-
-/// At most `limit` attempts to change something after `after`, newest first.
-fn find_attempts(db: &Connection, after: Option<Position>, limit: usize) -> rusqlite::Result<Vec<(i64, String)>> {
-    let after = after.map_or(i64::MAX, |position| position.0);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut statement = db.prepare_cached(&attempts_sql())?;
-    let rows = statement.query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect()
-}
-
-/// Jobs that an index has in the order of their submission: all of them, or those in each state, which only have to be merged.
-struct Run<'a> {
-    resource: Option<&'a Alias>,
-    /// Each once. Empty means any.
-    states: &'a [StateName],
-}
-
-impl<'a> Run<'a> {
-    /// The runs that together are what is asked for; `states` are each there once.
-    fn of(resources: &'a Reach, states: &'a [StateName]) -> Vec<Self> {
-        match resources.resources() {
-            None => vec![Self { resource: None, states }],
-            Some(resources) => resources.iter().map(|resource| Self { resource: Some(resource), states }).collect(),
-        }
-    }
-
-    /// The same for all runs of a kind and as many states: only so many statements are kept.
-    fn sql(&self) -> String {
-        let (of_resource, first) = match self.resource {
-            None if self.states.is_empty() => {
-                return "SELECT seq FROM jobs WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2".to_owned();
-            }
-            None => ("", 3),
-            Some(_) => ("resource = ?3 AND ", 4),
-        };
-        let states = first..first + self.each_state().count();
-        merged(states.map(|number| format!("SELECT seq FROM jobs WHERE {of_resource}state = ?{number} AND seq < ?1")))
-    }
-
-    fn parameters(&self, after: i64, limit: i64) -> impl Iterator<Item = Value> {
-        let text = |text: &str| Value::from(text.to_owned());
-        let resource = self.resource.map(|resource| text(resource.as_str()));
-        let states = self.each_state().map(move |state| text(state.as_str()));
-        [Value::from(after), Value::from(limit)].into_iter().chain(resource).chain(states)
-    }
-
-    /// The states that are each looked up; none, if all jobs are looked through.
-    fn each_state(&self) -> impl Iterator<Item = StateName> {
-        let any: &[StateName] = if self.resource.is_some() { &StateName::ALL } else { &[] };
-        if self.states.is_empty() { any } else { self.states }.iter().copied()
-    }
-}
-
-/// The places of at most `limit` jobs after `after`, newest first, each found through an index whatever the filter.
-fn find(db: &Connection, filter: &JobFilter, after: Option<Position>, limit: usize) -> rusqlite::Result<Vec<i64>> {
-    let after = after.map_or(i64::MAX, |position| position.0);
-    let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    let states: BTreeSet<StateName> = filter.states.iter().copied().collect();
-    let states: Vec<StateName> = states.into_iter().collect();
-    let mut found: Vec<i64> = Vec::new();
-    for run in Run::of(&filter.resources, &states) {
-        let mut statement = db.prepare_cached(&run.sql())?;
-        let rows = statement.query_map(params_from_iter(run.parameters(after, most)), |row| row.get(0))?;
-        for job in rows {
-            found.push(job?);
-        }
-    }
-    found.sort_unstable_by_key(|seq| std::cmp::Reverse(*seq));
-    found.truncate(limit);
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::super::fixtures::{NOW, alias, directory, ended, eventful_job, job, jobs, open, readings, shell};
+use super::super::queries::{ENTRIES_SQL, PIECE_ROWS, Run, VERSION, versions_sql};
 use super::super::rows::TRIMMED_TOGETHER;
 use super::super::{Batch, Journal as _, MAX_LOGGED_VERSIONS, MAX_TIMELINE, SqliteJournal};
 use super::*;
