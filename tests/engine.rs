@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Op, Origin,
+    Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Op, Origin, Reach,
     ReadFailure, Retention, ScalingConfig, Settings, SettingsOverrides, Status, StepOutcome, Timestamp,
 };
 use scalegate::engine::{
@@ -333,7 +333,7 @@ async fn a_job_that_cannot_be_made_durable_is_not_accepted() {
         assert!(matches!(rig.handle.submit(to(3), None).await, Err(Unavailable::Storage(_))));
         assert!(matches!(rig.handle.cancel(before, None).await, Err(Unavailable::Storage(_))));
         assert!(matches!(rig.handle.health().await, Err(Unavailable::Storage(_))));
-        assert!(matches!(rig.handle.list().await, Err(Unavailable::Storage(_))));
+        assert!(matches!(rig.handle.resources(Reach::EVERYTHING, None, 1).await, Err(Unavailable::Storage(_))));
     }
     assert_eq!(rig.table.len(), 1, "what was refused is not shown");
 

@@ -503,7 +503,7 @@ async fn plans_change_nothing() {
 #[actix_web::test]
 async fn resources_show_what_is_known() {
     let scene = Scene::start(&LONG_COOLDOWN);
-    assert_eq!(scene.gateway.get("/v1/resources").await.json(), json!({"resources": []}));
+    assert_eq!(scene.gateway.get("/v1/resources").await.json(), json!({"resources": [], "nextPageToken": null}));
     let idle: Resource = parsed(&scene.gateway.get("/v1/resources/worker").await);
     assert_eq!((idle.status.as_deref(), idle.capacity, idle.listed), (Some("ACTIVE"), Some(1), false));
     assert_eq!((idle.active_job, idle.queue.len(), idle.cooldown_remaining_seconds), (None, 0, 0.0));

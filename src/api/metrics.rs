@@ -9,9 +9,10 @@ use tokio::time::timeout;
 use super::ApiState;
 use super::caller::Caller;
 use super::problem::{ApiError, Code, MetricsProblems};
+use super::query::MAX_PAGE_SIZE;
 use super::routes::Route;
-use crate::domain::{MAX_CAPACITY, Scope, Timestamp, WaitReason};
-use crate::engine::ResourceView;
+use crate::domain::{MAX_CAPACITY, Reach, Scope, Timestamp, WaitReason};
+use crate::engine::{EngineHandle, ResourceView, Unavailable};
 use crate::metrics::{Family, Scrape};
 use crate::store::{JobCounts, StoreReader};
 
@@ -52,7 +53,7 @@ pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpR
     }
     // Whoever watches the metrics is not to see all jobs disappear with each restart.
     state.check_recovered(Code::StorageUnavailable)?;
-    let views = timeout(ENGINE_PATIENCE, state.engine.list()).await.ok().and_then(Result::ok);
+    let views = timeout(ENGINE_PATIENCE, all_resources(&state.engine)).await.ok().and_then(Result::ok);
     let mut scrape = Scrape::default();
     let counts = state.read(&caller, "number of jobs", async |reader: Arc<dyn StoreReader>| reader.job_counts().await);
     let counts = timeout(STORE_PATIENCE, counts).await.ok().and_then(Result::ok);
@@ -70,6 +71,20 @@ pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpR
         ApiError::new(Code::InternalError, "The metrics cannot be written.")
     })?;
     Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(text))
+}
+
+/// All resources, asked for in pages, so that other requests get their turns in between.
+async fn all_resources(engine: &EngineHandle) -> Result<Vec<ResourceView>, Unavailable> {
+    let mut views: Vec<ResourceView> = Vec::new();
+    loop {
+        let after = views.last().map(|view| view.resource.clone());
+        let page = engine.resources(Reach::EVERYTHING, after, MAX_PAGE_SIZE).await?;
+        let is_last = page.len() < MAX_PAGE_SIZE;
+        views.extend(page);
+        if is_last {
+            return Ok(views);
+        }
+    }
 }
 
 fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: bool, counts: Option<&JobCounts>) {

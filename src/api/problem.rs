@@ -109,6 +109,7 @@ codes! {
     RateLimited "rate_limited" 429 "Too many requests" "More than 100 requests came in a second. Send fewer, or let answers be held back.";
     TooManyStreamsOfCaller "too_many_streams_of_caller" 429 "Too many streams of one caller" "You have 500 streams open already. Close some, or follow several jobs with one.";
     TooManyJobsOfKey "too_many_jobs_of_key" 429 "Too many unfinished jobs with this API key" "1000 jobs submitted with this API key are unfinished already.";
+    TooManyResources "too_many_resources" 429 "Too many resources that are not listed" "1000 resources that the configuration does not list are scaled already. List the resource in the configuration, or wait until others are forgotten: a day after their last change, and a minute after their last job if there was none.";
     QueueFull "queue_full" 429 "Too many jobs wait for the resource" "16 jobs are waiting for this resource already.";
     InternalError "internal_error" 500 "Something is broken" "The gateway failed on this request. Search its log for this instance id.";
     SidecarUnreachable "sidecar_unreachable" 502 "The sidecar gives no reading" "Cannot connect to the sidecar: Connection refused.";
@@ -377,6 +378,12 @@ impl From<Refusal> for ApiError {
                 Code::TooManyJobsOfKey,
                 format!("{limit} jobs submitted with this API key are unfinished already."),
             ),
+            Refusal::TooManyResources { limit } => {
+                Self::new(Code::TooManyResources, too_many_resources(limit, "are scaled"))
+            }
+            Refusal::TooManyResourcesOfKey { limit } => {
+                Self::new(Code::TooManyResources, too_many_resources(limit, "are scaled with this API key"))
+            }
             Refusal::TooManyKeys { limit } => Self::new(
                 Code::Overloaded,
                 format!("{limit} idempotency keys were used within a day; send the request without one, or later."),
@@ -387,6 +394,14 @@ impl From<Refusal> for ApiError {
             Refusal::NotUnfinished => Self::new(Code::JobFinished, "The job is over already."),
         }
     }
+}
+
+fn too_many_resources(limit: usize, are_scaled: &str) -> String {
+    format!(
+        "{limit} resources that the configuration does not list {are_scaled} already. List the resource in the \
+         configuration, or wait until others are forgotten: a day after their last change, and a minute after their last \
+         job if there was none."
+    )
 }
 
 fn busy_detail(job: &Job) -> String {
@@ -518,11 +533,11 @@ macro_rules! problems {
 problems! {
     /// What can go wrong with `POST /v1/jobs`.
     guarded SubmitProblems: ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
-        ValidationFailed OutOfBounds IdempotencyKeyReused TooManyJobsOfKey QueueFull InternalError TooManyJobs Overloaded
+        ValidationFailed OutOfBounds IdempotencyKeyReused TooManyJobsOfKey TooManyResources QueueFull InternalError TooManyJobs Overloaded
         OutcomeUnknown;
     /// What can go wrong with `POST /v1/plans`.
     guarded PlanProblems: ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
-        ValidationFailed OutOfBounds TooManyJobsOfKey QueueFull InternalError SidecarUnreachable TooManyJobs Overloaded;
+        ValidationFailed OutOfBounds TooManyJobsOfKey TooManyResources QueueFull InternalError SidecarUnreachable TooManyJobs Overloaded;
     /// What can go wrong with `GET /v1/jobs/{id}`.
     guarded GetJobProblems: JobNotFound InternalError;
     /// What can go wrong with `GET /v1/jobs`.
@@ -530,7 +545,7 @@ problems! {
     /// What can go wrong with `POST /v1/jobs/{id}/cancel`.
     guarded CancelProblems: JobNotFound JobFinished InternalError Overloaded OutcomeUnknown;
     /// What can go wrong with `GET /v1/resources`.
-    guarded ListResourcesProblems: InternalError Overloaded;
+    guarded ListResourcesProblems: ValidationFailed InternalError Overloaded;
     /// What can go wrong with `GET /v1/resources/{alias}`.
     guarded GetResourceProblems: ResourceForbidden ResourceNotFound ValidationFailed InternalError SidecarUnreachable
         Overloaded;

@@ -1,10 +1,11 @@
 //! How query strings are read: everything in them that does not make sense is named, at once.
 
 use actix_web::web;
-use serde_json::json;
-use utoipa::IntoParams;
+use serde_json::{Value, json};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema};
 
 use super::input::escaped;
 use super::problem::{ApiError, FieldError};
@@ -14,7 +15,8 @@ use crate::store::Position;
 /// Entries on a page unless the caller says otherwise.
 const DEFAULT_PAGE_SIZE: usize = 50;
 /// Most entries on a page.
-const MAX_PAGE_SIZE: usize = 200;
+pub(super) const MAX_PAGE_SIZE: usize = 200;
+const NO_TOKEN: &str = "is not a token this list gave";
 /// Longest page token, in characters. No list is so long.
 const MAX_TOKEN_CHARS: usize = 15;
 
@@ -69,53 +71,87 @@ impl Paging {
 
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
-            "pageSize" => self.take_size(value),
+            "pageSize" => page_size(value).map(|size| self.size = size),
             "pageToken" => self.take_token(value),
             _ => Err("is not a parameter of this list".to_owned()),
         }
-    }
-
-    fn take_size(&mut self, value: &str) -> Result<(), String> {
-        self.size = value
-            .parse()
-            .ok()
-            .filter(|size| (1..=MAX_PAGE_SIZE).contains(size))
-            .ok_or_else(|| format!("must be between 1 and {MAX_PAGE_SIZE}"))?;
-        Ok(())
     }
 
     fn take_token(&mut self, value: &str) -> Result<(), String> {
         let position = i64::from_str_radix(value, 16).ok().filter(|position| *position > 0).map(Position);
         // Only as the list writes it: a number has other forms as well, with a sign for example.
         let position = position.filter(|it| value.len() <= MAX_TOKEN_CHARS && page_token(*it) == value);
-        self.after = Some(position.ok_or("is not a token this list gave")?);
+        self.after = Some(position.ok_or(NO_TOKEN)?);
         Ok(())
     }
 }
 
 impl IntoParams for Paging {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let integer = ObjectBuilder::new().schema_type(Type::Integer);
-        let size = integer
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
-            .minimum(Some(1))
-            .maximum(Some(MAX_PAGE_SIZE))
-            .default(Some(json!(DEFAULT_PAGE_SIZE)));
         let token = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[1-9a-f][0-9a-f]{0,14}$"));
-        let parameter = |name: &str, schema: ObjectBuilder, description: &str, example| {
-            let described = ParameterBuilder::new().name(name).schema(Some(schema)).description(Some(description));
-            described.parameter_in(ParameterIn::Query).example(Some(example)).build()
-        };
-        vec![
-            parameter("pageSize", size, "Most entries on the page.", json!(DEFAULT_PAGE_SIZE)),
-            parameter(
-                "pageToken",
-                token,
-                "The `nextPageToken` of the page before. Left out, the first page.",
-                json!("1f"),
-            ),
-        ]
+        page_parameters(DEFAULT_PAGE_SIZE, token.into(), &json!("1f"))
     }
+}
+
+/// Which page of the resources is asked for. They are in the order of their aliases, so a token is the last alias of the
+/// page before: it keeps its meaning when resources come and go.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ResourcePaging {
+    /// The alias that the page begins after.
+    pub after: Option<Alias>,
+    /// How many.
+    pub size: usize,
+}
+
+impl ResourcePaging {
+    /// Parses a query string. Without a size, a page is as large as it can be: the clients of releases that knew no pages
+    /// read the first one and take it for all.
+    ///
+    /// # Errors
+    /// Everything in it that does not make sense, at once.
+    pub fn parse(query: &str) -> Result<Self, ApiError> {
+        let mut parsed = Self { after: None, size: MAX_PAGE_SIZE };
+        each_parameter(query, &[], |name, value| match name {
+            "pageSize" => page_size(value).map(|size| parsed.size = size),
+            "pageToken" => {
+                let alias = value.parse().map_err(|_: InvalidAlias| NO_TOKEN)?;
+                parsed.after = Some(alias);
+                Ok(())
+            }
+            _ => Err("is not a parameter of this list".to_owned()),
+        })?;
+        Ok(parsed)
+    }
+}
+
+impl IntoParams for ResourcePaging {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        page_parameters(MAX_PAGE_SIZE, Alias::schema(), &json!("worker"))
+    }
+}
+
+/// The parameters of a list in pages of `size`, with this `token`.
+fn page_parameters(size: usize, token: RefOr<Schema>, example: &Value) -> Vec<Parameter> {
+    let integer = ObjectBuilder::new().schema_type(Type::Integer);
+    let number = integer
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+        .minimum(Some(1))
+        .maximum(Some(MAX_PAGE_SIZE))
+        .default(Some(json!(size)));
+    let parameter = |name: &str, schema: RefOr<Schema>, description: &str, example| {
+        let described = ParameterBuilder::new().name(name).schema(Some(schema)).description(Some(description));
+        described.parameter_in(ParameterIn::Query).example(Some(example)).build()
+    };
+    let which = "The `nextPageToken` of the page before. Left out, the first page.";
+    vec![
+        parameter("pageSize", number.into(), "Most entries on the page.", json!(size)),
+        parameter("pageToken", token, which, example.clone()),
+    ]
+}
+
+fn page_size(value: &str) -> Result<usize, String> {
+    let size = value.parse().ok().filter(|size| (1..=MAX_PAGE_SIZE).contains(size));
+    size.ok_or_else(|| format!("must be between 1 and {MAX_PAGE_SIZE}"))
 }
 
 impl Default for Paging {
@@ -211,6 +247,13 @@ mod tests {
     fn each_query_knows_its_own_parameters() {
         assert_eq!(Paging::parse("pageSize=7").expect("valid"), Paging { after: None, size: 7 });
         assert!(Paging::parse("resource=w").is_err());
+        let worker = Some("worker".parse().expect("an alias"));
+        let paging = ResourcePaging::parse("pageSize=7&pageToken=worker").expect("valid");
+        assert_eq!(paging, ResourcePaging { after: worker, size: 7 });
+        assert_eq!(ResourcePaging::parse("").expect("valid"), ResourcePaging { after: None, size: MAX_PAGE_SIZE });
+        for bad in ["pageSize=0", "pageSize=201", "pageToken=", "pageToken=..", "resource=w", "pageSize=1&pageSize=2"] {
+            assert!(ResourcePaging::parse(bad).is_err(), "{bad}");
+        }
         assert_eq!(resource("").expect("valid"), None);
         assert_eq!(resource("resource=w").expect("valid"), Some("w".parse().expect("an alias")));
         for bad in ["resource=..", "resource=a&resource=b", "pageSize=7"] {

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use super::caller::Caller;
 use super::openapi::examples;
 use super::problem::{ApiError, Code, GetResourceProblems, ListResourcesProblems};
+use super::query::ResourcePaging;
 use super::routes::Route;
 use super::traced::trace_of;
 use super::view::{Resource, ResourceList};
@@ -18,23 +19,32 @@ pub(super) const ROUTES: &[Route] =
 
 /// List resources
 ///
-/// The resources that are listed in the configuration or were scaled lately, with their last readings. The sidecar is not
-/// asked.
+/// The resources that are listed in the configuration or were scaled lately, with their last readings, in the order of
+/// their aliases. The sidecar is not asked.
 #[utoipa::path(
     operation_id = "listResources", tag = "resources",
+    params(ResourcePaging),
     responses(
         (status = 200, description = "The resources that the key may see.", body = ResourceList,
-            example = json!({"resources": [examples::example_resource()]})),
+            example = json!({"resources": [examples::example_resource()], "nextPageToken": null})),
         ListResourcesProblems,
     )
 )]
 #[get("/v1/resources")]
-pub async fn list_resources(state: web::Data<ApiState>, caller: Caller) -> Result<HttpResponse, ApiError> {
+pub async fn list_resources(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    caller: Caller,
+) -> Result<HttpResponse, ApiError> {
+    let ResourcePaging { after, size } = ResourcePaging::parse(request.query_string())?;
     let now = state.clock.now();
-    let views = state.engine.list().await?;
-    let own = views.iter().filter(|view| caller.reach().includes(&view.resource));
-    let resources = own.map(|view| Resource::new(view, None, now)).collect();
-    Ok(HttpResponse::Ok().json(ResourceList { resources }))
+    // One more tells whether there is a next page.
+    let views = state.engine.resources(caller.reach().clone(), after, size + 1).await?;
+    let page = views.get(..size).unwrap_or(&views);
+    let last = page.last().filter(|_| page.len() < views.len());
+    let next_page_token = last.map(|view| view.resource.as_str().to_owned());
+    let resources = page.iter().map(|view| Resource::new(view, None, now)).collect();
+    Ok(HttpResponse::Ok().json(ResourceList { resources, next_page_token }))
 }
 
 /// Look at a resource

@@ -6,14 +6,17 @@
 
 mod lanes;
 mod recovery;
+mod resources;
 mod unfinished;
+mod unlisted;
 mod used_keys;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use lanes::Lanes;
 use unfinished::Unfinished;
+use unlisted::UnlistedLanes;
 use used_keys::UsedKeys;
 
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
@@ -64,6 +67,7 @@ pub struct Core {
     scaling: Arc<ScalingConfig>,
     lanes: Lanes,
     unfinished: Unfinished,
+    unlisted: UnlistedLanes,
     keys: UsedKeys,
     /// The last reading of each resource that is listed or was scaled lately.
     observations: HashMap<Alias, Reading>,
@@ -84,6 +88,7 @@ impl Core {
             scaling,
             lanes: Lanes::default(),
             unfinished: Unfinished::default(),
+            unlisted: UnlistedLanes::default(),
             keys: UsedKeys::default(),
             observations: HashMap::new(),
             restored_at,
@@ -137,6 +142,14 @@ impl Core {
             LaneRecord { change_state: self.change_state_of(resource, None), ..LaneRecord::new(resource.clone()) },
             [],
         )
+    }
+
+    /// Puts in the `lane` of a resource that has none, made for `job`, if it was made for one.
+    fn insert_lane(&mut self, lane: Lane, job: Option<&Job>) {
+        if !self.scaling.resources.contains_key(lane.resource()) {
+            self.unlisted.add(lane.resource(), job);
+        }
+        self.lanes.insert(lane);
     }
 
     /// What earlier changes of `resource`, which has this `lane`, mean for later ones.
@@ -230,9 +243,11 @@ impl Core {
         if self.unfinished.all() >= all && lane.is_none() {
             return Err(Refusal::TooManyJobs { limit: all });
         }
-        let Some(Actor { key, .. }) = request.attempt.as_ref().and_then(|attempt| attempt.actor.as_ref()) else {
-            return Ok(());
-        };
+        let actor = request.attempt.as_ref().and_then(|attempt| attempt.actor.as_ref());
+        if !self.is_known(&request.resource) {
+            self.unlisted.admit(actor.map(|actor| &actor.key))?;
+        }
+        let Some(Actor { key, .. }) = actor else { return Ok(()) };
         let is_theirs = |job: &Arc<Job>| job.submitted_by.as_ref().is_some_and(|actor| actor.key == *key);
         let frees_one = || lane.is_some_and(|lane| lane.active().into_iter().chain(lane.queue()).any(is_theirs));
         if self.unfinished.of_key(key) >= of_key && !frees_one() {
@@ -257,7 +272,7 @@ impl Core {
         let job = Job::accept(id, request, settings, now);
         if self.lane(&resource).is_none() {
             let lane = self.new_lane(&resource);
-            self.lanes.insert(lane);
+            self.insert_lane(lane, Some(&job));
         }
         self.unfinished.add(&job);
         let outcome = self.run(&resource, now, |lane, turn| lane.submit(job, on_conflict, turn));
@@ -359,13 +374,6 @@ impl Core {
         self.view(resource, self.lane(resource))
     }
 
-    /// Everything known about all resources that are listed or were scaled, by name.
-    pub fn resources(&self) -> Vec<ResourceView> {
-        let scaled = self.lanes.all().map(Lane::resource);
-        let all: BTreeSet<&Alias> = scaled.chain(self.scaling.resources.keys()).collect();
-        all.into_iter().filter_map(|resource| self.resource(resource)).collect()
-    }
-
     fn view(&self, resource: &Alias, lane: Option<&Lane>) -> Option<ResourceView> {
         let rules = self.scaling.resource(resource)?;
         Some(ResourceView {
@@ -457,6 +465,7 @@ impl Core {
         let forgotten = self.lanes.forget(now);
         for resource in &forgotten {
             if !self.scaling.resources.contains_key(resource) {
+                self.unlisted.remove(resource);
                 self.observations.remove(resource);
             }
         }

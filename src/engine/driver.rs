@@ -330,8 +330,8 @@ impl<S: Sidecar> EngineRun<'_, S> {
             }
             Command::Look(resource, _, reply) if self.core.resource(&resource).is_none() => drop(reply.send(Ok(None))),
             Command::Look(resource, trace, reply) => self.look(resource, trace, Asker::Look(reply)),
-            Command::List(reply) => {
-                let mut views = self.core.resources();
+            Command::ListResources { reach, after, size, reply } => {
+                let mut views = self.core.resources(&reach, after.as_ref(), size);
                 views.iter_mut().for_each(|view| self.projections.trim(view));
                 drop(reply.send(Ok(views)));
             }
@@ -623,7 +623,7 @@ impl Command {
             Self::Cancel(_, _, reply) => drop(reply.send(Err(why))),
             Self::Plan(_, reply) => drop(reply.send(Err(why))),
             Self::Look(_, _, reply) => drop(reply.send(Err(why))),
-            Self::List(reply) => drop(reply.send(Err(why))),
+            Self::ListResources { reply, .. } => drop(reply.send(Err(why))),
             Self::Health(reply) => drop(reply.send(Err(why))),
         }
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::requests::{Answer, JobPlan, Refusal, ResourceView, SubmitKey};
-use crate::domain::{Alias, Attempt, JobId, JobRequest, ReadFailure, Timestamp, TraceContext};
+use crate::domain::{Alias, Attempt, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
 use crate::store::KeyedAnswer;
 
-/// Requests that may wait for the engine. It takes some microseconds for most, and a microsecond for each resource where all are
-/// listed: a full queue means that it is stuck in something else, and more waiting would not help.
+/// Requests that may wait for the engine. It takes some microseconds for most, and a microsecond for each resource on a page
+/// of them: a full queue means that it is stuck in something else, and more waiting would not help.
 const QUEUE: usize = 1024;
 /// Longest wait for the engine itself, as opposed to the sidecar.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,7 +20,12 @@ pub(super) enum Command {
     Cancel(JobId, Option<Attempt>, oneshot::Sender<Result<Answer, Unavailable>>),
     Plan(Box<JobRequest>, oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>),
     Look(Alias, Option<TraceContext>, oneshot::Sender<Result<Option<Look>, Unavailable>>),
-    List(oneshot::Sender<Result<Vec<ResourceView>, Unavailable>>),
+    ListResources {
+        reach: Reach,
+        after: Option<Alias>,
+        size: usize,
+        reply: oneshot::Sender<Result<Vec<ResourceView>, Unavailable>>,
+    },
     Health(oneshot::Sender<Result<Health, Unavailable>>),
 }
 
@@ -150,12 +155,18 @@ impl EngineHandle {
         self.ask(PATIENCE + patience, |reply| Command::Look(resource, trace, reply)).await
     }
 
-    /// Everything known about all resources, without new readings.
+    /// Everything known about the resources within `reach`, without new readings, by name: the first `size` of those
+    /// that come after `after`.
     ///
     /// # Errors
     /// If the engine cannot take it.
-    pub async fn list(&self) -> Result<Vec<ResourceView>, Unavailable> {
-        self.ask(PATIENCE, Command::List).await
+    pub async fn resources(
+        &self,
+        reach: Reach,
+        after: Option<Alias>,
+        size: usize,
+    ) -> Result<Vec<ResourceView>, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::ListResources { reach, after, size, reply }).await
     }
 
     /// How the engine is doing.

@@ -107,6 +107,16 @@ pub enum Refusal {
         /// So many may be.
         limit: usize,
     },
+    /// Too many resources that the configuration does not list are scaled.
+    TooManyResources {
+        /// So many may be.
+        limit: usize,
+    },
+    /// Too many of them were made with the same API key.
+    TooManyResourcesOfKey {
+        /// So many may be.
+        limit: usize,
+    },
     /// Too many idempotency keys were used lately.
     TooManyKeys {
         /// So many may be.

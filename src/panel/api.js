@@ -150,7 +150,18 @@ async function withScope(scope, ask) {
 
 const get = async (path) => (await call("GET", path)).body;
 
-export const resources = async () => (await get("/v1/resources")).resources;
+/** All resources, page by page. */
+export async function resources() {
+  const all = [];
+  let pageToken = null;
+  do {
+    const query = pageToken ? `?${new URLSearchParams({ pageToken })}` : "";
+    const page = await get(`/v1/resources${query}`);
+    all.push(...page.resources);
+    pageToken = page.nextPageToken;
+  } while (pageToken);
+  return all;
+}
 
 /** One resource. Makes the gateway ask the sidecar. */
 export const resource = (alias) => get(`/v1/resources/${encodeURIComponent(alias)}`);

@@ -96,3 +96,40 @@ async fn no_limit_is_a_limit_of_zero() {
         assert_eq!((answer.status, answer.header("ratelimit")), (200, None));
     }
 }
+
+/// Made-up aliases do not grow without a limit, one key leaves room for others, and what is listed is not counted.
+#[actix_web::test]
+async fn a_key_scales_so_many_resources_that_are_not_listed() {
+    const OF_KEY: usize = 200;
+    let scene = Scene::start(&UNLIMITED);
+    let config = scene.dir.path().join("config.toml");
+    std::fs::write(&config, "[resources.listed]\nmax = 9\n").expect("written");
+    let options = ["--max-request-rate", "0", "--config", config.to_str().expect("text")];
+    let mut scene = scene.stop_and_start(&options);
+    let (noisy, quiet) = (scene.key_with("scale").await, scene.key_with("scale").await);
+    let wish = |resource: &str| json!({"resource": resource, "targetCapacity": 3});
+    for number in 0..OF_KEY {
+        scene.submit(wish(&format!("made-up-{number}")), &noisy).await;
+    }
+    for _ in 0..2 {
+        for path in ["/v1/jobs", "/v1/plans"] {
+            let refused = scene.ask(&Raw::post(path, wish("one-more").to_string()), &noisy).await;
+            assert_eq!(verdict(&refused), (429, Some("too_many_resources")), "{path}");
+            assert!(refused.problem().detail.contains("List the resource in the configuration"));
+        }
+        // Those with unfinished jobs are counted again by the next process.
+        scene = scene.restart(&options);
+    }
+    scene.submit(wish("listed"), &noisy).await;
+    scene.submit(json!({"resource": "made-up-0", "targetCapacity": 4, "onConflict": "queue"}), &quiet).await;
+    scene.submit(wish("one-more"), &quiet).await;
+
+    let page = scene.get("/v1/resources", &quiet).await.json();
+    let first = page["resources"].as_array().expect("resources");
+    assert_eq!((first.len(), &page["nextPageToken"]), (200, &first[199]["resource"]));
+    let token = page["nextPageToken"].as_str().expect("a token");
+    let answer = scene.get(&format!("/v1/resources?pageToken={token}"), &scene.admin).await.json();
+    assert_eq!((answer["resources"].as_array().map(Vec::len), &answer["nextPageToken"]), (Some(2), &json!(null)));
+    let refused = scene.get("/v1/resources?pageSize=201&page=2", &scene.admin).await;
+    assert_eq!(verdict(&refused), (422, Some("validation_failed")));
+}

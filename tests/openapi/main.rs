@@ -163,7 +163,14 @@ fn every_error_is_documented_where_it_can_happen() {
         all(&["rate_limited", "storage_unavailable"], !is_open);
         let body = ["unsupported_media_type", "body_too_large", "body_timeout"];
         all(&body, operation.get("requestBody").is_some());
-        let admission = ["resource_busy", "out_of_bounds", "queue_full", "too_many_jobs", "too_many_jobs_of_key"];
+        let admission = [
+            "resource_busy",
+            "out_of_bounds",
+            "queue_full",
+            "too_many_jobs",
+            "too_many_jobs_of_key",
+            "too_many_resources",
+        ];
         all(&admission, ["/v1/jobs", "/v1/plans"].contains(&path.as_str()) && method == "POST");
         all(&["key_configured", "revocation_not_written"], path.ends_with("/revoke"));
         all(&["too_many_keys"], path == "/v1/keys" && method == "POST");

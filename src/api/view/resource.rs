@@ -121,9 +121,12 @@ impl From<&SettingLimits> for SettingLimitsView {
     }
 }
 
-/// All resources that are listed in the configuration or were scaled lately.
+/// A page of the resources that are listed in the configuration or were scaled lately.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ResourceList {
-    /// The resources, in the order of their aliases.
+    /// The resources of the page, in the order of their aliases.
     pub resources: Vec<Resource>,
+    /// The `pageToken` of the next page; `null` on the last one.
+    pub next_page_token: Option<String>,
 }

@@ -7,6 +7,7 @@
 //! the memory of its largest size.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::domain::{Alias, Lane, Timestamp};
 
@@ -40,6 +41,11 @@ impl Lanes {
     /// All lanes, by name.
     pub fn all(&self) -> impl Iterator<Item = &Lane> {
         self.slots.values().map(|slot| &slot.lane)
+    }
+
+    /// The names of the resources in this `range` of names that have lanes.
+    pub fn names<'a>(&'a self, range: (Bound<&Alias>, Bound<&Alias>)) -> impl Iterator<Item = &'a Alias> {
+        self.slots.range::<Alias, _>(range).map(|(resource, _)| resource)
     }
 
     /// Forgets the lanes that no later event needs; their names.

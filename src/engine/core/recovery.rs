@@ -46,7 +46,8 @@ impl Core {
         if let Some(at) = self.restored_at {
             record.suppose_unknown_change(at, &self.scaling.in_force(&resource).settings);
         }
-        self.lanes.insert(Lane::restore(record, jobs));
+        let first = jobs.first().cloned();
+        self.insert_lane(Lane::restore(record, jobs), first.as_deref());
         let outcome = self.run(&resource, now, |lane, turn| lane.recover(turn));
         self.apply_outcome(&resource, outcome, Batch::default(), AfterCommit::default());
     }
