@@ -340,7 +340,7 @@ impl KeyWish {
         let lifetime = self.expires_in_seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
         let wanted = NewKey {
             name: self.name,
-            scope: self.scope.into(),
+            scope: self.scope,
             reach: if self.resources.is_some() { Reach::only(aliases) } else { Reach::EVERYTHING },
             lifetime,
         };
@@ -364,7 +364,7 @@ impl KeyView {
         Self {
             id: record.id.to_string(),
             name: record.name.clone(),
-            scope: record.scope.into(),
+            scope: record.scope,
             resources: resources.map(|all| all.iter().map(|resource| resource.as_str().to_owned()).collect()),
             state: match record {
                 _ if record.is_usable(now) => KeyState::Active,

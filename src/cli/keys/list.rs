@@ -8,7 +8,6 @@ use crate::api::view::WireTime;
 use crate::cli::output::Output;
 use crate::cli::{table, words};
 use crate::clock::wall_now;
-use crate::domain::Scope;
 use crate::store::KeyStore;
 
 const HEADER: [&str; 8] = ["ID", "NAME", "SCOPE", "RESOURCES", "STATE", "CREATED", "EXPIRES", "LAST USED"];
@@ -52,7 +51,7 @@ fn row(key: &KeyView) -> [String; HEADER.len()] {
     [
         key.id.clone(),
         key.name.clone(),
-        Scope::from(key.scope).as_str().to_owned(),
+        key.scope.as_str().to_owned(),
         key.resources.as_ref().map_or("all".to_owned(), |resources| resources.join(",")),
         state(key.state).to_owned(),
         words::full_time(key.created_at.0),
