@@ -267,8 +267,8 @@ async fn what_is_no_longer_kept_is_a_gap() {
     assert!(resumed(&stage, &events_of(2), begin).await);
 }
 
-/// The table forgets jobs that are over; whatever is asked about one is answered from the store. What the store has before
-/// it is shown is not there yet.
+/// The table forgets finished jobs; requests about them are answered from the store. A version that the store has and that is
+/// not shown yet is not answered.
 #[actix_web::test]
 async fn a_job_that_the_table_has_forgotten_is_answered_from_the_store() {
     let mut stage = Stage::set().await;

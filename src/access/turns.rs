@@ -1,7 +1,7 @@
 //! Turns for what is costly: each caller has one at a time and waits in a queue of its own.
 //!
 //! So that however much one caller asks for, the others wait for one turn of it at most. Rejected: one queue for all,
-//! because four callers with long reads then make everybody wait for all of them.
+//! because four callers with long reads then make all others wait for all four.
 
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ mod tests {
         let mut before = 1;
         loop {
             end_of_read.add_permits(1);
-            match begun.recv().await.expect("somebody reads") {
+            match begun.recv().await.expect("a read begins") {
                 99 => break,
                 _ => before += 1,
             }

@@ -1,4 +1,4 @@
-//! The queries of [`reader`](super::reader): what is found for a filter, through an index whatever the filter.
+//! The queries of [`reader`](super::reader). Each finds its rows through an index.
 //!
 //! It must never read what is in a record: rows go out as they are.
 
@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The places of at most `limit` jobs after `after`, newest first, each found through an index whatever the filter.
+/// The places of at most `limit` jobs after `after`, newest first, each found through an index.
 pub(super) fn find(
     db: &Connection,
     filter: &JobFilter,

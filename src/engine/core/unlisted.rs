@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use super::super::requests::Refusal;
 use crate::domain::{Alias, Job, KeyId};
 
-/// Most resources that are not listed. A deployment has dozens of services, and whoever has more than a thousand lists
-/// them to bound them. The limit keeps what all of them cost together, from a start to a scrape of the metrics, within
+/// Most resources that are not listed. A deployment has dozens of services; an operator with more than a thousand can
+/// list them. The limit keeps what all of them cost together, from a start to a scrape of the metrics, within
 /// milliseconds.
 pub(super) const MAX_UNLISTED: usize = 1000;
 /// Most of them made with one API key: a fifth, so that one program that makes up names leaves room for the others.
