@@ -16,9 +16,9 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::StoreError;
+use super::connection::{check, explain, open_to_read};
 use super::directory::{self, database_path};
 use super::schema::{self, Kind};
-use super::sqlite::{check, explain, open_to_read};
 use super::wal;
 use crate::clock::wall_now;
 use crate::domain::Timestamp;

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use super::super::MAX_DEAD_KEYS;
 use super::super::fixtures::{NOW, alias, directory, open, shell};
 use super::super::rows::TRIMMED_TOGETHER;
 use super::super::{SqliteReader, StoreReader as _};
 use super::*;
-use crate::domain::{Action, Actor, Attempt, AuditVerdict, KeyId, RetentionClass, Subject};
+use crate::domain::{Action, Actor, Attempt, AuditVerdict, KeyId, Reach, RetentionClass, Scope, Subject};
 
 fn id(number: u32) -> KeyId {
     format!("{number:010}").parse().expect("an id")

@@ -12,8 +12,7 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row, params};
 
 use super::Batch;
-use super::records::Unreadable;
-use super::rows::json;
+use super::records::{Unreadable, json, name_of};
 use crate::domain::{Alias, Capacity, ChangeState, LaneRecord, Op, SentChange, Timestamp};
 
 /// Writes each lane as it is after the last of `batches`, or removes it if that one forgets it.
@@ -62,10 +61,7 @@ pub(super) fn read(db: &Connection) -> Result<Vec<LaneRecord>, Unreadable> {
     let mut rows = statement.query([])?;
     let mut lanes = Vec::new();
     while let Some(row) = rows.next()? {
-        let lane = understand(row).map_err(|why| {
-            let name = row.get(0).unwrap_or_else(|_| "without a name".to_owned());
-            Unreadable::Row(name, why)
-        })?;
+        let lane = understand(row).map_err(|why| Unreadable::Row(format!("lane {}", name_of(row)), why))?;
         lanes.push(lane);
     }
     Ok(lanes)

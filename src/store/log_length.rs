@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::connection::{BUSY_TIMEOUT, CHECKPOINT_PAGES};
 use super::directory;
 use super::identity;
-use super::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES};
 use super::wal;
 
 /// The length from which on the log is truncated: twice what it grows to when nothing keeps it from being written over, so
@@ -140,8 +140,8 @@ fn copy_with_commits(db: &Connection) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connection::configure;
     use super::super::fixtures;
-    use super::super::sqlite::configure;
     use super::*;
 
     struct Scene {

@@ -7,11 +7,13 @@
 
 mod audit_file;
 mod backup;
+mod connection;
 mod directory;
 mod error;
 #[cfg(test)]
 mod fixtures;
 mod identity;
+mod key_rows;
 mod keys;
 mod lanes;
 mod log_length;

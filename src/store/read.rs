@@ -104,9 +104,6 @@ pub trait StoreReader: Send + Sync + 'static {
     /// How many jobs are in each state.
     async fn job_counts(&self) -> Result<JobCounts, StoreError>;
 
-    /// The id of the latest version of any job that was ever in the log; 0 if there was none.
-    async fn last_event(&self) -> Result<EventId, StoreError>;
-
     /// At most `size` versions after `after` and up to `until`, in order. A page with fewer is not the last one, unless its
     /// `until` is the one asked for: a long log is read in parts, so that other readers have their turn in between.
     async fn versions(

@@ -1,9 +1,9 @@
 //! Reads from an SQLite store: lists, the log of versions, timelines, keys.
 //!
 //! Connections of its own, so that readers and the writer never wait for each other. They take turns in the order in which
-//! they come, each with a thread to itself; one piece of work is bounded by [`PIECE_ROWS`](super::queries::PIECE_ROWS), so that a turn comes soon. The
-//! keys, which every request may need, have a connection that nothing else waits for. That one caller does not take all
-//! turns is the business of those who call.
+//! they come, each with a thread to itself; one piece of work is bounded by [`PIECE_ROWS`](super::queries::PIECE_ROWS), so
+//! that a turn comes soon. The keys, which every request may need, have a connection that nothing else waits for. It does
+//! not see to it that one caller leaves turns for others: its callers do.
 //!
 //! Rejected: one connection for all, because a list then takes as long as the longest continuation before it.
 
@@ -14,12 +14,12 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::Semaphore;
 
+use super::connection::{explain, open_to_read};
 use super::directory::database_path;
 use super::identity;
-use super::keys;
+use super::key_rows;
 use super::queries::{find, find_attempts, find_entries, find_versions, lacks_a_job, oldest_version, piece_end};
-use super::records::Unreadable;
-use super::sqlite::{explain, open_to_read};
+use super::records::{Unreadable, unreadable};
 use super::wal;
 use super::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, StoreError, StoreReader, begins_after};
 use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyRecord, StateName};
@@ -102,12 +102,7 @@ impl Connections {
         let mut db = taken.map_or_else(|| open_to_read(&self.path), Ok).map_err(|error| explain(&self.path, error))?;
         let found = db.transaction().map_err(Unreadable::File).and_then(|snapshot| read(&snapshot));
         idle().push(db);
-        found.map_err(|error| match error {
-            Unreadable::File(error) => explain(&self.path, error),
-            Unreadable::Row(row, why) => {
-                StoreError::Corrupt { path: self.path.clone(), detail: format!("{row}: {why}") }
-            }
-        })
+        found.map_err(|error| unreadable(&self.path, error))
     }
 }
 
@@ -140,11 +135,6 @@ impl StoreReader for SqliteReader {
             Ok(counts)
         };
         self.readers.read(read).await
-    }
-
-    async fn last_event(&self) -> Result<EventId, StoreError> {
-        let sql = "SELECT coalesce((SELECT max(seq) FROM versions), (SELECT first - 1 FROM versions_begin))";
-        self.readers.read(move |db| Ok(db.query_row(sql, [], |row| row.get(0))?)).await
     }
 
     async fn versions(
@@ -207,11 +197,11 @@ impl StoreReader for SqliteReader {
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.keys.read(|db| Ok(keys::read(db)?)).await
+        self.keys.read(|db| Ok(key_rows::read(db)?)).await
     }
 
     async fn ever_had_key(&self) -> Result<bool, StoreError> {
-        self.keys.read(|db| Ok(keys::were_there(db)?)).await
+        self.keys.read(|db| Ok(key_rows::were_there(db)?)).await
     }
 }
 

@@ -1,12 +1,15 @@
-//! Reads the records of all jobs: what a process carries on with, and what readers are shown at first.
+//! Records as rows have them, and all jobs: what a process carries on with, and what readers are shown at first.
 //!
 //! A record that makes no sense is an error with the name of its row. It must never be skipped: its job may have a change
 //! under way.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row};
 
+use super::StoreError;
+use super::connection::explain;
 use crate::domain::JobEvent;
 
 /// Why not all records could be read.
@@ -14,7 +17,7 @@ use crate::domain::JobEvent;
 pub(super) enum Unreadable {
     /// The file is at fault.
     File(rusqlite::Error),
-    /// What is in the row called so makes no sense, for that reason.
+    /// What is in the row called so, such as `lane worker`, makes no sense, for that reason.
     Row(String, String),
 }
 
@@ -22,6 +25,19 @@ impl From<rusqlite::Error> for Unreadable {
     fn from(error: rusqlite::Error) -> Self {
         Self::File(error)
     }
+}
+
+/// What it means to the operator of the store at `path`.
+pub(super) fn unreadable(path: &Path, error: Unreadable) -> StoreError {
+    match error {
+        Unreadable::File(error) => explain(path, error),
+        Unreadable::Row(row, why) => StoreError::Corrupt { path: path.to_owned(), detail: format!("{row}: {why}") },
+    }
+}
+
+/// `record` as it is stored.
+pub(super) fn json(record: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(record).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
 /// All jobs, in the order of their submission.
@@ -34,13 +50,14 @@ pub(super) fn read_jobs(db: &Connection) -> Result<Vec<JobEvent>, Unreadable> {
         let record = row.get_ref(1)?.as_str().unwrap_or_default();
         match serde_json::from_str(record) {
             Ok(job) => jobs.push(JobEvent { id: row.get::<_, i64>(2)?.unsigned_abs(), job: Arc::new(job) }),
-            Err(error) => return Err(Unreadable::Row(name_of(row), error.to_string())),
+            Err(error) => return Err(Unreadable::Row(format!("job {}", name_of(row)), error.to_string())),
         }
     }
     Ok(jobs)
 }
 
-fn name_of(row: &Row) -> String {
+/// What the first column says of a row.
+pub(super) fn name_of(row: &Row) -> String {
     row.get(0).unwrap_or_else(|_| "without a name".to_owned())
 }
 
@@ -81,7 +98,10 @@ mod tests {
             let name: String =
                 shell.query_row("SELECT id FROM jobs WHERE seq = ?1", [wrong], |row| row.get(0)).expect("a row");
             let refused = read_jobs(&shell);
-            assert!(matches!(refused, Err(Unreadable::Row(named, why)) if named == name && !why.is_empty()), "{wrong}");
+            assert!(
+                matches!(refused, Err(Unreadable::Row(named, why)) if named == format!("job {name}") && !why.is_empty()),
+                "{wrong}"
+            );
         }
     }
 }

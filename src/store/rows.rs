@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::{Batch, KeyedAnswer, MAX_LOGGED_VERSIONS, MAX_TIMELINE, keys, lanes};
+use super::records::json;
+use super::{Batch, KeyedAnswer, MAX_LOGGED_VERSIONS, MAX_TIMELINE, key_rows, lanes};
 use crate::domain::{
     AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, RetentionClass, Timestamp,
 };
@@ -21,7 +22,7 @@ pub(super) fn write(db: &Connection, batches: &[Batch]) -> rusqlite::Result<()> 
     for batch in batches {
         write_answers(db, &batch.answers)?;
         write_history(db, &batch.history)?;
-        keys::write(db, &batch.keys)?;
+        key_rows::write(db, &batch.keys)?;
     }
     write_audit(db, batches.iter().flat_map(|batch| &batch.audit))
 }
@@ -160,8 +161,4 @@ fn write_audit<'a>(db: &Connection, entries: impl Iterator<Item = &'a AuditEntry
         }
     }
     Ok(())
-}
-
-pub(super) fn json(record: &impl serde::Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(record).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

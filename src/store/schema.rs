@@ -239,8 +239,8 @@ fn check_records_of_lanes(db: &Connection) -> Result<(), Unreadable> {
                 OR json_type(record, '$.ledger.last_change.settle') IS NOT 'integer'
             ) THEN 'its last change is incomplete'
         END AS why FROM lanes WHERE why IS NOT NULL LIMIT 1";
-    match db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()? {
-        Some((resource, why)) => Err(Unreadable::Row(resource, why)),
+    match db.query_row(sql, [], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()? {
+        Some((resource, why)) => Err(Unreadable::Row(format!("lane {}", resource), why)),
         None => Ok(()),
     }
 }

@@ -13,18 +13,18 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
 use super::backup;
+use super::connection::{check, configure, explain, open_to_read};
 use super::directory::{self, database_path};
 use super::identity::FileId;
-use super::keys;
+use super::key_rows;
 use super::lanes;
 use super::log_length::LogKeeper;
 use super::prune::{self, Removed};
-use super::records::{self, Unreadable};
+use super::records::{self, unreadable};
 use super::rows;
 use super::schema::{self, Kind};
 use super::wal;
@@ -34,17 +34,8 @@ use crate::domain::{EventId, KeyRecord, Retention, Timestamp};
 
 /// By how much a clock must differ from the one before to matter for what is kept for days.
 const LEAST_SHIFT_MILLIS: u64 = 1000;
-/// How long to wait for somebody with an `sqlite3` shell to finish a write of theirs.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Pages of the database kept in memory, in KiB: those that every commit changes, the ends of the tables and indexes.
-const CACHE_KIB: i64 = 8192;
-/// Pages in the log before it is written back, 16 MiB: each page that every commit changes is written back once for some
-/// hundred of them, and what a start reads is still little.
-pub(super) const CHECKPOINT_PAGES: i64 = 4096;
 /// The size of the largest store that is checked whole when it is opened; that takes a tenth of a second.
 const CHECKED_AT_ONCE_BYTES: u64 = 128 << 20;
-/// More statements than there are: one that is not kept is parsed anew each time, which takes longer than what it does.
-const STATEMENTS: usize = 64;
 /// How long to wait for another process that uses the directory: one that only makes a key is done in milliseconds, and a
 /// gateway that starts meanwhile should not have to be started again.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -167,7 +158,7 @@ impl SqliteJournal {
     }
 
     pub(super) fn read_api_keys(&self) -> rusqlite::Result<Vec<KeyRecord>> {
-        keys::read(&self.db)
+        key_rows::read(&self.db)
     }
 
     fn explain(&self, error: rusqlite::Error) -> StoreError {
@@ -259,8 +250,8 @@ impl Journal for SqliteJournal {
         }
         // The holder of the lock is the only writer: no other commit comes between these.
         Ok(Snapshot {
-            lanes: lanes::read(&self.db).map_err(|error| unreadable(&self.path, "lane", error))?,
-            jobs: records::read_jobs(&self.db).map_err(|error| unreadable(&self.path, "job", error))?,
+            lanes: lanes::read(&self.db).map_err(|error| unreadable(&self.path, error))?,
+            jobs: records::read_jobs(&self.db).map_err(|error| unreadable(&self.path, error))?,
             keys: self.read_keys()?,
             next_event: self.next_event()?,
             restored_at: backup::restored_at(&self.db).map_err(|error| self.explain(error))?,
@@ -337,26 +328,6 @@ pub fn check_large(directory: &Path) -> Result<(), StoreError> {
     check(&path, &open_to_read(&path).map_err(|error| explain(&path, error))?)
 }
 
-/// A connection that only reads, to a store that somebody else has open.
-pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    let db = directory::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    db.busy_timeout(BUSY_TIMEOUT)?;
-    keep_statements(&db)?;
-    Ok(db)
-}
-
-/// Fails if the trees that the database consists of are damaged.
-pub(super) fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
-    let verdict: String =
-        db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
-    if verdict == "ok" {
-        return Ok(());
-    }
-    // The first line only names the database; a message is to be one line.
-    let detail = verdict.lines().filter(|line| !line.starts_with("***")).collect::<Vec<_>>().join("; ");
-    Err(StoreError::Corrupt { path: path.to_owned(), detail })
-}
-
 /// Checks that `db` is a sound store of ours and brings it up to date.
 fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
     let version = match schema::identify(db).map_err(|error| explain(path, error))? {
@@ -370,44 +341,9 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
     if !takes_long_to_check(path) {
         check(path, db)?;
     }
-    schema::migrate(db, version).map_err(|error| unreadable(path, "lane", error))?;
+    schema::migrate(db, version).map_err(|error| unreadable(path, error))?;
     wal::write_again(path, db)?;
     schema::try_to_write(db).map_err(|error| explain(path, error))
-}
-
-pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
-    db.busy_timeout(BUSY_TIMEOUT)?;
-    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    keep_statements(db)
-}
-
-/// Statements are parsed once per connection. Without the guarantee of a stable plan SQLite would parse many of them anew each
-/// time they are given other values, in case another plan suits these better.
-fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
-    db.set_prepared_statement_cache_capacity(STATEMENTS);
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
-}
-
-fn unreadable(path: &Path, what: &str, error: Unreadable) -> StoreError {
-    match error {
-        Unreadable::File(error) => explain(path, error),
-        Unreadable::Row(row, why) => {
-            StoreError::Corrupt { path: path.to_owned(), detail: format!("{what} {row}: {why}") }
-        }
-    }
-}
-
-pub(super) fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
-    let path = path.to_owned();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            StoreError::Corrupt { path, detail: error.to_string() }
-        }
-        _ => StoreError::Sqlite { path, source: error },
-    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
+use super::connection::explain;
 use super::directory;
-use super::sqlite::explain;
 
 /// Length of the log's header.
 const HEADER: usize = 32;
