@@ -1,9 +1,11 @@
 //! The log: where it goes and what it looks like.
 //!
-//! Whoever reads standard error may be slow or stand still, and must not hold up the engine or an answer by it. Writing a
-//! line right where it is said would let him: a pipe takes 64 KiB, and then the next line waits until somebody reads. So
-//! lines are left with a [queue](Queue), and what does not fit is lost, which the log tells once somebody reads again. What
-//! was said is written before the process ends, unless that takes longer than anybody should wait for it.
+//! Writing a line must never hold up the engine or an answer. The reader of standard error may be slow or stop: a pipe takes
+//! 64 KiB, and then the next write waits for him. So lines go into a [queue](Queue); what does not fit is dropped and counted,
+//! and a later line tells how many were dropped. Queued lines are written before the process ends, for a second at most.
+//!
+//! Every line has its API keys [masked](masked) and its hidden characters escaped, here at the sink, so that no caller can
+//! forget it.
 
 mod queue;
 
@@ -126,7 +128,7 @@ fn say_panic(panic: &PanicHookInfo<'_>) {
     if backtrace.status() == BacktraceStatus::Captured {
         text.push_str(&format!("stack backtrace:\n{backtrace}"));
     }
-    log.queue.insist(text.as_bytes());
+    log.queue.insist(masked(&text).as_bytes());
     flush();
 }
 
@@ -168,16 +170,16 @@ impl<'a> MakeWriter<'a> for Log {
 impl io::Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let Log { queue, is_json } = self.log;
-        let escaped = match std::str::from_utf8(line) {
-            Ok(text) if *is_json && text.trim_end().contains(is_hidden) => {
-                Cow::Owned(printable::json(text).into_bytes())
-            }
-            _ => Cow::Borrowed(line),
+        let text = String::from_utf8_lossy(line);
+        let text = masked(&text);
+        let text = match text.trim_end().contains(is_hidden) {
+            true if *is_json => Cow::Owned(printable::json(&text)),
+            _ => text,
         };
         if self.is_about_lost_ones {
-            queue.insist(&escaped);
+            queue.insist(text.as_bytes());
         } else {
-            queue.say(&escaped);
+            queue.say(text.as_bytes());
         }
         Ok(line.len())
     }

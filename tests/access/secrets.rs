@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use scalegate::access::Token;
+use scalegate::simulator::Behaviour;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::scene::{Scene, with_key};
-use crate::support::gateway::Raw;
+use crate::support::gateway::{Gateway, Raw, run_to_its_end, scalegate};
+use crate::support::sidecar::Sidecar;
 
 /// All files below `directory`, as they are on the disk.
 fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
@@ -73,6 +76,50 @@ async fn a_whole_run_gives_no_key_away() {
         }
         for (name, content) in &files {
             assert!(!contains(content, secret), "{name}");
+        }
+    }
+}
+
+/// A key that was pasted where a path or an address belongs: the log and the messages show its public part only.
+#[actix_web::test]
+async fn a_key_in_place_of_another_option_is_masked() {
+    let (dir, token) = (TempDir::new().expect("a directory"), Token::generate().expect("randomness"));
+    let (key, masked) = (token.expose(), format!("sg_{}…", token.id()));
+    let secret = &key[13..45];
+    let sidecar = Sidecar::start(Behaviour::default());
+
+    let mut gateway = Gateway::start(&dir.path().join(key), sidecar.address(), &[]);
+    gateway.signal("-TERM");
+    assert_eq!(gateway.wait().0, Some(0));
+    let log: String = gateway.starting.iter().chain(&gateway.log()).map(|line| format!("{line}\n")).collect();
+    assert!(log.contains(&masked) && !log.contains(secret), "{log}");
+
+    std::fs::write(dir.path().join("file"), "").expect("a file");
+    let below_a_file = dir.path().join("file").join(key);
+    let in_the_file = dir.path().join("gate.toml");
+    std::fs::write(&in_the_file, format!("sidecar_url = \"http://{key}@localhost\"\n")).expect("a file");
+    for (option, value) in [
+        ("--data-dir", below_a_file.display().to_string()),
+        ("--audit-log", below_a_file.display().to_string()),
+        ("--config", below_a_file.display().to_string()),
+        ("--config", in_the_file.display().to_string()),
+        ("--tls-cert", key.to_owned()),
+        ("--sidecar-url", format!("http://{key}@127.0.0.1:49750")),
+        ("--sidecar-url", format!("http://127.0.0.1:49750/{key}")),
+        ("--sidecar-url", key.to_owned()),
+        ("--cooldown", key.to_owned()),
+        ("--admin-key-file", format!("{key}.txt")),
+    ] {
+        for format in ["text", "json"] {
+            let mut command = scalegate();
+            command.args(["serve", "--listen=127.0.0.1:0", option, &value, "--log-format", format]);
+            if option != "--data-dir" {
+                command.arg("--data-dir").arg(dir.path().join("data"));
+            }
+            let refused = run_to_its_end(&mut command);
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert_ne!(refused.status.code(), Some(0), "{option} {value}: {said}");
+            assert!(!said.contains(secret), "{option}: {said}");
         }
     }
 }
