@@ -23,8 +23,8 @@ use crate::domain::KeyId;
 use crate::engine::{EngineDied, EngineHandle, Parts, Projections, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::store::{
-    AuditFile, AuditedJournal, Batch, Journal as _, KeyChange, MeteredJournal, Snapshot, SqliteJournal, SqliteReader,
-    StoreError, StoreReader, StoreWriter, check_large, is_of_store, log_length,
+    AuditFile, Observer, SqliteJournal, SqliteReader, SqliteStore, Store, StoreError, StoreReader, check_large,
+    is_of_store, log_length,
 };
 use crate::telemetry::{self, Traced, Traces};
 
@@ -115,7 +115,8 @@ pub struct Gateway {
     address: SocketAddr,
     http: HttpServer,
     engine: RunningEngine,
-    store: JoinHandle<()>,
+    store: Arc<SqliteStore>,
+    store_thread: JoinHandle<()>,
     audit_file: Option<JoinHandle<()>>,
     /// What is wrong with the store, once that is found out.
     damage: oneshot::Receiver<StoreError>,
@@ -141,21 +142,22 @@ impl Gateway {
         let (rule, keyring) = open_keyring(&config.access, address, &reader, &config.data_dir).await?;
         if config.access.admin_key.is_some() && !reader.ever_had_key().await? {
             // Before the first request: a gateway that starts without this key later must not be open.
-            let keys = vec![KeyChange::Configured { at: wall_now() }];
-            journal.commit(&[Batch { keys, ..Batch::default() }])?;
+            journal.note_configured_key(wall_now())?;
         }
         let (has_key, has_usable) = (keyring.has_any().await?, keyring.has_usable(wall_now()).await?);
         let projections = Projections::new(journal.next_event()?, traces.clone())?;
         let (audit_file, audit_thread) =
             open_audit_log(config.audit_log.as_deref(), &config.data_dir, &projections)?.unzip();
-        let (store, store_inbox) = StoreWriter::channel();
+        let (store, store_inbox) = SqliteStore::channel();
+        let store = Arc::new(store);
         let (engine, engine_inbox) = EngineHandle::channel();
 
         let connection_limits = ConnectionLimits::in_this_process();
-        let guard = Guard::new(rule, &config.access, connection_limits, keyring, store.client(), clock);
+        let guard =
+            Guard::new(rule, &config.access, connection_limits, keyring, Arc::clone(&store) as Arc<dyn Store>, clock);
         let recorder = Arc::clone(guard.recorder());
         let (state, progress) =
-            ApiState::new(engine.clone(), projections.clone(), reader, clock, guard, connection_limits);
+            ApiState::new(engine.clone(), projections.clone(), Arc::clone(&reader), clock, guard, connection_limits);
         let data_dir = config.data_dir.clone();
         let state = state.with_store_log(move || log_length(&data_dir));
         let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
@@ -163,21 +165,25 @@ impl Gateway {
         let http = HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, grace)?;
 
         // From here on it answers, if only that it is not ready yet.
-        let (journal, snapshot) = recover_aside(journal, present, carry_over).await?;
-        tell_who_may_enter(rule, (has_key, has_usable), address, &config.data_dir);
-        tell_of_store(&snapshot, &config.data_dir);
-        let journal = MeteredJournal::new(AuditedJournal::new(journal, audit_file), Arc::clone(&projections.metrics));
-        let (acknowledgements, store_thread) = store_inbox.start(journal)?;
+        let journal = carry_over_aside(journal, present, carry_over).await?;
+        let (jobs, unfinished) = journal.count_jobs()?;
+        let store_thread = store_inbox.start(journal, Observer::new(Arc::clone(&projections.metrics), audit_file))?;
         let (scaling, retention) = (Arc::new(config.scaling()), config.retention);
         let sidecar = sidecar_at(config.sidecar_url.as_str(), &projections);
-        let parts =
-            move || Parts { sidecar: sidecar(), store, acknowledgements, projections, scaling, retention, clock, wall };
-        let mut engine = RunningEngine::start((engine, engine_inbox), snapshot, parts)?;
-        engine.begun().await?;
+        let of_engine = Arc::clone(&store) as Arc<dyn Store>;
+        let parts = move || {
+            let sidecar = sidecar();
+            Parts { sidecar, store: of_engine, reader, projections, scaling, retention, clock, wall }
+        };
+        let mut engine = RunningEngine::start((engine, engine_inbox), parts)?;
+        engine.begun().await??;
         progress.set_recovered(true);
+        // Not earlier: a start that is refused prints its reason alone.
+        tell_who_may_enter(rule, (has_key, has_usable), address, &config.data_dir);
+        tracing::info!(jobs, unfinished, data_dir = %config.data_dir.display(), "store opened");
         tracing::info!(%address, scheme, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
         let damage = check_in_background(&config.data_dir);
-        Ok(Self { address, http, engine, store: store_thread, audit_file: audit_thread, damage, progress, recorder })
+        Ok(Self { address, http, engine, store, store_thread, audit_file: audit_thread, damage, progress, recorder })
     }
 
     /// Where it listens.
@@ -208,10 +214,10 @@ impl Gateway {
         let _ = timeout_at(deadline, self.recorder.write_omitted()).await;
         let left = deadline.saturating_duration_since(Instant::now());
         let stopped = self.engine.stop(left).await;
-        // The engine held the last handle to the store's thread, which now writes what is left and ends; then that of the audit
-        // log does.
+        // The thread of the store writes what is left and ends; then that of the audit log does.
+        self.store.close();
         let closed = async {
-            ended(self.store).await;
+            ended(self.store_thread).await;
             if let Some(thread) = self.audit_file {
                 ended(thread).await;
             }
@@ -228,16 +234,14 @@ fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     bound.map_err(|source| StartError::Listen { address: listen, source })
 }
 
-/// Reads what is in the store, on a thread on which nobody waits for anything else.
-async fn recover_aside(
+/// Fits what is in the store to the present clock, on a thread on which nothing else waits.
+async fn carry_over_aside(
     mut journal: SqliteJournal,
     present: Present,
     carry_over: Option<CarryOver>,
-) -> Result<(SqliteJournal, Snapshot), StoreError> {
-    let recovery = tokio::task::spawn_blocking(move || {
-        recover(&mut journal, &present, carry_over).map(|snapshot| (journal, snapshot))
-    });
-    recovery.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+) -> Result<SqliteJournal, StoreError> {
+    let work = tokio::task::spawn_blocking(move || recover(&mut journal, &present, carry_over).map(|()| journal));
+    work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// The file at `path`, and the thread that writes it; `None` if there is to be none.
@@ -334,11 +338,6 @@ fn tell_of_exposed_files(access: &Access) {
     for exposed in access.admin_key_file.iter().chain(key_of_tls).filter_map(|path| config::exposure(path)) {
         tracing::warn!("a secret is not secret: {exposed}");
     }
-}
-
-fn tell_of_store(snapshot: &Snapshot, data_dir: &Path) {
-    let unfinished = snapshot.jobs.iter().filter(|event| event.job.ended().is_none()).count();
-    tracing::info!(jobs = snapshot.jobs.len(), unfinished, data_dir = %data_dir.display(), "store opened");
 }
 
 /// The command that makes a key for the gateway whose store is in `data_dir`.

@@ -30,7 +30,7 @@ pub enum News {
     Job(Published),
     /// Something happened to a resource.
     History(Arc<(Alias, HistoryEntry)>),
-    /// The store was read anew, and jobs may have changed without a word: ask the log.
+    /// Jobs may have changed without a word: ask the log.
     Reloaded,
     /// Streams are used up: each stream writes to its caller now, which shows whether the caller is still connected.
     RollCall,
@@ -75,9 +75,13 @@ impl Feed {
         (self.all.receiver_count(), self.jobs.iter().map(|entry| entry.receiver_count()).sum())
     }
 
-    /// Tells of a job in a new version, which is in the table already.
+    /// Tells of a job in a new version, which is in the table already. If versions before it were not told, since their commit
+    /// seemed to fail, listeners read them from the log first: ids have no gaps.
     pub fn publish(&self, job: Published) {
-        self.latest.fetch_max(job.event(), Ordering::AcqRel);
+        let latest = self.latest.fetch_max(job.event(), Ordering::AcqRel);
+        if job.event() > latest + 1 {
+            self.tell_all(&News::Reloaded);
+        }
         // That nobody listens is no error.
         if let Some(sender) = self.jobs.get(&job.job().id) {
             drop(sender.send(News::Job(job.clone())));
@@ -92,7 +96,7 @@ impl Feed {
         }
     }
 
-    /// The store was read anew; the next version of a job will be `next_event`.
+    /// Lanes were read anew; the next version of a job will be `next_event`.
     pub fn reloaded(&self, next_event: EventId) {
         self.latest.fetch_max(next_event.saturating_sub(1), Ordering::AcqRel);
         self.tell_all(&News::Reloaded);
@@ -189,6 +193,17 @@ mod tests {
         assert_eq!(feed.listeners(), (1, 1));
         drop(another);
         assert!(feed.jobs.is_empty());
+    }
+
+    #[test]
+    fn before_a_version_that_follows_untold_ones_listeners_are_sent_to_the_log() {
+        let feed = Arc::new(Feed::new(100));
+        let mut listener = feed.listen_to(JobId::from_u128(1));
+        feed.publish(published(1, 100));
+        feed.publish(published(1, 103));
+        feed.publish(published(1, 102));
+        assert_eq!(heard(&mut listener), [Some(100), None, Some(103), Some(102)]);
+        assert_eq!(feed.latest(), 103);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! Rejected: a plain lock around a map, because readers of different jobs would wait for each other; and all jobs, because
 //! the memory of the process would grow with what the store keeps.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use actix_web::web::Bytes;
@@ -119,17 +119,6 @@ impl JobTable {
         }
     }
 
-    /// Shows the unfinished ones among `jobs`, and none that is not among them.
-    pub fn reset(&self, jobs: &[JobEvent]) {
-        if !self.is_empty() {
-            let kept: HashSet<JobId> = jobs.iter().map(|event| event.job.id).collect();
-            self.jobs.retain(|id, _| kept.contains(id));
-        }
-        for event in jobs.iter().filter(|event| event.job.ended().is_none()) {
-            self.publish(event.clone());
-        }
-    }
-
     /// Takes away jobs that are no longer kept.
     pub fn remove(&self, ids: &[JobId]) {
         for id in ids {
@@ -164,9 +153,7 @@ mod tests {
         table.publish(job(1, 3));
         let newer = table.get(JobId::from_u128(1)).expect("published");
         assert_eq!(newer.rendered(|job| Bytes::from(job.version.to_string())), "3");
-        table.reset(&[job(2, 1), job(3, 1)]);
-        assert!(table.get(JobId::from_u128(1)).is_none());
-        table.remove(&[JobId::from_u128(2), JobId::from_u128(3)]);
+        table.remove(&[JobId::from_u128(1)]);
         assert!(table.is_empty());
     }
 
@@ -193,8 +180,5 @@ mod tests {
         }
         assert!(is_known(&table, 1) && is_known(&table, 2) && is_known(&table, many + 1));
         assert!(!is_known(&table, many + 2), "the one that ended first");
-        table.reset(&[job(1, 1), ended(2, 2), ended(many + 2, 2), job(many + 3, 1)]);
-        assert!(is_known(&table, 1) && is_known(&table, 2) && is_known(&table, many + 3));
-        assert!(!is_known(&table, 3) && !is_known(&table, many + 2), "the store has it");
     }
 }

@@ -4,7 +4,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,16 +12,20 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, Ending, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Op, Origin, Reach,
-    ReadFailure, Retention, ScalingConfig, Settings, SettingsOverrides, Status, StepOutcome, Timestamp,
+    Alias, Capacity, ChangeAnswer, Ending, EventId, Goal, Job, JobId, JobRequest, LaneRecord, Move, OnConflict, Op,
+    Origin, Reach, ReadFailure, Retention, ScalingConfig, Settings, SettingsOverrides, Stage, Status, StepOutcome,
+    Timestamp,
 };
 use scalegate::engine::{
-    Answer, EngineDied, EngineHandle, LOOK_TIMEOUT, Parts, PlanError, Projections, Refusal, RunningEngine, SubmitKey,
-    Submitted, Unavailable,
+    Answer, EngineDied, EngineHandle, LOOK_TIMEOUT, Parts, PlanError, Projections, Refusal, RunningEngine, Submitted,
+    Unavailable,
 };
 use scalegate::metrics::{Metrics, Scrape};
 use scalegate::sidecar::{RawReading, Sidecar};
-use scalegate::store::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, SqliteJournal, StoreError, StoreWriter};
+use scalegate::store::{
+    Excess, JobFilter, Journal, LaneReader, NoRoom, Observer, Opened, Pruned, RecordChange, SqliteJournal,
+    SqliteReader, SqliteStore, Store, StoreError, StoreReader, SubmitKey, Unit, Which,
+};
 use scalegate::table::JobTable;
 use scalegate::telemetry::Traces;
 use support::world::{request, worker};
@@ -156,12 +159,12 @@ fn failure() -> StoreError {
 }
 
 impl Journal for FakeJournal {
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+    fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), StoreError> {
         assert!(!self.disk.panics.load(Ordering::SeqCst), "the journal panics, as told");
-        let is_intent = batches
-            .iter()
-            .flat_map(|batch| &batch.lanes)
-            .any(|lane| lane.change.is_some_and(|change| change.stage == scalegate::domain::Stage::Intended));
+        let is_intent = units.iter().flat_map(|unit| &unit.lanes).any(|lane| {
+            matches!(&lane.record, RecordChange::Write(record)
+                if record.change.is_some_and(|change| change.stage == Stage::Intended))
+        });
         if is_intent && self.disk.holds_intents.load(Ordering::SeqCst) {
             self.disk.held_intents.fetch_add(1, Ordering::SeqCst);
             while self.disk.holds_intents.load(Ordering::SeqCst) {
@@ -172,26 +175,26 @@ impl Journal for FakeJournal {
             Disk::set(&self.disk.broken, true);
         }
         if !self.disk.broken.load(Ordering::SeqCst) {
-            return self.inner.commit(batches);
+            return self.inner.commit(units, first_event);
         }
         if self.disk.keeps.load(Ordering::SeqCst) {
-            self.inner.commit(batches)?;
+            self.inner.commit(units, first_event)?;
         }
         Err(failure())
     }
 
-    fn load(&mut self) -> Result<Snapshot, StoreError> {
+    fn reopen(&mut self) -> Result<Opened, StoreError> {
         self.disk.loads.fetch_add(1, Ordering::SeqCst);
-        if self.disk.unreadable.load(Ordering::SeqCst) { Err(failure()) } else { self.inner.load() }
+        if self.disk.unreadable.load(Ordering::SeqCst) { Err(failure()) } else { self.inner.reopen() }
     }
 
-    fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
-        self.inner.answer(key)
+    fn lane_reader(&self) -> Result<LaneReader, StoreError> {
+        self.inner.lane_reader()
     }
 
-    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
-        let pruned = self.inner.prune(retention, now)?;
-        self.disk.pruned.lock().expect("no panic").extend(&pruned.jobs);
+    fn prune(&mut self, retention: Retention, now: Timestamp, excess: Option<&Excess>) -> Result<Pruned, StoreError> {
+        let pruned = self.inner.prune(retention, now, excess)?;
+        self.disk.pruned.lock().expect("no panic").extend(pruned.jobs.iter().map(|job| job.id));
         Ok(pruned)
     }
 }
@@ -206,6 +209,7 @@ struct Rig {
     sidecar: Arc<FakeSidecar>,
     disk: Arc<Disk>,
     directory: Arc<tempfile::TempDir>,
+    store: Arc<SqliteStore>,
     store_thread: std::thread::JoinHandle<()>,
 }
 
@@ -236,18 +240,21 @@ impl Rig {
     async fn start_in(directory: Arc<tempfile::TempDir>, sidecar: Arc<FakeSidecar>, retention: Retention) -> Self {
         let disk = Arc::new(Disk::default());
         let inner = SqliteJournal::open(directory.path()).expect("a store");
-        let mut journal = FakeJournal { inner, disk: Arc::clone(&disk) };
-        let snapshot = journal.load().expect("readable");
-        let projections = Projections::new(snapshot.next_event, Traces::default()).expect("consistent");
+        let next_event = inner.next_event().expect("readable");
+        let reader = Arc::new(SqliteReader::open(directory.path()).expect("readable"));
+        let projections = Projections::new(next_event, Traces::default()).expect("consistent");
         let (table, metrics) = (Arc::clone(&projections.table), Arc::clone(&projections.metrics));
-        let (store, inbox) = StoreWriter::channel();
-        let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
+        let (store, inbox) = SqliteStore::channel();
+        let store = Arc::new(store);
+        let journal = FakeJournal { inner, disk: Arc::clone(&disk) };
+        let store_thread = inbox.start(journal, Observer::new(Arc::clone(&metrics), None)).expect("a thread");
         let parts = {
             let (sidecar, clock) = (Arc::clone(&sidecar), Clock::start());
+            let store = Arc::clone(&store) as Arc<dyn Store>;
             move || Parts {
                 sidecar: Client { sidecar, _not_send: Rc::new(()) },
                 store,
-                acknowledgements,
+                reader,
                 projections,
                 scaling: Arc::new(ScalingConfig::default()),
                 retention,
@@ -255,10 +262,10 @@ impl Rig {
                 wall: WallWatch::begin(clock.now(), wall_now(), false),
             }
         };
-        let mut engine = RunningEngine::start(EngineHandle::channel(), snapshot, parts).expect("a thread");
-        engine.begun().await.expect("it lives");
+        let mut engine = RunningEngine::start(EngineHandle::channel(), parts).expect("a thread");
+        engine.begun().await.expect("it lives").expect("readable");
         let handle = engine.handle.clone();
-        Self { engine, handle, table, metrics, sidecar, disk, directory, store_thread }
+        Self { engine, handle, table, metrics, sidecar, disk, directory, store, store_thread }
     }
 
     async fn create(&self, request: JobRequest) -> JobId {
@@ -301,15 +308,29 @@ impl Rig {
     }
 
     /// Stops it and returns what is on the disk.
-    async fn stop(self) -> (Result<(), EngineDied>, Snapshot) {
+    async fn stop(self) -> (Result<(), EngineDied>, Stored) {
         let stopped = self.engine.stop(GRACE).await;
-        self.store_thread.join().expect("no panic");
-        (stopped, on_disk(self.directory.path()))
+        (stopped, closed(&self.store, self.store_thread, &self.directory).await)
     }
 }
 
-fn on_disk(directory: &Path) -> Snapshot {
-    SqliteJournal::open(directory).and_then(|mut journal| journal.load()).expect("readable")
+/// What is on a disk.
+struct Stored {
+    lanes: Vec<LaneRecord>,
+    /// All jobs, in order of submission.
+    jobs: Vec<Arc<Job>>,
+}
+
+/// Closes the store in `directory`, and returns what is in it.
+async fn closed(store: &SqliteStore, thread: std::thread::JoinHandle<()>, directory: &tempfile::TempDir) -> Stored {
+    store.close();
+    thread.join().expect("no panic");
+    let journal = SqliteJournal::open(directory.path()).expect("a sound store");
+    let adoption = journal.lane_reader().and_then(|lanes| lanes.adopt(&Which::All, |_| 1)).expect("readable");
+    let reader = SqliteReader::open(directory.path()).expect("readable");
+    let page = reader.jobs_page(&JobFilter::default(), None, 200).await.expect("readable");
+    let jobs = page.entries.into_iter().rev().map(|(_, event)| event.job).collect();
+    Stored { lanes: adoption.lanes.into_iter().map(|lane| lane.record).collect(), jobs }
 }
 
 #[track_caller]
@@ -343,14 +364,9 @@ async fn a_job_that_cannot_be_made_durable_is_not_accepted() {
     let after = rig.create(to(3)).await;
     assert_succeeded(&*rig.ended(after).await, &[StepOutcome::Confirmed]);
     assert_eq!((rig.sidecar.capacity(), rig.sidecar.changes()), (3, 2));
-    let (stopped, snapshot) = rig.stop().await;
+    let (stopped, stored) = rig.stop().await;
     assert_eq!(stopped, Ok(()));
-    assert_eq!(snapshot.jobs.iter().map(|event| event.job.id).collect::<Vec<_>>(), [before, after]);
-}
-
-/// The job as it is in the store.
-fn stored(snapshot: &Snapshot, id: JobId) -> Option<&Arc<Job>> {
-    snapshot.jobs.iter().map(|event| &event.job).find(|job| job.id == id)
+    assert_eq!(stored.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [before, after]);
 }
 
 /// What is under way when the store fails goes on when it works again, and nothing is sent twice.
@@ -371,9 +387,9 @@ async fn jobs_go_on_by_themselves_when_the_store_works_again() {
         let job = rig.ended(in_flight).await;
         assert_succeeded(&job, &[StepOutcome::Confirmed]);
         assert_eq!((rig.sidecar.capacity(), rig.sidecar.changes()), (2, 1), "kept: {keeps}");
-        let (stopped, snapshot) = rig.stop().await;
+        let (stopped, stored) = rig.stop().await;
         assert_eq!(stopped, Ok(()));
-        assert_eq!(stored(&snapshot, in_flight), Some(&job), "shown as stored");
+        assert_eq!(stored.jobs.iter().find(|job| job.id == in_flight), Some(&job), "shown as stored");
     }
 }
 
@@ -389,10 +405,10 @@ async fn a_submission_whose_commit_failed_after_it_was_durable_is_carried_out_al
     Disk::set(&rig.disk.broken, false);
     rig.healthy().await;
     // The submitter does what one does, and tries again.
-    let Ok(Submitted::Replayed(answer)) = rig.handle.submit(to(2), key()).await else { panic!("not replayed") };
-    assert!(rig.table.get(answer.job.id).is_some(), "shown before anything else happens to it");
+    let Ok(Submitted::Replayed { job, .. }) = rig.handle.submit(to(2), key()).await else { panic!("not replayed") };
+    assert!(rig.table.get(job.id).is_some(), "shown before anything else happens to it");
     rig.sidecar.on_read.send_replace(Manner::Prompt);
-    assert_succeeded(&*rig.ended(answer.job.id).await, &[StepOutcome::Confirmed]);
+    assert_succeeded(&*rig.ended(job.id).await, &[StepOutcome::Confirmed]);
     assert_eq!((rig.table.len(), rig.sidecar.changes()), (1, 1));
     let counted = rig.metrics.render(Scrape::default()).expect("writable");
     assert!(counted.contains("scalegate_jobs_accepted_total 1\n"), "it is counted like any other: {counted}");
@@ -457,8 +473,7 @@ async fn a_panic_ends_the_engine_loudly() {
     assert_eq!(rig.engine.ended().await, Err(EngineDied));
     assert_eq!(rig.handle.health().await, Err(Unavailable::Stopping));
     assert!(matches!(rig.handle.submit(to(3), None).await, Err(Unavailable::Stopping)));
-    rig.store_thread.join().expect("the store's thread ends in order");
-    let job = &on_disk(rig.directory.path()).jobs[0].job;
+    let job = &closed(&rig.store, rig.store_thread, &rig.directory).await.jobs[0];
     assert_eq!(job.ended(), None, "the next process carries on");
 }
 
@@ -481,7 +496,7 @@ async fn the_engine_does_not_outlive_its_store() {
     let mut rig = Rig::start().await;
     Disk::set(&rig.disk.panics, true);
     let refused = rig.handle.submit(to(2), None).await;
-    assert!(matches!(refused, Err(Unavailable::Storage(_))), "{refused:?}");
+    assert!(matches!(refused, Err(Unavailable::Interrupted)), "{refused:?}");
     assert_eq!(rig.engine.ended().await, Err(EngineDied));
 }
 
@@ -494,7 +509,7 @@ async fn stopping_waits_for_the_change_on_its_way_and_records_its_answer() {
     let id = rig.create(to(3)).await;
     let queued = rig.create(JobRequest { on_conflict: OnConflict::Queue, ..to(1) }).await;
     rig.until("the change is sent", |rig| rig.sidecar.changes() == 1).await;
-    let Rig { engine, sidecar, directory, store_thread, .. } = rig;
+    let Rig { engine, sidecar, directory, store, store_thread, .. } = rig;
     let stopping = tokio::spawn(engine.stop(GRACE));
     tokio::time::sleep(millis(200)).await;
     assert!(!stopping.is_finished(), "it waits");
@@ -502,11 +517,9 @@ async fn stopping_waits_for_the_change_on_its_way_and_records_its_answer() {
     sidecar.on_change.send_replace(Manner::Prompt);
     assert_eq!(stopping.await.expect("joined"), Ok(()));
     assert!(begin.elapsed() < Duration::from_secs(2), "and no longer than it must");
-    store_thread.join().expect("no panic");
-
-    let snapshot = on_disk(directory.path());
-    let change = snapshot.lanes[0].change.expect("unresolved");
-    assert_eq!(change.stage, scalegate::domain::Stage::Acknowledged);
+    let stored = closed(&store, store_thread, &directory).await;
+    let change = stored.lanes[0].change.expect("unresolved");
+    assert_eq!(change.stage, Stage::Acknowledged);
     assert_eq!(sidecar.changes(), 1, "nothing new was sent");
 
     // And the next process goes on from there.
@@ -526,9 +539,8 @@ async fn stopping_takes_no_longer_than_the_grace_time() {
     assert_eq!(rig.engine.stop(millis(400)).await, Ok(()));
     let took = begin.elapsed();
     assert!(took >= millis(400) && took < millis(1500), "{took:?}");
-    rig.store_thread.join().expect("no panic");
-    let change = on_disk(rig.directory.path()).lanes[0].change.expect("unresolved");
-    assert_eq!(change.stage, scalegate::domain::Stage::Intended, "to be read back");
+    let change = closed(&rig.store, rig.store_thread, &rig.directory).await.lanes[0].change.expect("unresolved");
+    assert_eq!(change.stage, Stage::Intended, "to be read back");
 }
 
 /// Not even what is decided already, and on its way to the disk.
@@ -540,16 +552,15 @@ async fn stopping_sends_nothing_new() {
     let id = rig.create(to(3)).await;
     rig.sidecar.on_read.send_replace(Manner::Prompt);
     rig.until("the intent is on its way", |rig| rig.disk.held_intents.load(Ordering::SeqCst) == 1).await;
-    let Rig { engine, sidecar, directory, store_thread, disk, .. } = rig;
+    let Rig { engine, sidecar, directory, store, store_thread, disk, .. } = rig;
     let stopping = tokio::spawn(engine.stop(GRACE));
     tokio::time::sleep(millis(100)).await;
     Disk::set(&disk.holds_intents, false);
     assert_eq!(stopping.await.expect("joined"), Ok(()));
-    store_thread.join().expect("no panic");
     assert_eq!(sidecar.changes(), 0);
-    let snapshot = on_disk(directory.path());
-    assert_eq!(snapshot.lanes[0].change, None, "it is known not to have been sent");
-    let outcomes: Vec<_> = snapshot.jobs[0].job.steps.iter().map(|step| step.outcome).collect();
+    let stored = closed(&store, store_thread, &directory).await;
+    assert_eq!(stored.lanes[0].change, None, "it is known not to have been sent");
+    let outcomes: Vec<_> = stored.jobs[0].steps.iter().map(|step| step.outcome).collect();
     assert_eq!(outcomes, [StepOutcome::NotApplied]);
 
     let next = Rig::start_in(directory, sidecar, Retention::DEFAULT).await;
@@ -575,19 +586,19 @@ async fn the_same_key_gets_the_same_answer_before_and_after_a_restart() {
     let key = |fingerprint| Some(SubmitKey { key: "k".into(), fingerprint: [fingerprint; 32] });
     let (first, second) = tokio::join!(rig.handle.submit(to(2), key(1)), rig.handle.submit(to(2), key(1)));
     let Ok(Submitted::Answer(Answer::Created(created))) = first else { panic!("not created: {first:?}") };
-    let Ok(Submitted::Replayed(replayed)) = second else { panic!("not replayed: {second:?}") };
-    assert_eq!((&replayed.job, replayed.joined), (&created, false));
+    let Ok(Submitted::Replayed { job, joined }) = second else { panic!("not replayed: {second:?}") };
+    assert_eq!((job.id, joined), (created.id, false));
     let reused = rig.handle.submit(to(3), key(2)).await;
-    assert!(matches!(reused, Ok(Submitted::Answer(Answer::Refused(Refusal::KeyReused)))), "{reused:?}");
-    rig.ended(created.id).await;
-    let Ok(Submitted::Replayed(later)) = rig.handle.submit(to(2), key(1)).await else { panic!("not replayed") };
-    assert_eq!(later, replayed, "as it was then, not as it is now");
+    assert!(matches!(reused, Ok(Submitted::Answer(Answer::Refused(Refusal::NoRoom(NoRoom::KeyReused))))), "{reused:?}");
+    let ended = rig.ended(created.id).await;
+    let later = rig.handle.submit(to(2), key(1)).await;
+    let replayed = Ok(Submitted::Replayed { job: ended, joined: false });
+    assert_eq!(later, replayed, "as it is now, not as it was then");
 
     let (directory, sidecar) = (Arc::clone(&rig.directory), Arc::clone(&rig.sidecar));
     assert_eq!(rig.stop().await.0, Ok(()));
     let next = Rig::start_in(directory, sidecar, Retention::DEFAULT).await;
-    let Ok(Submitted::Replayed(restored)) = next.handle.submit(to(2), key(1)).await else { panic!("not replayed") };
-    assert_eq!(restored, replayed);
+    assert_eq!(next.handle.submit(to(2), key(1)).await, replayed, "the table does not know the job any more");
     assert_eq!(next.sidecar.changes(), 1);
 }
 
@@ -602,12 +613,12 @@ async fn what_is_no_longer_kept_goes_from_the_store() {
         if let Some(ago) = ended_ago {
             job.end(Ending::Canceled, now - ago);
         }
-        JobEvent { id: id as u64, job: Arc::new(job) }
+        Arc::new(job)
     };
     let jobs = vec![job(1, Some(minute * 10)), job(2, Some(minute * 4)), job(3, None), job(4, Some(minute * 10))];
     SqliteJournal::open(directory.path())
         .expect("a store")
-        .commit(&[Batch { jobs, ..Batch::default() }])
+        .commit(&[Unit { jobs, ..Unit::default() }], 1)
         .expect("committed");
     let rig = Rig::start_in(directory, FakeSidecar::new(), Retention { age: minute * 5, count: 100 }).await;
     // The first time is right after the start.
@@ -615,8 +626,8 @@ async fn what_is_no_longer_kept_goes_from_the_store() {
     assert_eq!(rig.table.len(), 1, "what was over at the start is asked of the store");
     rig.ended(JobId::from_u128(3)).await;
     assert_eq!(*rig.disk.pruned.lock().expect("no panic"), [1, 4].map(JobId::from_u128));
-    let (_, snapshot) = rig.stop().await;
-    assert_eq!(snapshot.jobs.iter().map(|event| event.job.id.as_u128()).collect::<Vec<_>>(), [2, 3]);
+    let (_, stored) = rig.stop().await;
+    assert_eq!(stored.jobs.iter().map(|job| job.id.as_u128()).collect::<Vec<_>>(), [2, 3]);
 }
 
 #[tokio::test]

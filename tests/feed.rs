@@ -15,8 +15,9 @@ use scalegate::domain::{
 };
 use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
 use scalegate::feed::Feed;
+use scalegate::metrics::Metrics;
 use scalegate::sidecar::{RawReading, Sidecar};
-use scalegate::store::{Acknowledgement, Batch, Journal as _, SqliteJournal, SqliteReader, StoreReader, StoreWriter};
+use scalegate::store::{Observer, SqliteJournal, SqliteReader, SqliteStore, Store, StoreReader, Unit, commit_one};
 use scalegate::table::JobTable;
 use scalegate::telemetry::Traces;
 use serde_json::json;
@@ -26,7 +27,6 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How often a stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -54,8 +54,7 @@ struct Stage {
     address: SocketAddr,
     table: Arc<JobTable>,
     feed: Arc<Feed>,
-    store: StoreWriter,
-    acknowledgements: UnboundedReceiver<Acknowledgement>,
+    store: Arc<dyn Store>,
     progress: Progress,
     next: EventId,
     _engine: RunningEngine,
@@ -64,28 +63,32 @@ struct Stage {
     dir: TempDir,
 }
 
+/// A store that writes to `journal`, and its thread.
+fn started(journal: SqliteJournal) -> (Arc<dyn Store>, JoinHandle<()>) {
+    let (store, inbox) = SqliteStore::channel();
+    let observer = Observer::new(Arc::new(Metrics::new().expect("consistent")), None);
+    (Arc::new(store), inbox.start(journal, observer).expect("a thread"))
+}
+
 impl Stage {
     async fn set() -> Self {
         let dir = TempDir::new().expect("a directory");
         let listener = api::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let mut journal = SqliteJournal::open(dir.path()).expect("a store");
-        let next = journal.load().expect("readable").next_event;
-        let (store, inbox) = StoreWriter::channel();
-        let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
+        let journal = SqliteJournal::open(dir.path()).expect("a store");
+        let next = journal.next_event().expect("readable");
+        let (store, store_thread) = started(journal);
         let projections = Projections::new(next, Traces::default()).expect("consistent");
         let (table, feed) = (Arc::clone(&projections.table), Arc::clone(&projections.feed));
         let clock = Clock::start();
         // An engine with a store of its own: nothing it does is of interest here.
         let elsewhere = TempDir::new().expect("a directory");
-        let mut journal = SqliteJournal::open(elsewhere.path()).expect("a store");
-        let snapshot = journal.load().expect("readable");
-        let (engine_store, inbox) = StoreWriter::channel();
-        let (engine_acknowledgements, _) = inbox.start(journal).expect("a thread");
-        let engine = RunningEngine::start(EngineHandle::channel(), snapshot, move || Parts {
+        let (engine_store, _) = started(SqliteJournal::open(elsewhere.path()).expect("a store"));
+        let engine_reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(elsewhere.path()).expect("readable"));
+        let mut engine = RunningEngine::start(EngineHandle::channel(), move || Parts {
             sidecar: NoSidecar,
             store: engine_store,
-            acknowledgements: engine_acknowledgements,
+            reader: engine_reader,
             projections: Projections::new(1, Traces::default()).expect("consistent"),
             scaling: Arc::new(ScalingConfig::default()),
             retention: Retention::DEFAULT,
@@ -93,8 +96,9 @@ impl Stage {
             wall: WallWatch::begin(clock.now(), wall_now(), false),
         })
         .expect("a thread");
+        engine.begun().await.expect("it lives").expect("readable");
         let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(dir.path()).expect("readable"));
-        let (guard, perimeter) = guard::on_loopback(dir.path(), &reader, &store, clock).await;
+        let (guard, perimeter) = guard::on_loopback(dir.path(), &reader, Arc::clone(&store), clock).await;
         let connection_limits = ConnectionLimits { streams: STREAMS, long_polls: 1, ..ConnectionLimits::within(1024) };
         let (state, progress) =
             ApiState::new(engine.handle.clone(), projections, reader, clock, guard, connection_limits);
@@ -105,7 +109,6 @@ impl Stage {
             table,
             feed,
             store,
-            acknowledgements,
             progress,
             next,
             _engine: engine,
@@ -123,8 +126,8 @@ impl Stage {
     async fn write_job(&mut self, job: Job) -> JobEvent {
         let event = JobEvent { id: self.next, job: Arc::new(job) };
         self.next += 1;
-        self.store.commit(Batch { jobs: vec![event.clone()], ..Batch::default() }).expect("the thread lives");
-        self.acknowledgements.recv().await.expect("the thread lives").expect("committed");
+        let unit = Unit { jobs: vec![Arc::clone(&event.job)], ..Unit::default() };
+        commit_one(&*self.store, unit).await.expect("committed");
         event
     }
 
@@ -361,7 +364,7 @@ async fn what_was_not_told_is_read_when_the_store_was_read_anew() {
     }
     assert_eq!(streams[0].expect("job").await.version(), 1);
     let untold = [stage.write(1, 2).await, stage.write(1, 3).await];
-    stage.table.reset(&untold[1..]);
+    stage.table.publish(untold[1].clone());
     stage.feed.reloaded(stage.next);
     // What was read from the log may be told after all.
     stage.feed.publish(stage.table.publish(untold[1].clone()));

@@ -714,10 +714,18 @@ async fn a_damaged_store_is_refused() {
 async fn a_record_that_makes_no_sense_is_named() {
     let remains = Remains::of_a_gateway().await;
     let dir = remains.settled();
-    change(dir.path(), "UPDATE jobs SET record = '{}'");
+    change(dir.path(), "UPDATE jobs SET record = '{}', state = 'running'");
     let mut command = serve(dir.path(), remains.sidecar.address(), &["--log-format", "text"]);
     let name = format!("job {}", remains.id);
     assert_refused_start(run_to_its_end(&mut command), &["is corrupt (", &name, "restore a backup"]);
+    // A job that is over is not read before it is asked for.
+    let dir = remains.settled();
+    change(dir.path(), "UPDATE jobs SET record = '{}'");
+    let gateway = remains.start(dir.path());
+    let target = format!("/v1/jobs/{}", remains.id);
+    gateway.refuses(&Raw::get(&target), 503, "storage_unavailable").await;
+    let told = |line: &Value| line.to_string().contains(&name);
+    assert!(gateway.log().iter().any(told), "{:?}", gateway.log());
 }
 
 #[actix_web::test]

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use scalegate::clock::{Present, wall_now};
 use scalegate::domain::{
-    Alias, Capacity, ChangeState, Ending, ErrorCode, Goal, Job, JobError, JobEvent, JobId, JobRequest, JobState,
-    LaneRecord, OnConflict, Op, SentChange, Settings, SettingsOverrides, Step, StepOutcome, Timestamp, Waiting,
+    Alias, Capacity, ChangeState, Ending, ErrorCode, Goal, Job, JobError, JobId, JobRequest, JobState, LaneRecord,
+    OnConflict, Op, SentChange, Settings, SettingsOverrides, Step, StepOutcome, Timestamp, Waiting,
 };
-use scalegate::store::{Batch, Journal as _, Snapshot, SqliteJournal};
+use scalegate::store::{Journal as _, LaneChange, RecordChange, SqliteJournal, Unit};
 use tempfile::TempDir;
 
 use super::load::{Client, runtime};
@@ -116,21 +116,26 @@ fn read_raw(directory: &Path) -> Duration {
 /// Puts `count` jobs into a new store in `directory`; their ids, in the order of their submission.
 pub fn fill(directory: &Path, count: usize, shape: Shape) -> Vec<JobId> {
     let mut journal = SqliteJournal::open(directory).expect("a store");
-    let first = journal.load().expect("readable").next_event;
+    let first = journal.next_event().expect("readable");
     let now = wall_now();
     let mut ids = Vec::with_capacity(count);
     for begin in (0..count).step_by(BATCH) {
-        let mut batch = Batch::default();
+        let mut unit = Unit::default();
         for number in begin..(begin + BATCH).min(count) {
             let (job, lane) = make(number, count, shape, now);
             ids.push(job.id);
-            batch.jobs.push(JobEvent { id: first + number as u64, job: Arc::new(job) });
-            batch.lanes.extend(lane);
+            unit.jobs.push(Arc::new(job));
+            unit.lanes.extend(lane.map(|record| LaneChange {
+                resource: record.resource.clone(),
+                epoch: 0,
+                record: RecordChange::Write(Box::new(record)),
+            }));
         }
-        journal.commit(&[batch]).expect("committed");
+        journal.commit(&[unit], first + begin as u64).expect("committed");
     }
     // As a gateway leaves it behind: what comes after it goes on by the same clock.
-    journal.change_clock(Present::look().anchor().as_ref(), &Snapshot::default(), 0).expect("committed");
+    let begin = Timestamp::from_millis(0);
+    journal.change_clock(Present::look().anchor().as_ref(), begin, begin).expect("committed");
     ids
 }
 

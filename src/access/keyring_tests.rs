@@ -39,6 +39,10 @@ impl StoreReader for Store {
         Err(StoreError::Closed)
     }
 
+    async fn last_event(&self) -> Result<EventId, StoreError> {
+        Err(StoreError::Closed)
+    }
+
     async fn jobs_page(&self, _: &JobFilter, _: Option<Position>, _: usize) -> Result<Page<JobEvent>, StoreError> {
         Err(StoreError::Closed)
     }

@@ -20,7 +20,7 @@ use super::routes::path_of;
 use crate::access::{Sampled, Sampler};
 use crate::clock::Clock;
 use crate::domain::{Action, Attempt, AuditEntry, AuditVerdict, Subject};
-use crate::store::{Batch, StoreClient};
+use crate::store::{Store, Unit, commit_one};
 
 /// Longest time an answer that refuses something waits for the record of it.
 const RECORD_PATIENCE: Duration = Duration::from_secs(1);
@@ -51,14 +51,14 @@ impl Kept {
 
 /// See the module's documentation.
 pub struct Recorder {
-    store: StoreClient,
+    store: Arc<dyn Store>,
     clock: Clock,
     strangers: Sampler,
 }
 
 impl Recorder {
     /// A recorder that writes to `store`.
-    pub fn new(store: StoreClient, clock: Clock) -> Self {
+    pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
         Self { store, clock, strangers: Sampler::default() }
     }
 
@@ -152,8 +152,8 @@ impl Recorder {
 
     /// Makes `audit` durable. What takes longer than an answer waits is written all the same, as soon as the store can.
     async fn write(&self, audit: Vec<AuditEntry>) {
-        let batch = Batch { audit, ..Batch::default() };
-        if let Ok(Err(error)) = timeout(RECORD_PATIENCE, self.store.commit(batch)).await {
+        let unit = Unit { audit, ..Unit::default() };
+        if let Ok(Err(error)) = timeout(RECORD_PATIENCE, commit_one(&*self.store, unit)).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "could not write the refusal to the audit record");
         }
     }

@@ -25,7 +25,7 @@ use crate::access::{CallerLimits, Keyring, LimitKey, Permit, Rate, Rejection, Re
 use crate::clock::{Clock, wall_now};
 use crate::config::Access;
 use crate::domain::{AuditEntry, KeyId, KeyRecord, Scope, Timestamp};
-use crate::store::{Batch, KeyChange, StoreClient, StoreError};
+use crate::store::{KeyChange, Store, StoreError, Unit, commit_one};
 
 /// Longest wait for the store. A disk that takes longer is stuck, and whoever waits has better to know.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
@@ -70,7 +70,7 @@ pub struct Guard {
     rule: KeyRule,
     keyring: Arc<Keyring>,
     limits: CallerLimits,
-    store: StoreClient,
+    store: Arc<dyn Store>,
     recorder: Arc<Recorder>,
 }
 
@@ -147,7 +147,7 @@ impl Guard {
         access: &Access,
         connection_limits: ConnectionLimits,
         keyring: Keyring,
-        store: StoreClient,
+        store: Arc<dyn Store>,
         clock: Clock,
     ) -> Self {
         let half = |limit: usize| (limit / 2).max(1);
@@ -176,10 +176,10 @@ impl Guard {
     /// # Errors
     /// If it may not be durable.
     pub async fn change_keys(&self, change: KeyChange, entry: AuditEntry) -> Result<(), StoreError> {
-        let batch = Batch { keys: vec![change], audit: vec![entry], ..Batch::default() };
+        let batch = Unit { keys: vec![change], audit: vec![entry], ..Unit::default() };
         let (store, keyring) = (self.store.clone(), Arc::clone(&self.keyring));
         let changed = actix_web::rt::spawn(async move {
-            let committed = store.commit(batch).await;
+            let committed = commit_one(&*store, batch).await;
             // Also if that failed: it may be on the disk all the same.
             keyring.changed();
             committed
@@ -208,18 +208,18 @@ impl Guard {
         let before = self.keyring.revoke(id, at).await.map_err(Revoking::Unreadable)?;
         and_then();
         let batch =
-            Batch { keys: vec![KeyChange::Revoked { id: id.clone(), at }], audit: vec![entry], ..Batch::default() };
+            Unit { keys: vec![KeyChange::Revoked { id: id.clone(), at }], audit: vec![entry], ..Unit::default() };
         let (store, keyring, id) = (self.store.clone(), Arc::clone(&self.keyring), id.clone());
         let (tell, told) = oneshot::channel();
         actix_web::rt::spawn(async move {
-            let first = store.commit(batch.clone()).await;
+            let first = commit_one(&*store, batch.clone()).await;
             let mut is_written = first.is_ok();
             // The caller may be gone.
             drop(tell.send(first));
             // One that repeats it leaves that to the first, so that there is one for each key.
             while !is_written && before == Revocation::New {
                 tokio::time::sleep(REVOCATION_RETRY).await;
-                match store.commit(batch.clone()).await {
+                match commit_one(&*store, batch.clone()).await {
                     Ok(()) => {
                         tracing::info!(key = id.as_str(), "the revocation of the key is on the disk now");
                         is_written = true;
@@ -352,8 +352,8 @@ impl Guard {
     fn note_use(&self, key: &KeyRecord, at: Timestamp) {
         let (store, change) = (self.store.clone(), KeyChange::Used { id: key.id.clone(), at });
         actix_web::rt::spawn(async move {
-            let batch = Batch { keys: vec![change], ..Batch::default() };
-            if let Err(error) = store.commit(batch).await {
+            let batch = Unit { keys: vec![change], ..Unit::default() };
+            if let Err(error) = commit_one(&*store, batch).await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "the use of a key is not noted");
             }
         });
@@ -480,12 +480,12 @@ mod tests {
     use super::*;
     use crate::access::{NewKey, Token};
     use crate::domain::Reach;
-    use crate::store::{Journal as _, SqliteJournal, SqliteReader, StoreReader, StoreWriter};
+    use crate::metrics::Metrics;
+    use crate::store::{Journal as _, Observer, SqliteJournal, SqliteReader, SqliteStore, StoreReader};
 
     struct Scene {
         guard: Guard,
         token: Token,
-        _writer: StoreWriter,
         _directory: tempfile::TempDir,
     }
 
@@ -495,9 +495,10 @@ mod tests {
         let mut journal = SqliteJournal::open(directory.path()).expect("a store");
         let wanted = NewKey { name: "ci".into(), scope: Scope::Read, reach: Reach::EVERYTHING, lifetime: None };
         let (token, record) = wanted.issue(wall_now()).expect("randomness");
-        journal.commit(&[Batch { keys: vec![KeyChange::Added(record)], ..Batch::default() }]).expect("committed");
-        let (writer, inbox) = StoreWriter::channel();
-        inbox.start(journal).expect("a thread");
+        journal.commit(&[Unit { keys: vec![KeyChange::Added(record)], ..Unit::default() }], 0).expect("committed");
+        let (store, inbox) = SqliteStore::channel();
+        let metrics = Arc::new(Metrics::new().expect("consistent"));
+        inbox.start(journal, Observer::new(metrics, None)).expect("a thread");
         let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(directory.path()).expect("readable"));
         let keyring = Keyring::open(reader, directory.path(), None).await.expect("readable");
         let access = Access { request_rate: 2, ..Access::default() };
@@ -506,10 +507,10 @@ mod tests {
             &access,
             ConnectionLimits::within(1024),
             keyring,
-            writer.client(),
+            Arc::new(store),
             Clock::start(),
         );
-        Scene { guard, token, _writer: writer, _directory: directory }
+        Scene { guard, token, _directory: directory }
     }
 
     impl Scene {

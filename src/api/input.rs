@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use super::connections::Connection;
 use super::problem::{ApiError, Code, FieldError};
 use crate::domain::{Alias, JobId, KeyId};
-use crate::engine::SubmitKey;
+use crate::store::SubmitKey;
 
 /// Largest body. The largest sensible job has a tenth of it.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -86,7 +86,8 @@ pub async fn submit(
         Submitted::Answer(Answer::Joined(job)) => (true, job, false),
         Submitted::Answer(Answer::Refused(refusal)) => return Err(refusal.into()),
         Submitted::Answer(Answer::Canceled(_)) => return Err(ApiError::new(Code::InternalError, "A wrong answer.")),
-        Submitted::Replayed(stored) => (stored.joined, stored.job, true),
+        Submitted::Replayed { job, joined } => (joined, job, true),
+        Submitted::Gone => return Err(ApiError::answered_job_gone()),
     };
     let mut response = if joined { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     response.insert_header(("Location", job_path(job.id)));

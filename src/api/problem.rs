@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::view::{NotReadyReason, SidecarView};
 use crate::domain::{InvalidSetting, Job, ReadFailure, Setting, SidecarAnswer};
 use crate::engine::{PlanError, Refusal, Unavailable};
+use crate::store::NoRoom;
 
 /// The media type of problem documents.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -110,6 +111,8 @@ codes! {
     TooManyStreamsOfCaller "too_many_streams_of_caller" 429 "Too many streams of one caller" "You have 500 streams open already. Close some, or follow several jobs with one.";
     TooManyJobsOfKey "too_many_jobs_of_key" 429 "Too many unfinished jobs with this API key" "1000 jobs submitted with this API key are unfinished already.";
     TooManyResources "too_many_resources" 429 "Too many resources that are not listed" "1000 resources that the configuration does not list are scaled already. List the resource in the configuration, or wait until others are forgotten: a day after their last change, and a minute after their last job if there was none.";
+    TooManyIdempotencyKeys "too_many_idempotency_keys" 429 "Too many idempotency keys of one API key" "10000 idempotency keys were used with this API key within a day. Send the request without one, or later.";
+    TooMuchText "too_much_text" 429 "Too much text in the jobs that are kept" "The reasons and labels of the jobs that are kept for this resource, or of this API key, would be longer than 67108864 bytes together. Send shorter ones, or send the request again in a minute.";
     QueueFull "queue_full" 429 "Too many jobs wait for the resource" "16 jobs are waiting for this resource already.";
     InternalError "internal_error" 500 "Something is broken" "The gateway failed on this request. Search its log for this instance id.";
     SidecarUnreachable "sidecar_unreachable" 502 "The sidecar gives no reading" "Cannot connect to the sidecar: Connection refused.";
@@ -280,6 +283,14 @@ impl ApiError {
         Self::new(Code::JobNotFound, format!("There is no job {id}. Finished jobs are removed after a while."))
     }
 
+    /// The request was answered before, with a job that is no longer kept.
+    pub fn answered_job_gone() -> Self {
+        Self::new(
+            Code::JobNotFound,
+            "The same request was answered before, with a job that is no longer kept. Nothing was done.",
+        )
+    }
+
     /// The job cannot be canceled any more.
     pub fn job_finished(job: &Job) -> Self {
         let state = job.state.name().as_str();
@@ -371,26 +382,13 @@ impl From<Refusal> for ApiError {
             Refusal::QueueFull { limit } => {
                 Self::new(Code::QueueFull, format!("{limit} jobs are waiting for this resource already."))
             }
-            Refusal::TooManyJobs { limit } => {
-                Self::new(Code::TooManyJobs, format!("{limit} jobs are unfinished already."))
-            }
-            Refusal::TooManyJobsOfKey { limit } => Self::new(
-                Code::TooManyJobsOfKey,
-                format!("{limit} jobs submitted with this API key are unfinished already."),
-            ),
             Refusal::TooManyResources { limit } => {
                 Self::new(Code::TooManyResources, too_many_resources(limit, "are scaled"))
             }
             Refusal::TooManyResourcesOfKey { limit } => {
                 Self::new(Code::TooManyResources, too_many_resources(limit, "are scaled with this API key"))
             }
-            Refusal::TooManyKeys { limit } => Self::new(
-                Code::Overloaded,
-                format!("{limit} idempotency keys were used within a day; send the request without one, or later."),
-            ),
-            Refusal::KeyReused => {
-                Self::new(Code::IdempotencyKeyReused, "The Idempotency-Key came with a different body before.")
-            }
+            Refusal::NoRoom(no_room) => no_room.into(),
             Refusal::NotUnfinished => Self::new(Code::JobFinished, "The job is over already."),
         }
     }
@@ -449,6 +447,36 @@ impl From<Unavailable> for ApiError {
             }
         };
         Self::new(code, sentence(&unavailable))
+    }
+}
+
+impl From<NoRoom> for ApiError {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::TooManyJobs { limit } => {
+                Self::new(Code::TooManyJobs, format!("{limit} jobs are unfinished already."))
+            }
+            NoRoom::TooManyJobsOfKey { limit } => Self::new(
+                Code::TooManyJobsOfKey,
+                format!("{limit} jobs submitted with this API key are unfinished already."),
+            ),
+            NoRoom::TooManyIdempotencyKeys { limit } => Self::new(
+                Code::TooManyIdempotencyKeys,
+                format!(
+                    "{limit} idempotency keys were used with this API key within a day. Send the request without one, or later."
+                ),
+            ),
+            NoRoom::TooMuchText { limit } => Self::new(
+                Code::TooMuchText,
+                format!(
+                    "The reasons and labels of the jobs that are kept for this resource, or of this API key, would be longer \
+                     than {limit} bytes together. Send shorter ones, or send the request again in a minute."
+                ),
+            ),
+            NoRoom::KeyReused => {
+                Self::new(Code::IdempotencyKeyReused, "The Idempotency-Key came with a different body before.")
+            }
+        }
     }
 }
 
@@ -532,12 +560,13 @@ macro_rules! problems {
 
 problems! {
     /// What can go wrong with `POST /v1/jobs`.
-    guarded SubmitProblems: ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
-        ValidationFailed OutOfBounds IdempotencyKeyReused TooManyJobsOfKey TooManyResources QueueFull InternalError TooManyJobs Overloaded
+    guarded SubmitProblems: ResourceForbidden JobNotFound ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge
+        UnsupportedMediaType ValidationFailed OutOfBounds IdempotencyKeyReused TooManyJobsOfKey TooManyIdempotencyKeys
+        TooMuchText TooManyResources QueueFull InternalError TooManyJobs Overloaded
         OutcomeUnknown;
     /// What can go wrong with `POST /v1/plans`.
     guarded PlanProblems: ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
-        ValidationFailed OutOfBounds TooManyJobsOfKey TooManyResources QueueFull InternalError SidecarUnreachable TooManyJobs Overloaded;
+        ValidationFailed OutOfBounds TooManyJobsOfKey TooMuchText TooManyResources QueueFull InternalError SidecarUnreachable TooManyJobs Overloaded;
     /// What can go wrong with `GET /v1/jobs/{id}`.
     guarded GetJobProblems: JobNotFound InternalError;
     /// What can go wrong with `GET /v1/jobs`.

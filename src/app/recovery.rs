@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Present, Start, WallWatch};
 use crate::domain::Timestamp;
-use crate::store::{Journal as _, Snapshot, SqliteJournal, StoreError};
+use crate::store::{SqliteJournal, StoreError};
 
 /// How far the gateway's clock and the machine's may be apart without anybody being told; time servers correct less all
 /// the time.
@@ -44,19 +44,16 @@ pub(super) fn choose_clock(
     Ok((Clock::showing(shown, present), wall, carry_over))
 }
 
-/// Everything in the store, by the clock that was chosen.
+/// Fits what is in the store to the clock that was chosen.
 pub(super) fn recover(
     journal: &mut SqliteJournal,
     present: &Present,
     carry_over: Option<CarryOver>,
-) -> Result<Snapshot, StoreError> {
-    let mut snapshot = journal.load()?;
-    if let Some(CarryOver { from, to }) = carry_over {
-        snapshot.carry_over(from, to);
-        let forward_millis = to.as_millis().saturating_sub(from.as_millis());
-        journal.change_clock(present.anchor().as_ref(), &snapshot, forward_millis)?;
+) -> Result<(), StoreError> {
+    match carry_over {
+        Some(CarryOver { from, to }) => journal.change_clock(present.anchor().as_ref(), from, to),
+        None => Ok(()),
     }
-    Ok(snapshot)
 }
 
 fn warn_of_restore(taken_at: Timestamp) {
@@ -87,6 +84,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{Capacity, Change, ChangeState, JobId, LaneRecord, Move, Op, SentChange, Stage};
+    use crate::store::{Journal as _, LaneChange, RecordChange, Unit, Which};
 
     const HOUR: Duration = Duration::from_hours(1);
     const NOON: Timestamp = Timestamp::from_millis(1_769_860_800_000);
@@ -109,8 +107,11 @@ mod tests {
     fn store_left_behind(directory: &Path, stage: Option<Stage>) -> SqliteJournal {
         let mut journal = SqliteJournal::open(directory).expect("a store");
         let anchor = present(Duration::ZERO, NOON).anchor();
-        let left_behind = Snapshot { lanes: vec![lane(stage)], ..Snapshot::default() };
-        journal.change_clock(anchor.as_ref(), &left_behind, 0).expect("written");
+        let record = lane(stage);
+        let left_behind =
+            LaneChange { resource: record.resource.clone(), epoch: 0, record: RecordChange::Write(Box::new(record)) };
+        journal.commit(&[Unit { lanes: vec![left_behind], ..Unit::default() }], 0).expect("written");
+        journal.change_clock(anchor.as_ref(), NOON, NOON).expect("written");
         journal
     }
 
@@ -119,9 +120,10 @@ mod tests {
     fn start(journal: &mut SqliteJournal, present: &Present, shown: Timestamp) -> LaneRecord {
         let (clock, _, carry_over) = choose_clock(journal, present).expect("a clock");
         assert_eq!(clock, Clock::showing(shown, present));
-        let mut snapshot = recover(journal, present, carry_over).expect("readable");
-        assert_eq!(journal.load().expect("readable"), snapshot);
-        snapshot.lanes.remove(0)
+        recover(journal, present, carry_over).expect("readable");
+        journal.reopen().expect("sound");
+        let lanes = journal.lane_reader().and_then(|reader| reader.adopt(&Which::All, |_| 1)).expect("readable").lanes;
+        lanes.into_iter().next().expect("a lane").record
     }
 
     #[test]

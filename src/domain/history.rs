@@ -4,6 +4,7 @@
 //! the job and in the change state. Rejected: the log lines of a lane as the source, because they are sentences, and a plot or a
 //! program needs numbers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -98,22 +99,23 @@ pub struct JobEvent {
     pub job: Arc<Job>,
 }
 
-/// An earlier version of a job without the steps before its last one. Those were settled by then and never change, so
-/// every later version of the job has them: a log of versions does not grow with the square of the number of steps.
+/// An earlier version of a job without what every later version of the job has as well: the steps before its last one, which
+/// were settled by then, its reason and its labels. So a log of versions does not grow with the square of the number of steps,
+/// nor by what callers write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AbridgedJob {
-    /// The job, with its last step at most.
+    /// The job, with its last step at most, and without reason and labels.
     pub job: Job,
     /// Number of steps left out.
     pub earlier_steps: usize,
 }
 
 impl AbridgedJob {
-    /// `job` without its earlier steps.
+    /// `job` without what later versions have.
     pub fn of(job: &Job) -> Self {
         let earlier_steps = job.steps.len().saturating_sub(1);
         let steps: Vec<Step> = job.steps.get(earlier_steps..).unwrap_or_default().to_vec();
-        Self { job: Job { steps, ..job.clone() }, earlier_steps }
+        Self { job: Job { steps, reason: None, labels: BTreeMap::new(), ..job.clone() }, earlier_steps }
     }
 
     /// The job in full, given a `later` version of it; `None` if that one is an earlier version or another job.
@@ -123,7 +125,7 @@ impl AbridgedJob {
         }
         let mut steps = later.steps.get(..self.earlier_steps)?.to_vec();
         steps.extend(self.job.steps);
-        Some(Job { steps, ..self.job })
+        Some(Job { steps, reason: later.reason.clone(), labels: later.labels.clone(), ..self.job })
     }
 }
 

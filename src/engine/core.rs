@@ -1,37 +1,55 @@
-//! The engine without its I/O: all lanes, their timers, and the order of commits.
+//! The engine without its I/O: the lanes that it owns, their timers, and the order of commits.
 //!
 //! Inputs come with the time at which they happened; what is to be done about them comes out as [`Effect`]s. Nothing is
-//! published or answered before the commit it rests on is on the disk: such effects wait in a queue until
-//! [`Core::committed`] says so. The same code runs live, in recovery, and under simulation in virtual time.
+//! published or answered before the unit it rests on is durable: such effects wait in a queue until [`Core::on_committed`] says
+//! so. A unit that is refused evicts its lanes: they are adopted anew from the store, and other lanes go on. The same code runs
+//! live, in recovery, and under simulation in virtual time.
+//!
+//! Events: [`Core::submit`], [`Core::cancel`], [`Core::on_reserved`], [`Core::adopt`], [`Core::on_committed`],
+//! [`Core::on_reading`], [`Core::on_change_answer`], [`Core::wake_due`], [`Core::forget`]. After each of them,
+//! [`Core::take_effects`] has what is to be done.
 
 mod lanes;
+mod pending;
 mod recovery;
 mod resources;
-mod unfinished;
+mod submissions;
 mod unlisted;
-mod used_keys;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lanes::Lanes;
-use unfinished::Unfinished;
+use pending::PendingUnits;
+use submissions::{Placed, Submission};
 use unlisted::UnlistedLanes;
-use used_keys::UsedKeys;
 
-use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
+use super::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView};
 use crate::domain::{
-    Action, Actor, Admission, Alias, Attempt, AuditEntry, AuditVerdict, Call, CallId, ChangeAnswer, ChangeState,
-    EventId, Goal, HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, LaneRecord, Notice, OnConflict, Origin,
-    Outcome, ReadFailure, Reading, ResourceConfig, ResourceEvent, ScalingConfig, Subject, Timestamp, Turn, estimate,
+    Action, Alias, Attempt, AuditEntry, AuditVerdict, Call, CallId, ChangeAnswer, ChangeState, EventId, Goal,
+    HistoryEntry, Job, JobEvent, JobId, JobRequest, Lane, Notice, OnConflict, Origin, Outcome, ReadFailure, Reading,
+    ResourceEvent, ScalingConfig, Subject, Timestamp, Turn, estimate,
 };
-use crate::store::{Batch, KeyedAnswer, UsedKey};
+use crate::store::{Epoch, LaneChange, RecordChange, ReservationId, Unit, Wish};
 
 /// Something the engine is to do.
 #[derive(Debug)]
 pub enum Effect {
-    /// Make this durable; [`Core::committed`] follows, in the same order.
-    Commit(Batch),
+    /// Make this durable; [`Core::on_committed`] follows, in the same order.
+    Commit(Unit),
+    /// Reserve what a request needs; [`Core::on_reserved`] follows.
+    Reserve(ReplyTo, Box<Wish>),
+    /// Give back a reservation.
+    GiveBack(ReservationId),
+    /// Adopt the lane of a resource; [`Core::adopt`] or [`Core::on_adoption_failed`] follows.
+    Adopt(Alias),
+    /// A unit about the lane was refused: it belongs to this process no more, and is to be adopted again.
+    Evicted {
+        /// Its resource.
+        resource: Alias,
+        /// The jobs of which the store may have another version than was shown last.
+        jobs: BTreeSet<JobId>,
+    },
     /// Ask the sidecar.
     Call {
         /// About this resource.
@@ -49,54 +67,57 @@ pub enum Effect {
     PublishHistory(Alias, HistoryEntry),
     /// Answer a request.
     Reply(ReplyTo, Answer),
-    /// Answer a request with the answer stored for its idempotency key.
-    Replay(ReplyTo, String),
+    /// Answer a request like the same one before.
+    Replay {
+        /// The request.
+        to: ReplyTo,
+        /// The job in the answer.
+        job: JobId,
+        /// Whether the request joined it.
+        joined: bool,
+    },
+    /// Tell a request that the store does not work: what was asked for may still be done.
+    Abandon(ReplyTo),
     /// Tell the operator.
     Log(Alias, Notice),
-}
-
-/// What waits for a commit.
-#[derive(Default)]
-struct AfterCommit {
-    effects: Vec<Effect>,
-    intent_of: Option<Alias>,
 }
 
 /// All work in progress. See the module's documentation.
 pub struct Core {
     scaling: Arc<ScalingConfig>,
     lanes: Lanes,
-    unfinished: Unfinished,
     unlisted: UnlistedLanes,
-    keys: UsedKeys,
+    /// Requests that wait for their reservation.
+    submissions: HashMap<ReplyTo, Submission>,
+    /// Requests with a reservation that wait for their lane.
+    placed: BTreeMap<Alias, Vec<Placed>>,
     /// The last reading of each resource that is listed or was scaled lately.
     observations: HashMap<Alias, Reading>,
     /// When the store was restored from a backup, if it was: no earlier change is known of.
     restored_at: Option<Timestamp>,
-    next_event: EventId,
     next_call: CallId,
-    sending: usize,
+    /// Changes on their way to the sidecar.
+    sending: HashMap<CallId, Alias>,
     draining: bool,
-    uncommitted: VecDeque<AfterCommit>,
+    pending: PendingUnits,
     effects: Vec<Effect>,
 }
 
 impl Core {
-    /// Nothing in progress yet.
-    fn new(scaling: Arc<ScalingConfig>, next_event: EventId, restored_at: Option<Timestamp>) -> Self {
+    /// Nothing in progress yet. The store was restored from a backup at `restored_at`, if it was.
+    pub fn new(scaling: Arc<ScalingConfig>, restored_at: Option<Timestamp>) -> Self {
         Self {
             scaling,
             lanes: Lanes::default(),
-            unfinished: Unfinished::default(),
             unlisted: UnlistedLanes::default(),
-            keys: UsedKeys::default(),
+            submissions: HashMap::new(),
+            placed: BTreeMap::new(),
             observations: HashMap::new(),
             restored_at,
-            next_event,
             next_call: 1,
-            sending: 0,
+            sending: HashMap::new(),
             draining: false,
-            uncommitted: VecDeque::new(),
+            pending: PendingUnits::default(),
             effects: Vec::new(),
         }
     }
@@ -113,17 +134,17 @@ impl Core {
 
     /// Number of unfinished jobs.
     pub fn unfinished_jobs(&self) -> usize {
-        self.unfinished.all()
+        self.lanes.all().map(|lane| lane.jobs().count()).sum()
     }
 
     /// Whether no change is on its way to the sidecar and no commit to the disk.
     pub fn is_quiet(&self) -> bool {
-        !self.is_changing() && self.uncommitted.is_empty()
+        !self.is_changing() && self.pending.is_empty()
     }
 
     /// Whether a change is on its way to the sidecar.
     pub fn is_changing(&self) -> bool {
-        self.sending > 0
+        !self.sending.is_empty()
     }
 
     /// From now on nothing new is begun: what is on its way is seen through, the rest is left for the next process.
@@ -134,22 +155,6 @@ impl Core {
     /// The lane of `resource`, if it was scaled lately.
     pub fn lane(&self, resource: &Alias) -> Option<&Lane> {
         self.lanes.get(resource)
-    }
-
-    /// The lane of a `resource` that has none.
-    fn new_lane(&self, resource: &Alias) -> Lane {
-        Lane::restore(
-            LaneRecord { change_state: self.change_state_of(resource, None), ..LaneRecord::new(resource.clone()) },
-            [],
-        )
-    }
-
-    /// Puts in the `lane` of a resource that has none, made for `job`, if it was made for one.
-    fn insert_lane(&mut self, lane: Lane, job: Option<&Job>) {
-        if !self.scaling.resources.contains_key(lane.resource()) {
-            self.unlisted.add(lane.resource(), job);
-        }
-        self.lanes.insert(lane);
     }
 
     /// What earlier changes of `resource`, which has this `lane`, mean for later ones.
@@ -166,158 +171,10 @@ impl Core {
 
     // ---- requests ---------------------------------------------------------------------------------------------
 
-    /// Takes in a request to scale, which becomes job `id` if it becomes one.
-    pub fn submit(
-        &mut self,
-        id: JobId,
-        request: JobRequest,
-        key: Option<SubmitKey>,
-        reply_to: ReplyTo,
-        now: Timestamp,
-    ) {
-        if let Some(key) = &key
-            && let Some(used) = self.keys.fingerprint(&key.key)
-        {
-            if *used == key.fingerprint {
-                self.after_pending_commits(Effect::Replay(reply_to, key.key.clone()));
-            } else {
-                self.refuse(reply_to, Refusal::KeyReused);
-            }
-            return;
-        }
-        match self.admit(&request, key.as_ref()) {
-            Ok((_, Some(job))) => self.join(job, request.attempt, key, reply_to, now),
-            Ok((rules, None)) => self.accept(id, request, rules, key, reply_to, now),
-            Err(refusal) => self.refuse(reply_to, refusal),
-        }
-    }
-
-    /// Whether `request` would be admitted now.
-    ///
-    /// # Errors
-    /// As the request itself would be refused.
-    pub fn would_admit(&self, request: &JobRequest) -> Result<(), Refusal> {
-        self.admit(request, None).map(drop)
-    }
-
-    /// The rules for the resource, and the unfinished job that does the same already.
-    fn admit(
-        &self,
-        request: &JobRequest,
-        key: Option<&SubmitKey>,
-    ) -> Result<(ResourceConfig, Option<Arc<Job>>), Refusal> {
-        let rules = self
-            .scaling
-            .resource(&request.resource)
-            .ok_or_else(|| Refusal::ResourceNotListed { resource: request.resource.clone() })?;
-        let careless = rules.setting_limits.problems(&request.overrides);
-        if !careless.is_empty() {
-            return Err(Refusal::LessCare { problems: careless });
-        }
-        if let Goal::Target(target) = request.goal
-            && !rules.bounds.contains(target)
-        {
-            return Err(Refusal::OutOfBounds { target, bounds: rules.bounds });
-        }
-        let queue_length = self.scaling.limits.queue_length;
-        let lane = self.lane(&request.resource);
-        let admission =
-            lane.map_or(Admission::Accept, |lane| lane.admit(request.goal, request.on_conflict, queue_length));
-        if let Some(key) = key {
-            self.keys.admit(&key.key, &request.resource)?;
-        }
-        match admission {
-            Admission::Join(job) => Ok((rules, Some(job))),
-            Admission::Busy(job) => Err(Refusal::Busy { by: job }),
-            Admission::QueueFull => Err(Refusal::QueueFull { limit: queue_length }),
-            Admission::Accept => self.admit_one_more(request).map(|()| (rules, None)),
-        }
-    }
-
-    /// Whether there is room for another job. Superseding frees the places of all jobs before it, one of them perhaps only
-    /// when a change is resolved.
-    fn admit_one_more(&self, request: &JobRequest) -> Result<(), Refusal> {
-        let supersedes = request.on_conflict == OnConflict::Supersede;
-        let lane = self.lane(&request.resource).filter(|lane| supersedes && lane.active().is_some());
-        let (all, of_key) = (self.scaling.limits.active_jobs, self.scaling.limits.jobs_per_key);
-        if self.unfinished.all() >= all && lane.is_none() {
-            return Err(Refusal::TooManyJobs { limit: all });
-        }
-        let actor = request.attempt.as_ref().and_then(|attempt| attempt.actor.as_ref());
-        if !self.is_known(&request.resource) {
-            self.unlisted.admit(actor.map(|actor| &actor.key))?;
-        }
-        let Some(Actor { key, .. }) = actor else { return Ok(()) };
-        let is_theirs = |job: &Arc<Job>| job.submitted_by.as_ref().is_some_and(|actor| actor.key == *key);
-        let frees_one = || lane.is_some_and(|lane| lane.active().into_iter().chain(lane.queue()).any(is_theirs));
-        if self.unfinished.of_key(key) >= of_key && !frees_one() {
-            return Err(Refusal::TooManyJobsOfKey { limit: of_key });
-        }
-        Ok(())
-    }
-
-    fn accept(
-        &mut self,
-        id: JobId,
-        request: JobRequest,
-        rules: ResourceConfig,
-        key: Option<SubmitKey>,
-        reply_to: ReplyTo,
-        now: Timestamp,
-    ) {
-        let resource = request.resource.clone();
-        let on_conflict = request.on_conflict;
-        let settings = rules.settings.with(&request.overrides);
-        let attempt = request.attempt.clone();
-        let job = Job::accept(id, request, settings, now);
-        if self.lane(&resource).is_none() {
-            let lane = self.new_lane(&resource);
-            self.insert_lane(lane, Some(&job));
-        }
-        self.unfinished.add(&job);
-        let outcome = self.run(&resource, now, |lane, turn| lane.submit(job, on_conflict, turn));
-        let accepted = outcome.jobs.iter().find(|job| job.id == id).cloned();
-        let mut batch = Batch::default();
-        let mut after = AfterCommit::default();
-        if let Some(job) = accepted {
-            batch.audit.extend(audited(attempt, Action::SubmitJob, &job, AuditVerdict::Accepted, now));
-            batch.answers.extend(key.map(|key| self.remember(key, false, &job, now)));
-            after.effects.push(Effect::Reply(reply_to, Answer::Created(job)));
-        }
-        self.apply_outcome(&resource, outcome, batch, after);
-    }
-
-    fn join(
-        &mut self,
-        job: Arc<Job>,
-        attempt: Option<Attempt>,
-        key: Option<SubmitKey>,
-        reply_to: ReplyTo,
-        now: Timestamp,
-    ) {
-        let reply = Effect::Reply(reply_to, Answer::Joined(Arc::clone(&job)));
-        let batch = Batch {
-            audit: audited(attempt, Action::SubmitJob, &job, AuditVerdict::Unchanged, now).into_iter().collect(),
-            answers: key.into_iter().map(|key| self.remember(key, true, &job, now)).collect(),
-            ..Batch::default()
-        };
-        if batch == Batch::default() {
-            self.after_pending_commits(reply);
-        } else {
-            self.commit(batch, AfterCommit { effects: vec![reply], intent_of: None });
-        }
-    }
-
-    fn remember(&mut self, key: SubmitKey, joined: bool, job: &Arc<Job>, now: Timestamp) -> KeyedAnswer {
-        let SubmitKey { key, fingerprint } = key;
-        self.keys.insert(UsedKey { key: key.clone(), resource: job.resource.clone(), fingerprint, answered_at: now });
-        KeyedAnswer { key, fingerprint, joined, job: Arc::clone(job), answered_at: now }
-    }
-
     /// Cancels the job `id` for `resource`, if it is unfinished.
     pub fn cancel(&mut self, id: JobId, resource: &Alias, attempt: Option<Attempt>, reply_to: ReplyTo, now: Timestamp) {
         let Some(before) = self.lane(resource).and_then(|lane| lane.job(id)).cloned() else {
-            self.refuse(reply_to, Refusal::NotUnfinished);
+            self.refuse(resource, reply_to, Refusal::NotUnfinished);
             return;
         };
         let by = attempt.as_ref().and_then(|attempt| attempt.actor.clone());
@@ -327,14 +184,14 @@ impl Core {
         let changed = outcome.jobs.iter().find(|job| job.id == id).cloned();
         let verdict = if changed.is_some() { AuditVerdict::Accepted } else { AuditVerdict::Unchanged };
         let job = changed.unwrap_or(before);
-        let audit = audited(attempt, Action::CancelJob, &job, verdict, now).into_iter().collect();
-        let batch = Batch { audit, ..Batch::default() };
+        let audit: Vec<AuditEntry> = audited(attempt, Action::CancelJob, &job, verdict, now).into_iter().collect();
         let reply = Effect::Reply(reply_to, Answer::Canceled(job));
-        if outcome.jobs.is_empty() && batch == Batch::default() {
-            self.apply_outcome(resource, outcome, batch, AfterCommit::default());
-            self.after_pending_commits(reply);
-        } else {
-            self.apply_outcome(resource, outcome, batch, AfterCommit { effects: vec![reply], intent_of: None });
+        let changes_nothing = outcome.jobs.is_empty() && audit.is_empty();
+        let (at_once, after) = if changes_nothing { (Some(reply), None) } else { (None, Some(reply)) };
+        let unit = Unit { audit, ..Unit::default() };
+        self.apply_outcome(resource, outcome, unit, after.into_iter().collect());
+        if let Some(reply) = at_once {
+            self.after_pending(resource, reply);
         }
     }
 
@@ -343,7 +200,7 @@ impl Core {
     /// # Errors
     /// As the request itself would be refused.
     pub fn plan(&self, request: &JobRequest, reading: &Reading, now: Timestamp) -> Result<JobPlan, Refusal> {
-        let (rules, joined) = self.admit(request, None)?;
+        let (rules, joined) = self.admit(request)?;
         let lane = self.lane(&request.resource);
         let settings = rules.settings.with(&request.overrides);
         let waits_for = lane
@@ -389,13 +246,35 @@ impl Core {
 
     // ---- what happens -----------------------------------------------------------------------------------------
 
-    /// The oldest [`Effect::Commit`] is on the disk.
-    pub fn committed(&mut self, now: Timestamp) {
-        let Some(after) = self.uncommitted.pop_front() else { return };
-        self.effects.extend(after.effects);
-        if let Some(resource) = after.intent_of {
+    /// The oldest [`Effect::Commit`] is durable, its jobs in versions from this one on; or it is refused.
+    pub fn on_committed(&mut self, first_event: Option<EventId>, now: Timestamp) {
+        let Some(unit) = self.pending.pop() else { return };
+        let Some(first_event) = first_event.filter(|_| !unit.is_evicted) else {
+            for (resource, epoch) in &unit.lanes {
+                self.evict(resource, *epoch, unit.jobs.iter().map(|job| job.id));
+            }
+            self.effects.extend(unit.effects.into_iter().filter_map(abandoned));
+            return;
+        };
+        let jobs = (first_event..).zip(unit.jobs).map(|(id, job)| Effect::PublishJob(JobEvent { id, job }));
+        self.effects.extend(jobs.chain(unit.effects));
+        if let Some(resource) = unit.intent_of {
             self.turn(&resource, now, |lane, turn| lane.on_intent_committed(turn));
         }
+    }
+
+    /// Gives up a lane in this adoption, and with it all that was decided since the refused unit, which has these `jobs`.
+    fn evict(&mut self, resource: &Alias, epoch: Epoch, jobs: impl Iterator<Item = JobId>) {
+        let mut jobs: BTreeSet<JobId> = jobs.collect();
+        jobs.extend(self.pending.evict(resource, epoch));
+        if self.lanes.epoch(resource) != Some(epoch) {
+            return;
+        }
+        if let Some((lane, _)) = self.lanes.remove(resource) {
+            jobs.extend(lane.jobs().map(|job| job.id));
+        }
+        self.sending.retain(|_, changing| changing != resource);
+        self.effects.push(Effect::Evicted { resource: resource.clone(), jobs });
     }
 
     /// The sidecar answered [`Call::Read`].
@@ -413,14 +292,14 @@ impl Core {
         let mut outcome = self.run(resource, now, |lane, turn| lane.on_reading(call, reading, turn));
         // It was read before anything followed from it.
         outcome.history.splice(..0, noted);
-        self.apply_outcome(resource, outcome, Batch::default(), AfterCommit::default());
+        self.apply_outcome(resource, outcome, Unit::default(), Vec::new());
     }
 
     /// The sidecar answered a caller who only looks. Nothing is decided on such a reading.
     pub fn looked(&mut self, resource: &Alias, reading: &Reading, now: Timestamp) {
         if let Some(entry) = self.note(resource, reading, now) {
             let outcome = Outcome { history: vec![entry], ..Outcome::default() };
-            self.apply_outcome(resource, outcome, Batch::default(), AfterCommit::default());
+            self.apply_outcome(resource, outcome, Unit::default(), Vec::new());
         }
     }
 
@@ -448,7 +327,7 @@ impl Core {
 
     /// The sidecar answered [`Call::Change`].
     pub fn on_change_answer(&mut self, resource: &Alias, call: CallId, answer: ChangeAnswer, now: Timestamp) {
-        self.sending = self.sending.saturating_sub(1);
+        self.sending.remove(&call);
         self.turn(resource, now, |lane, turn| lane.on_change_answer(call, answer, turn));
     }
 
@@ -459,18 +338,15 @@ impl Core {
         }
     }
 
-    /// Forgets keys and lanes that can no longer matter.
+    /// Forgets, and so releases, the lanes that can no longer matter.
     pub fn forget(&mut self, now: Timestamp) {
-        self.keys.forget(now);
-        let forgotten = self.lanes.forget(now);
-        for resource in &forgotten {
-            if !self.scaling.resources.contains_key(resource) {
-                self.unlisted.remove(resource);
-                self.observations.remove(resource);
+        for (resource, epoch) in self.lanes.forget(now) {
+            if !self.scaling.resources.contains_key(&resource) {
+                self.unlisted.remove(&resource);
+                self.observations.remove(&resource);
             }
-        }
-        if !forgotten.is_empty() {
-            self.commit(Batch { forgotten_lanes: forgotten, ..Batch::default() }, AfterCommit::default());
+            let lanes = vec![LaneChange { resource, epoch, record: RecordChange::Remove }];
+            self.commit(Unit { lanes, ..Unit::default() }, Vec::new(), None);
         }
     }
 
@@ -478,7 +354,7 @@ impl Core {
 
     fn turn(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) {
         let outcome = self.run(resource, now, event);
-        self.apply_outcome(resource, outcome, Batch::default(), AfterCommit::default());
+        self.apply_outcome(resource, outcome, Unit::default(), Vec::new());
     }
 
     fn run(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) -> Outcome {
@@ -489,57 +365,57 @@ impl Core {
         turn.outcome
     }
 
-    /// Turns what a lane asks for into effects, in the order that keeps the promises.
-    fn apply_outcome(&mut self, resource: &Alias, outcome: Outcome, mut batch: Batch, mut after: AfterCommit) {
+    /// Turns what a lane asks for into effects, in the order that keeps the promises; `after` are those that wait for `unit`.
+    fn apply_outcome(&mut self, resource: &Alias, outcome: Outcome, mut unit: Unit, after: Vec<Effect>) {
         self.lanes.set_timer(resource);
         let Outcome { jobs, record, intent, call, history, notices } = outcome;
-        for job in jobs.iter().filter(|job| job.ended().is_some()) {
-            self.unfinished.remove(job);
-        }
         if let Some((id, call)) = call {
-            self.sending += usize::from(matches!(call, Call::Change(_)));
+            if matches!(call, Call::Change(_)) {
+                self.sending.insert(id, resource.clone());
+            }
             let origin = self.lane(resource).and_then(Lane::active).map_or_else(Origin::default, |job| job.origin());
             self.effects.push(Effect::Call { resource: resource.clone(), id, call, origin });
         }
-        if record {
-            batch.lanes.extend(self.lane(resource).map(Lane::record));
-        }
-        let mut effects = Vec::new();
-        for job in jobs {
-            let event = JobEvent { id: self.next_event, job };
-            self.next_event += 1;
-            effects.push(Effect::PublishJob(event.clone()));
-            batch.jobs.push(event);
-        }
-        for entry in history {
-            effects.push(Effect::PublishHistory(resource.clone(), entry.clone()));
-            batch.history.push((resource.clone(), entry));
-        }
-        effects.append(&mut after.effects);
-        // Last: nobody should have to wait for a line in the log.
-        effects.extend(notices.into_iter().map(|notice| Effect::Log(resource.clone(), notice)));
-        if batch == Batch::default() && !intent {
+        let told = history.iter().map(|entry| Effect::PublishHistory(resource.clone(), entry.clone()));
+        // Lines of the log come last: no answer should wait for one.
+        let noted = notices.into_iter().map(|notice| Effect::Log(resource.clone(), notice));
+        let mut effects: Vec<Effect> = told.chain(after).chain(noted).collect();
+        unit.jobs.extend(jobs);
+        unit.history.extend(history.into_iter().map(|entry| (resource.clone(), entry)));
+        if !record && !intent && unit == Unit::default() {
             self.effects.append(&mut effects);
-        } else {
-            self.commit(batch, AfterCommit { effects, intent_of: intent.then(|| resource.clone()) });
+            return;
         }
+        if let (Some(lane), Some(epoch)) = (self.lane(resource), self.lanes.epoch(resource)) {
+            let record = if record { RecordChange::Write(Box::new(lane.record())) } else { RecordChange::Keep };
+            unit.lanes.push(LaneChange { resource: resource.clone(), epoch, record });
+        }
+        self.commit(unit, effects, intent.then(|| resource.clone()));
     }
 
-    fn commit(&mut self, batch: Batch, after: AfterCommit) {
-        self.uncommitted.push_back(after);
-        self.effects.push(Effect::Commit(batch));
+    fn commit(&mut self, unit: Unit, effects: Vec<Effect>, intent_of: Option<Alias>) {
+        self.pending.push(&unit, effects, intent_of);
+        self.effects.push(Effect::Commit(unit));
     }
 
-    fn refuse(&mut self, reply_to: ReplyTo, refusal: Refusal) {
-        self.after_pending_commits(Effect::Reply(reply_to, Answer::Refused(refusal)));
+    fn refuse(&mut self, resource: &Alias, reply_to: ReplyTo, refusal: Refusal) {
+        self.after_pending(resource, Effect::Reply(reply_to, Answer::Refused(refusal)));
     }
 
-    /// An answer may speak of jobs whose commit is under way, so it does not overtake it.
-    fn after_pending_commits(&mut self, effect: Effect) {
-        match self.uncommitted.back_mut() {
-            Some(after) => after.effects.push(effect),
+    /// An answer may speak of jobs of `resource` whose commit is under way, so it does not overtake it.
+    fn after_pending(&mut self, resource: &Alias, effect: Effect) {
+        match self.pending.last_about(resource) {
+            Some(effects) => effects.push(effect),
             None => self.effects.push(effect),
         }
+    }
+}
+
+/// What remains of an effect whose unit was refused.
+fn abandoned(effect: Effect) -> Option<Effect> {
+    match effect {
+        Effect::Reply(to, _) => Some(Effect::Abandon(to)),
+        _ => None,
     }
 }
 
@@ -559,11 +435,21 @@ fn audited(
 mod tests {
     use super::*;
     use crate::domain::Capacity;
-    use crate::store::Snapshot;
+    use crate::domain::LaneRecord;
+    use crate::store::{AdoptedLane, NoRoom, Reserved, SubmitKey};
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    /// Submits a request for `resource` with a key of its own; the answer.
+    fn core(scaling: ScalingConfig) -> Core {
+        Core::new(Arc::new(scaling), None)
+    }
+
+    /// A lane that was adopted with nothing in the store about it.
+    fn empty(resource: &Alias, epoch: Epoch) -> AdoptedLane {
+        AdoptedLane { epoch, record: LaneRecord::new(resource.clone()), jobs: Vec::new() }
+    }
+
+    /// Submits a request for `resource` with a key of its own, which the store grants; the answer once all is committed.
     fn submit(core: &mut Core, resource: &str, number: u128, now: Timestamp) -> Answer {
         let request = JobRequest {
             resource: resource.parse().expect("an alias"),
@@ -571,14 +457,68 @@ mod tests {
         };
         let key = SubmitKey { key: format!("{resource}-{number}"), fingerprint: [0; 32] };
         core.submit(JobId::from_u128(number), request, Some(key), 0, now);
-        while !core.uncommitted.is_empty() {
-            core.committed(now);
+        let mut answer = None;
+        loop {
+            let effects = core.take_effects();
+            if effects.is_empty() {
+                return answer.expect("an answer");
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Reserve(to, _) => core.on_reserved(to, Some(Ok(Reserved::Granted(1))), now),
+                    Effect::Adopt(resource) => core.adopt(empty(&resource, 1), now),
+                    Effect::Commit(_) => core.on_committed(Some(1), now),
+                    Effect::Reply(_, reply) => answer = Some(reply),
+                    _ => {}
+                }
+            }
         }
-        let answers = core.take_effects().into_iter().filter_map(|effect| match effect {
-            Effect::Reply(_, answer) => Some(answer),
-            _ => None,
-        });
-        answers.last().expect("an answer")
+    }
+
+    /// Commit k fails with three more pending: none of them sends or answers, and another lane goes on.
+    #[test]
+    fn after_a_refused_unit_no_later_one_about_its_lane_sends_or_answers() {
+        let mut core = core(ScalingConfig::default());
+        submit(&mut core, "api", 0, NOW);
+        submit(&mut core, "worker", 1, NOW);
+        let request = |resource: &str, target| JobRequest {
+            resource: resource.parse().expect("an alias"),
+            on_conflict: OnConflict::Queue,
+            ..JobRequest::for_worker(Goal::Target(Capacity::new(target).expect("small")))
+        };
+        for number in 2..6 {
+            core.submit(JobId::from_u128(number), request("worker", number as i64), None, number as u64, NOW);
+        }
+        core.submit(JobId::from_u128(6), request("api", 6), None, 6, NOW);
+        let grant = |core: &mut Core| {
+            for effect in core.take_effects() {
+                if let Effect::Reserve(to, _) = effect {
+                    core.on_reserved(to, Some(Ok(Reserved::Granted(to))), NOW);
+                }
+            }
+            core.take_effects().iter().filter(|effect| matches!(effect, Effect::Commit(_))).count()
+        };
+        assert_eq!(grant(&mut core), 5);
+        core.on_committed(None, NOW);
+        let effects = core.take_effects();
+        let lost: BTreeSet<JobId> = (1..6).map(JobId::from_u128).collect();
+        assert!(
+            effects.iter().any(|effect| matches!(effect, Effect::Evicted { jobs, .. } if *jobs == lost)),
+            "{effects:?}"
+        );
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Abandon(2))));
+        assert!(core.lane(&"worker".parse().expect("an alias")).is_none());
+        // What the store says of them makes no difference: it refuses them.
+        for number in 3..6 {
+            core.on_committed(None, NOW);
+            let effects = core.take_effects();
+            assert!(matches!(effects[..], [Effect::Abandon(to)] if to == number), "{effects:?}");
+        }
+        core.on_committed(Some(9), NOW);
+        let effects = core.take_effects();
+        assert!(matches!(&effects[0], Effect::PublishJob(event) if event.id == 9), "{effects:?}");
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Reply(6, Answer::Created(_)))), "{effects:?}");
+        assert!(core.is_quiet());
     }
 
     /// Anybody can look at anything: only what is listed, or was scaled lately, is remembered.
@@ -587,7 +527,7 @@ mod tests {
         let listed: Alias = "listed".parse().expect("an alias");
         let scaling = ScalingConfig::default();
         let scaling = ScalingConfig { resources: [(listed.clone(), scaling.in_force(&listed))].into(), ..scaling };
-        let mut core = Core::recover(Arc::new(scaling), &Snapshot::default(), NOW);
+        let mut core = core(scaling);
         submit(&mut core, "scaled", 0, NOW);
         let (scaled, stranger) = ("scaled".parse().expect("an alias"), "stranger".parse().expect("an alias"));
         let reading = Reading {
@@ -602,7 +542,7 @@ mod tests {
             core.looked(resource, &reading, NOW);
         }
         let told = core.take_effects().into_iter().filter_map(|effect| match effect {
-            Effect::Commit(batch) => batch.history.into_iter().next().map(|(resource, _)| resource),
+            Effect::Commit(unit) => unit.history.into_iter().next().map(|(resource, _)| resource),
             _ => None,
         });
         assert_eq!(told.collect::<Vec<_>>(), [listed.clone(), scaled.clone()], "each once");
@@ -614,7 +554,7 @@ mod tests {
 
     #[test]
     fn lanes_that_nothing_has_to_remember_are_forgotten() {
-        let mut core = Core::recover(Arc::new(ScalingConfig::default()), &Snapshot::default(), NOW);
+        let mut core = core(ScalingConfig::default());
         let names = ["d", "b", "c", "a"].map(|name| name.parse::<Alias>().expect("an alias"));
         for (number, name) in (0..).zip(&names) {
             submit(&mut core, name.as_str(), number, NOW);
@@ -625,37 +565,33 @@ mod tests {
         drop(core.take_effects());
         core.forget(NOW);
         let forgotten = core.take_effects().into_iter().filter_map(|effect| match effect {
-            Effect::Commit(batch) => Some(batch.forgotten_lanes),
+            Effect::Commit(unit) => unit.lanes.into_iter().next(),
             _ => None,
         });
-        assert_eq!(forgotten.collect::<Vec<_>>(), [[names[1].clone(), names[0].clone()]]);
+        let released = |name: &Alias| LaneChange { resource: name.clone(), epoch: 1, record: RecordChange::Remove };
+        assert_eq!(forgotten.collect::<Vec<_>>(), [released(&names[1]), released(&names[0])]);
         assert_eq!(names.map(|name| core.lane(&name).is_some()), [false, false, true, true]);
     }
 
     #[test]
-    fn without_room_for_its_key_a_request_is_refused() {
-        let mut core = Core::recover(Arc::new(ScalingConfig::default()), &Snapshot::default(), NOW);
-        let noisy: Alias = "noisy".parse().expect("an alias");
-        let key = |number: usize| format!("key-{number}");
-        for number in 0.. {
-            if core.keys.admit(&key(number), &noisy).is_err() {
-                break;
-            }
-            let used = UsedKey { key: key(number), resource: noisy.clone(), fingerprint: [0; 32], answered_at: NOW };
-            core.keys.insert(used);
-        }
-        let refused = submit(&mut core, "noisy", 1, NOW);
-        assert!(matches!(refused, Answer::Refused(Refusal::TooManyKeys { .. })), "{refused:?}");
-        assert!(matches!(submit(&mut core, "quiet", 2, NOW), Answer::Created(_)));
-        // Once the answers are no longer kept, there is room again.
-        let later = NOW + crate::store::KEY_RETENTION;
-        core.forget(later);
-        assert!(matches!(submit(&mut core, "noisy", 3, later), Answer::Created(_)));
+    fn without_room_a_request_is_refused_and_evicts_nothing() {
+        let mut core = core(ScalingConfig::default());
+        submit(&mut core, "worker", 1, NOW);
+        let request = JobRequest {
+            on_conflict: OnConflict::Queue,
+            ..JobRequest::for_worker(Goal::Target(Capacity::new(7).expect("small")))
+        };
+        core.submit(JobId::from_u128(2), request, None, 2, NOW);
+        assert!(matches!(core.take_effects()[..], [Effect::Reserve(2, _)]));
+        core.on_reserved(2, Some(Err(NoRoom::TooManyJobs { limit: 1 })), NOW);
+        let effects = core.take_effects();
+        assert!(matches!(effects[..], [Effect::Reply(2, Answer::Refused(Refusal::NoRoom(_)))]), "{effects:?}");
+        assert_eq!(core.unfinished_jobs(), 1);
     }
 
     #[test]
     fn an_older_reading_that_comes_late_is_not_shown() {
-        let mut core = Core::recover(Arc::new(ScalingConfig::default()), &Snapshot::default(), NOW);
+        let mut core = core(ScalingConfig::default());
         submit(&mut core, "scaled", 0, NOW);
         drop(core.take_effects());
         let scaled: Alias = "scaled".parse().expect("an alias");

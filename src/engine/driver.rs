@@ -1,14 +1,17 @@
 //! The engine's I/O: feeds [`Core`] with what happens and does what it says.
 //!
 //! One task owns the core. Tasks of their own exist only for what is waited for: calls to the sidecar, and what is asked of the
-//! store besides commits. If a commit fails, the core is thrown away and built anew from the store, exactly as after a crash: there
-//! is one way to recover, and it is used for both.
+//! store besides commits. If a unit is refused, its lanes are given up and adopted anew from the store, exactly as after a crash:
+//! there is one way to recover, and it is used for both.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
@@ -19,14 +22,14 @@ use super::core::{Core, Effect};
 use super::handle::{Command, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
 use super::looks::{Asker, LookNumber, Looks, Source};
 use super::projections::Projections;
-use super::requests::{Answer, Refusal, ReplyTo};
+use super::requests::{Answer, JobPlan, Refusal, ReplyTo};
 use crate::clock::{Clock, WallWatch, wall_now};
 use crate::domain::{
-    Alias, Call, CallId, ChangeAnswer, JobId, Move, Notice, Origin, ReadFailure, Reading, Retention, ScalingConfig,
-    Timestamp, TraceContext,
+    Alias, Call, CallId, ChangeAnswer, EventId, JobEvent, JobId, JobRequest, Move, Notice, Origin, ReadFailure,
+    Reading, Retention, ScalingConfig, Timestamp, TraceContext,
 };
 use crate::sidecar::{RawReading, Sidecar};
-use crate::store::{Acknowledgement, KeyedAnswer, Pruned, Snapshot, StoreError, StoreWriter};
+use crate::store::{Adoption, Commit, NoRoom, Pruned, Reserved, Store, StoreError, StoreReader, Unit, Which, Wish};
 
 /// How often old jobs, keys and lanes are removed. They may be kept a little longer than asked for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
@@ -40,10 +43,10 @@ pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Parts<S> {
     /// The sidecar.
     pub sidecar: S,
-    /// The store, and what becomes of commits.
-    pub store: StoreWriter,
-    /// See [`crate::store::StoreInbox::start`].
-    pub acknowledgements: mpsc::UnboundedReceiver<Acknowledgement>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Reads of the same store.
+    pub reader: Arc<dyn StoreReader>,
     /// Who is shown what became durable.
     pub projections: Projections,
     /// The operator's rules.
@@ -56,63 +59,49 @@ pub struct Parts<S> {
     pub wall: WallWatch,
 }
 
-/// Runs until `stop` says so, and then until nothing is under way, but no longer than it says. Tells when it has `begun` to carry
-/// on from `snapshot`.
+/// Adopts all lanes, tells that it has `begun`, and runs until `stop` says so, and then until nothing is under way, but no longer
+/// than it says.
 ///
 /// # Panics
 /// If a task, or the thread of the store, has panicked.
 pub(super) async fn run<S: Sidecar>(
     parts: Parts<S>,
     mut commands: mpsc::Receiver<Command>,
-    snapshot: Snapshot,
-    begun: oneshot::Sender<()>,
+    begun: oneshot::Sender<Result<(), StoreError>>,
     mut stop: watch::Receiver<Option<Instant>>,
 ) {
-    let sidecar = Arc::new(parts.sidecar);
-    let mut acknowledgements = parts.acknowledgements;
-    let recover = |snapshot: &Snapshot| Core::recover(Arc::clone(&parts.scaling), snapshot, parts.clock.now());
-    let mut recovered = Some(recover(&snapshot));
-    parts.projections.show_first(&snapshot);
-    drop(snapshot);
-    // Nobody may want to know.
-    let _ = begun.send(());
-    let mut contact = SidecarContact::default();
-    let mut wall = parts.wall;
-    let ids = ContextV7::new();
-    loop {
-        let Some(core) = recovered.take() else { return };
-        let mut run = EngineRun {
-            core,
-            sidecar: Arc::clone(&sidecar),
-            store: &parts.store,
-            projections: &parts.projections,
-            retention: parts.retention,
-            clock: parts.clock,
-            wall: &mut wall,
-            ids: &ids,
-            contact: &mut contact,
-            commits: CommitsUnderWay::default(),
-            is_pruning: false,
-            tasks: JoinSet::new(),
-            reads: HashMap::new(),
-            looks: Looks::default(),
-            waiting: HashMap::new(),
-            next_reply: 0,
-        };
-        let ended = run.work(&mut commands, &mut acknowledgements, &mut stop).await;
-        let Err(error) = ended else { return };
-        // Dropping the run closes the connections of its calls: as far as the sidecar can tell, the process died.
-        run.turn_away(&error);
-        drop(run);
-        report_failure(&error);
-        let reloaded = reopen(&parts.store, &mut commands, &mut acknowledgements, &mut stop, &error).await;
-        while acknowledgements.try_recv().is_ok() {}
-        if let Some(reloaded) = reloaded {
-            tracing::warn!(jobs = reloaded.jobs.len(), "the store works again: carrying on from it");
-            parts.projections.show_anew(&reloaded, &parts.clock);
-            recovered = Some(recover(&reloaded));
-        }
-    }
+    // If there is no receiver, nothing waits for it.
+    let adoption = match parts.store.adopt(Which::All).await {
+        Ok(adoption) => adoption,
+        Err(error) => return drop(begun.send(Err(error))),
+    };
+    parts.projections.show_first(adoption.lanes.iter().flat_map(|lane| &lane.jobs));
+    let mut engine = Engine {
+        core: Core::recover(parts.scaling, adoption, parts.clock.now()),
+        sidecar: Rc::new(parts.sidecar),
+        store: parts.store,
+        reader: parts.reader,
+        projections: parts.projections,
+        retention: parts.retention,
+        clock: parts.clock,
+        wall: parts.wall,
+        ids: ContextV7::new(),
+        contact: SidecarContact::default(),
+        commits: CommitsUnderWay::default(),
+        committing: FuturesOrdered::new(),
+        is_pruning: false,
+        tasks: JoinSet::new(),
+        reads: HashMap::new(),
+        changes: HashMap::new(),
+        looks: Looks::default(),
+        waiting: HashMap::new(),
+        next_reply: 0,
+        lost: BTreeMap::new(),
+        is_retrying: false,
+        outage: None,
+    };
+    let _ = begun.send(Ok(()));
+    engine.work(&mut commands, &mut stop).await;
 }
 
 fn report_failure(error: &StoreError) {
@@ -120,45 +109,6 @@ fn report_failure(error: &StoreError) {
         error = error as &dyn std::error::Error,
         "the store failed: no job is accepted or moved on until it works again"
     );
-}
-
-/// Tries to read the store until it works, refusing all requests meanwhile; `None` if it is time to stop.
-async fn reopen(
-    store: &StoreWriter,
-    commands: &mut mpsc::Receiver<Command>,
-    acknowledgements: &mut mpsc::UnboundedReceiver<Acknowledgement>,
-    stop: &mut watch::Receiver<Option<Instant>>,
-    error: &StoreError,
-) -> Option<Snapshot> {
-    let mut unavailable = storage_unavailable(error);
-    loop {
-        let attempt = async {
-            sleep(STORE_RETRY).await;
-            store.load().await
-        };
-        tokio::pin!(attempt);
-        let loaded = loop {
-            tokio::select! {
-                loaded = &mut attempt => break loaded,
-                _ = stop.wait_for(Option::is_some) => return None,
-                command = commands.recv() => command?.refuse(&unavailable),
-                // Commits of others go on failing, and would pile up.
-                Some(_) = acknowledgements.recv() => {}
-            }
-        };
-        match loaded {
-            Ok(snapshot) => return Some(snapshot),
-            // No attempt will ever succeed: it takes a new process.
-            Err(StoreError::Closed) => panic!("the thread of the store is gone"),
-            Err(error) => {
-                let now = storage_unavailable(&error);
-                if now != unavailable {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the store still fails, in another way");
-                    unavailable = now;
-                }
-            }
-        }
-    }
 }
 
 fn storage_unavailable(error: &StoreError) -> Unavailable {
@@ -177,52 +127,70 @@ enum Done {
     Change { resource: Alias, call: CallId, answer: ChangeAnswer },
     Look { resource: Alias, number: LookNumber, reading: Result<Reading, ReadFailure> },
     Pruned { as_of: Timestamp, removed: Result<Pruned, StoreError> },
-    Replay { to: ReplyTo, stored: Result<Option<KeyedAnswer>, StoreError> },
+    Reserved { to: ReplyTo, decided: Result<Result<Reserved, NoRoom>, StoreError> },
+    RetryDue,
+    Adopted { which: Vec<Alias>, adopted: Result<Readopted, StoreError> },
+    PlanAdmitted { request: Box<JobRequest>, reply: PlanReply, decided: Result<Result<Reserved, NoRoom>, StoreError> },
+    Replayed { to: ReplyTo, answer: Result<Submitted, Unavailable> },
 }
 
-/// From one reading of the store to the next.
-struct EngineRun<'a, S> {
+/// Lanes that were adopted, and what was missed of their jobs.
+struct Readopted {
+    adoption: Adoption,
+    ended: Vec<JobEvent>,
+    gone: Vec<JobId>,
+    last_event: EventId,
+}
+
+type PlanReply = oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>;
+
+struct Engine<S> {
     core: Core,
-    sidecar: Arc<S>,
-    store: &'a StoreWriter,
-    projections: &'a Projections,
+    sidecar: Rc<S>,
+    store: Arc<dyn Store>,
+    reader: Arc<dyn StoreReader>,
+    projections: Projections,
     retention: Retention,
     clock: Clock,
-    wall: &'a mut WallWatch,
-    ids: &'a ContextV7,
-    contact: &'a mut SidecarContact,
+    wall: WallWatch,
+    ids: ContextV7,
+    contact: SidecarContact,
     commits: CommitsUnderWay,
+    /// The commits on their way, in order.
+    committing: FuturesOrdered<Commit>,
     is_pruning: bool,
     /// Calls to the sidecar, and what is asked of the store besides commits.
     tasks: JoinSet<Done>,
     /// The reading on its way for each resource, if there is one.
     reads: HashMap<Alias, (CallId, AbortHandle)>,
+    /// The change on its way for each resource, if there is one.
+    changes: HashMap<Alias, AbortHandle>,
     looks: Looks,
     waiting: HashMap<ReplyTo, Waiting>,
     next_reply: ReplyTo,
+    /// The lanes that were evicted and are to be adopted again, with the jobs of which more may be durable than was shown.
+    lost: BTreeMap<Alias, BTreeSet<JobId>>,
+    is_retrying: bool,
+    /// Why the store does not work, if it does not.
+    outage: Option<Unavailable>,
 }
 
-impl<S: Sidecar> EngineRun<'_, S> {
-    async fn work(
-        &mut self,
-        commands: &mut mpsc::Receiver<Command>,
-        acknowledgements: &mut mpsc::UnboundedReceiver<Acknowledgement>,
-        stop: &mut watch::Receiver<Option<Instant>>,
-    ) -> Result<(), StoreError> {
+impl<S: Sidecar> Engine<S> {
+    async fn work(&mut self, commands: &mut mpsc::Receiver<Command>, stop: &mut watch::Receiver<Option<Instant>>) {
         let mut housekeeping = interval(HOUSEKEEPING_INTERVAL);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.perform()?;
+            self.perform();
             let wake_at = self.core.next_wake().into_iter().chain(self.commits.look_at()).min();
             let wake_in = wake_at.map(|at| at.since(self.clock.now()));
             tokio::select! {
-                acknowledgement = acknowledgements.recv() => self.acknowledged(acknowledgement)?,
-                Some(done) = self.tasks.join_next() => self.take_in(unless_panicked(done))?,
+                Some(results) = self.committing.next() => self.on_committed(results),
+                Some(done) = self.tasks.join_next() => self.on_done(unless_panicked(done)),
                 command = commands.recv() => match command {
                     Some(command) => self.take(command),
-                    None => return Ok(()),
+                    None => return,
                 },
-                () = sleep(wake_in.unwrap_or_default()), if wake_in.is_some() => self.wake(acknowledgements)?,
+                () = sleep(wake_in.unwrap_or_default()), if wake_in.is_some() => self.wake(),
                 _ = housekeeping.tick() => self.clean_up(),
                 _ = stop.wait_for(Option::is_some) => break,
             }
@@ -233,41 +201,32 @@ impl<S: Sidecar> EngineRun<'_, S> {
         while let Ok(command) = commands.try_recv() {
             command.refuse(&Unavailable::Stopping);
         }
-        match timeout_at(deadline, self.see_through(acknowledgements)).await {
-            Ok(seen_through) => seen_through,
-            Err(_) => {
-                if self.core.is_changing() {
-                    tracing::warn!(
-                        "stopping with a change on its way: its outcome will be read back at the next start"
-                    );
-                } else {
-                    tracing::warn!("stopping with unwritten records; no caller was told they are saved");
-                }
-                Ok(())
+        if timeout_at(deadline, self.see_through()).await.is_err() {
+            if self.core.is_changing() {
+                tracing::warn!("stopping with a change on its way: its outcome will be read back at the next start");
+            } else {
+                tracing::warn!("stopping with unwritten records; no caller was told they are saved");
             }
         }
     }
 
     /// Waits for the changes on their way to be answered, and their answers to be committed.
-    async fn see_through(
-        &mut self,
-        acknowledgements: &mut mpsc::UnboundedReceiver<Acknowledgement>,
-    ) -> Result<(), StoreError> {
-        self.perform()?;
+    async fn see_through(&mut self) {
+        self.perform();
         while !self.core.is_quiet() {
             tokio::select! {
-                acknowledgement = acknowledgements.recv() => self.acknowledged(acknowledgement)?,
-                Some(done) = self.tasks.join_next() => self.take_in(unless_panicked(done))?,
+                Some(results) = self.committing.next() => self.on_committed(results),
+                Some(done) = self.tasks.join_next() => self.on_done(unless_panicked(done)),
+                else => return,
             }
-            self.perform()?;
+            self.perform();
         }
-        Ok(())
     }
 
-    fn wake(&mut self, acknowledgements: &mut mpsc::UnboundedReceiver<Acknowledgement>) -> Result<(), StoreError> {
-        // What is done already is not stuck, whoever was heard first.
-        while let Ok(acknowledgement) = acknowledgements.try_recv() {
-            self.acknowledged(Some(acknowledgement))?;
+    fn wake(&mut self) {
+        // What is done already is not stuck, even if its result was not looked at.
+        while let Some(Some(results)) = self.committing.next().now_or_never() {
+            self.on_committed(results);
         }
         let now = self.clock.now();
         if self.commits.look(now) {
@@ -278,24 +237,43 @@ impl<S: Sidecar> EngineRun<'_, S> {
             );
         }
         self.core.wake_due(now);
-        Ok(())
     }
 
-    /// The oldest commit is done, or has failed.
-    fn acknowledged(&mut self, acknowledgement: Option<Acknowledgement>) -> Result<(), StoreError> {
-        acknowledgement.ok_or(StoreError::Closed)??;
+    /// The oldest commit is done, with these results of its units.
+    fn on_committed(&mut self, results: Vec<Result<EventId, StoreError>>) {
         let now = self.clock.now();
         if let Some(stuck) = self.commits.end(now) {
             tracing::warn!("the store is written again, after {} s", stuck.as_secs());
         }
-        self.core.committed(now);
-        Ok(())
+        for result in results {
+            if let Err(error) = &result {
+                self.on_refused(error);
+            }
+            self.core.on_committed(result.ok(), now);
+        }
+    }
+
+    fn on_refused(&mut self, error: &StoreError) {
+        match error {
+            // No attempt will ever succeed: it takes a new process.
+            StoreError::Closed => panic!("the thread of the store is gone"),
+            StoreError::NotOwned | StoreError::Congested => {}
+            _ if self.outage.is_none() => {
+                report_failure(error);
+                self.outage = Some(storage_unavailable(error));
+                self.retry_soon();
+            }
+            _ => {}
+        }
     }
 
     // ---- requests ---------------------------------------------------------------------------------------------
 
     fn take(&mut self, command: Command) {
         let now = self.clock.now();
+        if let Some(outage) = &self.outage {
+            return command.refuse(outage);
+        }
         if let Some(stuck) = self.commits.stuck_for(now) {
             return command.refuse(&Unavailable::Storage(format!(
                 "it is stuck, what was to be written {} s ago is not on the disk yet: that one hangs, or another program has locked the \
@@ -318,16 +296,7 @@ impl<S: Sidecar> EngineRun<'_, S> {
                 let reply_to = self.await_answer(Waiting::Cancel(reply));
                 self.core.cancel(id, &job.job().resource, attempt, reply_to, now);
             }
-            Command::Plan(mut request, reply) => {
-                // What would be refused in any case is not worth a call.
-                if let Err(refusal) = self.core.would_admit(&request) {
-                    drop(reply.send(Ok(Err(PlanError::Refused(refusal)))));
-                    return;
-                }
-                // A plan says nothing of them, and there may be many that wait.
-                (request.reason, request.labels) = (None, BTreeMap::new());
-                self.look(request.resource.clone(), request.trace.take(), Asker::Plan(request, reply));
-            }
+            Command::Plan(request, reply) => self.admit_plan(request, reply, now),
             Command::Look(resource, _, reply) if self.core.resource(&resource).is_none() => drop(reply.send(Ok(None))),
             Command::Look(resource, trace, reply) => self.look(resource, trace, Asker::Look(reply)),
             Command::ListResources { reach, after, size, reply } => {
@@ -342,10 +311,28 @@ impl<S: Sidecar> EngineRun<'_, S> {
         }
     }
 
+    /// What would be refused as a job is refused as a plan, before it costs a call.
+    fn admit_plan(&mut self, mut request: Box<JobRequest>, reply: PlanReply, now: Timestamp) {
+        let wish = match self.core.would_need(&request, now) {
+            Ok(wish) => wish,
+            Err(refusal) => return drop(reply.send(Ok(Err(PlanError::Refused(refusal))))),
+        };
+        // A plan says nothing of them, and many plans may wait.
+        (request.reason, request.labels) = (None, BTreeMap::new());
+        let store = Arc::clone(&self.store);
+        self.tasks.spawn_local(async move {
+            let decided = store.reserve(wish).await;
+            if let Ok(Ok(Reserved::Granted(reservation))) = decided {
+                store.give_back(reservation);
+            }
+            Done::PlanAdmitted { request, reply, decided }
+        });
+    }
+
     fn new_job_id(&self, now: Timestamp) -> JobId {
         let millis = u64::try_from(now.as_millis()).unwrap_or(0);
         let (seconds, nanos) = (millis / 1000, (millis % 1000) as u32 * 1_000_000);
-        Uuid::new_v7(uuid::Timestamp::from_unix(self.ids, seconds, nanos))
+        Uuid::new_v7(uuid::Timestamp::from_unix(&self.ids, seconds, nanos))
     }
 
     fn await_answer(&mut self, waiting: Waiting) -> ReplyTo {
@@ -358,7 +345,7 @@ impl<S: Sidecar> EngineRun<'_, S> {
     fn look(&mut self, resource: Alias, trace: Option<TraceContext>, asker: Asker) {
         let is_unknown = !self.core.is_known(&resource);
         let source = if self.reads.contains_key(&resource) { Source::OfJob } else { Source::Own };
-        let (sidecar, clock, origin) = (Arc::clone(&self.sidecar), self.clock, Origin { job: None, trace });
+        let (sidecar, clock, origin) = (Rc::clone(&self.sidecar), self.clock, Origin { job: None, trace });
         let (tasks, of) = (&mut self.tasks, resource.clone());
         self.looks.ask(&resource, is_unknown, asker, source, |number| {
             tasks.spawn_local(async move {
@@ -378,22 +365,10 @@ impl<S: Sidecar> EngineRun<'_, S> {
         });
     }
 
-    /// Whether what is on its way came onto the disk will only be known when that works again.
-    fn turn_away(&mut self, error: &StoreError) {
-        let unavailable =
-            Unavailable::Storage(format!("{}; what was asked for just then may still be done", error.in_full()));
-        for (_, waiting) in self.waiting.drain() {
-            match waiting {
-                Waiting::Submit(reply) => drop(reply.send(Err(unavailable.clone()))),
-                Waiting::Cancel(reply) => drop(reply.send(Err(unavailable.clone()))),
-            }
-        }
-    }
-
     // ---- what happened ----------------------------------------------------------------------------------------
 
-    fn take_in(&mut self, done: Option<Done>) -> Result<(), StoreError> {
-        let Some(done) = done else { return Ok(()) };
+    fn on_done(&mut self, done: Option<Done>) {
+        let Some(done) = done else { return };
         let now = self.clock.now();
         match done {
             Done::Read { resource, call, reading } => {
@@ -410,7 +385,10 @@ impl<S: Sidecar> EngineRun<'_, S> {
                     self.show_to(askers, &resource, &reading, now);
                 }
             }
-            Done::Change { resource, call, answer } => self.core.on_change_answer(&resource, call, answer, now),
+            Done::Change { resource, call, answer } => {
+                self.changes.remove(&resource);
+                self.core.on_change_answer(&resource, call, answer, now);
+            }
             Done::Look { resource, number, reading } => {
                 let askers = self.looks.over(&resource, number);
                 if !askers.is_empty() {
@@ -421,10 +399,91 @@ impl<S: Sidecar> EngineRun<'_, S> {
                     self.show_to(askers, &resource, &reading, now);
                 }
             }
-            Done::Pruned { as_of, removed } => return self.pruned(as_of, removed),
-            Done::Replay { to, stored } => self.replayed(to, stored),
+            Done::Pruned { as_of, removed } => self.pruned(as_of, removed),
+            Done::Reserved { to, decided } => self.core.on_reserved(to, self.decided(decided), now),
+            Done::PlanAdmitted { request, reply, decided } => match decided {
+                Err(error) => drop(reply.send(Err(storage_unavailable(&error)))),
+                Ok(Err(no_room)) => drop(reply.send(Ok(Err(PlanError::Refused(Refusal::NoRoom(no_room)))))),
+                Ok(Ok(_)) => {
+                    let mut request = request;
+                    self.look(request.resource.clone(), request.trace.take(), Asker::Plan(request, reply));
+                }
+            },
+            Done::RetryDue => {
+                self.is_retrying = false;
+                self.adopt(self.lost.keys().cloned().collect());
+            }
+            Done::Adopted { which, adopted } => self.on_adopted(which, adopted, now),
+            Done::Replayed { to, answer } => {
+                if let Some(Waiting::Submit(reply)) = self.waiting.remove(&to) {
+                    drop(reply.send(answer));
+                }
+            }
         }
-        Ok(())
+    }
+
+    /// What the core is told of a reservation.
+    fn decided(&self, decided: Result<Result<Reserved, NoRoom>, StoreError>) -> Option<Result<Reserved, NoRoom>> {
+        decided
+            .inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "no place is reserved"))
+            .ok()
+    }
+
+    /// Takes over the lanes that were lost, or that a request is the first one for.
+    fn on_adopted(&mut self, which: Vec<Alias>, adopted: Result<Readopted, StoreError>, now: Timestamp) {
+        let Readopted { adoption, ended, gone, last_event } = match adopted {
+            Ok(adopted) => adopted,
+            Err(StoreError::Closed) => panic!("the thread of the store is gone"),
+            Err(error) => return self.on_adoption_failed(&which, &error),
+        };
+        let lost: Vec<&Alias> = which.iter().filter(|resource| self.lost.contains_key(*resource)).collect();
+        if !lost.is_empty() {
+            let missed = adoption.lanes.iter().filter(|lane| lost.contains(&&lane.record.resource));
+            let missed = missed.flat_map(|lane| &lane.jobs).chain(&ended);
+            self.projections.show_missed(missed, &self.clock);
+            self.projections.table.remove(&gone);
+            self.projections.feed.reloaded(last_event + 1);
+        }
+        if self.outage.take().is_some() {
+            tracing::warn!(lanes = lost.len(), "the store works again: carrying on from it");
+        }
+        for lane in adoption.lanes {
+            self.lost.remove(&lane.record.resource);
+            self.core.adopt(lane, now);
+        }
+    }
+
+    fn on_adoption_failed(&mut self, which: &[Alias], error: &StoreError) {
+        let outage = storage_unavailable(error);
+        match &self.outage {
+            None => report_failure(error),
+            Some(before) if *before != outage => {
+                tracing::error!(error = error as &dyn std::error::Error, "the store still fails, in another way");
+            }
+            Some(_) => {}
+        }
+        self.outage = Some(outage);
+        which.iter().for_each(|resource| self.core.on_adoption_failed(resource));
+        self.retry_soon();
+    }
+
+    /// Has the lanes adopted again that are lost by then, and the store opened again if it failed.
+    fn retry_soon(&mut self) {
+        if !std::mem::replace(&mut self.is_retrying, true) {
+            self.tasks.spawn_local(async {
+                sleep(STORE_RETRY).await;
+                Done::RetryDue
+            });
+        }
+    }
+
+    fn adopt(&mut self, which: Vec<Alias>) {
+        let (store, reader) = (Arc::clone(&self.store), Arc::clone(&self.reader));
+        let jobs = which.iter().filter_map(|resource| self.lost.get(resource)).flatten().copied().collect();
+        self.tasks.spawn_local(async move {
+            let adopted = readopt(&*store, &*reader, &which, jobs).await;
+            Done::Adopted { which, adopted }
+        });
     }
 
     /// Tells those who asked for it what `reading` shows.
@@ -456,33 +515,20 @@ impl<S: Sidecar> EngineRun<'_, S> {
         })
     }
 
-    fn pruned(&mut self, as_of: Timestamp, removed: Result<Pruned, StoreError>) -> Result<(), StoreError> {
+    fn pruned(&mut self, as_of: Timestamp, removed: Result<Pruned, StoreError>) {
         self.is_pruning = false;
         match removed {
             Ok(Pruned { jobs, more }) => {
+                let jobs: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
                 self.projections.table.remove(&jobs);
                 if more {
                     self.prune(as_of);
                 }
             }
-            Err(StoreError::Closed) => return Err(StoreError::Closed),
             // Nothing rests on it, and the next housekeeping tries again.
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "old jobs could not be removed");
             }
-        }
-        Ok(())
-    }
-
-    fn replayed(&mut self, to: ReplyTo, stored: Result<Option<KeyedAnswer>, StoreError>) {
-        let answer = match stored {
-            Ok(Some(stored)) => Ok(Submitted::Replayed(stored)),
-            // It has just expired; asked again, the engine will not know it any more either.
-            Ok(None) => Err(Unavailable::Interrupted),
-            Err(error) => Err(storage_unavailable(&error)),
-        };
-        if let Some(Waiting::Submit(reply)) = self.waiting.remove(&to) {
-            drop(reply.send(answer));
         }
     }
 
@@ -506,8 +552,7 @@ impl<S: Sidecar> EngineRun<'_, S> {
         self.core.forget(now);
         // With a store that is slow or stuck, one round is enough.
         if !self.is_pruning {
-            // The store forgets later than the core, which must find there every key it knows.
-            self.prune(now - HOUSEKEEPING_INTERVAL);
+            self.prune(now);
         }
     }
 
@@ -519,22 +564,70 @@ impl<S: Sidecar> EngineRun<'_, S> {
 
     // ---- what is to be done -----------------------------------------------------------------------------------
 
-    fn perform(&mut self) -> Result<(), StoreError> {
-        for effect in self.core.take_effects() {
-            match effect {
-                Effect::Commit(batch) => {
-                    self.commits.begin(self.clock.now());
-                    self.store.commit(batch)?;
-                }
-                Effect::Call { resource, id, call, origin } => self.call(resource, id, call, origin),
-                Effect::PublishJob(event) => self.projections.show(event, &self.clock),
-                Effect::PublishHistory(resource, entry) => self.projections.tell(resource, entry),
-                Effect::Reply(to, answer) => self.answer(to, answer),
-                Effect::Replay(to, key) => self.replay(to, key),
-                Effect::Log(resource, notice) => log(&resource, &notice),
+    fn perform(&mut self) {
+        let mut units = Vec::new();
+        loop {
+            let effects = self.core.take_effects();
+            if effects.is_empty() {
+                break;
             }
+            effects.into_iter().for_each(|effect| self.perform_one(effect, &mut units));
         }
-        Ok(())
+        if !units.is_empty() {
+            self.commits.begin(self.clock.now());
+            self.committing.push_back(self.store.commit(units));
+        }
+    }
+
+    fn perform_one(&mut self, effect: Effect, units: &mut Vec<Unit>) {
+        match effect {
+            Effect::Commit(unit) => units.push(unit),
+            Effect::Reserve(to, wish) => self.reserve(to, *wish),
+            Effect::GiveBack(reservation) => self.store.give_back(reservation),
+            Effect::Adopt(resource) if self.lost.contains_key(&resource) => {}
+            Effect::Adopt(resource) => self.adopt(vec![resource]),
+            Effect::Evicted { resource, jobs } => self.evicted(resource, jobs),
+            Effect::Call { resource, id, call, origin } => self.call(resource, id, call, origin),
+            Effect::PublishJob(event) => self.projections.show(event, &self.clock),
+            Effect::PublishHistory(resource, entry) => self.projections.tell(resource, entry),
+            Effect::Reply(to, answer) => self.answer(to, answer),
+            Effect::Replay { to, job, joined } => self.replay(to, job, joined),
+            Effect::Abandon(to) => self.abandon(to),
+            Effect::Log(resource, notice) => log(&resource, &notice),
+        }
+    }
+
+    /// Reserves at once if the store can tell at once, as it mostly can.
+    fn reserve(&mut self, to: ReplyTo, wish: Wish) {
+        let store = Arc::clone(&self.store);
+        let mut reserving = Box::pin(async move { store.reserve(wish).await });
+        match (&mut reserving).now_or_never() {
+            Some(decided) => self.core.on_reserved(to, self.decided(decided), self.clock.now()),
+            None => drop(self.tasks.spawn_local(async move { Done::Reserved { to, decided: reserving.await } })),
+        }
+    }
+
+    /// Calls of a lane that is lost are given up, with their connections: as far as the sidecar can tell, the process died.
+    fn evicted(&mut self, resource: Alias, jobs: BTreeSet<JobId>) {
+        let read = self.reads.remove(&resource).map(|(_, read)| read);
+        read.into_iter().chain(self.changes.remove(&resource)).for_each(|call| call.abort());
+        self.lost.entry(resource).or_default().extend(jobs);
+        self.retry_soon();
+    }
+
+    /// Whether what was asked for is on the disk will only be known when the store works again.
+    fn abandon(&mut self, to: ReplyTo) {
+        let unavailable = match &self.outage {
+            Some(Unavailable::Storage(why)) => {
+                Unavailable::Storage(format!("{why}; what was asked for just then may still be done"))
+            }
+            _ => Unavailable::Interrupted,
+        };
+        match self.waiting.remove(&to) {
+            Some(Waiting::Submit(reply)) => drop(reply.send(Err(unavailable))),
+            Some(Waiting::Cancel(reply)) => drop(reply.send(Err(unavailable))),
+            None => {}
+        }
     }
 
     fn call(&mut self, resource: Alias, call: CallId, what: Call, origin: Origin) {
@@ -547,7 +640,7 @@ impl<S: Sidecar> EngineRun<'_, S> {
     /// Nobody waits any more for an earlier reading of the resource, which may take a minute: it is given up, so that there
     /// are never more connections than resources.
     fn read(&mut self, resource: Alias, call: CallId, origin: Origin) {
-        let (sidecar, clock, of) = (Arc::clone(&self.sidecar), self.clock, resource.clone());
+        let (sidecar, clock, of) = (Rc::clone(&self.sidecar), self.clock, resource.clone());
         let reading = self.tasks.spawn_local(async move {
             let reading = timed(sidecar.read(&of, &origin), clock).await;
             Done::Read { resource: of, call, reading }
@@ -558,11 +651,13 @@ impl<S: Sidecar> EngineRun<'_, S> {
     }
 
     fn change(&mut self, resource: Alias, call: CallId, change: Move, origin: Origin) {
-        let sidecar = Arc::clone(&self.sidecar);
-        self.tasks.spawn_local(async move {
-            let answer = sidecar.change(&resource, change, &origin).await;
-            Done::Change { resource, call, answer }
+        let (sidecar, of) = (Rc::clone(&self.sidecar), resource.clone());
+        let changing = self.tasks.spawn_local(async move {
+            let answer = sidecar.change(&of, change, &origin).await;
+            Done::Change { resource: of, call, answer }
         });
+        // The lane has no other change on its way.
+        self.changes.insert(resource, changing);
     }
 
     fn answer(&mut self, to: ReplyTo, answer: Answer) {
@@ -574,10 +669,44 @@ impl<S: Sidecar> EngineRun<'_, S> {
         }
     }
 
-    fn replay(&mut self, to: ReplyTo, key: String) {
-        let store = self.store.clone();
-        self.tasks.spawn_local(async move { Done::Replay { to, stored: store.answer(key).await } });
+    fn replay(&mut self, to: ReplyTo, job: JobId, joined: bool) {
+        let shown = self.projections.table.get(job).map(|shown| Arc::clone(shown.job()));
+        let reader = Arc::clone(&self.reader);
+        self.tasks.spawn_local(async move {
+            let job = match shown {
+                Some(job) => Ok(Some(job)),
+                // It is not shown any more, or not yet.
+                None => reader.job(job).await.map(|event| event.map(|event| event.job)),
+            };
+            let answer = match job {
+                Ok(Some(job)) => Ok(Submitted::Replayed { job, joined }),
+                Ok(None) => Ok(Submitted::Gone),
+                Err(error) => Err(storage_unavailable(&error)),
+            };
+            Done::Replayed { to, answer }
+        });
     }
+}
+
+/// Adopts lanes again, and reads what became of `jobs` of theirs that are not unfinished any more.
+async fn readopt(
+    store: &dyn Store,
+    reader: &dyn StoreReader,
+    which: &[Alias],
+    jobs: BTreeSet<JobId>,
+) -> Result<Readopted, StoreError> {
+    let adoption = store.adopt(Which::These(which.to_vec())).await?;
+    let unfinished: BTreeSet<JobId> =
+        adoption.lanes.iter().flat_map(|lane| &lane.jobs).map(|event| event.job.id).collect();
+    let (mut ended, mut gone) = (Vec::new(), Vec::new());
+    for id in jobs.difference(&unfinished) {
+        match reader.job(*id).await? {
+            Some(event) => ended.push(event),
+            None => gone.push(*id),
+        }
+    }
+    let last_event = reader.last_event().await?;
+    Ok(Readopted { adoption, ended, gone, last_event })
 }
 
 /// What is done; nothing, if it was given up. A panic must not leave a lane waiting for an answer that never comes.

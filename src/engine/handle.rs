@@ -1,12 +1,13 @@
 //! How the rest of the process talks to the engine: over a bounded channel, with a reply.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::requests::{Answer, JobPlan, Refusal, ResourceView, SubmitKey};
-use crate::domain::{Alias, Attempt, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
-use crate::store::KeyedAnswer;
+use super::requests::{Answer, JobPlan, Refusal, ResourceView};
+use crate::domain::{Alias, Attempt, Job, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
+use crate::store::SubmitKey;
 
 /// Requests that may wait for the engine. It takes some microseconds for most, and a microsecond for each resource on a page
 /// of them: a full queue means that it is stuck in something else, and more waiting would not help.
@@ -30,12 +31,19 @@ pub(super) enum Command {
 }
 
 /// The answer to a submission.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
     /// The engine's own.
     Answer(Answer),
-    /// The one given to the same request before.
-    Replayed(KeyedAnswer),
+    /// The same request was answered before.
+    Replayed {
+        /// The job in the answer, as it is now.
+        job: Arc<Job>,
+        /// Whether the request joined it.
+        joined: bool,
+    },
+    /// The same request was answered before, with a job that is no longer kept.
+    Gone,
 }
 
 /// Why there is no plan.

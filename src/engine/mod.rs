@@ -19,32 +19,31 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::sidecar::Sidecar;
-use crate::store::Snapshot;
+use crate::store::StoreError;
 
 pub use self::core::{Core, Effect};
 pub use driver::{LOOK_TIMEOUT, Parts};
 pub use handle::{EngineHandle, EngineInbox, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
 pub use projections::Projections;
-pub use requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView, SubmitKey};
+pub use requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView};
 
 /// A running engine.
 pub struct RunningEngine {
     /// To talk to it.
     pub handle: EngineHandle,
     stop: watch::Sender<Option<Instant>>,
-    begun: Option<oneshot::Receiver<()>>,
+    begun: Option<oneshot::Receiver<Result<(), StoreError>>>,
     stopped: oneshot::Receiver<()>,
 }
 
 impl RunningEngine {
-    /// Starts the engine that there is a handle to already; it carries on from `snapshot`. `parts` is called on the engine's
+    /// Starts the engine that there is a handle to already; it adopts all lanes of its store. `parts` is called on the engine's
     /// thread.
     ///
     /// # Errors
     /// If the system refuses a thread.
     pub fn start<S: Sidecar>(
         (handle, EngineInbox(commands)): (EngineHandle, EngineInbox),
-        snapshot: Snapshot,
         parts: impl FnOnce() -> Parts<S> + Send + 'static,
     ) -> std::io::Result<Self> {
         let (stop, stopping) = watch::channel(None);
@@ -57,21 +56,21 @@ impl RunningEngine {
                 Err(error) => return tracing::error!(%error, "the system refuses what the engine needs"),
             };
             // If this thread panics, `report` is dropped without a word, which is how the other side finds out.
-            LocalSet::new().block_on(&runtime, driver::run(parts(), commands, snapshot, begin, stopping));
+            LocalSet::new().block_on(&runtime, driver::run(parts(), commands, begin, stopping));
             // Nobody listening any more means that nobody cares.
             let _ = report.send(());
         })?;
         Ok(Self { handle, stop, begun: Some(begun), stopped })
     }
 
-    /// Ends when the jobs of the snapshot are shown and work on them goes on. What is asked of the engine earlier waits.
+    /// Ends when the jobs in the store are shown and work on them goes on. What is asked of the engine earlier waits.
     ///
     /// # Errors
-    /// If it died before that.
-    pub async fn begun(&mut self) -> Result<(), EngineDied> {
+    /// If the store cannot be read, or the engine died before that.
+    pub async fn begun(&mut self) -> Result<Result<(), StoreError>, EngineDied> {
         match self.begun.take() {
             Some(begun) => begun.await.map_err(|_| EngineDied),
-            None => Ok(()),
+            None => Ok(Ok(())),
         }
     }
 

@@ -9,7 +9,6 @@ use crate::clock::Clock;
 use crate::domain::{Alias, EventId, HistoryEntry, JobEvent};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
-use crate::store::Snapshot;
 use crate::table::{JobTable, Published};
 use crate::telemetry::Traces;
 
@@ -54,20 +53,14 @@ impl Projections {
     }
 
     /// Shows what was in the store at the start, which is no news to anybody.
-    pub(super) fn show_first(&self, snapshot: &Snapshot) {
-        self.table.reset(&snapshot.jobs);
+    pub(super) fn show_first<'a>(&self, jobs: impl Iterator<Item = &'a JobEvent>) {
+        jobs.for_each(|event| drop(self.table.publish(event.clone())));
     }
 
-    /// Shows what is in a store that was read anew. What became durable without having been shown counts like everything
-    /// else; those who watch read it from the log.
-    pub(super) fn show_anew(&self, snapshot: &Snapshot, clock: &Clock) {
-        // What was shown before counts once, also if the table does not know it any more.
-        let shown = self.feed.latest();
-        for event in snapshot.jobs.iter().filter(|event| event.id > shown) {
-            self.note(event.clone(), clock);
-        }
-        self.table.reset(&snapshot.jobs);
-        self.feed.reloaded(snapshot.next_event);
+    /// Shows what became durable without having been shown, and counts it like everything else; those who watch read it from
+    /// the log.
+    pub(super) fn show_missed<'a>(&self, jobs: impl Iterator<Item = &'a JobEvent>, clock: &Clock) {
+        jobs.for_each(|event| drop(self.note(event.clone(), clock)));
     }
 
     fn note(&self, event: JobEvent, clock: &Clock) -> Published {

@@ -3,38 +3,13 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Alias, Bounds, Capacity, CompletionEstimate, InvalidSetting, Job, JobId, KeyId, Reading, ResourceConfig, Settings,
+    Alias, Bounds, Capacity, CompletionEstimate, InvalidSetting, Job, JobId, Reading, ResourceConfig, Settings,
     Timestamp,
 };
+use crate::store::NoRoom;
 
 /// Identifies a request that waits for its answer.
 pub type ReplyTo = u64;
-
-/// An idempotency key with the fingerprint of the request it came with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubmitKey {
-    /// The key, told apart from the same one of other owners.
-    pub key: String,
-    /// SHA-256 of the request in a canonical form.
-    pub fingerprint: [u8; 32],
-}
-
-/// Stands between the owner of an idempotency key and the key; it cannot be part of either.
-const OWNER_END: char = '\n';
-
-impl SubmitKey {
-    /// The idempotency key `key` as sent with the API key `owner`. Two owners who choose the same key, by accident or in
-    /// bad faith, do not get into each other's way.
-    pub fn new(owner: Option<&KeyId>, key: String, fingerprint: [u8; 32]) -> Self {
-        let key = owner.map(|owner| format!("{owner}{OWNER_END}{key}")).unwrap_or(key);
-        Self { key, fingerprint }
-    }
-
-    /// The owner of a `key` made by [`SubmitKey::new`].
-    pub(super) fn owner(key: &str) -> Option<KeyId> {
-        key.split_once(OWNER_END).and_then(|(owner, _)| owner.parse().ok())
-    }
-}
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,16 +72,6 @@ pub enum Refusal {
         /// So many may.
         limit: usize,
     },
-    /// Too many jobs are unfinished.
-    TooManyJobs {
-        /// So many may be.
-        limit: usize,
-    },
-    /// Too many jobs that were submitted with the same API key are unfinished.
-    TooManyJobsOfKey {
-        /// So many may be.
-        limit: usize,
-    },
     /// Too many resources that the configuration does not list are scaled.
     TooManyResources {
         /// So many may be.
@@ -117,13 +82,8 @@ pub enum Refusal {
         /// So many may be.
         limit: usize,
     },
-    /// Too many idempotency keys were used lately.
-    TooManyKeys {
-        /// So many may be.
-        limit: usize,
-    },
-    /// The idempotency key came with another request before.
-    KeyReused,
+    /// There is no room for it.
+    NoRoom(NoRoom),
     /// There is no unfinished job with that id.
     NotUnfinished,
 }

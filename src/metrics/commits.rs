@@ -20,20 +20,17 @@ pub enum StoreOperation {
     Commit,
     /// Read everything.
     Load,
-    /// Look up the answer to a request.
-    Answer,
     /// Remove what is no longer kept.
     Prune,
 }
 
 impl StoreOperation {
-    const ALL: [Self; 4] = [Self::Commit, Self::Load, Self::Answer, Self::Prune];
+    const ALL: [Self; 3] = [Self::Commit, Self::Load, Self::Prune];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Commit => "commit",
             Self::Load => "load",
-            Self::Answer => "answer",
             Self::Prune => "prune",
         }
     }

@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use super::directory;
 use super::identity::FileId;
-use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError};
-use crate::domain::{AuditEntry, Retention, Timestamp};
+use crate::domain::AuditEntry;
 use crate::metrics::Metrics;
 
 /// Most lines that wait, of a few hundred bytes each: an outage of minutes at a change a second, in some megabytes.
@@ -55,7 +54,7 @@ impl AuditFile {
         Ok((Self { lines, _handle: handle, line, metrics }, thread))
     }
 
-    fn append(&self, entry: &AuditEntry) {
+    pub(super) fn append(&self, entry: &AuditEntry) {
         let line = match (self.line)(entry) {
             Ok(line) => line,
             Err(error) => return tracing::error!(%error, "an entry of the record has no line in the audit log"),
@@ -144,41 +143,6 @@ fn ends_in_a_line(file: &File, length: u64) -> std::io::Result<bool> {
     let mut last = [0];
     file.read_exact_at(&mut last, length - 1)?;
     Ok(last == *b"\n")
-}
-
-/// A journal whose committed entries of the record also go to a file, if there is one.
-pub struct AuditedJournal<J> {
-    inner: J,
-    file: Option<AuditFile>,
-}
-
-impl<J: Journal> AuditedJournal<J> {
-    /// Passes everything on to `inner`, unchanged.
-    pub fn new(inner: J, file: Option<AuditFile>) -> Self {
-        Self { inner, file }
-    }
-}
-
-impl<J: Journal> Journal for AuditedJournal<J> {
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
-        self.inner.commit(batches)?;
-        if let Some(file) = &self.file {
-            batches.iter().flat_map(|batch| &batch.audit).for_each(|entry| file.append(entry));
-        }
-        Ok(())
-    }
-
-    fn load(&mut self) -> Result<Snapshot, StoreError> {
-        self.inner.load()
-    }
-
-    fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
-        self.inner.answer(key)
-    }
-
-    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
-        self.inner.prune(retention, now)
-    }
 }
 
 #[cfg(test)]

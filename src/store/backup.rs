@@ -156,16 +156,16 @@ pub(super) fn restored_at(db: &Connection) -> rusqlite::Result<Option<Timestamp>
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::super::fixtures::{NOW, directory, job, jobs, lane, open, shell};
-    use super::super::{Batch, Journal as _};
+    use super::super::fixtures::{NOW, directory, job, jobs, lane, open, shell, written};
+    use super::super::{Journal as _, Unit};
     use super::*;
 
     /// A store with a job and a lane, and the path of a backup of it that is not there yet.
     fn scene() -> (tempfile::TempDir, PathBuf) {
         let directory = directory();
         let mut journal = open(directory.path());
-        let batch = Batch { lanes: vec![lane("worker", None)], ..jobs([job(1, "worker")]) };
-        journal.commit(&[batch]).expect("committed");
+        let batch = Unit { lanes: written([lane("worker", None)]), ..jobs([job(1, "worker")]) };
+        journal.commit(&[batch], 1).expect("committed");
         let file = directory.path().join("backup");
         (directory, file)
     }
@@ -180,13 +180,13 @@ mod tests {
     fn a_backup_is_the_store_of_one_moment_made_beside_the_writer() {
         let (directory, file) = scene();
         let mut journal = open(directory.path());
-        let before = journal.load().expect("readable");
+        let before = journal.contents().expect("readable");
         let made = back_up(directory.path(), &file).expect("made");
         let found = std::fs::metadata(&file).expect("a file");
         assert_eq!((found.len(), found.permissions().mode() & 0o777), (made.bytes, 0o600));
-        journal.commit(&[jobs([job(2, "worker")])]).expect("committed");
+        journal.put(&[jobs([job(2, "worker")])]).expect("committed");
         let elsewhere = restored(&file);
-        let copy = open(elsewhere.path()).load().expect("readable");
+        let copy = open(elsewhere.path()).contents().expect("readable");
         assert_eq!((copy.jobs, copy.lanes), (before.jobs, before.lanes));
         let left: Vec<_> = std::fs::read_dir(directory.path()).expect("a directory").flatten().collect();
         let partial = |name: &str| name.starts_with(".scalegate-backup");
@@ -241,29 +241,26 @@ mod tests {
         assert_eq!(original.carry_on_from_backup(NOW).expect("readable"), None, "only the copy is one");
         let elsewhere = restored(&file);
         let mut journal = open(elsewhere.path());
-        let latest = original.load().expect("readable").next_event;
-        assert_eq!(journal.load().expect("readable").restored_at, None);
+        let latest = original.contents().expect("readable").next_event;
+        assert_eq!(journal.contents().expect("readable").restored_at, None);
         assert_eq!(journal.carry_on_from_backup(NOW).expect("written"), Some(made.taken_at));
         drop(journal);
         let mut journal = open(elsewhere.path());
         assert_eq!(journal.carry_on_from_backup(NOW + std::time::Duration::from_secs(9)).expect("readable"), None);
-        let snapshot = journal.load().expect("readable");
+        let snapshot = journal.contents().expect("readable");
         assert_eq!(snapshot.restored_at, Some(NOW));
         assert!(snapshot.next_event > latest + 1_000_000, "no id means two versions");
         assert!(snapshot.jobs.iter().all(|event| event.id == 0));
         // Another clock, on which all ages stay what they are.
         let forward = std::time::Duration::from_hours(5);
-        let mut moved = snapshot;
-        moved.carry_over(NOW, NOW + forward);
-        let millis = i64::try_from(forward.as_millis()).expect("small");
-        journal.change_clock(None, &moved, millis).expect("written");
-        assert_eq!(journal.load().expect("readable").restored_at, Some(NOW + forward));
+        journal.change_clock(None, NOW, NOW + forward).expect("written");
+        assert_eq!(journal.contents().expect("readable").restored_at, Some(NOW + forward));
         // And a backup of it is one of its own.
         let again = elsewhere.path().join("again");
         back_up(elsewhere.path(), &again).expect("made");
         let third = restored(&again);
         let mut journal = open(third.path());
-        assert_eq!(journal.load().expect("readable").restored_at, None);
+        assert_eq!(journal.contents().expect("readable").restored_at, None);
         assert!(journal.carry_on_from_backup(NOW).expect("written").is_some());
     }
 

@@ -121,6 +121,9 @@ pub enum StoreError {
         /// [`StoreError::in_full`] of what failed.
         cause: String,
     },
+    /// The lane belongs to another owner, or a unit about it failed: it has to be adopted anew.
+    #[error("an earlier record of the resource was not written, or another process has taken the resource over")]
+    NotOwned,
     /// It takes too long.
     #[error("the store does not answer in time")]
     Slow,

@@ -2,19 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::directory::database_path;
-use super::{Batch, Journal as _, KeyedAnswer, Snapshot, SqliteJournal, StoreError};
+use super::records::{parse_job, unreadable};
+use super::writer::Opened;
+use super::{IdempotencyEntry, Journal as _, LaneChange, RecordChange, SqliteJournal, StoreError, Unit, Which, lanes};
 use crate::clock::Anchor;
 use crate::domain::{
-    Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Change, ChangeState, Ending, ExternalChange,
-    Goal, HistoryEntry, Job, JobEvent, JobId, JobRequest, JobState, LaneRecord, LastChangeError, Move, OnConflict, Op,
-    ResourceEvent, Retention, SentChange, Settings, SidecarAnswer, Stage, Status, Step, StepOutcome, Subject,
-    Timestamp, TraceContext, WaitDeadlines, WaitReason,
+    Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Change, ChangeState, Ending, EventId,
+    ExternalChange, Goal, HistoryEntry, Job, JobEvent, JobId, JobRequest, JobState, LaneRecord, LastChangeError, Move,
+    OnConflict, Op, ResourceEvent, Retention, SentChange, Settings, SidecarAnswer, Stage, Status, Step, StepOutcome,
+    Subject, Timestamp, TraceContext, WaitDeadlines, WaitReason,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -110,27 +111,69 @@ pub(super) fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {
     }
 }
 
-pub(super) fn answer(key: &str, answered_at: Timestamp) -> KeyedAnswer {
-    KeyedAnswer { key: key.into(), fingerprint: [7; 32], joined: true, job: Arc::new(job(7, "worker")), answered_at }
+pub(super) fn entry(key: &str, answered_at: Timestamp) -> IdempotencyEntry {
+    IdempotencyEntry { key: key.into(), fingerprint: [7; 32], joined: true, job: JobId::from_u128(7), answered_at }
 }
 
 pub(super) fn anchor(boot: &str) -> Anchor {
     Anchor { boot: boot.into(), uptime: Duration::from_secs(5), shown: NOW }
 }
 
-pub(super) fn of_lanes(lanes: Vec<LaneRecord>) -> Snapshot {
-    Snapshot { lanes, ..Snapshot::default() }
+/// These records, each written by the owner of its lane.
+pub(super) fn written(lanes: impl IntoIterator<Item = LaneRecord>) -> Vec<LaneChange> {
+    let change = |record: LaneRecord| {
+        let resource = record.resource.clone();
+        LaneChange { resource, epoch: 0, record: RecordChange::Write(Box::new(record)) }
+    };
+    lanes.into_iter().map(change).collect()
 }
 
-/// The jobs in versions that nothing else in this process has the ids of.
-pub(super) fn jobs(jobs: impl IntoIterator<Item = Job>) -> Batch {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let event = |job| JobEvent { id: NEXT.fetch_add(1, Ordering::Relaxed), job: Arc::new(job) };
-    Batch { jobs: jobs.into_iter().map(event).collect(), ..Batch::default() }
+/// The records of these resources, removed.
+pub(super) fn removed(resources: &[&str]) -> Vec<LaneChange> {
+    let change = |name: &&str| LaneChange { resource: alias(name), epoch: 0, record: RecordChange::Remove };
+    resources.iter().map(change).collect()
+}
+
+/// A unit of these jobs.
+pub(super) fn jobs(jobs: impl IntoIterator<Item = Job>) -> Unit {
+    Unit { jobs: jobs.into_iter().map(Arc::new).collect(), ..Unit::default() }
+}
+
+/// All that is in a store, but for what only readers see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Contents {
+    pub lanes: Vec<LaneRecord>,
+    pub jobs: Vec<JobEvent>,
+    pub entries: Vec<IdempotencyEntry>,
+    pub next_event: EventId,
+    pub restored_at: Option<Timestamp>,
+}
+
+impl SqliteJournal {
+    /// Commits `units` as the next versions.
+    pub(super) fn put(&mut self, units: &[Unit]) -> Result<(), StoreError> {
+        let next_event = self.next_event()?;
+        self.commit(units, next_event)
+    }
+
+    /// All that is in it, after it was opened anew.
+    pub(super) fn contents(&mut self) -> Result<Contents, StoreError> {
+        let Opened { next_event, admissions } = self.reopen()?;
+        let restored_at = self.lane_reader()?.adopt(&Which::All, |_| 0)?.restored_at;
+        let db = self.shell();
+        let lanes = lanes::read(&db).map_err(|error| unreadable(&database_path(Path::new("")), error))?;
+        let mut statement = db.prepare("SELECT id, record, event FROM jobs ORDER BY seq").expect("a table");
+        let mut rows = statement.query([]).expect("rows");
+        let mut jobs = Vec::new();
+        while let Some(row) = rows.next().expect("a row") {
+            jobs.push(parse_job(row).expect("a job"));
+        }
+        Ok(Contents { lanes, jobs, entries: admissions.entries, next_event, restored_at })
+    }
 }
 
 pub(super) fn loaded_ids(journal: &mut SqliteJournal) -> Vec<u128> {
-    journal.load().expect("readable").jobs.iter().map(|event| event.job.id.as_u128()).collect()
+    journal.contents().expect("readable").jobs.iter().map(|event| event.job.id.as_u128()).collect()
 }
 
 /// Readings of `worker` that show these capacities.

@@ -1,9 +1,8 @@
 //! The table of API keys.
 
-use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 
-use super::records::json;
+use super::records::{json, parsed, senseless};
 use super::{KeyChange, MAX_DEAD_KEYS};
 use crate::domain::{KeyRecord, Reach, Scope, Timestamp};
 
@@ -21,7 +20,7 @@ fn record(row: &Row) -> rusqlite::Result<KeyRecord> {
     let scope: String = row.get(2)?;
     let scope = Scope::ALL.into_iter().find(|known| known.as_str() == scope);
     Ok(KeyRecord {
-        id: row.get::<_, String>(0)?.parse().map_err(|error| senseless(0, error))?,
+        id: parsed(row, 0)?,
         name: row.get(1)?,
         scope: scope.ok_or_else(|| senseless(2, "no scope is called so"))?,
         reach: match row.get::<_, Option<String>>(3)? {
@@ -34,10 +33,6 @@ fn record(row: &Row) -> rusqlite::Result<KeyRecord> {
         revoked_at: time(7)?,
         last_used_at: time(8)?,
     })
-}
-
-fn senseless(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
 }
 
 /// Writes `changes`. Must be called within a transaction.

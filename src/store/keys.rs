@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::connection::{BUSY_TIMEOUT, configure, explain};
 use super::directory::{self, KeyChanges, database_path};
 use super::schema::{self, Kind};
-use super::{Batch, Journal as _, KeyChange, SqliteJournal, StoreError, key_rows, rows};
+use super::{Journal as _, KeyChange, SqliteJournal, StoreError, Unit, key_rows, rows};
 use crate::domain::{AuditEntry, KeyRecord};
 
 /// How long a process that uses the directory may take until there is a store of this release in it. Creating one takes
@@ -104,14 +104,16 @@ impl KeyStore {
     /// # Errors
     /// If that may not be durable, or a running gateway may not know of it.
     pub fn apply(&mut self, change: KeyChange, entry: AuditEntry) -> Result<(), StoreError> {
-        let batch = Batch { keys: vec![change], audit: vec![entry], ..Batch::default() };
+        let unit = Unit { keys: vec![change], audit: vec![entry], ..Unit::default() };
+        // It has no job that could become a version.
+        let (units, no_event) = ([unit], 0);
         let changes = KeyChanges::open(&self.directory)?;
         match &mut self.access {
-            Access::Alone(journal) => journal.commit(&[batch])?,
+            Access::Alone(journal) => journal.commit(&units, no_event)?,
             Access::Beside(db) => {
                 let write = |db: &mut Connection| {
                     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                    rows::write(&transaction, std::slice::from_ref(&batch))?;
+                    rows::write(&transaction, &units, no_event)?;
                     transaction.commit()
                 };
                 write(db).map_err(|error| explain(&database_path(&self.directory), error))?;

@@ -44,7 +44,7 @@ async fn keys_come_back_as_they_were_and_change_as_told() {
     assert_eq!(reader.keys().await.expect("readable"), []);
     let mut keys: Vec<KeyRecord> = (0..4).map(key).collect();
     let added = keys.iter().cloned().map(KeyChange::Added).collect();
-    journal.commit(&[Batch { keys: added, ..Batch::default() }]).expect("committed");
+    journal.put(&[Unit { keys: added, ..Unit::default() }]).expect("committed");
     assert_eq!(reader.keys().await.expect("readable"), keys);
     let later = |seconds| NOW + Duration::from_secs(seconds);
     let changes = vec![
@@ -54,7 +54,7 @@ async fn keys_come_back_as_they_were_and_change_as_told() {
         KeyChange::Used { id: id(2), at: later(6) },
         KeyChange::Used { id: id(99), at: later(6) },
     ];
-    journal.commit(&[Batch { keys: changes, ..Batch::default() }]).expect("committed");
+    journal.put(&[Unit { keys: changes, ..Unit::default() }]).expect("committed");
     keys[1].revoked_at = Some(later(5));
     keys[2].last_used_at = Some(later(7));
     assert_eq!(reader.keys().await.expect("readable"), keys, "the first revocation and the latest use count");
@@ -68,7 +68,7 @@ fn dead_keys_are_kept_for_a_while_and_living_ones_always() {
     let mut changes = vec![KeyChange::Added(key(10_000))];
     changes.extend((100..=100 + MAX_DEAD_KEYS).map(|number| KeyChange::Added(dead(number))));
     changes.push(KeyChange::Added(key(10_001)));
-    journal.commit(&[Batch { keys: changes, ..Batch::default() }]).expect("committed");
+    journal.put(&[Unit { keys: changes, ..Unit::default() }]).expect("committed");
     let kept = journal.read_api_keys().expect("readable");
     assert_eq!(kept.len(), MAX_DEAD_KEYS as usize + 2);
     assert_eq!((&kept[0].id, &kept[1].id), (&id(10_000), &id(101)), "the oldest dead one is gone");
@@ -79,7 +79,7 @@ async fn a_key_that_makes_no_sense_is_damage() {
     for damage in ["scope = 'root'", "resources = '1'", "id = 'x'"] {
         let directory = directory();
         let mut journal = open(directory.path());
-        journal.commit(&[Batch { keys: vec![KeyChange::Added(key(1))], ..Batch::default() }]).expect("committed");
+        journal.put(&[Unit { keys: vec![KeyChange::Added(key(1))], ..Unit::default() }]).expect("committed");
         shell(directory.path()).execute(&format!("UPDATE keys SET {damage}"), []).expect("written");
         let reader = SqliteReader::open(directory.path()).expect("readable");
         assert!(reader.keys().await.is_err(), "{damage}");
@@ -166,7 +166,7 @@ async fn attempts_are_paged_newest_first() {
             _ => entry(number, Some(1), AuditVerdict::Unchanged),
         })
         .collect();
-    journal.commit(&[Batch { audit: entries.clone(), ..Batch::default() }]).expect("committed");
+    journal.put(&[Unit { audit: entries.clone(), ..Unit::default() }]).expect("committed");
     let reader = SqliteReader::open(directory.path()).expect("readable");
     for size in [1, 3, 7, 8] {
         let (mut found, mut after) = (Vec::new(), None);
@@ -195,7 +195,7 @@ async fn every_shelf_keeps_its_newest_entries_whatever_is_on_the_others() {
         (0..RetentionClass::Repeated.room() + 3 * together).map(|_| entry(0, Some(1), AuditVerdict::Unchanged));
     let audit = std::iter::once(done.clone()).chain(strangers).chain(repeated).chain([entry(0, Some(1), refused())]);
     let audit = audit.collect();
-    journal.commit(&[Batch { audit, ..Batch::default() }]).expect("committed");
+    journal.put(&[Unit { audit, ..Unit::default() }]).expect("committed");
     let reader = SqliteReader::open(directory.path()).expect("readable");
     let kept = reader.audit(None, usize::MAX - 1).await.expect("a page").items();
     let on = |shelf| kept.iter().filter(move |entry| entry.retention_class() == shelf);

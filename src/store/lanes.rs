@@ -1,8 +1,8 @@
 //! Lanes as rows: a column each for what earlier changes mean for later ones, and JSON for the change that is unresolved,
 //! which few have.
 //!
-//! A record in JSON, as jobs have one, lost: of the time that a start with very many jobs spends on making sense of records, a
-//! fifth went to those of lanes.
+//! Rejected: a record in JSON, as jobs have one, because of the time that a start with very many jobs spends on making sense of
+//! records, a fifth went to those of lanes.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -11,23 +11,34 @@ use std::time::Duration;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row, params};
 
-use super::Batch;
 use super::records::{Unreadable, json, name_of};
+use super::{LaneChange, RecordChange, Unit};
 use crate::domain::{Alias, Capacity, ChangeState, LaneRecord, Op, SentChange, Timestamp};
 
-/// Writes each lane as it is after the last of `batches`, or removes it if that one forgets it.
-pub(super) fn write(db: &Connection, batches: &[Batch]) -> rusqlite::Result<()> {
+/// Writes each lane as it is after the last of `units`, or removes it if that one does.
+pub(super) fn write(db: &Connection, units: &[Unit]) -> rusqlite::Result<()> {
     let mut latest: BTreeMap<&Alias, Option<&LaneRecord>> = BTreeMap::new();
-    for batch in batches {
-        latest.extend(batch.lanes.iter().map(|lane| (&lane.resource, Some(lane))));
-        latest.extend(batch.forgotten_lanes.iter().map(|resource| (resource, None)));
+    for LaneChange { resource, record, .. } in units.iter().flat_map(|unit| &unit.lanes) {
+        match record {
+            RecordChange::Keep => {}
+            RecordChange::Write(record) => drop(latest.insert(resource, Some(record))),
+            RecordChange::Remove => drop(latest.insert(resource, None)),
+        }
     }
+    write_records(db, latest)
+}
+
+/// Writes `records`, and removes those that are none.
+pub(super) fn write_records<'a>(
+    db: &Connection,
+    records: impl IntoIterator<Item = (&'a Alias, Option<&'a LaneRecord>)>,
+) -> rusqlite::Result<()> {
     let mut replace = db.prepare_cached(
         "REPLACE INTO lanes (resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     let mut forget = db.prepare_cached("DELETE FROM lanes WHERE resource = ?1")?;
-    for (resource, lane) in latest {
+    for (resource, lane) in records {
         let Some(LaneRecord { change_state, change, .. }) = lane else {
             forget.execute([resource.as_str()])?;
             continue;
@@ -52,17 +63,26 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+const COLUMNS: &str =
+    "resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change";
+
 /// All lanes, by name.
 pub(super) fn read(db: &Connection) -> Result<Vec<LaneRecord>, Unreadable> {
-    let mut statement = db.prepare(
-        "SELECT resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change \
-         FROM lanes ORDER BY resource",
-    )?;
-    let mut rows = statement.query([])?;
+    read_where(db, &format!("SELECT {COLUMNS} FROM lanes ORDER BY resource"), [])
+}
+
+/// The lane of `resource`, if it has a record.
+pub(super) fn read_one(db: &Connection, resource: &Alias) -> Result<Option<LaneRecord>, Unreadable> {
+    let sql = format!("SELECT {COLUMNS} FROM lanes WHERE resource = ?1");
+    Ok(read_where(db, &sql, [resource.as_str()])?.pop())
+}
+
+fn read_where(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<LaneRecord>, Unreadable> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
     let mut lanes = Vec::new();
     while let Some(row) = rows.next()? {
-        let lane = understand(row).map_err(|why| Unreadable::Row(format!("lane {}", name_of(row)), why))?;
-        lanes.push(lane);
+        lanes.push(understand(row).map_err(|why| Unreadable::Row(format!("lane {}", name_of(row)), why))?);
     }
     Ok(lanes)
 }

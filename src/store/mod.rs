@@ -1,10 +1,12 @@
-//! The durable journal: what is in it survives `kill -9`, and nothing is promised to anybody that is not in it.
+//! What is durable: what is in the store survives `kill -9`, and a promise is made only of what is in it.
 //!
-//! [`Journal`] is all the engine knows of storage: whole batches go in, one snapshot comes out at start. It must never
-//! decide anything, and no SQL, lease or lock leaves this module, so that another store can take the place of SQLite
-//! without the engine noticing. A log of events instead of current records lost: jobs are small, their records are what
+//! [`Store`] is all that the engine knows of storage: lanes are adopted, units are committed. It must never decide anything
+//! about scaling, and no SQL, path or lock leaves this module, so that another store can take the place of SQLite without the
+//! engine noticing. Rejected: a log of events instead of current records, because jobs are small, their records are what
 //! readers want, and a log would need snapshots and compaction of its own.
 
+mod admissions;
+mod adoption;
 mod audit_file;
 mod backup;
 mod connection;
@@ -17,7 +19,7 @@ mod key_rows;
 mod keys;
 mod lanes;
 mod log_length;
-mod metered;
+mod observer;
 mod prune;
 mod queries;
 mod read;
@@ -27,125 +29,70 @@ mod rows;
 mod schema;
 mod sqlite;
 mod trust;
+mod unit;
 mod wal;
 mod writer;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{
-    Alias, AuditEntry, EventId, HistoryEntry, Job, JobEvent, JobId, KeyId, KeyRecord, LaneRecord, Retention, Timestamp,
-};
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
-pub use audit_file::{AuditFile, AuditLine, AuditedJournal};
+use crate::domain::{Alias, EventId, JobEvent, LaneRecord, Retention, Timestamp};
+
+pub use admissions::{
+    AdmissionRecords, Admissions, Excess, Held, Holder, JobWish, MAX_IDEMPOTENCY_KEYS, MAX_TEXT_BYTES, NoRoom,
+    PrunedJob, ReservationId, Reserved, Wish,
+};
+pub use adoption::LaneReader;
+pub use audit_file::{AuditFile, AuditLine};
 pub use backup::{Backup, BackupError, back_up};
 pub use directory::{KeyChangesSeen, KeyChangesWatch, is_of_store};
 pub use error::StoreError;
 pub use keys::KeyStore;
-pub use metered::MeteredJournal;
+pub use observer::Observer;
 pub use read::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, StoreReader, begins_after};
 pub use reader::{SqliteReader, log_length};
 pub use sqlite::{SqliteJournal, check_large};
 pub use trust::Distrust;
-pub use writer::{Acknowledgement, StoreClient, StoreInbox, StoreWriter};
+pub use unit::{Epoch, IdempotencyEntry, KeyChange, LaneChange, RecordChange, SubmitKey, Unit};
+pub use writer::{Journal, Opened, SqliteStore, StoreInbox};
 
-/// Records that become durable together or not at all.
+/// The lanes to be adopted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All that have a record or an unfinished job.
+    All,
+    /// Those of these resources, whether there is anything about them or not.
+    These(Vec<Alias>),
+}
+
+/// What an owner needs to carry on with lanes where another one stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Jobs, new or in a new version, which also goes into the log of versions.
-    pub jobs: Vec<JobEvent>,
-    /// Lanes, new or changed.
-    pub lanes: Vec<LaneRecord>,
-    /// Lanes with nothing left worth remembering.
-    pub forgotten_lanes: Vec<Alias>,
-    /// Answers to requests that carried an idempotency key.
-    pub answers: Vec<KeyedAnswer>,
-    /// What happened to resources, in order.
-    pub history: Vec<(Alias, HistoryEntry)>,
-    /// Changes of the keys that callers show.
-    pub keys: Vec<KeyChange>,
-    /// Who tried to change something.
-    pub audit: Vec<AuditEntry>,
-}
-
-/// A change of the keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyChange {
-    /// A new one.
-    Added(KeyRecord),
-    /// The configuration gives one. Of this one the store remembers only that it was there.
-    Configured {
-        /// Since when.
-        at: Timestamp,
-    },
-    /// One was revoked.
-    Revoked {
-        /// Which.
-        id: KeyId,
-        /// When, if it was not revoked before.
-        at: Timestamp,
-    },
-    /// One was used.
-    Used {
-        /// Which.
-        id: KeyId,
-        /// When.
-        at: Timestamp,
-    },
-}
-
-/// The answer once given to a request with an idempotency key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyedAnswer {
-    /// The key.
-    pub key: String,
-    /// SHA-256 of the request in a canonical form.
-    pub fingerprint: [u8; 32],
-    /// Whether the request joined a job that was there already.
-    pub joined: bool,
-    /// The job as it was in the answer.
-    pub job: Arc<Job>,
-    /// When it was given.
-    pub answered_at: Timestamp,
-}
-
-/// A key that was used, without the answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsedKey {
-    /// The key.
-    pub key: String,
-    /// The resource the request was about.
-    pub resource: Alias,
-    /// SHA-256 of the request in a canonical form.
-    pub fingerprint: [u8; 32],
-    /// When the request was answered.
-    pub answered_at: Timestamp,
-}
-
-/// Everything a process needs to carry on where another one stopped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// All lanes.
-    pub lanes: Vec<LaneRecord>,
-    /// All jobs, in order of submission, each with the id of its present version; 0 if it is older than the log.
-    pub jobs: Vec<JobEvent>,
-    /// All keys.
-    pub keys: Vec<UsedKey>,
-    /// The id of the next version of a job.
-    pub next_event: EventId,
-    /// When the store was restored from a backup, if it was: of what was done since the backup and before this, nothing is in it.
+pub struct Adoption {
+    /// The lanes: first those with a record, by name, then those with jobs only, in the order of their first jobs.
+    pub lanes: Vec<AdoptedLane>,
+    /// When the store was restored from a backup, if it was: nothing in it tells what was done since the backup and before this.
     pub restored_at: Option<Timestamp>,
 }
 
-impl Snapshot {
+/// A lane that belongs to whom it was given, until a unit about it is refused or another one adopts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdoptedLane {
+    /// Identifies the adoption.
+    pub epoch: Epoch,
+    /// What is remembered of the lane.
+    pub record: LaneRecord,
+    /// Its unfinished jobs, in order of submission, each with the id of its present version; 0 if that is older than the log.
+    pub jobs: Vec<JobEvent>,
+}
+
+impl Adoption {
     /// Carries what is finished over to a clock that shows `there` when the one so far shows `here`: how long ago it was
     /// stays the same. What jobs show of their past stays as it was shown.
     pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
         for lane in &mut self.lanes {
-            lane.change_state.carry_over(here, there);
-        }
-        for key in &mut self.keys {
-            key.answered_at = key.answered_at.on_another_clock(here, there);
+            lane.record.change_state.carry_over(here, there);
         }
         self.restored_at = self.restored_at.map(|at| at.on_another_clock(here, there));
     }
@@ -165,38 +112,56 @@ pub const MAX_DEAD_KEYS: u32 = 1000;
 /// clocks that differ.
 pub const KEY_RETENTION: Duration = Duration::from_hours(25);
 
-/// A store of jobs and lanes with one writer. Calls block.
-pub trait Journal: Send + 'static {
-    /// Makes `batches` durable, all of them or none.
-    ///
-    /// # Errors
-    /// If they may not be durable. Which ones are, the next [`Journal::load`] tells.
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError>;
+/// The results of the units of a commit, in their order: of each, the id of the version that its first job became, by which
+/// those of the others follow.
+pub type Commit = BoxFuture<'static, Vec<Result<EventId, StoreError>>>;
 
-    /// Reads everything. Also the way to make a store usable again after an error.
+/// A store of jobs and lanes. Times in it are by the clock that it was opened with.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Makes `units` durable, in their order. They are handed over when this is called, not when its result is awaited: the
+    /// units of a later call come after those of an earlier one, and results are known in the same order.
+    ///
+    /// A unit that fails, or that is about a lane whose adoption does not count any more, takes all its lanes from their
+    /// owner: no later unit about them is made durable before they are adopted again. Whether a unit that failed is durable
+    /// itself, only the next adoption tells.
+    fn commit(&self, units: Vec<Unit>) -> Commit;
+
+    /// Takes lanes over, from an earlier owner too. Also the way to make a store usable again after an error.
     ///
     /// # Errors
     /// If the store cannot be read or makes no sense.
-    fn load(&mut self) -> Result<Snapshot, StoreError>;
+    async fn adopt(&self, which: Which) -> Result<Adoption, StoreError>;
 
-    /// The answer given to the request with `key`.
+    /// Reserves what `wish` needs. Waits as long as another request with the same idempotency key is on its way.
     ///
     /// # Errors
-    /// If the store cannot be read.
-    fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError>;
+    /// If the store cannot tell.
+    async fn reserve(&self, wish: Wish) -> Result<Result<Reserved, NoRoom>, StoreError>;
+
+    /// Gives back a reservation that no unit has used up.
+    fn give_back(&self, reservation: ReservationId);
 
     /// Removes some of what `retention` no longer covers. Short, so that commits are not held up.
     ///
     /// # Errors
     /// If the store cannot be written.
-    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError>;
+    async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError>;
+}
+
+/// Makes `unit`, which is about no lane, durable, however long that takes.
+///
+/// # Errors
+/// If it may not be; with [`StoreError::Congested`] it is not.
+pub async fn commit_one(store: &dyn Store, unit: Unit) -> Result<(), StoreError> {
+    store.commit(vec![unit]).await.pop().unwrap_or(Err(StoreError::Closed)).map(drop)
 }
 
 /// What was removed because it is no longer kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// These jobs.
-    pub jobs: Vec<JobId>,
+    pub jobs: Vec<PrunedJob>,
     /// Whether something is left to be removed.
     pub more: bool,
 }

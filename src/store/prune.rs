@@ -3,9 +3,11 @@
 //! A little at a time, so that commits are not held up. An index of everything by its age lost: each commit would have to
 //! keep it up, for something that is done once a minute and may be late.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
-use super::KEY_RETENTION;
+use super::admissions::{Excess, Holder};
+use super::records::parse_pruned_job;
+use super::{KEY_RETENTION, PrunedJob};
 use crate::domain::{Retention, Timestamp};
 
 /// Most jobs, most answers, and most entries of timelines, removed in one go: at a few microseconds each, commits wait for some
@@ -16,8 +18,8 @@ const TIMELINES_TOGETHER: usize = 500;
 
 /// What was removed in one go.
 pub(super) struct Removed {
-    /// The ids of these jobs.
-    pub jobs: Vec<String>,
+    /// These jobs.
+    pub jobs: Vec<PrunedJob>,
     /// The resource whose timeline was looked at last; none if that was the last one.
     pub timelines_up_to: Option<String>,
     /// Whether something is left to be removed.
@@ -31,31 +33,64 @@ pub(super) fn remove_old(
     retention: Retention,
     now: Timestamp,
     timelines_after: Option<&str>,
+    excess: Option<&Excess>,
 ) -> rusqlite::Result<Removed> {
-    let jobs = remove_jobs(db, retention, now)?;
+    let jobs = remove_jobs(db, retention, now, excess)?;
     let answers = remove_answers(db, (now - KEY_RETENTION).as_millis())?;
     let (timelines_up_to, entries_left) = remove_entries(db, (now - retention.age).as_millis(), timelines_after)?;
-    let more = jobs.len() == PRUNE_CHUNK || answers == PRUNE_CHUNK || entries_left;
+    let has_excess = excess.is_some() && !jobs.is_empty();
+    let more = has_excess || jobs.len() == PRUNE_CHUNK || answers == PRUNE_CHUNK || entries_left;
     Ok(Removed { jobs, timelines_up_to, more })
 }
 
-fn remove_jobs(db: &Connection, retention: Retention, now: Timestamp) -> rusqlite::Result<Vec<String>> {
-    // The latest end no longer kept, and the latest of the jobs that ended right then.
-    let too_old = ((now - retention.age).as_millis(), i64::MAX);
-    let too_many: Option<(i64, i64)> = db
-        .prepare_cached(
-            "SELECT finished_ms, seq FROM jobs WHERE finished_ms IS NOT NULL ORDER BY finished_ms DESC, seq DESC \
-             LIMIT 1 OFFSET ?1",
-        )?
-        .query_row([i64::try_from(retention.count).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (end, seq) = too_many.map_or(too_old, |last| last.max(too_old));
-    db.prepare_cached(
-        "DELETE FROM jobs WHERE seq IN (SELECT seq FROM jobs WHERE finished_ms <= ?1 \
-         AND (finished_ms < ?1 OR seq <= ?2) ORDER BY finished_ms, seq LIMIT ?3) RETURNING id",
-    )?
-    .query_map(params![end, seq, PRUNE_CHUNK as i64], |row| row.get(0))?
-    .collect()
+/// Finished jobs that no live idempotency key needs.
+const REMOVABLE: &str = "finished_ms IS NOT NULL AND id NOT IN (SELECT job FROM answers)";
+
+/// Removes the jobs that are too old; then those of the resource or API key that has more than its `excess` allows; and if there
+/// is none that has, those that are too many, the oldest first.
+fn remove_jobs(
+    db: &Connection,
+    retention: Retention,
+    now: Timestamp,
+    excess: Option<&Excess>,
+) -> rusqlite::Result<Vec<PrunedJob>> {
+    let too_old = (now - retention.age).as_millis();
+    let mut removed = remove_oldest(db, "finished_ms <= ?2 ORDER BY finished_ms, seq", PRUNE_CHUNK, too_old)?;
+    let room = PRUNE_CHUNK - removed.len();
+    removed.extend(match excess {
+        Some(Excess { holder: Holder::Resource(resource), jobs }) => {
+            remove_oldest(db, "resource = ?2 ORDER BY seq", room.min(*jobs), resource.as_str())
+        }
+        Some(Excess { holder: Holder::Owner(key), jobs }) => {
+            remove_oldest(db, "owner = ?2 ORDER BY seq", room.min(*jobs), key.as_str())
+        }
+        None => {
+            let sql = format!("SELECT count(*) FROM jobs WHERE {REMOVABLE}");
+            let kept: usize = db.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+            let too_many = kept.saturating_sub(retention.count);
+            remove_oldest(db, "finished_ms <= ?2 ORDER BY finished_ms, seq", room.min(too_many), i64::MAX)
+        }
+    }?);
+    Ok(removed)
+}
+
+/// Removes at most `limit` of the jobs that can be removed and are `which`; its parameter is the second one.
+fn remove_oldest(
+    db: &Connection,
+    which: &str,
+    limit: usize,
+    parameter: impl ToSql,
+) -> rusqlite::Result<Vec<PrunedJob>> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "DELETE FROM jobs WHERE seq IN (SELECT seq FROM jobs WHERE {REMOVABLE} AND {which} LIMIT ?1) \
+         RETURNING id, resource, owner, text_bytes"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let removed = statement.query_map(params![limit as i64, parameter], parse_pruned_job)?;
+    removed.collect()
 }
 
 /// Removes answers given up to `too_old_ms`; how many.

@@ -93,6 +93,9 @@ pub trait StoreReader: Send + Sync + 'static {
     /// The job `id` with the id of its present version; 0 if that is older than the log of versions.
     async fn job(&self, id: JobId) -> Result<Option<JobEvent>, StoreError>;
 
+    /// The id of the latest version of any job.
+    async fn last_event(&self) -> Result<EventId, StoreError>;
+
     /// At most `size` jobs after `after`, newest first; fewer, but one at least, if they are large.
     async fn jobs_page(
         &self,

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::Semaphore;
 
+use super::adoption::next_event;
 use super::connection::{explain, open_to_read};
 use super::directory::database_path;
 use super::identity;
@@ -112,6 +113,11 @@ impl StoreReader for SqliteReader {
         let read =
             move |db: &Connection| read_job(db, "SELECT id, record, event FROM jobs WHERE id = ?1", id.to_string());
         Ok(self.readers.read(read).await?.map(|(job, _)| job))
+    }
+
+    async fn last_event(&self) -> Result<EventId, StoreError> {
+        let read = |db: &Connection| Ok(next_event(db)?.saturating_sub(1));
+        self.readers.read(read).await
     }
 
     async fn jobs_page(

@@ -1,7 +1,7 @@
 use super::super::fixtures::{NOW, alias, directory, ended, eventful_job, job, jobs, open, readings, shell};
 use super::super::queries::{ENTRIES_SQL, PIECE_ROWS, Run, VERSION, versions_sql};
 use super::super::rows::TRIMMED_TOGETHER;
-use super::super::{Batch, Journal as _, MAX_LOGGED_VERSIONS, MAX_TIMELINE, SqliteJournal};
+use super::super::{Journal as _, MAX_LOGGED_VERSIONS, MAX_TIMELINE, SqliteJournal, Unit};
 use super::*;
 use crate::domain::{Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, Reach, ResourceEvent};
 
@@ -42,7 +42,7 @@ async fn lists_every_combination_of_filters_newest_first() {
     let all: Vec<Job> = (0..40_u128)
         .map(|id| Job { state: state(id), ..job(id, ["worker", "api", "db"][(id * 7 % 11 % 3) as usize]) })
         .collect();
-    journal.commit(&[jobs(all.clone())]).expect("committed");
+    journal.put(&[jobs(all.clone())]).expect("committed");
     let reader = SqliteReader::open(directory.path()).expect("readable");
     let some = |names: &[&str]| Reach::only(names.iter().map(|name| alias(name)));
     for resources in [
@@ -74,14 +74,14 @@ async fn lists_every_combination_of_filters_newest_first() {
 async fn a_page_ends_where_the_next_begins_whatever_happens_in_between() {
     let directory = directory();
     let mut journal = open(directory.path());
-    journal.commit(&[jobs((0..10).map(|id| ended(id, Ending::Succeeded, NOW)))]).expect("committed");
+    journal.put(&[jobs((0..10).map(|id| ended(id, Ending::Succeeded, NOW)))]).expect("committed");
     let reader = SqliteReader::open(directory.path()).expect("readable");
     let all = JobFilter::default();
     let first = reader.jobs_page(&all, None, 4).await.expect("a page");
     let next = first.next;
     assert_eq!(ids(first), [9, 8, 7, 6].map(JobId::from_u128));
     // New jobs come, and what the next page was to begin with goes.
-    journal.commit(&[jobs((10..13).map(|id| job(id, "worker")))]).expect("committed");
+    journal.put(&[jobs((10..13).map(|id| job(id, "worker")))]).expect("committed");
     shell(directory.path()).execute("DELETE FROM jobs WHERE seq BETWEEN 6 AND 7", []).expect("removed");
     let second = reader.jobs_page(&all, next, 4).await.expect("a page");
     let next = second.next;
@@ -94,7 +94,7 @@ async fn a_page_ends_where_the_next_begins_whatever_happens_in_between() {
 fn no_query_reads_more_than_it_shows() {
     let directory = directory();
     let mut journal = open(directory.path());
-    journal.commit(&[jobs((0..100).map(|id| ended(id, Ending::Succeeded, NOW)))]).expect("committed");
+    journal.put(&[jobs((0..100).map(|id| ended(id, Ending::Succeeded, NOW)))]).expect("committed");
     let db = shell(directory.path());
     let plan = |sql: &str| -> String {
         let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a plan");
@@ -153,7 +153,9 @@ fn event(id: EventId, job: Job) -> JobEvent {
 }
 
 fn commit(journal: &mut SqliteJournal, events: Vec<JobEvent>) {
-    journal.commit(&[Batch { jobs: events, ..Batch::default() }]).expect("committed");
+    for JobEvent { id, job } in events {
+        journal.commit(&[Unit { jobs: vec![job], ..Unit::default() }], id).expect("committed");
+    }
 }
 
 #[tokio::test]
@@ -263,7 +265,7 @@ async fn jobs_are_found_by_id_and_counted_and_large_ones_make_small_pages() {
     let directory = directory();
     let mut journal = open(directory.path());
     let large = |id| Job { reason: Some("x".repeat(PAGE_BYTES / 2)), ..ended(id, Ending::Succeeded, NOW) };
-    journal.commit(&[jobs((1..=3).map(large).chain([job(4, "worker")]))]).expect("committed");
+    journal.put(&[jobs((1..=3).map(large).chain([job(4, "worker")]))]).expect("committed");
     let reader = SqliteReader::open(directory.path()).expect("readable");
     let found = reader.job(JobId::from_u128(4)).await.expect("readable").expect("there");
     assert_eq!(*found.job, job(4, "worker"));
@@ -327,7 +329,7 @@ async fn timelines_are_paged_newest_first_each_on_its_own() {
     assert_eq!(capacities(&reader, 3).await, [0; 0]);
     let others = readings(NOW, 90..=99).into_iter().map(|(_, entry)| (alias("api"), entry));
     let history = readings(NOW, 1..=3).into_iter().chain(others).chain(readings(NOW, 4..=7)).collect();
-    journal.commit(&[Batch { history, ..Batch::default() }]).expect("committed");
+    journal.put(&[Unit { history, ..Unit::default() }]).expect("committed");
     for size in [1, 2, 3, 7, 8] {
         assert_eq!(capacities(&reader, size).await, [7, 6, 5, 4, 3, 2, 1], "by {size}");
     }
@@ -339,11 +341,11 @@ async fn a_timeline_keeps_the_newest_entries() {
     let directory = directory();
     let mut journal = open(directory.path());
     let reader = SqliteReader::open(directory.path()).expect("readable");
-    journal.commit(&[Batch { history: readings(NOW, 1..=MAX_TIMELINE), ..Batch::default() }]).expect("committed");
+    journal.put(&[Unit { history: readings(NOW, 1..=MAX_TIMELINE), ..Unit::default() }]).expect("committed");
     assert_eq!(capacities(&reader, 1000).await.last(), Some(&1));
     let together = TRIMMED_TOGETHER as u32;
     let more = readings(NOW, MAX_TIMELINE + 1..=MAX_TIMELINE + 2 * together);
-    journal.commit(&[Batch { history: more, ..Batch::default() }]).expect("committed");
+    journal.put(&[Unit { history: more, ..Unit::default() }]).expect("committed");
     let kept = capacities(&reader, 1000).await;
     let too_many = kept.len() - MAX_TIMELINE as usize;
     assert!(too_many < together as usize, "{too_many} too many");

@@ -1,15 +1,18 @@
-//! Records as rows have them, and all jobs: what a process carries on with, and what readers are shown at first.
+//! Records as rows have them.
 //!
 //! A record that makes no sense is an error with the name of its row. It must never be skipped: its job may have a change
 //! under way.
 
+use std::error::Error;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row};
+use rusqlite::Row;
+use rusqlite::types::Type;
 
-use super::StoreError;
 use super::connection::explain;
+use super::{PrunedJob, StoreError};
 use crate::domain::JobEvent;
 
 /// Why not all records could be read.
@@ -17,7 +20,7 @@ use crate::domain::JobEvent;
 pub(super) enum Unreadable {
     /// The file is at fault.
     File(rusqlite::Error),
-    /// What is in the row called so, such as `lane worker`, makes no sense, for that reason.
+    /// What is in this row makes no sense, for that reason.
     Row(String, String),
 }
 
@@ -27,7 +30,7 @@ impl From<rusqlite::Error> for Unreadable {
     }
 }
 
-/// What it means to the operator of the store at `path`.
+/// What [`Unreadable`] means to the operator of the store at `path`.
 pub(super) fn unreadable(path: &Path, error: Unreadable) -> StoreError {
     match error {
         Unreadable::File(error) => explain(path, error),
@@ -35,73 +38,54 @@ pub(super) fn unreadable(path: &Path, error: Unreadable) -> StoreError {
     }
 }
 
-/// `record` as it is stored.
-pub(super) fn json(record: &impl serde::Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(record).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+/// The job in a row of `id`, `record` and `event`.
+pub(super) fn parse_job(row: &Row) -> Result<JobEvent, Unreadable> {
+    // What is no text is no JSON either, and is found out as that.
+    let record = row.get_ref(1)?.as_str().unwrap_or_default();
+    match serde_json::from_str(record) {
+        Ok(job) => Ok(JobEvent { id: row.get::<_, i64>(2)?.unsigned_abs(), job: Arc::new(job) }),
+        Err(error) => Err(Unreadable::Row(format!("job {}", name_of(row)), error.to_string())),
+    }
 }
 
-/// All jobs, in the order of their submission.
-pub(super) fn read_jobs(db: &Connection) -> Result<Vec<JobEvent>, Unreadable> {
-    let mut statement = db.prepare("SELECT id, record, event FROM jobs ORDER BY seq")?;
-    let mut rows = statement.query([])?;
-    let mut jobs = Vec::new();
-    while let Some(row) = rows.next()? {
-        // What is no text is no JSON either, and is found out as that.
-        let record = row.get_ref(1)?.as_str().unwrap_or_default();
-        match serde_json::from_str(record) {
-            Ok(job) => jobs.push(JobEvent { id: row.get::<_, i64>(2)?.unsigned_abs(), job: Arc::new(job) }),
-            Err(error) => return Err(Unreadable::Row(format!("job {}", name_of(row)), error.to_string())),
-        }
-    }
-    Ok(jobs)
+/// A job that was removed, in a row of `id`, `resource`, `owner` and `text_bytes`.
+pub(super) fn parse_pruned_job(row: &Row) -> rusqlite::Result<PrunedJob> {
+    Ok(PrunedJob {
+        id: parsed(row, 0)?,
+        resource: parsed(row, 1)?,
+        owner: parsed_or_null(row, 2)?,
+        text_bytes: row.get(3)?,
+    })
+}
+
+/// The text in a column, parsed.
+pub(super) fn parsed<T: FromStr<Err: Into<Box<dyn Error + Send + Sync>>>>(
+    row: &Row,
+    column: usize,
+) -> rusqlite::Result<T> {
+    row.get_ref(column)?.as_str()?.parse().map_err(|error| senseless(column, error))
+}
+
+/// The text in a column that may have none, parsed.
+pub(super) fn parsed_or_null<T>(row: &Row, column: usize) -> rusqlite::Result<Option<T>>
+where
+    T: FromStr<Err: Into<Box<dyn Error + Send + Sync>>>,
+{
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    text.map(|text| text.parse().map_err(|error| senseless(column, error))).transpose()
+}
+
+/// That the text in a column makes no sense.
+pub(super) fn senseless(column: usize, error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+}
+
+/// The record as it is stored.
+pub(super) fn json(record: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(record).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
 /// What the first column says of a row.
 pub(super) fn name_of(row: &Row) -> String {
     row.get(0).unwrap_or_else(|_| "without a name".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::fixtures::*;
-    use super::super::{Batch, Journal as _};
-    use super::*;
-
-    /// A store with ten jobs, of which the first and some others are gone, and those that are left.
-    fn store() -> (tempfile::TempDir, Vec<JobEvent>) {
-        let directory = directory();
-        // Their ids are in the opposite order.
-        let job = |number: u64| JobEvent { id: number + 1000, job: Arc::new(job((99 - number).into(), "worker")) };
-        let jobs: Vec<JobEvent> = (1..=10).map(job).collect();
-        open(directory.path()).commit(&[Batch { jobs: jobs.clone(), ..Batch::default() }]).expect("committed");
-        let is_gone = "seq = 1 OR seq BETWEEN 4 AND 5";
-        shell(directory.path()).execute(&format!("DELETE FROM jobs WHERE {is_gone}"), []).expect("removed");
-        let left = (1..=10).zip(jobs).filter(|(seq, _)| ![1, 4, 5].contains(seq)).map(|(_, job)| job);
-        (directory, left.collect())
-    }
-
-    #[test]
-    fn all_jobs_come_in_the_order_of_their_submission() {
-        let (directory, left) = store();
-        assert_eq!(read_jobs(&shell(directory.path())).expect("readable"), left);
-        let empty = super::super::fixtures::directory();
-        drop(open(empty.path()));
-        assert_eq!(read_jobs(&shell(empty.path())).expect("readable"), []);
-    }
-
-    #[test]
-    fn the_first_that_makes_no_sense_is_named() {
-        for wrong in [2, 7] {
-            let (directory, _) = store();
-            let shell = shell(directory.path());
-            shell.execute("UPDATE jobs SET record = '{' WHERE seq >= ?1", [wrong]).expect("changed");
-            let name: String =
-                shell.query_row("SELECT id FROM jobs WHERE seq = ?1", [wrong], |row| row.get(0)).expect("a row");
-            let refused = read_jobs(&shell);
-            assert!(
-                matches!(refused, Err(Unreadable::Row(named, why)) if named == format!("job {name}") && !why.is_empty()),
-                "{wrong}"
-            );
-        }
-    }
 }

@@ -1,11 +1,12 @@
-//! What batches write into which table.
+//! What units write into which table.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
 use super::records::json;
-use super::{Batch, KeyedAnswer, MAX_LOGGED_VERSIONS, MAX_TIMELINE, key_rows, lanes};
+use super::{IdempotencyEntry, MAX_LOGGED_VERSIONS, MAX_TIMELINE, Unit, key_rows, lanes};
 use crate::domain::{
     AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, RetentionClass, Timestamp,
 };
@@ -13,35 +14,37 @@ use crate::domain::{
 /// What is too many in a log is removed when so many more are in it: each removal costs a search, even of nothing.
 pub(super) const TRIMMED_TOGETHER: u64 = 64;
 
-/// Writes all of `batches`, in their order. Must be called within a transaction.
+/// Writes all of `units`, in their order; their jobs become the versions `first_event` and following. Must be called within a
+/// transaction.
 ///
-/// Logs get an entry for everything; of a job or a lane that several batches change, only the last state is written.
-pub(super) fn write(db: &Connection, batches: &[Batch]) -> rusqlite::Result<()> {
-    write_jobs(db, batches.iter().flat_map(|batch| &batch.jobs))?;
-    lanes::write(db, batches)?;
-    for batch in batches {
-        write_answers(db, &batch.answers)?;
-        write_history(db, &batch.history)?;
-        key_rows::write(db, &batch.keys)?;
+/// Logs get an entry for everything; of a job or a lane that several units change, only the last state is written.
+pub(super) fn write(db: &Connection, units: &[Unit], first_event: EventId) -> rusqlite::Result<()> {
+    let jobs = units.iter().flat_map(|unit| &unit.jobs);
+    write_jobs(db, (first_event..).zip(jobs).map(|(id, job)| JobEvent { id, job: Arc::clone(job) }))?;
+    lanes::write(db, units)?;
+    for unit in units {
+        write_entries(db, &unit.entries)?;
+        write_history(db, &unit.history)?;
+        key_rows::write(db, &unit.keys)?;
     }
-    write_audit(db, batches.iter().flat_map(|batch| &batch.audit))
+    write_audit(db, units.iter().flat_map(|unit| &unit.audit))
 }
 
 /// The last of some versions of a job.
-struct Latest<'a> {
-    event: &'a JobEvent,
+struct Latest {
+    event: JobEvent,
     /// Its record, if that was needed before.
     record: Option<String>,
 }
 
 /// Writes all versions into the log, and each job as it is after the last of them. A new job takes its place among the others
 /// by its first version.
-fn write_jobs<'a>(db: &Connection, events: impl Iterator<Item = &'a JobEvent>) -> rusqlite::Result<()> {
+fn write_jobs(db: &Connection, events: impl Iterator<Item = JobEvent>) -> rusqlite::Result<()> {
     let mut jobs: Vec<Latest> = Vec::new();
     let mut places: HashMap<JobId, usize> = HashMap::new();
     for event in events {
         let place = *places.entry(event.job.id).or_insert(jobs.len());
-        let record = write_version(db, event, jobs.get(place).map(|before| before.event.id))?;
+        let record = write_version(db, &event, jobs.get(place).map(|before| before.event.id))?;
         let latest = Latest { event, record };
         match jobs.get_mut(place) {
             Some(before) => *before = latest,
@@ -49,7 +52,8 @@ fn write_jobs<'a>(db: &Connection, events: impl Iterator<Item = &'a JobEvent>) -
         }
     }
     let mut upsert = db.prepare_cached(
-        "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+        "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record, event, owner, text_bytes) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
          ON CONFLICT (id) DO UPDATE SET state = ?3, finished_ms = ?5, record = ?6, event = ?7",
     )?;
     for Latest { event: JobEvent { id, job }, record } in jobs {
@@ -59,8 +63,10 @@ fn write_jobs<'a>(db: &Connection, events: impl Iterator<Item = &'a JobEvent>) -
             job.state.name().as_str(),
             job.created_at.to_string(),
             job.finished_at.map(Timestamp::as_millis),
-            record.map_or_else(|| json(job), Ok)?,
+            record.map_or_else(|| json(&job), Ok)?,
             id,
+            job.submitted_with().map(|key| key.as_str()),
+            job.text_bytes(),
         ])?;
     }
     Ok(())
@@ -78,7 +84,7 @@ fn write_version(
          VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, (SELECT event FROM jobs WHERE id = ?2), 0))",
     )?;
     let (job_id, resource) = (job.id.to_string(), job.resource.as_str());
-    let record = if job.steps.len() > 1 {
+    let record = if job.steps.len() > 1 || job.text_bytes() > 0 {
         let AbridgedJob { job: abridged, earlier_steps } = AbridgedJob::of(job);
         insert.execute(params![id, job_id, resource, earlier_steps as i64, json(&abridged)?, previous])?;
         None
@@ -94,18 +100,12 @@ fn write_version(
     Ok(record)
 }
 
-fn write_answers(db: &Connection, answers: &[KeyedAnswer]) -> rusqlite::Result<()> {
+fn write_entries(db: &Connection, entries: &[IdempotencyEntry]) -> rusqlite::Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT OR REPLACE INTO answers (key, fingerprint, joined, answered_ms, job) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    for answer in answers {
-        insert.execute(params![
-            answer.key,
-            answer.fingerprint,
-            answer.joined,
-            answer.answered_at.as_millis(),
-            json(&answer.job)?,
-        ])?;
+    for IdempotencyEntry { key, fingerprint, joined, job, answered_at } in entries {
+        insert.execute(params![key, fingerprint, joined, answered_at.as_millis(), job.to_string()])?;
     }
     Ok(())
 }

@@ -185,6 +185,20 @@ pub(super) const MIGRATIONS: &[&str] = &[
     );
     INSERT INTO first_key (only, made_ms) SELECT 1, min(created_ms) FROM keys HAVING count(*) > 0;
 ",
+    // What each job counts against the shares of its resource and its API key; and of an answer its job alone, which is not
+    // removed as long as the answer is kept.
+    "
+    ALTER TABLE jobs ADD COLUMN owner TEXT;
+    ALTER TABLE jobs ADD COLUMN text_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET
+        owner = record ->> '$.submitted_by.key',
+        text_bytes = coalesce(length(CAST(record ->> '$.reason' AS BLOB)), 0) + coalesce((
+            SELECT sum(length(CAST(key AS BLOB)) + length(CAST(value AS BLOB))) FROM json_each(record, '$.labels')
+        ), 0);
+    UPDATE answers SET job = job ->> '$.id';
+    CREATE INDEX answers_by_job ON answers (job);
+    CREATE INDEX jobs_by_owner ON jobs (owner, seq) WHERE owner IS NOT NULL;
+",
 ];
 
 /// The version this release reads and writes.
@@ -240,7 +254,7 @@ fn check_records_of_lanes(db: &Connection) -> Result<(), Unreadable> {
             ) THEN 'its last change is incomplete'
         END AS why FROM lanes WHERE why IS NOT NULL LIMIT 1";
     match db.query_row(sql, [], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()? {
-        Some((resource, why)) => Err(Unreadable::Row(format!("lane {}", resource), why)),
+        Some((resource, why)) => Err(Unreadable::Row(format!("lane {resource}"), why)),
         None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use rusqlite::params;
 
 use super::super::fixtures::*;
-use super::super::{Batch, EventFilter, Journal as _, Position, SqliteReader, StoreReader as _};
+use super::super::{EventFilter, Journal as _, Position, SqliteReader, StoreReader as _, Unit};
 use super::*;
 use crate::domain::{ChangeState, Job, JobEvent, JobId, LaneRecord, SentChange, Stage};
 
@@ -50,7 +50,7 @@ fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
     let directory = directory();
     let old = shell(directory.path());
     old.execute_batch(VERSION_1).expect("version 1");
-    let (job, answer) = (eventful_job(), answer("key", NOW));
+    let (job, entry) = (eventful_job(), entry("key", NOW));
     old.execute(
         "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record) VALUES (?1, 'worker', 'running', '', NULL, ?2)",
         [job.id.to_string(), serde_json::to_string(&job).expect("serialisable")],
@@ -61,17 +61,12 @@ fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
     }
     old.execute(
         "INSERT INTO answers (key, fingerprint, joined, answered_ms, job) VALUES ('key', ?1, ?2, ?3, ?4)",
-        params![
-            answer.fingerprint,
-            answer.joined,
-            NOW.as_millis(),
-            serde_json::to_string(&answer.job).expect("serialisable")
-        ],
+        params![entry.fingerprint, entry.joined, NOW.as_millis(), serde_json::to_string(&job).expect("serialisable")],
     )
     .expect("an answer");
     drop(old);
     let mut journal = open(directory.path());
-    let snapshot = journal.load().expect("readable");
+    let snapshot = journal.contents().expect("readable");
     assert_eq!(snapshot.jobs, [JobEvent { id: 0, job: Arc::new(job) }], "older than the log of versions");
     let since = NOW + Duration::from_secs(60);
     let unused = LaneRecord { change_state: ChangeState::default(), ..lane("unused", None) };
@@ -81,9 +76,9 @@ fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
         ..nameless.change_state
     };
     assert_eq!(snapshot.lanes, [lane("api", Some(Stage::Unknown { since })), unused, nameless]);
-    assert_eq!(journal.answer("key").expect("readable"), Some(answer));
+    assert_eq!(snapshot.entries, [entry]);
     assert_eq!(journal.clock_anchor().expect("readable"), None);
-    journal.change_clock(Some(&anchor("this")), &of_lanes(vec![]), 0).expect("changed");
+    journal.change_clock(Some(&anchor("this")), NOW, NOW).expect("changed");
     drop(journal);
     assert_eq!(open(directory.path()).clock_anchor().expect("readable"), Some(anchor("this")));
     let version: i64 =
@@ -122,7 +117,7 @@ fn a_lane_whose_old_record_makes_no_sense_is_refused_rather_than_forgotten() {
         let old = shell(directory.path());
         old.execute("UPDATE lanes SET record = ?1", [CHANGED]).expect("mended");
         drop(old);
-        assert_eq!(open(directory.path()).load().expect("readable").lanes.len(), 1, "nothing was changed before");
+        assert_eq!(open(directory.path()).contents().expect("readable").lanes.len(), 1, "nothing was changed before");
     }
 }
 
@@ -164,11 +159,9 @@ async fn the_logs_of_a_store_of_version_4_go_on() {
     drop(old);
 
     let mut journal = open(directory.path());
-    let batch = Batch { history: readings(NOW, 4..=4), audit: vec![accepted_at(6)], ..Batch::default() };
-    journal.commit(&[batch]).expect("committed");
-    journal
-        .commit(&[Batch { jobs: vec![JobEvent { id: 16, job: one.into() }], ..Batch::default() }])
-        .expect("committed");
+    let batch = Unit { history: readings(NOW, 4..=4), audit: vec![accepted_at(6)], ..Unit::default() };
+    journal.put(&[batch]).expect("committed");
+    journal.commit(&[jobs([one])], 16).expect("committed");
     let reader = SqliteReader::open(directory.path()).expect("readable");
     let versions = reader.versions(&EventFilter::Job(JobId::from_u128(1)), 10, 99, 9).await.expect("readable").versions;
     assert_eq!(versions.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [12, 15, 16]);

@@ -13,24 +13,25 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
 
+use super::admissions::{Excess, Held, Holder};
+use super::adoption::{self, LaneReader};
 use super::backup;
 use super::connection::{check, configure, explain, open_to_read};
 use super::directory::{self, database_path};
 use super::identity::FileId;
 use super::key_rows;
-use super::lanes;
 use super::log_length::LogKeeper;
 use super::prune::{self, Removed};
-use super::records::{self, unreadable};
+use super::records::{Unreadable, name_of, parsed, parsed_or_null, unreadable};
 use super::rows;
 use super::schema::{self, Kind};
 use super::wal;
-use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError, UsedKey};
+use super::writer::{Journal, Opened};
+use super::{AdmissionRecords, IdempotencyEntry, KeyChange, Pruned, StoreError, Unit, lanes};
 use crate::clock::Anchor;
-use crate::domain::{EventId, KeyRecord, Retention, Timestamp};
+use crate::domain::{EventId, KeyRecord, LaneRecord, Retention, Timestamp};
 
 /// By how much a clock must differ from the one before to matter for what is kept for days.
 const LEAST_SHIFT_MILLIS: u64 = 1000;
@@ -122,25 +123,28 @@ impl SqliteJournal {
         Ok(uptime.map(|uptime_ms| Anchor { boot, uptime: Duration::from_millis(uptime_ms), shown }))
     }
 
-    /// Notes that the points in time in here are by another clock from now on: the one with this `anchor`, if it has any.
-    /// The lanes of `snapshot` are by the new clock already, and become durable together with it; so do the ages of what is
-    /// kept for some time, by a clock that shows `forward_millis` more than the one before.
+    /// Carries what is finished over to another clock: at a moment when the one that the points in time in here are by shows
+    /// `from`, it shows `to`, and has this `anchor`, if it has any. How long ago anything was stays the same.
     ///
     /// # Errors
     /// If that may not be durable.
-    pub fn change_clock(
-        &mut self,
-        anchor: Option<&Anchor>,
-        snapshot: &Snapshot,
-        forward_millis: i64,
-    ) -> Result<(), StoreError> {
-        let batch = Batch { lanes: snapshot.lanes.clone(), ..Batch::default() };
-        self.write_clock(anchor, &batch, forward_millis).map_err(|error| self.explain(error))
+    pub fn change_clock(&mut self, anchor: Option<&Anchor>, from: Timestamp, to: Timestamp) -> Result<(), StoreError> {
+        let mut records = lanes::read(&self.db).map_err(|error| unreadable(&self.path, error))?;
+        for record in &mut records {
+            record.change_state.carry_over(from, to);
+        }
+        let forward_millis = to.as_millis().saturating_sub(from.as_millis());
+        self.write_clock(anchor, &records, forward_millis).map_err(|error| self.explain(error))
     }
 
-    fn write_clock(&mut self, anchor: Option<&Anchor>, batch: &Batch, forward_millis: i64) -> rusqlite::Result<()> {
+    fn write_clock(
+        &mut self,
+        anchor: Option<&Anchor>,
+        records: &[LaneRecord],
+        forward_millis: i64,
+    ) -> rusqlite::Result<()> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        rows::write(&transaction, std::slice::from_ref(batch))?;
+        lanes::write_records(&transaction, records.iter().map(|record| (&record.resource, Some(record))))?;
         // What is kept for days is not rewritten for the few milliseconds that two clocks are always apart.
         if forward_millis.unsigned_abs() >= LEAST_SHIFT_MILLIS {
             transaction.execute("UPDATE answers SET answered_ms = answered_ms + ?1", [forward_millis])?;
@@ -161,18 +165,30 @@ impl SqliteJournal {
         key_rows::read(&self.db)
     }
 
+    /// Another connection to its database.
+    #[cfg(test)]
+    pub(super) fn shell(&self) -> Connection {
+        Connection::open(&self.path).expect("a database")
+    }
+
     fn explain(&self, error: rusqlite::Error) -> StoreError {
         explain(&self.path, error)
     }
 
-    fn corrupt(&self, what: &str, error: impl std::fmt::Display) -> StoreError {
-        StoreError::Corrupt { path: self.path.clone(), detail: format!("{what}: {error}") }
+    fn write(&mut self, units: &[Unit], first_event: EventId) -> rusqlite::Result<()> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        rows::write(&transaction, units, first_event)?;
+        transaction.commit()
     }
 
-    fn write(&mut self, batches: &[Batch]) -> rusqlite::Result<()> {
-        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        rows::write(&transaction, batches)?;
-        transaction.commit()
+    /// Notes that the configuration gives an API key, at `at`.
+    ///
+    /// # Errors
+    /// If that may not be durable.
+    pub fn note_configured_key(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        let unit = Unit { keys: vec![KeyChange::Configured { at }], ..Unit::default() };
+        // It has no job that could become a version.
+        self.commit(&[unit], 0)
     }
 
     /// Notes, if it is a backup that no gateway was started on yet, that one is at `now`, by the clock that the points in time in
@@ -194,52 +210,79 @@ impl SqliteJournal {
         self.db.query_row(sql, [], |row| row.get(0)).map_err(|error| self.explain(error))
     }
 
-    /// The id of the next version of a job. The newest version is never removed, so that its id tells.
+    /// The id of the next version of a job.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn next_event(&self) -> Result<EventId, StoreError> {
-        let sql = "SELECT coalesce((SELECT max(seq) + 1 FROM versions), (SELECT first FROM versions_begin))";
-        self.db.query_row(sql, [], |row| row.get(0)).map_err(|error| self.explain(error))
+        adoption::next_event(&self.db).map_err(|error| self.explain(error))
     }
 
-    fn read_keys(&self) -> Result<Vec<UsedKey>, StoreError> {
-        self.select_keys().map_err(|error| match error.sqlite_error_code() {
-            // Not the file is at fault, but what is in it.
-            None | Some(ErrorCode::Unknown) => self.corrupt("the requests with a key", error),
-            Some(_) => self.explain(error),
-        })
+    /// Number of all jobs, and of those that are unfinished.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn count_jobs(&self) -> Result<(u64, u64), StoreError> {
+        let sql = "SELECT count(*), count(*) FILTER (WHERE state IN ('queued', 'running')) FROM jobs";
+        self.db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|error| self.explain(error))
     }
 
-    fn select_keys(&self) -> rusqlite::Result<Vec<UsedKey>> {
-        let sql = "SELECT key, fingerprint, answered_ms, job ->> '$.resource' FROM answers";
+    fn read_admissions(&self) -> Result<AdmissionRecords, Unreadable> {
+        let entries = "SELECT key, fingerprint, joined, job, answered_ms FROM answers";
+        let entries = self.collect("idempotency key", entries, parse_entry)?;
+        let unfinished = "SELECT id, owner FROM jobs WHERE state IN ('queued', 'running')";
+        let unfinished = self.collect("job", unfinished, |row| Ok((parsed(row, 0)?, parsed_or_null(row, 1)?)))?;
+        let held = |row: &Row| -> rusqlite::Result<Held> { Ok(Held { jobs: row.get(1)?, text_bytes: row.get(2)? }) };
+        let by_resource = "SELECT resource, count(*), sum(text_bytes) FROM jobs GROUP BY resource";
+        let mut holders =
+            self.collect("jobs of", by_resource, |row| Ok((Holder::Resource(parsed(row, 0)?), held(row)?)))?;
+        let by_owner = "SELECT owner, count(*), sum(text_bytes) FROM jobs WHERE owner IS NOT NULL GROUP BY owner";
+        holders.extend(self.collect("jobs of", by_owner, |row| Ok((Holder::Owner(parsed(row, 0)?), held(row)?)))?);
+        let finished = "SELECT count(*) FROM jobs WHERE finished_ms IS NOT NULL";
+        let finished = self.db.query_row(finished, [], |row| row.get(0))?;
+        Ok(AdmissionRecords { entries, unfinished, held: holders, finished })
+    }
+
+    /// What `parse` makes of the rows of a query, each about a `what`.
+    fn collect<T>(
+        &self,
+        what: &str,
+        sql: &str,
+        parse: impl Fn(&Row) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Unreadable> {
         let mut statement = self.db.prepare(sql)?;
-        let keys = statement.query_map([], |row| {
-            let not_an_alias = |error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error));
-            let resource = row.get::<_, String>(3)?.parse().map_err(not_an_alias)?;
-            let answered_at = Timestamp::from_millis(row.get(2)?);
-            Ok(UsedKey { key: row.get(0)?, resource, fingerprint: row.get(1)?, answered_at })
-        })?;
-        keys.collect()
+        let mut rows = statement.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(
+                parse(row).map_err(|error| Unreadable::Row(format!("{what} {}", name_of(row)), error.to_string()))?,
+            );
+        }
+        Ok(found)
     }
 
-    fn remove_old(&mut self, retention: Retention, now: Timestamp) -> rusqlite::Result<Removed> {
+    fn remove_old(
+        &mut self,
+        retention: Retention,
+        now: Timestamp,
+        excess: Option<&Excess>,
+    ) -> rusqlite::Result<Removed> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let removed = prune::remove_old(&transaction, retention, now, self.timelines_pruned_up_to.as_deref())?;
+        let removed = prune::remove_old(&transaction, retention, now, self.timelines_pruned_up_to.as_deref(), excess)?;
         transaction.commit()?;
         Ok(removed)
     }
 }
 
 impl Journal for SqliteJournal {
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
-        self.write(batches).map_err(|error| self.explain(error))?;
+    fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), StoreError> {
+        self.write(units, first_event).map_err(|error| self.explain(error))?;
         self.still_there()?;
         self.log.keep_short(&self.db, Instant::now());
         Ok(())
     }
 
-    fn load(&mut self) -> Result<Snapshot, StoreError> {
+    fn reopen(&mut self) -> Result<Opened, StoreError> {
         if !std::mem::take(&mut self.just_opened) {
             self.still_there()?;
             // A connection that failed may be stuck in its error; a new one begins from what is on the disk.
@@ -248,42 +291,32 @@ impl Journal for SqliteJournal {
             prepare(&self.path, &mut db)?;
             self.db = db;
         }
-        // The holder of the lock is the only writer: no other commit comes between these.
-        Ok(Snapshot {
-            lanes: lanes::read(&self.db).map_err(|error| unreadable(&self.path, error))?,
-            jobs: records::read_jobs(&self.db).map_err(|error| unreadable(&self.path, error))?,
-            keys: self.read_keys()?,
-            next_event: self.next_event()?,
-            restored_at: backup::restored_at(&self.db).map_err(|error| self.explain(error))?,
-        })
+        let admissions = self.read_admissions().map_err(|error| unreadable(&self.path, error))?;
+        Ok(Opened { next_event: self.next_event()?, admissions })
     }
 
-    fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
-        let found = self
-            .db
-            .prepare_cached("SELECT fingerprint, joined, answered_ms, job FROM answers WHERE key = ?1")
-            .and_then(|mut statement| {
-                statement
-                    .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?)))
-                    .optional()
-            })
-            .map_err(|error| self.explain(error))?;
-        let Some((fingerprint, joined, answered_ms, job)) = found else { return Ok(None) };
-        let job =
-            serde_json::from_str(&job).map_err(|error| self.corrupt(&format!("the answer for key {key}"), error))?;
-        let answered_at = Timestamp::from_millis(answered_ms);
-        Ok(Some(KeyedAnswer { key: key.to_owned(), fingerprint, joined, job, answered_at }))
+    fn lane_reader(&self) -> Result<LaneReader, StoreError> {
+        LaneReader::open(&self.path)
     }
 
-    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
+    fn prune(&mut self, retention: Retention, now: Timestamp, excess: Option<&Excess>) -> Result<Pruned, StoreError> {
         let Removed { jobs, timelines_up_to, more } =
-            self.remove_old(retention, now).map_err(|error| self.explain(error))?;
+            self.remove_old(retention, now, excess).map_err(|error| self.explain(error))?;
         self.timelines_pruned_up_to = timelines_up_to;
         // Once a minute, also where nothing else is written.
         self.log.keep_short(&self.db, Instant::now());
-        let jobs = jobs.iter().map(|id| id.parse().map_err(|error| self.corrupt("a job's id", error)));
-        Ok(Pruned { jobs: jobs.collect::<Result<_, _>>()?, more })
+        Ok(Pruned { jobs, more })
     }
+}
+
+fn parse_entry(row: &Row) -> rusqlite::Result<IdempotencyEntry> {
+    Ok(IdempotencyEntry {
+        key: row.get(0)?,
+        fingerprint: row.get(1)?,
+        joined: row.get(2)?,
+        job: parsed(row, 3)?,
+        answered_at: Timestamp::from_millis(row.get(4)?),
+    })
 }
 
 /// Takes the lock on `directory`, leaving the process id in it for whoever comes second.

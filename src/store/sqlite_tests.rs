@@ -1,5 +1,4 @@
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use rusqlite::types::Value;
 
@@ -7,9 +6,7 @@ use super::super::KEY_RETENTION;
 use super::super::fixtures::*;
 use super::super::prune::PRUNE_CHUNK;
 use super::*;
-use crate::domain::{
-    ChangeState, Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, LaneRecord, SidecarAnswer, Stage,
-};
+use crate::domain::{ChangeState, Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, SidecarAnswer, Stage};
 
 // ---- what is kept -----------------------------------------------------------------------------------------------
 
@@ -20,16 +17,16 @@ fn what_is_committed_comes_back_after_a_restart() {
         message: "The sidecar refused.".into(),
         sidecar: Some(SidecarAnswer { status: 400, body: "no".into() }),
     };
-    let batch = Batch {
-        // By name, as they come back.
-        lanes: vec![
-            lane("acknowledged", Some(Stage::Acknowledged)),
-            lane("intended", Some(Stage::Intended)),
-            LaneRecord { resource: alias("new"), change_state: ChangeState::default(), change: None },
-            lane("quiet", None),
-            lane("unknown", Some(Stage::Unknown { since: NOW })),
-        ],
-        answers: vec![answer("key", NOW)],
+    // By name, as they come back.
+    let lanes = vec![
+        lane("acknowledged", Some(Stage::Acknowledged)),
+        lane("intended", Some(Stage::Intended)),
+        lane("quiet", None),
+        lane("unknown", Some(Stage::Unknown { since: NOW })),
+    ];
+    let batch = Unit {
+        lanes: written(lanes.clone()),
+        entries: vec![entry("key", NOW)],
         ..jobs([
             job(1, "worker"),
             Job { state: JobState::Running, ..job(2, "worker") },
@@ -42,43 +39,37 @@ fn what_is_committed_comes_back_after_a_restart() {
     };
     let directory = directory();
     let mut journal = open(directory.path());
-    let empty = journal.load().expect("readable");
-    assert_eq!(empty, Snapshot { next_event: empty.next_event, ..Snapshot::default() }, "a new store is empty");
-    journal.commit(std::slice::from_ref(&batch)).expect("committed");
-    let keys = vec![UsedKey {
-        key: "key".into(),
-        resource: "worker".parse().expect("an alias"),
-        fingerprint: [7; 32],
-        answered_at: NOW,
-    }];
-    let next_event = batch.jobs.last().expect("a job").id + 1;
-    let expected = Snapshot { lanes: batch.lanes, jobs: batch.jobs, keys, next_event, restored_at: None };
-    assert_eq!(journal.load().expect("readable"), expected);
+    let empty = journal.contents().expect("readable");
+    let first = empty.next_event;
+    assert_eq!(empty, Contents { next_event: first, ..Contents::default() }, "a new store is empty");
+    journal.put(std::slice::from_ref(&batch)).expect("committed");
+    let next_event = first + batch.jobs.len() as EventId;
+    let jobs = (first..).zip(batch.jobs).map(|(id, job)| JobEvent { id, job }).collect();
+    let expected = Contents { lanes, jobs, entries: batch.entries, next_event, restored_at: None };
+    assert_eq!(journal.contents().expect("readable"), expected);
     drop(journal);
     let mut reopened = open(directory.path());
-    assert_eq!(reopened.load().expect("readable"), expected);
-    assert_eq!(reopened.answer("key").expect("readable"), Some(answer("key", NOW)));
-    assert_eq!(reopened.answer("another").expect("readable"), None);
+    assert_eq!(reopened.contents().expect("readable"), expected);
 }
 
 #[test]
 fn a_new_version_takes_the_place_of_the_old_one_and_keeps_its_rank() {
     let directory = directory();
     let mut journal = open(directory.path());
-    journal.commit(&[jobs([job(3, "worker"), job(1, "worker")]), jobs([job(2, "api")])]).expect("committed");
+    journal.put(&[jobs([job(3, "worker"), job(1, "worker")]), jobs([job(2, "api")])]).expect("committed");
     let changed = Job { version: 2, ..ended(3, Ending::Canceled, NOW) };
-    journal.commit(&[jobs([changed.clone()])]).expect("committed");
-    let snapshot = journal.load().expect("readable");
+    journal.put(&[jobs([changed.clone()])]).expect("committed");
+    let snapshot = journal.contents().expect("readable");
     assert_eq!(snapshot.jobs.iter().map(|event| event.job.id.as_u128()).collect::<Vec<_>>(), [3, 1, 2]);
     assert_eq!(*snapshot.jobs[0].job, changed);
 
     journal
-        .commit(&[Batch { lanes: vec![lane("worker", None), lane("api", None)], ..Batch::default() }])
+        .put(&[Unit { lanes: written([lane("worker", None), lane("api", None)]), ..Unit::default() }])
         .expect("committed");
-    let update = Batch { lanes: vec![lane("worker", Some(Stage::Intended))], ..Batch::default() };
-    let forget = Batch { forgotten_lanes: vec![alias("api"), alias("never-seen")], ..Batch::default() };
-    journal.commit(&[update.clone(), forget]).expect("committed");
-    assert_eq!(journal.load().expect("readable").lanes, update.lanes);
+    let update = Unit { lanes: written([lane("worker", Some(Stage::Intended))]), ..Unit::default() };
+    let forget = Unit { lanes: removed(&["api", "never-seen"]), ..Unit::default() };
+    journal.put(&[update.clone(), forget]).expect("committed");
+    assert_eq!(journal.contents().expect("readable").lanes, [lane("worker", Some(Stage::Intended))]);
 }
 
 /// All rows of the tables that batches go into, but for the one of keys.
@@ -99,22 +90,26 @@ fn contents(directory: &Path) -> Vec<String> {
 #[test]
 fn a_group_of_batches_leaves_behind_what_single_ones_do() {
     let step = |id, version| Job { id: JobId::from_u128(id), version, ..eventful_job() };
-    let lanes = |lanes: Vec<LaneRecord>| Batch { lanes, ..Batch::default() };
-    let forget = |name| Batch { forgotten_lanes: vec![alias(name)], ..Batch::default() };
+    let lanes = |lanes: Vec<LaneRecord>| Unit { lanes: written(lanes), ..Unit::default() };
+    let forget = |name| Unit { lanes: removed(&[name]), ..Unit::default() };
     let batches = [
-        Batch { lanes: vec![lane("api", None), lane("worker", None)], ..jobs([job(1, "worker"), job(2, "worker")]) },
-        Batch { history: readings(NOW, 1..=2), audit: vec![accepted_at(1)], ..jobs([step(2, 2), job(3, "worker")]) },
-        Batch { audit: vec![accepted_at(2), accepted_at(3)], ..jobs([step(2, 3), step(1, 2)]) },
+        Unit { lanes: written([lane("api", None), lane("worker", None)]), ..jobs([step(1, 1), step(2, 1)]) },
+        Unit { history: readings(NOW, 1..=2), audit: vec![accepted_at(1)], ..jobs([step(2, 2), step(3, 1)]) },
+        Unit { audit: vec![accepted_at(2), accepted_at(3)], ..jobs([step(2, 3), step(1, 2)]) },
         lanes(vec![lane("worker", Some(Stage::Intended)), lane("web", None)]),
         forget("api"),
         lanes(vec![lane("worker", Some(Stage::Acknowledged)), lane("api", None)]),
-        Batch { answers: vec![answer("key", NOW)], history: readings(NOW, 3..=3), ..forget("web") },
-        jobs([ended(2, Ending::Canceled, NOW), step(3, 2), step(3, 3)]),
+        Unit { entries: vec![entry("key", NOW)], history: readings(NOW, 3..=3), ..forget("web") },
+        jobs([Job { state: JobState::Ended(Ending::Canceled), ..step(2, 4) }, step(3, 2), step(3, 3)]),
     ];
-    let store = |groups: Vec<&[Batch]>| {
+    let store = |groups: Vec<&[Unit]>| {
         let directory = directory();
         let mut journal = open(directory.path());
-        groups.into_iter().for_each(|group| journal.commit(group).expect("committed"));
+        let mut next_event = 1;
+        for group in groups {
+            journal.commit(group, next_event).expect("committed");
+            next_event += group.iter().map(|unit| unit.jobs.len() as EventId).sum::<EventId>();
+        }
         contents(directory.path())
     };
     let one_by_one = store(batches.chunks(1).collect());
@@ -128,19 +123,19 @@ fn a_group_of_batches_leaves_behind_what_single_ones_do() {
 fn a_group_of_batches_is_committed_whole_or_not_at_all() {
     let directory = directory();
     let mut journal = open(directory.path());
-    journal.commit(&[jobs([job(1, "worker")])]).expect("committed");
+    journal.put(&[jobs([job(1, "worker")])]).expect("committed");
     shell(directory.path())
         .execute_batch(
             "CREATE TRIGGER refuse BEFORE INSERT ON lanes WHEN NEW.resource = 'cursed' \
              BEGIN SELECT RAISE(ABORT, 'cursed'); END",
         )
         .expect("a trigger");
-    let cursed = Batch { lanes: vec![lane("cursed", None)], ..jobs([job(3, "worker")]) };
-    let error = journal.commit(&[jobs([job(2, "worker")]), cursed.clone()]).expect_err("refused");
+    let cursed = Unit { lanes: written([lane("cursed", None)]), ..jobs([job(3, "worker")]) };
+    let error = journal.put(&[jobs([job(2, "worker")]), cursed.clone()]).expect_err("refused");
     assert!(matches!(error, StoreError::Sqlite { .. }), "{error}");
     assert_eq!(loaded_ids(&mut journal), [1], "nothing of the group is there");
     shell(directory.path()).execute_batch("DROP TRIGGER refuse").expect("no trigger");
-    journal.commit(&[jobs([job(2, "worker")]), cursed]).expect("it works again");
+    journal.put(&[jobs([job(2, "worker")]), cursed]).expect("it works again");
     assert_eq!(loaded_ids(&mut journal), [1, 2, 3]);
 }
 
@@ -149,19 +144,21 @@ fn the_last_clock_comes_back_after_a_restart_with_the_lanes_that_are_by_it() {
     let directory = directory();
     let mut journal = open(directory.path());
     assert_eq!(journal.clock_anchor().expect("readable"), None);
-    journal.commit(&[Batch { lanes: vec![lane("a", None), lane("b", None)], ..Batch::default() }]).expect("committed");
-    for (boot, lanes) in
-        [("first", vec![]), ("second", vec![LaneRecord { change_state: ChangeState::default(), ..lane("b", None) }])]
-    {
-        journal.change_clock(Some(&anchor(boot)), &of_lanes(lanes), 0).expect("changed");
+    journal.put(&[Unit { lanes: written([lane("a", None), lane("b", None)]), ..Unit::default() }]).expect("committed");
+    let hour = Duration::from_hours(1);
+    for (boot, forward) in [("first", Duration::ZERO), ("second", hour)] {
+        journal.change_clock(Some(&anchor(boot)), NOW, NOW + forward).expect("changed");
     }
     drop(journal);
     let mut journal = open(directory.path());
     assert_eq!(journal.clock_anchor().expect("readable"), Some(anchor("second")));
     let change_states: Vec<ChangeState> =
-        journal.load().expect("readable").lanes.iter().map(|lane| lane.change_state).collect();
-    assert_eq!(change_states, [lane("a", None).change_state, ChangeState::default()]);
-    journal.change_clock(None, &of_lanes(vec![]), 0).expect("changed");
+        journal.contents().expect("readable").lanes.iter().map(|lane| lane.change_state).collect();
+    let mut moved = lane("a", None).change_state;
+    moved.carry_over(NOW, NOW + hour);
+    assert_ne!(moved, lane("a", None).change_state);
+    assert_eq!(change_states, [moved; 2]);
+    journal.change_clock(None, NOW, NOW).expect("changed");
     assert_eq!(journal.clock_anchor().expect("readable"), None);
 }
 
@@ -172,15 +169,15 @@ fn ages_stay_the_same_when_the_clock_changes() {
     let mut journal = open(directory.path());
     let two_days = Duration::from_hours(48);
     let ended = Job { state: JobState::Ended(Ending::Succeeded), finished_at: Some(NOW), ..job(1, "worker") };
-    let batch = Batch { answers: vec![answer("key", NOW)], history: readings(NOW, 1..=1), ..jobs([ended]) };
-    journal.commit(&[batch]).expect("committed");
-    journal.change_clock(Some(&anchor("this")), &Snapshot::default(), two_days.as_millis() as i64).expect("changed");
+    let batch = Unit { entries: vec![entry("key", NOW)], history: readings(NOW, 1..=1), ..jobs([ended]) };
+    journal.put(&[batch]).expect("committed");
+    journal.change_clock(Some(&anchor("this")), NOW, NOW + two_days).expect("changed");
     let retention = Retention { age: Duration::from_hours(1), count: 10 };
     let later = NOW + two_days;
-    assert_eq!(journal.prune(retention, later + Duration::from_mins(1)).expect("pruned").jobs.len(), 0);
+    assert_eq!(journal.prune(retention, later + Duration::from_mins(1), None).expect("pruned").jobs.len(), 0);
     assert_eq!(timeline_length(directory.path()), 1);
-    assert_eq!(journal.answer("key").expect("readable").map(|answer| answer.answered_at), Some(later));
-    assert_eq!(journal.prune(retention, later + retention.age).expect("pruned").jobs.len(), 1);
+    assert_eq!(kept_entry(&mut journal, "key").map(|answer| answer.answered_at), Some(later));
+    assert_eq!(journal.prune(retention, later + retention.age, None).expect("pruned").jobs.len(), 1);
     assert_eq!(timeline_length(directory.path()), 0);
 }
 
@@ -188,13 +185,13 @@ fn ages_stay_the_same_when_the_clock_changes() {
 fn a_clock_changes_together_with_the_lanes_or_not_at_all() {
     let directory = directory();
     let mut journal = open(directory.path());
-    journal.change_clock(Some(&anchor("first")), &of_lanes(vec![lane("a", None)]), 0).expect("changed");
+    journal.put(&[Unit { lanes: written([lane("a", None)]), ..Unit::default() }]).expect("committed");
+    journal.change_clock(Some(&anchor("first")), NOW, NOW).expect("changed");
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON clock BEGIN SELECT RAISE(ABORT, 'refused'); END";
     shell(directory.path()).execute_batch(refuse).expect("a trigger");
-    let moved = LaneRecord { change_state: ChangeState::default(), ..lane("a", None) };
-    assert!(journal.change_clock(Some(&anchor("second")), &of_lanes(vec![moved]), 0).is_err());
+    assert!(journal.change_clock(Some(&anchor("second")), NOW, NOW + Duration::from_hours(1)).is_err());
     assert_eq!(journal.clock_anchor().expect("readable"), Some(anchor("first")));
-    assert_eq!(journal.load().expect("readable").lanes, [lane("a", None)]);
+    assert_eq!(journal.contents().expect("readable").lanes, [lane("a", None)]);
 }
 
 #[test]
@@ -202,7 +199,7 @@ fn a_clock_that_makes_no_sense_is_none() {
     let directory = directory();
     let mut journal = open(directory.path());
     for nonsense in ["uptime_ms = -1", "uptime_ms = 'long'", "shown_ms = 0.5", "boot = x'00'"] {
-        journal.change_clock(Some(&anchor("this")), &of_lanes(vec![]), 0).expect("changed");
+        journal.change_clock(Some(&anchor("this")), NOW, NOW).expect("changed");
         shell(directory.path()).execute_batch(&format!("UPDATE clock SET {nonsense}")).expect("updated");
         assert_eq!(journal.clock_anchor().expect("readable"), None, "{nonsense}");
     }
@@ -217,7 +214,7 @@ fn every_commit_is_synced() {
         assert_eq!(pragma("journal_mode"), Ok("wal".into()));
         let level: i64 = journal.db.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("a level");
         assert_eq!(level, 2, "FULL");
-        journal.load().expect("a new connection");
+        journal.contents().expect("a new connection");
     }
 }
 
@@ -227,8 +224,8 @@ fn the_stored_form_is_this() {
     let directory = directory();
     let mut journal = open(directory.path());
     let since = NOW + Duration::from_secs(60);
-    let unknown = Batch { lanes: vec![lane("worker", Some(Stage::Unknown { since }))], ..jobs([eventful_job()]) };
-    journal.commit(&[unknown]).expect("committed");
+    let unknown = Unit { lanes: written([lane("worker", Some(Stage::Unknown { since }))]), ..jobs([eventful_job()]) };
+    journal.put(&[unknown]).expect("committed");
     let stored = |sql: &str| -> String { shell(directory.path()).query_row(sql, [], |row| row.get(0)).expect("a row") };
     assert_eq!(
         stored("SELECT record FROM jobs"),
@@ -269,7 +266,7 @@ fn the_stored_form_is_this() {
     for column in ["seq         INTEGER PRIMARY KEY", "id          TEXT    NOT NULL UNIQUE", "finished_ms INTEGER"] {
         assert!(schema.contains(column), "{schema}");
     }
-    journal.change_clock(Some(&anchor("this")), &of_lanes(vec![]), 0).expect("changed");
+    journal.change_clock(Some(&anchor("this")), NOW, NOW).expect("changed");
     assert_eq!(stored("SELECT only || boot || uptime_ms || '-' || shown_ms FROM clock"), "1this5000-1800000000000");
     let columns = "SELECT id || resource || state || created_at || coalesce(finished_ms, '-') FROM jobs";
     assert_eq!(stored(columns), "00000000-0000-0000-0000-000000000007workerrunning2027-01-15T08:00:00.000Z-");
@@ -318,12 +315,16 @@ fn endings_are_stored_like_this() {
     }
 }
 
+fn kept_entry(journal: &mut SqliteJournal, key: &str) -> Option<IdempotencyEntry> {
+    journal.contents().expect("readable").entries.into_iter().find(|entry| entry.key == key)
+}
+
 // ---- what is removed --------------------------------------------------------------------------------------------
 
 fn prune_all(journal: &mut SqliteJournal, retention: Retention, now: Timestamp) -> Vec<usize> {
     let mut rounds = Vec::new();
     loop {
-        let pruned = journal.prune(retention, now).expect("pruned");
+        let pruned = journal.prune(retention, now, None).expect("pruned");
         rounds.push(pruned.jobs.len());
         if !pruned.more {
             return rounds;
@@ -339,11 +340,11 @@ fn finished_jobs_are_removed_by_age_and_unfinished_ones_never() {
     let running = Job { state: JobState::Running, ..job(2, "worker") };
     let old = ended(3, Ending::Succeeded, NOW + hour);
     let young = ended(4, Ending::Canceled, NOW + hour + Duration::from_millis(1));
-    journal.commit(&[jobs([job(1, "worker"), running, old, young])]).expect("committed");
+    journal.put(&[jobs([job(1, "worker"), running, old, young])]).expect("committed");
     let at = |age: Duration| NOW + hour + age;
-    let kept = journal.prune(ALL_KEPT, at(ALL_KEPT.age) - Duration::from_millis(1)).expect("pruned");
+    let kept = journal.prune(ALL_KEPT, at(ALL_KEPT.age) - Duration::from_millis(1), None).expect("pruned");
     assert_eq!(kept, Pruned::default());
-    assert_eq!(journal.prune(ALL_KEPT, at(ALL_KEPT.age)).expect("pruned").jobs, [JobId::from_u128(3)]);
+    assert_eq!(journal.prune(ALL_KEPT, at(ALL_KEPT.age), None).expect("pruned").jobs[0].id, JobId::from_u128(3));
     assert_eq!(loaded_ids(&mut journal), [1, 2, 4]);
     let none_kept = Retention { age: Duration::ZERO, count: 0 };
     assert_eq!(prune_all(&mut journal, none_kept, NOW + Duration::from_hours(100_000)), [1]);
@@ -357,8 +358,8 @@ fn too_many_finished_jobs_are_removed_oldest_end_first_a_chunk_at_a_time() {
     let total = PRUNE_CHUNK as u128 * 2 + 10;
     // The later submitted, the earlier ended.
     let later = |id: u128| NOW + Duration::from_millis((total - id) as u64);
-    journal.commit(&[jobs((0..total).map(|id| ended(id, Ending::Succeeded, later(id))))]).expect("committed");
-    journal.commit(&[jobs([job(total, "worker")])]).expect("committed");
+    journal.put(&[jobs((0..total).map(|id| ended(id, Ending::Succeeded, later(id))))]).expect("committed");
+    journal.put(&[jobs([job(total, "worker")])]).expect("committed");
     let retention = Retention { count: 7, ..ALL_KEPT };
     assert_eq!(prune_all(&mut journal, retention, NOW), [PRUNE_CHUNK, PRUNE_CHUNK, 3]);
     assert_eq!(loaded_ids(&mut journal), [0, 1, 2, 3, 4, 5, 6, total]);
@@ -368,7 +369,7 @@ fn too_many_finished_jobs_are_removed_oldest_end_first_a_chunk_at_a_time() {
 fn jobs_that_ended_together_are_not_all_removed_because_one_is_too_many() {
     let directory = directory();
     let mut journal = open(directory.path());
-    journal.commit(&[jobs((0..10).map(|id| ended(id, Ending::Canceled, NOW)))]).expect("committed");
+    journal.put(&[jobs((0..10).map(|id| ended(id, Ending::Canceled, NOW)))]).expect("committed");
     assert_eq!(prune_all(&mut journal, Retention { count: 8, ..ALL_KEPT }, NOW), [2]);
     assert_eq!(loaded_ids(&mut journal), [2, 3, 4, 5, 6, 7, 8, 9]);
 }
@@ -384,8 +385,8 @@ fn timelines_are_removed_by_age_a_chunk_at_a_time() {
     let total = PRUNE_CHUNK as u32 + 10;
     let young = NOW + Duration::from_millis(1);
     let history = readings(NOW, 1..=total).into_iter().chain(readings(young, 1..=1)).collect();
-    journal.commit(&[Batch { history, ..Batch::default() }]).expect("committed");
-    journal.prune(ALL_KEPT, NOW + ALL_KEPT.age - Duration::from_millis(1)).expect("pruned");
+    journal.put(&[Unit { history, ..Unit::default() }]).expect("committed");
+    journal.prune(ALL_KEPT, NOW + ALL_KEPT.age - Duration::from_millis(1), None).expect("pruned");
     assert_eq!(timeline_length(directory.path()), PRUNE_CHUNK + 11, "none is old enough");
     assert_eq!(prune_all(&mut journal, ALL_KEPT, NOW + ALL_KEPT.age), [0, 0]);
     assert_eq!(timeline_length(directory.path()), 1);
@@ -397,7 +398,7 @@ fn timelines_are_removed_by_age_a_chunk_at_a_time() {
     prune_all(&mut journal, ALL_KEPT, young + ALL_KEPT.age);
     assert_eq!(timeline_length(directory.path()), 0);
     let later = NOW + Duration::from_secs(1);
-    journal.commit(&[Batch { history: readings(later, 1..=1), ..Batch::default() }]).expect("committed");
+    journal.put(&[Unit { history: readings(later, 1..=1), ..Unit::default() }]).expect("committed");
     assert!(largest() > before, "{} after {before}", largest());
 }
 
@@ -405,15 +406,14 @@ fn timelines_are_removed_by_age_a_chunk_at_a_time() {
 fn ids_of_versions_begin_with_the_time_and_go_on_after_a_restart() {
     let directory = directory();
     let mut journal = open(directory.path());
-    let first = journal.load().expect("readable").next_event;
+    let first = journal.contents().expect("readable").next_event;
     let now = u64::try_from(crate::clock::wall_now().as_millis()).expect("after 1970");
     assert!((now - 60_000..=now).contains(&first), "{first} at {now}");
-    assert_eq!(journal.load().expect("readable").next_event, first, "as long as none is used");
-    let event = JobEvent { id: first + 7, job: Arc::new(ended(1, Ending::Canceled, NOW)) };
-    journal.commit(&[Batch { jobs: vec![event], ..Batch::default() }]).expect("committed");
-    journal.prune(Retention { age: Duration::ZERO, count: 0 }, NOW + Duration::from_secs(1)).expect("pruned");
+    assert_eq!(journal.contents().expect("readable").next_event, first, "as long as none is used");
+    journal.commit(&[jobs([ended(1, Ending::Canceled, NOW)])], first + 7).expect("committed");
+    journal.prune(Retention { age: Duration::ZERO, count: 0 }, NOW + Duration::from_secs(1), None).expect("pruned");
     drop(journal);
-    let snapshot = open(directory.path()).load().expect("readable");
+    let snapshot = open(directory.path()).contents().expect("readable");
     assert_eq!((snapshot.jobs.len(), snapshot.next_event), (0, first + 8), "also if no job is left");
 }
 
@@ -423,25 +423,25 @@ fn answers_are_kept_for_as_long_as_promised() {
     let mut journal = open(directory.path());
     let later = NOW + Duration::from_millis(1);
     journal
-        .commit(&[Batch { answers: vec![answer("old", NOW), answer("young", later)], ..Batch::default() }])
+        .put(&[Unit { entries: vec![entry("old", NOW), entry("young", later)], ..Unit::default() }])
         .expect("committed");
-    journal.prune(ALL_KEPT, NOW + KEY_RETENTION - Duration::from_millis(1)).expect("pruned");
-    assert!(journal.answer("old").expect("readable").is_some());
-    journal.prune(ALL_KEPT, NOW + KEY_RETENTION).expect("pruned");
-    assert_eq!(journal.answer("old").expect("readable"), None);
-    assert_eq!(journal.answer("young").expect("readable"), Some(answer("young", later)));
-    assert_eq!(journal.load().expect("readable").keys.len(), 1);
+    journal.prune(ALL_KEPT, NOW + KEY_RETENTION - Duration::from_millis(1), None).expect("pruned");
+    assert!(kept_entry(&mut journal, "old").is_some());
+    journal.prune(ALL_KEPT, NOW + KEY_RETENTION, None).expect("pruned");
+    assert_eq!(kept_entry(&mut journal, "old"), None);
+    assert_eq!(kept_entry(&mut journal, "young"), Some(entry("young", later)));
+    assert_eq!(journal.contents().expect("readable").entries.len(), 1);
 }
 
 #[test]
 fn answers_are_removed_a_chunk_at_a_time() {
     let directory = directory();
     let mut journal = open(directory.path());
-    let answers = (0..=PRUNE_CHUNK).map(|number| answer(&number.to_string(), NOW));
-    journal.commit(&[Batch { answers: answers.collect(), ..Batch::default() }]).expect("committed");
+    let entries = (0..=PRUNE_CHUNK).map(|number| entry(&number.to_string(), NOW));
+    journal.put(&[Unit { entries: entries.collect(), ..Unit::default() }]).expect("committed");
     for (is_more, left) in [(true, 1), (false, 0)] {
-        assert_eq!(journal.prune(ALL_KEPT, NOW + KEY_RETENTION).expect("pruned").more, is_more);
-        assert_eq!(journal.load().expect("readable").keys.len(), left);
+        assert_eq!(journal.prune(ALL_KEPT, NOW + KEY_RETENTION, None).expect("pruned").more, is_more);
+        assert_eq!(journal.contents().expect("readable").entries.len(), left);
     }
 }
 
@@ -451,7 +451,7 @@ fn answers_are_removed_a_chunk_at_a_time() {
 fn settled_store() -> tempfile::TempDir {
     let directory = directory();
     let mut journal = open(directory.path());
-    journal.commit(&[jobs((0..300).map(|id| job(id, "worker")))]).expect("committed");
+    journal.put(&[jobs((0..300).map(|id| job(id, "worker")))]).expect("committed");
     drop(journal);
     assert!(!directory.path().join("scalegate.db-wal").exists(), "closing moves it into the database");
     directory
@@ -468,21 +468,16 @@ fn refuses_records_that_make_no_sense_and_names_them() {
         ("UPDATE lanes SET cooldown_ms = -1", "lane api: "),
         ("UPDATE lanes SET expected = 'many'", "lane api: "),
         ("UPDATE lanes SET resource = '../api'", "lane ../api: must begin with a letter or a digit"),
-        ("UPDATE answers SET job = 'null and void'", "the requests with a key: malformed JSON"),
-        ("UPDATE answers SET job = '{}'", "the requests with a key: "),
+        ("UPDATE answers SET job = 'null and void'", "idempotency key key: "),
     ] {
         let directory = directory();
         let mut journal = open(directory.path());
         let batch =
-            Batch { lanes: vec![lane("api", None)], answers: vec![answer("key", NOW)], ..jobs([job(1, "worker")]) };
-        journal.commit(&[batch]).expect("committed");
+            Unit { lanes: written([lane("api", None)]), entries: vec![entry("key", NOW)], ..jobs([job(1, "worker")]) };
+        journal.put(&[batch]).expect("committed");
         shell(directory.path()).execute_batch(statement).expect("updated");
-        let error = journal.load().expect_err("no sense");
+        let error = journal.contents().expect_err("no sense");
         assert_says(&error, &["is corrupt (", detail]);
-        if statement.contains("answers") {
-            let error = journal.answer("key").expect_err("no sense");
-            assert_says(&error, &["is corrupt (the answer for key key: "]);
-        }
     }
 }
 
@@ -516,7 +511,7 @@ fn refuses_a_store_it_can_only_read() {
     journal.db.pragma_update(None, "query_only", true).expect("read only");
     let error = schema::try_to_write(&mut journal.db).expect_err("read only");
     assert_says(&journal.explain(error), &["scalegate.db", "let this process write to it"]);
-    journal.load().expect("a new connection can write");
+    journal.contents().expect("a new connection can write");
 }
 
 #[test]
@@ -526,7 +521,7 @@ fn creates_missing_directories_and_can_be_read_with_a_shell_meanwhile() {
     let mut journal = open(&nested);
     let reader = shell(&nested);
     reader.execute_batch("BEGIN; SELECT count(*) FROM jobs").expect("a read transaction");
-    journal.commit(&[jobs([job(1, "worker")])]).expect("a reader does not stop the writer");
+    journal.put(&[jobs([job(1, "worker")])]).expect("a reader does not stop the writer");
     let ids: HashSet<u128> = loaded_ids(&mut journal).into_iter().collect();
     assert_eq!(ids, [1].into());
 }

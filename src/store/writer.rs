@@ -1,94 +1,154 @@
-//! The thread that writes.
+//! The store in an SQLite file, as the rest of the process sees it: a thread that writes, and what it shares with those who
+//! hand units over.
 //!
-//! One writer, and group commit: whatever has queued up while the disk was busy goes into the next transaction
-//! together. Handing blocking calls to a thread pool instead would lose the order of commits, on which the engine
-//! relies.
+//! One writer, and group commit: what has queued up while the disk was busy goes into the next transaction together, and fails
+//! together. After a failed commit what is on the disk is uncertain: the file is opened anew before anything else is written,
+//! and no unit about a lane of the failed group is written before the lane is adopted again. Rejected: handing blocking calls
+//! to a thread pool, because the order of commits would be lost, on which the engine relies.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use super::{Batch, Journal, KeyedAnswer, Pruned, Snapshot, StoreError};
-use crate::domain::{Retention, Timestamp};
+use super::admissions::Excess;
+use super::adoption::LaneReader;
+use super::{
+    AdmissionRecords, Admissions, Adoption, Commit, Epoch, NoRoom, Observer, Pruned, RecordChange, ReservationId,
+    Reserved, Store, StoreError, Unit, Which, Wish,
+};
+use crate::domain::{Alias, EventId, Retention, Timestamp};
 
-/// Most batches in one transaction: enough that the cost of syncing no longer matters, few enough that the first one
-/// does not wait for long.
+/// Most units in one transaction: enough that the cost of syncing no longer matters, few enough that the first one does not
+/// wait for long.
 const MAX_GROUP: usize = 512;
+/// Most commits of units without lanes that wait at a time: several full groups, and some megabytes if the disk hangs.
+const MAX_WITHOUT_LANES: usize = 4096;
+/// Pause between two attempts to open a failed store anew.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
-/// Most commits of [`StoreClient`]s that wait at a time: several full groups, and some megabytes if the disk hangs.
-const MAX_OF_CLIENTS: usize = 4096;
+/// What the writing thread writes to. Calls block.
+pub trait Journal: Send + 'static {
+    /// Makes `units` durable, all of them or none. Their jobs become the versions `first_event` and following.
+    ///
+    /// # Errors
+    /// If they may not be durable.
+    fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), StoreError>;
 
-/// What became of one [`StoreWriter::commit`]; they come in the order of the commits. A failure may also be that of a commit by
-/// a [`StoreClient`], after which nothing is written either before [`StoreWriter::load`].
-pub type Acknowledgement = Result<(), StoreError>;
+    /// Makes a store usable again after an error, at the first call also one that was just opened.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written, or makes no sense.
+    fn reopen(&mut self) -> Result<Opened, StoreError>;
+
+    /// The way to its lanes.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn lane_reader(&self) -> Result<LaneReader, StoreError>;
+
+    /// See [`Store::prune`]. Of the finished jobs, those of `excess` go first.
+    ///
+    /// # Errors
+    /// As there.
+    fn prune(&mut self, retention: Retention, now: Timestamp, excess: Option<&Excess>) -> Result<Pruned, StoreError>;
+}
+
+/// What the writing thread has to know of what is in the store.
+#[derive(Debug)]
+pub struct Opened {
+    /// The id of the next version of a job.
+    pub next_event: EventId,
+    /// What admissions are decided by.
+    pub admissions: AdmissionRecords,
+}
 
 enum Request {
-    Commit(Batch, Report),
-    Load(oneshot::Sender<Result<Snapshot, StoreError>>),
-    Answer(String, oneshot::Sender<Result<Option<KeyedAnswer>, StoreError>>),
+    Commit(Group),
+    Reopen(oneshot::Sender<Result<(), StoreError>>),
     Prune(Retention, Timestamp, oneshot::Sender<Result<Pruned, StoreError>>),
+    Close,
 }
 
-/// Who hears of what became of a commit.
-enum Report {
-    /// Whoever has the acknowledgements.
-    ToAll,
-    /// The caller of [`StoreClient::commit`], whose permit is held until then.
-    ToOne { reply: oneshot::Sender<Acknowledgement>, _permit: OwnedSemaphorePermit },
+/// The units of one call.
+struct Group {
+    units: Vec<Unit>,
+    reply: oneshot::Sender<Vec<Result<EventId, StoreError>>>,
+    /// A caller that gives up waiting leaves the commit in the queue; its permit is held until that is done.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// A handle to the writing thread. Once the last one is dropped, the thread does what it was asked for and ends.
+/// What the thread shares with its callers.
+#[derive(Default)]
+struct Shared {
+    epochs: Mutex<Epochs>,
+    admissions: Mutex<Admissions>,
+    /// Changes when a reservation is used up or given back.
+    resolved: watch::Sender<()>,
+    failure: Mutex<Option<Failure>>,
+    lanes: OnceLock<LaneReader>,
+}
+
+/// Which adoption of each lane counts.
+#[derive(Default)]
+struct Epochs {
+    current: HashMap<Alias, Epoch>,
+    last: Epoch,
+}
+
+/// Why nothing is written at present.
+struct Failure {
+    error: StoreError,
+    at: Instant,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// See the module's documentation.
 ///
-/// The queue is not bounded here but by those who feed it: of each resource, the engine has one intent on its way at the most, and
-/// what follows from one reading; it takes no requests while the disk is stuck; clients have so many permits.
-#[derive(Clone)]
-pub struct StoreWriter {
+/// The queue is not bounded here but by those who feed it: of each resource, the engine has one intent on its way at the most,
+/// and what follows from one reading; it takes no requests while the disk is stuck; units without lanes need a permit.
+pub struct SqliteStore {
     requests: mpsc::UnboundedSender<Request>,
+    shared: Arc<Shared>,
+    permits: Arc<Semaphore>,
 }
 
-impl StoreWriter {
-    /// A handle to a thread that is still to be started with what is asked meanwhile.
+/// What was asked of a writing thread that is still to be started.
+pub struct StoreInbox {
+    requests: mpsc::UnboundedReceiver<Request>,
+    shared: Arc<Shared>,
+}
+
+impl SqliteStore {
+    /// A store whose thread is still to be started with what is asked meanwhile.
     pub fn channel() -> (Self, StoreInbox) {
         let (requests, inbox) = mpsc::unbounded_channel();
-        (Self { requests }, StoreInbox(inbox))
+        let shared = Arc::new(Shared::default());
+        let permits = Arc::new(Semaphore::new(MAX_WITHOUT_LANES));
+        (Self { requests, shared: Arc::clone(&shared), permits }, StoreInbox { requests: inbox, shared })
     }
 
-    /// Asks for `batch` to be made durable.
-    ///
-    /// # Errors
-    /// If the thread is gone.
-    pub fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.requests.send(Request::Commit(batch, Report::ToAll)).map_err(|_| StoreError::Closed)
+    /// Ends the thread once it has done what it was asked for.
+    pub fn close(&self) {
+        // If it is gone, there is nothing to end.
+        let _ = self.requests.send(Request::Close);
     }
 
-    /// A handle that does not keep the thread, and that commits things of its own.
-    pub fn client(&self) -> StoreClient {
-        StoreClient { requests: self.requests.downgrade(), permits: Arc::new(Semaphore::new(MAX_OF_CLIENTS)) }
-    }
-
-    /// See [`Journal::load`].
-    ///
-    /// # Errors
-    /// As there, and if the thread is gone.
-    pub async fn load(&self) -> Result<Snapshot, StoreError> {
-        self.ask(Request::Load).await
-    }
-
-    /// See [`Journal::answer`].
-    ///
-    /// # Errors
-    /// As there, and if the thread is gone.
-    pub async fn answer(&self, key: String) -> Result<Option<KeyedAnswer>, StoreError> {
-        self.ask(|reply| Request::Answer(key, reply)).await
-    }
-
-    /// See [`Journal::prune`].
-    ///
-    /// # Errors
-    /// As there, and if the thread is gone.
-    pub async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
-        self.ask(|reply| Request::Prune(retention, now, reply)).await
+    /// Reads on a thread on which nothing else waits.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&LaneReader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let reading = tokio::task::spawn_blocking(move || read(shared.lanes.get().ok_or(StoreError::Closed)?));
+        reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     async fn ask<T>(
@@ -101,133 +161,248 @@ impl StoreWriter {
     }
 }
 
-/// What was asked of a writing thread that is still to be started.
-pub struct StoreInbox(mpsc::UnboundedReceiver<Request>);
+#[async_trait]
+impl Store for SqliteStore {
+    fn commit(&self, units: Vec<Unit>) -> Commit {
+        let (count, (reply, answer)) = (units.len(), oneshot::channel());
+        let all = move |error: fn() -> StoreError| (0..count).map(|_| Err(error())).collect::<Vec<_>>();
+        let permit = match units.iter().all(|unit| unit.lanes.is_empty()) {
+            true => match Arc::clone(&self.permits).try_acquire_owned() {
+                Ok(permit) => Some(permit),
+                Err(_) => return std::future::ready(all(|| StoreError::Congested)).boxed(),
+            },
+            false => None,
+        };
+        // If the thread is gone, so is the other end of the answer.
+        let _ = self.requests.send(Request::Commit(Group { units, reply, _permit: permit }));
+        async move { answer.await.unwrap_or_else(|_| all(|| StoreError::Closed)) }.boxed()
+    }
+
+    async fn adopt(&self, which: Which) -> Result<Adoption, StoreError> {
+        // Not read before the file is known to be sound, nor by a thread on which others wait.
+        if lock(&self.shared.failure).is_some() || self.shared.lanes.get().is_none() {
+            self.ask(Request::Reopen).await?;
+        }
+        let shared = Arc::clone(&self.shared);
+        self.read(move |lanes| lanes.adopt(&which, |resource| lock(&shared.epochs).begin(resource))).await
+    }
+
+    async fn reserve(&self, wish: Wish) -> Result<Result<Reserved, NoRoom>, StoreError> {
+        let mut resolved = self.shared.resolved.subscribe();
+        loop {
+            let decided = lock(&self.shared.admissions).reserve(&wish);
+            if let Some(decided) = decided {
+                return Ok(decided);
+            }
+            resolved.changed().await.map_err(|_| StoreError::Closed)?;
+        }
+    }
+
+    fn give_back(&self, reservation: ReservationId) {
+        lock(&self.shared.admissions).give_back(reservation);
+        self.shared.resolved.send_replace(());
+    }
+
+    async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
+        self.ask(|reply| Request::Prune(retention, now, reply)).await
+    }
+}
+
+impl Epochs {
+    /// A lane is adopted.
+    fn begin(&mut self, resource: &Alias) -> Epoch {
+        self.last += 1;
+        self.current.insert(resource.clone(), self.last);
+        self.last
+    }
+
+    /// Whether `unit` comes from the owner of all its lanes. If not, they have no owner from now on.
+    fn admit(&mut self, unit: &Unit) -> bool {
+        let is_owned = unit.lanes.iter().all(|lane| self.current.get(&lane.resource) == Some(&lane.epoch));
+        if !is_owned {
+            self.evict(unit);
+        }
+        is_owned
+    }
+
+    fn evict(&mut self, unit: &Unit) {
+        for lane in &unit.lanes {
+            if self.current.get(&lane.resource) == Some(&lane.epoch) {
+                self.current.remove(&lane.resource);
+            }
+        }
+    }
+
+    /// `unit` is durable.
+    fn release(&mut self, unit: &Unit) {
+        for lane in unit.lanes.iter().filter(|lane| lane.record == RecordChange::Remove) {
+            self.current.remove(&lane.resource);
+        }
+    }
+}
 
 impl StoreInbox {
-    /// Starts the thread that writes to `journal`; tells what became of commits.
+    /// Starts the thread that writes to `journal`, and tells `observer` what it does.
     ///
     /// # Errors
     /// If the system refuses one more thread.
-    pub fn start<J: Journal>(
-        self,
-        journal: J,
-    ) -> std::io::Result<(mpsc::UnboundedReceiver<Acknowledgement>, JoinHandle<()>)> {
-        let (acknowledge, acknowledgements) = mpsc::unbounded_channel();
-        let thread =
-            std::thread::Builder::new().name("store".into()).spawn(move || run(journal, self.0, &acknowledge))?;
-        Ok((acknowledgements, thread))
+    pub fn start<J: Journal>(self, journal: J, observer: Observer) -> std::io::Result<JoinHandle<()>> {
+        let writer = Writer { journal, shared: self.shared, observer, next_event: 0, is_open: false };
+        std::thread::Builder::new().name("store".into()).spawn(move || writer.run(self.requests))
     }
 }
 
-/// A handle to the writing thread for those whose commits have nothing to do with the engine's: they may come before or
-/// after any of those, and go into the same transactions. The thread ends without regard to it.
-#[derive(Clone)]
-pub struct StoreClient {
-    requests: mpsc::WeakUnboundedSender<Request>,
-    /// A caller that gives up waiting leaves the commit in the queue; its permit is held until that is done.
-    permits: Arc<Semaphore>,
+/// The thread's own.
+struct Writer<J> {
+    journal: J,
+    shared: Arc<Shared>,
+    observer: Observer,
+    next_event: EventId,
+    /// Whether it was ever opened.
+    is_open: bool,
 }
 
-impl StoreClient {
-    /// Makes `batch` durable, however long that takes.
-    ///
-    /// # Errors
-    /// If it may not be; with [`StoreError::Congested`] it is not.
-    pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| StoreError::Congested)?;
-        let requests = self.requests.upgrade().ok_or(StoreError::Closed)?;
-        requests
-            .send(Request::Commit(batch, Report::ToOne { reply, _permit: permit }))
-            .map_err(|_| StoreError::Closed)?;
-        // The answer is not waited for with a handle that keeps the thread.
-        drop(requests);
-        answer.await.map_err(|_| StoreError::Closed)?
-    }
-}
-
-fn run<J: Journal>(
-    mut journal: J,
-    mut inbox: mpsc::UnboundedReceiver<Request>,
-    acknowledge: &mpsc::UnboundedSender<Acknowledgement>,
-) {
-    let mut held_back = None;
-    // After a failed commit what is on the disk is uncertain, and later batches may rest on the failed one: nothing more
-    // is written until everything was read again.
-    let mut failure: Option<StoreError> = None;
-    while let Some(request) = held_back.take().or_else(|| inbox.blocking_recv()) {
-        // Whoever asked may be gone by the time of the answer; there is nobody left to tell then.
-        match (request, &failure) {
-            (Request::Commit(_, report), Some(failure)) => report.tell(Err(failure.consequence()), acknowledge),
-            (Request::Commit(batch, report), None) => {
-                let (mut batches, mut reports) = (vec![batch], vec![report]);
-                held_back = gather(&mut batches, &mut reports, &mut inbox);
-                failure = commit(&mut journal, &batches, reports, acknowledge);
-            }
-            (Request::Load(reply), _) => {
-                let loaded = journal.load();
-                failure = loaded.as_ref().err().map(StoreError::consequence);
-                drop(reply.send(loaded));
-            }
-            (Request::Answer(key, reply), _) => drop(reply.send(journal.answer(&key))),
-            (Request::Prune(_, _, reply), Some(failure)) => drop(reply.send(Err(failure.consequence()))),
-            (Request::Prune(retention, now, reply), None) => drop(reply.send(journal.prune(retention, now))),
-        }
-    }
-}
-
-impl Report {
-    /// Whoever is to hear it may be gone.
-    fn tell(self, outcome: Acknowledgement, acknowledge: &mpsc::UnboundedSender<Acknowledgement>) {
-        match self {
-            Self::ToAll => drop(acknowledge.send(outcome)),
-            Self::ToOne { reply, .. } => {
-                // The engine is the one who reads everything again, and has perhaps nothing to write for a minute.
-                if let Err(failure) = &outcome {
-                    drop(acknowledge.send(Err(failure.consequence())));
+impl<J: Journal> Writer<J> {
+    fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request>) {
+        let mut held_back = None;
+        while let Some(request) = held_back.take().or_else(|| inbox.blocking_recv()) {
+            // A caller may be gone by the time of its answer.
+            match request {
+                Request::Commit(group) => {
+                    let mut groups = vec![group];
+                    held_back = gather(&mut groups, &mut inbox);
+                    self.commit(groups);
                 }
-                drop(reply.send(outcome));
+                Request::Reopen(reply) => drop(reply.send(self.open(true))),
+                Request::Prune(retention, now, reply) => drop(reply.send(self.prune(retention, now))),
+                Request::Close => return,
             }
         }
     }
+
+    /// Opens the store if it is not, or not any more. Not `at_once` means: not soon after an attempt that failed.
+    fn open(&mut self, at_once: bool) -> Result<(), StoreError> {
+        match &*lock(&self.shared.failure) {
+            None if self.is_open => return Ok(()),
+            Some(Failure { error, at }) if !at_once && at.elapsed() < REOPEN_PAUSE => return Err(error.consequence()),
+            _ => {}
+        }
+        let opened = self.observer.opened(self.journal.reopen()).and_then(|opened| {
+            if self.shared.lanes.get().is_none() {
+                // The only one who sets it.
+                let _ = self.shared.lanes.set(self.journal.lane_reader()?);
+            }
+            Ok(opened)
+        });
+        let Opened { next_event, admissions } = opened.inspect_err(|error| self.fail(error))?;
+        self.next_event = next_event;
+        self.is_open = true;
+        lock(&self.shared.admissions).restore(admissions);
+        *lock(&self.shared.failure) = None;
+        Ok(())
+    }
+
+    fn fail(&self, error: &StoreError) {
+        *lock(&self.shared.failure) = Some(Failure { error: error.consequence(), at: Instant::now() });
+    }
+
+    fn commit(&mut self, groups: Vec<Group>) {
+        let (mut units, mut replies) = (Vec::new(), Vec::new());
+        for Group { units: of_group, reply, _permit } in groups {
+            replies.push((reply, of_group.len(), _permit));
+            units.extend(of_group);
+        }
+        let mut results = self.results(units).into_iter();
+        for (reply, count, _permit) in replies {
+            let of_group: Vec<_> = results.by_ref().take(count).collect();
+            let _ = reply.send(of_group);
+        }
+    }
+
+    /// Commits those of `units` that come from the owners of their lanes.
+    fn results(&mut self, units: Vec<Unit>) -> Vec<Result<EventId, StoreError>> {
+        let is_owned: Vec<bool> = {
+            let mut epochs = lock(&self.shared.epochs);
+            units.iter().map(|unit| epochs.admit(unit)).collect()
+        };
+        let (mut owned, mut refused) = (Vec::new(), Vec::new());
+        for (unit, is_owned) in units.into_iter().zip(&is_owned) {
+            if *is_owned { &mut owned } else { &mut refused }.push(unit);
+        }
+        let committed = if owned.is_empty() { Ok(self.next_event) } else { self.write(&owned) };
+        self.settle(&owned, &refused, committed.is_ok());
+        let mut jobs = owned.iter().map(|unit| unit.jobs.len() as EventId);
+        let mut outcome = committed;
+        let result = |is_owned: bool| match &mut outcome {
+            _ if !is_owned => Err(StoreError::NotOwned),
+            Ok(next) => {
+                let first = *next;
+                *next += jobs.next().unwrap_or(0);
+                Ok(first)
+            }
+            // The first one is told what failed, the others that something has.
+            Err(error) => {
+                let consequence = error.consequence();
+                Err(std::mem::replace(error, consequence))
+            }
+        };
+        is_owned.into_iter().map(result).collect()
+    }
+
+    /// The id that the first job of `units` has got.
+    fn write(&mut self, units: &[Unit]) -> Result<EventId, StoreError> {
+        self.open(false)?;
+        let (begun, first_event) = (Instant::now(), self.next_event);
+        let committed = self.journal.commit(units, first_event);
+        self.observer.committed(units, begun.elapsed(), committed.is_ok());
+        committed.inspect_err(|error| self.fail(error))?;
+        self.next_event += units.iter().map(|unit| unit.jobs.len() as EventId).sum::<EventId>();
+        Ok(first_event)
+    }
+
+    /// Notes what became of units before anyone hears of it.
+    fn settle(&self, owned: &[Unit], refused: &[Unit], is_committed: bool) {
+        let mut epochs = lock(&self.shared.epochs);
+        let mut admissions = lock(&self.shared.admissions);
+        for unit in owned {
+            if is_committed {
+                epochs.release(unit);
+                admissions.committed(unit);
+            } else {
+                epochs.evict(unit);
+            }
+        }
+        let not_used = refused.iter().chain(if is_committed { &[] } else { owned });
+        not_used.filter_map(|unit| unit.reservation).for_each(|reservation| admissions.give_back(reservation));
+        drop((epochs, admissions));
+        self.shared.resolved.send_replace(());
+    }
+
+    fn prune(&mut self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
+        self.open(false)?;
+        let excess = lock(&self.shared.admissions).excess(retention);
+        let pruned = self.observer.pruned(self.journal.prune(retention, now, excess.as_ref()))?;
+        let mut admissions = lock(&self.shared.admissions);
+        admissions.pruned(&pruned.jobs);
+        admissions.forget(now);
+        Ok(pruned)
+    }
 }
 
-/// Adds to the group the commits that are waiting already; returns the first request that is something else.
-fn gather(
-    batches: &mut Vec<Batch>,
-    reports: &mut Vec<Report>,
-    inbox: &mut mpsc::UnboundedReceiver<Request>,
-) -> Option<Request> {
-    while batches.len() < MAX_GROUP {
+/// Adds to the groups those that are waiting already; returns the first request that is something else.
+fn gather(groups: &mut Vec<Group>, inbox: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
+    let mut units: usize = groups.iter().map(|group| group.units.len()).sum();
+    while units < MAX_GROUP {
         match inbox.try_recv() {
-            Ok(Request::Commit(batch, report)) => {
-                batches.push(batch);
-                reports.push(report);
+            Ok(Request::Commit(group)) => {
+                units += group.units.len();
+                groups.push(group);
             }
             Ok(other) => return Some(other),
             Err(_) => break,
         }
     }
     None
-}
-
-/// The consequence of its failure for later commits, if it failed. Every batch is reported on; of a failed group, the first report
-/// has the failure itself.
-fn commit<J: Journal>(
-    journal: &mut J,
-    group: &[Batch],
-    reports: Vec<Report>,
-    acknowledge: &mpsc::UnboundedSender<Acknowledgement>,
-) -> Option<StoreError> {
-    let result = journal.commit(group);
-    let consequence = result.as_ref().err().map(StoreError::consequence);
-    let mut first = Some(result);
-    for report in reports {
-        let rest = consequence.as_ref().map_or(Ok(()), |failure| Err(failure.consequence()));
-        report.tell(first.take().unwrap_or(rest), acknowledge);
-    }
-    consequence
 }
 
 #[cfg(test)]

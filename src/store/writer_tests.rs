@@ -1,26 +1,28 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use tokio::sync::mpsc::UnboundedReceiver;
-
+use super::super::LaneChange;
+use super::super::fixtures::{self, NOW, alias, entry, job};
+use super::super::sqlite::SqliteJournal;
 use super::*;
+use crate::domain::{JobId, Limits};
+use crate::metrics::Metrics;
 
 /// What the journal was asked for, in order.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    /// A commit of so many batches, by the name of the first lane forgotten in each.
+    /// A commit of units, by the first lane of each.
     Commit(Vec<String>),
-    Load,
-    Answer(String),
+    Reopen,
     Prune,
 }
 
-/// A journal that reports what it is asked for and, if it is a commit, waits to be told how that went.
+/// A journal that reports what it is asked for and, if it is a commit, waits to be told how that went. It has no lanes but those
+/// of the real one.
 struct Puppet {
     asked: Sender<Asked>,
     verdicts: Receiver<bool>,
-    loads_fail: bool,
+    reopens_fail: Receiver<()>,
+    inner: SqliteJournal,
 }
 
 impl Puppet {
@@ -31,51 +33,59 @@ impl Puppet {
 }
 
 impl Journal for Puppet {
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
-        self.report(Asked::Commit(batches.iter().map(|batch| batch.forgotten_lanes[0].to_string()).collect()));
+    fn commit(&mut self, units: &[Unit], _: EventId) -> Result<(), StoreError> {
+        let name = |unit: &Unit| unit.lanes.first().map_or("none".to_owned(), |lane| lane.resource.to_string());
+        self.report(Asked::Commit(units.iter().map(name).collect()));
         match self.verdicts.recv() {
             Ok(true) => Ok(()),
             _ => Err(StoreError::Corrupt { path: "store".into(), detail: "as told".into() }),
         }
     }
 
-    fn load(&mut self) -> Result<Snapshot, StoreError> {
-        self.report(Asked::Load);
-        if std::mem::take(&mut self.loads_fail) { Err(StoreError::Closed) } else { Ok(Snapshot::default()) }
+    fn reopen(&mut self) -> Result<Opened, StoreError> {
+        self.report(Asked::Reopen);
+        if self.reopens_fail.try_recv().is_ok() { Err(StoreError::Slow) } else { self.inner.reopen() }
     }
 
-    fn answer(&mut self, key: &str) -> Result<Option<KeyedAnswer>, StoreError> {
-        self.report(Asked::Answer(key.to_owned()));
-        Ok(None)
+    fn lane_reader(&self) -> Result<LaneReader, StoreError> {
+        self.inner.lane_reader()
     }
 
-    fn prune(&mut self, _: Retention, _: Timestamp) -> Result<Pruned, StoreError> {
+    fn prune(&mut self, _: Retention, _: Timestamp, _: Option<&Excess>) -> Result<Pruned, StoreError> {
         self.report(Asked::Prune);
         Ok(Pruned::default())
     }
 }
 
 struct Stage {
-    writer: StoreWriter,
-    acknowledgements: UnboundedReceiver<Acknowledgement>,
+    store: SqliteStore,
     thread: JoinHandle<()>,
     asked: Receiver<Asked>,
     verdicts: Sender<bool>,
+    reopens_fail: Sender<()>,
+    _directory: tempfile::TempDir,
 }
 
 impl Stage {
-    fn set(loads_fail: bool) -> Self {
+    /// A store that was opened, with its thread.
+    async fn set() -> Self {
+        let directory = fixtures::directory();
         let (report, asked) = channel();
         let (verdicts, orders) = channel();
-        let puppet = Puppet { asked: report, verdicts: orders, loads_fail };
-        let (writer, inbox) = StoreWriter::channel();
-        let (acknowledgements, thread) = inbox.start(puppet).expect("a thread");
-        Self { writer, acknowledgements, thread, asked, verdicts }
+        let (reopens_fail, failures) = channel();
+        let inner = fixtures::open(directory.path());
+        let puppet = Puppet { asked: report, verdicts: orders, reopens_fail: failures, inner };
+        let (store, inbox) = SqliteStore::channel();
+        let thread = inbox.start(puppet, observer()).expect("a thread");
+        store.adopt(Which::All).await.expect("readable");
+        let stage = Self { store, thread, asked, verdicts, reopens_fail, _directory: directory };
+        assert_eq!(stage.asked(), Asked::Reopen);
+        stage
     }
 
-    fn commit(&self, name: &str) {
-        let forgotten_lanes = vec![name.parse().expect("an alias")];
-        self.writer.commit(Batch { forgotten_lanes, ..Batch::default() }).expect("the thread lives");
+    async fn adopt(&self, name: &str) -> Epoch {
+        let adoption = self.store.adopt(Which::These(vec![alias(name)])).await.expect("adopted");
+        adoption.lanes[0].epoch
     }
 
     #[track_caller]
@@ -86,19 +96,26 @@ impl Stage {
     fn verdict(&self, good: bool) {
         self.verdicts.send(good).expect("the thread lives");
     }
+}
 
-    /// The next acknowledgements, by whether they are good and, if not, whether they are but consequences.
-    async fn acknowledged(&mut self, count: usize) -> Vec<&'static str> {
-        let mut words = Vec::new();
-        for _ in 0..count {
-            words.push(match self.acknowledgements.recv().await.expect("the thread lives") {
-                Ok(()) => "good",
-                Err(StoreError::Uncertain { .. }) => "uncertain",
-                Err(_) => "failed",
-            });
-        }
-        words
-    }
+fn observer() -> Observer {
+    Observer::new(Arc::new(Metrics::new().expect("consistent")), None)
+}
+
+/// A unit about the lane of a resource, by its owner of this adoption.
+fn about(name: &str, epoch: Epoch) -> Unit {
+    Unit { lanes: vec![LaneChange { resource: alias(name), epoch, record: RecordChange::Keep }], ..Unit::default() }
+}
+
+/// Results by whether they are good and, if not, why.
+fn words(results: &[Result<EventId, StoreError>]) -> Vec<&'static str> {
+    let word = |result: &Result<EventId, StoreError>| match result {
+        Ok(_) => "good",
+        Err(StoreError::Uncertain { .. }) => "uncertain",
+        Err(StoreError::NotOwned) => "not owned",
+        Err(_) => "failed",
+    };
+    results.iter().map(word).collect()
 }
 
 fn commits(names: &[&str]) -> Asked {
@@ -106,165 +123,185 @@ fn commits(names: &[&str]) -> Asked {
 }
 
 #[tokio::test]
-async fn what_queues_up_behind_a_commit_goes_into_the_next_one_together() {
-    let mut stage = Stage::set(false);
-    stage.commit("a");
+async fn units_that_queue_up_behind_a_commit_go_into_the_next_one_together() {
+    let stage = Stage::set().await;
+    let (a, b) = (stage.adopt("a").await, stage.adopt("b").await);
+    let mut first = stage.store.commit(vec![about("a", a)]);
     assert_eq!(stage.asked(), commits(&["a"]));
-    for name in ["b", "c", "d"] {
-        stage.commit(name);
-    }
-    assert!(stage.acknowledgements.try_recv().is_err(), "nothing is on the disk yet");
+    let second = stage.store.commit(vec![about("b", b), about("a", a)]);
+    let third = stage.store.commit(vec![about("b", b)]);
+    assert!((&mut first).now_or_never().is_none(), "nothing is on the disk yet");
     stage.verdict(true);
-    assert_eq!(stage.asked(), commits(&["b", "c", "d"]));
-    assert_eq!(stage.acknowledged(1).await, ["good"]);
-    assert!(stage.acknowledgements.try_recv().is_err(), "not before the group is on the disk");
+    assert_eq!(stage.asked(), commits(&["b", "a", "b"]));
+    assert_eq!(words(&first.await), ["good"]);
     stage.verdict(true);
-    assert_eq!(stage.acknowledged(3).await, ["good"; 3]);
+    assert_eq!(words(&second.await), ["good"; 2]);
+    assert_eq!(words(&third.await), ["good"]);
 }
 
 #[tokio::test]
 async fn a_group_is_not_larger_than_it_may_be() {
-    let mut stage = Stage::set(false);
-    stage.commit("first");
-    assert_eq!(stage.asked(), commits(&["first"]));
-    for _ in 0..=MAX_GROUP {
-        stage.commit("more");
-    }
+    let stage = Stage::set().await;
+    let epoch = stage.adopt("a").await;
+    let first = stage.store.commit(vec![about("a", epoch)]);
+    assert_eq!(stage.asked(), commits(&["a"]));
+    let more: Vec<_> = (0..=MAX_GROUP).map(|_| stage.store.commit(vec![about("a", epoch)])).collect();
     for _ in 0..3 {
         stage.verdict(true);
     }
-    assert_eq!(stage.asked(), Asked::Commit(vec!["more".into(); MAX_GROUP]));
-    assert_eq!(stage.asked(), commits(&["more"]));
-    assert_eq!(stage.acknowledged(MAX_GROUP + 2).await.len(), MAX_GROUP + 2);
+    assert_eq!(stage.asked(), Asked::Commit(vec!["a".into(); MAX_GROUP]));
+    assert_eq!(stage.asked(), commits(&["a"]));
+    for commit in std::iter::once(first).chain(more) {
+        assert_eq!(words(&commit.await), ["good"]);
+    }
 }
 
 #[tokio::test]
 async fn other_requests_keep_their_place_among_the_commits() {
-    let stage = Stage::set(false);
-    stage.commit("a");
+    let stage = Stage::set().await;
+    let epoch = stage.adopt("a").await;
+    let first = stage.store.commit(vec![about("a", epoch)]);
     assert_eq!(stage.asked(), commits(&["a"]));
-    // Joined futures are polled, and so the requests sent, in this order.
-    let requests = async {
-        tokio::join!(
-            async { stage.commit("b") },
-            stage.writer.answer("key".into()),
-            async {
-                stage.commit("c");
-                stage.commit("d");
-            },
-            stage.writer.prune(Retention::DEFAULT, Timestamp::from_millis(0)),
-            stage.writer.load(),
-            async {
-                stage.commit("e");
-                for _ in 0..4 {
-                    stage.verdict(true);
-                }
-            },
-        )
-    };
-    let (_, answer, _, pruned, loaded, _) = requests.await;
-    assert!(answer.is_ok() && pruned.is_ok() && loaded.is_ok());
-    let expected = [commits(&["b"]), Asked::Answer("key".into()), commits(&["c", "d"]), Asked::Prune, Asked::Load];
-    for asked in expected {
+    let second = stage.store.commit(vec![about("a", epoch)]);
+    let mut pruning = stage.store.prune(Retention::DEFAULT, NOW);
+    assert!((&mut pruning).now_or_never().is_none());
+    let third = stage.store.commit(vec![about("a", epoch)]);
+    for asked in [commits(&["a"]), Asked::Prune, commits(&["a"])] {
+        stage.verdict(true);
         assert_eq!(stage.asked(), asked);
+        if asked == Asked::Prune {
+            break;
+        }
     }
-    assert_eq!(stage.asked(), commits(&["e"]));
+    assert!(pruning.await.is_ok());
+    stage.verdict(true);
+    for commit in [first, second, third] {
+        assert_eq!(words(&commit.await), ["good"]);
+    }
 }
 
+/// Commit k fails with three more pending: none of them lands. Another lane goes on.
 #[tokio::test]
-async fn after_a_failure_nothing_is_written_until_everything_was_read_again() {
-    let mut stage = Stage::set(true);
-    stage.commit("a");
+async fn after_a_failed_unit_no_later_one_about_its_lanes_lands_before_they_are_adopted_again() {
+    let stage = Stage::set().await;
+    let (a, b) = (stage.adopt("a").await, stage.adopt("b").await);
+    let failing = stage.store.commit(vec![about("a", a)]);
     assert_eq!(stage.asked(), commits(&["a"]));
-    stage.commit("b");
-    stage.commit("c");
-    stage.verdict(true);
-    assert_eq!(stage.asked(), commits(&["b", "c"]));
-    stage.commit("d");
+    let pending: Vec<_> = (0..3).map(|_| stage.store.commit(vec![about("a", a)])).collect();
     stage.verdict(false);
-    assert_eq!(stage.acknowledged(4).await, ["good", "failed", "uncertain", "uncertain"]);
-    let pruned = stage.writer.prune(Retention::DEFAULT, Timestamp::from_millis(0)).await;
-    assert!(matches!(pruned, Err(StoreError::Uncertain { .. })), "{pruned:?}");
-    assert!(stage.writer.load().await.is_err(), "as told");
-    stage.commit("e");
-    assert_eq!(stage.acknowledged(1).await, ["uncertain"]);
-    assert!(stage.writer.load().await.is_ok());
-    stage.commit("f");
+    assert_eq!(words(&failing.await), ["failed"]);
+    for commit in pending {
+        assert_eq!(words(&commit.await), ["not owned"]);
+    }
+    let other = stage.store.commit(vec![about("b", b)]);
+    assert_eq!(words(&other.await), ["uncertain"], "the file is not opened again before a pause is over");
+    let (a, b) = (stage.adopt("a").await, stage.adopt("b").await);
+    assert_eq!(stage.asked(), Asked::Reopen, "nothing in between reached the journal");
+    let later = stage.store.commit(vec![about("a", a), about("b", b)]);
     stage.verdict(true);
-    assert_eq!(stage.acknowledged(1).await, ["good"]);
-    for asked in [Asked::Load, Asked::Load, commits(&["f"])] {
-        assert_eq!(stage.asked(), asked, "nothing in between reached the journal");
+    assert_eq!(words(&later.await), ["good"; 2]);
+    assert_eq!(stage.asked(), commits(&["a", "b"]));
+}
+
+#[tokio::test]
+async fn a_unit_of_an_earlier_adoption_is_refused_and_takes_its_other_lanes_along() {
+    let stage = Stage::set().await;
+    let (before, b) = (stage.adopt("a").await, stage.adopt("b").await);
+    let now = stage.adopt("a").await;
+    let mut both = about("a", before);
+    both.lanes.extend(about("b", b).lanes);
+    let results = stage.store.commit(vec![both, about("b", b)]).await;
+    assert_eq!(words(&results), ["not owned"; 2]);
+    stage.verdict(true);
+    assert_eq!(words(&stage.store.commit(vec![about("a", now)]).await), ["good"], "its owner keeps it");
+}
+
+#[tokio::test]
+async fn a_failed_store_is_opened_again_when_a_lane_is_adopted() {
+    let stage = Stage::set().await;
+    let epoch = stage.adopt("a").await;
+    stage.verdict(false);
+    assert_eq!(words(&stage.store.commit(vec![about("a", epoch)]).await), ["failed"]);
+    assert!(matches!(stage.store.prune(Retention::DEFAULT, NOW).await, Err(StoreError::Uncertain { .. })));
+    stage.reopens_fail.send(()).expect("the thread lives");
+    let refused = stage.store.adopt(Which::These(vec![alias("a")])).await;
+    assert!(matches!(refused, Err(StoreError::Slow)), "{refused:?}");
+    let epoch = stage.adopt("a").await;
+    stage.verdict(true);
+    assert_eq!(words(&stage.store.commit(vec![about("a", epoch)]).await), ["good"]);
+    let asked: Vec<Asked> = stage.asked.try_iter().collect();
+    assert_eq!(asked, [commits(&["a"]), Asked::Reopen, Asked::Reopen, commits(&["a"])]);
+}
+
+#[tokio::test]
+async fn the_thread_does_what_it_was_asked_for_and_ends() {
+    let stage = Stage::set().await;
+    let epoch = stage.adopt("a").await;
+    let commits: Vec<_> = (0..2).map(|_| stage.store.commit(vec![about("a", epoch)])).collect();
+    stage.store.close();
+    stage.verdict(true);
+    stage.verdict(true);
+    for commit in commits {
+        assert_eq!(words(&commit.await), ["good"]);
     }
+    stage.thread.join().expect("no panic");
+    let late = stage.store.commit(vec![about("a", epoch)]).await;
+    assert!(matches!(late[0], Err(StoreError::Closed)));
 }
 
+/// A caller that gives up waiting does not make room for one more: what it asked for still waits.
 #[tokio::test]
-async fn the_thread_does_what_it_was_asked_for_and_ends_with_its_last_handle() {
-    let Stage { writer, mut acknowledgements, thread, asked, verdicts } = Stage::set(false);
-    let batch = || Batch { forgotten_lanes: vec!["a".parse().expect("an alias")], ..Batch::default() };
-    writer.commit(batch()).expect("the thread lives");
-    let other = writer.clone();
-    drop(writer);
-    other.commit(batch()).expect("the thread lives");
-    drop(other);
-    verdicts.send(true).expect("the thread lives");
-    verdicts.send(true).expect("the thread lives");
-    thread.join().expect("no panic");
-    let committed: usize =
-        asked.iter().map(|asked| if let Asked::Commit(group) = asked { group.len() } else { 0 }).sum();
-    assert_eq!(committed, 2);
-    assert!(acknowledgements.recv().await.is_some_and(|first| first.is_ok()));
-    assert!(acknowledgements.recv().await.is_some_and(|second| second.is_ok()));
-    assert!(acknowledgements.recv().await.is_none());
-}
-
-/// Commits of others go into the same transactions, and each hears of its own alone.
-#[tokio::test]
-async fn clients_hear_of_their_own_commits_and_do_not_keep_the_thread() {
-    let mut stage = Stage::set(false);
-    let client = stage.writer.client();
-    let batch = |name: &str| Batch { forgotten_lanes: vec![name.parse().expect("an alias")], ..Batch::default() };
-    stage.commit("a");
-    assert_eq!(stage.asked(), commits(&["a"]));
-    let (theirs, ()) = tokio::join!(client.commit(batch("b")), async {
-        stage.commit("c");
-        stage.verdict(true);
-        assert_eq!(stage.asked(), commits(&["b", "c"]));
-        stage.verdict(true);
-        assert_eq!(stage.acknowledged(2).await, ["good"; 2]);
-    });
-    assert!(theirs.is_ok());
-    assert!(stage.acknowledgements.try_recv().is_err(), "of what is good, the engine hears of its own commits alone");
-
-    let (theirs, ()) = tokio::join!(client.commit(batch("d")), async { stage.verdict(false) });
-    assert!(matches!(theirs, Err(StoreError::Corrupt { .. })), "{theirs:?}");
-    assert!(matches!(client.commit(batch("e")).await, Err(StoreError::Uncertain { .. })));
-    for _ in 0..2 {
-        let told = stage.acknowledgements.recv().await.expect("the thread lives").expect_err("of all that fail");
-        assert!(told.to_string().contains("corrupt (as told)"), "it reads everything again, and tells why: {told}");
-    }
-    let Stage { writer, thread, .. } = stage;
-    drop(writer);
-    thread.join().expect("no panic");
-    assert!(matches!(client.commit(batch("f")).await, Err(StoreError::Closed)));
-}
-
-/// Whoever gives up waiting does not make room for one more: what he asked for still waits.
-#[tokio::test]
-async fn clients_do_not_pile_up_before_a_disk_that_hangs() {
-    let stage = Stage::set(false);
-    let client = stage.writer.client();
-    let batch = || Batch { forgotten_lanes: vec!["worker".parse().expect("an alias")], ..Batch::default() };
-    stage.commit("worker");
+async fn units_without_lanes_do_not_pile_up_before_a_disk_that_hangs() {
+    let stage = Stage::set().await;
+    let epoch = stage.adopt("a").await;
+    let first = stage.store.commit(vec![about("a", epoch)]);
     stage.asked();
-    for _ in 0..MAX_OF_CLIENTS {
-        assert!(client.commit(batch()).now_or_never().is_none());
+    for _ in 0..MAX_WITHOUT_LANES {
+        assert!(stage.store.commit(vec![Unit::default()]).now_or_never().is_none());
     }
-    assert!(matches!(client.clone().commit(batch()).now_or_never(), Some(Err(StoreError::Congested))));
+    let refused = stage.store.commit(vec![Unit::default()]).now_or_never();
+    assert!(matches!(refused.as_deref(), Some([Err(StoreError::Congested)])));
     // Once one group of them is done, there is room again.
     stage.verdict(true);
+    assert_eq!(words(&first.await), ["good"]);
     stage.asked();
     stage.verdict(true);
     stage.asked();
-    assert!(client.commit(batch()).now_or_never().is_none());
-    drop(stage.verdicts);
+    assert!(stage.store.commit(vec![Unit::default()]).now_or_never().is_none());
+}
+
+/// A request that waits for another one with the same key hears of its job once that is durable, or gets its place.
+#[tokio::test]
+async fn a_request_waits_for_another_one_with_the_same_key() {
+    for is_good in [true, false] {
+        let stage = Stage::set().await;
+        let epoch = stage.adopt("worker").await;
+        let wish = Wish {
+            resource: alias("worker"),
+            owner: None,
+            key: Some(super::super::SubmitKey::new(None, "key".into(), [7; 32])),
+            job: None,
+            limits: Limits::DEFAULT,
+            now: NOW,
+        };
+        let Ok(Ok(Reserved::Granted(reservation))) = stage.store.reserve(wish.clone()).await else {
+            panic!("it is the first one")
+        };
+        let mut second = stage.store.reserve(wish.clone());
+        assert!((&mut second).now_or_never().is_none());
+        let unit = Unit {
+            jobs: vec![Arc::new(job(7, "worker"))],
+            entries: vec![entry("key", NOW)],
+            reservation: Some(reservation),
+            ..about("worker", epoch)
+        };
+        let commit = stage.store.commit(vec![unit]);
+        stage.verdict(is_good);
+        assert_eq!(words(&commit.await), [if is_good { "good" } else { "failed" }]);
+        let replay = Reserved::Replay { job: JobId::from_u128(7), joined: true };
+        match second.await.expect("the store can tell").expect("room") {
+            decided if is_good => assert_eq!(decided, replay),
+            decided => assert!(matches!(decided, Reserved::Granted(_)), "{decided:?}"),
+        }
+    }
 }

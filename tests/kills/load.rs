@@ -138,8 +138,9 @@ impl Client {
         let Some((submission, first)) = self.referee.some_answered_submission(|count| dice.index(count)) else {
             return;
         };
+        let before = self.referee.last_sight(first.id).expect("it was answered with a job");
         match self.send_submission(&submission).await {
-            Some(response) => self.referee.answered_again(&submission, &first, &response),
+            Some(response) => self.referee.answered_again(&submission, &first, &before, &response),
             None => self.referee.lost_answer(),
         }
     }

@@ -14,7 +14,7 @@ use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, Progress};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, ResourceConfig, Retention, ScalingConfig, SettingLimits, Settings};
 use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
-use scalegate::store::{Journal as _, SqliteJournal, SqliteReader, StoreReader, StoreWriter};
+use scalegate::store::{Observer, SqliteJournal, SqliteReader, SqliteStore, Store, StoreReader};
 use scalegate::telemetry::Traces;
 use serde::Deserialize;
 use serde_json::Value;
@@ -51,7 +51,8 @@ pub struct Gateway {
     pub address: SocketAddr,
     http: HttpServer,
     engine: RunningEngine,
-    store: JoinHandle<()>,
+    store: Arc<SqliteStore>,
+    store_thread: JoinHandle<()>,
     _progress: Progress,
 }
 
@@ -60,28 +61,33 @@ impl Gateway {
     pub async fn start(directory: &Path, platform: &Arc<Platform>) -> Self {
         let listener = api::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let mut journal = SqliteJournal::open(directory).expect("a store");
-        let snapshot = journal.load().expect("readable");
+        let journal = SqliteJournal::open(directory).expect("a store");
         let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(directory).expect("readable"));
-        let projections = Projections::new(snapshot.next_event, Traces::default()).expect("consistent");
-        let (store, inbox) = StoreWriter::channel();
-        let (acknowledgements, store_thread) = inbox.start(journal).expect("a thread");
+        let projections =
+            Projections::new(journal.next_event().expect("readable"), Traces::default()).expect("consistent");
+        let (store, inbox) = SqliteStore::channel();
+        let store = Arc::new(store);
+        let observer = Observer::new(Arc::clone(&projections.metrics), None);
+        let store_thread = inbox.start(journal, observer).expect("a thread");
         let clock = Clock::start();
-        let (guard, perimeter) = guard::on_loopback(directory, &reader, &store, clock).await;
+        let (guard, perimeter) =
+            guard::on_loopback(directory, &reader, Arc::clone(&store) as Arc<dyn Store>, clock).await;
         let wall = WallWatch::begin(clock.now(), wall_now(), false);
         let parts = {
             let (sidecar, projections) = (Client(Arc::clone(platform)), projections.clone());
             let (scaling, retention) = (Arc::new(scaling()), Retention::DEFAULT);
-            move || Parts { sidecar, store, acknowledgements, projections, scaling, retention, clock, wall }
+            let store = Arc::clone(&store) as Arc<dyn Store>;
+            let reader = Arc::clone(&reader);
+            move || Parts { sidecar, store, reader, projections, scaling, retention, clock, wall }
         };
-        let mut engine = RunningEngine::start(EngineHandle::channel(), snapshot, parts).expect("a thread");
-        engine.begun().await.expect("it lives");
+        let mut engine = RunningEngine::start(EngineHandle::channel(), parts).expect("a thread");
+        engine.begun().await.expect("it lives").expect("readable");
         let connection_limits = ConnectionLimits::in_this_process();
         let (state, progress) =
             ApiState::new(engine.handle.clone(), projections, reader, clock, guard, connection_limits);
         progress.set_recovered(true);
         let http = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
-        Self { address, http, engine, store: store_thread, _progress: progress }
+        Self { address, http, engine, store, store_thread, _progress: progress }
     }
 
     /// Stops it without waiting for the sidecar.
@@ -89,7 +95,8 @@ impl Gateway {
         // Nobody is connected any more; its threads may take their time.
         actix_web::rt::spawn(self.http.stop());
         self.engine.stop(Duration::ZERO).await.expect("it did not die");
-        self.store.join().expect("nor did its store");
+        self.store.close();
+        self.store_thread.join().expect("nor did its store");
     }
 }
 

@@ -170,6 +170,7 @@ fn every_error_is_documented_where_it_can_happen() {
             "too_many_jobs",
             "too_many_jobs_of_key",
             "too_many_resources",
+            "too_much_text",
         ];
         all(&admission, ["/v1/jobs", "/v1/plans"].contains(&path.as_str()) && method == "POST");
         all(&["key_configured", "revocation_not_written"], path.ends_with("/revoke"));
@@ -177,8 +178,9 @@ fn every_error_is_documented_where_it_can_happen() {
         all(&["too_many_streams_of_caller", "too_many_streams"], path.ends_with("/events"));
         let parameters: Vec<&str> =
             operation["parameters"].as_array().into_iter().flatten().filter_map(|p| p["name"].as_str()).collect();
-        all(&["idempotency_key_reused"], parameters.contains(&"Idempotency-Key"));
-        all(&["job_not_found"], path.starts_with("/v1/jobs/{id}"));
+        all(&["idempotency_key_reused", "too_many_idempotency_keys"], parameters.contains(&"Idempotency-Key"));
+        let names_a_job = path.starts_with("/v1/jobs/{id}") || (path == "/v1/jobs" && method == "POST");
+        all(&["job_not_found"], names_a_job);
         all(&["key_not_found"], path.starts_with("/v1/keys/{id}"));
         let is_about_a_resource = ["/v1/jobs", "/v1/plans", "/v1/resources/", "/v1/events", "/metrics"];
         // To a key that is not for its resource, a job does not exist.

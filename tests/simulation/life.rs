@@ -7,7 +7,7 @@ use std::time::Duration;
 use scalegate::domain::{
     Bounds, Goal, JobId, JobRequest, ResourceConfig, ScalingConfig, SettingLimits, Settings, SettingsOverrides,
 };
-use scalegate::engine::SubmitKey;
+use scalegate::store::SubmitKey;
 
 use crate::coverage::Coverage;
 use crate::referee::{ALIASES, Referee, Request, Violation};

@@ -462,14 +462,15 @@ impl Surroundings for Referee {
         }
     }
 
-    fn replayed(&mut self, now: Timestamp, to: ReplyTo, key: &str, disk: &Disk) {
-        self.requests.remove(&to);
-        let stored = disk.answer(key).map(|answer| answer.job.id);
-        self.tell(now, || format!("answer {to}: as before for key {key}: {:?}", stored.map(short)));
-        self.demand(stored.is_some(), || format!("accepted is durable: the answer for key {key} is not on disk"));
-        let promised = self.promised_for.get(key).filter(|(_, at)| now.since(*at) < KEYS_KEPT).map(|(id, _)| *id);
-        let same = promised.is_none() || promised == stored;
-        self.demand(same, || format!("the same key gets the same answer: {promised:?} became {stored:?}"));
+    fn replayed(&mut self, now: Timestamp, to: ReplyTo, job: JobId, disk: &Disk) {
+        let key = self.requests.remove(&to).and_then(|request| request.key);
+        self.tell(now, || format!("answer {to}: as before for key {key:?}: {}", short(job)));
+        let stored = key.as_ref().and_then(|key| disk.entry(key)).map(|entry| entry.job);
+        self.demand(stored == Some(job), || format!("accepted is durable: {key:?} has {stored:?} on disk, not {job}"));
+        let promised = key.as_ref().and_then(|key| self.promised_for.get(key));
+        let promised = promised.filter(|(_, at)| now.since(*at) < KEYS_KEPT).map(|(id, _)| *id);
+        let same = promised.is_none_or(|promised| promised == job);
+        self.demand(same, || format!("the same key gets the same answer: {promised:?} became {job}"));
         self.coverage.count("answers given again");
     }
 

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use scalegate::domain::{JobState, StepOutcome};
-use scalegate::store::{Batch, Snapshot};
+use scalegate::store::{RecordChange, Unit};
 
 use crate::referee::Referee;
-use crate::support::machine::Machine;
+use crate::support::machine::{Machine, Restored};
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,9 +87,9 @@ impl Sabotage {
     pub fn apply(self, machine: &mut Machine<Referee>) {
         match self {
             Self::CooldownInMemoryOnly => machine.disk.forget = Some(forget_cooldowns),
-            Self::ForgottenKeys => machine.disk.forget = Some(|snapshot| snapshot.keys.clear()),
+            Self::ForgottenKeys => machine.disk.forget = Some(|restored| restored.admissions.entries.clear()),
             Self::ForgottenQueue => machine.disk.forget = Some(forget_queue),
-            Self::RepeatedEventIds => machine.disk.forget = Some(|snapshot| snapshot.next_event = 1),
+            Self::RepeatedEventIds => machine.disk.forget = Some(|restored| restored.next_event = 1),
             Self::NoTimeline => machine.disk.corrupt = Some(|batch| batch.history.clear()),
             Self::NoIntentRecord => machine.disk.corrupt = Some(drop_intents),
             Self::CommitsEarly => machine.commits_early = true,
@@ -104,18 +104,24 @@ impl Sabotage {
     }
 }
 
-fn forget_cooldowns(snapshot: &mut Snapshot) {
-    for lane in &mut snapshot.lanes {
-        lane.change_state.last_change = None;
+fn forget_cooldowns(restored: &mut Restored) {
+    for lane in &mut restored.adoption.lanes {
+        lane.record.change_state.last_change = None;
     }
 }
 
-fn forget_queue(snapshot: &mut Snapshot) {
-    snapshot.jobs.retain(|event| event.job.state == JobState::Running);
+fn forget_queue(restored: &mut Restored) {
+    for lane in &mut restored.adoption.lanes {
+        lane.jobs.retain(|event| event.job.state == JobState::Running);
+    }
 }
 
-fn drop_intents(batch: &mut Batch) {
+fn drop_intents(unit: &mut Unit) {
     let is_intended = |outcome| outcome == StepOutcome::Pending;
-    batch.jobs.retain(|event| event.job.steps.last().is_none_or(|step| !is_intended(step.outcome)));
-    batch.lanes.retain(|lane| lane.change.is_none());
+    unit.jobs.retain(|job| job.steps.last().is_none_or(|step| !is_intended(step.outcome)));
+    for lane in &mut unit.lanes {
+        if matches!(&lane.record, RecordChange::Write(record) if record.change.is_some()) {
+            lane.record = RecordChange::Keep;
+        }
+    }
 }

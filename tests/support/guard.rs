@@ -7,25 +7,19 @@ use scalegate::access::Keyring;
 use scalegate::api::{ConnectionLimits, Guard, KeyRule, Perimeter};
 use scalegate::clock::Clock;
 use scalegate::config::Access;
-use scalegate::store::{StoreReader, StoreWriter};
+use scalegate::store::{Store, StoreReader};
 
 /// A guard and a perimeter as on a loopback address, with the keys in `directory`: everybody is admitted as long as there
 /// are none.
 pub async fn on_loopback(
     directory: &Path,
     reader: &Arc<dyn StoreReader>,
-    store: &StoreWriter,
+    store: Arc<dyn Store>,
     clock: Clock,
 ) -> (Guard, Perimeter) {
     let access = Access::default();
     let keyring = Keyring::open(Arc::clone(reader), directory, None).await.expect("readable");
-    let guard = Guard::new(
-        KeyRule::new(&access, true),
-        &access,
-        ConnectionLimits::in_this_process(),
-        keyring,
-        store.client(),
-        clock,
-    );
+    let guard =
+        Guard::new(KeyRule::new(&access, true), &access, ConnectionLimits::in_this_process(), keyring, store, clock);
     (guard, Perimeter::new(&access, true))
 }

@@ -13,9 +13,12 @@ use scalegate::domain::{
     Alias, Call, CallId, ChangeAnswer, EventId, HistoryEntry, Job, JobEvent, JobId, JobRequest, LaneRecord, Move,
     Notice, ReadFailure, Reading, ScalingConfig, Timestamp,
 };
-use scalegate::engine::{Answer, Core, Effect, ReplyTo, SubmitKey};
+use scalegate::engine::{Answer, Core, Effect, ReplyTo};
 use scalegate::sidecar::RawReading;
-use scalegate::store::{Batch, KeyedAnswer, Snapshot, UsedKey};
+use scalegate::store::{
+    AdmissionRecords, Admissions, AdoptedLane, Adoption, Epoch, Held, Holder, IdempotencyEntry, LaneChange,
+    RecordChange, SubmitKey, Unit, Wish,
+};
 
 /// When every life begins.
 pub const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -51,8 +54,8 @@ pub trait Surroundings {
     /// A request is answered.
     fn answered(&mut self, _now: Timestamp, _to: ReplyTo, _answer: Answer, _disk: &Disk) {}
 
-    /// A request is answered with what is stored for its key.
-    fn replayed(&mut self, _now: Timestamp, _to: ReplyTo, _key: &str, _disk: &Disk) {}
+    /// A request is answered with the job of the same one before.
+    fn replayed(&mut self, _now: Timestamp, _to: ReplyTo, _job: JobId, _disk: &Disk) {}
 
     /// The operator is told something.
     fn noticed(&mut self, _now: Timestamp, _resource: &Alias, _notice: &Notice) {}
@@ -64,15 +67,23 @@ pub struct Disk {
     lanes: BTreeMap<Alias, LaneRecord>,
     order: Vec<JobId>,
     jobs: HashMap<JobId, Arc<Job>>,
-    answers: HashMap<String, KeyedAnswer>,
+    entries: HashMap<String, IdempotencyEntry>,
     /// The versions of all jobs, in order.
     versions: Vec<JobEvent>,
     timelines: HashMap<Alias, Vec<HistoryEntry>>,
     clock: Option<Anchor>,
     /// What a broken store does to its records before it writes them.
-    pub corrupt: Option<fn(&mut Batch)>,
+    pub corrupt: Option<fn(&mut Unit)>,
     /// What a broken store does to its records before it gives them back.
-    pub forget: Option<fn(&mut Snapshot)>,
+    pub forget: Option<fn(&mut Restored)>,
+}
+
+/// What the store gives back to a new process.
+pub struct Restored {
+    pub adoption: Adoption,
+    pub admissions: AdmissionRecords,
+    /// The id of the next version of a job.
+    pub next_event: EventId,
 }
 
 impl Disk {
@@ -95,69 +106,110 @@ impl Disk {
         self.timelines.get(resource).map_or(&[], Vec::as_slice)
     }
 
-    pub fn answer(&self, key: &str) -> Option<&KeyedAnswer> {
-        self.answers.get(key)
+    /// What the request with this `key` led to.
+    pub fn entry(&self, key: &str) -> Option<&IdempotencyEntry> {
+        self.entries.get(key)
     }
 
-    fn write(&mut self, batch: Batch) {
-        for event in batch.jobs {
+    /// The id of the next version of a job.
+    fn next_event(&self) -> EventId {
+        self.versions.last().map_or(FIRST_EVENT, |last| last.id + 1)
+    }
+
+    fn write(&mut self, unit: Unit, first_event: EventId) {
+        for event in (first_event..).zip(unit.jobs).map(|(id, job)| JobEvent { id, job }) {
             if self.jobs.insert(event.job.id, Arc::clone(&event.job)).is_none() {
                 self.order.push(event.job.id);
             }
             self.versions.push(event);
         }
-        for (resource, entry) in batch.history {
+        for (resource, entry) in unit.history {
             self.timelines.entry(resource).or_default().push(entry);
         }
-        for lane in batch.lanes {
-            self.lanes.insert(lane.resource.clone(), lane);
+        for LaneChange { resource, record, .. } in unit.lanes {
+            match record {
+                RecordChange::Keep => {}
+                RecordChange::Write(record) => drop(self.lanes.insert(resource, *record)),
+                RecordChange::Remove => drop(self.lanes.remove(&resource)),
+            }
         }
-        for resource in &batch.forgotten_lanes {
-            self.lanes.remove(resource);
-        }
-        for answer in batch.answers {
-            self.answers.insert(answer.key.clone(), answer);
-        }
-    }
-
-    /// The points in time in here are by another clock from now on, and those of `snapshot` already so.
-    fn change_clock(&mut self, snapshot: &Snapshot, before: Timestamp, after: Timestamp) {
-        self.write(Batch { lanes: snapshot.lanes.clone(), ..Batch::default() });
-        for answer in self.answers.values_mut() {
-            answer.answered_at = answer.answered_at.on_another_clock(before, after);
+        for entry in unit.entries {
+            self.entries.insert(entry.key.clone(), entry);
         }
     }
 
-    /// What is needed to carry on, having gone through the stored form.
-    fn load(&self) -> Snapshot {
-        // Of finished jobs the engine wants to know nothing, and their versions are not its business either.
+    /// Everything finished in here is by another clock from now on.
+    fn change_clock(&mut self, before: Timestamp, after: Timestamp) {
+        for record in self.lanes.values_mut() {
+            record.change_state.carry_over(before, after);
+        }
+        for entry in self.entries.values_mut() {
+            entry.answered_at = entry.answered_at.on_another_clock(before, after);
+        }
+    }
+
+    fn unfinished(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.jobs().filter(|job| job.ended().is_none())
+    }
+
+    /// Whether anything is unfinished.
+    fn has_work(&self) -> bool {
+        self.unfinished().next().is_some() || self.lanes.values().any(|lane| lane.change.is_some())
+    }
+
+    /// The lane of `resource`, having gone through the stored form.
+    fn adopt(&self, resource: &Alias, epoch: Epoch) -> AdoptedLane {
         let thaw = |job: &Arc<Job>| JobEvent {
             id: 0,
             job: serde_json::from_str(&serde_json::to_string(job).expect("serialisable")).expect("readable"),
         };
-        let used = |answer: &KeyedAnswer| UsedKey {
-            key: answer.key.clone(),
-            resource: answer.job.resource.clone(),
-            fingerprint: answer.fingerprint,
-            answered_at: answer.answered_at,
-        };
-        let mut snapshot = Snapshot {
-            lanes: self.lanes.values().cloned().collect(),
-            jobs: self.jobs().filter(|job| job.ended().is_none()).map(thaw).collect(),
-            keys: self.answers.values().map(used).collect(),
-            next_event: self.versions.last().map_or(FIRST_EVENT, |last| last.id + 1),
-            restored_at: None,
-        };
-        if let Some(forget) = self.forget {
-            forget(&mut snapshot);
+        let jobs = self.unfinished().filter(|job| job.resource == *resource).map(thaw).collect();
+        let record = self.lanes.get(resource).cloned().unwrap_or_else(|| LaneRecord::new(resource.clone()));
+        AdoptedLane { epoch, record, jobs }
+    }
+
+    /// All lanes, those with a record first.
+    fn adopt_all(&self) -> Adoption {
+        let mut resources: Vec<&Alias> = self.lanes.keys().collect();
+        for job in self.unfinished() {
+            if !resources.contains(&&job.resource) {
+                resources.push(&job.resource);
+            }
         }
-        snapshot
+        let lanes = resources.into_iter().zip(1..).map(|(resource, epoch)| self.adopt(resource, epoch));
+        Adoption { lanes: lanes.collect(), restored_at: None }
+    }
+
+    fn restore(&self) -> Restored {
+        let (adoption, admissions, next_event) = (self.adopt_all(), self.admissions(), self.next_event());
+        let mut restored = Restored { adoption, admissions, next_event };
+        if let Some(forget) = self.forget {
+            forget(&mut restored);
+        }
+        restored
+    }
+
+    /// What admissions are decided by.
+    fn admissions(&self) -> AdmissionRecords {
+        let mut held: HashMap<Holder, Held> = HashMap::new();
+        for job in self.jobs() {
+            let held = held.entry(Holder::Resource(job.resource.clone())).or_default();
+            held.jobs += 1;
+            held.text_bytes += job.text_bytes();
+        }
+        AdmissionRecords {
+            entries: self.entries.values().cloned().collect(),
+            unfinished: self.unfinished().map(|job| (job.id, job.submitted_with().cloned())).collect(),
+            held: held.into_iter().collect(),
+            finished: self.jobs().filter(|job| job.ended().is_some()).count(),
+        }
     }
 }
 
 /// Something that is going to happen.
 enum Event {
-    Committed(Batch),
+    /// A unit is on the disk; its first job is this version.
+    Committed(Unit, EventId),
     /// A change is on its way to the sidecar: too late to be held back by a crash.
     Dispatched(Alias, CallId, Move),
     Reading(Alias, CallId, Timestamp, Result<RawReading, ReadFailure>),
@@ -186,6 +238,12 @@ pub struct Machine<S> {
     pub ignores_timers: bool,
     wall: WallWatch,
     core: Core,
+    /// What the process knows of the limits.
+    admissions: Admissions,
+    /// Requests that wait for another one with the same key.
+    reserving: Vec<(ReplyTo, Wish)>,
+    next_version: EventId,
+    last_epoch: Epoch,
     scaling: Arc<ScalingConfig>,
     events: BTreeMap<(Timestamp, u64), Event>,
     next_event: u64,
@@ -212,7 +270,11 @@ impl<S: Surroundings> Machine<S> {
             commits_early: false,
             ignores_timers: false,
             wall: WallWatch::begin(BEGIN, BEGIN, false),
-            core: Core::recover(Arc::clone(&scaling), &Disk::default().load(), BEGIN),
+            core: Core::new(Arc::clone(&scaling), None),
+            admissions: Admissions::default(),
+            reserving: Vec::new(),
+            next_version: FIRST_EVENT,
+            last_epoch: 0,
             scaling,
             events: BTreeMap::new(),
             next_event: 0,
@@ -222,7 +284,7 @@ impl<S: Surroundings> Machine<S> {
             resources: HashMap::new(),
             next_request: 1,
         };
-        machine.start_clock(&mut Snapshot::default());
+        machine.start_clock();
         machine
     }
 
@@ -282,6 +344,7 @@ impl<S: Surroundings> Machine<S> {
     pub fn clean_up(&mut self) {
         let clock = self.clock();
         self.core.forget(clock);
+        self.admissions.forget(clock);
         self.perform();
     }
 
@@ -323,12 +386,14 @@ impl<S: Surroundings> Machine<S> {
         let Some((_, event)) = self.events.pop_first() else { return };
         let clock = self.clock();
         match event {
-            Event::Committed(batch) => {
+            Event::Committed(unit, first_event) => {
                 self.commits_under_way -= 1;
-                self.write(batch);
+                self.admissions.committed(&unit);
+                self.write(unit, first_event);
                 if !self.commits_early {
-                    self.core.committed(clock);
+                    self.core.on_committed(Some(first_event), clock);
                 }
+                self.reserve_again();
             }
             Event::Dispatched(resource, call, change) => {
                 let (after, answer) = self.surroundings.change(self.now, &resource, change, &self.disk);
@@ -350,14 +415,28 @@ impl<S: Surroundings> Machine<S> {
         Reading { status, capacity, stamp, wall_set_at, asked_at, received_at: clock }
     }
 
-    fn write(&mut self, mut batch: Batch) {
+    fn write(&mut self, mut unit: Unit, first_event: EventId) {
         if let Some(corrupt) = self.disk.corrupt {
-            corrupt(&mut batch);
+            corrupt(&mut unit);
         }
-        for event in &batch.jobs {
-            self.surroundings.written(self.now, event, &self.disk);
+        for (id, job) in (first_event..).zip(&unit.jobs) {
+            self.surroundings.written(self.now, &JobEvent { id, job: Arc::clone(job) }, &self.disk);
         }
-        self.disk.write(batch);
+        self.disk.write(unit, first_event);
+    }
+
+    /// Has those decided that waited for another request.
+    fn reserve_again(&mut self) {
+        for (to, wish) in std::mem::take(&mut self.reserving) {
+            self.reserve(to, wish);
+        }
+    }
+
+    fn reserve(&mut self, to: ReplyTo, wish: Wish) {
+        match self.admissions.reserve(&wish) {
+            Some(decided) => self.core.on_reserved(to, Some(decided), self.clock()),
+            None => self.reserving.push((to, wish)),
+        }
     }
 
     /// The process dies, the first `durable` of the commits under way having reached the disk without anybody hearing of
@@ -365,33 +444,37 @@ impl<S: Surroundings> Machine<S> {
     pub fn crash(&mut self, durable: usize, pause: Duration) {
         let mut commits = 0;
         for event in std::mem::take(&mut self.events).into_values() {
-            if let Event::Committed(batch) = event {
+            if let Event::Committed(unit, first_event) = event {
                 commits += 1;
                 if commits <= durable {
-                    self.write(batch);
+                    self.write(unit, first_event);
                 }
             }
         }
         self.commits_under_way = 0;
         self.now = self.now + pause;
         self.disk_busy_until = self.now;
-        let mut snapshot = self.disk.load();
-        self.start_clock(&mut snapshot);
-        self.core = Core::recover(Arc::clone(&self.scaling), &snapshot, self.clock());
+        self.start_clock();
+        self.admissions = Admissions::default();
+        let Restored { adoption, admissions, next_event } = self.disk.restore();
+        self.admissions.restore(admissions);
+        self.reserving.clear();
+        self.next_version = next_event;
+        self.last_epoch = adoption.lanes.len() as Epoch;
+        self.core = Core::recover(Arc::clone(&self.scaling), adoption, self.clock());
         self.perform();
     }
 
     /// Decides what the clock of a new process shows, as the real one does.
-    fn start_clock(&mut self, snapshot: &mut Snapshot) {
+    fn start_clock(&mut self) {
         let wall = shifted(self.now, self.wall_error);
         let present = Present { wall, uptime: UPTIME + self.now.since(BEGIN), boot: Some(self.boots.to_string()) };
         let was_set = present.may_have_been_set_since(self.disk.clock.as_ref());
-        let shows = match Start::decide(self.disk.clock.as_ref(), &present, has_work(snapshot)) {
+        let shows = match Start::decide(self.disk.clock.as_ref(), &present, self.disk.has_work()) {
             Start::Resume(shows) => shows,
             Start::Wall { before } => {
                 let before = before.unwrap_or(wall);
-                snapshot.carry_over(before, wall);
-                self.disk.change_clock(snapshot, before, wall);
+                self.disk.change_clock(before, wall);
                 self.disk.clock = present.anchor();
                 wall
             }
@@ -420,13 +503,15 @@ impl<S: Surroundings> Machine<S> {
     fn perform_one(&mut self, effect: Effect) {
         let (now, clock) = (self.now, self.clock());
         match effect {
-            Effect::Commit(batch) => {
+            Effect::Commit(unit) => {
+                let first_event = self.next_version;
+                self.next_version += unit.jobs.len() as EventId;
                 // One after the other, also when the disk gets faster.
                 self.disk_busy_until = self.disk_busy_until.max(now + self.commit_takes);
                 self.commits_under_way += 1;
-                self.schedule(self.disk_busy_until.since(now), Event::Committed(batch));
+                self.schedule(self.disk_busy_until.since(now), Event::Committed(unit, first_event));
                 if self.commits_early {
-                    self.core.committed(clock);
+                    self.core.on_committed(Some(first_event), clock);
                 }
             }
             Effect::Call { resource, id, call: Call::Read, .. } => {
@@ -439,7 +524,18 @@ impl<S: Surroundings> Machine<S> {
             Effect::PublishJob(event) => self.surroundings.published(now, &event, &self.disk),
             Effect::PublishHistory(resource, entry) => self.surroundings.told(now, &resource, &entry, &self.disk),
             Effect::Reply(to, answer) => self.surroundings.answered(now, to, answer, &self.disk),
-            Effect::Replay(to, key) => self.surroundings.replayed(now, to, &key, &self.disk),
+            Effect::Replay { to, job, .. } => self.surroundings.replayed(now, to, job, &self.disk),
+            Effect::Reserve(to, wish) => self.reserve(to, *wish),
+            Effect::GiveBack(reservation) => {
+                self.admissions.give_back(reservation);
+                self.reserve_again();
+            }
+            Effect::Adopt(resource) => {
+                self.last_epoch += 1;
+                self.core.adopt(self.disk.adopt(&resource, self.last_epoch), clock);
+            }
+            // Commits of this store do not fail, and a request to a process that stops gets no answer.
+            Effect::Evicted { .. } | Effect::Abandon(_) => {}
             Effect::Log(resource, notice) => self.surroundings.noticed(now, &resource, &notice),
         }
     }
@@ -448,10 +544,4 @@ impl<S: Surroundings> Machine<S> {
 /// `at`, so many milliseconds later.
 pub fn shifted(at: Timestamp, millis: i64) -> Timestamp {
     Timestamp::from_millis(at.as_millis().saturating_add(millis))
-}
-
-/// Whether anything is unfinished.
-fn has_work(snapshot: &Snapshot) -> bool {
-    snapshot.jobs.iter().any(|event| event.job.ended().is_none())
-        || snapshot.lanes.iter().any(|lane| lane.change.is_some())
 }

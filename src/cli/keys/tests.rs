@@ -9,7 +9,7 @@ use crate::cli::output::capture::Captured;
 use crate::cli::testing;
 use crate::clock::wall_now;
 use crate::domain::{Action, AuditEntry, AuditVerdict, KeyRecord, Reach, Scope, Timestamp};
-use crate::store::{Batch, Journal as _, KeyChange, KeyStore, SqliteJournal, SqliteReader, StoreReader as _};
+use crate::store::{Journal as _, KeyChange, KeyStore, SqliteJournal, SqliteReader, StoreReader as _, Unit};
 
 /// What the command does in `directory`.
 fn keys(directory: &Path, arguments: &[&str]) -> (Exit, Captured) {
@@ -138,7 +138,7 @@ fn there_is_an_end_to_the_number_of_good_keys() {
     let many: Vec<_> = (0..MAX_KEYS).map(|_| key("x", now)).collect();
     let added = many.iter().cloned().map(KeyChange::Added).collect();
     let mut journal = SqliteJournal::open(directory.path()).expect("a store");
-    journal.commit(&[Batch { keys: added, ..Batch::default() }]).expect("written");
+    journal.commit(&[Unit { keys: added, ..Unit::default() }], 0).expect("written");
     drop(journal);
     let (exit, captured) = keys(directory.path(), &["create", "x", "--scope", "read"]);
     assert_eq!((exit, captured.out().as_str()), (Exit::Refused, ""));

@@ -14,7 +14,7 @@ pub use request::{Goal, JobRequest, OnConflict};
 pub use state::{Ending, ErrorCode, JobError, JobState, StateName};
 pub use step::{ExternalChange, LastChangeError, Step, StepOutcome};
 
-use super::access::Actor;
+use super::access::{Actor, KeyId};
 use super::alias::Alias;
 use super::capacity::Capacity;
 use super::job_id::JobId;
@@ -128,6 +128,16 @@ pub struct Job {
 }
 
 impl Job {
+    /// The length of what its submitter wrote freely, its reason and labels, in bytes.
+    pub fn text_bytes(&self) -> u64 {
+        request::text_bytes(self.reason.as_deref(), &self.labels)
+    }
+
+    /// The API key it was submitted with.
+    pub fn submitted_with(&self) -> Option<&KeyId> {
+        self.submitted_by.as_ref().map(|actor| &actor.key)
+    }
+
     /// A job as it is when it is accepted.
     pub fn accept(id: JobId, request: JobRequest, settings: Settings, now: Timestamp) -> Self {
         let deadline_at = now + settings.deadline;

@@ -69,6 +69,19 @@ pub enum OnConflict {
     Supersede,
 }
 
+impl JobRequest {
+    /// [`Job::text_bytes`](super::Job::text_bytes) of the job it would become.
+    pub fn text_bytes(&self) -> u64 {
+        text_bytes(self.reason.as_deref(), &self.labels)
+    }
+}
+
+/// The length in bytes of a reason and labels.
+pub(super) fn text_bytes(reason: Option<&str>, labels: &BTreeMap<String, String>) -> u64 {
+    let labels = labels.iter().map(|(name, value)| name.len() + value.len());
+    (reason.map_or(0, str::len) + labels.sum::<usize>()) as u64
+}
+
 #[cfg(test)]
 impl JobRequest {
     /// The plainest request there is, for tests.

@@ -275,6 +275,11 @@ impl Lane {
         self.queue.jobs()
     }
 
+    /// All its unfinished jobs, in the order of their turns.
+    pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.active.iter().chain(self.queue.jobs())
+    }
+
     /// Whether nothing is lost if the lane is forgotten.
     pub fn is_forgettable(&self, now: Timestamp) -> bool {
         self.active.is_none() && self.queue.is_empty() && self.change_state.is_forgettable(now)
@@ -363,7 +368,7 @@ impl Lane {
 
     /// The unfinished job `id`.
     pub fn job(&self, id: JobId) -> Option<&Arc<Job>> {
-        self.active.iter().chain(self.queue.jobs()).find(|job| job.id == id)
+        self.jobs().find(|job| job.id == id)
     }
 
     /// The time of [`Lane::wake_at`] has come.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::domain::{Alias, Lane, Timestamp};
+use crate::store::Epoch;
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -20,6 +21,7 @@ pub(super) struct Lanes {
 
 struct Slot {
     lane: Lane,
+    epoch: Epoch,
     /// What the timers have for it.
     timer: Option<Timestamp>,
 }
@@ -33,9 +35,23 @@ impl Lanes {
         self.slots.get_mut(resource).map(|slot| &mut slot.lane)
     }
 
+    /// The adoption that gave the lane of `resource` to this process.
+    pub fn epoch(&self, resource: &Alias) -> Option<Epoch> {
+        self.slots.get(resource).map(|slot| slot.epoch)
+    }
+
     /// Puts in the lane of a resource that has none; it has no timer yet.
-    pub fn insert(&mut self, lane: Lane) {
-        self.slots.insert(lane.resource().clone(), Slot { lane, timer: None });
+    pub fn insert(&mut self, lane: Lane, epoch: Epoch) {
+        self.slots.insert(lane.resource().clone(), Slot { lane, epoch, timer: None });
+    }
+
+    /// Takes out the lane of `resource`, with its timer.
+    pub fn remove(&mut self, resource: &Alias) -> Option<(Lane, Epoch)> {
+        let Slot { lane, epoch, timer } = self.slots.remove(resource)?;
+        if let Some(at) = timer {
+            self.timers.remove(&(at, resource.clone()));
+        }
+        Some((lane, epoch))
     }
 
     /// All lanes, by name.
@@ -48,16 +64,15 @@ impl Lanes {
         self.slots.range::<Alias, _>(range).map(|(resource, _)| resource)
     }
 
-    /// Forgets the lanes that no later event needs; their names.
-    pub fn forget(&mut self, now: Timestamp) -> Vec<Alias> {
+    /// Takes out the lanes that no later event needs; their names and adoptions.
+    pub fn forget(&mut self, now: Timestamp) -> Vec<(Alias, Epoch)> {
         let forgettable = self.all().filter(|lane| lane.is_forgettable(now));
-        let forgotten: Vec<Alias> = forgettable.map(|lane| lane.resource().clone()).collect();
-        for resource in &forgotten {
-            if let Some(at) = self.slots.remove(resource).and_then(|slot| slot.timer) {
-                self.timers.remove(&(at, resource.clone()));
-            }
-        }
-        forgotten
+        let forgettable: Vec<Alias> = forgettable.map(|lane| lane.resource().clone()).collect();
+        let forgotten = forgettable.into_iter().filter_map(|resource| {
+            let (_, epoch) = self.remove(&resource)?;
+            Some((resource, epoch))
+        });
+        forgotten.collect()
     }
 
     /// Wakes the lane of `resource` when it asks for it now, instead of when it did before.

@@ -1,67 +1,55 @@
-//! How a process carries on where another one stopped.
+//! How a process carries on with a lane where another process, or itself before an eviction, stopped.
 //!
-//! It must never depend on anything but the snapshot and the time: the same snapshot leads to the same effects in the same
-//! order, so that a recovery can be repeated under simulation. Lanes with a record come first, in the order of the records,
-//! then those with jobs only, in the order of their first jobs.
+//! It must never depend on anything but the adoption and the time: the same adoption leads to the same effects in the same
+//! order, so that a recovery can be repeated under simulation.
 //!
 //! Rejected: putting lanes together on several threads, because what they ask for would have to be sorted again to come in
 //! this order.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{AfterCommit, Core};
-use crate::domain::{Job, Lane, LaneRecord, ScalingConfig, Timestamp};
-use crate::store::{Batch, Snapshot};
+use super::Core;
+use crate::domain::{Lane, ScalingConfig, Timestamp};
+use crate::store::{AdoptedLane, Adoption, Unit};
 
 impl Core {
-    /// Carries on from `snapshot` at `now`.
-    pub fn recover(scaling: Arc<ScalingConfig>, snapshot: &Snapshot, now: Timestamp) -> Self {
+    /// Carries on from `adoption` at `now`: adopts all of its lanes, in their order.
+    pub fn recover(scaling: Arc<ScalingConfig>, adoption: Adoption, now: Timestamp) -> Self {
         // A clock that was set back does not put it into the future.
-        let restored_at = snapshot.restored_at.map(|at| at.min(now));
-        let mut core = Self::new(scaling, snapshot.next_event, restored_at);
-        snapshot.keys.iter().for_each(|used| core.keys.insert(used.clone()));
-
-        let unfinished = || snapshot.jobs.iter().map(|event| &event.job).filter(|job| job.ended().is_none());
-        let mut jobs_of: HashMap<_, Vec<Arc<Job>>> = HashMap::new();
-        for job in unfinished() {
-            core.unfinished.add(job);
-            jobs_of.entry(&job.resource).or_default().push(Arc::clone(job));
-        }
-        for record in &snapshot.lanes {
-            let jobs = jobs_of.remove(&record.resource).unwrap_or_default();
-            core.recover_lane(record.clone(), jobs, now);
-        }
-        for job in unfinished() {
-            if let Some(jobs) = jobs_of.remove(&job.resource) {
-                core.recover_lane(LaneRecord::new(job.resource.clone()), jobs, now);
-            }
+        let mut core = Self::new(scaling, adoption.restored_at.map(|at| at.min(now)));
+        for lane in adoption.lanes {
+            core.adopt(lane, now);
         }
         core
     }
 
-    /// Puts a lane together and lets it begin.
-    fn recover_lane(&mut self, mut record: LaneRecord, jobs: Vec<Arc<Job>>, now: Timestamp) {
+    /// Takes a lane over from the store and lets it begin.
+    pub fn adopt(&mut self, adopted: AdoptedLane, now: Timestamp) {
+        let AdoptedLane { epoch, mut record, jobs } = adopted;
         let resource = record.resource.clone();
         if let Some(at) = self.restored_at {
             record.suppose_unknown_change(at, &self.scaling.in_force(&resource).settings);
         }
-        let first = jobs.first().cloned();
-        self.insert_lane(Lane::restore(record, jobs), first.as_deref());
+        if !self.scaling.resources.contains_key(&resource) {
+            self.unlisted.add(&resource, jobs.first().and_then(|event| event.job.submitted_with()));
+        }
+        self.lanes.insert(Lane::restore(record, jobs.into_iter().map(|event| event.job)), epoch);
         let outcome = self.run(&resource, now, |lane, turn| lane.recover(turn));
-        self.apply_outcome(&resource, outcome, Batch::default(), AfterCommit::default());
+        self.apply_outcome(&resource, outcome, Unit::default(), Vec::new());
+        self.place_waiting(&resource, now);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::time::Duration;
 
     use super::super::Effect;
     use super::*;
     use crate::domain::{
-        Actor, Alias, CallId, Capacity, Change, ChangeState, Goal, JobEvent, JobId, JobRequest, JobState, Move, Op,
-        SentChange, Settings, Stage,
+        Actor, Alias, CallId, Capacity, Change, ChangeState, Goal, Job, JobEvent, JobId, JobRequest, JobState,
+        LaneRecord, Move, Op, SentChange, Settings, Stage,
     };
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -73,7 +61,7 @@ mod tests {
 
     /// Several jobs for each resource, the first of which is over and the second mostly running, with deadlines and submitters that
     /// differ; two thirds of the resources have a record, some of those a change under way.
-    fn snapshot() -> Snapshot {
+    fn adoption() -> Adoption {
         let job = |number: usize| {
             let request = JobRequest {
                 resource: named(number * 11 % RESOURCES),
@@ -100,21 +88,27 @@ mod tests {
             let change_state = ChangeState { last_change: Some(sent), ..ChangeState::default() };
             LaneRecord { resource: named(resource), change_state, change }
         };
-        Snapshot {
-            lanes: (0..RESOURCES).rev().filter(|resource| resource % 3 > 0).map(record).collect(),
-            jobs: (0..RESOURCES * 4).map(job).collect(),
-            keys: Vec::new(),
-            next_event: 1_000_000,
-            restored_at: None,
+        let mut jobs_of: HashMap<Alias, Vec<JobEvent>> = HashMap::new();
+        for event in (0..RESOURCES * 4).map(job).filter(|event| event.job.ended().is_none()) {
+            jobs_of.entry(event.job.resource.clone()).or_default().push(event);
         }
+        let records = (0..RESOURCES).rev().map(|resource| match resource % 3 {
+            0 => LaneRecord::new(named(resource)),
+            _ => record(resource),
+        });
+        let lanes = records.zip(1..).map(|(record, epoch)| {
+            let jobs = jobs_of.remove(&record.resource).unwrap_or_default();
+            AdoptedLane { epoch, record, jobs }
+        });
+        Adoption { lanes: lanes.collect(), restored_at: None }
     }
 
     fn actor(number: usize) -> Actor {
         Actor { key: format!("key{number}key{number}ab").parse().expect("an id"), name: "".into() }
     }
 
-    fn recovered(snapshot: &Snapshot) -> Core {
-        Core::recover(Arc::new(ScalingConfig::default()), snapshot, NOW)
+    fn recovered(adoption: Adoption) -> Core {
+        Core::recover(Arc::new(ScalingConfig::default()), adoption, NOW)
     }
 
     fn read_calls(core: &mut Core) -> Vec<(CallId, Alias)> {
@@ -127,26 +121,23 @@ mod tests {
 
     #[test]
     fn each_lane_has_its_record_and_its_jobs_in_order() {
-        let snapshot = snapshot();
-        let core = recovered(&snapshot);
+        let adoption = adoption();
+        let core = recovered(adoption.clone());
         assert_eq!(core.unfinished_jobs(), RESOURCES * 3);
-        assert_eq!((0..3).map(|key| core.unfinished.of_key(&actor(key).key)).sum::<usize>(), RESOURCES * 3);
         assert_eq!(core.lanes.all().count(), RESOURCES);
-        for resource in (0..RESOURCES).map(named) {
-            let lane = core.lane(&resource).expect("a lane");
-            let jobs = lane.active().into_iter().chain(lane.queue()).map(|job| job.id);
-            let unfinished = snapshot.jobs.iter().map(|event| &event.job).filter(|job| job.ended().is_none());
-            let expected = unfinished.filter(|job| job.resource == resource).map(|job| job.id);
-            assert_eq!(jobs.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
-            let record = snapshot.lanes.iter().find(|record| record.resource == resource);
-            assert_eq!(lane.change_state().last_change, record.and_then(|record| record.change_state.last_change));
-            assert_eq!(lane.change().is_some(), record.is_some_and(|record| record.change.is_some()));
+        for AdoptedLane { epoch, record, jobs } in adoption.lanes {
+            let lane = core.lane(&record.resource).expect("a lane");
+            let found = lane.jobs().map(|job| job.id).collect::<Vec<_>>();
+            assert_eq!(found, jobs.iter().map(|event| event.job.id).collect::<Vec<_>>());
+            assert_eq!(lane.change_state().last_change, record.change_state.last_change);
+            assert_eq!(lane.change().is_some(), record.change.is_some());
+            assert_eq!(core.lanes.epoch(&record.resource), Some(epoch));
         }
     }
 
     #[test]
     fn each_lane_has_its_timer() {
-        let mut core = recovered(&snapshot());
+        let mut core = recovered(adoption());
         let wanted = core.lanes.all().filter_map(|lane| Some((lane.wake_at()?, lane.resource().clone())));
         let mut wanted: Vec<(Timestamp, Alias)> = wanted.collect();
         wanted.sort();
@@ -160,19 +151,17 @@ mod tests {
 
     #[test]
     fn no_id_of_a_call_is_given_out_twice() {
-        let mut core = recovered(&snapshot());
+        let mut core = recovered(adoption());
         let ids: Vec<CallId> = read_calls(&mut core).into_iter().map(|(id, _)| id).collect();
         assert_eq!(ids.len(), RESOURCES);
         assert!(ids.is_sorted_by(|one, next| one < next) && ids.last().is_some_and(|last| *last < core.next_call));
     }
 
     #[test]
-    fn lanes_with_a_record_come_first_and_the_others_by_their_jobs() {
-        let snapshot = snapshot();
-        let asked = read_calls(&mut recovered(&snapshot)).into_iter().map(|(_, resource)| resource);
-        let recorded = snapshot.lanes.iter().map(|record| record.resource.clone());
-        let others = (RESOURCES..2 * RESOURCES).map(|number| named(number * 11 % RESOURCES));
-        let others = others.filter(|name| !snapshot.lanes.iter().any(|record| record.resource == *name));
-        assert_eq!(asked.collect::<Vec<_>>(), recorded.chain(others).collect::<Vec<_>>());
+    fn lanes_begin_in_the_order_of_the_adoption() {
+        let adoption = adoption();
+        let adopted: Vec<Alias> = adoption.lanes.iter().map(|lane| lane.record.resource.clone()).collect();
+        let asked = read_calls(&mut recovered(adoption)).into_iter().map(|(_, resource)| resource);
+        assert_eq!(asked.collect::<Vec<_>>(), adopted);
     }
 }

@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{LaneRecord, ScalingConfig, Timestamp};
-    use crate::store::Snapshot;
+    use crate::store::{AdoptedLane, Adoption};
 
     fn named(name: &str) -> Alias {
         name.parse().expect("an alias")
@@ -52,9 +52,10 @@ mod tests {
     fn core(listed: &[&str], scaled: impl IntoIterator<Item = Alias>) -> Core {
         let scaling = ScalingConfig::default();
         let resources = listed.iter().map(|name| (named(name), scaling.in_force(&named(name)))).collect();
-        let lanes = scaled.into_iter().map(LaneRecord::new).collect();
-        let snapshot = Snapshot { lanes, ..Snapshot::default() };
-        Core::recover(Arc::new(ScalingConfig { resources, ..scaling }), &snapshot, Timestamp::from_millis(0))
+        let records = scaled.into_iter().map(LaneRecord::new);
+        let lanes = records.zip(1..).map(|(record, epoch)| AdoptedLane { epoch, record, jobs: Vec::new() }).collect();
+        let adoption = Adoption { lanes, restored_at: None };
+        Core::recover(Arc::new(ScalingConfig { resources, ..scaling }), adoption, Timestamp::from_millis(0))
     }
 
     fn page(core: &Core, reach: &Reach, after: Option<&str>, size: usize) -> Vec<String> {

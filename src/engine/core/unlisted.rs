@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use super::super::requests::Refusal;
-use crate::domain::{Alias, Job, KeyId};
+use crate::domain::{Alias, KeyId};
 
 /// Most resources that are not listed. A deployment has dozens of services; an operator with more than a thousand can
 /// list them. The limit keeps what all of them cost together, from a start to a scrape of the metrics, within
@@ -29,11 +29,14 @@ pub(super) struct UnlistedLanes {
 }
 
 impl UnlistedLanes {
-    /// Whether there is room for one more, made with `key`.
+    /// Whether `resource` has a lane or there is room for one more, made with `key`.
     ///
     /// # Errors
     /// Which limit is reached.
-    pub fn admit(&self, key: Option<&KeyId>) -> Result<(), Refusal> {
+    pub fn admit(&self, resource: &Alias, key: Option<&KeyId>) -> Result<(), Refusal> {
+        if self.made_with.contains_key(resource) {
+            return Ok(());
+        }
         if self.made_with.len() >= MAX_UNLISTED {
             return Err(Refusal::TooManyResources { limit: MAX_UNLISTED });
         }
@@ -44,13 +47,15 @@ impl UnlistedLanes {
         Ok(())
     }
 
-    /// Counts in the lane of `resource`, made for `job`, if it was made for one.
-    pub fn add(&mut self, resource: &Alias, job: Option<&Job>) {
-        let key = job.and_then(|job| job.submitted_by.as_ref()).map(|actor| actor.key.clone());
-        if let Some(key) = &key {
+    /// Counts in the lane of `resource`, made with `key`, if it is not counted in yet.
+    pub fn add(&mut self, resource: &Alias, key: Option<&KeyId>) {
+        if self.made_with.contains_key(resource) {
+            return;
+        }
+        if let Some(key) = key {
             *self.of_key.entry(key.clone()).or_default() += 1;
         }
-        self.made_with.insert(resource.clone(), key);
+        self.made_with.insert(resource.clone(), key.cloned());
     }
 
     /// Counts out the lane of `resource`, if it was counted in.
@@ -68,7 +73,6 @@ impl UnlistedLanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Actor, Goal, JobId, JobRequest, Settings, Timestamp};
 
     fn named(number: usize) -> Alias {
         format!("r{number}").parse().expect("an alias")
@@ -78,31 +82,29 @@ mod tests {
         format!("{number:010}").parse().expect("an id")
     }
 
-    fn job_of(number: usize) -> Job {
-        let request = JobRequest::for_worker(Goal::Delta(1));
-        let actor = Actor { key: key(number), name: "key".into() };
-        let job = Job::accept(JobId::nil(), request, Settings::DEFAULT, Timestamp::from_millis(0));
-        Job { submitted_by: Some(actor), ..job }
-    }
-
     #[test]
     fn one_key_leaves_room_for_others_and_all_are_bounded() {
-        let mut lanes = UnlistedLanes::default();
+        let (mut lanes, new) = (UnlistedLanes::default(), named(MAX_UNLISTED));
         for number in 0..MAX_UNLISTED_OF_KEY {
-            assert_eq!(lanes.admit(Some(&key(1))), Ok(()));
-            lanes.add(&named(number), Some(&job_of(1)));
+            assert_eq!(lanes.admit(&new, Some(&key(1))), Ok(()));
+            lanes.add(&named(number), Some(&key(1)));
+            lanes.add(&named(number), Some(&key(1)));
         }
         let full = Err(Refusal::TooManyResourcesOfKey { limit: MAX_UNLISTED_OF_KEY });
-        assert_eq!((lanes.admit(Some(&key(1))), lanes.admit(Some(&key(2))), lanes.admit(None)), (full, Ok(()), Ok(())));
+        assert_eq!(
+            (lanes.admit(&new, Some(&key(1))), lanes.admit(&new, Some(&key(2))), lanes.admit(&new, None)),
+            (full, Ok(()), Ok(()))
+        );
+        assert_eq!(lanes.admit(&named(0), Some(&key(1))), Ok(()), "it has a lane");
         lanes.remove(&named(0));
         lanes.remove(&named(0));
-        assert_eq!(lanes.admit(Some(&key(1))), Ok(()));
+        assert_eq!(lanes.admit(&new, Some(&key(1))), Ok(()));
         lanes.add(&named(0), None);
-        assert_eq!(lanes.admit(Some(&key(1))), Ok(()), "it was not made with the key");
+        assert_eq!(lanes.admit(&new, Some(&key(1))), Ok(()), "it was not made with the key");
         for number in MAX_UNLISTED_OF_KEY..MAX_UNLISTED {
             lanes.add(&named(number), None);
         }
         let full = Err(Refusal::TooManyResources { limit: MAX_UNLISTED });
-        assert_eq!((lanes.admit(Some(&key(2))), lanes.admit(None)), (full.clone(), full));
+        assert_eq!((lanes.admit(&new, Some(&key(2))), lanes.admit(&new, None)), (full.clone(), full));
     }
 }

@@ -1,0 +1,61 @@
+//! Units on their way to the disk, and what waits for them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Effect;
+use crate::domain::{Alias, Job, JobId};
+use crate::store::{Epoch, RecordChange, Unit};
+
+/// The units that were handed over, in order; their results come in the same order.
+#[derive(Default)]
+pub(super) struct PendingUnits(VecDeque<PendingUnit>);
+
+/// See the module's documentation.
+pub(super) struct PendingUnit {
+    /// The lanes that it is about, but those that it releases: no later unit can be about them.
+    pub lanes: Vec<(Alias, Epoch)>,
+    /// The jobs that are shown once it is durable.
+    pub jobs: Vec<Arc<Job>>,
+    /// What is done after that.
+    pub effects: Vec<Effect>,
+    /// The lane whose intent is in it.
+    pub intent_of: Option<Alias>,
+    /// Whether one of its lanes was evicted since: it cannot become durable any more.
+    pub is_evicted: bool,
+}
+
+impl PendingUnits {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn push(&mut self, unit: &Unit, effects: Vec<Effect>, intent_of: Option<Alias>) {
+        let kept = unit.lanes.iter().filter(|lane| lane.record != RecordChange::Remove);
+        let lanes = kept.map(|lane| (lane.resource.clone(), lane.epoch)).collect();
+        let jobs = unit.jobs.clone();
+        self.0.push_back(PendingUnit { lanes, jobs, effects, intent_of, is_evicted: false });
+    }
+
+    /// Takes out the oldest one.
+    pub fn pop(&mut self) -> Option<PendingUnit> {
+        self.0.pop_front()
+    }
+
+    /// What waits for the last one about `resource`.
+    pub fn last_about(&mut self, resource: &Alias) -> Option<&mut Vec<Effect>> {
+        let is_about = |unit: &&mut PendingUnit| unit.lanes.iter().any(|(lane, _)| lane == resource);
+        self.0.iter_mut().rev().find(is_about).map(|unit| &mut unit.effects)
+    }
+
+    /// Notes of all units about the lane of `resource` in this adoption that they will be refused; the jobs in them.
+    pub fn evict(&mut self, resource: &Alias, epoch: Epoch) -> Vec<JobId> {
+        let is_about = |unit: &&mut PendingUnit| unit.lanes.iter().any(|(lane, of)| lane == resource && *of == epoch);
+        let units = self.0.iter_mut().filter(is_about);
+        let jobs = units.flat_map(|unit| {
+            unit.is_evicted = true;
+            unit.jobs.iter().map(|job| job.id)
+        });
+        jobs.collect()
+    }
+}

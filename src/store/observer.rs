@@ -1,0 +1,44 @@
+//! What is told of the work of a store: to the metrics, and to the file of the audit log if there is one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::writer::Opened;
+use super::{AuditFile, Pruned, StoreError, Unit};
+use crate::metrics::{Metrics, StoreOperation};
+
+/// See the module's documentation.
+pub struct Observer {
+    metrics: Arc<Metrics>,
+    audit: Option<AuditFile>,
+}
+
+impl Observer {
+    /// Tells `metrics` of everything, and `audit` of the entries that became durable.
+    pub fn new(metrics: Arc<Metrics>, audit: Option<AuditFile>) -> Self {
+        Self { metrics, audit }
+    }
+
+    pub(super) fn opened(&self, opened: Result<Opened, StoreError>) -> Result<Opened, StoreError> {
+        self.counted(StoreOperation::Load, opened)
+    }
+
+    pub(super) fn pruned(&self, pruned: Result<Pruned, StoreError>) -> Result<Pruned, StoreError> {
+        self.counted(StoreOperation::Prune, pruned)
+    }
+
+    /// A commit of `units` took so long, and succeeded or not.
+    pub(super) fn committed(&self, units: &[Unit], took: Duration, is_durable: bool) {
+        self.metrics.commits.committed(units.len(), took);
+        if !is_durable {
+            return self.metrics.commits.failed(StoreOperation::Commit);
+        }
+        if let Some(file) = &self.audit {
+            units.iter().flat_map(|unit| &unit.audit).for_each(|entry| file.append(entry));
+        }
+    }
+
+    fn counted<T>(&self, operation: StoreOperation, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|_| self.metrics.commits.failed(operation))
+    }
+}
