@@ -94,11 +94,9 @@ fn the_table_of_options_is_that_of_the_command_line() {
         .get_arguments()
         .filter(|option| option.get_id() != "print_config")
         .map(|option| {
-            let help = option.get_help().expect("every option has help").to_string();
-            let (_, default) = help.split_once("[default: ").expect("every option has a default");
-            let default = match default.trim_end_matches(']') {
-                "none" => "none".to_owned(),
-                value => format!("`{value}`"),
+            let default = match option.get_default_values() {
+                [value] if !value.is_empty() => format!("`{}`", value.to_string_lossy()),
+                _ => "none".to_owned(),
             };
             let variable = option.get_env().expect("every option has a variable").to_str().expect("ASCII");
             format!("| `--{}` | `{variable}` | {default} | ", option.get_long().expect("a long name"))

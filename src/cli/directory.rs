@@ -24,7 +24,7 @@ impl DirectoryArgs {
     /// # Errors
     /// If what is given makes no sense.
     pub fn path(&self) -> Result<PathBuf, ConfigError> {
-        let args = ServeArgs { data_dir: self.data_dir.clone(), config: self.config.clone(), ..ServeArgs::default() };
+        let args = ServeArgs::of_directory(self.data_dir.clone(), self.config.clone());
         config::data_dir(&args, std::env::vars_os())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::layers;
+use super::value::{number, path};
 use crate::access::{InvalidToken, Token};
 
 /// The variable that may hold the admin key itself.
@@ -10,51 +12,69 @@ pub(super) const ADMIN_KEY: &str = "SCALEGATE_ADMIN_KEY";
 const MAX_KEY_FILE: u64 = 4096;
 
 /// What is laid down about callers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
+#[command(next_help_heading = "Who may call")]
 pub struct Access {
-    /// Whether everybody may do everything although the address is not a loopback one.
+    /// Let every caller who reaches the gateway do everything without a key, on any address
+    #[arg(long, env = "SCALEGATE_INSECURE_NO_AUTH")]
     pub insecure_no_auth: bool,
-    /// Whether a key is needed in any case, also on a loopback address, and also if there was never one.
+
+    /// Want a key in any case, and do not start without one, also on a loopback address and with a new data directory
+    #[arg(long, env = "SCALEGATE_REQUIRE_KEY")]
     pub require_key: bool,
+
     /// A key that may do everything. Its secret part is never printed.
+    #[arg(skip)]
     pub admin_key: Option<Token>,
-    /// The file it was read from.
+
+    /// File with an admin key made by `scalegate keys generate`; or set SCALEGATE_ADMIN_KEY to the key [default: none]
+    #[arg(long, env = "SCALEGATE_ADMIN_KEY_FILE", value_name = "FILE", value_parser = path)]
     pub admin_key_file: Option<PathBuf>,
-    /// Whether metrics are for everybody.
+
+    /// Serve /metrics without a key
+    #[arg(long, env = "SCALEGATE_OPEN_METRICS")]
     pub open_metrics: bool,
-    /// Names by which the gateway may be called, besides those of its address.
+
+    /// Names by which the gateway may be called, besides those of its address [default: none]
+    #[arg(
+        long,
+        env = "SCALEGATE_ALLOWED_HOSTS",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NAME,..."
+    )]
     pub allowed_hosts: Hosts,
-    /// Other origins whose pages may call the API.
+
+    /// Origins of other web pages that may call the API from a browser, each as a scheme, a host and maybe a port [default: none]
+    #[arg(
+        long,
+        env = "SCALEGATE_ALLOWED_ORIGINS",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "ORIGIN,..."
+    )]
     pub allowed_origins: Origins,
+
     /// What HTTPS is served with, if it is.
+    #[command(flatten)]
     pub tls: Option<TlsFiles>,
-    /// Most requests a second with one key, or without one from one network, this machine apart; 0 if there is no limit.
+
+    /// Most requests a second with one API key, or without one from one network, this machine apart; 0: no limit
+    // A hundred are what a hundred jobs polled every second need. A million are more than one process can serve.
+    #[arg(id = "max_request_rate", long = "max-request-rate", env = "SCALEGATE_MAX_REQUEST_RATE", default_value = "100",
+          value_name = "REQUESTS", value_parser = number::<u32>(0, 1_000_000))]
     pub request_rate: u32,
-    /// Most streams at a time with one key, or without one from one network, this machine apart; 0 if there is no limit.
+
+    /// Most event streams open at a time with one API key, or without one from one network, this machine apart; 0: no limit
+    // 500 are a browser for each member of a large team, and leave most seats to others.
+    #[arg(id = "max_streams_per_key", long = "max-streams-per-key", env = "SCALEGATE_MAX_STREAMS_PER_KEY", default_value = "500",
+          value_name = "STREAMS", value_parser = number::<usize>(0, u64::MAX))]
     pub streams_per_key: usize,
 }
 
-impl Access {
-    /// Highest rate that can be configured, more than one process can serve. Whoever wants more wants no limit.
-    pub const MAX_REQUEST_RATE: u64 = 1_000_000;
-}
-
 impl Default for Access {
-    /// A hundred requests a second are what a hundred jobs polled every second need. 500 streams are a browser for everybody
-    /// in a large team, and leave most seats to others.
     fn default() -> Self {
-        Self {
-            insecure_no_auth: false,
-            require_key: false,
-            admin_key: None,
-            admin_key_file: None,
-            open_metrics: false,
-            allowed_hosts: Hosts::default(),
-            allowed_origins: Origins::default(),
-            tls: None,
-            request_rate: 100,
-            streams_per_key: 500,
-        }
+        layers::defaults()
     }
 }
 
@@ -67,11 +87,14 @@ pub struct Hosts(pub Vec<String>);
 pub struct Origins(pub Vec<String>);
 
 /// Files in PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate and those up to the authority's.
+    /// Certificate chain in PEM to serve HTTPS with; read again when it changes [default: none]
+    #[arg(id = "tls_cert", long = "tls-cert", env = "SCALEGATE_TLS_CERT", required = false, value_name = "FILE", value_parser = path)]
     pub cert: PathBuf,
-    /// The private key.
+
+    /// Private key in PEM that belongs to the certificate [default: none]
+    #[arg(id = "tls_key", long = "tls-key", env = "SCALEGATE_TLS_KEY", required = false, value_name = "FILE", value_parser = path)]
     pub key: PathBuf,
 }
 

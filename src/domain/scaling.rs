@@ -96,11 +96,4 @@ impl Retention {
     /// which is one a minute for that week: a gateway used this heavily keeps about as much as the age allows, and one
     /// used far more heavily stays within some tens of megabytes, at a few kilobytes per job.
     pub const DEFAULT: Self = Self { age: Duration::from_hours(7 * 24), count: 10_000 };
-
-    /// Shortest age. A job that disappeared the moment it ended could not be polled to its end.
-    pub const MIN_AGE: Duration = Duration::from_secs(1);
-    /// Longest age. The gateway is not an archive; a year-old job says nothing that the logs should not.
-    pub const MAX_AGE: Duration = Duration::from_hours(365 * 24);
-    /// Most finished jobs that can be configured. They are held in memory: a few kilobytes times a million.
-    pub const MAX_COUNT: u64 = 1_000_000;
 }

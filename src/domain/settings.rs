@@ -90,6 +90,16 @@ impl SettingLimits {
     pub const NONE: Self =
         Self { min_cooldown: Duration::ZERO, max_step_size: MAX_CAPACITY, min_settle: Duration::ZERO };
 
+    /// Each limit in place of the setting that it limits.
+    pub fn as_settings(&self) -> SettingsOverrides {
+        SettingsOverrides {
+            step_size: Some(self.max_step_size),
+            cooldown: Some(self.min_cooldown),
+            settle: Some(self.min_settle),
+            ..SettingsOverrides::default()
+        }
+    }
+
     /// Every one of `overrides` that takes less care than this.
     pub fn problems(&self, overrides: &SettingsOverrides) -> Vec<InvalidSetting> {
         let too_short = |setting, value: Option<Duration>, least: Duration, limit| {
@@ -164,6 +174,30 @@ pub enum Setting {
     PollInterval,
     Settle,
     Deadline,
+}
+
+impl Setting {
+    /// Its name in a configuration.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::StepSize => "step_size",
+            Self::Cooldown => "cooldown",
+            Self::ActiveTimeout => "active_timeout",
+            Self::PollInterval => "poll_interval",
+            Self::Settle => "settle",
+            Self::Deadline => "deadline",
+        }
+    }
+
+    /// The name of its limit there, for those that the operator can limit.
+    pub fn limit_key(self) -> Option<&'static str> {
+        match self {
+            Self::StepSize => Some("max_step_size"),
+            Self::Cooldown => Some("min_cooldown"),
+            Self::Settle => Some("min_settle"),
+            Self::ActiveTimeout | Self::PollInterval | Self::Deadline => None,
+        }
+    }
 }
 
 impl SettingsOverrides {

@@ -9,6 +9,7 @@ use std::fs;
 use clap::{Args, FromArgMatches};
 use tempfile::TempDir;
 
+use super::value::Kind;
 use super::*;
 use crate::domain::{Bounds, Capacity};
 
@@ -21,39 +22,7 @@ fn parsed(arguments: &[&str]) -> ServeArgs {
 
 /// `args` with a variable of the environment in the place of `key`, unless a flag is there already.
 fn with_variable(mut args: ServeArgs, key: &str, value: &str) -> ServeArgs {
-    let option = match key {
-        "listen" => &mut args.listen,
-        "sidecar_url" => &mut args.sidecar_url,
-        "data_dir" => &mut args.data_dir,
-        "config" => &mut args.config,
-        "log_format" => &mut args.log_format,
-        "audit_log" => &mut args.audit_log,
-        "shutdown_grace" => &mut args.shutdown_grace,
-        "cooldown" => &mut args.cooldown,
-        "step_size" => &mut args.step_size,
-        "active_timeout" => &mut args.active_timeout,
-        "poll_interval" => &mut args.poll_interval,
-        "settle" => &mut args.settle,
-        "deadline" => &mut args.deadline,
-        "min_cooldown" => &mut args.min_cooldown,
-        "max_step_size" => &mut args.max_step_size,
-        "min_settle" => &mut args.min_settle,
-        "only_listed" => &mut args.only_listed,
-        "max_active_jobs" => &mut args.max_active_jobs,
-        "max_jobs_per_key" => &mut args.max_jobs_per_key,
-        "insecure_no_auth" => &mut args.insecure_no_auth,
-        "require_key" => &mut args.require_key,
-        "open_metrics" => &mut args.open_metrics,
-        "allowed_hosts" => &mut args.allowed_hosts,
-        "allowed_origins" => &mut args.allowed_origins,
-        "max_request_rate" => &mut args.max_request_rate,
-        "max_streams_per_key" => &mut args.max_streams_per_key,
-        "max_queue_length" => &mut args.max_queue_length,
-        "keep_finished_for" => &mut args.keep_finished_for,
-        "keep_finished_count" => &mut args.keep_finished_count,
-        other => panic!("no setting {other}"),
-    };
-    option.get_or_insert_with(|| Given::by_environment(value));
+    args.given.entry(key.to_owned()).or_insert_with(|| Given::by_environment(value));
     args
 }
 
@@ -83,83 +52,92 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Each setting with three values, as written in TOML: for flag, environment and file; and how to see it.
-type Row = (&'static str, [&'static str; 3], fn(&Config) -> String);
+/// Three values of an option as they are written in the file, different ones where there are so many: for flag, environment
+/// and file. And a file that must be there is named.
+fn values(option: &clap::Arg) -> [&'static str; 3] {
+    match (option.get_id().as_str(), Kind::of(option)) {
+        ("listen", _) => ["\"1.1.1.1:1\"", "\"[::1]:2\"", "\"3.3.3.3:3\""],
+        ("sidecar_url", _) => ["\"http://a\"", "\"http://b:2\"", "\"http://c\""],
+        ("log_format", _) => ["\"json\""; 3],
+        ("allowed_origins", _) => ["[\"http://a:1\"]", "[\"https://d\", \"https://a\"]", "[\"https://e\"]"],
+        (_, Kind::Text) => ["\"/a\"", "\"b\"", "\"./c\""],
+        (_, Kind::Duration) => ["\"1s\"", "\"2000ms\"", "\"3s\""],
+        (_, Kind::Number) => ["11", "12", "13"],
+        (_, Kind::Switch) => ["true"; 3],
+        (_, Kind::List) => ["[\"a.b\", \"c\"]", "[\"d\"]", "[\"e\", \"f\"]"],
+    }
+}
 
-const SETTINGS: [Row; 28] = [
-    ("listen", ["\"1.1.1.1:1\"", "\"[::1]:2\"", "\"3.3.3.3:3\""], |c| format!("{:?}", c.listen.to_string())),
-    ("sidecar_url", ["\"http://a\"", "\"http://b:2\"", "\"http://c\""], |c| format!("{:?}", c.sidecar_url.as_str())),
-    ("data_dir", ["\"/a\"", "\"b\"", "\"./c\""], |c| format!("{:?}", c.data_dir)),
-    ("audit_log", ["\"/a\"", "\"b\"", "\"./c\""], |c| format!("{:?}", c.audit_log.clone().unwrap_or_default())),
-    ("log_format", ["\"json\"", "\"json\"", "\"json\""], |c| {
-        if c.log_format == LogFormat::Json { "\"json\"".to_owned() } else { "\"text\"".to_owned() }
-    }),
-    ("shutdown_grace", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.shutdown_grace)),
-    ("cooldown", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.settings.cooldown)),
-    ("step_size", ["11", "12", "13"], |c| c.settings.step_size.to_string()),
-    ("active_timeout", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.settings.active_timeout)),
-    ("poll_interval", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.settings.poll_interval)),
-    ("settle", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.settings.settle)),
-    ("deadline", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.settings.deadline)),
-    ("min_cooldown", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.setting_limits.min_cooldown)),
-    ("max_step_size", ["11", "12", "13"], |c| c.setting_limits.max_step_size.to_string()),
-    ("min_settle", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.setting_limits.min_settle)),
-    ("max_active_jobs", ["11", "12", "13"], |c| c.limits.active_jobs.to_string()),
-    ("max_jobs_per_key", ["11", "12", "13"], |c| c.limits.jobs_per_key.to_string()),
-    ("insecure_no_auth", ["true", "true", "true"], |c| c.access.insecure_no_auth.to_string()),
-    ("require_key", ["true", "true", "true"], |c| c.access.require_key.to_string()),
-    ("open_metrics", ["true", "true", "true"], |c| c.access.open_metrics.to_string()),
-    ("allowed_hosts", ["\"a.b,c\"", "\"d\"", "\"e,f\""], |c| format!("{:?}", c.access.allowed_hosts.0.join(","))),
-    ("allowed_origins", ["\"http://a:1\"", "\"https://d\"", "\"https://e\""], |c| {
-        format!("{:?}", c.access.allowed_origins.0.join(","))
-    }),
-    ("max_request_rate", ["11", "12", "0"], |c| c.access.request_rate.to_string()),
-    ("max_streams_per_key", ["11", "12", "0"], |c| c.access.streams_per_key.to_string()),
-    ("max_queue_length", ["11", "12", "13"], |c| c.limits.queue_length.to_string()),
-    ("keep_finished_for", ["\"1s\"", "\"2s\"", "\"3s\""], |c| seconds(c.retention.age)),
-    ("keep_finished_count", ["11", "12", "13"], |c| c.retention.count.to_string()),
-    ("only_listed", ["true", "true", "true"], |c| c.only_listed.to_string()),
-];
-
-/// Settings whose default is nothing at all.
-const EMPTY_BY_DEFAULT: [&str; 3] = ["allowed_hosts", "allowed_origins", "audit_log"];
-
-/// Options that name files, which have to be there: they have tests of their own.
-const FILES: [&str; 4] = ["config", "admin_key_file", "tls_cert", "tls_key"];
-
-fn seconds(duration: Duration) -> String {
-    format!("\"{}s\"", duration.as_secs())
+/// A value of the file as it is written after a flag.
+fn as_text(value: &str) -> String {
+    let entries = value.strip_prefix('[').and_then(|value| value.strip_suffix(']')).unwrap_or(value);
+    entries.replace('"', "").replace(", ", ",")
 }
 
 #[test]
 fn flag_beats_environment_beats_file_beats_default() {
-    for (key, [flag, variable, in_file], seen) in SETTINGS {
+    // These need each other, and the last one a file that is there.
+    let apart = ["tls_cert", "tls_key", "admin_key_file"];
+    let options = layers::options::<Config>();
+    let options = options.get_arguments().filter(|option| !apart.contains(&option.get_id().as_str()));
+    for option in options {
+        let key = option.get_id().as_str();
+        let [flag, variable, in_file] = values(option);
         let (_directory, path) = file(&format!("{key} = {in_file}\n[resources.worker]"));
-        let flag_argument = format!("--{}={}", key.replace('_', "-"), flag.trim_matches('"'));
+        let flag_argument = format!("--{}={}", key.replace('_', "-"), as_text(flag));
         let with_file = || parsed(&["--config", &path]);
         let with_flag = || parsed(&["--config", &path, &flag_argument]);
-        let variable_text = variable.trim_matches('"');
-        let default = seen(&Config::default());
+        let variable_text = as_text(variable);
+        let (by_flag, by_variable) = (
+            format!("flag --{}", key.replace('_', "-")),
+            format!("environment SCALEGATE_{}", key.to_ascii_uppercase()),
+        );
+        let default = option.get_default_values().first().map_or("".into(), |text| text.to_string_lossy());
+        let default = Kind::of(option).to_toml(&default);
         for (args, expected, origin) in [
-            (with_variable(with_flag(), key, variable_text), flag, format!("flag --{}", key.replace('_', "-"))),
-            (with_flag(), flag, format!("flag --{}", key.replace('_', "-"))),
-            (
-                with_variable(with_file(), key, variable_text),
-                variable,
-                format!("environment SCALEGATE_{}", key.to_ascii_uppercase()),
-            ),
+            (with_variable(with_flag(), key, &variable_text), flag, by_flag.clone()),
+            (with_flag(), flag, by_flag),
+            (with_variable(with_file(), key, &variable_text), variable, by_variable),
             (with_variable(with_file(), key, ""), in_file, format!("file {path}")),
             (with_file(), in_file, format!("file {path}")),
-            (parsed(&[]), default.as_str(), "default".to_owned()),
-            (with_variable(parsed(&[]), key, ""), default.as_str(), "default".to_owned()),
+            (parsed(&[]), &default, "default".to_owned()),
+            (with_variable(parsed(&[]), key, ""), &default, "default".to_owned()),
         ] {
-            let loaded = load_args(&args).unwrap_or_else(|error| panic!("{key}: {error}"));
-            assert_eq!(seen(&loaded.config), expected, "{key} by {origin}");
-            let printed = loaded.to_toml();
-            let line = printed.lines().find(|line| line.starts_with(&format!("{key} = "))).expect("a line per setting");
-            assert!(line.ends_with(&format!("  # {origin}")), "{line} should come from {origin}");
+            let printed = load_args(&args).unwrap_or_else(|error| panic!("{key}: {error}")).to_toml();
+            let line = printed.lines().find(|line| line.starts_with(&format!("{key} = ")));
+            assert_eq!(line, Some(format!("{key} = {expected}  # {origin}").as_str()));
         }
     }
+}
+
+/// The options whose values pass through a conversion, or whose fields have other names.
+#[test]
+fn each_value_comes_to_its_field() {
+    let text = "max_request_rate = 1\nmax_streams_per_key = 2\ntls_cert = \"c\"\ntls_key = \"k\"\n\
+                cooldown = \"3s\"\nstep_size = 4\nactive_timeout = \"5s\"\npoll_interval = \"6s\"\nsettle = \"7s\"\n\
+                deadline = \"8s\"\nmin_cooldown = \"2s\"\nmax_step_size = 9\nmin_settle = \"1s\"\nmax_active_jobs = 10\n\
+                max_jobs_per_key = 11\nmax_queue_length = 12\nkeep_finished_for = \"13s\"\nkeep_finished_count = 14\n";
+    let expected = Config {
+        access: Access {
+            request_rate: 1,
+            streams_per_key: 2,
+            tls: Some(TlsFiles { cert: "c".into(), key: "k".into() }),
+            ..Access::default()
+        },
+        settings: Settings {
+            cooldown: secs(3),
+            step_size: 4,
+            active_timeout: secs(5),
+            poll_interval: secs(6),
+            settle: secs(7),
+            deadline: secs(8),
+        },
+        setting_limits: SettingLimits { min_cooldown: secs(2), max_step_size: 9, min_settle: secs(1) },
+        limits: Limits { active_jobs: 10, jobs_per_key: 11, queue_length: 12 },
+        retention: Retention { age: secs(13), count: 14 },
+        ..Config::default()
+    };
+    assert_eq!(load_file(text).expect("valid"), expected);
 }
 
 #[test]
@@ -172,40 +150,26 @@ fn a_flag_can_switch_off_what_the_file_switches_on() {
 }
 
 #[test]
-fn the_defaults_are_what_the_help_says() {
-    let command = ServeArgs::augment_args(clap::Command::new("serve"));
-    let mut arguments = Vec::new();
-    for option in command.get_arguments().filter(|option| option.get_id() != "print_config") {
-        let help = option.get_help().expect("every option has help").to_string();
-        let (_, default) = help.split_once("[default: ").unwrap_or_else(|| panic!("no default in {help:?}"));
-        let default = default.strip_suffix(']').expect("the default ends the help");
-        if default != "none" {
-            arguments.push(format!("--{}={default}", option.get_long().expect("a long name")));
-        }
-    }
-    assert_eq!(arguments.len(), SETTINGS.len() - EMPTY_BY_DEFAULT.len());
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    assert_eq!(load_args(&parsed(&arguments)).expect("valid").config, Config::default());
+fn the_defaults_are_those_of_the_domain() {
+    let Config { settings, setting_limits, limits, retention, .. } = Config::default();
+    assert_eq!((settings, setting_limits), (Settings::DEFAULT, SettingLimits::NONE));
+    assert_eq!((limits, retention), (Limits::DEFAULT, Retention::DEFAULT));
     assert_eq!(load_args(&parsed(&[])).expect("valid").config, Config::default());
 }
 
 #[test]
-fn names_in_messages_are_the_names_there_are() {
+fn the_help_is_complete_and_names_are_what_messages_say() {
     let command = ServeArgs::augment_args(clap::Command::new("serve"));
-    let configurable = command.get_arguments().filter(|option| option.get_id() != "print_config");
-    let mut seen = 0;
-    for option in configurable {
+    for option in command.get_arguments().filter(|option| option.get_id() != "print_config") {
         let key = option.get_id().as_str();
-        assert_eq!(resolve::flag(key), format!("--{}", option.get_long().expect("a long name")));
-        assert_eq!(Some(resolve::variable(key).as_ref()), option.get_env().map(|name| name.to_str().expect("ASCII")));
-        assert!(
-            FILES.contains(&key) || SETTINGS.iter().any(|(name, ..)| *name == key),
-            "{key} has no row in the tests"
-        );
+        let help = option.get_help().expect("every option has help").to_string();
+        let has_default = !option.get_default_values().is_empty() && !option.is_hide_default_value_set();
+        let is_switch = option.get_num_args().is_some_and(|number| number.min_values() == 0);
+        assert!(has_default || is_switch || help.ends_with("[default: none]"), "{key}: {help}");
+        assert_eq!(layers::flag(key), format!("--{}", option.get_long().expect("a long name")));
+        assert_eq!(Some(layers::variable(key).as_ref()), option.get_env().map(|name| name.to_str().expect("ASCII")));
         assert!(option.get_help_heading().is_some(), "{key} stands under no heading");
-        seen += 1;
     }
-    assert_eq!(seen, SETTINGS.len() + FILES.len());
     clap::Command::debug_assert(command);
 }
 
@@ -273,7 +237,7 @@ fn the_real_environment_is_told_from_flags() {
     ]);
     assert!(printed.contains("\ncooldown = \"2m\"  # environment SCALEGATE_COOLDOWN\n"), "{printed}");
     assert!(printed.contains("\nsettle = \"45s\"  # flag --settle\n"), "{printed}");
-    assert!(printed.contains("\ndeadline = \"1d\"  # default\n"), "{printed}");
+    assert!(printed.contains("\ndeadline = \"24h\"  # default\n"), "{printed}");
     let refused = child(&[("SCALEGATE_ONLY_LISTED", "perhaps"), ("SCALEGATE_COOLDWON", "2m")]);
     assert!(refused.contains("- SCALEGATE_ONLY_LISTED: \"perhaps\" must be true or false\n"), "{refused}");
     assert!(refused.contains("- SCALEGATE_COOLDWON: no such environment variable"), "{refused}");

@@ -93,7 +93,7 @@ fn a_strange_file_name_does_not_break_the_printed_configuration() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("two\nlines \u{1b}[31m.toml");
     fs::write(&path, "step_size = 2\n").expect("a file");
-    let args = ServeArgs { config: Some(Given::by_flag(&path)), ..Default::default() };
+    let args = ServeArgs::of_directory(None, Some(Given::by_flag(&path)));
     let loaded = load_args(&args).expect("valid");
     assert_eq!(load_file(&loaded.to_toml()).expect("still TOML"), loaded.config);
 }

@@ -25,9 +25,9 @@ fn a_wrong_option_is_named_as_it_was_spelled() {
         ("step_size", "two", "\"two\" is not a whole number"),
         ("active_timeout", "0s", "must be between"),
         ("poll_interval", "2h", "\"2h\" must be between 0.01 and 3600 seconds"),
-        ("settle", "25h", "\"1d 1h\" must be between"),
+        ("settle", "25h", "\"25h\" must be between"),
         ("deadline", "31d", "must be between"),
-        ("min_cooldown", "25h", "\"1d 1h\" must be between 0 and 86400 seconds"),
+        ("min_cooldown", "25h", "\"25h\" must be between 0 and 86400 seconds"),
         ("max_step_size", "0", "0 must be between 1 and 1000000"),
         ("min_settle", "5", "\"5\" has no unit"),
         ("max_active_jobs", "0", "0 must be between 1 and 1000000"),
@@ -65,45 +65,73 @@ fn a_wrong_option_is_named_as_it_was_spelled() {
 fn text_that_is_not_unicode_is_refused_by_name() {
     use std::os::unix::ffi::OsStrExt;
     let broken = std::ffi::OsStr::from_bytes(b"/data/\xff");
-    let args = ServeArgs { data_dir: Some(Given::by_environment(broken)), ..Default::default() };
+    let args = ServeArgs::of_directory(Some(Given::by_environment(broken)), None);
     let refused = load_args(&args).expect_err("not Unicode").to_string();
     assert!(refused.contains("SCALEGATE_DATA_DIR: ") && refused.contains("is not valid UTF-8"), "{refused}");
 }
 
 #[test]
-fn a_wrong_key_or_value_in_the_file_is_shown_in_its_line() {
-    for (text, line, detail) in [
-        ("cooldwon = \"5m\"", "1 | cooldwon", "unknown field `cooldwon`, expected one of"),
-        ("step-size = 1", "1 | step-size", "unknown field `step-size`"),
-        ("config = \"x\"", "1 | config", "unknown field `config`"),
+fn a_wrong_key_or_value_in_the_file_is_named_with_its_line() {
+    for (text, name, detail) in [
+        ("cooldwon = \"5m\"", "cooldwon in line 1 of FILE", "no such key; did you mean cooldown?"),
+        ("step-size = 1", "step-size in line 1 of FILE", "no such key; did you mean step_size?"),
+        ("config = \"x\"", "config in line 1 of FILE", "no such key; there are: listen, sidecar_url, "),
         (
             "\ncooldown = 300",
-            "2 | cooldown = 300",
+            "cooldown in line 2 of FILE",
             "300 has no unit; write \"300s\" for seconds or \"300m\" for minutes",
         ),
-        ("cooldown = 1.5", "1 | cooldown = 1.5", "1.5 is not a duration"),
-        ("cooldown = \"soon\"", "1 | cooldown", "\"soon\" is not a duration; write a number and a unit"),
-        ("cooldown = -1", "1 | cooldown = -1", "-1 must not be negative"),
-        ("step_size = -1", "1 | step_size", "-1 must not be negative"),
-        ("step_size = \"1\"", "1 | step_size", "\"1\" is not a whole number; write digits without quotes"),
-        ("only_listed = \"yes\"", "1 | only_listed", "must be true or false, without quotes"),
-        ("listen = 8080", "1 | listen", "8080 must be a text in quotes"),
-        ("listen = [\"127.0.0.1:80\"]", "1 | listen", "a list must be a text in quotes"),
-        ("sidecar_url = \"https://a\"", "1 | sidecar_url", "\"https://a\" must begin with http://, not https://"),
-        ("log_format = \"xml\"", "1 | log_format", "\"xml\" must be \"text\" or \"json\""),
-        ("data_dir = \"\"", "1 | data_dir", "\"\" must not be empty"),
+        ("cooldown = 1.5", "cooldown in line 1 of FILE", "1.5 has no unit"),
+        ("cooldown = true", "cooldown in line 1 of FILE", "true must be a text in quotes"),
+        ("cooldown = \"soon\"", "cooldown in line 1 of FILE", "\"soon\" is not a duration; write a number and a unit"),
+        ("cooldown = -1", "cooldown in line 1 of FILE", "-1 must not be negative"),
+        ("step_size = -1", "step_size in line 1 of FILE", "-1 must not be negative"),
+        (
+            "step_size = \"1\"",
+            "step_size in line 1 of FILE",
+            "\"1\" is not a whole number; write digits without quotes",
+        ),
+        ("only_listed = \"yes\"", "only_listed in line 1 of FILE", "\"yes\" must be true or false, without quotes"),
+        ("listen = 8080", "listen in line 1 of FILE", "8080 must be a text in quotes"),
+        ("listen = [\"127.0.0.1:80\"]", "listen in line 1 of FILE", "a list must be a text in quotes"),
+        ("sidecar_url = \"https://a\"", "sidecar_url in line 1 of FILE", "\"https://a\" must begin with http://"),
+        ("log_format = \"xml\"", "log_format in line 1 of FILE", "\"xml\" must be \"text\" or \"json\""),
+        ("data_dir = \"\"", "data_dir in line 1 of FILE", "\"\" must not be empty"),
+        (
+            "[resources.worker]\nmaximum = 1",
+            "resources.worker.maximum in line 2 of FILE",
+            "no such key; there are: min, max, cooldown, ",
+        ),
+        (
+            "[resources.worker]\nmax = 1000001",
+            "resources.worker.max in line 2 of FILE",
+            "1000001 must be between 0 and 1000000 units",
+        ),
+        ("[resources.worker]\ncooldown = 5", "resources.worker.cooldown in line 2 of FILE", "5 has no unit"),
+        ("[resources.\"a b\"]\nmin = 1", "resources.\"a b\" in line 1 of FILE", "must consist of letters, digits"),
+        ("[resources.web.eu]\nmin = 1", "resources.web.eu in line 1 of FILE", "no such key"),
+        ("allowed_hosts = 1", "allowed_hosts in line 1 of FILE", "1 must be a list of texts, such as [\"a\", \"b\"]"),
+        ("allowed_hosts = [\"a,b\"]", "allowed_hosts in line 1 of FILE", "a list must be a list of texts"),
+        ("allowed_origins = [\"a\"]", "allowed_origins in line 1 of FILE", "must be origins"),
+        ("[resource.worker]", "resource in line 1 of FILE", "no such key; did you mean resources?"),
+        // Also if a flag is stronger.
+        ("data_dir = 1", "data_dir in line 1 of FILE", "1 must be a text in quotes"),
+    ] {
+        let (_directory, path) = file(text);
+        let refused = load_args(&parsed(&["--config", &path, "--data-dir", "x"])).expect_err(text).to_string();
+        let refused = refused.replace(&path, "FILE");
+        let expected = format!("the configuration is not valid: {name}: ");
+        assert!(refused.starts_with(&expected) && refused.contains(detail), "{text}:\n{refused}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_shown_in_the_line_where_it_is_none() {
+    for (text, line, detail) in [
         ("cooldown = \"5m\"\ncooldown = \"6m\"", "2 | cooldown", "duplicate key"),
         ("cooldown", "1 | cooldown", "key with no value"),
-        ("[resources.worker]\nmaximum = 1", "2 | maximum", "unknown field `maximum`, expected one of `min`, `max`"),
-        ("[resources.worker]\nmax = 1000001", "2 | max", "1000001 must be between 0 and 1000000 units"),
-        ("[resources.worker]\ncooldown = 5", "2 | cooldown", "5 has no unit"),
-        ("[resources.\"a b\"]\nmin = 1", "1 | [resources.\"a b\"]", "must consist of letters, digits"),
-        ("[resources.web.eu]\nmin = 1", "1 | [resources.web.eu]", "unknown field `eu`"),
-        ("allowed_hosts = 1", "1 | allowed_hosts", "1 must be a list of texts, such as [\"a\", \"b\"]"),
-        ("allowed_hosts = [\"a,b\"]", "1 | allowed_hosts", "a list must be a list of texts"),
-        ("allowed_origins = [\"a\"]", "1 | allowed_origins", "\"a\" must be origins"),
         ("resources = 1", "1 | resources", "invalid type: integer `1`, expected a map"),
-        ("[resource.worker]", "1 | [resource.worker]", "unknown field `resource`"),
+        ("[resources]\nworker = 1", "2 | worker", "invalid type: integer `1`, expected a map"),
     ] {
         let refused = refused_file(text);
         assert!(refused.starts_with("the configuration file FILE is not valid\n"), "{refused}");
@@ -116,16 +144,22 @@ fn a_wrong_key_or_value_in_the_file_is_shown_in_its_line() {
 #[test]
 fn values_of_the_file_out_of_range_are_named_with_their_table_and_file() {
     for (text, expected) in [
-        ("cooldown = \"25h\"", "cooldown in FILE: \"1d 1h\" must be between 0 and 86400 seconds"),
-        ("step_size = 0", "step_size in FILE: 0 must be between 1 and 1000000"),
-        ("keep_finished_count = 0", "keep_finished_count in FILE: 0 must be between 1 and 1000000"),
+        ("cooldown = \"25h\"", "cooldown in line 1 of FILE: \"25h\" must be between 0 and 86400 seconds"),
+        ("step_size = 0", "step_size in line 1 of FILE: 0 must be between 1 and 1000000"),
+        ("keep_finished_count = 0", "keep_finished_count in line 1 of FILE: 0 must be between 1 and 1000000"),
         (
             "[resources.worker]\ncooldown = \"25h\"",
-            "resources.worker.cooldown in FILE: \"1d 1h\" must be between 0 and 86400 seconds",
+            "resources.worker.cooldown in line 2 of FILE: \"25h\" must be between 0 and 86400 seconds",
         ),
-        ("[resources.\"a.b\"]\nstep_size = 0", "resources.\"a.b\".step_size in FILE: 0 must be between 1 and 1000000"),
-        ("[resources.worker]\nmin = 5\nmax = 3", "resources.worker in FILE: min = 5 is greater than max = 3"),
-        ("only_listed = true", "only_listed in FILE: only listed resources may be scaled, but none is listed;"),
+        (
+            "[resources.\"a.b\"]\nstep_size = 0",
+            "resources.\"a.b\".step_size in line 2 of FILE: 0 must be between 1 and 1000000",
+        ),
+        ("[resources.worker]\nmin = 5\nmax = 3", "resources.worker in line 1 of FILE: min = 5 is greater than max = 3"),
+        (
+            "only_listed = true",
+            "only_listed in line 1 of FILE: only listed resources may be scaled, but none is listed;",
+        ),
     ] {
         let refused = refused_file(text);
         assert!(refused.starts_with(&format!("the configuration is not valid: {expected}")), "{refused}");
@@ -151,18 +185,18 @@ fn settings_that_contradict_their_limits_are_refused_with_a_remedy() {
             "cooldown to \"1h\", or min_cooldown to \"5m\"",
         ),
         contradiction(
-            "the default of --settle: \"1m 30s\"",
-            "min_settle in FILE, \"2m\"",
-            "settle to \"2m\", or min_settle to \"1m 30s\"",
+            "the default of --settle: \"90s\"",
+            "min_settle in line 1 of FILE, \"2m\"",
+            "settle to \"2m\", or min_settle to \"90s\"",
         ),
         contradiction(
-            "resources.a.step_size in FILE: 5",
+            "resources.a.step_size in line 3 of FILE: 5",
             "SCALEGATE_MAX_STEP_SIZE, 4",
             "step_size to 4, or max_step_size to 5",
         ),
         contradiction(
-            "resources.b.cooldown in FILE: \"2h\"",
-            "resources.b.min_cooldown in FILE, \"3h\"",
+            "resources.b.cooldown in line 5 of FILE: \"2h\"",
+            "resources.b.min_cooldown in line 7 of FILE, \"3h\"",
             "cooldown to \"3h\", or min_cooldown to \"2h\"",
         ),
     ];
@@ -178,18 +212,22 @@ fn settings_that_contradict_their_limits_are_refused_with_a_remedy() {
 
 #[test]
 fn all_problems_are_reported_at_once() {
-    let (_directory, path) = file("settle = \"25h\"\n[resources.worker]\nmin = 2\nmax = 1\ndeadline = \"0s\"\n");
+    let (_directory, path) = file(
+        "settle = \"25h\"\nlisten = 1\n[resources.worker]\nmin = 2\nmax = 1\ndeadline = \"0s\"\n[resources.db]\nmaxx = 1\n",
+    );
     let args = with_variable(parsed(&["--config", &path, "--cooldown", "5"]), "step_size", "0");
     let environment = [("SCALEGATE_COOLDWON".into(), "5m".into())];
-    let refused = load(&args, environment).expect_err("five problems").to_string();
+    let refused = load(&args, environment).expect_err("eight problems").to_string();
     let starts = [
         "the configuration is not valid".to_owned(),
         "  - SCALEGATE_COOLDWON: no such environment variable; did you mean SCALEGATE_COOLDOWN?".to_owned(),
+        format!("  - listen in line 2 of {path}: 1 must be a text in quotes"),
         "  - --cooldown: \"5\" has no unit".to_owned(),
         "  - SCALEGATE_STEP_SIZE: 0 must be".to_owned(),
-        format!("  - settle in {path}: \"1d 1h\" must be"),
-        format!("  - resources.worker.deadline in {path}: \"0s\" must be"),
-        format!("  - resources.worker in {path}: min = 2 is greater than max = 1"),
+        format!("  - settle in line 1 of {path}: \"25h\" must be"),
+        format!("  - resources.db.maxx in line 8 of {path}: no such key; did you mean max?"),
+        format!("  - resources.worker.deadline in line 6 of {path}: \"0s\" must be"),
+        format!("  - resources.worker in line 3 of {path}: min = 2 is greater than max = 1"),
     ];
     assert_eq!(refused.lines().count(), starts.len(), "{refused}");
     for (line, start) in refused.lines().zip(&starts) {
