@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use scalegate::api::view::JobView;
 use scalegate::domain::StateName;
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use serde_json::json;
 use support::gateway::{Gateway, PATIENCE, scalegate};
 use support::sidecar::Sidecar;

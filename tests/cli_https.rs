@@ -14,7 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use support::gateway::{Gateway, PATIENCE, scalegate};
 use support::sidecar::Sidecar;
 use tempfile::TempDir;

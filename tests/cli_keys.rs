@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use scalegate::domain::KeyRecord;
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use scalegate::store::KeyStore;
 use serde_json::{Value, json};
 use support::gateway::{Gateway, Process, Response, run_to_its_end, scalegate, serve};

@@ -16,7 +16,7 @@ use std::time::Duration;
 use scalegate::api::view::JobView;
 use scalegate::clock::Clock;
 use scalegate::domain::{StateName, Timestamp};
-use scalegate::simulator::{Behaviour, TimestampMode};
+use scalegate::sim::sidecar::{Behaviour, TimestampMode};
 use serde_json::json;
 use support::gateway::{Gateway, serve};
 use support::preload;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use scalegate::api::view::JobView;
 use scalegate::domain::StateName;
-use scalegate::simulator::{Behaviour, Fault};
+use scalegate::sim::sidecar::{Behaviour, Fault};
 use serde_json::json;
 use support::gateway::{Gateway, PATIENCE, run_to_its_end, scalegate};
 use support::sidecar::Sidecar;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use scalegate::api::view::JobView;
 use scalegate::domain::{Bounds, StateName};
-use scalegate::simulator::{Behaviour, Fault, TimestampMode};
+use scalegate::sim::sidecar::{Behaviour, Fault, TimestampMode};
 use serde_json::{Value, json};
 use support::gateway::Gateway;
 use support::sidecar::{Sidecar, units};

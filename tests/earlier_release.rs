@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use scalegate::clock::Present;
-use scalegate::simulator::{Behaviour, RecordKind};
+use scalegate::sim::sidecar::{Behaviour, RecordKind};
 use serde_json::Value;
 use support::gateway::{Gateway, PATIENCE};
 use support::sidecar::{Sidecar, units};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use scalegate::api::view::{JobView, Plan, Resource};
 use scalegate::domain::StateName;
-use scalegate::simulator::{Behaviour, RecordKind};
+use scalegate::sim::sidecar::{Behaviour, RecordKind};
 use serde_json::{Value, json};
 use support::gateway::{Gateway, Raw, Response};
 use support::sidecar::Sidecar;
@@ -395,7 +395,7 @@ async fn canceling() {
     // While its change is on its way a job cannot end. It can be canceled as often as one likes.
     scene.sidecar.with(|model, _| {
         model.behaviour_mut().faults.slow_for = Duration::from_secs(1);
-        model.script_change(scalegate::simulator::Fault::Slow);
+        model.script_change(scalegate::sim::sidecar::Fault::Slow);
     });
     let job = scene.gateway.submit(&json!({"resource": "slow", "targetCapacity": 3})).await;
     let cancel = format!("/v1/jobs/{}/cancel", job.id);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use scalegate::api::Problem;
 use scalegate::domain::StateName;
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use serde_json::{Value, json};
 use support::gateway::{Gateway, Raw, read_answer};
 use support::sidecar::Sidecar;

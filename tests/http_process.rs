@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use scalegate::api::view::JobView;
 use scalegate::domain::StateName;
-use scalegate::simulator::{Behaviour, Fault};
+use scalegate::sim::sidecar::{Behaviour, Fault};
 use serde_json::{Value, json};
 use support::gateway::{Gateway, PATIENCE, Raw, read_answer, run_to_its_end, scalegate, serve};
 use support::sidecar::Sidecar;

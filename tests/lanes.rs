@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use scalegate::domain::{Bounds, Ending, ErrorCode, Goal, Job, JobRequest, OnConflict, SettingsOverrides, StepOutcome};
-use scalegate::simulator::{Behaviour, Fault, TimestampMode};
+use scalegate::sim::sidecar::{Behaviour, Fault, TimestampMode};
 use support::sidecar::units;
 use support::world::{World, cooldown, error_code, request, secs, start_at, worker};
 
@@ -38,8 +38,8 @@ fn an_impatient_job_still_learns_what_became_of_its_change() {
         for (timestamps, read_lag) in [(TimestampMode::Honest, 3), (TimestampMode::Missing, 0)] {
             let mut world =
                 World::new(Behaviour { read_lag: secs(read_lag), timestamps, provisioning: secs(20), ..start_at(1) });
-            world.surroundings.model.behaviour_mut().faults.slow_for = secs(75);
-            world.surroundings.model.script_change(fault);
+            world.surroundings.sidecar.model.behaviour_mut().faults.slow_for = secs(75);
+            world.surroundings.sidecar.model.script_change(fault);
             let id = world.submit(2, SettingsOverrides { active_timeout: Some(secs(60)), ..cooldown(60) });
             let job = world.run(id);
             assert_eq!(job.ended(), Some(&Ending::Succeeded), "{fault:?}, {timestamps:?}: {job:#?}");
@@ -51,7 +51,7 @@ fn an_impatient_job_still_learns_what_became_of_its_change() {
 #[test]
 fn a_clock_set_back_does_not_make_an_unknown_outcome_unknowable() {
     let mut world = World::new(start_at(1));
-    world.surroundings.model.script_change(Fault::RequestLost);
+    world.surroundings.sidecar.model.script_change(Fault::RequestLost);
     let id = world.submit(2, cooldown(300));
     world.run_until(|world| world.changes().len() == 1);
     world.run_for(secs(5));
@@ -83,7 +83,7 @@ fn canceling_does_not_wait_for_the_change_of_an_earlier_job() {
 #[test]
 fn a_change_is_not_called_off_while_the_resource_is_in_progress() {
     let mut world = World::new(Behaviour { goal_while_modifying: false, provisioning: secs(400), ..start_at(1) });
-    world.surroundings.model.script_change(Fault::AnswerLost);
+    world.surroundings.sidecar.model.script_change(Fault::AnswerLost);
     let id = world.submit(3, cooldown(300));
     let job = world.run(id);
     assert_eq!(job.ended(), Some(&Ending::Succeeded), "{job:#?}");
@@ -95,11 +95,11 @@ fn a_change_is_not_called_off_while_the_resource_is_in_progress() {
 #[test]
 fn one_refused_reading_after_a_long_absence_is_forgiven() {
     let mut world = World::new(Behaviour::default());
-    world.surroundings.sidecar_down = true;
+    world.surroundings.sidecar.is_down = true;
     let id = world.submit(2, cooldown(60));
     world.crash(Duration::from_hours(2));
     world.run_for(Duration::from_secs(20));
-    world.surroundings.sidecar_down = false;
+    world.surroundings.sidecar.is_down = false;
     let job = world.run(id);
     assert_eq!(job.ended(), Some(&Ending::Succeeded));
 }
@@ -108,12 +108,12 @@ fn one_refused_reading_after_a_long_absence_is_forgiven() {
 #[test]
 fn a_slow_reading_does_not_prove_that_nothing_happened() {
     let mut world = World::new(Behaviour { apply_delay: secs(15), read_lag: secs(15), ..start_at(1) });
-    world.surroundings.model.behaviour_mut().faults.slow_for = secs(20);
+    world.surroundings.sidecar.model.behaviour_mut().faults.slow_for = secs(20);
     let short = SettingsOverrides { settle: Some(secs(30)), active_timeout: Some(secs(40)), ..cooldown(300) };
     let id = world.submit(2, short);
     world.run_until(|world| world.changes().len() == 1);
     world.run_for(secs(22));
-    world.surroundings.model.script_read(Fault::Slow);
+    world.surroundings.sidecar.model.script_read(Fault::Slow);
     let job = world.run(id);
     assert_eq!(outcomes(&job), [StepOutcome::Unknown], "{job:#?}");
     assert_eq!(world.capacity(), 2, "it did happen");
@@ -127,10 +127,10 @@ fn a_change_of_direction_is_not_confirmed_by_a_reading_from_before_the_last_one(
     let quick = SettingsOverrides { settle: Some(secs(30)), ..cooldown(5) };
     let down = world.submit(1, quick);
     world.run(down);
-    world.surroundings.model.behaviour_mut().apply_delay = secs(15);
+    world.surroundings.sidecar.model.behaviour_mut().apply_delay = secs(15);
     let up = world.submit(2, quick);
     world.run_until(|world| world.changes().len() == 2);
-    world.surroundings.model.behaviour_mut().read_lag = secs(10);
+    world.surroundings.sidecar.model.behaviour_mut().read_lag = secs(10);
     let up = world.run(up);
     assert_eq!(up.ended(), Some(&Ending::Succeeded));
     assert_eq!(world.capacity(), 2, "confirmed when it was so");
@@ -142,8 +142,8 @@ fn a_change_of_direction_is_not_confirmed_by_a_reading_from_before_the_last_one(
 #[test]
 fn a_late_answer_to_a_change_leaves_no_time_to_lose() {
     let mut world = World::new(Behaviour { provisioning: secs(0), ..start_at(1) });
-    world.surroundings.model.behaviour_mut().faults.slow_for = secs(55);
-    world.surroundings.model.script_change(Fault::Slow);
+    world.surroundings.sidecar.model.behaviour_mut().faults.slow_for = secs(55);
+    world.surroundings.sidecar.model.script_change(Fault::Slow);
     let short = SettingsOverrides { settle: Some(secs(30)), active_timeout: Some(secs(40)), ..cooldown(300) };
     let id = world.submit(3, short);
     let accepted = |job: &Job| job.waiting.as_ref().is_some_and(|waiting| waiting.detail.starts_with("Accepted"));
@@ -166,7 +166,7 @@ fn after_a_refusal_an_old_reading_is_not_believed() {
         let id = world.submit(target, quick);
         assert_eq!(error_code(&world.run(id)), code);
     }
-    world.surroundings.model.behaviour_mut().read_lag = secs(30);
+    world.surroundings.sidecar.model.behaviour_mut().read_lag = secs(30);
     let id = world.submit(1, quick);
     let job = world.run(id);
     assert_eq!((job.ended(), job.start), (Some(&Ending::Succeeded), Some(units(3))), "{job:#?}");
@@ -178,7 +178,7 @@ fn one_failed_reading_long_after_the_beginning_is_forgiven() {
     let mut world = World::new(start_at(1));
     let id = world.submit(3, cooldown(1800));
     world.run_for(secs(1700));
-    world.surroundings.model.script_read(Fault::ErrorBefore);
+    world.surroundings.sidecar.model.script_read(Fault::ErrorBefore);
     let job = world.run(id);
     assert_eq!(job.ended(), Some(&Ending::Succeeded), "{job:#?}");
 }
@@ -188,9 +188,9 @@ fn what_was_never_sent_starts_no_cooldown() {
     let mut world = World::new(start_at(1));
     let id = world.submit(2, cooldown(300));
     world.run_until(|world| world.job(id).steps.len() == 1);
-    world.surroundings.sidecar_down = true;
+    world.surroundings.sidecar.is_down = true;
     world.run_until(|world| world.job(id).steps[0].outcome == StepOutcome::NotApplied);
-    world.surroundings.sidecar_down = false;
+    world.surroundings.sidecar.is_down = false;
     let job = world.run(id);
     assert_eq!(outcomes(&job), [StepOutcome::NotApplied, StepOutcome::Confirmed]);
     let took = job.finished_at.expect("over").since(job.created_at);
@@ -227,8 +227,8 @@ fn a_job_has_patience_for_what_earlier_jobs_allowed() {
         let slow = SettingsOverrides { settle: Some(secs(180)), ..cooldown(0) };
         let first = world.submit(2, slow);
         world.run(first);
-        world.surroundings.model.behaviour_mut().timestamps = TimestampMode::Missing;
-        world.surroundings.model.script_change(fault);
+        world.surroundings.sidecar.model.behaviour_mut().timestamps = TimestampMode::Missing;
+        world.surroundings.sidecar.model.script_change(fault);
         let quick = SettingsOverrides { settle: Some(secs(30)), active_timeout: Some(secs(40)), ..cooldown(0) };
         let second = world.submit(3, quick);
         let second = world.run(second);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use scalegate::api::view::JobView;
 use scalegate::domain::StateName;
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use serde_json::{Value, json};
 use support::failing_disk::{Disk, ENOSPC};
 use support::gateway::{Gateway, PATIENCE, Raw};

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use scalegate::access::Token;
 use scalegate::api::view::JobView;
 use scalegate::domain::StateName;
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use serde_json::{Value, json};
 use support::events::Events;
 use support::failing_disk::{Disk, EIO, ENOSPC, EROFS, SETTINGS};

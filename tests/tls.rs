@@ -129,7 +129,7 @@ impl Scene {
 
     fn start_as(prepare: impl FnOnce(&Path, &Issued) -> Files, wrap: impl FnOnce(Command) -> Command) -> Self {
         let (authority, dir) = (Authority::new(), TempDir::new().expect("a directory"));
-        let (first, sidecar) = (authority.issue(), Sidecar::start(scalegate::simulator::Behaviour::default()));
+        let (first, sidecar) = (authority.issue(), Sidecar::start(scalegate::sim::sidecar::Behaviour::default()));
         let files = prepare(dir.path(), &first);
         let gateway = Gateway::start_with(wrap(serve(&dir.path().join("data"), sidecar.address(), &files.args())));
         let client = authority.client(&[&version::TLS13]);

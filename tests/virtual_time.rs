@@ -9,7 +9,7 @@ use scalegate::domain::{
     SettingLimits, Settings, SettingsOverrides, StepOutcome, WaitReason,
 };
 use scalegate::engine::{Answer, Refusal};
-use scalegate::simulator::{Behaviour, Fault, OutsideBounds, TimestampMode};
+use scalegate::sim::sidecar::{Behaviour, Fault, OutsideBounds, TimestampMode};
 use support::sidecar::units;
 use support::world::{SETTINGS, World, cooldown, defaults, error_code, request, secs, start_at, worker};
 
@@ -126,8 +126,8 @@ fn an_add_whose_answer_is_lost_is_not_sent_again() {
     for fault in [Fault::AnswerLost, Fault::ErrorAfter, Fault::Garbage, Fault::Slow] {
         for read_lag in [0, 20] {
             let mut world = World::new(Behaviour { read_lag: secs(read_lag), ..start_at(1) });
-            world.surroundings.model.behaviour_mut().faults.slow_for = secs(75);
-            world.surroundings.model.script_change(fault);
+            world.surroundings.sidecar.model.behaviour_mut().faults.slow_for = secs(75);
+            world.surroundings.sidecar.model.script_change(fault);
             let id = world.submit(3, cooldown(300));
             let job = world.run(id);
             assert_reached(&mut world, &job, 3);
@@ -141,7 +141,7 @@ fn an_add_whose_answer_is_lost_is_not_sent_again() {
 fn an_add_that_never_arrived_is_made_up_for_after_the_cooldown() {
     for fault in [Fault::RequestLost, Fault::ErrorBefore] {
         let mut world = World::new(start_at(1));
-        world.surroundings.model.script_change(fault);
+        world.surroundings.sidecar.model.script_change(fault);
         let id = world.submit(2, cooldown(300));
         let job = world.run(id);
         assert_reached(&mut world, &job, 2);
@@ -153,7 +153,7 @@ fn an_add_that_never_arrived_is_made_up_for_after_the_cooldown() {
 #[test]
 fn an_unknown_outcome_is_decided_only_when_a_late_application_is_ruled_out() {
     let mut world = World::new(Behaviour { apply_delay: secs(80), read_lag: secs(5), ..start_at(1) });
-    world.surroundings.model.script_change(Fault::AnswerLost);
+    world.surroundings.sidecar.model.script_change(Fault::AnswerLost);
     let id = world.submit(2, cooldown(0));
     let job = world.run(id);
     assert_reached(&mut world, &job, 2);
@@ -164,7 +164,7 @@ fn an_unknown_outcome_is_decided_only_when_a_late_application_is_ruled_out() {
 fn changes_without_any_effect_are_given_up_with_the_sidecars_words() {
     let mut world = World::new(start_at(1));
     for _ in 0..10 {
-        world.surroundings.model.script_change(Fault::ErrorBefore);
+        world.surroundings.sidecar.model.script_change(Fault::ErrorBefore);
     }
     let id = world.submit(2, cooldown(300));
     let job = world.run(id);
@@ -247,7 +247,7 @@ fn a_failed_resource_ends_the_job_at_once() {
     let id = world.submit(3, cooldown(300));
     world.run_until(|world| world.changes().len() == 1);
     world.run_for(secs(10));
-    world.surroundings.model.behaviour_mut().status_override = Some("FAILED".into());
+    world.surroundings.sidecar.model.behaviour_mut().status_override = Some("FAILED".into());
     let job = world.run(id);
     assert_eq!(error_code(&job), Some(ErrorCode::ResourceFailed));
     assert!(job.finished_at.expect("over").since(job.created_at) < secs(120));
@@ -263,7 +263,7 @@ fn an_unknown_resource_is_reported_soon_and_an_absent_sidecar_late() {
     assert!(job.finished_at.expect("over").since(job.created_at) < secs(10));
 
     let mut world = World::new(start_at(1));
-    world.surroundings.sidecar_down = true;
+    world.surroundings.sidecar.is_down = true;
     let id = world.submit(3, defaults());
     let job = world.run(id);
     assert_eq!(error_code(&job), Some(ErrorCode::SidecarUnreachable));
@@ -278,10 +278,10 @@ fn an_absent_sidecar_that_comes_back_is_forgiven() {
     let id = world.submit(3, cooldown(60));
     world.run_until(|world| world.changes().len() == 1);
     world.run_for(secs(3));
-    world.surroundings.sidecar_down = true;
+    world.surroundings.sidecar.is_down = true;
     world.run_for(secs(600));
     assert_eq!(world.job(id).waiting.as_ref().map(|waiting| waiting.reason), Some(WaitReason::Sidecar));
-    world.surroundings.sidecar_down = false;
+    world.surroundings.sidecar.is_down = false;
     let job = world.run(id);
     assert_reached(&mut world, &job, 3);
 }
@@ -293,7 +293,7 @@ fn somebody_elses_changes_are_noticed_and_planned_around() {
     world.run_until(|world| world.changes().len() == 1);
     world.run_for(secs(150));
     let now = world.now;
-    assert!(world.surroundings.model.set_capacity(now, &worker(), units(6)));
+    assert!(world.surroundings.sidecar.model.set_capacity(now, &worker(), units(6)));
     let job = world.run(id);
     assert_eq!(job.ended(), Some(&Ending::Succeeded));
     assert_eq!(world.capacity(), 4);
@@ -313,7 +313,7 @@ fn a_tug_of_war_ends() {
             seen = changes;
             world.run_for(secs(30));
             let now = world.now;
-            world.surroundings.model.set_capacity(now, &worker(), units(1));
+            world.surroundings.sidecar.model.set_capacity(now, &worker(), units(1));
         }
         world.job(id).ended().is_some()
     });
@@ -437,13 +437,13 @@ fn bounds_are_never_left() {
     for (goal, accepted) in
         [(Goal::Target(units(5)), false), (Goal::Target(units(0)), false), (Goal::Target(units(4)), true)]
     {
-        let mut world = World::with_policy(start_at(3), scaling());
+        let mut world = World::with_scaling(start_at(3), scaling());
         world.submit_request(request(goal, defaults()));
         world.run_for(secs(1));
         let created = matches!(world.surroundings.answers[..], [scalegate::engine::Answer::Created(_)]);
         assert_eq!(created, accepted, "{goal:?}");
     }
-    let mut world = World::with_policy(start_at(3), scaling());
+    let mut world = World::with_scaling(start_at(3), scaling());
     let id = world.submit_request(request(Goal::Delta(2), defaults()));
     let job = world.run(id);
     assert_eq!(error_code(&job), Some(ErrorCode::OutOfBounds));
@@ -536,8 +536,8 @@ fn a_slow_commit_before_a_crash_does_not_shorten_the_cooldown() {
 fn a_slow_connection_does_not_shorten_the_cooldown() {
     for fault in [None, Some(Fault::Slow), Some(Fault::AnswerLost)] {
         let mut world = World::new(start_at(1));
-        world.surroundings.model.behaviour_mut().faults.slow_for = secs(20);
-        world.surroundings.model.script_change(fault);
+        world.surroundings.sidecar.model.behaviour_mut().faults.slow_for = secs(20);
+        world.surroundings.sidecar.model.script_change(fault);
         world.dispatch_takes = Duration::from_millis(900);
         let id = world.submit(3, cooldown(300));
         world.run_until(|world| world.changes().len() == 1);
@@ -591,7 +591,7 @@ fn resources_do_not_wait_for_each_other() {
 #[test]
 fn superseding_needs_no_free_place() {
     let limits = scalegate::domain::Limits { active_jobs: 1, ..scalegate::domain::Limits::DEFAULT };
-    let mut world = World::with_policy(start_at(1), ScalingConfig { limits, ..ScalingConfig::default() });
+    let mut world = World::with_scaling(start_at(1), ScalingConfig { limits, ..ScalingConfig::default() });
     let first = world.submit(4, cooldown(60));
     let other = scalegate::domain::JobRequest {
         on_conflict: OnConflict::Supersede,
@@ -622,7 +622,7 @@ fn careless() -> SettingsOverrides {
 
 #[test]
 fn a_request_for_less_care_than_the_operator_asks_for_is_refused() {
-    let mut world = World::with_policy(start_at(1), careful());
+    let mut world = World::with_scaling(start_at(1), careful());
     let refused = |world: &World| match world.surroundings.answers.last() {
         Some(Answer::Refused(Refusal::LessCare { problems })) => problems.iter().map(|it| it.setting).collect(),
         _ => Vec::new(),
@@ -657,7 +657,7 @@ fn limits_hold_for_jobs_that_were_accepted_before_them() {
         };
         world.run_until(|world| if is_answered { cools(world) } else { !world.changes().is_empty() });
         let sent = world.changes()[0].at;
-        world.change_policy(|scaling| *scaling = careful());
+        world.change_scaling(|scaling| *scaling = careful());
         world.crash(secs(1));
         world.run_for(secs(1));
         for id in [first, second] {
@@ -669,7 +669,7 @@ fn limits_hold_for_jobs_that_were_accepted_before_them() {
             );
         }
         // Looser limits take nothing back.
-        world.change_policy(|scaling| *scaling = ScalingConfig::default());
+        world.change_scaling(|scaling| *scaling = ScalingConfig::default());
         world.crash(secs(1));
         world.run_for(secs(1));
         for id in [first, second] {
@@ -695,7 +695,7 @@ fn limits_hold_for_jobs_that_were_accepted_before_them() {
 fn a_job_that_its_limits_leave_no_way_ends_with_a_reason() {
     let mut world = World::new(start_at(1));
     let id = world.submit(5000, SettingsOverrides { step_size: Some(1000), ..defaults() });
-    world.change_policy(|scaling| *scaling = careful());
+    world.change_scaling(|scaling| *scaling = careful());
     world.crash(secs(1));
     let job = world.run(id);
     assert_eq!(error_code(&job), Some(ErrorCode::OutOfBounds));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use scalegate::domain::SettingsOverrides;
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 
 use super::support::world::World;
 use super::table::Table;

@@ -17,7 +17,7 @@ use crate::app::{self, Gateway, StartError};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::domain::Settings;
-use crate::simulator::{Behaviour, RunningSimulator, Simulator};
+use crate::sim::sidecar::{Behaviour, RunningSimulator, Simulator};
 use crate::telemetry::{self, Traces, TracesError};
 
 /// How long a simulated change takes.

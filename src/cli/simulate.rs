@@ -10,7 +10,7 @@ use super::output::Output;
 use crate::clock::Clock;
 use crate::config::{LogFormat, parse_capacity, parse_duration};
 use crate::domain::{Alias, Bounds, Capacity};
-use crate::simulator::{Behaviour, FaultRates, Faults, OutsideBounds, Simulator, TimestampMode};
+use crate::sim::sidecar::{Behaviour, FaultRates, Faults, OutsideBounds, Simulator, TimestampMode};
 use crate::telemetry;
 
 /// What else it can do.

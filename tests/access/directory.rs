@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use tempfile::TempDir;
 
 use crate::support::gateway::{Gateway, run_to_its_end, scalegate, serve};

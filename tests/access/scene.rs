@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use scalegate::access::Token;
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use scalegate::access::Token;
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use scalegate::access::Token;
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use tempfile::TempDir;
 
 use crate::support::events::Events;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use scalegate::api::view::JobList;
 use scalegate::domain::{Bounds, StateName};
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use serde_json::{Value, json};
 use support::gateway::{Gateway, PATIENCE, scalegate};
 use support::sidecar::{Sidecar, units};

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;

@@ -31,7 +31,7 @@ use killer::{Killer, Scene};
 use load::Load;
 use referee::Referee;
 use scalegate::api::view::{JobList, JobView};
-use scalegate::simulator::{Behaviour, FaultRates, Faults};
+use scalegate::sim::sidecar::{Behaviour, FaultRates, Faults};
 use support::gateway::try_send;
 use support::sidecar::Sidecar;
 use tempfile::TempDir;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use scalegate::api::view::{JobView, StepView};
 use scalegate::domain::{StateName, Timestamp};
-use scalegate::simulator::{Record, RecordKind};
+use scalegate::sim::sidecar::{Record, RecordKind};
 use uuid::Uuid;
 
 use super::referee::{LABEL, Referee};

@@ -15,7 +15,7 @@ use crate::{document, named, operations};
 async fn conditions_between_fields_are_those_of_the_gateway() {
     let document = document();
     let dir = TempDir::new().expect("a directory");
-    let sidecar = Sidecar::start(scalegate::simulator::Behaviour::default());
+    let sidecar = Sidecar::start(scalegate::sim::sidecar::Behaviour::default());
     // The requests come without a key, also after there are some, and faster than any client should send them.
     let gateway = Gateway::start(dir.path(), sidecar.address(), &["--insecure-no-auth", "--max-request-rate", "0"]);
     let first = gateway.post("/v1/keys", &json!({"name": "first", "scope": "admin"})).await;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use scalegate::access::NewKey;
 use scalegate::api::{Code, openapi};
 use scalegate::domain::{ErrorCode, Op, Reach, Scope, StateName, StepOutcome, WaitReason};
-use scalegate::simulator::Behaviour;
+use scalegate::sim::sidecar::Behaviour;
 use schema::{following, misfits};
 use serde_json::{Map, Value, json};
 use support::gateway::{Gateway, Raw, Response};

@@ -9,12 +9,14 @@ use scalegate::domain::{Ending, Job};
 use crate::scenario::{ChangeFate, ReadFate};
 
 /// What happens besides requests to the sidecar going wrong.
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 15] = [
     "answers given again",
     "cancel",
     "capacity changed by somebody else",
     "clock set back",
     "clock set forward",
+    "commit failed",
+    "commit failed, but is on the disk",
     "kill -9",
     "limits of settings tightened",
     "machine restarted",

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use scalegate::domain::{OnConflict, SettingLimits};
+use scalegate::sim::CommitFailure;
 
 use crate::scenario::{
     Act, ChangeFate, Lags, MOST_UNITS, Nature, ReadFate, Scenario, Stamps, Submission, Tightening, Wish,
@@ -16,7 +17,8 @@ impl Scenario {
     pub fn from_seed(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let nature = nature(&mut dice, seed);
-        let acts = acts(&mut dice);
+        let mut acts = acts(&mut dice);
+        fail_commits(&mut acts, &mut Dice::for_part(seed, COMMIT_FAILURES));
         Self { nature, acts }
     }
 }
@@ -56,6 +58,19 @@ fn nature(dice: &mut Dice, seed: u64) -> Nature {
 /// The part of a life that says when the operator asks for more care. With dice of its own: seeds from before it stand for the
 /// same acts.
 const TIGHTENING: u64 = 2;
+
+/// The part of a life that says which commits fail.
+const COMMIT_FAILURES: u64 = 3;
+
+fn fail_commits(acts: &mut Vec<Act>, dice: &mut Dice) {
+    if !dice.percent(30) {
+        return;
+    }
+    for _ in 0..dice.between(1, 3) {
+        let failure = dice.pick(&[CommitFailure::NotWritten, CommitFailure::Written]);
+        acts.insert(dice.index(acts.len()), Act::CommitFails(failure));
+    }
+}
 
 fn tightening(dice: &mut Dice, settle: Duration) -> Option<Tightening> {
     dice.percent(40).then(|| Tightening {

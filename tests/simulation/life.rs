@@ -7,6 +7,8 @@ use std::time::Duration;
 use scalegate::domain::{
     Bounds, Goal, JobId, JobRequest, ResourceConfig, ScalingConfig, SettingLimits, Settings, SettingsOverrides,
 };
+use scalegate::sidecar::REQUEST_TIMEOUT;
+use scalegate::sim::Machine;
 use scalegate::store::SubmitKey;
 
 use crate::coverage::Coverage;
@@ -14,7 +16,6 @@ use crate::referee::{ALIASES, Referee, Request, Violation};
 use crate::sabotage::Sabotage;
 use crate::scenario::{Act, MOST_UNITS, Nature, Scenario, Submission, Tightening, Wish};
 use crate::sidecar::capacity;
-use crate::support::machine::{CALL_TIMEOUT, Machine};
 
 /// More events than any life has that gets anywhere.
 const MOST_EVENTS: usize = 50_000;
@@ -79,6 +80,7 @@ impl Lived {
             }
         }
         self.machine.surroundings.sidecar.calm_down();
+        self.machine.commit_failures.clear();
         self.machine.dispatch_takes = Duration::ZERO;
         self.machine.commit_takes = Duration::from_millis(2);
         let mut events = 0;
@@ -140,7 +142,7 @@ impl Lived {
             Act::Restart { away } => {
                 surroundings.coverage.count("orderly restart");
                 self.machine.drain();
-                let end = now + CALL_TIMEOUT + Duration::from_secs(20);
+                let end = now + REQUEST_TIMEOUT + Duration::from_secs(20);
                 while !self.machine.core().is_quiet() && self.machine.next_at().is_some_and(|at| at <= end) {
                     self.step();
                 }
@@ -151,6 +153,7 @@ impl Lived {
                 self.machine.wall_error += millis;
                 surroundings.sidecar.set_wall(now, self.machine.wall_error);
             }
+            Act::CommitFails(failure) => self.machine.commit_failures.push_back(failure),
             Act::NextChange(fate) => surroundings.sidecar.next_changes.push_back(fate),
             Act::NextReadings(fate, times) => {
                 surroundings.sidecar.next_readings.extend(std::iter::repeat_n(fate, times.into()));
@@ -192,7 +195,7 @@ impl Lived {
         let tightened = self.tightening.filter(|tightening| tightening.at_restart == self.restarts);
         let machine = &mut self.machine;
         if let Some(Tightening { limits, .. }) = tightened.filter(|_| self.sabotage != Some(Sabotage::LimitsIgnored)) {
-            machine.change_policy(|scaling| tighten(scaling, limits));
+            machine.change_scaling(|scaling| tighten(scaling, limits));
         }
         let before = machine.clock_error;
         // A broken gateway takes every restart for one of the machine.

@@ -35,8 +35,9 @@ const FEW_LIVES: u64 = 2_000;
 /// A broken gateway has to be caught within so many lives.
 const LIVES_TO_CATCH: u64 = 3_000;
 /// Lives in which a promise was broken once, and how.
-const REMEMBERED: [(u64, &str); 3] = [
+const REMEMBERED: [(u64, &str); 4] = [
     (2_548, "a slow reading was taken to prove that a change had not been applied"),
+    (10_892, "a lane was forgotten before a commit about it failed, and its job waited for the next restart"),
     (301_368, "the wall's clock was set back while a reading was on its way"),
     (1_156_185, "a change was given up although an earlier job had allowed it more time to settle"),
 ];

@@ -3,7 +3,8 @@
 //! It never looks at how the engine decides. What it knows is what reached the disk, the sidecar, the readers and the
 //! clients, and what the resources really were.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -12,16 +13,16 @@ use scalegate::domain::{
     ReadFailure, ResourceEvent, SettingLimits, Step, StepOutcome, Timestamp,
 };
 use scalegate::engine::{Answer, Refusal, ReplyTo};
-use scalegate::sidecar::RawReading;
+use scalegate::sidecar::{REQUEST_TIMEOUT, RawReading};
+use scalegate::sim::{BEGIN, Delayed, Disk, Machine, Surroundings};
 
 use crate::coverage::Coverage;
 use crate::sabotage::Sabotage;
 use crate::scenario::{MOST_UNITS, RESOURCES, ReadFate, Scenario};
 use crate::sidecar::{Changed, Sidecar, index_of};
-use crate::support::machine::{BEGIN, CALL_TIMEOUT, Delayed, Disk, Machine, Surroundings};
 
 /// How long a limit may be overrun: by the longest call, which is waited for, and by the slowest commits around it.
-const GRACE: Duration = CALL_TIMEOUT.saturating_add(Duration::from_secs(30));
+const GRACE: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(30));
 /// How long what is decided can take to be on the disk.
 const SLOWEST_COMMITS: Duration = Duration::from_secs(20);
 /// What a job has at least, also after a restart, however long its own patience is.
@@ -81,6 +82,8 @@ pub struct Referee {
     logged: EventId,
     /// The last version that somebody knows who watches from the beginning, and comes back after every restart.
     watched: EventId,
+    /// Versions that are in the log, although their commit failed: those who watch read them from there.
+    unnoticed: HashSet<EventId>,
     promised: HashSet<JobId>,
     promised_for: HashMap<String, (JobId, Timestamp)>,
     arrivals: [Option<Arrival>; RESOURCES.len()],
@@ -117,6 +120,7 @@ impl Referee {
             table: HashMap::new(),
             logged: 0,
             watched: 0,
+            unnoticed: HashSet::new(),
             promised: HashSet::new(),
             promised_for: HashMap::new(),
             arrivals: [const { None }; RESOURCES.len()],
@@ -428,7 +432,8 @@ impl Surroundings for Referee {
     fn published(&mut self, _: Timestamp, event: &JobEvent, disk: &Disk) {
         let job = &event.job;
         let told_before = std::mem::replace(&mut self.watched, event.id);
-        self.demand(event.id == told_before + 1, || {
+        let missed = (told_before + 1..event.id).find(|id| !self.unnoticed.contains(id));
+        self.demand(told_before < event.id && missed.is_none(), || {
             format!("no change is missed: {} is told after {told_before}", event.id)
         });
         let logged = disk.versions().iter().rev().any(|logged| logged == event);
@@ -439,6 +444,23 @@ impl Surroundings for Referee {
         let before = self.table.insert(job.id, Arc::clone(job));
         let newer = before.is_none_or(|before| before.version < job.version);
         self.demand(newer, || format!("no history goes backwards: {job:#?} is shown again"));
+    }
+
+    fn commit_failed(&mut self, now: Timestamp, written: Range<EventId>) {
+        self.coverage.count(if written.is_empty() { "commit failed" } else { "commit failed, but is on the disk" });
+        self.tell(now, || format!("a commit failed; on disk all the same: {written:?}"));
+        self.unnoticed.extend(written);
+    }
+
+    fn read_again(&mut self, _: Timestamp, jobs: &BTreeSet<JobId>, disk: &Disk) {
+        for job in jobs.iter().filter_map(|id| disk.job(*id)) {
+            self.table.insert(job.id, Arc::clone(job));
+        }
+    }
+
+    fn abandoned(&mut self, now: Timestamp, to: ReplyTo) {
+        self.requests.remove(&to);
+        self.tell(now, || format!("answer {to}: it may be done or not"));
     }
 
     fn told(&mut self, _: Timestamp, resource: &Alias, entry: &HistoryEntry, disk: &Disk) {

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use scalegate::domain::{JobState, StepOutcome};
+use scalegate::sim::{Machine, Restored};
 use scalegate::store::{RecordChange, Unit};
 
 use crate::referee::Referee;
-use crate::support::machine::{Machine, Restored};
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use scalegate::domain::{OnConflict, SettingLimits};
+use scalegate::sim::CommitFailure;
 
 /// Resources in every life.
 pub const RESOURCES: [&str; 2] = ["worker", "api"];
@@ -184,6 +185,8 @@ pub enum Act {
     },
     /// Commits take so long from now on.
     CommitsTake(Duration),
+    /// The next commit that did not fail already fails.
+    CommitFails(CommitFailure),
     /// Changes take so long to be on their way from now on.
     DispatchTakes(Duration),
     /// Forgets what can no longer matter.

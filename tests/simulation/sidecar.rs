@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use scalegate::domain::{Alias, Capacity, ChangeAnswer, Move, Op, ReadFailure, Status, Timestamp};
-use scalegate::sidecar::{RawReading, interpret_change, interpret_reading};
+use scalegate::sidecar::{REQUEST_TIMEOUT, RawReading, interpret_change, interpret_reading};
+use scalegate::sim::{BEGIN, Delayed};
 
 use crate::scenario::{ChangeFate, Lags, MOST_UNITS, Nature, RESOURCES, ReadFate, Stamps};
 use crate::support::dice::Dice;
-use crate::support::machine::{BEGIN, CALL_TIMEOUT, Delayed};
 
 /// How long the sidecar takes to answer, unless it is slow.
 const CALL: Duration = Duration::from_millis(3);
@@ -205,7 +205,7 @@ impl Sidecar {
             None => (CALL, Ok(self.observe(now, index))),
             Some(ReadFate::Slow) => (self.dice.duration(SLOW), Ok(self.observe(now, index))),
             Some(ReadFate::Closed) => (CALL, failure("connection closed")),
-            Some(ReadFate::TimedOut) => (CALL_TIMEOUT, failure("no answer")),
+            Some(ReadFate::TimedOut) => (REQUEST_TIMEOUT, failure("no answer")),
             Some(ReadFate::Error) => (CALL, interpret_reading(500, b"{}")),
             Some(ReadFate::Garbage) => (CALL, interpret_reading(200, b"<html>")),
             Some(ReadFate::NotFound) => (CALL, interpret_reading(404, b"{}")),
@@ -268,8 +268,8 @@ impl Sidecar {
             Some(ChangeFate::Garbage) => (true, (CALL, interpret_change(200, b"<html>"))),
             Some(ChangeFate::RequestLost) => (false, unknown(CALL, "connection closed")),
             Some(ChangeFate::AnswerLost) => (true, unknown(CALL, "connection closed")),
-            Some(ChangeFate::TimedOutLost) => (false, unknown(CALL_TIMEOUT, "no answer")),
-            Some(ChangeFate::TimedOutApplied) => (true, unknown(CALL_TIMEOUT, "no answer")),
+            Some(ChangeFate::TimedOutLost) => (false, unknown(REQUEST_TIMEOUT, "no answer")),
+            Some(ChangeFate::TimedOutApplied) => (true, unknown(REQUEST_TIMEOUT, "no answer")),
             Some(ChangeFate::ErrorBefore) => (false, with_status(self.dice.pick(&[500, 502, 503, 504]))),
             Some(ChangeFate::ErrorAfter) => (true, with_status(self.dice.pick(&[500, 502, 503, 504]))),
             Some(ChangeFate::Rejected) => (false, with_status(self.dice.pick(&[400, 404, 409, 422]))),

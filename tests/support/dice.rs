@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scalegate::simulator::SplitMix64;
+use scalegate::sim::sidecar::SplitMix64;
 
 /// A source of choices.
 #[derive(Clone)]

@@ -7,7 +7,6 @@ pub mod events;
 pub mod failing_disk;
 pub mod gateway;
 pub mod guard;
-pub mod machine;
 pub mod preload;
 pub mod sidecar;
 pub mod world;

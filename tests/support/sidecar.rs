@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use scalegate::clock::Clock;
 use scalegate::domain::{Alias, Capacity};
-use scalegate::simulator::{Behaviour, Model, Record, RecordKind, RunningSimulator, Simulator};
+use scalegate::sim::sidecar::{Behaviour, Model, Record, RecordKind, RunningSimulator, Simulator};
 
 pub struct Sidecar {
     simulator: RunningSimulator,

@@ -11,48 +11,25 @@ use scalegate::domain::{
     ReadFailure, ScalingConfig, Settings, SettingsOverrides, Timestamp,
 };
 use scalegate::engine::{Answer, ReplyTo};
-use scalegate::sidecar::{RawReading, interpret_change, interpret_reading};
-use scalegate::simulator::{Behaviour, Model, Record, RecordKind, Reply};
-
-use super::machine::{CALL_TIMEOUT, Delayed, Disk, Machine, Surroundings};
-
-/// How long the sidecar takes to answer, unless it is slow.
-const CALL: Duration = Duration::from_millis(3);
+use scalegate::sidecar::RawReading;
+use scalegate::sim::sidecar::{Behaviour, Model, Record, RecordKind};
+use scalegate::sim::{Delayed, Disk, Machine, SidecarLink, Surroundings};
 
 /// The sidecar and the clients.
 pub struct Stage {
-    pub model: Model,
+    pub sidecar: SidecarLink,
     pub reads: usize,
     pub answers: Vec<Answer>,
-    /// Whether the sidecar refuses connections.
-    pub sidecar_down: bool,
 }
 
 impl Surroundings for Stage {
     fn read(&mut self, now: Timestamp, resource: &Alias) -> Delayed<Result<RawReading, ReadFailure>> {
         self.reads += 1;
-        let failure = |detail: &str| Err(ReadFailure { not_found: false, detail: detail.into(), answer: None });
-        if self.sidecar_down {
-            return (CALL, failure("connection refused"));
-        }
-        let answer = self.model.read(now, resource);
-        arrival(answer.delay, answer.reply, |reply| match reply {
-            Reply::Response { status, body } => interpret_reading(status, body.as_bytes()),
-            Reply::ConnectionClosed => failure("connection closed"),
-        })
-        .unwrap_or_else(|| (CALL_TIMEOUT, failure("no answer")))
+        self.sidecar.read(now, resource)
     }
 
     fn change(&mut self, now: Timestamp, resource: &Alias, change: Move, _: &Disk) -> Delayed<ChangeAnswer> {
-        if self.sidecar_down {
-            return (CALL, ChangeAnswer::NotSent { detail: "connection refused".into() });
-        }
-        let answer = self.model.change(now, resource, change.op, change.units.into());
-        arrival(answer.delay, answer.reply, |reply| match reply {
-            Reply::Response { status, body } => interpret_change(status, body.as_bytes()),
-            Reply::ConnectionClosed => unknown("connection closed"),
-        })
-        .unwrap_or_else(|| (CALL_TIMEOUT, unknown("no answer")))
+        self.sidecar.change(now, resource, change)
     }
 
     fn written(&mut self, _: Timestamp, event: &JobEvent, disk: &Disk) {
@@ -98,12 +75,12 @@ impl DerefMut for World {
 
 impl World {
     pub fn new(behaviour: Behaviour) -> Self {
-        Self::with_policy(behaviour, ScalingConfig::default())
+        Self::with_scaling(behaviour, ScalingConfig::default())
     }
 
-    pub fn with_policy(behaviour: Behaviour, scaling: ScalingConfig) -> Self {
+    pub fn with_scaling(behaviour: Behaviour, scaling: ScalingConfig) -> Self {
         let model = Model::new(Behaviour { max_records: None, ..behaviour }, 1);
-        let stage = Stage { model, reads: 0, answers: Vec::new(), sidecar_down: false };
+        let stage = Stage { sidecar: SidecarLink::new(model), reads: 0, answers: Vec::new() };
         Self { machine: Machine::new(stage, scaling) }
     }
 
@@ -126,19 +103,19 @@ impl World {
 
     pub fn capacity(&mut self) -> u32 {
         let now = self.now;
-        self.surroundings.model.true_capacity(now, &worker()).units()
+        self.surroundings.sidecar.model.true_capacity(now, &worker()).units()
     }
 
     pub fn largest_capacity(&mut self) -> u32 {
         let now = self.now;
-        self.surroundings.model.largest_capacity(now, &worker()).units()
+        self.surroundings.sidecar.model.largest_capacity(now, &worker()).units()
     }
 
     /// The changes that reached the sidecar, oldest first.
     pub fn changes(&mut self) -> Vec<Record> {
         let is_change = |record: &&Record| matches!(record.kind, RecordKind::Add | RecordKind::Remove);
         let now = self.now;
-        self.surroundings.model.records(now).iter().filter(is_change).cloned().collect()
+        self.surroundings.sidecar.model.records(now).iter().filter(is_change).cloned().collect()
     }
 
     /// Runs until the job is over, and returns it.
@@ -168,16 +145,6 @@ impl World {
         self.boots += 1;
         self.crash(pause);
     }
-}
-
-/// When an answer arrives and what it means, or `None` if the client gives up before.
-fn arrival<T>(delay: Duration, reply: Reply, meaning: impl FnOnce(Reply) -> T) -> Option<(Duration, T)> {
-    let after = delay + CALL;
-    (after < CALL_TIMEOUT).then(|| (after, meaning(reply)))
-}
-
-fn unknown(detail: &str) -> ChangeAnswer {
-    ChangeAnswer::Unknown { detail: detail.into(), answer: None }
 }
 
 pub use super::sidecar::worker;

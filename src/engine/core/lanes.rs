@@ -46,12 +46,12 @@ impl Lanes {
     }
 
     /// Takes out the lane of `resource`, with its timer.
-    pub fn remove(&mut self, resource: &Alias) -> Option<(Lane, Epoch)> {
-        let Slot { lane, epoch, timer } = self.slots.remove(resource)?;
+    pub fn remove(&mut self, resource: &Alias) -> Option<Lane> {
+        let Slot { lane, timer, .. } = self.slots.remove(resource)?;
         if let Some(at) = timer {
             self.timers.remove(&(at, resource.clone()));
         }
-        Some((lane, epoch))
+        Some(lane)
     }
 
     /// All lanes, by name.
@@ -64,15 +64,12 @@ impl Lanes {
         self.slots.range::<Alias, _>(range).map(|(resource, _)| resource)
     }
 
-    /// Takes out the lanes that no later event needs; their names and adoptions.
-    pub fn forget(&mut self, now: Timestamp) -> Vec<(Alias, Epoch)> {
-        let forgettable = self.all().filter(|lane| lane.is_forgettable(now));
-        let forgettable: Vec<Alias> = forgettable.map(|lane| lane.resource().clone()).collect();
-        let forgotten = forgettable.into_iter().filter_map(|resource| {
-            let (_, epoch) = self.remove(&resource)?;
-            Some((resource, epoch))
-        });
-        forgotten.collect()
+    /// Takes out the lanes that no later event needs, unless they are `kept`; their names and adoptions.
+    pub fn forget(&mut self, now: Timestamp, kept: impl Fn(&Alias) -> bool) -> Vec<(Alias, Epoch)> {
+        let forgettable = self.slots.iter().filter(|(resource, slot)| slot.lane.is_forgettable(now) && !kept(resource));
+        let forgettable: Vec<_> = forgettable.map(|(resource, slot)| (resource.clone(), slot.epoch)).collect();
+        forgettable.iter().for_each(|(resource, _)| drop(self.remove(resource)));
+        forgettable
     }
 
     /// Wakes the lane of `resource` when it asks for it now, instead of when it did before.

@@ -1,11 +1,11 @@
 //! Units on their way to the disk, and what waits for them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::Effect;
 use crate::domain::{Alias, Job, JobId};
-use crate::store::{Epoch, RecordChange, Unit};
+use crate::store::{RecordChange, Unit};
 
 /// The units that were handed over, in order; their results come in the same order.
 #[derive(Default)]
@@ -14,7 +14,7 @@ pub(super) struct PendingUnits(VecDeque<PendingUnit>);
 /// See the module's documentation.
 pub(super) struct PendingUnit {
     /// The lanes that it is about, but those that it releases: no later unit can be about them.
-    pub lanes: Vec<(Alias, Epoch)>,
+    pub lanes: Vec<Alias>,
     /// The jobs that are shown once it is durable.
     pub jobs: Vec<Arc<Job>>,
     /// What is done after that.
@@ -32,7 +32,7 @@ impl PendingUnits {
 
     pub fn push(&mut self, unit: &Unit, effects: Vec<Effect>, intent_of: Option<Alias>) {
         let kept = unit.lanes.iter().filter(|lane| lane.record != RecordChange::Remove);
-        let lanes = kept.map(|lane| (lane.resource.clone(), lane.epoch)).collect();
+        let lanes = kept.map(|lane| lane.resource.clone()).collect();
         let jobs = unit.jobs.clone();
         self.0.push_back(PendingUnit { lanes, jobs, effects, intent_of, is_evicted: false });
     }
@@ -44,18 +44,32 @@ impl PendingUnits {
 
     /// What waits for the last one about `resource`.
     pub fn last_about(&mut self, resource: &Alias) -> Option<&mut Vec<Effect>> {
-        let is_about = |unit: &&mut PendingUnit| unit.lanes.iter().any(|(lane, _)| lane == resource);
+        let is_about = |unit: &&mut PendingUnit| unit.lanes.contains(resource);
         self.0.iter_mut().rev().find(is_about).map(|unit| &mut unit.effects)
     }
 
-    /// Notes of all units about the lane of `resource` in this adoption that they will be refused; the jobs in them.
-    pub fn evict(&mut self, resource: &Alias, epoch: Epoch) -> Vec<JobId> {
-        let is_about = |unit: &&mut PendingUnit| unit.lanes.iter().any(|(lane, of)| lane == resource && *of == epoch);
-        let units = self.0.iter_mut().filter(is_about);
-        let jobs = units.flat_map(|unit| {
-            unit.is_evicted = true;
-            unit.jobs.iter().map(|job| job.id)
-        });
-        jobs.collect()
+    /// The lanes that units on their way are about.
+    pub fn lanes(&self) -> BTreeSet<&Alias> {
+        self.0.iter().flat_map(|unit| &unit.lanes).collect()
     }
+
+    /// Notes of all units about `resource` that they will be refused.
+    pub fn evict(&mut self, resource: &Alias) -> Dependents {
+        let mut dependents = Dependents::default();
+        for unit in self.0.iter_mut().filter(|unit| unit.lanes.contains(resource)) {
+            unit.is_evicted = true;
+            dependents.jobs.extend(unit.jobs.iter().map(|job| job.id));
+            dependents.lanes.extend(unit.lanes.iter().filter(|lane| *lane != resource).cloned());
+        }
+        dependents
+    }
+}
+
+/// What depends on units that will be refused.
+#[derive(Default)]
+pub(super) struct Dependents {
+    /// The jobs in them.
+    pub jobs: Vec<JobId>,
+    /// The other lanes that they are about.
+    pub lanes: Vec<Alias>,
 }

@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use super::State;
 use crate::domain::{Alias, Capacity, Op};
-use crate::simulator::answer::{Answer, Reply};
-use crate::simulator::behaviour::Fault;
-use crate::simulator::record::Record;
+use crate::sim::sidecar::answer::{Answer, Reply};
+use crate::sim::sidecar::behaviour::Fault;
+use crate::sim::sidecar::record::Record;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config

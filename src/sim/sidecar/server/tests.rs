@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{Alias, Capacity};
-use crate::simulator::behaviour::Fault;
+use crate::sim::sidecar::behaviour::Fault;
 
 /// Longest wait for anything in these tests; only a failing one waits so long.
 const PATIENCE: Duration = Duration::from_secs(10);

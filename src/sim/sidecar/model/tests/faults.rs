@@ -1,5 +1,5 @@
 use super::*;
-use crate::simulator::behaviour::Faults;
+use crate::sim::sidecar::behaviour::Faults;
 
 #[test]
 fn each_fault_of_a_change_does_what_it_says() {

@@ -1,38 +1,32 @@
 //! A gateway's process in virtual time: the engine's real core and real recovery over a model disk.
 //!
 //! Time passes only from event to event, so that hours of scaling take milliseconds and every run is the same. A crash
-//! can be put between any two events: what was not committed is lost, what was sent stays sent. Whatever is outside of
-//! the process is [`Surroundings`].
+//! can be put between any two events: what was not committed is gone, what was sent stays sent. A commit can fail as well.
+//! What is outside of the process is [`Surroundings`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use scalegate::clock::{Anchor, Present, Start, WallWatch};
-use scalegate::domain::{
-    Alias, Call, CallId, ChangeAnswer, EventId, HistoryEntry, Job, JobEvent, JobId, JobRequest, LaneRecord, Move,
-    Notice, ReadFailure, Reading, ScalingConfig, Timestamp,
+use super::{Delayed, Disk, Restored};
+use crate::clock::{Present, Start, WallWatch};
+use crate::domain::{
+    Alias, Call, CallId, ChangeAnswer, EventId, HistoryEntry, JobEvent, JobId, JobRequest, Move, Notice, ReadFailure,
+    Reading, ScalingConfig, Timestamp,
 };
-use scalegate::engine::{Answer, Core, Effect, ReplyTo};
-use scalegate::sidecar::RawReading;
-use scalegate::store::{
-    AdmissionRecords, Admissions, AdoptedLane, Adoption, Epoch, Held, Holder, IdempotencyEntry, LaneChange,
-    RecordChange, SubmitKey, Unit, Wish,
-};
+use crate::engine::{Answer, Core, Effect, ReplyTo};
+use crate::sidecar::RawReading;
+use crate::store::{Admissions, Epoch, RecordChange, SubmitKey, Unit, Wish};
 
-/// When every life begins.
+/// When every run begins.
 pub const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-/// How long the real client waits for an answer.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the machine has been running when a life begins.
+/// How long the computer has been running then.
 const UPTIME: Duration = Duration::from_hours(1);
-/// The id of the first version of a job.
-const FIRST_EVENT: EventId = 1;
 /// How long a commit takes, unless the disk is slow.
 const COMMIT: Duration = Duration::from_millis(2);
-
-/// Something together with the time it takes to arrive.
-pub type Delayed<T> = (Duration, T);
+/// How long after a failed commit its lanes are adopted again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// What the process talks to, and who watches it do so. Times are true ones, whatever the process's clock shows.
 pub trait Surroundings {
@@ -48,6 +42,15 @@ pub trait Surroundings {
     /// Readers see the job from now on.
     fn published(&mut self, _now: Timestamp, _event: &JobEvent, _disk: &Disk) {}
 
+    /// A commit failed; these versions of jobs are on the disk all the same.
+    fn commit_failed(&mut self, _now: Timestamp, _written: Range<EventId>) {}
+
+    /// Readers see these jobs as they are on `disk` from now on.
+    fn read_again(&mut self, _now: Timestamp, _jobs: &BTreeSet<JobId>, _disk: &Disk) {}
+
+    /// A request is told that what it asked for may be done or not.
+    fn abandoned(&mut self, _now: Timestamp, _to: ReplyTo) {}
+
     /// Those who watch are told of something that happened to `resource`.
     fn told(&mut self, _now: Timestamp, _resource: &Alias, _entry: &HistoryEntry, _disk: &Disk) {}
 
@@ -61,159 +64,34 @@ pub trait Surroundings {
     fn noticed(&mut self, _now: Timestamp, _resource: &Alias, _notice: &Notice) {}
 }
 
-/// The store: what it holds survives [`Machine::crash`].
-#[derive(Default)]
-pub struct Disk {
-    lanes: BTreeMap<Alias, LaneRecord>,
-    order: Vec<JobId>,
-    jobs: HashMap<JobId, Arc<Job>>,
-    entries: HashMap<String, IdempotencyEntry>,
-    /// The versions of all jobs, in order.
-    versions: Vec<JobEvent>,
-    timelines: HashMap<Alias, Vec<HistoryEntry>>,
-    clock: Option<Anchor>,
-    /// What a broken store does to its records before it writes them.
-    pub corrupt: Option<fn(&mut Unit)>,
-    /// What a broken store does to its records before it gives them back.
-    pub forget: Option<fn(&mut Restored)>,
-}
-
-/// What the store gives back to a new process.
-pub struct Restored {
-    pub adoption: Adoption,
-    pub admissions: AdmissionRecords,
-    /// The id of the next version of a job.
-    pub next_event: EventId,
-}
-
-impl Disk {
-    pub fn job(&self, id: JobId) -> Option<&Arc<Job>> {
-        self.jobs.get(&id)
-    }
-
-    /// All jobs in order of submission.
-    pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
-        self.order.iter().map(|id| &self.jobs[id])
-    }
-
-    /// The versions of all jobs, in the order in which they were written.
-    pub fn versions(&self) -> &[JobEvent] {
-        &self.versions
-    }
-
-    /// What has happened to `resource`.
-    pub fn timeline(&self, resource: &Alias) -> &[HistoryEntry] {
-        self.timelines.get(resource).map_or(&[], Vec::as_slice)
-    }
-
-    /// What the request with this `key` led to.
-    pub fn entry(&self, key: &str) -> Option<&IdempotencyEntry> {
-        self.entries.get(key)
-    }
-
-    /// The id of the next version of a job.
-    fn next_event(&self) -> EventId {
-        self.versions.last().map_or(FIRST_EVENT, |last| last.id + 1)
-    }
-
-    fn write(&mut self, unit: Unit, first_event: EventId) {
-        for event in (first_event..).zip(unit.jobs).map(|(id, job)| JobEvent { id, job }) {
-            if self.jobs.insert(event.job.id, Arc::clone(&event.job)).is_none() {
-                self.order.push(event.job.id);
-            }
-            self.versions.push(event);
-        }
-        for (resource, entry) in unit.history {
-            self.timelines.entry(resource).or_default().push(entry);
-        }
-        for LaneChange { resource, record, .. } in unit.lanes {
-            match record {
-                RecordChange::Keep => {}
-                RecordChange::Write(record) => drop(self.lanes.insert(resource, *record)),
-                RecordChange::Remove => drop(self.lanes.remove(&resource)),
-            }
-        }
-        for entry in unit.entries {
-            self.entries.insert(entry.key.clone(), entry);
-        }
-    }
-
-    /// Everything finished in here is by another clock from now on.
-    fn change_clock(&mut self, before: Timestamp, after: Timestamp) {
-        for record in self.lanes.values_mut() {
-            record.change_state.carry_over(before, after);
-        }
-        for entry in self.entries.values_mut() {
-            entry.answered_at = entry.answered_at.on_another_clock(before, after);
-        }
-    }
-
-    fn unfinished(&self) -> impl Iterator<Item = &Arc<Job>> {
-        self.jobs().filter(|job| job.ended().is_none())
-    }
-
-    /// Whether anything is unfinished.
-    fn has_work(&self) -> bool {
-        self.unfinished().next().is_some() || self.lanes.values().any(|lane| lane.change.is_some())
-    }
-
-    /// The lane of `resource`, having gone through the stored form.
-    fn adopt(&self, resource: &Alias, epoch: Epoch) -> AdoptedLane {
-        let thaw = |job: &Arc<Job>| JobEvent {
-            id: 0,
-            job: serde_json::from_str(&serde_json::to_string(job).expect("serialisable")).expect("readable"),
-        };
-        let jobs = self.unfinished().filter(|job| job.resource == *resource).map(thaw).collect();
-        let record = self.lanes.get(resource).cloned().unwrap_or_else(|| LaneRecord::new(resource.clone()));
-        AdoptedLane { epoch, record, jobs }
-    }
-
-    /// All lanes, those with a record first.
-    fn adopt_all(&self) -> Adoption {
-        let mut resources: Vec<&Alias> = self.lanes.keys().collect();
-        for job in self.unfinished() {
-            if !resources.contains(&&job.resource) {
-                resources.push(&job.resource);
-            }
-        }
-        let lanes = resources.into_iter().zip(1..).map(|(resource, epoch)| self.adopt(resource, epoch));
-        Adoption { lanes: lanes.collect(), restored_at: None }
-    }
-
-    fn restore(&self) -> Restored {
-        let (adoption, admissions, next_event) = (self.adopt_all(), self.admissions(), self.next_event());
-        let mut restored = Restored { adoption, admissions, next_event };
-        if let Some(forget) = self.forget {
-            forget(&mut restored);
-        }
-        restored
-    }
-
-    /// What admissions are decided by.
-    fn admissions(&self) -> AdmissionRecords {
-        let mut held: HashMap<Holder, Held> = HashMap::new();
-        for job in self.jobs() {
-            let held = held.entry(Holder::Resource(job.resource.clone())).or_default();
-            held.jobs += 1;
-            held.text_bytes += job.text_bytes();
-        }
-        AdmissionRecords {
-            entries: self.entries.values().cloned().collect(),
-            unfinished: self.unfinished().map(|job| (job.id, job.submitted_with().cloned())).collect(),
-            held: held.into_iter().collect(),
-            finished: self.jobs().filter(|job| job.ended().is_some()).count(),
-        }
-    }
+/// How a commit fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFailure {
+    /// Nothing of it is on the disk.
+    NotWritten,
+    /// All of it is on the disk, but the store could not tell.
+    Written,
 }
 
 /// Something that is going to happen.
 enum Event {
-    /// A unit is on the disk; its first job is this version.
-    Committed(Unit, EventId),
-    /// A change is on its way to the sidecar: too late to be held back by a crash.
+    /// A commit is done.
+    Committed(Unit),
+    /// The lanes whose commits failed are adopted again.
+    RetryDue,
+    /// A change is on its way to the sidecar.
     Dispatched(Alias, CallId, Move),
     Reading(Alias, CallId, Timestamp, Result<RawReading, ReadFailure>),
     Answered(Alias, CallId, ChangeAnswer),
+}
+
+impl Event {
+    fn is_call_of(&self, resource: &Alias) -> bool {
+        match self {
+            Self::Dispatched(of, ..) | Self::Reading(of, ..) | Self::Answered(of, ..) => of == resource,
+            Self::Committed(_) | Self::RetryDue => false,
+        }
+    }
 }
 
 /// A process, its disk and its clock. See the module's documentation.
@@ -224,17 +102,21 @@ pub struct Machine<S> {
     pub clock_error: i64,
     /// How far the wall's clock is ahead of the true time, in milliseconds.
     pub wall_error: i64,
-    /// How often the machine that it runs on was started.
+    /// How often the computer was started.
     pub boots: u64,
+    /// What the process talks to.
     pub surroundings: S,
+    /// What survives it.
     pub disk: Disk,
     /// How long a commit takes.
     pub commit_takes: Duration,
     /// How long it takes until a change that is handed over is on its way.
     pub dispatch_takes: Duration,
-    /// Whether the store says of commits that they are on the disk when they are not yet.
+    /// How the next commits fail.
+    pub commit_failures: VecDeque<CommitFailure>,
+    /// Whether the store says of commits that they are on the disk when they are not yet. For tests that must notice.
     pub commits_early: bool,
-    /// Whether nothing happens by itself.
+    /// Whether nothing happens by itself. For tests that must notice.
     pub ignores_timers: bool,
     wall: WallWatch,
     core: Core,
@@ -244,6 +126,10 @@ pub struct Machine<S> {
     reserving: Vec<(ReplyTo, Wish)>,
     next_version: EventId,
     last_epoch: Epoch,
+    /// The lanes that belong to the process, in which adoption.
+    owned: HashMap<Alias, Epoch>,
+    /// The lanes that were evicted, with the jobs of which more may be on the disk than is shown.
+    evicted: BTreeMap<Alias, BTreeSet<JobId>>,
     scaling: Arc<ScalingConfig>,
     events: BTreeMap<(Timestamp, u64), Event>,
     next_event: u64,
@@ -256,25 +142,30 @@ pub struct Machine<S> {
 }
 
 impl<S: Surroundings> Machine<S> {
+    /// A process that has just started, with nothing on its disk.
     pub fn new(surroundings: S, scaling: ScalingConfig) -> Self {
         let scaling = Arc::new(scaling);
+        let disk = Disk::default();
         let mut machine = Self {
             now: BEGIN,
             clock_error: 0,
             wall_error: 0,
             boots: 1,
             surroundings,
-            disk: Disk::default(),
+            next_version: disk.next_event(),
+            disk,
             commit_takes: COMMIT,
             dispatch_takes: Duration::ZERO,
+            commit_failures: VecDeque::new(),
             commits_early: false,
             ignores_timers: false,
             wall: WallWatch::begin(BEGIN, BEGIN, false),
             core: Core::new(Arc::clone(&scaling), None),
             admissions: Admissions::default(),
             reserving: Vec::new(),
-            next_version: FIRST_EVENT,
             last_epoch: 0,
+            owned: HashMap::new(),
+            evicted: BTreeMap::new(),
             scaling,
             events: BTreeMap::new(),
             next_event: 0,
@@ -293,17 +184,18 @@ impl<S: Surroundings> Machine<S> {
         shifted(self.now, self.clock_error)
     }
 
+    /// The engine's core.
     pub fn core(&self) -> &Core {
         &self.core
     }
 
-    /// Whether everything the engine wants on the disk is there.
+    /// Whether everything the engine wants on the disk is there, and shown as it is there.
     pub fn is_committed(&self) -> bool {
-        self.commits_under_way == 0
+        self.commits_under_way == 0 && self.evicted.is_empty()
     }
 
     /// Changes the operator's rules for the next process.
-    pub fn change_policy(&mut self, change: impl FnOnce(&mut ScalingConfig)) {
+    pub fn change_scaling(&mut self, change: impl FnOnce(&mut ScalingConfig)) {
         change(Arc::make_mut(&mut self.scaling));
     }
 
@@ -323,6 +215,7 @@ impl<S: Surroundings> Machine<S> {
         id
     }
 
+    /// Cancels the job that [`Machine::submit`] returned the id of.
     pub fn cancel(&mut self, id: JobId) {
         let (to, clock) = (self.take_request(), self.clock());
         self.core.cancel(id, &self.resources[&id], None, to, clock);
@@ -386,15 +279,8 @@ impl<S: Surroundings> Machine<S> {
         let Some((_, event)) = self.events.pop_first() else { return };
         let clock = self.clock();
         match event {
-            Event::Committed(unit, first_event) => {
-                self.commits_under_way -= 1;
-                self.admissions.committed(&unit);
-                self.write(unit, first_event);
-                if !self.commits_early {
-                    self.core.on_committed(Some(first_event), clock);
-                }
-                self.reserve_again();
-            }
+            Event::Committed(unit) => self.end_commit(unit),
+            Event::RetryDue => self.adopt_evicted(),
             Event::Dispatched(resource, call, change) => {
                 let (after, answer) = self.surroundings.change(self.now, &resource, change, &self.disk);
                 self.schedule(after, Event::Answered(resource, call, answer));
@@ -415,14 +301,82 @@ impl<S: Surroundings> Machine<S> {
         Reading { status, capacity, stamp, wall_set_at, asked_at, received_at: clock }
     }
 
-    fn write(&mut self, mut unit: Unit, first_event: EventId) {
+    fn end_commit(&mut self, unit: Unit) {
+        self.commits_under_way -= 1;
+        let failure = if self.owns(&unit) { self.commit_failures.pop_front() } else { Some(CommitFailure::NotWritten) };
+        let versions = match failure {
+            None | Some(CommitFailure::Written) => {
+                self.admissions.committed(&unit);
+                self.write(unit.clone())
+            }
+            Some(CommitFailure::NotWritten) => {
+                unit.reservation.into_iter().for_each(|reservation| self.admissions.give_back(reservation));
+                self.next_version..self.next_version
+            }
+        };
+        let clock = self.clock();
+        for lane in unit.lanes.iter().filter(|lane| failure.is_some() || lane.record == RecordChange::Remove) {
+            if self.owned.get(&lane.resource) == Some(&lane.epoch) {
+                self.owned.remove(&lane.resource);
+            }
+        }
+        match failure {
+            None if self.commits_early => {}
+            None => self.core.on_committed(Some(versions.start), clock),
+            Some(_) => {
+                self.surroundings.commit_failed(self.now, versions);
+                self.core.on_committed(None, clock);
+            }
+        }
+        self.reserve_again();
+    }
+
+    fn owns(&self, unit: &Unit) -> bool {
+        unit.lanes.iter().all(|lane| self.owned.get(&lane.resource) == Some(&lane.epoch))
+    }
+
+    /// Writes the unit; the versions of jobs in it.
+    fn write(&mut self, mut unit: Unit) -> Range<EventId> {
         if let Some(corrupt) = self.disk.corrupt {
             corrupt(&mut unit);
         }
+        let first_event = self.next_version;
+        self.next_version += unit.jobs.len() as EventId;
         for (id, job) in (first_event..).zip(&unit.jobs) {
             self.surroundings.written(self.now, &JobEvent { id, job: Arc::clone(job) }, &self.disk);
         }
         self.disk.write(unit, first_event);
+        first_event..self.next_version
+    }
+
+    /// Calls of a lane that is evicted are given up. A change on its way arrives all the same.
+    fn evict(&mut self, resource: Alias, jobs: BTreeSet<JobId>) {
+        let (calls, rest) =
+            std::mem::take(&mut self.events).into_iter().partition(|(_, event)| event.is_call_of(&resource));
+        self.events = rest;
+        let calls: BTreeMap<_, Event> = calls;
+        for event in calls.into_values() {
+            if let Event::Dispatched(resource, _, change) = event {
+                self.surroundings.change(self.now, &resource, change, &self.disk);
+            }
+        }
+        if self.evicted.is_empty() {
+            self.schedule(STORE_RETRY, Event::RetryDue);
+        }
+        self.evicted.entry(resource).or_default().extend(jobs);
+    }
+
+    fn adopt_evicted(&mut self) {
+        for (resource, jobs) in std::mem::take(&mut self.evicted) {
+            self.surroundings.read_again(self.now, &jobs, &self.disk);
+            self.adopt(resource);
+        }
+    }
+
+    fn adopt(&mut self, resource: Alias) {
+        self.last_epoch += 1;
+        self.owned.insert(resource.clone(), self.last_epoch);
+        self.core.adopt(self.disk.adopt(&resource, self.last_epoch), self.clock());
     }
 
     /// Has those decided that waited for another request.
@@ -444,13 +398,14 @@ impl<S: Surroundings> Machine<S> {
     pub fn crash(&mut self, durable: usize, pause: Duration) {
         let mut commits = 0;
         for event in std::mem::take(&mut self.events).into_values() {
-            if let Event::Committed(unit, first_event) = event {
+            if let Event::Committed(unit) = event {
                 commits += 1;
-                if commits <= durable {
-                    self.write(unit, first_event);
+                if commits <= durable && self.owns(&unit) {
+                    self.write(unit);
                 }
             }
         }
+        self.evicted.clear();
         self.commits_under_way = 0;
         self.now = self.now + pause;
         self.disk_busy_until = self.now;
@@ -461,6 +416,7 @@ impl<S: Surroundings> Machine<S> {
         self.reserving.clear();
         self.next_version = next_event;
         self.last_epoch = adoption.lanes.len() as Epoch;
+        self.owned = adoption.lanes.iter().map(|lane| (lane.record.resource.clone(), lane.epoch)).collect();
         self.core = Core::recover(Arc::clone(&self.scaling), adoption, self.clock());
         self.perform();
     }
@@ -481,6 +437,15 @@ impl<S: Surroundings> Machine<S> {
         };
         self.wall = WallWatch::begin(shows, wall, was_set);
         self.clock_error = shows.as_millis() - self.now.as_millis();
+    }
+
+    /// How many versions of jobs are in the commits under way.
+    fn versions_under_way(&self) -> EventId {
+        let units = self.events.values().filter_map(|event| match event {
+            Event::Committed(unit) => Some(unit.jobs.len() as EventId),
+            _ => None,
+        });
+        units.sum()
     }
 
     fn schedule(&mut self, after: Duration, event: Event) {
@@ -504,14 +469,13 @@ impl<S: Surroundings> Machine<S> {
         let (now, clock) = (self.now, self.clock());
         match effect {
             Effect::Commit(unit) => {
-                let first_event = self.next_version;
-                self.next_version += unit.jobs.len() as EventId;
                 // One after the other, also when the disk gets faster.
                 self.disk_busy_until = self.disk_busy_until.max(now + self.commit_takes);
                 self.commits_under_way += 1;
-                self.schedule(self.disk_busy_until.since(now), Event::Committed(unit, first_event));
-                if self.commits_early {
-                    self.core.on_committed(Some(first_event), clock);
+                let said = self.commits_early.then(|| self.next_version + self.versions_under_way());
+                self.schedule(self.disk_busy_until.since(now), Event::Committed(unit));
+                if said.is_some() {
+                    self.core.on_committed(said, clock);
                 }
             }
             Effect::Call { resource, id, call: Call::Read, .. } => {
@@ -530,12 +494,11 @@ impl<S: Surroundings> Machine<S> {
                 self.admissions.give_back(reservation);
                 self.reserve_again();
             }
-            Effect::Adopt(resource) => {
-                self.last_epoch += 1;
-                self.core.adopt(self.disk.adopt(&resource, self.last_epoch), clock);
-            }
-            // Commits of this store do not fail, and a request to a process that stops gets no answer.
-            Effect::Evicted { .. } | Effect::Abandon(_) => {}
+            // It is adopted again with the others.
+            Effect::Adopt(resource) if self.evicted.contains_key(&resource) => {}
+            Effect::Adopt(resource) => self.adopt(resource),
+            Effect::Evicted { resource, jobs } => self.evict(resource, jobs),
+            Effect::Abandon(to) => self.surroundings.abandoned(now, to),
             Effect::Log(resource, notice) => self.surroundings.noticed(now, &resource, &notice),
         }
     }

@@ -1,0 +1,165 @@
+//! The store of a [`super::Machine`]: plain maps that survive a crash.
+//!
+//! It keeps what the real store keeps and says nothing of files, locks or time. Rejected: the real store in memory, because a
+//! simulated life has thousands of commits and would spend nearly all its time in SQL.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::clock::Anchor;
+use crate::domain::{Alias, EventId, HistoryEntry, Job, JobEvent, JobId, LaneRecord, Timestamp};
+use crate::store::{
+    AdmissionRecords, AdoptedLane, Adoption, Epoch, Held, Holder, IdempotencyEntry, LaneChange, RecordChange, Unit,
+};
+
+/// The id of the first version of a job.
+const FIRST_EVENT: EventId = 1;
+
+/// What is on the disk.
+#[derive(Default)]
+pub struct Disk {
+    lanes: BTreeMap<Alias, LaneRecord>,
+    order: Vec<JobId>,
+    jobs: HashMap<JobId, Arc<Job>>,
+    entries: HashMap<String, IdempotencyEntry>,
+    /// The versions of all jobs, in order.
+    versions: Vec<JobEvent>,
+    timelines: HashMap<Alias, Vec<HistoryEntry>>,
+    pub(super) clock: Option<Anchor>,
+    /// What a broken store does to a unit before it writes it. For tests that must notice.
+    pub corrupt: Option<fn(&mut Unit)>,
+    /// What a broken store does to what it gives back to a new process. For tests that must notice.
+    pub forget: Option<fn(&mut Restored)>,
+}
+
+/// What the store gives back to a new process.
+pub struct Restored {
+    /// All lanes.
+    pub adoption: Adoption,
+    /// What admissions are decided by.
+    pub admissions: AdmissionRecords,
+    /// The id of the next version of a job.
+    pub next_event: EventId,
+}
+
+impl Disk {
+    /// The job as it was written last.
+    pub fn job(&self, id: JobId) -> Option<&Arc<Job>> {
+        self.jobs.get(&id)
+    }
+
+    /// All jobs in order of submission.
+    pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.order.iter().map(|id| &self.jobs[id])
+    }
+
+    /// The versions of all jobs, in the order in which they were written.
+    pub fn versions(&self) -> &[JobEvent] {
+        &self.versions
+    }
+
+    /// What has happened to `resource`, in order.
+    pub fn timeline(&self, resource: &Alias) -> &[HistoryEntry] {
+        self.timelines.get(resource).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the request with this `key` led to.
+    pub fn entry(&self, key: &str) -> Option<&IdempotencyEntry> {
+        self.entries.get(key)
+    }
+
+    /// The id of the next version of a job.
+    pub(super) fn next_event(&self) -> EventId {
+        self.versions.last().map_or(FIRST_EVENT, |last| last.id + 1)
+    }
+
+    /// Writes `unit`, its jobs in versions from `first_event` on.
+    pub(super) fn write(&mut self, unit: Unit, first_event: EventId) {
+        for event in (first_event..).zip(unit.jobs).map(|(id, job)| JobEvent { id, job }) {
+            if self.jobs.insert(event.job.id, Arc::clone(&event.job)).is_none() {
+                self.order.push(event.job.id);
+            }
+            self.versions.push(event);
+        }
+        for (resource, entry) in unit.history {
+            self.timelines.entry(resource).or_default().push(entry);
+        }
+        for LaneChange { resource, record, .. } in unit.lanes {
+            match record {
+                RecordChange::Keep => {}
+                RecordChange::Write(record) => drop(self.lanes.insert(resource, *record)),
+                RecordChange::Remove => drop(self.lanes.remove(&resource)),
+            }
+        }
+        for entry in unit.entries {
+            self.entries.insert(entry.key.clone(), entry);
+        }
+    }
+
+    /// Everything finished in here is by another clock from now on.
+    pub(super) fn change_clock(&mut self, before: Timestamp, after: Timestamp) {
+        for record in self.lanes.values_mut() {
+            record.change_state.carry_over(before, after);
+        }
+        for entry in self.entries.values_mut() {
+            entry.answered_at = entry.answered_at.on_another_clock(before, after);
+        }
+    }
+
+    fn unfinished(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.jobs().filter(|job| job.ended().is_none())
+    }
+
+    /// Whether anything is unfinished.
+    pub(super) fn has_work(&self) -> bool {
+        self.unfinished().next().is_some() || self.lanes.values().any(|lane| lane.change.is_some())
+    }
+
+    /// The lane of `resource`, with its unfinished jobs in the form in which they are stored.
+    pub(super) fn adopt(&self, resource: &Alias, epoch: Epoch) -> AdoptedLane {
+        let stored = |job: &Arc<Job>| JobEvent {
+            id: 0,
+            job: serde_json::from_str(&serde_json::to_string(job).expect("serialisable")).expect("readable"),
+        };
+        let jobs = self.unfinished().filter(|job| job.resource == *resource).map(stored).collect();
+        let record = self.lanes.get(resource).cloned().unwrap_or_else(|| LaneRecord::new(resource.clone()));
+        AdoptedLane { epoch, record, jobs }
+    }
+
+    /// All lanes, those with a record first, in adoptions counted from 1.
+    fn adopt_all(&self) -> Adoption {
+        let mut resources: Vec<&Alias> = self.lanes.keys().collect();
+        for job in self.unfinished() {
+            if !resources.contains(&&job.resource) {
+                resources.push(&job.resource);
+            }
+        }
+        let lanes = resources.into_iter().zip(1..).map(|(resource, epoch)| self.adopt(resource, epoch));
+        Adoption { lanes: lanes.collect(), restored_at: None }
+    }
+
+    /// What a new process starts with.
+    pub(super) fn restore(&self) -> Restored {
+        let (adoption, admissions, next_event) = (self.adopt_all(), self.admissions(), self.next_event());
+        let mut restored = Restored { adoption, admissions, next_event };
+        if let Some(forget) = self.forget {
+            forget(&mut restored);
+        }
+        restored
+    }
+
+    fn admissions(&self) -> AdmissionRecords {
+        let mut held: HashMap<Holder, Held> = HashMap::new();
+        for job in self.jobs() {
+            let held = held.entry(Holder::Resource(job.resource.clone())).or_default();
+            held.jobs += 1;
+            held.text_bytes += job.text_bytes();
+        }
+        AdmissionRecords {
+            entries: self.entries.values().cloned().collect(),
+            unfinished: self.unfinished().map(|job| (job.id, job.submitted_with().cloned())).collect(),
+            held: held.into_iter().collect(),
+            finished: self.jobs().filter(|job| job.ended().is_some()).count(),
+        }
+    }
+}
