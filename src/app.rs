@@ -17,15 +17,16 @@ use crate::access::{self, Keyring, Token};
 use crate::api::{
     self, ApiState, ConnectionLimits, Guard, HttpServer, KeyRule, Perimeter, Progress, Recorder, Tls, TlsError,
 };
+use crate::audit_file::AuditFile;
 use crate::clock::{Present, wall_now};
 use crate::config::{self, Access, Config};
 use crate::domain::KeyId;
 use crate::engine::{EngineDied, EngineHandle, Parts, Projections, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
-use crate::store::{
-    AuditFile, Observer, SqliteJournal, SqliteReader, SqliteStore, Store, StoreError, StoreReader, check_large,
-    is_of_store, log_length,
+use crate::store::sqlite::{
+    SqliteError, SqliteJournal, SqliteReader, SqliteStore, check_large, is_of_store, log_length,
 };
+use crate::store::{Observer, Store, StoreError, StoreReader};
 use crate::telemetry::{self, Traced, Traces};
 
 /// Share of the grace time in which requests under way are to be answered; the rest is for a change in flight.
@@ -47,7 +48,10 @@ pub enum StartError {
     /// What HTTPS is to be served with cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The store cannot be used.
+    /// The data directory, or the store in it, cannot be used.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    /// The store does not work.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No caller could be told from another.
@@ -119,7 +123,7 @@ pub struct Gateway {
     store_thread: JoinHandle<()>,
     audit_file: Option<JoinHandle<()>>,
     /// What is wrong with the store, once that is found out.
-    damage: oneshot::Receiver<StoreError>,
+    damage: oneshot::Receiver<SqliteError>,
     progress: Progress,
     recorder: Arc<Recorder>,
 }
@@ -239,7 +243,7 @@ async fn carry_over_aside(
     mut journal: SqliteJournal,
     present: Present,
     carry_over: Option<CarryOver>,
-) -> Result<SqliteJournal, StoreError> {
+) -> Result<SqliteJournal, SqliteError> {
     let work = tokio::task::spawn_blocking(move || recover(&mut journal, &present, carry_over).map(|()| journal));
     work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
@@ -284,13 +288,13 @@ async fn ended(thread: JoinHandle<()>) {
 }
 
 /// A store that is too large to be checked before anything else is checked while the gateway works.
-fn check_in_background(directory: &Path) -> oneshot::Receiver<StoreError> {
+fn check_in_background(directory: &Path) -> oneshot::Receiver<SqliteError> {
     let (tell, damage) = oneshot::channel();
     let directory = directory.to_owned();
     let check = std::thread::Builder::new().name("store check".into()).spawn(move || match check_large(&directory) {
         Ok(()) => {}
         // Whoever would hear it is stopping already.
-        Err(error @ StoreError::Corrupt { .. }) => drop(tell.send(error)),
+        Err(error @ SqliteError::Corrupt { .. }) => drop(tell.send(error)),
         Err(error) => not_checked(&error),
     });
     if let Err(error) = check {
@@ -434,5 +438,5 @@ pub enum ServeError {
     Died(#[from] EngineDied),
     /// Its store turned out to be damaged.
     #[error(transparent)]
-    Damaged(StoreError),
+    Damaged(SqliteError),
 }

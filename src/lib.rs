@@ -11,12 +11,14 @@
 pub mod access;
 pub mod api;
 pub mod app;
+mod audit_file;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod feed;
+mod files;
 pub mod metrics;
 mod printable;
 pub mod sidecar;

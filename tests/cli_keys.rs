@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use scalegate::domain::KeyRecord;
 use scalegate::sim::sidecar::Behaviour;
-use scalegate::store::KeyStore;
+use scalegate::store::sqlite::KeyStore;
 use serde_json::{Value, json};
 use support::gateway::{Gateway, Process, Response, run_to_its_end, scalegate, serve};
 use support::sidecar::Sidecar;

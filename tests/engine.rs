@@ -22,9 +22,9 @@ use scalegate::engine::{
 };
 use scalegate::metrics::{Metrics, Scrape};
 use scalegate::sidecar::{RawReading, Sidecar};
+use scalegate::store::sqlite::{Journal, LaneReader, Opened, SqliteError, SqliteJournal, SqliteReader, SqliteStore};
 use scalegate::store::{
-    Excess, JobFilter, Journal, LaneReader, NoRoom, Observer, Opened, Pruned, RecordChange, SqliteJournal,
-    SqliteReader, SqliteStore, Store, StoreError, StoreReader, SubmitKey, Unit, Which,
+    Excess, JobFilter, NoRoom, Observer, Pruned, RecordChange, Store, StoreReader, SubmitKey, Unit, Which,
 };
 use scalegate::table::JobTable;
 use scalegate::telemetry::Traces;
@@ -154,12 +154,12 @@ struct FakeJournal {
     disk: Arc<Disk>,
 }
 
-fn failure() -> StoreError {
-    StoreError::Directory { path: "store".into(), source: std::io::Error::other("no space left on device") }
+fn failure() -> SqliteError {
+    SqliteError::Directory { path: "store".into(), source: std::io::Error::other("no space left on device") }
 }
 
 impl Journal for FakeJournal {
-    fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), StoreError> {
+    fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), SqliteError> {
         assert!(!self.disk.panics.load(Ordering::SeqCst), "the journal panics, as told");
         let is_intent = units.iter().flat_map(|unit| &unit.lanes).any(|lane| {
             matches!(&lane.record, RecordChange::Write(record)
@@ -183,16 +183,16 @@ impl Journal for FakeJournal {
         Err(failure())
     }
 
-    fn reopen(&mut self) -> Result<Opened, StoreError> {
+    fn reopen(&mut self) -> Result<Opened, SqliteError> {
         self.disk.loads.fetch_add(1, Ordering::SeqCst);
         if self.disk.unreadable.load(Ordering::SeqCst) { Err(failure()) } else { self.inner.reopen() }
     }
 
-    fn lane_reader(&self) -> Result<LaneReader, StoreError> {
+    fn lane_reader(&self) -> Result<LaneReader, SqliteError> {
         self.inner.lane_reader()
     }
 
-    fn prune(&mut self, retention: Retention, now: Timestamp, excess: Option<&Excess>) -> Result<Pruned, StoreError> {
+    fn prune(&mut self, retention: Retention, now: Timestamp, excess: Option<&Excess>) -> Result<Pruned, SqliteError> {
         let pruned = self.inner.prune(retention, now, excess)?;
         self.disk.pruned.lock().expect("no panic").extend(pruned.jobs.iter().map(|job| job.id));
         Ok(pruned)

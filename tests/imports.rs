@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up; parts on one floor do not import each other.
-const FLOORS: [&[&str]; 13] = [
-    &["domain", "printable"],
+const FLOORS: [&[&str]; 14] = [
+    &["domain", "files", "printable"],
     &["clock"],
     &["metrics"],
+    &["audit_file"],
     &["sidecar", "store"],
     &["table"],
     &["access", "feed"],

@@ -12,7 +12,8 @@ use scalegate::domain::{
     Alias, Capacity, ChangeState, Ending, ErrorCode, Goal, Job, JobError, JobId, JobRequest, JobState, LaneRecord,
     OnConflict, Op, SentChange, Settings, SettingsOverrides, Step, StepOutcome, Timestamp, Waiting,
 };
-use scalegate::store::{Journal as _, LaneChange, RecordChange, SqliteJournal, Unit};
+use scalegate::store::sqlite::{Journal as _, SqliteJournal};
+use scalegate::store::{LaneChange, RecordChange, Unit};
 use tempfile::TempDir;
 
 use super::load::{Client, runtime};

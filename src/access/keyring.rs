@@ -15,7 +15,8 @@ use tokio::sync::Mutex;
 
 use super::token::{InvalidToken, Token};
 use crate::domain::{KeyId, KeyRecord, Reach, Scope, Timestamp};
-use crate::store::{KeyChangesSeen, KeyChangesWatch, StoreError, StoreReader};
+use crate::store::sqlite::{KeyChangesSeen, KeyChangesWatch};
+use crate::store::{StoreError, StoreReader};
 
 /// How much newer the last use of a key must be than the one on the disk to be written there: whether a key is still
 /// needed is asked in days.

@@ -481,7 +481,8 @@ mod tests {
     use crate::access::{NewKey, Token};
     use crate::domain::Reach;
     use crate::metrics::Metrics;
-    use crate::store::{Journal as _, Observer, SqliteJournal, SqliteReader, SqliteStore, StoreReader};
+    use crate::store::sqlite::{Journal as _, SqliteJournal, SqliteReader, SqliteStore};
+    use crate::store::{Observer, StoreReader};
 
     struct Scene {
         guard: Guard,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Present, Start, WallWatch};
 use crate::domain::Timestamp;
-use crate::store::{SqliteJournal, StoreError};
+use crate::store::sqlite::{SqliteError, SqliteJournal};
 
 /// How far the gateway's clock and the machine's may be apart without anybody being told; time servers correct less all
 /// the time.
@@ -25,7 +25,7 @@ pub(super) struct CarryOver {
 pub(super) fn choose_clock(
     journal: &mut SqliteJournal,
     present: &Present,
-) -> Result<(Clock, WallWatch, Option<CarryOver>), StoreError> {
+) -> Result<(Clock, WallWatch, Option<CarryOver>), SqliteError> {
     let anchor = journal.clock_anchor()?;
     let (shown, carry_over) = match Start::decide(anchor.as_ref(), present, journal.has_work()?) {
         Start::Resume(shows) => {
@@ -49,7 +49,7 @@ pub(super) fn recover(
     journal: &mut SqliteJournal,
     present: &Present,
     carry_over: Option<CarryOver>,
-) -> Result<(), StoreError> {
+) -> Result<(), SqliteError> {
     match carry_over {
         Some(CarryOver { from, to }) => journal.change_clock(present.anchor().as_ref(), from, to),
         None => Ok(()),
@@ -84,7 +84,8 @@ mod tests {
 
     use super::*;
     use crate::domain::{Capacity, Change, ChangeState, JobId, LaneRecord, Move, Op, SentChange, Stage};
-    use crate::store::{Journal as _, LaneChange, RecordChange, Unit, Which};
+    use crate::store::sqlite::Journal as _;
+    use crate::store::{LaneChange, RecordChange, Unit, Which};
 
     const HOUR: Duration = Duration::from_hours(1);
     const NOON: Timestamp = Timestamp::from_millis(1_769_860_800_000);

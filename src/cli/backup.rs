@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::output::Output;
 use super::words;
 use crate::config::ConfigError;
-use crate::store::{Backup, BackupError, back_up};
+use crate::store::sqlite::{Backup, BackupError, back_up};
 
 /// The exit codes and what to do with the file, for the end of `--help`.
 const HELP: &str = "\

@@ -20,7 +20,7 @@ use super::output::Output;
 use crate::clock::wall_now;
 use crate::config::ConfigError;
 use crate::domain::{Action, Attempt, AuditEntry, AuditVerdict, KeyId, Subject};
-use crate::store::StoreError;
+use crate::store::sqlite::SqliteError;
 
 /// The exit codes, for the end of `--help`.
 const HELP: &str = "\
@@ -59,7 +59,7 @@ enum KeysError {
     #[error("{0}")]
     Refused(String),
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] SqliteError),
     #[error(
         "no gateway has used the data directory {} so far, and no key was made there: --data-dir says where to look",
         .0.display()

@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-use super::unit::{Unit, owner_of};
-use super::{IdempotencyEntry, KEY_RETENTION, SubmitKey};
+use super::retention::{Excess, Held, Holder, Holdings, KEY_RETENTION, PrunedJob};
+use super::unit::{IdempotencyEntry, SubmitKey, Unit, owner_of};
 use crate::domain::{Alias, JobId, KeyId, Limits, Retention, Timestamp};
 
 /// Most live idempotency keys of one API key, or of all callers without one: a request in nine seconds, all day.
@@ -19,13 +19,6 @@ pub const MAX_IDEMPOTENCY_KEYS: usize = 10_000;
 /// Most bytes of reasons and labels in the jobs that are kept for one resource, or of one API key. A usual job has a hundred;
 /// this is room for the longest ones of three thousand jobs, and keeps any of them from filling a disk.
 pub const MAX_TEXT_BYTES: u64 = 64 << 20;
-
-/// From how much of it on the oldest of those jobs go, so that there is room for new ones.
-const TEXT_SHARE_BYTES: u64 = MAX_TEXT_BYTES / 2;
-/// So many of them go at a time.
-const TEXT_CHUNK: usize = 100;
-/// Once too many finished jobs are kept, those go first whose resource or API key has more than one in so many of them.
-const SHARES: usize = 10;
 
 /// Identifies a reservation.
 pub type ReservationId = u64;
@@ -112,46 +105,6 @@ pub struct AdmissionRecords {
     pub finished: usize,
 }
 
-/// For whom jobs are kept: each job for its resource, and for the API key it was submitted with.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Holder {
-    /// A resource.
-    Resource(Alias),
-    /// An API key.
-    Owner(KeyId),
-}
-
-/// The jobs that are kept for a holder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
-    /// Their number.
-    pub jobs: usize,
-    /// The sum of their [`crate::domain::Job::text_bytes`].
-    pub text_bytes: u64,
-}
-
-/// More than its share of what is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excess {
-    /// Of this holder.
-    pub holder: Holder,
-    /// So many jobs, the oldest ones, are to go.
-    pub jobs: usize,
-}
-
-/// A finished job that is no longer kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrunedJob {
-    /// Its id.
-    pub id: JobId,
-    /// Its resource.
-    pub resource: Alias,
-    /// The API key it was submitted with.
-    pub owner: Option<KeyId>,
-    /// [`crate::domain::Job::text_bytes`].
-    pub text_bytes: u64,
-}
-
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Admissions {
@@ -160,8 +113,7 @@ pub struct Admissions {
     /// Unfinished jobs, with the API key each was submitted with.
     unfinished: HashMap<JobId, Option<KeyId>>,
     unfinished_of: HashMap<KeyId, usize>,
-    held: HashMap<Holder, Held>,
-    finished: usize,
+    holdings: Holdings,
     reservations: BTreeMap<ReservationId, Wish>,
     last_reservation: ReservationId,
 }
@@ -175,8 +127,7 @@ impl Admissions {
         for (job, owner) in records.unfinished {
             self.add_unfinished(job, owner);
         }
-        self.held = records.held.into_iter().collect();
-        self.finished = records.finished;
+        self.holdings = Holdings::new(records.held, records.finished);
     }
 
     /// Reserves what `wish` needs. `None` if a request with the same key is on its way: ask again when it is over.
@@ -226,7 +177,7 @@ impl Admissions {
             let jobs = self.reservations.values().filter(|wish| counts(wish)).filter_map(|wish| wish.job);
             jobs.map(|job| job.text_bytes).sum()
         };
-        let held = |holder| self.held.get(&holder).map_or(0, |held| held.text_bytes);
+        let held = |holder| self.holdings.text_bytes(&holder);
         let for_resource =
             held(Holder::Resource(wish.resource.clone())) + reserved(&|other| other.resource == wish.resource);
         let of_owner = wish
@@ -251,48 +202,27 @@ impl Admissions {
         }
         unit.entries.iter().for_each(|entry| self.add_entry(entry.clone()));
         for job in &unit.jobs {
-            let owner = job.submitted_with().cloned();
             let is_new = match job.ended() {
                 Some(_) => {
-                    self.finished += 1;
+                    self.holdings.finish_one();
                     !self.remove_unfinished(job.id)
                 }
-                None => self.add_unfinished(job.id, owner.clone()),
+                None => self.add_unfinished(job.id, job.submitted_with().cloned()),
             };
             if is_new {
-                for holder in holders(&job.resource, owner) {
-                    let held = self.held.entry(holder).or_default();
-                    held.jobs += 1;
-                    held.text_bytes += job.text_bytes();
-                }
+                self.holdings.add(job);
             }
         }
     }
 
     /// These finished jobs are no longer kept.
     pub fn pruned(&mut self, jobs: &[PrunedJob]) {
-        self.finished = self.finished.saturating_sub(jobs.len());
-        for job in jobs {
-            for holder in holders(&job.resource, job.owner.clone()) {
-                let Some(held) = self.held.get_mut(&holder) else { continue };
-                held.jobs = held.jobs.saturating_sub(1);
-                held.text_bytes = held.text_bytes.saturating_sub(job.text_bytes);
-                if held.jobs == 0 {
-                    self.held.remove(&holder);
-                }
-            }
-        }
+        self.holdings.remove(jobs);
     }
 
-    /// The holder that has most beyond its share: of text at any time, of jobs if more are finished than `retention` allows.
+    /// See [`Holdings::excess`].
     pub fn excess(&self, retention: Retention) -> Option<Excess> {
-        if let Some((holder, _)) = self.held.iter().find(|(_, held)| held.text_bytes > TEXT_SHARE_BYTES) {
-            return Some(Excess { holder: holder.clone(), jobs: TEXT_CHUNK });
-        }
-        let (too_many, share) = (self.finished.checked_sub(retention.count)?, (retention.count / SHARES).max(1));
-        let (holder, held) = self.held.iter().max_by_key(|(_, held)| held.jobs)?;
-        let jobs = too_many.min(held.jobs.saturating_sub(share));
-        (jobs > 0).then(|| Excess { holder: holder.clone(), jobs })
+        self.holdings.excess(retention)
     }
 
     /// Forgets the idempotency keys that are no longer kept at `now`.
@@ -333,10 +263,6 @@ impl Admissions {
         }
         true
     }
-}
-
-fn holders(resource: &Alias, owner: Option<KeyId>) -> impl Iterator<Item = Holder> {
-    std::iter::once(Holder::Resource(resource.clone())).chain(owner.map(Holder::Owner))
 }
 
 fn is_live(entry: &IdempotencyEntry, now: Timestamp) -> bool {

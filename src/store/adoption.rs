@@ -1,99 +1,45 @@
-//! Lanes and their unfinished jobs as their owner takes them over.
+//! What the owner of lanes takes over.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use super::unit::Epoch;
+use crate::domain::{Alias, JobEvent, LaneRecord, Timestamp};
 
-use rusqlite::Connection;
-
-use super::connection::{explain, open_to_read};
-use super::records::{Unreadable, parse_job, unreadable};
-use super::{AdoptedLane, Adoption, Epoch, StoreError, Which, backup, lanes};
-use crate::domain::{Alias, EventId, JobEvent, LaneRecord};
-
-/// A connection for adoptions, so that they never wait for a commit.
-pub struct LaneReader {
-    path: PathBuf,
-    db: Mutex<Connection>,
+/// The lanes to be adopted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All that have a record or an unfinished job.
+    All,
+    /// Those of these resources, whether there is anything about them or not.
+    These(Vec<Alias>),
 }
 
-impl LaneReader {
-    /// Opens the database at `path`, which is sound.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let db = open_to_read(path).map_err(|error| explain(path, error))?;
-        Ok(Self { path: path.to_owned(), db: Mutex::new(db) })
-    }
-
-    /// The lanes that are asked for, each in the adoption that `begin` gives to it before it is read.
-    ///
-    /// # Errors
-    /// If they cannot be read or make no sense.
-    pub fn adopt(&self, which: &Which, begin: impl Fn(&Alias) -> Epoch) -> Result<Adoption, StoreError> {
-        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = |error| explain(&self.path, error);
-        let adoption = match which {
-            Which::All => {
-                let snapshot = db.transaction().map_err(failed)?;
-                all(&snapshot, begin)
-            }
-            Which::These(resources) => {
-                let epochs: Vec<Epoch> = resources.iter().map(begin).collect();
-                let snapshot = db.transaction().map_err(failed)?;
-                let lanes = resources.iter().zip(epochs).map(|(resource, epoch)| one(&snapshot, resource, epoch));
-                lanes
-                    .collect::<Result<_, _>>()
-                    .and_then(|lanes| Ok(Adoption { lanes, restored_at: backup::restored_at(&snapshot)? }))
-            }
-        };
-        adoption.map_err(|error| unreadable(&self.path, error))
-    }
+/// What an owner needs to carry on with lanes where another one stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adoption {
+    /// The lanes: first those with a record, by name, then those with jobs only, in the order of their first jobs; or in the
+    /// order in which they were asked for.
+    pub lanes: Vec<AdoptedLane>,
+    /// When the store was restored from a backup, if it was: nothing in it tells what was done since the backup and before this.
+    pub restored_at: Option<Timestamp>,
 }
 
-/// The id of the next version of a job. The newest version is never removed, so that its id tells.
-pub(super) fn next_event(db: &Connection) -> rusqlite::Result<EventId> {
-    let sql = "SELECT coalesce((SELECT max(seq) + 1 FROM versions), (SELECT first FROM versions_begin))";
-    db.query_row(sql, [], |row| row.get(0))
+/// A lane that belongs to the caller it was given to, until a unit about it is refused or another caller adopts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdoptedLane {
+    /// Identifies the adoption.
+    pub epoch: Epoch,
+    /// What is remembered of the lane.
+    pub record: LaneRecord,
+    /// Its unfinished jobs, in order of submission, each with the id of its present version; 0 if that is older than the log.
+    pub jobs: Vec<JobEvent>,
 }
 
-fn all(db: &Connection, begin: impl Fn(&Alias) -> Epoch) -> Result<Adoption, Unreadable> {
-    let mut jobs_of: HashMap<Alias, Vec<JobEvent>> = HashMap::new();
-    let mut in_order: Vec<Alias> = Vec::new();
-    let sql = "SELECT id, record, event FROM jobs WHERE state IN ('queued', 'running') ORDER BY seq";
-    for job in read_jobs(db, sql, [])? {
-        let jobs = jobs_of.entry(job.job.resource.clone()).or_default();
-        if jobs.is_empty() {
-            in_order.push(job.job.resource.clone());
+impl Adoption {
+    /// Carries what is finished over to a clock that shows `there` when the one so far shows `here`: how long ago it was
+    /// stays the same. What jobs show of their past stays as it was shown.
+    pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
+        for lane in &mut self.lanes {
+            lane.record.change_state.carry_over(here, there);
         }
-        jobs.push(job);
+        self.restored_at = self.restored_at.map(|at| at.on_another_clock(here, there));
     }
-    let recorded = lanes::read(db)?;
-    let has_record: BTreeSet<&Alias> = recorded.iter().map(|record| &record.resource).collect();
-    in_order.retain(|resource| !has_record.contains(resource));
-    let unrecorded: Vec<LaneRecord> = in_order.into_iter().map(LaneRecord::new).collect();
-    let lanes = recorded.into_iter().chain(unrecorded).map(|record| AdoptedLane {
-        epoch: begin(&record.resource),
-        jobs: jobs_of.remove(&record.resource).unwrap_or_default(),
-        record,
-    });
-    let lanes = lanes.collect();
-    Ok(Adoption { lanes, restored_at: backup::restored_at(db)? })
-}
-
-fn one(db: &Connection, resource: &Alias, epoch: Epoch) -> Result<AdoptedLane, Unreadable> {
-    let record = lanes::read_one(db, resource)?.unwrap_or_else(|| LaneRecord::new(resource.clone()));
-    let sql = "SELECT id, record, event FROM jobs WHERE resource = ?1 AND state IN ('queued', 'running') ORDER BY seq";
-    Ok(AdoptedLane { epoch, record, jobs: read_jobs(db, sql, [resource.as_str()])? })
-}
-
-fn read_jobs(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<JobEvent>, Unreadable> {
-    let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query(parameters)?;
-    let mut jobs = Vec::new();
-    while let Some(row) = rows.next()? {
-        jobs.push(parse_job(row)?);
-    }
-    Ok(jobs)
 }

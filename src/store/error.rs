@@ -1,136 +1,35 @@
-//! What can be wrong with a store, in words for the operator: what it is, and what to do now.
+//! What can be wrong with a store, as far as callers act on it.
 
-use std::borrow::Cow;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::error::Error;
 
-use super::trust::Distrust;
-
-/// What can be wrong with a store.
+/// Why a store did not do what it was asked for.
+///
+/// After any of them a caller of [`Store::commit`](super::Store::commit) does not own the lanes of the unit any more and
+/// has to adopt them anew; each variant says what else.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The directory or a file in it cannot be used.
-    #[error("the data directory {path} cannot be used: {}, or choose another one", file_remedy(source))]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Another process has it open.
-    #[error(
-        "the data directory {path} is in use by another scalegate process{}: stop that one, or choose another directory",
-        pid_suffix(holder)
-    )]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-        /// The process id the other one left in the lock file.
-        holder: Option<u32>,
-    },
-    /// It was written by a later release.
-    #[error(
-        "the store {path} has schema version {found}, but this release knows only versions up to {known}: run the release \
-         that wrote it, or a later one"
-    )]
-    NewerSchema {
-        /// The database file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// The latest version known.
-        known: i64,
-    },
-    /// Another process has it open, and that one is of another release.
-    #[error(
-        "the store {path} is in use by a gateway of another release (schema version {found}, not {known}): use the \
-         scalegate that runs there, or wait until it has started"
-    )]
-    OtherRelease {
-        /// The database file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// The version of this release.
-        known: i64,
-    },
-    /// Other users can write to the directory, or to a file of the store, or could have put it there.
-    #[error("{path} is not trusted: {why}; {}", trust_remedy(path, why))]
-    Untrusted {
-        /// The file or directory.
-        path: PathBuf,
-        /// Why.
-        why: Distrust,
-    },
-    /// The file is some other program's database.
-    #[error("{path} is an SQLite database, but not one of scalegate's: choose another data directory")]
-    Foreign {
-        /// The database file.
-        path: PathBuf,
-    },
-    /// It is damaged.
-    #[error(
-        "the store {path} is corrupt ({detail}): move it and the {name}-* files beside it away, and restore a backup, or \
-         start empty; unfinished jobs and running cooldowns in it are then lost",
-        name = file_name(path)
-    )]
-    Corrupt {
-        /// The database file.
-        path: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
-    /// A log lies beside it that belongs to another one.
-    #[error(
-        "a write-ahead log of another store lies beside {path}, which is a backup: put the backup into an empty directory, \
-         as scalegate.db and with nothing beside it"
-    )]
-    StrayLog {
-        /// The database file.
-        path: PathBuf,
-    },
-    /// Somebody took its files away while it was open. What was written to them since is nowhere to be found.
-    #[error(
-        "the store {path} was removed or replaced while it was in use: put back the very files that were there (moved away, \
-         they can be moved back), or restart the gateway to go on with what is there now; jobs and running cooldowns that \
-         are not in it are then lost"
-    )]
-    Removed {
-        /// The file that is not there any more.
-        path: PathBuf,
-    },
-    /// An operation on the write-ahead log failed.
-    #[error("the store's log {path} failed: {}", file_remedy(source))]
-    Log {
-        /// The log.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// An operation failed.
-    #[error("the store {path} failed: {}", sqlite_remedy(source))]
-    Sqlite {
-        /// The database file.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-    /// The store failed, perhaps for another caller, and was not read again since.
+    /// The operation failed. A unit may be durable all the same; nothing else was done. What it says is for the operator.
+    /// Ask again, after a pause.
+    #[error(transparent)]
+    Failed(Box<dyn Error + Send + Sync>),
+    /// Another operation failed, perhaps for another caller, and the store was not read again since. A unit may be durable
+    /// all the same, if it was tried together with one that failed. Ask again, after a pause.
     #[error("an earlier operation failed, and what is on the disk is uncertain until it was read again: {cause}")]
     Uncertain {
         /// [`StoreError::in_full`] of what failed.
         cause: String,
     },
-    /// The lane belongs to another owner, or a unit about it failed: it has to be adopted anew.
+    /// A lane of the unit belongs to another owner, or an earlier unit about it failed. The unit is not durable. To ask
+    /// again with the same epoch is of no use.
     #[error("an earlier record of the resource was not written, or another process has taken the resource over")]
     NotOwned,
-    /// It takes too long.
+    /// The caller waited as long as it wanted to. Whether the unit is durable is not known, and it may become so later.
     #[error("the store does not answer in time")]
     Slow,
-    /// Too much waits for it already.
+    /// Too many units without lanes wait already. The unit is not durable. Ask again, after a pause.
     #[error("too much waits to be written already")]
     Congested,
-    /// The thread that writes is gone.
+    /// The store was closed, or has died. Whether the unit is durable is not known. No later attempt will succeed.
     #[error("the store is closed")]
     Closed,
 }
@@ -138,73 +37,15 @@ pub enum StoreError {
 impl StoreError {
     /// What is wrong, and what the system says about it.
     pub fn in_full(&self) -> String {
-        let source = std::error::Error::source(self).map_or(String::new(), |source| format!(": {source}"));
+        let source = self.source().map_or(String::new(), |source| format!(": {source}"));
         format!("{self}{source}")
     }
 
-    /// What everyone is told whose commit fails because this happened first: the cause is worth as much to them.
-    pub(super) fn consequence(&self) -> Self {
+    /// What another caller is told that is refused because of this: the cause is worth as much to it.
+    pub fn consequence(&self) -> Self {
         match self {
             Self::Uncertain { cause } => Self::Uncertain { cause: cause.clone() },
             failure => Self::Uncertain { cause: failure.in_full() },
         }
     }
-}
-
-const MAKE_ROOM: &str = "its disk is full, make room on it";
-const LOOK_AT_DISK: &str = "its disk does not work, the system's log should say why";
-const LET_WRITE: &str = "let this process write to it";
-
-/// What to do about a file that cannot be used.
-fn file_remedy(error: &std::io::Error) -> &'static str {
-    /// Linux; the standard library has no name for it.
-    const INPUT_OUTPUT_ERROR: i32 = 5;
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => MAKE_ROOM,
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => LET_WRITE,
-        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "move away what is there and is no directory",
-        _ if error.raw_os_error() == Some(INPUT_OUTPUT_ERROR) => LOOK_AT_DISK,
-        _ => "see that it is there and that this process may write to it",
-    }
-}
-
-/// What to do about a database that cannot be used.
-fn sqlite_remedy(error: &rusqlite::Error) -> &'static str {
-    use rusqlite::ErrorCode;
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => MAKE_ROOM,
-        Some(ErrorCode::SystemIoFailure) => LOOK_AT_DISK,
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => LET_WRITE,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "another program has locked it, end what it does there"
-        }
-        _ => "see that its disk has space and that this process may write to it",
-    }
-}
-
-/// What to do about a file or directory that is not trusted.
-fn trust_remedy(path: &Path, why: &Distrust) -> String {
-    let path = path.display();
-    match why {
-        Distrust::NoFile => format!("move away what is at {path}, and put the file itself there if it is needed"),
-        Distrust::SecondName => format!("copy it, and put the copy at {path}"),
-        Distrust::Owner { owner, user } => format!(
-            "run this as the user {owner}, or, if nothing there is of strangers, `chown -R {user} {path}`, or choose another \
-             directory"
-        ),
-        Distrust::Everyone => {
-            format!("look at what is there and `chmod o-w {path}`, or choose a directory that does not exist so far")
-        }
-        Distrust::Group { .. } => {
-            format!("look at what is there and `chmod g-w {path}`, or choose a directory that does not exist so far")
-        }
-    }
-}
-
-fn file_name(path: &Path) -> Cow<'_, str> {
-    path.file_name().map_or("".into(), |name| name.to_string_lossy())
-}
-
-fn pid_suffix(pid: &Option<u32>) -> String {
-    pid.map_or(String::new(), |pid| format!(" (process {pid})"))
 }

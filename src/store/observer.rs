@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::writer::Opened;
-use super::{AuditFile, Pruned, StoreError, Unit};
+use super::Unit;
+use crate::audit_file::AuditFile;
 use crate::metrics::{Metrics, StoreOperation};
 
 /// See the module's documentation.
@@ -19,11 +19,13 @@ impl Observer {
         Self { metrics, audit }
     }
 
-    pub(super) fn opened(&self, opened: Result<Opened, StoreError>) -> Result<Opened, StoreError> {
+    /// The store was opened, or could not be.
+    pub(super) fn opened<T, E>(&self, opened: Result<T, E>) -> Result<T, E> {
         self.counted(StoreOperation::Load, opened)
     }
 
-    pub(super) fn pruned(&self, pruned: Result<Pruned, StoreError>) -> Result<Pruned, StoreError> {
+    /// Something was pruned, or could not be.
+    pub(super) fn pruned<T, E>(&self, pruned: Result<T, E>) -> Result<T, E> {
         self.counted(StoreOperation::Prune, pruned)
     }
 
@@ -38,7 +40,7 @@ impl Observer {
         }
     }
 
-    fn counted<T>(&self, operation: StoreOperation, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    fn counted<T, E>(&self, operation: StoreOperation, result: Result<T, E>) -> Result<T, E> {
         result.inspect_err(|_| self.metrics.commits.failed(operation))
     }
 }

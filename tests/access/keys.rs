@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use scalegate::clock::wall_now;
 use scalegate::domain::{Action, Attempt, AuditEntry, AuditVerdict, Subject};
-use scalegate::store::{KeyChange, KeyStore};
+use scalegate::store::KeyChange;
+use scalegate::store::sqlite::KeyStore;
 use serde_json::json;
 
 use crate::scene::{Scene, UNLIMITED, verdict, with_key};

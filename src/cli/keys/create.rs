@@ -12,7 +12,8 @@ use crate::cli::words;
 use crate::clock::wall_now;
 use crate::config::parse_duration;
 use crate::domain::{Action, Alias, AuditVerdict, KeyRecord, Reach, Scope};
-use crate::store::{KeyChange, KeyStore};
+use crate::store::KeyChange;
+use crate::store::sqlite::KeyStore;
 
 /// Make an API key, and print it to standard output.
 ///

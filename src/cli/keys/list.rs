@@ -8,7 +8,7 @@ use crate::api::view::WireTime;
 use crate::cli::output::Output;
 use crate::cli::{table, words};
 use crate::clock::wall_now;
-use crate::store::KeyStore;
+use crate::store::sqlite::KeyStore;
 
 const HEADER: [&str; 8] = ["ID", "NAME", "SCOPE", "RESOURCES", "STATE", "CREATED", "EXPIRES", "LAST USED"];
 

@@ -8,7 +8,8 @@ use crate::cli::output::Output;
 use crate::cli::words;
 use crate::clock::wall_now;
 use crate::domain::{Action, AuditVerdict, KeyId};
-use crate::store::{KeyChange, KeyStore};
+use crate::store::KeyChange;
+use crate::store::sqlite::KeyStore;
 
 /// Revoke an API key.
 ///

@@ -9,7 +9,8 @@ use crate::cli::output::capture::Captured;
 use crate::cli::testing;
 use crate::clock::wall_now;
 use crate::domain::{Action, AuditEntry, AuditVerdict, KeyRecord, Reach, Scope, Timestamp};
-use crate::store::{Journal as _, KeyChange, KeyStore, SqliteJournal, SqliteReader, StoreReader as _, Unit};
+use crate::store::sqlite::{Journal as _, KeyStore, SqliteJournal, SqliteReader};
+use crate::store::{KeyChange, StoreReader as _, Unit};
 
 /// What the command does in `directory`.
 fn keys(directory: &Path, arguments: &[&str]) -> (Exit, Captured) {

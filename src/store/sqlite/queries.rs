@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
-use super::{EventFilter, JobFilter, Position};
 use crate::domain::{Alias, EventId, Reach, RetentionClass, StateName};
+use crate::store::{EventFilter, JobFilter, Position};
 
 /// Most rows of the log of versions that are looked at in one turn; some milliseconds.
 pub(super) const PIECE_ROWS: usize = 2000;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
-use super::StoreError;
+use super::SqliteError;
 use super::connection::{check, explain, open_to_read};
 use super::directory::{self, database_path};
 use super::schema::{self, Kind};
@@ -54,7 +54,7 @@ pub enum BackupError {
     },
     /// The store cannot be read, or what was read makes no sense.
     #[error("the store cannot be copied: {0}")]
-    Store(#[from] StoreError),
+    Store(#[from] SqliteError),
 }
 
 /// Copies the store in `directory` into a new `file` for the owner only, whether a gateway is running there or not. The file
@@ -82,7 +82,7 @@ pub fn back_up(directory: &Path, file: &Path) -> Result<Backup, BackupError> {
     wal::check(&database)?;
     copy_into(&database, copy.path()).and_then(|()| mark(copy.path(), taken_at)).map_err(|error| match error {
         // The store itself is only read.
-        StoreError::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+        SqliteError::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
             failed(std::io::ErrorKind::StorageFull.into())
         }
         error => error.into(),
@@ -98,16 +98,16 @@ pub fn back_up(directory: &Path, file: &Path) -> Result<Backup, BackupError> {
 }
 
 /// Copies `database` into the empty file `copy`.
-fn copy_into(database: &Path, copy: &Path) -> Result<(), StoreError> {
+fn copy_into(database: &Path, copy: &Path) -> Result<(), SqliteError> {
     let failed = |error| explain(database, error);
     let db = open_to_read(database).map_err(failed)?;
     let path = database.to_owned();
     match schema::identify(&db).map_err(failed)? {
         Kind::Ours { version: schema::VERSION } => {}
         Kind::Ours { version: found } => {
-            return Err(StoreError::OtherRelease { path, found, known: schema::VERSION });
+            return Err(SqliteError::OtherRelease { path, found, known: schema::VERSION });
         }
-        Kind::Foreign => return Err(StoreError::Foreign { path }),
+        Kind::Foreign => return Err(SqliteError::Foreign { path }),
     }
     // As it is: in a path that is not UTF-8, every replacement would name another file.
     let copy = ToSqlOutput::Borrowed(ValueRef::Text(copy.as_os_str().as_bytes()));
@@ -115,7 +115,7 @@ fn copy_into(database: &Path, copy: &Path) -> Result<(), StoreError> {
 }
 
 /// Writes into `copy` that it is one, and checks that it is sound.
-fn mark(copy: &Path, taken_at: Timestamp) -> Result<(), StoreError> {
+fn mark(copy: &Path, taken_at: Timestamp) -> Result<(), SqliteError> {
     let failed = |error| explain(copy, error);
     let db = Connection::open_with_flags(copy, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     let sql = "REPLACE INTO backup (only, taken_ms, restored_ms) VALUES (1, ?1, NULL)";
@@ -156,9 +156,10 @@ pub(super) fn restored_at(db: &Connection) -> rusqlite::Result<Option<Timestamp>
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use super::super::Journal as _;
     use super::super::fixtures::{NOW, directory, job, jobs, lane, open, shell, written};
-    use super::super::{Journal as _, Unit};
     use super::*;
+    use crate::store::Unit;
 
     /// A store with a job and a lane, and the path of a backup of it that is not there yet.
     fn scene() -> (tempfile::TempDir, PathBuf) {
@@ -229,7 +230,7 @@ mod tests {
         assert!(matches!(back_up(empty.path(), &file), Err(BackupError::NothingThere(_))));
         shell(directory.path()).pragma_update(None, "user_version", 3).expect("written");
         let refused = back_up(directory.path(), &file);
-        assert!(matches!(refused, Err(BackupError::Store(StoreError::OtherRelease { .. }))), "{refused:?}");
+        assert!(matches!(refused, Err(BackupError::Store(SqliteError::OtherRelease { .. }))), "{refused:?}");
         assert!(!file.exists());
     }
 
@@ -275,6 +276,6 @@ mod tests {
         std::fs::copy(log(directory.path()), log(elsewhere.path())).expect("copied");
         drop(journal);
         let refused = super::super::SqliteJournal::open(elsewhere.path());
-        assert!(matches!(refused, Err(StoreError::StrayLog { .. })), "{:?}", refused.err());
+        assert!(matches!(refused, Err(SqliteError::StrayLog { .. })), "{:?}", refused.err());
     }
 }

@@ -12,8 +12,8 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row, params};
 
 use super::records::{Unreadable, json, name_of};
-use super::{LaneChange, RecordChange, Unit};
 use crate::domain::{Alias, Capacity, ChangeState, LaneRecord, Op, SentChange, Timestamp};
+use crate::store::{LaneChange, RecordChange, Unit};
 
 /// Writes each lane as it is after the last of `units`, or removes it if that one does.
 pub(super) fn write(db: &Connection, units: &[Unit]) -> rusqlite::Result<()> {

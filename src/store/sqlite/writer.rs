@@ -1,33 +1,25 @@
-//! The store in an SQLite file, as the rest of the process sees it: a thread that writes, and what it shares with those who
-//! hand units over.
+//! The thread that writes.
 //!
 //! One writer, and group commit: what has queued up while the disk was busy goes into the next transaction together, and fails
 //! together. After a failed commit what is on the disk is uncertain: the file is opened anew before anything else is written,
 //! and no unit about a lane of the failed group is written before the lane is adopted again. Rejected: handing blocking calls
 //! to a thread pool, because the order of commits would be lost, on which the engine relies.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use futures_util::FutureExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 
-use super::admissions::Excess;
-use super::adoption::LaneReader;
-use super::{
-    AdmissionRecords, Admissions, Adoption, Commit, Epoch, NoRoom, Observer, Pruned, RecordChange, ReservationId,
-    Reserved, Store, StoreError, Unit, Which, Wish,
-};
-use crate::domain::{Alias, EventId, Retention, Timestamp};
+use super::SqliteError;
+use super::lane_reader::LaneReader;
+use super::store::{Failure, Group, Request, Shared, StoreInbox, lock};
+use crate::domain::{EventId, Retention, Timestamp};
+use crate::store::{AdmissionRecords, Excess, Observer, Pruned, StoreError, Unit};
 
 /// Most units in one transaction: enough that the cost of syncing no longer matters, few enough that the first one does not
 /// wait for long.
 const MAX_GROUP: usize = 512;
-/// Most commits of units without lanes that wait at a time: several full groups, and some megabytes if the disk hangs.
-const MAX_WITHOUT_LANES: usize = 4096;
 /// Pause between two attempts to open a failed store anew.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -37,25 +29,25 @@ pub trait Journal: Send + 'static {
     ///
     /// # Errors
     /// If they may not be durable.
-    fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), StoreError>;
+    fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), SqliteError>;
 
     /// Makes a store usable again after an error, at the first call also one that was just opened.
     ///
     /// # Errors
     /// If the store cannot be read or written, or makes no sense.
-    fn reopen(&mut self) -> Result<Opened, StoreError>;
+    fn reopen(&mut self) -> Result<Opened, SqliteError>;
 
     /// The way to its lanes.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn lane_reader(&self) -> Result<LaneReader, StoreError>;
+    fn lane_reader(&self) -> Result<LaneReader, SqliteError>;
 
     /// See [`Store::prune`]. Of the finished jobs, those of `excess` go first.
     ///
     /// # Errors
     /// As there.
-    fn prune(&mut self, retention: Retention, now: Timestamp, excess: Option<&Excess>) -> Result<Pruned, StoreError>;
+    fn prune(&mut self, retention: Retention, now: Timestamp, excess: Option<&Excess>) -> Result<Pruned, SqliteError>;
 }
 
 /// What the writing thread has to know of what is in the store.
@@ -65,180 +57,6 @@ pub struct Opened {
     pub next_event: EventId,
     /// What admissions are decided by.
     pub admissions: AdmissionRecords,
-}
-
-enum Request {
-    Commit(Group),
-    Reopen(oneshot::Sender<Result<(), StoreError>>),
-    Prune(Retention, Timestamp, oneshot::Sender<Result<Pruned, StoreError>>),
-    Close,
-}
-
-/// The units of one call.
-struct Group {
-    units: Vec<Unit>,
-    reply: oneshot::Sender<Vec<Result<EventId, StoreError>>>,
-    /// A caller that gives up waiting leaves the commit in the queue; its permit is held until that is done.
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-/// What the thread shares with its callers.
-#[derive(Default)]
-struct Shared {
-    epochs: Mutex<Epochs>,
-    admissions: Mutex<Admissions>,
-    /// Changes when a reservation is used up or given back.
-    resolved: watch::Sender<()>,
-    failure: Mutex<Option<Failure>>,
-    lanes: OnceLock<LaneReader>,
-}
-
-/// Which adoption of each lane counts.
-#[derive(Default)]
-struct Epochs {
-    current: HashMap<Alias, Epoch>,
-    last: Epoch,
-}
-
-/// Why nothing is written at present.
-struct Failure {
-    error: StoreError,
-    at: Instant,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// See the module's documentation.
-///
-/// The queue is not bounded here but by those who feed it: of each resource, the engine has one intent on its way at the most,
-/// and what follows from one reading; it takes no requests while the disk is stuck; units without lanes need a permit.
-pub struct SqliteStore {
-    requests: mpsc::UnboundedSender<Request>,
-    shared: Arc<Shared>,
-    permits: Arc<Semaphore>,
-}
-
-/// What was asked of a writing thread that is still to be started.
-pub struct StoreInbox {
-    requests: mpsc::UnboundedReceiver<Request>,
-    shared: Arc<Shared>,
-}
-
-impl SqliteStore {
-    /// A store whose thread is still to be started with what is asked meanwhile.
-    pub fn channel() -> (Self, StoreInbox) {
-        let (requests, inbox) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::default());
-        let permits = Arc::new(Semaphore::new(MAX_WITHOUT_LANES));
-        (Self { requests, shared: Arc::clone(&shared), permits }, StoreInbox { requests: inbox, shared })
-    }
-
-    /// Ends the thread once it has done what it was asked for.
-    pub fn close(&self) {
-        // If it is gone, there is nothing to end.
-        let _ = self.requests.send(Request::Close);
-    }
-
-    /// Reads on a thread on which nothing else waits.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&LaneReader) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let shared = Arc::clone(&self.shared);
-        let reading = tokio::task::spawn_blocking(move || read(shared.lanes.get().ok_or(StoreError::Closed)?));
-        reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-    }
-
-    async fn ask<T>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(request(reply)).map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
-    }
-}
-
-#[async_trait]
-impl Store for SqliteStore {
-    fn commit(&self, units: Vec<Unit>) -> Commit {
-        let (count, (reply, answer)) = (units.len(), oneshot::channel());
-        let all = move |error: fn() -> StoreError| (0..count).map(|_| Err(error())).collect::<Vec<_>>();
-        let permit = match units.iter().all(|unit| unit.lanes.is_empty()) {
-            true => match Arc::clone(&self.permits).try_acquire_owned() {
-                Ok(permit) => Some(permit),
-                Err(_) => return std::future::ready(all(|| StoreError::Congested)).boxed(),
-            },
-            false => None,
-        };
-        // If the thread is gone, so is the other end of the answer.
-        let _ = self.requests.send(Request::Commit(Group { units, reply, _permit: permit }));
-        async move { answer.await.unwrap_or_else(|_| all(|| StoreError::Closed)) }.boxed()
-    }
-
-    async fn adopt(&self, which: Which) -> Result<Adoption, StoreError> {
-        // Not read before the file is known to be sound, nor by a thread on which others wait.
-        if lock(&self.shared.failure).is_some() || self.shared.lanes.get().is_none() {
-            self.ask(Request::Reopen).await?;
-        }
-        let shared = Arc::clone(&self.shared);
-        self.read(move |lanes| lanes.adopt(&which, |resource| lock(&shared.epochs).begin(resource))).await
-    }
-
-    async fn reserve(&self, wish: Wish) -> Result<Result<Reserved, NoRoom>, StoreError> {
-        let mut resolved = self.shared.resolved.subscribe();
-        loop {
-            let decided = lock(&self.shared.admissions).reserve(&wish);
-            if let Some(decided) = decided {
-                return Ok(decided);
-            }
-            resolved.changed().await.map_err(|_| StoreError::Closed)?;
-        }
-    }
-
-    fn give_back(&self, reservation: ReservationId) {
-        lock(&self.shared.admissions).give_back(reservation);
-        self.shared.resolved.send_replace(());
-    }
-
-    async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
-        self.ask(|reply| Request::Prune(retention, now, reply)).await
-    }
-}
-
-impl Epochs {
-    /// A lane is adopted.
-    fn begin(&mut self, resource: &Alias) -> Epoch {
-        self.last += 1;
-        self.current.insert(resource.clone(), self.last);
-        self.last
-    }
-
-    /// Whether `unit` comes from the owner of all its lanes. If not, they have no owner from now on.
-    fn admit(&mut self, unit: &Unit) -> bool {
-        let is_owned = unit.lanes.iter().all(|lane| self.current.get(&lane.resource) == Some(&lane.epoch));
-        if !is_owned {
-            self.evict(unit);
-        }
-        is_owned
-    }
-
-    fn evict(&mut self, unit: &Unit) {
-        for lane in &unit.lanes {
-            if self.current.get(&lane.resource) == Some(&lane.epoch) {
-                self.current.remove(&lane.resource);
-            }
-        }
-    }
-
-    /// `unit` is durable.
-    fn release(&mut self, unit: &Unit) {
-        for lane in unit.lanes.iter().filter(|lane| lane.record == RecordChange::Remove) {
-            self.current.remove(&lane.resource);
-        }
-    }
 }
 
 impl StoreInbox {
@@ -287,7 +105,7 @@ impl<J: Journal> Writer<J> {
             Some(Failure { error, at }) if !at_once && at.elapsed() < REOPEN_PAUSE => return Err(error.consequence()),
             _ => {}
         }
-        let opened = self.observer.opened(self.journal.reopen()).and_then(|opened| {
+        let opened = self.observer.opened(self.journal.reopen()).map_err(StoreError::from).and_then(|opened| {
             if self.shared.lanes.get().is_none() {
                 // The only one who sets it.
                 let _ = self.shared.lanes.set(self.journal.lane_reader()?);
@@ -308,8 +126,8 @@ impl<J: Journal> Writer<J> {
 
     fn commit(&mut self, groups: Vec<Group>) {
         let (mut units, mut replies) = (Vec::new(), Vec::new());
-        for Group { units: of_group, reply, _permit } in groups {
-            replies.push((reply, of_group.len(), _permit));
+        for Group { units: of_group, reply, permit } in groups {
+            replies.push((reply, of_group.len(), permit));
             units.extend(of_group);
         }
         let mut results = self.results(units).into_iter();
@@ -353,7 +171,7 @@ impl<J: Journal> Writer<J> {
     fn write(&mut self, units: &[Unit]) -> Result<EventId, StoreError> {
         self.open(false)?;
         let (begun, first_event) = (Instant::now(), self.next_event);
-        let committed = self.journal.commit(units, first_event);
+        let committed = self.journal.commit(units, first_event).map_err(StoreError::from);
         self.observer.committed(units, begun.elapsed(), committed.is_ok());
         committed.inspect_err(|error| self.fail(error))?;
         self.next_event += units.iter().map(|unit| unit.jobs.len() as EventId).sum::<EventId>();

@@ -8,20 +8,19 @@
 //! that leaves it to the next process, which reads the log itself and may find it whole: then it is a commit like any
 //! other. Whether it is on the *disk* is another question, which [`wal`] sees to.
 
-use std::fs::{File, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
 
-use super::admissions::{Excess, Held, Holder};
-use super::adoption::{self, LaneReader};
 use super::backup;
+use super::clock_row;
 use super::connection::{check, configure, explain, open_to_read};
 use super::directory::{self, database_path};
-use super::identity::FileId;
 use super::key_rows;
+use super::lane_reader::{self, LaneReader};
+use super::lock::lock;
 use super::log_length::LogKeeper;
 use super::prune::{self, Removed};
 use super::records::{Unreadable, name_of, parsed, parsed_or_null, unreadable};
@@ -29,12 +28,12 @@ use super::rows;
 use super::schema::{self, Kind};
 use super::wal;
 use super::writer::{Journal, Opened};
-use super::{AdmissionRecords, IdempotencyEntry, KeyChange, Pruned, StoreError, Unit, lanes};
+use super::{SqliteError, lanes};
 use crate::clock::Anchor;
-use crate::domain::{EventId, KeyRecord, LaneRecord, Retention, Timestamp};
+use crate::domain::{EventId, KeyRecord, Retention, Timestamp};
+use crate::files::FileId;
+use crate::store::{AdmissionRecords, Excess, Held, Holder, IdempotencyEntry, KeyChange, Pruned, Unit};
 
-/// By how much a clock must differ from the one before to matter for what is kept for days.
-const LEAST_SHIFT_MILLIS: u64 = 1000;
 /// The size of the largest store that is checked whole when it is opened; that takes a tenth of a second.
 const CHECKED_AT_ONCE_BYTES: u64 = 128 << 20;
 /// How long to wait for another process that uses the directory: one that only makes a key is done in milliseconds, and a
@@ -64,11 +63,11 @@ impl SqliteJournal {
     /// # Errors
     /// If the directory cannot be used, is used by another process, or holds something that is not a store this release
     /// can read.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+    pub fn open(directory: &Path) -> Result<Self, SqliteError> {
         let give_up_at = Instant::now() + LOCK_PATIENCE;
         loop {
             match Self::open_at_once(directory) {
-                Err(StoreError::InUse { .. }) if Instant::now() < give_up_at => std::thread::sleep(LOCK_PAUSE),
+                Err(SqliteError::InUse { .. }) if Instant::now() < give_up_at => std::thread::sleep(LOCK_PAUSE),
                 opened => return opened,
             }
         }
@@ -78,7 +77,7 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// As for [`SqliteJournal::open`].
-    pub(super) fn open_at_once(directory: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open_at_once(directory: &Path) -> Result<Self, SqliteError> {
         let is_ours = directory::create(directory)?;
         let lock = lock(directory)?;
         let path = database_path(directory);
@@ -89,17 +88,17 @@ impl SqliteJournal {
         prepare(&path, &mut db)?;
         // Not before it is known to be a store of ours: nobody else's is changed.
         directory::close_to_others(directory, is_ours);
-        let files = [FileId::at(&path)?, FileId::at(&wal::path(&path))?];
+        let files = [identify(&path)?, identify(&wal::path(&path))?];
         let log = LogKeeper::of(&path);
         Ok(Self { path, db, just_opened: true, files, timelines_pruned_up_to: None, log, _lock: lock })
     }
 
     /// Fails if the files are not where they were: what is written to files that somebody has removed succeeds, and is
     /// gone when the process ends.
-    fn still_there(&self) -> Result<(), StoreError> {
+    fn still_there(&self) -> Result<(), SqliteError> {
         for (path, known) in [self.path.clone(), wal::path(&self.path)].into_iter().zip(self.files) {
-            if FileId::at(&path)? != known {
-                return Err(StoreError::Removed { path });
+            if identify(&path)? != known {
+                return Err(SqliteError::Removed { path });
             }
         }
         Ok(())
@@ -109,18 +108,8 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn clock_anchor(&self) -> Result<Option<Anchor>, StoreError> {
-        let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let found: (String, i64, i64) =
-            match self.db.query_row("SELECT boot, uptime_ms, shown_ms FROM clock", [], row).optional() {
-                Ok(Some(found)) => found,
-                // A clock that cannot be understood is as good as none; no job is lost with it.
-                Ok(None) | Err(rusqlite::Error::InvalidColumnType(..)) => return Ok(None),
-                Err(error) => return Err(self.explain(error)),
-            };
-        let (boot, uptime_ms, shown_ms) = found;
-        let (uptime, shown) = (u64::try_from(uptime_ms).ok(), Timestamp::from_millis(shown_ms));
-        Ok(uptime.map(|uptime_ms| Anchor { boot, uptime: Duration::from_millis(uptime_ms), shown }))
+    pub fn clock_anchor(&self) -> Result<Option<Anchor>, SqliteError> {
+        clock_row::read(&self.db).map_err(|error| self.explain(error))
     }
 
     /// Carries what is finished over to another clock: at a moment when the one that the points in time in here are by shows
@@ -128,37 +117,13 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// If that may not be durable.
-    pub fn change_clock(&mut self, anchor: Option<&Anchor>, from: Timestamp, to: Timestamp) -> Result<(), StoreError> {
+    pub fn change_clock(&mut self, anchor: Option<&Anchor>, from: Timestamp, to: Timestamp) -> Result<(), SqliteError> {
         let mut records = lanes::read(&self.db).map_err(|error| unreadable(&self.path, error))?;
         for record in &mut records {
             record.change_state.carry_over(from, to);
         }
         let forward_millis = to.as_millis().saturating_sub(from.as_millis());
-        self.write_clock(anchor, &records, forward_millis).map_err(|error| self.explain(error))
-    }
-
-    fn write_clock(
-        &mut self,
-        anchor: Option<&Anchor>,
-        records: &[LaneRecord],
-        forward_millis: i64,
-    ) -> rusqlite::Result<()> {
-        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        lanes::write_records(&transaction, records.iter().map(|record| (&record.resource, Some(record))))?;
-        // What is kept for days is not rewritten for the few milliseconds that two clocks are always apart.
-        if forward_millis.unsigned_abs() >= LEAST_SHIFT_MILLIS {
-            transaction.execute("UPDATE answers SET answered_ms = answered_ms + ?1", [forward_millis])?;
-            transaction.execute("UPDATE jobs SET finished_ms = finished_ms + ?1", [forward_millis])?;
-            transaction.execute("UPDATE timeline SET at_ms = at_ms + ?1", [forward_millis])?;
-        }
-        transaction.execute("UPDATE backup SET restored_ms = restored_ms + ?1", [forward_millis])?;
-        transaction.execute("DELETE FROM clock", [])?;
-        if let Some(Anchor { boot, uptime, shown }) = anchor {
-            let uptime_ms = i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX);
-            let row = params![boot, uptime_ms, shown.as_millis()];
-            transaction.execute("INSERT INTO clock (only, boot, uptime_ms, shown_ms) VALUES (1, ?1, ?2, ?3)", row)?;
-        }
-        transaction.commit()
+        clock_row::write(&mut self.db, anchor, &records, forward_millis).map_err(|error| self.explain(error))
     }
 
     pub(super) fn read_api_keys(&self) -> rusqlite::Result<Vec<KeyRecord>> {
@@ -171,7 +136,7 @@ impl SqliteJournal {
         Connection::open(&self.path).expect("a database")
     }
 
-    fn explain(&self, error: rusqlite::Error) -> StoreError {
+    fn explain(&self, error: rusqlite::Error) -> SqliteError {
         explain(&self.path, error)
     }
 
@@ -185,7 +150,7 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// If that may not be durable.
-    pub fn note_configured_key(&mut self, at: Timestamp) -> Result<(), StoreError> {
+    pub fn note_configured_key(&mut self, at: Timestamp) -> Result<(), SqliteError> {
         let unit = Unit { keys: vec![KeyChange::Configured { at }], ..Unit::default() };
         // It has no job that could become a version.
         self.commit(&[unit], 0)
@@ -196,7 +161,7 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// If that may not be durable.
-    pub fn carry_on_from_backup(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    pub fn carry_on_from_backup(&mut self, now: Timestamp) -> Result<Option<Timestamp>, SqliteError> {
         backup::carry_on(&mut self.db, now).map_err(|error| self.explain(error))
     }
 
@@ -204,7 +169,7 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn has_work(&self) -> Result<bool, StoreError> {
+    pub fn has_work(&self) -> Result<bool, SqliteError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state IN ('queued', 'running')) \
             OR EXISTS (SELECT 1 FROM lanes WHERE change IS NOT NULL)";
         self.db.query_row(sql, [], |row| row.get(0)).map_err(|error| self.explain(error))
@@ -214,15 +179,15 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn next_event(&self) -> Result<EventId, StoreError> {
-        adoption::next_event(&self.db).map_err(|error| self.explain(error))
+    pub fn next_event(&self) -> Result<EventId, SqliteError> {
+        lane_reader::next_event(&self.db).map_err(|error| self.explain(error))
     }
 
     /// Number of all jobs, and of those that are unfinished.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn count_jobs(&self) -> Result<(u64, u64), StoreError> {
+    pub fn count_jobs(&self) -> Result<(u64, u64), SqliteError> {
         let sql = "SELECT count(*), count(*) FILTER (WHERE state IN ('queued', 'running')) FROM jobs";
         self.db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|error| self.explain(error))
     }
@@ -275,14 +240,14 @@ impl SqliteJournal {
 }
 
 impl Journal for SqliteJournal {
-    fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), StoreError> {
+    fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), SqliteError> {
         self.write(units, first_event).map_err(|error| self.explain(error))?;
         self.still_there()?;
         self.log.keep_short(&self.db, Instant::now());
         Ok(())
     }
 
-    fn reopen(&mut self) -> Result<Opened, StoreError> {
+    fn reopen(&mut self) -> Result<Opened, SqliteError> {
         if !std::mem::take(&mut self.just_opened) {
             self.still_there()?;
             // A connection that failed may be stuck in its error; a new one begins from what is on the disk.
@@ -295,11 +260,11 @@ impl Journal for SqliteJournal {
         Ok(Opened { next_event: self.next_event()?, admissions })
     }
 
-    fn lane_reader(&self) -> Result<LaneReader, StoreError> {
+    fn lane_reader(&self) -> Result<LaneReader, SqliteError> {
         LaneReader::open(&self.path)
     }
 
-    fn prune(&mut self, retention: Retention, now: Timestamp, excess: Option<&Excess>) -> Result<Pruned, StoreError> {
+    fn prune(&mut self, retention: Retention, now: Timestamp, excess: Option<&Excess>) -> Result<Pruned, SqliteError> {
         let Removed { jobs, timelines_up_to, more } =
             self.remove_old(retention, now, excess).map_err(|error| self.explain(error))?;
         self.timelines_pruned_up_to = timelines_up_to;
@@ -307,6 +272,11 @@ impl Journal for SqliteJournal {
         self.log.keep_short(&self.db, Instant::now());
         Ok(Pruned { jobs, more })
     }
+}
+
+/// Which file there is at `path`, which was there.
+fn identify(path: &Path) -> Result<FileId, SqliteError> {
+    FileId::at(path).map_err(|_| SqliteError::Removed { path: path.to_owned() })
 }
 
 fn parse_entry(row: &Row) -> rusqlite::Result<IdempotencyEntry> {
@@ -319,30 +289,6 @@ fn parse_entry(row: &Row) -> rusqlite::Result<IdempotencyEntry> {
     })
 }
 
-/// Takes the lock on `directory`, leaving the process id in it for whoever comes second.
-fn lock(directory: &Path) -> Result<File, StoreError> {
-    let unusable = |source| StoreError::Directory { path: directory.to_owned(), source };
-    let path = directory::lock_path(directory);
-    let mut file = directory::open(&path, File::options().read(true).write(true).create(true).truncate(false))
-        .map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let holder = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-            return Err(StoreError::InUse { path: directory.to_owned(), holder });
-        }
-        Err(TryLockError::Error(source)) => return Err(unusable(source)),
-    }
-    let note_pid = |file: &mut File| {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())
-    };
-    note_pid(&mut file).map_err(unusable)?;
-    Ok(file)
-}
-
 /// Whether a store is so large that it is opened before all of it was checked.
 fn takes_long_to_check(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.len() > CHECKED_AT_ONCE_BYTES)
@@ -353,7 +299,7 @@ fn takes_long_to_check(path: &Path) -> bool {
 ///
 /// # Errors
 /// If it is damaged, or cannot be read.
-pub fn check_large(directory: &Path) -> Result<(), StoreError> {
+pub fn check_large(directory: &Path) -> Result<(), SqliteError> {
     let path = database_path(directory);
     if !takes_long_to_check(&path) {
         return Ok(());
@@ -362,13 +308,13 @@ pub fn check_large(directory: &Path) -> Result<(), StoreError> {
 }
 
 /// Checks that `db` is a sound store of ours and brings it up to date.
-fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
+fn prepare(path: &Path, db: &mut Connection) -> Result<(), SqliteError> {
     let version = match schema::identify(db).map_err(|error| explain(path, error))? {
-        Kind::Foreign => return Err(StoreError::Foreign { path: path.to_owned() }),
+        Kind::Foreign => return Err(SqliteError::Foreign { path: path.to_owned() }),
         Kind::Ours { version } => version,
     };
     if version > schema::VERSION {
-        return Err(StoreError::NewerSchema { path: path.to_owned(), found: version, known: schema::VERSION });
+        return Err(SqliteError::NewerSchema { path: path.to_owned(), found: version, known: schema::VERSION });
     }
     configure(db).map_err(|error| explain(path, error))?;
     if !takes_long_to_check(path) {
@@ -380,5 +326,5 @@ fn prepare(path: &Path, db: &mut Connection) -> Result<(), StoreError> {
 }
 
 #[cfg(test)]
-#[path = "sqlite_tests.rs"]
+#[path = "journal_tests.rs"]
 mod tests;

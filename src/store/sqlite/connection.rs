@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{StoreError, directory};
+use super::{SqliteError, directory};
 
 /// How long to wait for another program, such as an `sqlite3` shell, to finish its write.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +29,7 @@ pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Fails if the trees that the database consists of are damaged.
-pub(super) fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
+pub(super) fn check(path: &Path, db: &Connection) -> Result<(), SqliteError> {
     let verdict: String =
         db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
     if verdict == "ok" {
@@ -37,7 +37,7 @@ pub(super) fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
     }
     // The first line only names the database; a message is to be one line.
     let detail = verdict.lines().filter(|line| !line.starts_with("***")).collect::<Vec<_>>().join("; ");
-    Err(StoreError::Corrupt { path: path.to_owned(), detail })
+    Err(SqliteError::Corrupt { path: path.to_owned(), detail })
 }
 
 /// Sets `db` up as the one that writes.
@@ -58,12 +58,12 @@ fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
 }
 
 /// What an error of SQLite means to the operator of the store at `path`.
-pub(super) fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
+pub(super) fn explain(path: &Path, error: rusqlite::Error) -> SqliteError {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            StoreError::Corrupt { path, detail: error.to_string() }
+            SqliteError::Corrupt { path, detail: error.to_string() }
         }
-        _ => StoreError::Sqlite { path, source: error },
+        _ => SqliteError::Sqlite { path, source: error },
     }
 }

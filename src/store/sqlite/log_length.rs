@@ -17,8 +17,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{BUSY_TIMEOUT, CHECKPOINT_PAGES};
 use super::directory;
-use super::identity;
 use super::wal;
+use crate::files;
 
 /// The length from which on the log is truncated: twice what it grows to when nothing keeps it from being written over, so
 /// that an undisturbed store never truncates, which would cost the next commits an allocation on the disk each.
@@ -64,7 +64,7 @@ impl LogKeeper {
     }
 
     fn advance(&mut self, db: &Connection, now: Instant) -> Result<(), Box<dyn std::error::Error>> {
-        let length = identity::length(&self.log)?;
+        let length = files::length(&self.log)?;
         if self.copying.as_ref().is_some_and(|copying| !copying.is_finished()) {
             return Ok(());
         }
@@ -163,7 +163,7 @@ mod tests {
 
     impl Scene {
         fn log_length(&self) -> u64 {
-            identity::length(&self.keeper.log).expect("a log")
+            files::length(&self.keeper.log).expect("a log")
         }
 
         fn write(&self, bytes: u64) {

@@ -7,23 +7,21 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::StoreError;
-
 /// Which file there is: its device and its number on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileId(u64, u64);
+pub struct FileId(u64, u64);
 
 impl FileId {
     /// The file at `path`.
     ///
     /// # Errors
     /// If there is none.
-    pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
-        identify(path).map_err(|_| StoreError::Removed { path: path.to_owned() })
+    pub fn at(path: &Path) -> std::io::Result<Self> {
+        identify(path)
     }
 
     /// The file that was `found`.
-    pub(super) fn of(found: &Metadata) -> Self {
+    pub fn of(found: &Metadata) -> Self {
         Self(found.dev(), found.ino())
     }
 }
@@ -33,7 +31,7 @@ impl FileId {
 /// # Errors
 /// If there is none.
 #[cfg(target_os = "linux")]
-pub(super) fn length(path: &Path) -> std::io::Result<u64> {
+pub fn length(path: &Path) -> std::io::Result<u64> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
     match statx(CWD, path, AtFlags::empty(), StatxFlags::SIZE) {
         Ok(found) => Ok(found.stx_size),
@@ -46,7 +44,7 @@ pub(super) fn length(path: &Path) -> std::io::Result<u64> {
 /// # Errors
 /// If there is none.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn length(path: &Path) -> std::io::Result<u64> {
+pub fn length(path: &Path) -> std::io::Result<u64> {
     std::fs::metadata(path).map(|found| found.len())
 }
 
@@ -77,7 +75,7 @@ mod tests {
     fn the_same_file_is_told_from_another_one_at_its_path() {
         let directory = tempfile::tempdir().expect("a directory");
         let (path, other) = (directory.path().join("file"), directory.path().join("other"));
-        assert!(matches!(FileId::at(&path), Err(StoreError::Removed { .. })));
+        assert!(FileId::at(&path).is_err());
         for path in [&path, &other] {
             std::fs::write(path, "").expect("written");
         }

@@ -5,10 +5,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
-use super::admissions::{Excess, Holder};
 use super::records::parse_pruned_job;
-use super::{KEY_RETENTION, PrunedJob};
 use crate::domain::{Retention, Timestamp};
+use crate::store::{Excess, Holder, KEY_RETENTION, PrunedJob};
 
 /// Most jobs, most answers, and most entries of timelines, removed in one go: at a few microseconds each, commits wait for some
 /// milliseconds at the most.

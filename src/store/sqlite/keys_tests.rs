@@ -1,11 +1,12 @@
 use std::time::Duration;
 
-use super::super::MAX_DEAD_KEYS;
+use super::super::SqliteReader;
 use super::super::fixtures::{NOW, alias, directory, open, shell};
 use super::super::rows::TRIMMED_TOGETHER;
-use super::super::{SqliteReader, StoreReader as _};
 use super::*;
 use crate::domain::{Action, Actor, Attempt, AuditVerdict, KeyId, Reach, RetentionClass, Scope, Subject};
+use crate::store::MAX_DEAD_KEYS;
+use crate::store::StoreReader as _;
 
 fn id(number: u32) -> KeyId {
     format!("{number:010}").parse().expect("an id")
@@ -125,12 +126,12 @@ fn another_release_is_left_alone_while_it_runs() {
     let journal = open(directory.path());
     shell(directory.path()).pragma_update(None, "user_version", schema::VERSION + 1).expect("written");
     let refused = KeyStore::open(directory.path()).map(drop);
-    assert!(matches!(refused, Err(StoreError::OtherRelease { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(SqliteError::OtherRelease { .. })), "{refused:?}");
     drop(journal);
 }
 
 /// What looking at a database made by `sql` gives.
-fn look_at(sql: &str) -> Result<Option<Vec<KeyRecord>>, StoreError> {
+fn look_at(sql: &str) -> Result<Option<Vec<KeyRecord>>, SqliteError> {
     let directory = tempfile::tempdir().expect("a directory");
     let db = Connection::open(database_path(directory.path())).expect("a database");
     db.execute_batch(sql).expect("plain SQL");
@@ -147,8 +148,8 @@ fn stores_without_keys_have_none_and_strange_ones_are_refused() {
     assert!(matches!(look_at(&format!("{ours} PRAGMA user_version = 3")), Ok(Some(keys)) if keys.is_empty()));
     let later = schema::VERSION + 1;
     let looked = look_at(&format!("{ours} PRAGMA user_version = {later}"));
-    assert!(matches!(looked, Err(StoreError::NewerSchema { found, .. }) if found == later), "{looked:?}");
-    assert!(matches!(look_at("CREATE TABLE notes (id TEXT)"), Err(StoreError::Foreign { .. })));
+    assert!(matches!(looked, Err(SqliteError::NewerSchema { found, .. }) if found == later), "{looked:?}");
+    assert!(matches!(look_at("CREATE TABLE notes (id TEXT)"), Err(SqliteError::Foreign { .. })));
     let nowhere = tempfile::tempdir().expect("a directory");
     assert!(matches!(KeyStore::look(&nowhere.path().join("none")), Ok(None)));
 }

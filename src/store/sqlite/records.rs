@@ -11,9 +11,10 @@ use std::sync::Arc;
 use rusqlite::Row;
 use rusqlite::types::Type;
 
+use super::SqliteError;
 use super::connection::explain;
-use super::{PrunedJob, StoreError};
 use crate::domain::JobEvent;
+use crate::store::PrunedJob;
 
 /// Why not all records could be read.
 #[derive(Debug)]
@@ -31,10 +32,10 @@ impl From<rusqlite::Error> for Unreadable {
 }
 
 /// What [`Unreadable`] means to the operator of the store at `path`.
-pub(super) fn unreadable(path: &Path, error: Unreadable) -> StoreError {
+pub(super) fn unreadable(path: &Path, error: Unreadable) -> SqliteError {
     match error {
         Unreadable::File(error) => explain(path, error),
-        Unreadable::Row(row, why) => StoreError::Corrupt { path: path.to_owned(), detail: format!("{row}: {why}") },
+        Unreadable::Row(row, why) => SqliteError::Corrupt { path: path.to_owned(), detail: format!("{row}: {why}") },
     }
 }
 

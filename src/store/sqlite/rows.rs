@@ -6,10 +6,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use super::records::json;
-use super::{IdempotencyEntry, MAX_LOGGED_VERSIONS, MAX_TIMELINE, Unit, key_rows, lanes};
+use super::{key_rows, lanes};
 use crate::domain::{
     AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, RetentionClass, Timestamp,
 };
+use crate::store::{IdempotencyEntry, MAX_LOGGED_VERSIONS, MAX_TIMELINE, Unit};
 
 /// What is too many in a log is removed when so many more are in it: each removal costs a search, even of nothing.
 pub(super) const TRIMMED_TOGETHER: u64 = 64;

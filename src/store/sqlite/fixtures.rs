@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::directory::database_path;
 use super::records::{parse_job, unreadable};
 use super::writer::Opened;
-use super::{IdempotencyEntry, Journal as _, LaneChange, RecordChange, SqliteJournal, StoreError, Unit, Which, lanes};
+use super::{Journal as _, SqliteError, SqliteJournal, lanes};
 use crate::clock::Anchor;
 use crate::domain::{
     Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Change, ChangeState, Ending, EventId,
@@ -17,6 +17,7 @@ use crate::domain::{
     OnConflict, Op, ResourceEvent, Retention, SentChange, Settings, SidecarAnswer, Stage, Status, Step, StepOutcome,
     Subject, Timestamp, TraceContext, WaitDeadlines, WaitReason,
 };
+use crate::store::{IdempotencyEntry, LaneChange, RecordChange, Unit, Which};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 pub(super) const ALL_KEPT: Retention = Retention { age: Duration::from_hours(24), count: 1000 };
@@ -151,13 +152,13 @@ pub(super) struct Contents {
 
 impl SqliteJournal {
     /// Commits `units` as the next versions.
-    pub(super) fn put(&mut self, units: &[Unit]) -> Result<(), StoreError> {
+    pub(super) fn put(&mut self, units: &[Unit]) -> Result<(), SqliteError> {
         let next_event = self.next_event()?;
         self.commit(units, next_event)
     }
 
     /// All that is in it, after it was opened anew.
-    pub(super) fn contents(&mut self) -> Result<Contents, StoreError> {
+    pub(super) fn contents(&mut self) -> Result<Contents, SqliteError> {
         let Opened { next_event, admissions } = self.reopen()?;
         let restored_at = self.lane_reader()?.adopt(&Which::All, |_| 0)?.restored_at;
         let db = self.shell();
@@ -196,7 +197,7 @@ pub(super) fn accepted_at(millis: i64) -> AuditEntry {
 }
 
 /// Why the store in `directory` is refused.
-pub(super) fn refusal(directory: &Path) -> StoreError {
+pub(super) fn refusal(directory: &Path) -> SqliteError {
     match SqliteJournal::open(directory) {
         Ok(_) => panic!("it was opened"),
         Err(error) => error,
@@ -204,7 +205,7 @@ pub(super) fn refusal(directory: &Path) -> StoreError {
 }
 
 #[track_caller]
-pub(super) fn assert_says(error: &StoreError, words: &[&str]) {
+pub(super) fn assert_says(error: &SqliteError, words: &[&str]) {
     let text = error.to_string();
     for word in words {
         assert!(text.contains(word), "\"{word}\" is missing: {text}");

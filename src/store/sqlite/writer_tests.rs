@@ -1,11 +1,14 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::super::LaneChange;
+use futures_util::FutureExt as _;
+
 use super::super::fixtures::{self, NOW, alias, entry, job};
-use super::super::sqlite::SqliteJournal;
+use super::super::journal::SqliteJournal;
+use super::super::store::{MAX_WITHOUT_LANES, SqliteStore};
 use super::*;
 use crate::domain::{JobId, Limits};
 use crate::metrics::Metrics;
+use crate::store::{Epoch, LaneChange, RecordChange, Reserved, Store as _, Which, Wish};
 
 /// What the journal was asked for, in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,28 +36,32 @@ impl Puppet {
 }
 
 impl Journal for Puppet {
-    fn commit(&mut self, units: &[Unit], _: EventId) -> Result<(), StoreError> {
+    fn commit(&mut self, units: &[Unit], _: EventId) -> Result<(), SqliteError> {
         let name = |unit: &Unit| unit.lanes.first().map_or("none".to_owned(), |lane| lane.resource.to_string());
         self.report(Asked::Commit(units.iter().map(name).collect()));
         match self.verdicts.recv() {
             Ok(true) => Ok(()),
-            _ => Err(StoreError::Corrupt { path: "store".into(), detail: "as told".into() }),
+            _ => Err(failure()),
         }
     }
 
-    fn reopen(&mut self) -> Result<Opened, StoreError> {
+    fn reopen(&mut self) -> Result<Opened, SqliteError> {
         self.report(Asked::Reopen);
-        if self.reopens_fail.try_recv().is_ok() { Err(StoreError::Slow) } else { self.inner.reopen() }
+        if self.reopens_fail.try_recv().is_ok() { Err(failure()) } else { self.inner.reopen() }
     }
 
-    fn lane_reader(&self) -> Result<LaneReader, StoreError> {
+    fn lane_reader(&self) -> Result<LaneReader, SqliteError> {
         self.inner.lane_reader()
     }
 
-    fn prune(&mut self, _: Retention, _: Timestamp, _: Option<&Excess>) -> Result<Pruned, StoreError> {
+    fn prune(&mut self, _: Retention, _: Timestamp, _: Option<&Excess>) -> Result<Pruned, SqliteError> {
         self.report(Asked::Prune);
         Ok(Pruned::default())
     }
+}
+
+fn failure() -> SqliteError {
+    SqliteError::Corrupt { path: "store".into(), detail: "as told".into() }
 }
 
 struct Stage {
@@ -225,7 +232,7 @@ async fn a_failed_store_is_opened_again_when_a_lane_is_adopted() {
     assert!(matches!(stage.store.prune(Retention::DEFAULT, NOW).await, Err(StoreError::Uncertain { .. })));
     stage.reopens_fail.send(()).expect("the thread lives");
     let refused = stage.store.adopt(Which::These(vec![alias("a")])).await;
-    assert!(matches!(refused, Err(StoreError::Slow)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
     let epoch = stage.adopt("a").await;
     stage.verdict(true);
     assert_eq!(words(&stage.store.commit(vec![about("a", epoch)]).await), ["good"]);
@@ -279,7 +286,7 @@ async fn a_request_waits_for_another_one_with_the_same_key() {
         let wish = Wish {
             resource: alias("worker"),
             owner: None,
-            key: Some(super::super::SubmitKey::new(None, "key".into(), [7; 32])),
+            key: Some(crate::store::SubmitKey::new(None, "key".into(), [7; 32])),
             job: None,
             limits: Limits::DEFAULT,
             now: NOW,

@@ -4,9 +4,10 @@ use std::time::Duration;
 use rusqlite::params;
 
 use super::super::fixtures::*;
-use super::super::{EventFilter, Journal as _, Position, SqliteReader, StoreReader as _, Unit};
+use super::super::{Journal as _, SqliteReader};
 use super::*;
 use crate::domain::{ChangeState, Job, JobEvent, JobId, LaneRecord, SentChange, Stage};
+use crate::store::{EventFilter, Position, StoreReader as _, Unit};
 
 /// As version 1 was released.
 const VERSION_1: &str = "

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::connection::{BUSY_TIMEOUT, configure, explain};
-use super::directory::{self, KeyChanges, database_path};
+use super::directory::{self, database_path};
+use super::key_changes::KeyChanges;
 use super::schema::{self, Kind};
-use super::{Journal as _, KeyChange, SqliteJournal, StoreError, Unit, key_rows, rows};
+use super::{Journal as _, SqliteError, SqliteJournal, key_rows, rows};
 use crate::domain::{AuditEntry, KeyRecord};
+use crate::store::{KeyChange, Unit};
 
 /// How long a process that uses the directory may take until there is a store of this release in it. Creating one takes
 /// milliseconds; an older one can be large.
@@ -39,23 +41,23 @@ impl KeyStore {
     ///
     /// # Errors
     /// If it cannot be used, or the gateway running there is of another release.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+    pub fn open(directory: &Path) -> Result<Self, SqliteError> {
         let give_up_at = Instant::now() + CREATION_PATIENCE;
         let access = loop {
             match SqliteJournal::open_at_once(directory) {
                 Ok(journal) => break Access::Alone(Box::new(journal)),
-                Err(StoreError::InUse { .. }) => {}
+                Err(SqliteError::InUse { .. }) => {}
                 Err(error) => return Err(error),
             }
             match open_beside(directory) {
                 Ok(Some(db)) => break Access::Beside(db),
                 // Whoever uses the directory, perhaps somebody who makes a key as well, has only begun to.
-                Ok(None) | Err(StoreError::OtherRelease { found: ..schema::VERSION, .. })
+                Ok(None) | Err(SqliteError::OtherRelease { found: ..schema::VERSION, .. })
                     if Instant::now() < give_up_at =>
                 {
                     std::thread::sleep(CREATION_PAUSE);
                 }
-                Ok(None) => return Err(StoreError::InUse { path: directory.to_owned(), holder: None }),
+                Ok(None) => return Err(SqliteError::InUse { path: directory.to_owned(), holder: None }),
                 Err(error) => return Err(error),
             }
         };
@@ -67,7 +69,7 @@ impl KeyStore {
     ///
     /// # Errors
     /// If the store cannot be read, or was written by a later release.
-    pub fn look(directory: &Path) -> Result<Option<Vec<KeyRecord>>, StoreError> {
+    pub fn look(directory: &Path) -> Result<Option<Vec<KeyRecord>>, SqliteError> {
         if !directory.exists() || !directory::check(directory)? {
             return Ok(None);
         }
@@ -77,9 +79,9 @@ impl KeyStore {
         match schema::identify(&db).map_err(failed)? {
             Kind::Ours { version: ..=schema::VERSION } => {}
             Kind::Ours { version: found } => {
-                return Err(StoreError::NewerSchema { path, found, known: schema::VERSION });
+                return Err(SqliteError::NewerSchema { path, found, known: schema::VERSION });
             }
-            Kind::Foreign => return Err(StoreError::Foreign { path }),
+            Kind::Foreign => return Err(SqliteError::Foreign { path }),
         }
         // There were no keys in the first releases.
         let has_keys = db.table_exists(None, "keys").map_err(failed)?;
@@ -90,7 +92,7 @@ impl KeyStore {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+    pub fn keys(&self) -> Result<Vec<KeyRecord>, SqliteError> {
         let read = match &self.access {
             Access::Alone(journal) => journal.read_api_keys(),
             Access::Beside(db) => key_rows::read(db),
@@ -103,7 +105,7 @@ impl KeyStore {
     ///
     /// # Errors
     /// If that may not be durable, or a running gateway may not know of it.
-    pub fn apply(&mut self, change: KeyChange, entry: AuditEntry) -> Result<(), StoreError> {
+    pub fn apply(&mut self, change: KeyChange, entry: AuditEntry) -> Result<(), SqliteError> {
         let unit = Unit { keys: vec![change], audit: vec![entry], ..Unit::default() };
         // It has no job that could become a version.
         let (units, no_event) = ([unit], 0);
@@ -124,23 +126,23 @@ impl KeyStore {
 }
 
 /// A connection to the store in `directory`, beside the process that uses it; `None` if that one has not created it yet.
-fn open_beside(directory: &Path) -> Result<Option<Connection>, StoreError> {
+fn open_beside(directory: &Path) -> Result<Option<Connection>, SqliteError> {
     let path = database_path(directory);
     let Some(db) = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)? else { return Ok(None) };
     let failed = |error| explain(&path, error);
     match schema::identify(&db).map_err(failed)? {
         Kind::Ours { version: schema::VERSION } => {}
         Kind::Ours { version: found } => {
-            return Err(StoreError::OtherRelease { path, found, known: schema::VERSION });
+            return Err(SqliteError::OtherRelease { path, found, known: schema::VERSION });
         }
-        Kind::Foreign => return Err(StoreError::Foreign { path }),
+        Kind::Foreign => return Err(SqliteError::Foreign { path }),
     }
     configure(&db).map_err(failed)?;
     Ok(Some(db))
 }
 
 /// A connection to the database at `path`, which is not created: `None` if there is none.
-fn connect(path: &Path, access: OpenFlags) -> Result<Option<Connection>, StoreError> {
+fn connect(path: &Path, access: OpenFlags) -> Result<Option<Connection>, SqliteError> {
     if std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(None);
     }

@@ -15,9 +15,8 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::directory;
-use super::identity::FileId;
 use crate::domain::AuditEntry;
+use crate::files::{self, FileId};
 use crate::metrics::Metrics;
 
 /// Most lines that wait, of a few hundred bytes each: an outage of minutes at a change a second, in some megabytes.
@@ -54,7 +53,7 @@ impl AuditFile {
         Ok((Self { lines, _handle: handle, line, metrics }, thread))
     }
 
-    pub(super) fn append(&self, entry: &AuditEntry) {
+    pub fn append(&self, entry: &AuditEntry) {
         let line = match (self.line)(entry) {
             Ok(line) => line,
             Err(error) => return tracing::error!(%error, "an entry of the record has no line in the audit log"),
@@ -133,7 +132,7 @@ impl Appender {
         };
         let file = match self.file.take().filter(is_there) {
             Some(file) => file,
-            None => directory::open(&self.path, File::options().read(true).append(true).create(true))?,
+            None => files::open(&self.path, File::options().read(true).append(true).create(true))?,
         };
         Ok(&*self.file.insert(file))
     }
@@ -150,6 +149,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+    use crate::domain::{Action, Attempt, AuditVerdict, Subject, Timestamp};
 
     fn appender(directory: &Path) -> Appender {
         Appender { path: directory.join("audit.log"), file: None }
@@ -157,6 +157,16 @@ mod tests {
 
     fn text(path: &Path) -> String {
         std::fs::read_to_string(path).expect("readable")
+    }
+
+    fn entry() -> AuditEntry {
+        AuditEntry {
+            at: Timestamp::from_millis(0),
+            attempt: Attempt { request: None, actor: None, address: None },
+            action: Action::SubmitJob,
+            subject: Subject::default(),
+            verdict: AuditVerdict::Accepted,
+        }
     }
 
     #[test]
@@ -220,7 +230,7 @@ mod tests {
         let line: AuditLine = |entry| serde_json::to_string(entry);
         let (file, thread) = AuditFile::open(&path, line, Arc::clone(&metrics)).expect("opened");
         std::fs::remove_file(&path).and_then(|()| std::fs::create_dir(&path)).expect("in the way");
-        let entry = super::super::fixtures::accepted_at(0);
+        let entry = entry();
         let more = 10;
         for _ in 0..MOST_WAITING + 1 + more {
             file.append(&entry);
@@ -242,7 +252,7 @@ mod tests {
         let (file, thread) = AuditFile::open(&path, serde_json::to_string, Arc::clone(&metrics)).expect("opened");
         std::fs::remove_file(&path).and_then(|()| std::fs::create_dir(&path)).expect("in the way");
         for _ in 0..3 {
-            file.append(&super::super::fixtures::accepted_at(0));
+            file.append(&entry());
         }
         drop(file);
         thread.join().expect("it ends");

@@ -14,16 +14,17 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::Semaphore;
 
-use super::adoption::next_event;
+use super::SqliteError;
 use super::connection::{explain, open_to_read};
 use super::directory::database_path;
-use super::identity;
 use super::key_rows;
+use super::lane_reader::next_event;
 use super::queries::{find, find_attempts, find_entries, find_versions, lacks_a_job, oldest_version, piece_end};
 use super::records::{Unreadable, unreadable};
 use super::wal;
-use super::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, StoreError, StoreReader, begins_after};
 use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyRecord, StateName};
+use crate::files;
+use crate::store::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, StoreError, StoreReader, begins_after};
 
 /// Reads at a time, those of the keys aside. A read takes a processor, and two to four are there.
 const READERS: usize = 4;
@@ -42,7 +43,7 @@ impl SqliteReader {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+    pub fn open(directory: &Path) -> Result<Self, SqliteError> {
         let path = database_path(directory);
         let open = |number| Connections::open(&path, number).map(Arc::new);
         Ok(Self { readers: open(READERS)?, keys: open(1)? })
@@ -52,7 +53,7 @@ impl SqliteReader {
 /// The length of the write-ahead log of the store in `directory`, in bytes; `None` if there is none. The log is not read, so
 /// that this takes microseconds.
 pub fn log_length(directory: &Path) -> Option<u64> {
-    identity::length(&wal::path(&database_path(directory))).ok()
+    files::length(&wal::path(&database_path(directory))).ok()
 }
 
 /// A bounded number of connections, opened when they are needed. The next one goes to the read that has waited longest.
@@ -67,7 +68,7 @@ impl Connections {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn open(path: &Path, number: usize) -> Result<Self, StoreError> {
+    fn open(path: &Path, number: usize) -> Result<Self, SqliteError> {
         let first = open_to_read(path).map_err(|error| explain(path, error))?;
         Ok(Self { path: path.to_owned(), turns: Arc::new(Semaphore::new(number)), idle: Mutex::new(vec![first]) })
     }
@@ -89,7 +90,7 @@ impl Connections {
             found
         });
         match reading.await {
-            Ok(found) => found,
+            Ok(found) => Ok(found?),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => Err(StoreError::Closed),
@@ -97,7 +98,7 @@ impl Connections {
         }
     }
 
-    fn read_now<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Unreadable>) -> Result<T, StoreError> {
+    fn read_now<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Unreadable>) -> Result<T, SqliteError> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = idle().pop();
         let mut db = taken.map_or_else(|| open_to_read(&self.path), Ok).map_err(|error| explain(&self.path, error))?;

@@ -1,4 +1,4 @@
-//! Which files and directories of a store are trusted: one rule, by owner, group and mode.
+//! Which files and directories are trusted: one rule, by owner, group and mode.
 //!
 //! A user who can write to the data directory can plant keys in it, or links that lead a gateway of root to files of other
 //! programs. So a file or directory is trusted only if it belongs to the user of this process or to root, and if no other
@@ -12,7 +12,7 @@
 
 /// What a directory entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     Directory,
     File,
     /// A link, a pipe, a device.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
 
 /// What the system says of a file or directory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
+pub struct Found {
     pub kind: Kind,
     pub owner: u32,
     pub group: u32,
@@ -33,7 +33,7 @@ pub(super) struct Found {
 
 /// The user and the groups of this process.
 #[derive(Clone, Debug)]
-pub(super) struct Process {
+pub struct Process {
     pub user: u32,
     pub groups: Vec<u32>,
 }
@@ -68,7 +68,7 @@ pub enum Distrust {
 
 /// What is done about the mode of something that is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Closing {
+pub enum Closing {
     /// Nothing: it is closed to other users, or was handed over to a group of this process.
     Leave,
     /// All rights of other users are taken away.
@@ -88,7 +88,7 @@ const SETGID: u32 = 0o2000;
 ///
 /// # Errors
 /// If it cannot: why.
-pub(super) fn judge(found: &Found, expected: Kind, process: &Process) -> Result<(), Distrust> {
+pub fn judge(found: &Found, expected: Kind, process: &Process) -> Result<(), Distrust> {
     if found.kind != expected {
         return Err(Distrust::NoFile);
     }
@@ -118,7 +118,7 @@ fn is_handed_over(found: &Found, process: &Process) -> bool {
 
 /// What to do about the mode of what was `found`, which is trusted, and, if it is a directory, is for a store alone if it
 /// `is_ours`.
-pub(super) fn closing(found: &Found, process: &Process, is_ours: bool) -> Closing {
+pub fn closing(found: &Found, process: &Process, is_ours: bool) -> Closing {
     if found.mode & OTHERS == 0 {
         return Closing::Leave;
     }

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, Row, params};
 
 use super::records::{json, parsed, senseless};
-use super::{KeyChange, MAX_DEAD_KEYS};
 use crate::domain::{KeyRecord, Reach, Scope, Timestamp};
+use crate::store::{KeyChange, MAX_DEAD_KEYS};
 
 /// All keys, oldest first.
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {

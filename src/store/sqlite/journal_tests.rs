@@ -2,11 +2,13 @@ use std::collections::HashSet;
 
 use rusqlite::types::Value;
 
-use super::super::KEY_RETENTION;
 use super::super::fixtures::*;
 use super::super::prune::PRUNE_CHUNK;
 use super::*;
-use crate::domain::{ChangeState, Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, SidecarAnswer, Stage};
+use crate::domain::{
+    ChangeState, Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, LaneRecord, SidecarAnswer, Stage,
+};
+use crate::store::KEY_RETENTION;
 
 // ---- what is kept -----------------------------------------------------------------------------------------------
 
@@ -132,7 +134,7 @@ fn a_group_of_batches_is_committed_whole_or_not_at_all() {
         .expect("a trigger");
     let cursed = Unit { lanes: written([lane("cursed", None)]), ..jobs([job(3, "worker")]) };
     let error = journal.put(&[jobs([job(2, "worker")]), cursed.clone()]).expect_err("refused");
-    assert!(matches!(error, StoreError::Sqlite { .. }), "{error}");
+    assert!(matches!(error, SqliteError::Sqlite { .. }), "{error}");
     assert_eq!(loaded_ids(&mut journal), [1], "nothing of the group is there");
     shell(directory.path()).execute_batch("DROP TRIGGER refuse").expect("no trigger");
     journal.put(&[jobs([job(2, "worker")]), cursed]).expect("it works again");
@@ -487,7 +489,7 @@ fn refuses_a_directory_that_is_in_use_and_names_the_process() {
     let journal = open(directory.path());
     let error = refusal(directory.path());
     let pid = std::process::id();
-    assert!(matches!(error, StoreError::InUse { holder, .. } if holder == Some(pid)), "{error:?}");
+    assert!(matches!(error, SqliteError::InUse { holder, .. } if holder == Some(pid)), "{error:?}");
     assert_says(&error, &[&format!("(process {pid})"), "stop that one, or choose another directory"]);
     drop(journal);
     open(directory.path());
@@ -499,7 +501,7 @@ fn refuses_a_directory_that_cannot_be_used() {
     let file = directory.path().join("file");
     std::fs::write(&file, "").expect("written");
     let error = refusal(&file.join("data"));
-    assert!(matches!(error, StoreError::Directory { .. }), "{error:?}");
+    assert!(matches!(error, SqliteError::Directory { .. }), "{error:?}");
     assert_says(&error, &["file/data", "choose another one"]);
     assert!(std::error::Error::source(&error).is_some(), "the system's reason goes with it");
 }

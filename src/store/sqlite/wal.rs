@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::StoreError;
+use super::SqliteError;
 use super::connection::explain;
-use super::directory;
+use crate::files;
 
 /// Length of the log's header.
 const HEADER: usize = 32;
@@ -32,13 +32,15 @@ pub(super) fn path(database: &Path) -> PathBuf {
 }
 
 /// Fails if there is a log that SQLite would throw away.
-pub(super) fn check(database: &Path) -> Result<(), StoreError> {
+pub(super) fn check(database: &Path) -> Result<(), SqliteError> {
     let log = path(database);
-    let failed = |source| StoreError::Log { path: log.clone(), source };
-    let corrupt =
-        |detail: &str| StoreError::Corrupt { path: database.to_owned(), detail: format!("{detail} {}", log.display()) };
+    let failed = |source| SqliteError::Log { path: log.clone(), source };
+    let corrupt = |detail: &str| SqliteError::Corrupt {
+        path: database.to_owned(),
+        detail: format!("{detail} {}", log.display()),
+    };
     let mut header = Vec::new();
-    match directory::open(&log, File::options().read(true)) {
+    match files::open(&log, File::options().read(true)) {
         Ok(file) => file.take(HEADER as u64).read_to_end(&mut header).map_err(failed)?,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
@@ -55,10 +57,10 @@ pub(super) fn check(database: &Path) -> Result<(), StoreError> {
         return Err(corrupt("there is no sense in the write-ahead log"));
     }
     // SQLite would write what is in the log over it.
-    if has_log(database).map_err(|source| StoreError::Directory { path: database.to_owned(), source })? {
+    if has_log(database).map_err(|source| SqliteError::Directory { path: database.to_owned(), source })? {
         Ok(())
     } else {
-        Err(StoreError::StrayLog { path: database.to_owned() })
+        Err(SqliteError::StrayLog { path: database.to_owned() })
     }
 }
 
@@ -67,7 +69,7 @@ fn has_log(database: &Path) -> std::io::Result<bool> {
     /// Where the header says which version of the format it takes to write the database; with a log, 2.
     const WRITE_VERSION: u64 = 18;
     let mut version = [0];
-    directory::open(database, File::options().read(true))?.read_exact_at(&mut version, WRITE_VERSION)?;
+    files::open(database, File::options().read(true))?.read_exact_at(&mut version, WRITE_VERSION)?;
     Ok(version == [2])
 }
 
@@ -89,17 +91,17 @@ fn is_header(header: &[u8]) -> bool {
 
 /// Writes the log once more as it is, and syncs it, before anything new rests on it: so it is on the disk even if an
 /// earlier sync failed, by this process or by the one before it.
-pub(super) fn write_again(database: &Path, db: &mut Connection) -> Result<(), StoreError> {
+pub(super) fn write_again(database: &Path, db: &mut Connection) -> Result<(), SqliteError> {
     let explained = |error| explain(database, error);
     // Nobody else may add to the log meanwhile.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explained)?;
     let log = path(database);
-    rewrite(&log).map_err(|source| StoreError::Log { path: log, source })?;
+    rewrite(&log).map_err(|source| SqliteError::Log { path: log, source })?;
     transaction.rollback().map_err(explained)
 }
 
 fn rewrite(log: &Path) -> std::io::Result<()> {
-    let file = match directory::open(log, File::options().read(true).write(true)) {
+    let file = match files::open(log, File::options().read(true).write(true)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };

@@ -1,0 +1,141 @@
+//! What is kept, and for whom.
+//!
+//! Finished jobs are kept by shares: once there are too many, those go first whose resource or API key has most, so that no
+//! caller pushes out what is kept for another one. Must never count an unfinished job as one that may go.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::admissions::MAX_TEXT_BYTES;
+use crate::domain::{Alias, Job, JobId, KeyId, Retention};
+
+/// Most versions of jobs in the log, the newest ones, give or take some dozens. At ten for a step and a step in five minutes, twenty resources that
+/// are scaled all the time fill it in a day, and it takes some 50 MB of disk. A follower that was away for longer begins anew.
+pub const MAX_LOGGED_VERSIONS: u64 = 50_000;
+/// Most entries in the timeline of one resource, the newest ones, give or take some dozens: at about ten for a step, the last thousand steps, in some
+/// megabytes. They also go when they are older than what is kept of jobs.
+pub const MAX_TIMELINE: u32 = 10_000;
+/// Most revoked and expired API keys that are kept, so that a caller that still uses one is told what is wrong with it.
+pub const MAX_DEAD_KEYS: u32 = 1000;
+/// How long an answer to a request with an idempotency key is kept: a day is promised, the hour on top makes up for
+/// clocks that differ.
+pub const KEY_RETENTION: Duration = Duration::from_hours(25);
+
+/// From how much of it on the oldest of those jobs go, so that there is room for new ones.
+const TEXT_SHARE_BYTES: u64 = MAX_TEXT_BYTES / 2;
+/// So many of them go at a time.
+const TEXT_CHUNK: usize = 100;
+/// Once too many finished jobs are kept, those go first whose resource or API key has more than one in so many of them.
+const SHARES: usize = 10;
+
+/// For whom jobs are kept: each job for its resource, and for the API key it was submitted with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A resource.
+    Resource(Alias),
+    /// An API key.
+    Owner(KeyId),
+}
+
+/// The jobs that are kept for a holder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Their number.
+    pub jobs: usize,
+    /// The sum of their [`crate::domain::Job::text_bytes`].
+    pub text_bytes: u64,
+}
+
+/// More than its share of what is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// Of this holder.
+    pub holder: Holder,
+    /// So many jobs, the oldest ones, are to go.
+    pub jobs: usize,
+}
+
+/// A finished job that is no longer kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrunedJob {
+    /// Its id.
+    pub id: JobId,
+    /// Its resource.
+    pub resource: Alias,
+    /// The API key it was submitted with.
+    pub owner: Option<KeyId>,
+    /// [`crate::domain::Job::text_bytes`].
+    pub text_bytes: u64,
+}
+
+/// What was removed because it is no longer kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// These jobs.
+    pub jobs: Vec<PrunedJob>,
+    /// Whether something is left to be removed.
+    pub more: bool,
+}
+
+/// How much is kept for whom.
+#[derive(Debug, Default)]
+pub struct Holdings {
+    held: HashMap<Holder, Held>,
+    finished: usize,
+}
+
+impl Holdings {
+    /// This is kept, with so many finished jobs.
+    pub fn new(held: impl IntoIterator<Item = (Holder, Held)>, finished: usize) -> Self {
+        Self { held: held.into_iter().collect(), finished }
+    }
+
+    /// `job`, which is new, is kept.
+    pub fn add(&mut self, job: &Job) {
+        for holder in holders(&job.resource, job.submitted_with().cloned()) {
+            let held = self.held.entry(holder).or_default();
+            held.jobs += 1;
+            held.text_bytes += job.text_bytes();
+        }
+    }
+
+    /// A job is finished.
+    pub fn finish_one(&mut self) {
+        self.finished += 1;
+    }
+
+    /// These finished jobs are no longer kept.
+    pub fn remove(&mut self, jobs: &[PrunedJob]) {
+        self.finished = self.finished.saturating_sub(jobs.len());
+        for job in jobs {
+            for holder in holders(&job.resource, job.owner.clone()) {
+                let Some(held) = self.held.get_mut(&holder) else { continue };
+                held.jobs = held.jobs.saturating_sub(1);
+                held.text_bytes = held.text_bytes.saturating_sub(job.text_bytes);
+                if held.jobs == 0 {
+                    self.held.remove(&holder);
+                }
+            }
+        }
+    }
+
+    /// The bytes of text that are kept for `holder`.
+    pub fn text_bytes(&self, holder: &Holder) -> u64 {
+        self.held.get(holder).map_or(0, |held| held.text_bytes)
+    }
+
+    /// The holder that has most beyond its share: of text at any time, of jobs if more are finished than `retention` allows.
+    pub fn excess(&self, retention: Retention) -> Option<Excess> {
+        if let Some((holder, _)) = self.held.iter().find(|(_, held)| held.text_bytes > TEXT_SHARE_BYTES) {
+            return Some(Excess { holder: holder.clone(), jobs: TEXT_CHUNK });
+        }
+        let (too_many, share) = (self.finished.checked_sub(retention.count)?, (retention.count / SHARES).max(1));
+        let (holder, held) = self.held.iter().max_by_key(|(_, held)| held.jobs)?;
+        let jobs = too_many.min(held.jobs.saturating_sub(share));
+        (jobs > 0).then(|| Excess { holder: holder.clone(), jobs })
+    }
+}
+
+fn holders(resource: &Alias, owner: Option<KeyId>) -> impl Iterator<Item = Holder> {
+    std::iter::once(Holder::Resource(resource.clone())).chain(owner.map(Holder::Owner))
+}

@@ -1,0 +1,46 @@
+//! Which adoption of each lane counts: only the owner of a lane commits about it.
+
+use std::collections::HashMap;
+
+use crate::domain::Alias;
+use crate::store::{Epoch, RecordChange, Unit};
+
+/// Which adoption of each lane counts.
+#[derive(Default)]
+pub(super) struct Epochs {
+    current: HashMap<Alias, Epoch>,
+    last: Epoch,
+}
+
+impl Epochs {
+    /// A lane is adopted.
+    pub fn begin(&mut self, resource: &Alias) -> Epoch {
+        self.last += 1;
+        self.current.insert(resource.clone(), self.last);
+        self.last
+    }
+
+    /// Whether `unit` comes from the owner of all its lanes. If not, they have no owner from now on.
+    pub fn admit(&mut self, unit: &Unit) -> bool {
+        let is_owned = unit.lanes.iter().all(|lane| self.current.get(&lane.resource) == Some(&lane.epoch));
+        if !is_owned {
+            self.evict(unit);
+        }
+        is_owned
+    }
+
+    pub fn evict(&mut self, unit: &Unit) {
+        for lane in &unit.lanes {
+            if self.current.get(&lane.resource) == Some(&lane.epoch) {
+                self.current.remove(&lane.resource);
+            }
+        }
+    }
+
+    /// `unit` is durable.
+    pub fn release(&mut self, unit: &Unit) {
+        for lane in unit.lanes.iter().filter(|lane| lane.record == RecordChange::Remove) {
+            self.current.remove(&lane.resource);
+        }
+    }
+}
