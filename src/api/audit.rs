@@ -8,15 +8,18 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::openapi::examples;
-use super::problem::{ApiError, AuditProblems, Code};
+use super::problem::{ApiError, Code};
 use super::query::Paging;
 use super::routes::Route;
 use super::view::{ActorView, WireTime};
 use super::{ApiState, list};
 use crate::domain::{Action, Alias, AuditEntry, AuditVerdict, Scope};
 
-/// What a caller needs for each, and what is recorded.
-pub(super) const ROUTES: &[Route] = &[Route::get("/v1/audit").needs(&[Scope::Admin])];
+/// The scopes, the audit action and the problems of each operation.
+pub(super) const ROUTES: &[Route] = {
+    use Code::*;
+    &[Route::get("/v1/audit").needs(&[Scope::Admin]).problems(&[ValidationFailed, Overloaded])]
+};
 
 /// Read who tried to change something
 ///
@@ -32,7 +35,6 @@ pub(super) const ROUTES: &[Route] = &[Route::get("/v1/audit").needs(&[Scope::Adm
     params(Paging),
     responses(
         (status = 200, description = "A page of attempts.", body = AuditList, example = json!(examples::example_audit())),
-        AuditProblems,
     )
 )]
 #[get("/v1/audit")]

@@ -5,16 +5,32 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 
 use super::caller::Caller;
 use super::openapi::examples;
-use super::problem::{AllEventsProblems, ApiError, JobEventsProblems};
+use super::problem::{ApiError, Code};
 use super::routes::Route;
 use super::stream::{Follower, Opened};
 use super::{ApiState, input, query};
 use crate::domain::{Alias, EventId, Scope};
 use crate::store::EventFilter;
 
-/// What a caller needs for each, and what is recorded.
-pub(super) const ROUTES: &[Route] =
-    &[Route::get("/v1/jobs/{id}/events").needs(&[Scope::Read]), Route::get("/v1/events").needs(&[Scope::Read])];
+/// The scopes, the audit action and the problems of each operation.
+pub(super) const ROUTES: &[Route] = {
+    use Code::*;
+    &[
+        Route::get("/v1/jobs/{id}/events").needs(&[Scope::Read]).problems(&[
+            JobNotFound,
+            TooManyStreamsOfCaller,
+            TooManyStreams,
+            Overloaded,
+        ]),
+        Route::get("/v1/events").needs(&[Scope::Read]).problems(&[
+            ResourceForbidden,
+            ValidationFailed,
+            TooManyStreamsOfCaller,
+            TooManyStreams,
+            Overloaded,
+        ]),
+    ]
+};
 
 /// Follow a job
 ///
@@ -36,7 +52,6 @@ pub(super) const ROUTES: &[Route] =
         (status = 200, description = "The stream of events.", body = String, content_type = "text/event-stream",
             example = json!(examples::example_job_events())),
         (status = 204, description = "The job is over, and the event with `Last-Event-ID` said so."),
-        JobEventsProblems,
     )
 )]
 #[get("/v1/jobs/{id}/events")]
@@ -68,7 +83,6 @@ pub async fn job_events(
     responses(
         (status = 200, description = "The stream of events.", body = String, content_type = "text/event-stream",
             example = json!(examples::example_events())),
-        AllEventsProblems,
     )
 )]
 #[get("/v1/events")]

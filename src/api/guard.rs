@@ -414,7 +414,7 @@ pub(super) async fn guard(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let operation = routes.operation(request.method(), path_of(request.request())).copied();
-    let Some(Operation { needs, action, .. }) = operation.filter(|operation| !operation.needs.is_empty()) else {
+    let Some(Operation { needs, action, .. }) = operation.filter(Operation::needs_key) else {
         return for_everybody(&state.guard, operation, request, next).await;
     };
     let Seen { caller, is_stranger, rate, refusal } = state.guard.see(request.request(), needs).await;

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 
 use super::ApiState;
 use super::caller::Caller;
-use super::problem::{ApiError, Code, LiveProblems, ReadyProblems};
+use super::problem::{ApiError, Code};
 use super::routes::{Count, Route};
 use super::view::{Alive, NotReadyReason, Ready};
 use crate::domain::Scope;
@@ -13,11 +13,14 @@ use crate::engine::Unavailable;
 /// Callers with one of these scopes are told the details of readiness.
 const DETAILS: &[Scope] = &[Scope::Read];
 
-/// Probes are for everybody.
-pub(super) const ROUTES: &[Route] = &[
-    Route::get("/livez").open().counted(Count::Probe),
-    Route::get("/readyz").open().tells_more_to(DETAILS).counted(Count::Probe),
-];
+/// Probes need no key.
+pub(super) const ROUTES: &[Route] = {
+    use Code::*;
+    &[
+        Route::get("/livez").open().counted(Count::Probe),
+        Route::get("/readyz").open().tells_more_to(DETAILS).counted(Count::Probe).problems(&[NotReady]),
+    ]
+};
 
 /// Is the process alive?
 ///
@@ -26,7 +29,6 @@ pub(super) const ROUTES: &[Route] = &[
     operation_id = "getLiveness", tag = "health",
     responses(
         (status = 200, description = "The process is alive.", body = Alive, example = json!({"status": "alive"})),
-        LiveProblems,
     )
 )]
 #[get("/livez")]
@@ -49,7 +51,6 @@ pub async fn live() -> HttpResponse {
         (status = 200, description = "The gateway can do its work.", body = Ready, example = json!({
             "status": "ready", "unfinishedJobs": 2,
             "sidecar": {"reachable": true, "lastAnswerAt": "2026-01-31T12:00:01.000Z", "lastFailure": null}})),
-        ReadyProblems,
     )
 )]
 #[get("/readyz")]

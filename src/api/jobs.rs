@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::caller::{Caller, note_subject};
 use super::input::{self, JsonBody};
 use super::openapi::examples;
-use super::problem::{ApiError, CancelProblems, Code, GetJobProblems, ListJobsProblems, PlanProblems, SubmitProblems};
+use super::problem::{ApiError, Code};
 use super::query::{ListQuery, Paging};
 use super::routes::Route;
 use super::submission::Submission;
@@ -26,14 +26,57 @@ use crate::table::Published;
 /// Shortest and longest advice on when to poll again.
 const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
 
-/// What a caller needs for each, and what is recorded.
-pub(super) const ROUTES: &[Route] = &[
-    Route::post("/v1/jobs").needs(&[Scope::Scale]).records(Action::SubmitJob),
-    Route::get("/v1/jobs").needs(&[Scope::Read]),
-    Route::get("/v1/jobs/{id}").needs(&[Scope::Read]),
-    Route::post("/v1/jobs/{id}/cancel").needs(&[Scope::Scale]).records(Action::CancelJob),
-    Route::post("/v1/plans").needs(&[Scope::Read]),
-];
+/// The scopes, the audit action and the problems of each operation.
+pub(super) const ROUTES: &[Route] = {
+    use Code::*;
+    &[
+        Route::post("/v1/jobs").needs(&[Scope::Scale]).records(Action::SubmitJob).problems(&[
+            ResourceForbidden,
+            JobNotFound,
+            ResourceNotFound,
+            BodyTimeout,
+            ResourceBusy,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            OutOfBounds,
+            IdempotencyKeyReused,
+            TooManyJobsOfKey,
+            TooManyIdempotencyKeys,
+            TooMuchText,
+            TooManyResources,
+            QueueFull,
+            TooManyJobs,
+            Overloaded,
+            OutcomeUnknown,
+        ]),
+        Route::get("/v1/jobs").needs(&[Scope::Read]).problems(&[ResourceForbidden, ValidationFailed, Overloaded]),
+        Route::get("/v1/jobs/{id}").needs(&[Scope::Read]).problems(&[JobNotFound]),
+        Route::post("/v1/jobs/{id}/cancel").needs(&[Scope::Scale]).records(Action::CancelJob).problems(&[
+            JobNotFound,
+            JobFinished,
+            Overloaded,
+            OutcomeUnknown,
+        ]),
+        Route::post("/v1/plans").needs(&[Scope::Read]).problems(&[
+            ResourceForbidden,
+            ResourceNotFound,
+            BodyTimeout,
+            ResourceBusy,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            OutOfBounds,
+            TooManyJobsOfKey,
+            TooMuchText,
+            TooManyResources,
+            QueueFull,
+            SidecarUnreachable,
+            TooManyJobs,
+            Overloaded,
+        ]),
+    ]
+};
 
 /// Submit a job
 ///
@@ -69,7 +112,6 @@ pub(super) const ROUTES: &[Route] = &[
             ("Retry-After" = u32, description = "When to poll first, in seconds."),
             ("Idempotency-Replayed" = bool, description = "`true` if this is the answer given before to the same request.")),
             example = json!(examples::example_job())),
-        SubmitProblems,
     )
 )]
 #[post("/v1/jobs")]
@@ -122,7 +164,6 @@ pub async fn submit(
             ("ETag" = String, description = "Identifies this version of the job."),
             ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over."),
             ("Preference-Applied" = String, description = "The wait that was granted."))),
-        GetJobProblems,
     )
 )]
 #[get("/v1/jobs/{id}")]
@@ -209,7 +250,6 @@ async fn until_over(
     responses(
         (status = 200, description = "A page of jobs.", body = JobList, example = json!({
             "jobs": [examples::example_job()], "nextPageToken": "1f"})),
-        ListJobsProblems,
     )
 )]
 #[get("/v1/jobs")]
@@ -242,7 +282,6 @@ pub async fn list_jobs(
         (status = 200, description = "The job, canceled or about to be.", body = JobView, headers(
             ("Retry-After" = u32, description = "When to poll again, in seconds; absent once the job is over.")),
             example = json!(examples::example_canceled_job())),
-        CancelProblems,
     )
 )]
 #[post("/v1/jobs/{id}/cancel")]
@@ -278,7 +317,6 @@ pub async fn cancel_job(
         example = json!({"resource": "worker", "targetCapacity": 3})),
     responses(
         (status = 200, description = "The plan for the job.", body = Plan, example = json!(examples::example_plan())),
-        PlanProblems,
     )
 )]
 #[post("/v1/plans")]

@@ -15,9 +15,7 @@ use super::caller::{Caller, note_subject};
 use super::guard::{Revoking, unreadable};
 use super::input::JsonBody;
 use super::openapi::examples;
-use super::problem::{
-    ApiError, Code, CreateKeyProblems, FieldError, GetKeyProblems, ListKeysProblems, RevokeKeyProblems,
-};
+use super::problem::{ApiError, Code, FieldError};
 use super::routes::Route;
 use super::view::WireTime;
 use crate::access::{KeyProblem, MAX_KEYS, NewKey};
@@ -131,13 +129,28 @@ pub struct KeyList {
     pub keys: Vec<KeyView>,
 }
 
-/// What a caller needs for each, and what is recorded.
-pub(super) const ROUTES: &[Route] = &[
-    Route::post("/v1/keys").needs(&[Scope::Admin]).records(Action::CreateKey),
-    Route::get("/v1/keys").needs(&[Scope::Admin]),
-    Route::get("/v1/keys/{id}").needs(&[Scope::Admin]),
-    Route::post("/v1/keys/{id}/revoke").needs(&[Scope::Admin]).records(Action::RevokeKey),
-];
+/// The scopes, the audit action and the problems of each operation.
+pub(super) const ROUTES: &[Route] = {
+    use Code::*;
+    &[
+        Route::post("/v1/keys").needs(&[Scope::Admin]).records(Action::CreateKey).problems(&[
+            BodyTimeout,
+            TooManyKeys,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            ValidationFailed,
+            OutcomeUnknown,
+        ]),
+        Route::get("/v1/keys").needs(&[Scope::Admin]),
+        Route::get("/v1/keys/{id}").needs(&[Scope::Admin]).problems(&[KeyNotFound]),
+        Route::post("/v1/keys/{id}/revoke").needs(&[Scope::Admin]).records(Action::RevokeKey).problems(&[
+            KeyNotFound,
+            KeyConfigured,
+            RevocationNotWritten,
+            OutcomeUnknown,
+        ]),
+    ]
+};
 
 /// Make an API key
 ///
@@ -153,7 +166,6 @@ pub(super) const ROUTES: &[Route] = &[
         (status = 201, description = "The key, with its secret.", body = CreatedKey, headers(
             ("Location" = String, description = "The address of what the gateway keeps of the key.")),
             example = json!(examples::example_created_key())),
-        CreateKeyProblems,
     )
 )]
 #[post("/v1/keys")]
@@ -203,7 +215,6 @@ pub async fn create_key(
     operation_id = "listKeys", tag = "access",
     responses(
         (status = 200, description = "All keys, without their secrets.", body = KeyList, example = json!({"keys": [examples::example_key()]})),
-        ListKeysProblems,
     )
 )]
 #[get("/v1/keys")]
@@ -222,7 +233,6 @@ pub async fn list_keys(state: web::Data<ApiState>, _: Caller) -> Result<HttpResp
     params(("id" = String, Path, description = "The id of the key, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
     responses(
         (status = 200, description = "The key, without its secret.", body = KeyView, example = json!(examples::example_key())),
-        GetKeyProblems,
     )
 )]
 #[get("/v1/keys/{id}")]
@@ -243,7 +253,6 @@ pub async fn get_key(state: web::Data<ApiState>, _: Caller, path: web::Path<Stri
     params(("id" = String, Path, description = "The id of the key, which follows `sg_` in it.", example = "4fJ2kQ9xZa")),
     responses(
         (status = 200, description = "The key, which is revoked.", body = KeyView, example = json!(examples::example_revoked_key())),
-        RevokeKeyProblems,
     )
 )]
 #[post("/v1/keys/{id}/revoke")]

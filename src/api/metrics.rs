@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::ApiState;
 use super::caller::Caller;
-use super::problem::{ApiError, Code, MetricsProblems};
+use super::problem::{ApiError, Code};
 use super::query::MAX_PAGE_SIZE;
 use super::routes::Route;
 use crate::domain::{MAX_CAPACITY, Reach, Scope, Timestamp, WaitReason};
@@ -27,8 +27,11 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest wait for the number of jobs, which takes the store milliseconds for 100,000.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a caller needs for each, and what is recorded.
-pub(super) const ROUTES: &[Route] = &[Route::get("/metrics").needs(&[Scope::Read])];
+/// The scopes, the audit action and the problems of each operation.
+pub(super) const ROUTES: &[Route] = {
+    use Code::*;
+    &[Route::get("/metrics").needs(&[Scope::Read]).problems(&[ResourceForbidden])]
+};
 
 /// Metrics for Prometheus
 ///
@@ -42,7 +45,6 @@ pub(super) const ROUTES: &[Route] = &[Route::get("/metrics").needs(&[Scope::Read
         (status = 200, description = "The metrics, as text.", body = String, content_type = "text/plain",
             example = "# HELP scalegate_engine_available 1 if the engine works.\n\
                        # TYPE scalegate_engine_available gauge\nscalegate_engine_available 1\n"),
-        MetricsProblems,
     )
 )]
 #[get("/metrics")]

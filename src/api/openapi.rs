@@ -1,26 +1,22 @@
 //! The OpenAPI document, generated from the handlers.
 
 pub mod examples;
-pub(super) mod headers;
+mod headers;
+mod problems;
 mod schemas;
-
-use std::collections::BTreeMap;
 
 use actix_web::App;
 use actix_web::http::Method;
-use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::link::LinkBuilder;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, Schema, ServerBuilder,
-    tag::TagBuilder,
+    ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Schema, ServerBuilder, tag::TagBuilder,
 };
 use utoipa_actix_web::AppExt as _;
 
-use super::problem::{Code, FieldError, JobLink, PROBLEM_JSON, Problem};
-use super::routes::SECURITY_SCHEME;
+use super::problem::{Code, FieldError, JobLink, Problem};
 use super::view;
 
 const DESCRIPTION: &str = "\
@@ -47,6 +43,8 @@ a key until it has its first one.";
 /// does not make it anew when it starts: it takes a few MiB, which would be kept.
 pub const PUBLISHED: &str = include_str!("../../openapi/openapi.json");
 
+/// What the requirements of operations call the API keys.
+const SECURITY_SCHEME: &str = "apiKey";
 const LICENSE: &str = env!("CARGO_PKG_LICENSE");
 const CONTACT: &str = "The maintainers of scalegate";
 
@@ -75,12 +73,10 @@ pub fn document() -> OpenApi {
     let (_, mut document) =
         App::new().into_utoipa_app().openapi(base).configure(|config| super::documented(config)).split_for_parts();
     add_schemas(&mut document);
-    add_security(&mut document);
-    add_common_headers(&mut document);
+    add_declarations(&mut document);
     add_links(&mut document);
     take_null_from_parameters(&mut document);
     schemas::complete(&mut document.components.get_or_insert_default().schemas);
-    share_problems(&mut document);
     document
 }
 
@@ -109,55 +105,28 @@ fn add_schemas(document: &mut OpenApi) {
     document.components.get_or_insert_default().schemas.extend(more.schemas);
 }
 
-/// Adds what each operation needs, as its route declares it, and what these requirements refer to.
-fn add_security(document: &mut OpenApi) {
+/// Adds what the routes declare of each operation: the keys it takes, the problems it answers with, and the headers that go
+/// with these.
+fn add_declarations(document: &mut OpenApi) {
     let routes = super::routes();
+    let components = document.components.get_or_insert_default();
     for (pattern, item) in &mut document.paths.paths {
-        for (method, operation) in [(Method::GET, &mut item.get), (Method::POST, &mut item.post)] {
-            let (Some(operation), Some(route)) = (operation, routes.declared(&method, pattern)) else { continue };
-            let nothing = route.needs.is_empty().then(SecurityRequirement::default);
-            let scopes = route.needs.iter().chain(route.tells_more_to);
+        for (method, described) in [(Method::GET, &mut item.get), (Method::POST, &mut item.post)] {
+            let (Some(described), Some(declared)) = (described, routes.declared(&method, pattern)) else { continue };
+            let keyless = (!declared.needs_key()).then(SecurityRequirement::default);
+            let scopes = declared.needs.iter().chain(declared.tells_more_to);
             let keys = scopes.map(|scope| SecurityRequirement::new(SECURITY_SCHEME, [scope.as_str()]));
-            operation.security = Some(nothing.into_iter().chain(keys).collect());
+            described.security = Some(keyless.into_iter().chain(keys).collect());
+            for response in described.responses.responses.values_mut() {
+                let RefOr::T(response) = response else { continue };
+                response.headers.extend(headers::common_headers(declared.needs_key(), false));
+            }
+            problems::add(&mut components.responses, &mut described.responses, declared);
         }
     }
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("sg_…").description(Some(SECURITY));
-    let components = document.components.get_or_insert_default();
     components.add_security_scheme(SECURITY_SCHEME, SecurityScheme::Http(scheme.build()));
-}
-
-/// The headers that tell of rate limits.
-const RATE: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
-
-/// Adds the headers that answers have without their handlers knowing of it.
-fn add_common_headers(document: &mut OpenApi) {
-    const ID: &str = "X-Request-Id";
-    const CHALLENGE: &str = "WWW-Authenticate";
-    let text = || ObjectBuilder::new().schema_type(Type::String);
-    let id = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
-    let headers = &mut document.components.get_or_insert_default().headers;
-    for (name, schema, description) in [
-        (ID, id, "Identifies the request in the log."),
-        (RATE[0], text(), "How many requests may still come in this second; absent where there is no limit."),
-        (RATE[1], text(), "How many requests may come in a second; absent where there is no limit."),
-        (CHALLENGE, text(), "What kind of key is needed."),
-    ] {
-        let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
-        headers.insert(name.to_owned(), header.into());
-    }
-    for operation in operations(document) {
-        let is_guarded = operation.responses.responses.contains_key("401");
-        for (status, response) in &mut operation.responses.responses {
-            let RefOr::T(response) = response else { continue };
-            let mut names = vec![ID];
-            names.extend(RATE.iter().filter(|_| is_guarded));
-            names.extend(matches!(status.as_str(), "401" | "403").then_some(CHALLENGE).filter(|_| is_guarded));
-            for name in names {
-                let header = RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
-                response.headers.insert(name.to_owned(), header);
-            }
-        }
-    }
+    headers::describe_common_headers(components);
 }
 
 /// Where answers lead: each job to its resource and to what can be done with it, wherever it is answered. Lists have no
@@ -203,22 +172,4 @@ fn take_null_from_parameters(document: &mut OpenApi) {
             }
         }
     }
-}
-
-/// Writes each problem down once, under a name made of its codes, and refers to it wherever it can be the answer.
-fn share_problems(document: &mut OpenApi) {
-    let mut shared: BTreeMap<String, RefOr<Response>> = BTreeMap::new();
-    for response in operations(document).flat_map(|operation| operation.responses.responses.values_mut()) {
-        let RefOr::T(problem) = &*response else { continue };
-        let Some(RefOr::T(content)) = problem.content.get(PROBLEM_JSON) else { continue };
-        let codes: Vec<String> = content.examples.keys().map(|code| schemas::pascal_case(code)).collect();
-        // Where no key is needed there is no limit either, and so no header about it.
-        let suffix = if problem.headers.contains_key(RATE[0]) { "" } else { "WithoutLimit" };
-        let name = format!("{}{suffix}", codes.join("Or"));
-        let reference = Ref::new(format!("#/components/responses/{name}"));
-        if shared.entry(name).or_insert_with(|| response.clone()) == response {
-            *response = RefOr::Ref(reference);
-        }
-    }
-    document.components.get_or_insert_default().responses = shared;
 }

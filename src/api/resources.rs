@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 
 use super::caller::Caller;
 use super::openapi::examples;
-use super::problem::{ApiError, Code, GetResourceProblems, ListResourcesProblems};
+use super::problem::{ApiError, Code};
 use super::query::ResourcePaging;
 use super::routes::Route;
 use super::traced::trace_of;
@@ -13,9 +13,20 @@ use super::{ApiState, input};
 use crate::domain::{Alias, Scope};
 use crate::engine::{LOOK_TIMEOUT, Look};
 
-/// What a caller needs for each, and what is recorded.
-pub(super) const ROUTES: &[Route] =
-    &[Route::get("/v1/resources").needs(&[Scope::Read]), Route::get("/v1/resources/{alias}").needs(&[Scope::Read])];
+/// The scopes, the audit action and the problems of each operation.
+pub(super) const ROUTES: &[Route] = {
+    use Code::*;
+    &[
+        Route::get("/v1/resources").needs(&[Scope::Read]).problems(&[ValidationFailed, Overloaded]),
+        Route::get("/v1/resources/{alias}").needs(&[Scope::Read]).problems(&[
+            ResourceForbidden,
+            ResourceNotFound,
+            ValidationFailed,
+            SidecarUnreachable,
+            Overloaded,
+        ]),
+    ]
+};
 
 /// List resources
 ///
@@ -27,7 +38,6 @@ pub(super) const ROUTES: &[Route] =
     responses(
         (status = 200, description = "The resources that the key may see.", body = ResourceList,
             example = json!({"resources": [examples::example_resource()], "nextPageToken": null})),
-        ListResourcesProblems,
     )
 )]
 #[get("/v1/resources")]
@@ -57,7 +67,6 @@ pub async fn list_resources(
     params(("alias" = Alias, Path, description = "The alias of the resource.", example = "worker")),
     responses(
         (status = 200, description = "The resource as it is.", body = Resource, example = json!(examples::example_resource())),
-        GetResourceProblems,
     )
 )]
 #[get("/v1/resources/{alias}")]

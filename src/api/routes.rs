@@ -1,7 +1,9 @@
-//! The routes there are: what a caller needs for each, and what is recorded of it. Each is declared beside its handler.
+//! The routes: the scopes a caller needs for each, the audit action it records, and the problems it answers with. Each is
+//! declared beside its handler.
 //!
-//! A path that is not declared gets no caller, so that a handler behind it refuses: forgetting a declaration locks callers
-//! out, and not in. The security requirements of the OpenAPI document are written from the declarations.
+//! Whatever is not declared is closed: a route is for admins and records nothing unless its declaration says otherwise, and a
+//! path without one gets no caller, so that a handler behind it refuses. Errors are problem documents, with or without a
+//! declaration. The OpenAPI document takes scopes and problems from here, and nothing is read back from it.
 //!
 //! It must never take a path for another one than the router does, which decodes most of what is percent-encoded: look up
 //! [`path_of`], not the path as it was sent. Rejected: the pattern that actix finds for a request before it is routed, because
@@ -14,8 +16,6 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use super::problem::{ApiError, Code, shortened_path};
 use crate::domain::{Action, Scope};
 
-/// What the requirements of operations call the API keys.
-pub(super) const SECURITY_SCHEME: &str = "apiKey";
 /// Pages for people, and what they load; none of them shows anything that the source code does not.
 const PAGES: [&str; 5] = ["/", "/panel/{file:.*}", "/docs", "/docs/{page:.*}", "/openapi.json"];
 
@@ -48,7 +48,7 @@ impl Route {
 
     /// For admins, unless the declaration goes on.
     const fn new(method: Method, pattern: &'static str) -> Self {
-        let operation = Operation { needs: &[Scope::Admin], tells_more_to: &[], action: None, count: Count::Request };
+        let operation = Operation { needs: &[Scope::Admin], ..Operation::OPEN };
         Self { method, pattern, operation }
     }
 
@@ -81,6 +81,13 @@ impl Route {
     #[must_use]
     pub const fn records(mut self, action: Action) -> Self {
         self.operation.action = Some(action);
+        self
+    }
+
+    /// Its errors are problem documents with these codes, and those that every operation answers with.
+    #[must_use]
+    pub const fn problems(mut self, codes: &'static [Code]) -> Self {
+        self.operation.problems = codes;
         self
     }
 
@@ -149,8 +156,20 @@ pub struct Operation {
     pub tells_more_to: &'static [Scope],
     /// What it tries to change.
     pub action: Option<Action>,
+    /// The codes of the problems it answers with, besides those of every operation.
+    pub problems: &'static [Code],
     /// How requests without a key are counted.
     pub count: Count,
+}
+
+impl Operation {
+    /// For everybody.
+    const OPEN: Self = Self { needs: &[], tells_more_to: &[], action: None, problems: &[], count: Count::Request };
+
+    /// Whether a caller needs a key.
+    pub fn needs_key(&self) -> bool {
+        !self.needs.is_empty()
+    }
 }
 
 /// How a request that needs no key is counted against the limit of its address.
@@ -173,8 +192,7 @@ impl Routes {
             routes.add(method.clone(), pattern, *operation);
         }
         for page in PAGES {
-            let operation = Operation { needs: &[], tells_more_to: &[], action: None, count: Count::Page };
-            routes.add(Method::GET, page, operation);
+            routes.add(Method::GET, page, Operation { count: Count::Page, ..Operation::OPEN });
         }
         routes
     }
@@ -296,6 +314,13 @@ mod tests {
     #[test]
     fn a_route_that_says_nothing_is_for_admins() {
         assert_eq!(Route::get("/v1/x").operation.needs, [Scope::Admin]);
+    }
+
+    /// Declarations are constants, so that this panic ends a compilation.
+    #[test]
+    #[should_panic(expected = "a route without a key says so with open()")]
+    fn an_empty_list_of_scopes_does_not_open_a_route() {
+        let _ = Route::get("/v1/x").needs(&[]);
     }
 
     /// The router decides where a request goes, and this table what it needs: they have to agree on every path.

@@ -7,15 +7,22 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::openapi::examples;
-use super::problem::{ApiError, TimelineProblems};
+use super::problem::{ApiError, Code};
 use super::query::Paging;
 use super::routes::Route;
 use super::view::WireTime;
 use super::{ApiState, input, list};
 use crate::domain::{Alias, Ending, ErrorCode, Goal, HistoryEntry, Op, ResourceEvent, Scope, StateName, StepOutcome};
 
-/// What a caller needs for each, and what is recorded.
-pub(super) const ROUTES: &[Route] = &[Route::get("/v1/resources/{alias}/timeline").needs(&[Scope::Read])];
+/// The scopes, the audit action and the problems of each operation.
+pub(super) const ROUTES: &[Route] = {
+    use Code::*;
+    &[Route::get("/v1/resources/{alias}/timeline").needs(&[Scope::Read]).problems(&[
+        ResourceForbidden,
+        ValidationFailed,
+        Overloaded,
+    ])]
+};
 
 /// Read a resource's timeline
 ///
@@ -32,7 +39,6 @@ pub(super) const ROUTES: &[Route] = &[Route::get("/v1/resources/{alias}/timeline
     responses(
         (status = 200, description = "A page of the timeline. A resource that nothing is known of has an empty one.",
             body = Timeline, example = json!(examples::example_timeline())),
-        TimelineProblems,
     )
 )]
 #[get("/v1/resources/{alias}/timeline")]

@@ -1,0 +1,135 @@
+//! What the engine and the store refuse or cannot do, as problems.
+
+use super::{ApiError, Code, FieldError};
+use crate::domain::{Job, MAX_STEPS};
+use crate::engine::{PlanError, Refusal, Unavailable};
+use crate::store::NoRoom;
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::ResourceNotListed { resource } => Self::new(
+                Code::ResourceNotFound,
+                format!("\"{resource}\" is not among the resources this gateway is configured for."),
+            ),
+            Refusal::LessCare { problems } => {
+                Self::invalid(problems.into_iter().map(FieldError::of_setting).collect())
+            }
+            Refusal::OutOfBounds { target, bounds } => Self::new(
+                Code::OutOfBounds,
+                format!("The target {target} is outside the bounds of the resource, {} to {}.", bounds.min, bounds.max),
+            )
+            .at("/targetCapacity"),
+            Refusal::DeltaOutOfBounds { start, delta, bounds } => Self::new(
+                Code::OutOfBounds,
+                format!(
+                    "A delta of {delta:+} from {start} leads outside the bounds of the resource, {} to {}.",
+                    bounds.min, bounds.max
+                ),
+            )
+            .at("/delta"),
+            Refusal::TooManySteps { start, target, step_size } => Self::new(
+                Code::OutOfBounds,
+                format!(
+                    "From {start} to {target} by {step_size} takes more than {} steps; use a larger stepSize, if the operator allows it, \
+                     or a nearer target.",
+                    MAX_STEPS
+                ),
+            )
+            .at("/stepSize"),
+            Refusal::Busy { by } => Self::new(Code::ResourceBusy, busy_detail(&by)).with_job(by.id),
+            Refusal::QueueFull { limit } => {
+                Self::new(Code::QueueFull, format!("{limit} jobs are waiting for this resource already."))
+            }
+            Refusal::TooManyResources { limit } => {
+                Self::new(Code::TooManyResources, too_many_resources(limit, "are scaled"))
+            }
+            Refusal::TooManyResourcesOfKey { limit } => {
+                Self::new(Code::TooManyResources, too_many_resources(limit, "are scaled with this API key"))
+            }
+            Refusal::NoRoom(no_room) => no_room.into(),
+            Refusal::NotUnfinished => Self::new(Code::JobFinished, "The job is over already."),
+        }
+    }
+}
+
+fn too_many_resources(limit: usize, are_scaled: &str) -> String {
+    format!(
+        "{limit} resources that the configuration does not list {are_scaled} already. List the resource in the \
+         configuration, or wait until others are forgotten: a day after their last change, and a minute after their last \
+         job if there was none."
+    )
+}
+
+fn busy_detail(job: &Job) -> String {
+    let goal = job.target.map_or("by a delta".to_owned(), |target| format!("to {target}"));
+    format!("Job {} is scaling \"{}\" {goal}. onConflict says what else can be done.", job.id, job.resource)
+}
+
+impl ApiError {
+    /// Why a change was not made, or may not have been.
+    pub(in crate::api) fn of_change(unavailable: Unavailable) -> Self {
+        let (Unavailable::Interrupted | Unavailable::Slow) = unavailable else { return unavailable.into() };
+        let detail = "What was asked for may still be done: see what there is, or send a submission again with the same \
+                      Idempotency-Key.";
+        Self::new(Code::OutcomeUnknown, format!("{} {detail}", sentence(&unavailable)))
+    }
+}
+
+fn sentence(unavailable: &Unavailable) -> String {
+    let text = unavailable.to_string();
+    let mut letters = text.chars();
+    let capitalised = letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect());
+    format!("{capitalised}.")
+}
+
+impl From<Unavailable> for ApiError {
+    fn from(unavailable: Unavailable) -> Self {
+        let code = match unavailable {
+            Unavailable::Storage(_) => Code::StorageUnavailable,
+            Unavailable::Busy | Unavailable::Stopping | Unavailable::Interrupted | Unavailable::Slow => {
+                Code::Overloaded
+            }
+        };
+        Self::new(code, sentence(&unavailable))
+    }
+}
+
+impl From<NoRoom> for ApiError {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::TooManyJobs { limit } => {
+                Self::new(Code::TooManyJobs, format!("{limit} jobs are unfinished already."))
+            }
+            NoRoom::TooManyJobsOfKey { limit } => Self::new(
+                Code::TooManyJobsOfKey,
+                format!("{limit} jobs submitted with this API key are unfinished already."),
+            ),
+            NoRoom::TooManyIdempotencyKeys { limit } => Self::new(
+                Code::TooManyIdempotencyKeys,
+                format!(
+                    "{limit} idempotency keys were used with this API key within a day. Send the request without one, or later."
+                ),
+            ),
+            NoRoom::TooMuchText { limit } => Self::new(
+                Code::TooMuchText,
+                format!(
+                    "The reasons and labels of the jobs that are kept for this resource, or of this API key, would be longer \
+                     than {limit} bytes together. Send shorter ones, or send the request again in a minute."
+                ),
+            ),
+            NoRoom::KeyReused => {
+                Self::new(Code::IdempotencyKeyReused, "The Idempotency-Key came with a different body before.")
+            }
+        }
+    }
+}
+
+impl From<PlanError> for ApiError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Refused(refusal) => refusal.into(),
+            PlanError::NoReading(failure) => Self::no_reading(failure),
+        }
+    }
+}
