@@ -24,9 +24,10 @@ pub(super) const ROUTES: &[Route] = {
 /// Read who tried to change something
 ///
 /// Every attempt to submit or cancel a job, or to make or revoke a key, newest first, a page at a time: by whom, from where,
-/// and what came of it. Of what was accepted the newest 100,000 entries are kept; of what changed nothing, because it was
-/// done already, 10,000; of what was refused, 10,000 to owners of keys and 10,000 to others. Requests with a valid key beyond a rate limit are only in the log, and so are answers that were given before
-/// to the same request. A page also ends at about half a megabyte, with a token.
+/// and what came of it. Of keys that were made and revoked 100,000 entries are kept; of jobs that were accepted and canceled,
+/// 100,000; of what changed nothing, because it was done already, 10,000; of what was refused, 10,000 to owners of keys and
+/// 10,000 to others. The oldest ones go first, and among them those of the key that has most. Requests with a valid key beyond
+/// a rate limit are only in the log, and so are answers that were given before to the same request. A page also ends at about half a megabyte, with a token.
 ///
 /// Of what is refused to callers without a valid key, at most 10 attempts from one network and 100 in all are recorded in ten
 /// minutes. How many more there were, an entry with the outcome `omitted` says after these ten minutes.

@@ -122,26 +122,30 @@ pub struct AuditEntry {
 }
 
 /// What an entry is kept with. Each class has a limit of its own: attempts that are refused or change nothing cannot push out
-/// the record of what was done, and attempts without a key cannot push out those of the keys' owners.
+/// the record of what was done, scaling cannot push out the record of who made and revoked keys, and attempts without a key
+/// cannot push out those of the keys' owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetentionClass {
-    /// What was done.
+    /// A key was made or revoked.
+    Keys,
+    /// Anything else was done.
     Obeyed,
-    /// What was done already: whoever may do it may ask for it again and again.
+    /// What was done already: a caller that may do it may ask for it again and again.
     Repeated,
     /// What was refused to the owner of a key.
     Refused,
-    /// What was refused to somebody without a key of ours.
+    /// What was refused to a caller without a key of ours.
     Strangers,
 }
 
 impl RetentionClass {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Obeyed, Self::Repeated, Self::Refused, Self::Strangers];
+    pub const ALL: [Self; 5] = [Self::Keys, Self::Obeyed, Self::Repeated, Self::Refused, Self::Strangers];
 
-    /// The shelf as it is called in the store.
+    /// The class as it is called in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Keys => "keys",
             Self::Obeyed => "obeyed",
             Self::Repeated => "repeated",
             Self::Refused => "refused",
@@ -149,21 +153,24 @@ impl RetentionClass {
         }
     }
 
-    /// Most entries on it, the newest ones, of a few hundred bytes each. A hundred thousand are more than a year of one
-    /// change in five minutes.
-    pub const fn room(self) -> u32 {
+    /// Most entries of it that are kept, of a few hundred bytes each. A hundred thousand are almost a year of one change in
+    /// five minutes.
+    pub const fn room(self) -> usize {
         match self {
-            Self::Obeyed => 100_000,
+            Self::Keys | Self::Obeyed => 100_000,
             Self::Repeated | Self::Refused | Self::Strangers => 10_000,
         }
     }
 }
 
 impl AuditEntry {
-    /// Where it is kept.
+    /// What it is kept with.
     pub fn retention_class(&self) -> RetentionClass {
         match (&self.verdict, &self.attempt.actor) {
-            (AuditVerdict::Accepted, _) => RetentionClass::Obeyed,
+            (AuditVerdict::Accepted, _) => match self.action {
+                Action::CreateKey | Action::RevokeKey => RetentionClass::Keys,
+                Action::SubmitJob | Action::CancelJob => RetentionClass::Obeyed,
+            },
             (AuditVerdict::Unchanged, _) => RetentionClass::Repeated,
             (AuditVerdict::Refused { .. }, Some(_)) => RetentionClass::Refused,
             (AuditVerdict::Refused { .. }, None) | (AuditVerdict::Omitted { .. }, _) => RetentionClass::Strangers,

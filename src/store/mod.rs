@@ -42,7 +42,8 @@ pub use error::StoreError;
 pub use observer::Observer;
 pub use read::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, StoreReader, begins_after};
 pub use retention::{
-    Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_DEAD_KEYS, MAX_LOGGED_VERSIONS, MAX_TIMELINE, Pruned, PrunedJob,
+    AuditExcess, Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_DEAD_KEYS, MAX_LOGGED_VERSIONS, MAX_TIMELINE,
+    Pruned, PrunedJob,
 };
 pub use unit::{Epoch, IdempotencyEntry, KeyChange, LaneChange, RecordChange, SubmitKey, Unit};
 

@@ -1,13 +1,14 @@
 //! What is kept, and for whom.
 //!
 //! Finished jobs are kept by shares: once there are too many, those go first whose resource or API key has most, so that no
-//! caller pushes out what is kept for another one. Must never count an unfinished job as one that may go.
+//! caller pushes out what is kept for another one. Audit entries are kept in the same way, those of each
+//! [`RetentionClass`] apart. Must never count an unfinished job as one that may go.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::admissions::MAX_TEXT_BYTES;
-use crate::domain::{Alias, Job, JobId, KeyId, Retention};
+use crate::domain::{Alias, Job, JobId, KeyId, Retention, RetentionClass};
 
 /// Most versions of jobs in the log, the newest ones, give or take some dozens. At ten for a step and a step in five minutes, twenty resources that
 /// are scaled all the time fill it in a day, and it takes some 50 MB of disk. A follower that was away for longer begins anew.
@@ -25,7 +26,8 @@ pub const KEY_RETENTION: Duration = Duration::from_hours(25);
 const TEXT_SHARE_BYTES: u64 = MAX_TEXT_BYTES / 2;
 /// So many of them go at a time.
 const TEXT_CHUNK: usize = 100;
-/// Once too many finished jobs are kept, those go first whose resource or API key has more than one in so many of them.
+/// Once too many finished jobs or audit entries are kept, those go first whose resource or API key has more than one in so many
+/// of them.
 const SHARES: usize = 10;
 
 /// For whom jobs are kept: each job for its resource, and for the API key it was submitted with.
@@ -66,6 +68,27 @@ pub struct PrunedJob {
     pub owner: Option<KeyId>,
     /// [`crate::domain::Job::text_bytes`].
     pub text_bytes: u64,
+}
+
+/// Audit entries of one class that are to go, the oldest ones first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditExcess {
+    /// Only entries of attempts with this API key, or of those without any; `None`: of all attempts.
+    pub of: Option<Option<KeyId>>,
+    /// So many of them.
+    pub entries: usize,
+}
+
+impl AuditExcess {
+    /// What is to go of `class`, of which so many entries are kept for each API key, and for attempts without any.
+    pub fn find(class: RetentionClass, kept: &[(Option<KeyId>, usize)]) -> Option<Self> {
+        let too_many = kept.iter().map(|(_, entries)| entries).sum::<usize>().checked_sub(class.room())?;
+        let (of, most) = kept.iter().max_by_key(|(_, entries)| *entries)?;
+        let beyond_share = most.saturating_sub(class.room() / SHARES);
+        let (of, entries) =
+            if beyond_share > 0 { (Some(of.clone()), too_many.min(beyond_share)) } else { (None, too_many) };
+        (entries > 0).then_some(Self { of, entries })
+    }
 }
 
 /// What was removed because it is no longer kept.

@@ -36,6 +36,8 @@ use crate::store::{AdmissionRecords, Excess, Held, Holder, IdempotencyEntry, Key
 
 /// The size of the largest store that is checked whole when it is opened; that takes a tenth of a second.
 const CHECKED_AT_ONCE_BYTES: u64 = 128 << 20;
+/// Most audit entries that are written before it is looked whether there are too many: one in a hundred of those that are kept.
+const ATTEMPTS_UNCOUNTED: usize = 1000;
 /// How long to wait for another process that uses the directory: one that only makes a key is done in milliseconds, and a
 /// gateway that starts meanwhile should not have to be started again.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -52,6 +54,8 @@ pub struct SqliteJournal {
     files: [FileId; 2],
     /// Timelines take turns in being looked at for what is too old.
     timelines_pruned_up_to: Option<String>,
+    /// Audit entries that were written since they were last counted; `None` if they never were.
+    attempts_since_count: Option<usize>,
     log: LogKeeper,
     /// Held for as long as the journal lives; the system lets go of it if the process dies.
     _lock: File,
@@ -90,7 +94,16 @@ impl SqliteJournal {
         directory::close_to_others(directory, is_ours);
         let files = [identify(&path)?, identify(&wal::path(&path))?];
         let log = LogKeeper::of(&path);
-        Ok(Self { path, db, just_opened: true, files, timelines_pruned_up_to: None, log, _lock: lock })
+        Ok(Self {
+            path,
+            db,
+            just_opened: true,
+            files,
+            timelines_pruned_up_to: None,
+            attempts_since_count: None,
+            log,
+            _lock: lock,
+        })
     }
 
     /// Fails if the files are not where they were: what is written to files that somebody has removed succeeds, and is
@@ -233,8 +246,15 @@ impl SqliteJournal {
         excess: Option<&Excess>,
     ) -> rusqlite::Result<Removed> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let removed = prune::remove_old(&transaction, retention, now, self.timelines_pruned_up_to.as_deref(), excess)?;
+        let mut removed =
+            prune::remove_old(&transaction, retention, now, self.timelines_pruned_up_to.as_deref(), excess)?;
+        let is_time_to_count = self.attempts_since_count.is_none_or(|written| written >= ATTEMPTS_UNCOUNTED);
+        let too_many_attempts = is_time_to_count && prune::remove_attempts(&transaction)?;
+        removed.more |= too_many_attempts;
         transaction.commit()?;
+        if is_time_to_count {
+            self.attempts_since_count = (!too_many_attempts).then_some(0);
+        }
         Ok(removed)
     }
 }
@@ -242,6 +262,9 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), SqliteError> {
         self.write(units, first_event).map_err(|error| self.explain(error))?;
+        if let Some(written) = &mut self.attempts_since_count {
+            *written += units.iter().map(|unit| unit.audit.len()).sum::<usize>();
+        }
         self.still_there()?;
         self.log.keep_short(&self.db, Instant::now());
         Ok(())

@@ -1,8 +1,7 @@
 use std::time::Duration;
 
 use super::super::SqliteReader;
-use super::super::fixtures::{NOW, alias, directory, open, shell};
-use super::super::rows::TRIMMED_TOGETHER;
+use super::super::fixtures::{ALL_KEPT, NOW, alias, directory, open, shell};
 use super::*;
 use crate::domain::{Action, Actor, Attempt, AuditVerdict, KeyId, Reach, RetentionClass, Scope, Subject};
 use crate::store::MAX_DEAD_KEYS;
@@ -184,33 +183,44 @@ async fn attempts_are_paged_newest_first() {
     }
 }
 
-/// Whoever is refused cannot push out the record of what was done.
+/// Commits these entries and removes what is then too many; what is kept, newest first.
+async fn kept_of(directory: &Path, entries: Vec<AuditEntry>) -> Vec<AuditEntry> {
+    let mut journal = open(directory);
+    journal.put(&[Unit { audit: entries, ..Unit::default() }]).expect("committed");
+    while journal.prune(ALL_KEPT, NOW, None).expect("pruned").more {}
+    let reader = SqliteReader::open(directory).expect("readable");
+    reader.audit(None, usize::MAX - 1).await.expect("a page").items()
+}
+
 #[tokio::test]
-async fn every_shelf_keeps_its_newest_entries_whatever_is_on_the_others() {
+async fn attempts_that_change_nothing_push_out_no_others() {
     let directory = directory();
-    let mut journal = open(directory.path());
-    let done = entry(0, Some(1), AuditVerdict::Accepted);
-    let together = TRIMMED_TOGETHER as u32;
-    let strangers = (1..=RetentionClass::Strangers.room() + together).map(|number| entry(number, None, refused()));
-    let repeated =
-        (0..RetentionClass::Repeated.room() + 3 * together).map(|_| entry(0, Some(1), AuditVerdict::Unchanged));
-    let audit = std::iter::once(done.clone()).chain(strangers).chain(repeated).chain([entry(0, Some(1), refused())]);
-    let audit = audit.collect();
-    journal.put(&[Unit { audit, ..Unit::default() }]).expect("committed");
-    let reader = SqliteReader::open(directory.path()).expect("readable");
-    let kept = reader.audit(None, usize::MAX - 1).await.expect("a page").items();
-    let on = |shelf| kept.iter().filter(move |entry| entry.retention_class() == shelf);
-    let too_many = |shelf: RetentionClass| (on(shelf).count() as u32).checked_sub(shelf.room());
-    for shelf in [RetentionClass::Repeated, RetentionClass::Strangers] {
-        assert!(too_many(shelf).is_some_and(|too_many| too_many < together), "{shelf:?}: {:?}", too_many(shelf));
-    }
-    assert_eq!([RetentionClass::Obeyed, RetentionClass::Refused].map(|shelf| on(shelf).count()), [1, 1]);
-    assert_eq!(kept.last(), Some(&done));
-    let gone = together - too_many(RetentionClass::Strangers).unwrap_or(0);
-    assert_eq!(
-        on(RetentionClass::Strangers).next_back().and_then(|oldest| oldest.subject.key.clone()),
-        Some(id(gone + 1))
-    );
+    let (strangers, repeated) = (RetentionClass::Strangers.room() as u32, RetentionClass::Repeated.room());
+    let made = entry(0, Some(1), AuditVerdict::Accepted);
+    let entries = std::iter::once(made.clone())
+        .chain((1..=strangers + 7).map(|number| entry(number, None, refused())))
+        .chain((0..repeated + 1000).map(|_| entry(0, Some(1), AuditVerdict::Unchanged)))
+        .chain([entry(0, Some(1), refused())]);
+    let kept = kept_of(directory.path(), entries.collect()).await;
+    let of = |class| kept.iter().filter(move |entry| entry.retention_class() == class);
+    let counts = RetentionClass::ALL.map(|class| of(class).count());
+    assert_eq!(counts, [1, 0, repeated, 1, strangers as usize]);
+    assert_eq!(kept.last(), Some(&made));
+    let oldest = of(RetentionClass::Strangers).next_back();
+    assert_eq!(oldest.and_then(|oldest| oldest.subject.key.clone()), Some(id(8)));
+}
+
+/// A key that may only scale can submit as often as it likes.
+#[tokio::test]
+async fn scaling_pushes_out_neither_the_record_of_a_key_nor_that_of_other_keys() {
+    let directory = directory();
+    let scaling = |actor| AuditEntry { action: Action::SubmitJob, ..entry(0, Some(actor), AuditVerdict::Accepted) };
+    let (made, of_other) = (entry(7, None, AuditVerdict::Accepted), scaling(2));
+    let room = RetentionClass::Obeyed.room();
+    let entries = [made.clone(), of_other.clone()].into_iter().chain((0..room + 50).map(|_| scaling(1)));
+    let kept = kept_of(directory.path(), entries.collect()).await;
+    assert_eq!(kept.len(), room + 1);
+    assert_eq!(kept[room - 1..], [of_other, made]);
 }
 
 #[test]

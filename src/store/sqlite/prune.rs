@@ -1,15 +1,15 @@
 //! What is removed because it is no longer kept.
 //!
-//! A little at a time, so that commits are not held up. An index of everything by its age lost: each commit would have to
-//! keep it up, for something that is done once a minute and may be late.
+//! A little at a time, so that commits are not held up. Rejected: an index of everything by its age, because each commit would
+//! have to keep it up, for something that is done once a minute and may be late.
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
-use super::records::parse_pruned_job;
-use crate::domain::{Retention, Timestamp};
-use crate::store::{Excess, Holder, KEY_RETENTION, PrunedJob};
+use super::records::{parse_pruned_job, parsed_or_null};
+use crate::domain::{KeyId, Retention, RetentionClass, Timestamp};
+use crate::store::{AuditExcess, Excess, Holder, KEY_RETENTION, PrunedJob};
 
-/// Most jobs, most answers, and most entries of timelines, removed in one go: at a few microseconds each, commits wait for some
+/// Most jobs, answers, entries of timelines, and audit entries of a class, removed in one go: at a few microseconds each, commits wait for some
 /// milliseconds at the most.
 pub(super) const PRUNE_CHUNK: usize = 500;
 /// Most timelines looked at in one go, at a few microseconds each. Ten thousand have their turn in twenty minutes.
@@ -71,6 +71,31 @@ fn remove_jobs(
         }
     }?);
     Ok(removed)
+}
+
+/// Removes audit entries that are too many in their class; whether there may be more of them.
+///
+/// They are counted by looking at each, some tens of milliseconds for all of them, which an index would take from every
+/// commit instead. So this is not for every time.
+pub(super) fn remove_attempts(db: &Connection) -> rusqlite::Result<bool> {
+    let mut count = db.prepare_cached("SELECT owner, count(*) FROM audit WHERE shelf = ?1 GROUP BY owner")?;
+    let mut remove = db.prepare_cached(
+        "DELETE FROM audit WHERE shelf = ?1 AND seq IN ( \
+         SELECT seq FROM audit WHERE shelf = ?1 AND (?2 OR owner IS ?3) ORDER BY seq LIMIT ?4)",
+    )?;
+    let mut more = false;
+    for class in RetentionClass::ALL {
+        let kept = count.query_map([class.as_str()], |row| Ok((parsed_or_null(row, 0)?, row.get(1)?)))?;
+        let Some(AuditExcess { of, entries }) = AuditExcess::find(class, &kept.collect::<Result<Vec<_>, _>>()?) else {
+            continue;
+        };
+        let owner = of.as_ref().and_then(Option::as_ref).map(KeyId::as_str);
+        let limit = entries.min(PRUNE_CHUNK);
+        remove.execute(params![class.as_str(), of.is_none(), owner, limit as i64])?;
+        // The share of another key may come next.
+        more = true;
+    }
+    Ok(more)
 }
 
 /// Removes at most `limit` of the jobs that can be removed and are `which`; its parameter is the second one.

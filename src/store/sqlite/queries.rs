@@ -108,10 +108,10 @@ pub(super) fn find_entries(
     rows.collect()
 }
 
-/// What is on each shelf is in order, and only has to be merged.
+/// The entries of each class are in order, and only have to be merged.
 pub(super) fn attempts_sql() -> String {
-    let of_one = |shelf: RetentionClass| {
-        format!("SELECT seq, record FROM audit WHERE shelf = '{}' AND seq < ?1", shelf.as_str())
+    let of_one = |class: RetentionClass| {
+        format!("SELECT seq, record FROM audit WHERE shelf = '{}' AND seq < ?1", class.as_str())
     };
     merged(RetentionClass::ALL.map(of_one))
 }

@@ -133,7 +133,7 @@ fn is_time_to_trim(number: i64) -> bool {
     number.unsigned_abs().is_multiple_of(TRIMMED_TOGETHER)
 }
 
-/// Numbers all entries in the order in which they are listed, and those of each shelf so that it is known what is too many.
+/// Numbers all entries in the order in which they are listed.
 fn write_audit<'a>(db: &Connection, entries: impl Iterator<Item = &'a AuditEntry>) -> rusqlite::Result<()> {
     let mut entries = entries.peekable();
     if entries.peek().is_none() {
@@ -141,25 +141,14 @@ fn write_audit<'a>(db: &Connection, entries: impl Iterator<Item = &'a AuditEntry
     }
     let next_seq = {
         let mut last = db.prepare_cached("SELECT coalesce(max(seq), 0) FROM audit WHERE shelf = ?1")?;
-        let last = RetentionClass::ALL.map(|shelf| last.query_row([shelf.as_str()], |row| row.get::<_, i64>(0)));
-        last.into_iter().try_fold(0, |latest: i64, of_shelf| of_shelf.map(|seq| seq.max(latest)))? + 1
+        let last = RetentionClass::ALL.map(|class| last.query_row([class.as_str()], |row| row.get::<_, i64>(0)));
+        last.into_iter().try_fold(0, |latest: i64, of_class| of_class.map(|seq| seq.max(latest)))? + 1
     };
-    let mut insert = db.prepare_cached(
-        "INSERT INTO audit (shelf, seq, number, at, record) VALUES (?1, ?2, coalesce( \
-         (SELECT number + 1 FROM audit WHERE shelf = ?1 ORDER BY seq DESC LIMIT 1), 1), ?3, ?4) RETURNING number",
-    )?;
-    let mut trim = db.prepare_cached(
-        "DELETE FROM audit WHERE shelf = ?1 AND number <= ?2 \
-         AND seq IN (SELECT seq FROM audit WHERE shelf = ?1 ORDER BY seq LIMIT ?3)",
-    )?;
+    let mut insert =
+        db.prepare_cached("INSERT INTO audit (shelf, seq, at, owner, record) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (seq, entry) in (next_seq..).zip(entries) {
-        let shelf = entry.retention_class();
-        let row = params![shelf.as_str(), seq, entry.at.to_string(), json(entry)?];
-        let number: i64 = insert.query_row(row, |row| row.get(0))?;
-        if is_time_to_trim(number) {
-            // Twice as many as are too many: a store that was trimmed in another way comes down in time.
-            trim.execute(params![shelf.as_str(), number - i64::from(shelf.room()), 2 * TRIMMED_TOGETHER])?;
-        }
+        let owner = entry.attempt.actor.as_ref().map(|actor| actor.key.as_str());
+        insert.execute(params![entry.retention_class().as_str(), seq, entry.at.to_string(), owner, json(entry)?])?;
     }
     Ok(())
 }

@@ -199,6 +199,24 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE INDEX answers_by_job ON answers (job);
     CREATE INDEX jobs_by_owner ON jobs (owner, seq) WHERE owner IS NOT NULL;
 ",
+    // Audit entries of changes of keys are kept apart from others, and all of them by shares of API keys. A shelf holds the
+    // entries of a class.
+    "
+    ALTER TABLE audit RENAME TO audit_of_old;
+    CREATE TABLE audit (
+        shelf  TEXT    NOT NULL,
+        seq    INTEGER NOT NULL,
+        at     TEXT    NOT NULL,
+        owner  TEXT,
+        record TEXT    NOT NULL,
+        PRIMARY KEY (shelf, seq)
+    ) WITHOUT ROWID;
+    INSERT INTO audit SELECT
+        CASE WHEN shelf = 'obeyed' AND record ->> '$.action' IN ('create_key', 'revoke_key') THEN 'keys' ELSE shelf END,
+        seq, at, record ->> '$.actor.key', record
+    FROM audit_of_old ORDER BY 1, 2;
+    DROP TABLE audit_of_old;
+",
 ];
 
 /// The version this release reads and writes.

@@ -150,12 +150,17 @@ async fn the_logs_of_a_store_of_version_4_go_on() {
         )
         .expect("an entry");
     }
-    let attempt = |seq, shelf| {
-        let row = params![seq, shelf, format!(r#"{{"at":{seq},"action":"submit_job","outcome":"accepted"}}"#)];
+    let attempt = |seq, shelf, action| {
+        let row = params![seq, shelf, format!(r#"{{"at":{seq},"action":"{action}","outcome":"accepted"}}"#)];
         old.execute("INSERT INTO audit (seq, shelf, number, at, record) VALUES (?1, ?2, ?1 * 7, '', ?3)", row)
     };
-    for (seq, shelf) in [(3, "obeyed"), (4, "refused"), (5, "obeyed")] {
-        attempt(seq, shelf).expect("an attempt");
+    for (seq, shelf, action) in [
+        (2, "obeyed", "create_key"),
+        (3, "obeyed", "submit_job"),
+        (4, "refused", "revoke_key"),
+        (5, "obeyed", "revoke_key"),
+    ] {
+        attempt(seq, shelf, action).expect("an attempt");
     }
     drop(old);
 
@@ -169,5 +174,8 @@ async fn the_logs_of_a_store_of_version_4_go_on() {
     let timeline = reader.timeline(&alias("worker"), None, 2).await.expect("readable");
     assert_eq!((timeline.entries.len(), timeline.next), (2, Some(Position(72))));
     let audit = reader.audit(None, 9).await.expect("readable").items();
-    assert_eq!(audit.iter().map(|entry| entry.at.as_millis()).collect::<Vec<_>>(), [6, 5, 4, 3]);
+    assert_eq!(audit.iter().map(|entry| entry.at.as_millis()).collect::<Vec<_>>(), [6, 5, 4, 3, 2]);
+    let sql = "SELECT group_concat(shelf || seq, ' ') FROM audit";
+    let shelves: String = shell(directory.path()).query_row(sql, [], |row| row.get(0)).expect("text");
+    assert_eq!(shelves, "keys2 keys5 obeyed3 obeyed6 refused4");
 }
