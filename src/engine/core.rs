@@ -332,7 +332,7 @@ impl Core {
     /// Moves on all lanes whose time has come.
     pub fn wake_due(&mut self, now: Timestamp) {
         while let Some(resource) = self.lanes.take_due(now) {
-            self.turn(&resource, now, |lane, turn| lane.wake(turn));
+            self.turn(&resource, now, |lane, turn| lane.on_wake(turn));
         }
     }
 

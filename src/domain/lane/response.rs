@@ -3,8 +3,30 @@
 use super::super::change_state::{Change, Stage};
 use super::super::history::ResourceEvent;
 use super::super::job::{Ending, ErrorCode, Job, JobError, LastChangeError, StepOutcome};
+use super::super::reading::SidecarAnswer;
 use super::super::waiting::WaitReason;
-use super::{ChangeAnswer, Lane, Next, Turn, pace};
+use super::{Lane, Next, Turn, pace};
+
+/// The sidecar's answer to a change, as far as it tells whether the change takes effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeAnswer {
+    /// Nothing was sent, for instance because the connection was refused.
+    NotSent {
+        /// What went wrong.
+        detail: String,
+    },
+    /// It was accepted.
+    Acknowledged,
+    /// It was refused and has no effect.
+    Rejected(SidecarAnswer),
+    /// It may or may not take effect.
+    Unknown {
+        /// What went wrong.
+        detail: String,
+        /// The answer, if there was one.
+        answer: Option<SidecarAnswer>,
+    },
+}
 
 impl Lane {
     /// What the sidecar's `answer` to `change` means.
