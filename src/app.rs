@@ -140,7 +140,7 @@ impl Gateway {
         tell_of_exposed_files(&config.access);
         let (listener, address) = bind(config.listen)?;
         let mut journal = SqliteJournal::open(&config.data_dir)?;
-        let present = Present::look();
+        let present = Present::now();
         let (clock, wall, carry_over) = choose_clock(&mut journal, &present)?;
         let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(&config.data_dir)?);
         let (rule, keyring) = open_keyring(&config.access, address, &reader, &config.data_dir).await?;

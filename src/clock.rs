@@ -30,7 +30,7 @@ pub struct Clock {
 impl Clock {
     /// A clock that shows the wall's time now.
     pub fn start() -> Self {
-        let present = Present::look();
+        let present = Present::now();
         Self::showing(present.wall, &present)
     }
 
@@ -76,7 +76,7 @@ impl WallWatch {
     }
 
     /// Compares the two again: when it was last noticed that the wall's clock had been set, by the other one.
-    pub fn look(&mut self, clock: Timestamp, wall: Timestamp) -> Option<Timestamp> {
+    pub fn check(&mut self, clock: Timestamp, wall: Timestamp) -> Option<Timestamp> {
         let ahead_millis = millis_ahead(wall, clock);
         if u128::from(ahead_millis.abs_diff(self.ahead_millis)) > TOLERANCE.as_millis() {
             *self = Self { ahead_millis, set_at: Some(clock) };
@@ -123,7 +123,7 @@ pub struct Present {
 
 impl Present {
     /// Asks the system.
-    pub fn look() -> Self {
+    pub fn now() -> Self {
         Self { wall: wall_now(), uptime: uptime(), boot: boot() }
     }
 
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn keeps_ages_when_the_wall_was_set() {
-        let present = Present::look();
+        let present = Present::now();
         for shown in [present.wall + HOUR, present.wall - HOUR] {
             let clock = Clock::showing(shown, &present);
             assert!(apart(clock.now(), shown) < Duration::from_secs(5));
@@ -276,11 +276,11 @@ mod tests {
     fn a_clock_that_is_set_is_noticed() {
         let minute = Duration::from_mins(1);
         let mut watch = WallWatch::begin(NOON, NOON + HOUR, false);
-        assert_eq!(watch.look(NOON + minute, NOON + HOUR + minute + TOLERANCE), None, "asked one after the other");
-        assert_eq!(watch.look(NOON + minute * 2, NOON + minute * 2), Some(NOON + minute * 2), "set back");
-        assert_eq!(watch.look(NOON + minute * 3, NOON + minute * 3), Some(NOON + minute * 2), "once");
-        assert_eq!(watch.look(NOON + minute * 4, NOON + minute * 5), Some(NOON + minute * 4), "set forward");
-        assert_eq!(WallWatch::begin(NOON, NOON, true).look(NOON + minute, NOON + minute), Some(NOON));
+        assert_eq!(watch.check(NOON + minute, NOON + HOUR + minute + TOLERANCE), None, "asked one after the other");
+        assert_eq!(watch.check(NOON + minute * 2, NOON + minute * 2), Some(NOON + minute * 2), "set back");
+        assert_eq!(watch.check(NOON + minute * 3, NOON + minute * 3), Some(NOON + minute * 2), "once");
+        assert_eq!(watch.check(NOON + minute * 4, NOON + minute * 5), Some(NOON + minute * 4), "set forward");
+        assert_eq!(WallWatch::begin(NOON, NOON, true).check(NOON + minute, NOON + minute), Some(NOON));
     }
 
     #[test]
@@ -309,7 +309,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_system_tells_which_start_this_is_and_how_long_ago() {
-        let (first, second) = (Present::look(), Present::look());
+        let (first, second) = (Present::now(), Present::now());
         assert!(first.boot.is_some());
         assert_eq!(first.boot, second.boot);
         assert!(first.uptime > Duration::ZERO && first.uptime <= second.uptime);

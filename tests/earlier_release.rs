@@ -116,7 +116,7 @@ impl Left {
 /// Lets the clock in the store show the moment of the kill as if it had been `ago`.
 fn set_anchor(file: &Path, said: &Value, ago: Option<Duration>) {
     let store = rusqlite::Connection::open(file).expect("a store");
-    let present = Present::look();
+    let present = Present::now();
     let killed_ms = said["killedMs"].as_i64().expect("a time");
     let (boot, ago) = match ago {
         Some(ago) => (present.boot.expect("a boot id"), ago),

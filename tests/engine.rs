@@ -17,8 +17,8 @@ use scalegate::domain::{
     Timestamp,
 };
 use scalegate::engine::{
-    Answer, EngineDied, EngineHandle, LOOK_TIMEOUT, Parts, PlanError, Projections, Refusal, RunningEngine, Submitted,
-    Unavailable,
+    Answer, EngineDied, EngineHandle, OBSERVE_TIMEOUT, Parts, PlanError, Projections, Refusal, RunningEngine,
+    Submitted, Unavailable,
 };
 use scalegate::metrics::{Metrics, Scrape};
 use scalegate::sidecar::{RawReading, Sidecar};
@@ -104,7 +104,7 @@ impl Sidecar for Client {
         Ok(RawReading { status: Status::new("ACTIVE"), capacity: units(capacity), stamp: None })
     }
 
-    async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+    async fn observe(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
         self.read(resource, origin).await
     }
 
@@ -637,8 +637,8 @@ async fn a_sidecar_that_hangs_holds_up_nobody_who_only_looks() {
     let id = rig.create(to(2)).await;
     let begin = Instant::now();
     let (look, plan, quick) = tokio::join!(
-        rig.handle.look(worker(), None, LOOK_TIMEOUT),
-        rig.handle.plan(of("api", to(2)), LOOK_TIMEOUT),
+        rig.handle.observe(worker(), None, OBSERVE_TIMEOUT),
+        rig.handle.plan(of("api", to(2)), OBSERVE_TIMEOUT),
         async {
             // Meanwhile the engine is there for everybody else.
             let health = rig.handle.health().await.expect("healthy");
@@ -650,7 +650,7 @@ async fn a_sidecar_that_hangs_holds_up_nobody_who_only_looks() {
     assert_eq!(quick.0, 1);
     assert!(quick.1 < Duration::from_secs(2), "{:?}", quick.1);
     let took = begin.elapsed();
-    assert!(took >= LOOK_TIMEOUT && took < LOOK_TIMEOUT + Duration::from_secs(3), "{took:?}");
+    assert!(took >= OBSERVE_TIMEOUT && took < OBSERVE_TIMEOUT + Duration::from_secs(3), "{took:?}");
     let look = look.expect("an answer").expect("a resource");
     assert!(look.failure.is_some_and(|failure| failure.detail.contains("no answer from the sidecar within 10 s")));
     assert!(matches!(plan, Ok(Err(PlanError::NoReading(_)))), "{plan:?}");
@@ -678,9 +678,9 @@ async fn a_resource_has_one_reading_on_its_way_at_most() {
 async fn looks_at_a_resource_share_one_call() {
     let rig = Rig::start().await;
     rig.sidecar.on_read.send_replace(Manner::Hang);
-    let looks = join_all((0..60).map(|_| rig.handle.look(worker(), None, LOOK_TIMEOUT)));
-    let plans = join_all((0..10).map(|_| rig.handle.plan(to(2), LOOK_TIMEOUT)));
-    let other = rig.handle.look("api".parse().expect("an alias"), None, LOOK_TIMEOUT);
+    let looks = join_all((0..60).map(|_| rig.handle.observe(worker(), None, OBSERVE_TIMEOUT)));
+    let plans = join_all((0..10).map(|_| rig.handle.plan(to(2), OBSERVE_TIMEOUT)));
+    let other = rig.handle.observe("api".parse().expect("an alias"), None, OBSERVE_TIMEOUT);
     let release = async {
         // The engine takes one request after the other: when it answers this one, it has taken all of the others.
         rig.handle.health().await.expect("it works");
@@ -694,7 +694,7 @@ async fn looks_at_a_resource_share_one_call() {
     }
     assert!(plans.iter().all(|plan| matches!(plan, Ok(Ok(plan)) if plan.estimate.steps.len() == 1)), "{plans:?}");
     assert_eq!(*rig.sidecar.reads.borrow(), 2, "one call for each resource");
-    assert!(rig.handle.look(worker(), None, LOOK_TIMEOUT).await.is_ok());
+    assert!(rig.handle.observe(worker(), None, OBSERVE_TIMEOUT).await.is_ok());
     assert_eq!(*rig.sidecar.reads.borrow(), 3, "a later look gets a reading of its own");
 }
 
@@ -706,12 +706,12 @@ async fn looks_share_the_reading_of_a_job_and_no_job_that_of_a_look() {
     let until_read = async |count| {
         rig.sidecar.reads.subscribe().wait_for(|reads| *reads == count).await.expect("the sidecar lives");
     };
-    let early = rig.handle.look(worker(), None, LOOK_TIMEOUT);
+    let early = rig.handle.observe(worker(), None, OBSERVE_TIMEOUT);
     let job = async {
         until_read(1).await;
         let id = rig.create(to(1)).await;
         until_read(2).await;
-        let late = rig.handle.look(worker(), None, LOOK_TIMEOUT);
+        let late = rig.handle.observe(worker(), None, OBSERVE_TIMEOUT);
         let release = async {
             rig.handle.health().await.expect("it works");
             rig.sidecar.on_read.send_replace(Manner::Prompt);
@@ -733,7 +733,7 @@ async fn looks_share_the_reading_of_a_job_and_no_job_that_of_a_look() {
         rig.handle.health().await.expect("it works");
         rig.sidecar.on_read.send_replace(Manner::Prompt);
     };
-    let (look, ()) = tokio::join!(rig.handle.look(worker(), None, LOOK_TIMEOUT), release);
+    let (look, ()) = tokio::join!(rig.handle.observe(worker(), None, OBSERVE_TIMEOUT), release);
     assert_eq!(look.expect("it works").expect("may be scaled").failure, None);
     assert_succeeded(&*rig.ended(id).await, &[]);
     assert_eq!(*rig.sidecar.reads.borrow(), 3);
@@ -747,7 +747,7 @@ async fn a_plan_that_would_be_refused_asks_nothing() {
     let busy = rig.create(to(3)).await;
     rig.until("the change is on its way", |rig| rig.sidecar.changes() == 1).await;
     let reads = *rig.sidecar.reads.borrow();
-    let plan = rig.handle.plan(to(7), LOOK_TIMEOUT).await;
+    let plan = rig.handle.plan(to(7), OBSERVE_TIMEOUT).await;
     assert!(matches!(&plan, Ok(Err(PlanError::Refused(Refusal::Busy { by }))) if by.id == busy), "{plan:?}");
     assert_eq!(*rig.sidecar.reads.borrow(), reads);
 }

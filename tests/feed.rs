@@ -42,7 +42,7 @@ impl Sidecar for NoSidecar {
         std::future::pending().await
     }
 
-    async fn look(&self, _: &Alias, _: &Origin) -> Result<RawReading, ReadFailure> {
+    async fn observe(&self, _: &Alias, _: &Origin) -> Result<RawReading, ReadFailure> {
         std::future::pending().await
     }
 

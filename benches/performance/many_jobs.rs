@@ -136,7 +136,7 @@ pub fn fill(directory: &Path, count: usize, shape: Shape) -> Vec<JobId> {
     }
     // As a gateway leaves it behind: what comes after it goes on by the same clock.
     let begin = Timestamp::from_millis(0);
-    journal.change_clock(Present::look().anchor().as_ref(), begin, begin).expect("committed");
+    journal.change_clock(Present::now().anchor().as_ref(), begin, begin).expect("committed");
     ids
 }
 

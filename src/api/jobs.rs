@@ -19,7 +19,7 @@ use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
 use super::{ApiState, list};
 use crate::domain::{Action, Alias, Job, JobId, JobRequest, Scope, StateName, Subject, Timestamp, WaitReason};
-use crate::engine::{Answer, LOOK_TIMEOUT, Submitted};
+use crate::engine::{Answer, OBSERVE_TIMEOUT, Submitted};
 use crate::store::JobFilter;
 use crate::table::Published;
 
@@ -328,7 +328,7 @@ pub async fn plan(
 ) -> Result<HttpResponse, ApiError> {
     let wish = wish(&request, &caller, body.0)?;
     let resource = wish.resource.as_str().to_owned();
-    let plan = state.engine.plan(wish, LOOK_TIMEOUT).await??;
+    let plan = state.engine.plan(wish, OBSERVE_TIMEOUT).await??;
     Ok(HttpResponse::Ok().json(Plan::new(resource, &plan)))
 }
 

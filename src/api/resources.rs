@@ -11,7 +11,7 @@ use super::traced::trace_of;
 use super::view::{Resource, ResourceList};
 use super::{ApiState, input};
 use crate::domain::{Alias, Scope};
-use crate::engine::{LOOK_TIMEOUT, Look};
+use crate::engine::{OBSERVE_TIMEOUT, ResourceStatus};
 
 /// The scopes, the audit action and the problems of each operation.
 pub(super) const ROUTES: &[Route] = {
@@ -57,7 +57,7 @@ pub async fn list_resources(
     Ok(HttpResponse::Ok().json(ResourceList { resources, next_page_token }))
 }
 
-/// Look at a resource
+/// ResourceStatus at a resource
 ///
 /// Reads the resource's capacity and shows it with everything the gateway knows: bounds, settings, cooldown, jobs. If the
 /// sidecar gives no reading, the last one is shown and `readFailure` says why. Requests that come while a reading of the
@@ -78,7 +78,9 @@ pub async fn get_resource(
 ) -> Result<HttpResponse, ApiError> {
     let alias = input::alias(&path)?;
     caller.may_touch(&alias)?;
-    let Some(Look { view, failure }) = state.engine.look(alias.clone(), trace_of(&request), LOOK_TIMEOUT).await? else {
+    let Some(ResourceStatus { view, failure }) =
+        state.engine.observe(alias.clone(), trace_of(&request), OBSERVE_TIMEOUT).await?
+    else {
         let detail = format!("\"{alias}\" is not among the resources this gateway is configured for.");
         return Err(ApiError::new(Code::ResourceNotFound, detail));
     };

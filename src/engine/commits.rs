@@ -13,8 +13,8 @@ use crate::domain::Timestamp;
 
 /// If nothing was done for so long, something is wrong. A disk that is merely slow does something every second.
 const LONGEST: Duration = Duration::from_secs(5);
-/// When to look again before anybody is told.
-const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// When to check again before the operator is told.
+const RECHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// The commits that are on their way to the disk.
 #[derive(Default)]
@@ -23,7 +23,7 @@ pub(super) struct CommitsUnderWay {
     begun: VecDeque<Timestamp>,
     /// When the last one was done.
     ended_at: Option<Timestamp>,
-    verdict: CommitHealth,
+    health: CommitHealth,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ enum CommitHealth {
     #[default]
     Moving,
     Suspect {
-        look_at: Timestamp,
+        check_at: Timestamp,
     },
     Stuck,
 }
@@ -47,33 +47,33 @@ impl CommitsUnderWay {
         let stuck = self.stuck_for(now);
         self.begun.pop_front();
         self.ended_at = Some(now);
-        self.verdict = CommitHealth::Moving;
+        self.health = CommitHealth::Moving;
         stuck
     }
 
     /// For how long nothing has been done at `now`, if that was found to be too long.
     pub fn stuck_for(&self, now: Timestamp) -> Option<Duration> {
-        self.waiting_since().filter(|_| self.verdict == CommitHealth::Stuck).map(|since| now.since(since))
+        self.waiting_since().filter(|_| self.health == CommitHealth::Stuck).map(|since| now.since(since))
     }
 
-    /// When to [`CommitsUnderWay::look`] next.
-    pub fn look_at(&self) -> Option<Timestamp> {
+    /// When to [`CommitsUnderWay::check`] next.
+    pub fn check_at(&self) -> Option<Timestamp> {
         let since = self.waiting_since()?;
-        match self.verdict {
+        match self.health {
             CommitHealth::Moving => Some(since + LONGEST),
-            CommitHealth::Suspect { look_at } => Some(look_at),
+            CommitHealth::Suspect { check_at } => Some(check_at),
             CommitHealth::Stuck => None,
         }
     }
 
     /// Whether they are found to be stuck at `now`. Nobody may know of any that are done and not ended.
-    pub fn look(&mut self, now: Timestamp) -> bool {
-        if self.look_at().is_none_or(|at| now < at) {
+    pub fn check(&mut self, now: Timestamp) -> bool {
+        if self.check_at().is_none_or(|at| now < at) {
             return false;
         }
-        let is_found = self.verdict != CommitHealth::Moving;
-        self.verdict =
-            if is_found { CommitHealth::Stuck } else { CommitHealth::Suspect { look_at: now + SECOND_LOOK } };
+        let is_found = self.health != CommitHealth::Moving;
+        self.health =
+            if is_found { CommitHealth::Stuck } else { CommitHealth::Suspect { check_at: now + RECHECK_AFTER } };
         is_found
     }
 
@@ -93,21 +93,21 @@ mod tests {
     #[test]
     fn what_is_stuck_is_found_once_until_something_is_done() {
         let mut commits = CommitsUnderWay::default();
-        assert_eq!((commits.look_at(), commits.stuck_for(at(0))), (None, None));
+        assert_eq!((commits.check_at(), commits.stuck_for(at(0))), (None, None));
         commits.begin(at(0));
         commits.begin(at(1000));
-        assert_eq!(commits.look_at(), Some(at(5000)));
-        assert!(!commits.look(at(4999)));
-        assert!(!commits.look(at(5000)) && commits.stuck_for(at(5000)).is_none());
-        assert_eq!(commits.look_at(), Some(at(6000)));
-        assert!(!commits.look(at(5999)) && commits.look(at(6000)) && !commits.look(at(7000)));
-        assert_eq!((commits.look_at(), commits.stuck_for(at(7000))), (None, Some(Duration::from_secs(7))));
+        assert_eq!(commits.check_at(), Some(at(5000)));
+        assert!(!commits.check(at(4999)));
+        assert!(!commits.check(at(5000)) && commits.stuck_for(at(5000)).is_none());
+        assert_eq!(commits.check_at(), Some(at(6000)));
+        assert!(!commits.check(at(5999)) && commits.check(at(6000)) && !commits.check(at(7000)));
+        assert_eq!((commits.check_at(), commits.stuck_for(at(7000))), (None, Some(Duration::from_secs(7))));
         // The next one has been waiting for long as well, but things are moving.
         assert_eq!(commits.end(at(7000)), Some(Duration::from_secs(7)));
-        assert_eq!((commits.stuck_for(at(8000)), commits.look_at()), (None, Some(at(12_000))));
-        assert_eq!((commits.end(at(9000)), commits.look_at()), (None, None));
+        assert_eq!((commits.stuck_for(at(8000)), commits.check_at()), (None, Some(at(12_000))));
+        assert_eq!((commits.end(at(9000)), commits.check_at()), (None, None));
         commits.begin(at(60_000));
-        assert_eq!(commits.look_at(), Some(at(65_000)));
+        assert_eq!(commits.check_at(), Some(at(65_000)));
     }
 
     /// However much there is to do, and however late the last of it comes.
@@ -119,7 +119,7 @@ mod tests {
         }
         for done in 1..=20 {
             let now = at(done * 4000);
-            assert!(!commits.look(now) && commits.stuck_for(now).is_none());
+            assert!(!commits.check(now) && commits.stuck_for(now).is_none());
             assert_eq!(commits.end(now), None);
         }
     }
@@ -128,8 +128,8 @@ mod tests {
     fn a_machine_that_stood_still_finds_nothing_stuck() {
         let mut commits = CommitsUnderWay::default();
         commits.begin(at(0));
-        assert!(!commits.look(at(3_600_000)));
+        assert!(!commits.check(at(3_600_000)));
         assert_eq!(commits.end(at(3_600_001)), None);
-        assert!(!commits.look(at(3_601_000)) && commits.stuck_for(at(3_601_000)).is_none());
+        assert!(!commits.check(at(3_601_000)) && commits.stuck_for(at(3_601_000)).is_none());
     }
 }

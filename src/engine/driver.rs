@@ -4,8 +4,11 @@
 //! store besides commits. If a unit is refused, its lanes are given up and adopted anew from the store, exactly as after a crash:
 //! there is one way to recover, and it is used for both.
 
+mod calls;
+mod commands;
+mod eviction;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,30 +17,27 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
-use uuid::{ContextV7, Uuid};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+use uuid::ContextV7;
 
+pub use self::commands::OBSERVE_TIMEOUT;
+use self::eviction::Readopted;
 use super::commits::CommitsUnderWay;
 use super::core::{Core, Effect};
-use super::handle::{Command, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
-use super::looks::{Asker, LookNumber, Looks, Source};
+use super::handle::{Command, PlanError, SidecarContact, Submitted, Unavailable};
 use super::projections::Projections;
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo};
+use super::shared_reads::{ReadNumber, SharedReads, Waiter};
 use crate::clock::{Clock, WallWatch, wall_now};
 use crate::domain::{
-    Alias, Call, CallId, ChangeAnswer, EventId, JobEvent, JobId, JobRequest, Move, Notice, Origin, ReadFailure,
-    Reading, Retention, ScalingConfig, Timestamp, TraceContext,
+    Alias, CallId, ChangeAnswer, EventId, JobId, JobRequest, Notice, ReadFailure, Reading, Retention, ScalingConfig,
+    Timestamp,
 };
-use crate::sidecar::{RawReading, Sidecar};
-use crate::store::{Adoption, Commit, NoRoom, Pruned, Reserved, Store, StoreError, StoreReader, Unit, Which, Wish};
+use crate::sidecar::Sidecar;
+use crate::store::{Commit, NoRoom, Pruned, Reserved, Store, StoreError, StoreReader, Unit, Which, Wish};
 
 /// How often old jobs, keys and lanes are removed. They may be kept a little longer than asked for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
-/// Pause before each attempt to get a failed store to work again, also before the first: a store that can be read but not
-/// written would otherwise fail again at once, and again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
-/// Longest wait for a reading of a caller who only looks.
-pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the engine works with.
 pub struct Parts<S> {
@@ -93,7 +93,7 @@ pub(super) async fn run<S: Sidecar>(
         tasks: JoinSet::new(),
         reads: HashMap::new(),
         changes: HashMap::new(),
-        looks: Looks::default(),
+        shared_reads: SharedReads::default(),
         waiting: HashMap::new(),
         next_reply: 0,
         lost: BTreeMap::new(),
@@ -102,13 +102,6 @@ pub(super) async fn run<S: Sidecar>(
     };
     let _ = begun.send(Ok(()));
     engine.work(&mut commands, &mut stop).await;
-}
-
-fn report_failure(error: &StoreError) {
-    tracing::error!(
-        error = error as &dyn std::error::Error,
-        "the store failed: no job is accepted or moved on until it works again"
-    );
 }
 
 fn storage_unavailable(error: &StoreError) -> Unavailable {
@@ -125,21 +118,13 @@ enum Waiting {
 enum Done {
     Read { resource: Alias, call: CallId, reading: Result<Reading, ReadFailure> },
     Change { resource: Alias, call: CallId, answer: ChangeAnswer },
-    Look { resource: Alias, number: LookNumber, reading: Result<Reading, ReadFailure> },
+    Observed { resource: Alias, number: ReadNumber, reading: Result<Reading, ReadFailure> },
     Pruned { as_of: Timestamp, removed: Result<Pruned, StoreError> },
     Reserved { to: ReplyTo, decided: Result<Result<Reserved, NoRoom>, StoreError> },
     RetryDue,
     Adopted { which: Vec<Alias>, adopted: Result<Readopted, StoreError> },
     PlanAdmitted { request: Box<JobRequest>, reply: PlanReply, decided: Result<Result<Reserved, NoRoom>, StoreError> },
     Replayed { to: ReplyTo, answer: Result<Submitted, Unavailable> },
-}
-
-/// Lanes that were adopted, and what was missed of their jobs.
-struct Readopted {
-    adoption: Adoption,
-    ended: Vec<JobEvent>,
-    gone: Vec<JobId>,
-    last_event: EventId,
 }
 
 type PlanReply = oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>;
@@ -165,7 +150,7 @@ struct Engine<S> {
     reads: HashMap<Alias, (CallId, AbortHandle)>,
     /// The change on its way for each resource, if there is one.
     changes: HashMap<Alias, AbortHandle>,
-    looks: Looks,
+    shared_reads: SharedReads,
     waiting: HashMap<ReplyTo, Waiting>,
     next_reply: ReplyTo,
     /// The lanes that were evicted and are to be adopted again, with the jobs of which more may be durable than was shown.
@@ -181,7 +166,7 @@ impl<S: Sidecar> Engine<S> {
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.perform();
-            let wake_at = self.core.next_wake().into_iter().chain(self.commits.look_at()).min();
+            let wake_at = self.core.next_wake().into_iter().chain(self.commits.check_at()).min();
             let wake_in = wake_at.map(|at| at.since(self.clock.now()));
             tokio::select! {
                 Some(results) = self.committing.next() => self.on_committed(results),
@@ -224,12 +209,12 @@ impl<S: Sidecar> Engine<S> {
     }
 
     fn wake(&mut self) {
-        // What is done already is not stuck, even if its result was not looked at.
+        // What is done already is not stuck, even if its result was not taken yet.
         while let Some(Some(results)) = self.committing.next().now_or_never() {
             self.on_committed(results);
         }
         let now = self.clock.now();
-        if self.commits.look(now) {
+        if self.commits.check(now) {
             tracing::error!(
                 "the store is stuck: what was to be written {} s ago is not on the disk yet, which hangs, or another program has \
                  locked the store; no job is accepted or moved on meanwhile",
@@ -253,120 +238,6 @@ impl<S: Sidecar> Engine<S> {
         }
     }
 
-    fn on_refused(&mut self, error: &StoreError) {
-        match error {
-            // No attempt will ever succeed: it takes a new process.
-            StoreError::Closed => panic!("the thread of the store is gone"),
-            StoreError::NotOwned | StoreError::Congested => {}
-            _ if self.outage.is_none() => {
-                report_failure(error);
-                self.outage = Some(storage_unavailable(error));
-                self.retry_soon();
-            }
-            _ => {}
-        }
-    }
-
-    // ---- requests ---------------------------------------------------------------------------------------------
-
-    fn take(&mut self, command: Command) {
-        let now = self.clock.now();
-        if let Some(outage) = &self.outage {
-            return command.refuse(outage);
-        }
-        if let Some(stuck) = self.commits.stuck_for(now) {
-            return command.refuse(&Unavailable::Storage(format!(
-                "it is stuck, what was to be written {} s ago is not on the disk yet: that one hangs, or another program has locked the \
-                 store",
-                stuck.as_secs()
-            )));
-        }
-        match command {
-            Command::Submit(request, key, reply) => {
-                let id = self.new_job_id(now);
-                let reply_to = self.await_answer(Waiting::Submit(reply));
-                self.core.submit(id, *request, key, reply_to, now);
-            }
-            Command::Cancel(id, attempt, reply) => {
-                // What nobody has been shown, nobody can mean.
-                let Some(job) = self.projections.table.get(id) else {
-                    drop(reply.send(Ok(Answer::Refused(Refusal::NotUnfinished))));
-                    return;
-                };
-                let reply_to = self.await_answer(Waiting::Cancel(reply));
-                self.core.cancel(id, &job.job().resource, attempt, reply_to, now);
-            }
-            Command::Plan(request, reply) => self.admit_plan(request, reply, now),
-            Command::Look(resource, _, reply) if self.core.resource(&resource).is_none() => drop(reply.send(Ok(None))),
-            Command::Look(resource, trace, reply) => self.look(resource, trace, Asker::Look(reply)),
-            Command::ListResources { reach, after, size, reply } => {
-                let mut views = self.core.resources(&reach, after.as_ref(), size);
-                views.iter_mut().for_each(|view| self.projections.trim(view));
-                drop(reply.send(Ok(views)));
-            }
-            Command::Health(reply) => {
-                let health = Health { unfinished_jobs: self.core.unfinished_jobs(), sidecar: self.contact.clone() };
-                drop(reply.send(Ok(health)));
-            }
-        }
-    }
-
-    /// What would be refused as a job is refused as a plan, before it costs a call.
-    fn admit_plan(&mut self, mut request: Box<JobRequest>, reply: PlanReply, now: Timestamp) {
-        let wish = match self.core.would_need(&request, now) {
-            Ok(wish) => wish,
-            Err(refusal) => return drop(reply.send(Ok(Err(PlanError::Refused(refusal))))),
-        };
-        // A plan says nothing of them, and many plans may wait.
-        (request.reason, request.labels) = (None, BTreeMap::new());
-        let store = Arc::clone(&self.store);
-        self.tasks.spawn_local(async move {
-            let decided = store.reserve(wish).await;
-            if let Ok(Ok(Reserved::Granted(reservation))) = decided {
-                store.give_back(reservation);
-            }
-            Done::PlanAdmitted { request, reply, decided }
-        });
-    }
-
-    fn new_job_id(&self, now: Timestamp) -> JobId {
-        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
-        let (seconds, nanos) = (millis / 1000, (millis % 1000) as u32 * 1_000_000);
-        Uuid::new_v7(uuid::Timestamp::from_unix(&self.ids, seconds, nanos))
-    }
-
-    fn await_answer(&mut self, waiting: Waiting) -> ReplyTo {
-        self.next_reply += 1;
-        self.waiting.insert(self.next_reply, waiting);
-        self.next_reply
-    }
-
-    /// Gets a reading for a caller who only looks: nothing is decided on it.
-    fn look(&mut self, resource: Alias, trace: Option<TraceContext>, asker: Asker) {
-        let is_unknown = !self.core.is_known(&resource);
-        let source = if self.reads.contains_key(&resource) { Source::OfJob } else { Source::Own };
-        let (sidecar, clock, origin) = (Rc::clone(&self.sidecar), self.clock, Origin { job: None, trace });
-        let (tasks, of) = (&mut self.tasks, resource.clone());
-        self.looks.ask(&resource, is_unknown, asker, source, |number| {
-            tasks.spawn_local(async move {
-                let reading = async {
-                    match source {
-                        Source::Own => timed(sidecar.look(&of, &origin), clock).await,
-                        // It is handed on when it arrives.
-                        Source::OfJob => pending().await,
-                    }
-                };
-                let reading = timeout(LOOK_TIMEOUT, reading).await.unwrap_or_else(|_| {
-                    let detail = format!("no answer from the sidecar within {} s", LOOK_TIMEOUT.as_secs());
-                    Err(ReadFailure { not_found: false, detail, answer: None })
-                });
-                Done::Look { resource: of, number, reading }
-            })
-        });
-    }
-
-    // ---- what happened ----------------------------------------------------------------------------------------
-
     fn on_done(&mut self, done: Option<Done>) {
         let Some(done) = done else { return };
         let now = self.clock.now();
@@ -376,27 +247,27 @@ impl<S: Sidecar> Engine<S> {
                     self.reads.remove(&resource);
                 }
                 self.note_contact(&reading);
-                let wall_set_at = self.wall.look(now, wall_now());
+                let wall_set_at = self.wall.check(now, wall_now());
                 let reading = reading.map(|reading| Reading { wall_set_at, ..reading });
-                let askers = self.looks.read_by_job(&resource, reading.is_ok());
-                let shown = (!askers.is_empty()).then(|| reading.clone());
+                let waiters = self.shared_reads.read_by_job(&resource, reading.is_ok());
+                let shown = (!waiters.is_empty()).then(|| reading.clone());
                 self.core.on_reading(&resource, call, reading, now);
                 if let Some(reading) = shown {
-                    self.show_to(askers, &resource, &reading, now);
+                    self.show_to(waiters, &resource, &reading, now);
                 }
             }
             Done::Change { resource, call, answer } => {
                 self.changes.remove(&resource);
                 self.core.on_change_answer(&resource, call, answer, now);
             }
-            Done::Look { resource, number, reading } => {
-                let askers = self.looks.over(&resource, number);
-                if !askers.is_empty() {
+            Done::Observed { resource, number, reading } => {
+                let waiters = self.shared_reads.over(&resource, number);
+                if !waiters.is_empty() {
                     self.note_contact(&reading);
                     if let Ok(reading) = &reading {
-                        self.core.looked(&resource, reading, now);
+                        self.core.on_observation(&resource, reading, now);
                     }
-                    self.show_to(askers, &resource, &reading, now);
+                    self.show_to(waiters, &resource, &reading, now);
                 }
             }
             Done::Pruned { as_of, removed } => self.pruned(as_of, removed),
@@ -406,7 +277,7 @@ impl<S: Sidecar> Engine<S> {
                 Ok(Err(no_room)) => drop(reply.send(Ok(Err(PlanError::Refused(Refusal::NoRoom(no_room)))))),
                 Ok(Ok(_)) => {
                     let mut request = request;
-                    self.look(request.resource.clone(), request.trace.take(), Asker::Plan(request, reply));
+                    self.observe(request.resource.clone(), request.trace.take(), Waiter::Plan(request, reply));
                 }
             },
             Done::RetryDue => {
@@ -429,92 +300,6 @@ impl<S: Sidecar> Engine<S> {
             .ok()
     }
 
-    /// Takes over the lanes that were lost, or that a request is the first one for.
-    fn on_adopted(&mut self, which: Vec<Alias>, adopted: Result<Readopted, StoreError>, now: Timestamp) {
-        let Readopted { adoption, ended, gone, last_event } = match adopted {
-            Ok(adopted) => adopted,
-            Err(StoreError::Closed) => panic!("the thread of the store is gone"),
-            Err(error) => return self.on_adoption_failed(&which, &error),
-        };
-        let lost: Vec<&Alias> = which.iter().filter(|resource| self.lost.contains_key(*resource)).collect();
-        if !lost.is_empty() {
-            let missed = adoption.lanes.iter().filter(|lane| lost.contains(&&lane.record.resource));
-            let missed = missed.flat_map(|lane| &lane.jobs).chain(&ended);
-            self.projections.show_missed(missed, &self.clock);
-            self.projections.table.remove(&gone);
-            self.projections.feed.reloaded(last_event + 1);
-        }
-        if self.outage.take().is_some() {
-            tracing::warn!(lanes = lost.len(), "the store works again: carrying on from it");
-        }
-        for lane in adoption.lanes {
-            self.lost.remove(&lane.record.resource);
-            self.core.adopt(lane, now);
-        }
-    }
-
-    fn on_adoption_failed(&mut self, which: &[Alias], error: &StoreError) {
-        let outage = storage_unavailable(error);
-        match &self.outage {
-            None => report_failure(error),
-            Some(before) if *before != outage => {
-                tracing::error!(error = error as &dyn std::error::Error, "the store still fails, in another way");
-            }
-            Some(_) => {}
-        }
-        self.outage = Some(outage);
-        which.iter().for_each(|resource| self.core.on_adoption_failed(resource));
-        self.retry_soon();
-    }
-
-    /// Has the lanes adopted again that are lost by then, and the store opened again if it failed.
-    fn retry_soon(&mut self) {
-        if !std::mem::replace(&mut self.is_retrying, true) {
-            self.tasks.spawn_local(async {
-                sleep(STORE_RETRY).await;
-                Done::RetryDue
-            });
-        }
-    }
-
-    fn adopt(&mut self, which: Vec<Alias>) {
-        let (store, reader) = (Arc::clone(&self.store), Arc::clone(&self.reader));
-        let jobs = which.iter().filter_map(|resource| self.lost.get(resource)).flatten().copied().collect();
-        self.tasks.spawn_local(async move {
-            let adopted = readopt(&*store, &*reader, &which, jobs).await;
-            Done::Adopted { which, adopted }
-        });
-    }
-
-    /// Tells those who asked for it what `reading` shows.
-    fn show_to(&self, askers: Vec<Asker>, resource: &Alias, reading: &Result<Reading, ReadFailure>, now: Timestamp) {
-        for asker in askers {
-            match asker {
-                Asker::Look(reply) => drop(reply.send(Ok(self.show(resource, reading.clone())))),
-                Asker::Plan(request, reply) => {
-                    let plan = match reading {
-                        Ok(reading) => self.core.plan(&request, reading, now).map_err(PlanError::Refused),
-                        Err(failure) => Err(PlanError::NoReading(failure.clone())),
-                    };
-                    drop(reply.send(Ok(plan)));
-                }
-            }
-        }
-    }
-
-    /// What is known about a resource, with a reading that was made for it.
-    fn show(&self, resource: &Alias, reading: Result<Reading, ReadFailure>) -> Option<Look> {
-        let mut view = self.core.resource(resource)?;
-        self.projections.trim(&mut view);
-        Some(match reading {
-            Ok(reading) => {
-                view.observation = Some(reading);
-                Look { view, failure: None }
-            }
-            Err(failure) => Look { view, failure: Some(failure) },
-        })
-    }
-
     fn pruned(&mut self, as_of: Timestamp, removed: Result<Pruned, StoreError>) {
         self.is_pruning = false;
         match removed {
@@ -529,20 +314,6 @@ impl<S: Sidecar> Engine<S> {
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "old jobs could not be removed");
             }
-        }
-    }
-
-    fn note_contact(&mut self, reading: &Result<Reading, ReadFailure>) {
-        let answered = match reading {
-            Ok(_) => true,
-            Err(failure) => failure.answer.is_some(),
-        };
-        self.contact.reachable = Some(answered);
-        if answered {
-            self.contact.last_answer_at = Some(self.clock.now());
-            self.contact.last_failure = None;
-        } else {
-            self.contact.last_failure = reading.as_ref().err().map(|failure| failure.detail.clone());
         }
     }
 
@@ -561,8 +332,6 @@ impl<S: Sidecar> Engine<S> {
         let (store, retention) = (self.store.clone(), self.retention);
         self.tasks.spawn_local(async move { Done::Pruned { as_of, removed: store.prune(retention, as_of).await } });
     }
-
-    // ---- what is to be done -----------------------------------------------------------------------------------
 
     fn perform(&mut self) {
         let mut units = Vec::new();
@@ -606,107 +375,6 @@ impl<S: Sidecar> Engine<S> {
             None => drop(self.tasks.spawn_local(async move { Done::Reserved { to, decided: reserving.await } })),
         }
     }
-
-    /// Calls of a lane that is lost are given up, with their connections: as far as the sidecar can tell, the process died.
-    fn evicted(&mut self, resource: Alias, jobs: BTreeSet<JobId>) {
-        let read = self.reads.remove(&resource).map(|(_, read)| read);
-        read.into_iter().chain(self.changes.remove(&resource)).for_each(|call| call.abort());
-        self.lost.entry(resource).or_default().extend(jobs);
-        self.retry_soon();
-    }
-
-    /// Whether what was asked for is on the disk will only be known when the store works again.
-    fn abandon(&mut self, to: ReplyTo) {
-        let unavailable = match &self.outage {
-            Some(Unavailable::Storage(why)) => {
-                Unavailable::Storage(format!("{why}; what was asked for just then may still be done"))
-            }
-            _ => Unavailable::Interrupted,
-        };
-        match self.waiting.remove(&to) {
-            Some(Waiting::Submit(reply)) => drop(reply.send(Err(unavailable))),
-            Some(Waiting::Cancel(reply)) => drop(reply.send(Err(unavailable))),
-            None => {}
-        }
-    }
-
-    fn call(&mut self, resource: Alias, call: CallId, what: Call, origin: Origin) {
-        match what {
-            Call::Read => self.read(resource, call, origin),
-            Call::Change(change) => self.change(resource, call, change, origin),
-        }
-    }
-
-    /// Nobody waits any more for an earlier reading of the resource, which may take a minute: it is given up, so that there
-    /// are never more connections than resources.
-    fn read(&mut self, resource: Alias, call: CallId, origin: Origin) {
-        let (sidecar, clock, of) = (Rc::clone(&self.sidecar), self.clock, resource.clone());
-        let reading = self.tasks.spawn_local(async move {
-            let reading = timed(sidecar.read(&of, &origin), clock).await;
-            Done::Read { resource: of, call, reading }
-        });
-        if let Some((_, earlier)) = self.reads.insert(resource, (call, reading)) {
-            earlier.abort();
-        }
-    }
-
-    fn change(&mut self, resource: Alias, call: CallId, change: Move, origin: Origin) {
-        let (sidecar, of) = (Rc::clone(&self.sidecar), resource.clone());
-        let changing = self.tasks.spawn_local(async move {
-            let answer = sidecar.change(&of, change, &origin).await;
-            Done::Change { resource: of, call, answer }
-        });
-        // The lane has no other change on its way.
-        self.changes.insert(resource, changing);
-    }
-
-    fn answer(&mut self, to: ReplyTo, answer: Answer) {
-        // Whoever asked may have hung up; there is nobody left to tell then.
-        match self.waiting.remove(&to) {
-            Some(Waiting::Submit(reply)) => drop(reply.send(Ok(Submitted::Answer(answer)))),
-            Some(Waiting::Cancel(reply)) => drop(reply.send(Ok(answer))),
-            None => {}
-        }
-    }
-
-    fn replay(&mut self, to: ReplyTo, job: JobId, joined: bool) {
-        let shown = self.projections.table.get(job).map(|shown| Arc::clone(shown.job()));
-        let reader = Arc::clone(&self.reader);
-        self.tasks.spawn_local(async move {
-            let job = match shown {
-                Some(job) => Ok(Some(job)),
-                // It is not shown any more, or not yet.
-                None => reader.job(job).await.map(|event| event.map(|event| event.job)),
-            };
-            let answer = match job {
-                Ok(Some(job)) => Ok(Submitted::Replayed { job, joined }),
-                Ok(None) => Ok(Submitted::Gone),
-                Err(error) => Err(storage_unavailable(&error)),
-            };
-            Done::Replayed { to, answer }
-        });
-    }
-}
-
-/// Adopts lanes again, and reads what became of `jobs` of theirs that are not unfinished any more.
-async fn readopt(
-    store: &dyn Store,
-    reader: &dyn StoreReader,
-    which: &[Alias],
-    jobs: BTreeSet<JobId>,
-) -> Result<Readopted, StoreError> {
-    let adoption = store.adopt(Which::These(which.to_vec())).await?;
-    let unfinished: BTreeSet<JobId> =
-        adoption.lanes.iter().flat_map(|lane| &lane.jobs).map(|event| event.job.id).collect();
-    let (mut ended, mut gone) = (Vec::new(), Vec::new());
-    for id in jobs.difference(&unfinished) {
-        match reader.job(*id).await? {
-            Some(event) => ended.push(event),
-            None => gone.push(*id),
-        }
-    }
-    let last_event = reader.last_event().await?;
-    Ok(Readopted { adoption, ended, gone, last_event })
 }
 
 /// What is done; nothing, if it was given up. A panic must not leave a lane waiting for an answer that never comes.
@@ -718,42 +386,11 @@ fn unless_panicked(done: Result<Done, JoinError>) -> Option<Done> {
     }
 }
 
-/// A reading with the times at which it was asked for and received.
-async fn timed(
-    asking: impl Future<Output = Result<RawReading, ReadFailure>>,
-    clock: Clock,
-) -> Result<Reading, ReadFailure> {
-    let asked_at = clock.now();
-    let raw = asking.await?;
-    Ok(Reading {
-        status: raw.status,
-        capacity: raw.capacity,
-        stamp: raw.stamp.map(|stamp| clock.from_wall(stamp)),
-        wall_set_at: None,
-        asked_at,
-        received_at: clock.now(),
-    })
-}
-
 fn log(resource: &Alias, notice: &Notice) {
     let Notice { job, warning, message } = notice;
     if *warning {
         tracing::warn!(%job, %resource, "{message}");
     } else {
         tracing::info!(%job, %resource, "{message}");
-    }
-}
-
-impl Command {
-    fn refuse(self, why: &Unavailable) {
-        let why = why.clone();
-        match self {
-            Self::Submit(_, _, reply) => drop(reply.send(Err(why))),
-            Self::Cancel(_, _, reply) => drop(reply.send(Err(why))),
-            Self::Plan(_, reply) => drop(reply.send(Err(why))),
-            Self::Look(_, _, reply) => drop(reply.send(Err(why))),
-            Self::ListResources { reply, .. } => drop(reply.send(Err(why))),
-            Self::Health(reply) => drop(reply.send(Err(why))),
-        }
     }
 }

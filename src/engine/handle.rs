@@ -20,7 +20,7 @@ pub(super) enum Command {
     Submit(Box<JobRequest>, Option<SubmitKey>, oneshot::Sender<Result<Submitted, Unavailable>>),
     Cancel(JobId, Option<Attempt>, oneshot::Sender<Result<Answer, Unavailable>>),
     Plan(Box<JobRequest>, oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>),
-    Look(Alias, Option<TraceContext>, oneshot::Sender<Result<Option<Look>, Unavailable>>),
+    Observe(Alias, Option<TraceContext>, oneshot::Sender<Result<Option<ResourceStatus>, Unavailable>>),
     ListResources {
         reach: Reach,
         after: Option<Alias>,
@@ -57,7 +57,7 @@ pub enum PlanError {
 
 /// A resource, and why there is no new reading of it, if there is none.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct ResourceStatus {
     /// What is known.
     pub view: ResourceView,
     /// What went wrong when it was asked for just now.
@@ -154,13 +154,13 @@ impl EngineHandle {
     ///
     /// # Errors
     /// If the engine cannot take it.
-    pub async fn look(
+    pub async fn observe(
         &self,
         resource: Alias,
         trace: Option<TraceContext>,
         patience: Duration,
-    ) -> Result<Option<Look>, Unavailable> {
-        self.ask(PATIENCE + patience, |reply| Command::Look(resource, trace, reply)).await
+    ) -> Result<Option<ResourceStatus>, Unavailable> {
+        self.ask(PATIENCE + patience, |reply| Command::Observe(resource, trace, reply)).await
     }
 
     /// Everything known about the resources within `reach`, without new readings, by name: the first `size` of those

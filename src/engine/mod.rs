@@ -8,9 +8,9 @@ mod commits;
 mod core;
 mod driver;
 mod handle;
-mod looks;
 mod projections;
 mod requests;
+mod shared_reads;
 
 use std::time::Duration;
 
@@ -22,8 +22,10 @@ use crate::sidecar::Sidecar;
 use crate::store::StoreError;
 
 pub use self::core::{Core, Effect};
-pub use driver::{LOOK_TIMEOUT, Parts};
-pub use handle::{EngineHandle, EngineInbox, Health, Look, PlanError, SidecarContact, Submitted, Unavailable};
+pub use driver::{OBSERVE_TIMEOUT, Parts};
+pub use handle::{
+    EngineHandle, EngineInbox, Health, PlanError, ResourceStatus, SidecarContact, Submitted, Unavailable,
+};
 pub use projections::Projections;
 pub use requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView};
 

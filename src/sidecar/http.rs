@@ -73,7 +73,7 @@ impl Sidecar for HttpSidecar {
         }
     }
 
-    async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+    async fn observe(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
         self.read(resource, origin).await
     }
 

@@ -27,9 +27,9 @@ impl<S: Sidecar> Sidecar for MeteredSidecar<S> {
         reading
     }
 
-    async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+    async fn observe(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
         let timer = self.metrics.calls.begin(Operation::Look);
-        let reading = self.inner.look(resource, origin).await;
+        let reading = self.inner.observe(resource, origin).await;
         timer.end(outcome_of_reading(&reading));
         reading
     }
@@ -85,7 +85,7 @@ mod tests {
             }
         }
 
-        async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+        async fn observe(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
             self.read(resource, origin).await
         }
 
@@ -131,7 +131,7 @@ mod tests {
                 sidecar.inner.reading.replace(Some(reading.clone()));
                 let given = match operation {
                     "read" => sidecar.read(&worker, &Origin::default()).now_or_never(),
-                    _ => sidecar.look(&worker, &Origin::default()).now_or_never(),
+                    _ => sidecar.observe(&worker, &Origin::default()).now_or_never(),
                 };
                 assert_eq!(given, Some(reading.clone()));
                 assert_counted(&metrics, operation, outcome, count);

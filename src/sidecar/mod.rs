@@ -35,7 +35,7 @@ pub trait Sidecar: 'static {
     fn read(&self, resource: &Alias, origin: &Origin) -> impl Future<Output = Result<RawReading, ReadFailure>>;
 
     /// Reads the capacity of `resource` for a caller who only looks; must not hold up [`Sidecar::read`].
-    fn look(&self, resource: &Alias, origin: &Origin) -> impl Future<Output = Result<RawReading, ReadFailure>>;
+    fn observe(&self, resource: &Alias, origin: &Origin) -> impl Future<Output = Result<RawReading, ReadFailure>>;
 
     /// Adds or removes units, once. The request is on its way within [`MAX_DISPATCH`](crate::domain::MAX_DISPATCH), or
     /// the answer is that nothing was sent.

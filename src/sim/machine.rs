@@ -297,7 +297,7 @@ impl<S: Surroundings> Machine<S> {
         let RawReading { status, capacity, stamp } = raw;
         let (clock, wall) = (self.clock(), shifted(self.now, self.wall_error));
         let stamp = stamp.map(|stamp| stamp.on_another_clock(wall, clock));
-        let wall_set_at = self.wall.look(clock, wall);
+        let wall_set_at = self.wall.check(clock, wall);
         Reading { status, capacity, stamp, wall_set_at, asked_at, received_at: clock }
     }
 

@@ -104,7 +104,7 @@ impl Sidecar for Client {
         Ok(RawReading { status, capacity: units(self.0.capacity(resource.as_str())), stamp: None })
     }
 
-    async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+    async fn observe(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
         self.read(resource, origin).await
     }
 

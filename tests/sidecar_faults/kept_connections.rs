@@ -166,7 +166,7 @@ async fn a_late_answer_is_not_taken_for_the_next_one() {
         let sidecar = client(server.address);
         assert_eq!(capacity(&sidecar).await, Err(format!("the sidecar answered with status {interim}")));
         assert_eq!(capacity(&sidecar).await, Ok(2), "{interim}");
-        let look = sidecar.look(&worker(), &nobody()).await.map(|reading| reading.capacity.units());
+        let look = sidecar.observe(&worker(), &nobody()).await.map(|reading| reading.capacity.units());
         assert_eq!(look, Ok(3));
     }
 }

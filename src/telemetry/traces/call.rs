@@ -32,11 +32,11 @@ impl<S: Sidecar> Sidecar for Traced<S> {
         reading
     }
 
-    async fn look(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
+    async fn observe(&self, resource: &Alias, origin: &Origin) -> Result<RawReading, ReadFailure> {
         let Some(call) = Call::begin(&self.traces, READ, resource, origin) else {
-            return self.sidecar.look(resource, origin).await;
+            return self.sidecar.observe(resource, origin).await;
         };
-        let reading = self.sidecar.look(resource, &call.origin).await;
+        let reading = self.sidecar.observe(resource, &call.origin).await;
         call.end_reading(&reading);
         reading
     }
