@@ -112,6 +112,20 @@ impl Submission {
         })
     }
 
+    /// This request with the settings that `overrides` give.
+    pub fn with_settings(self, overrides: &SettingsOverrides) -> Self {
+        let seconds = |duration: Option<Duration>| duration.map(|duration| duration.as_secs_f64());
+        Self {
+            step_size: overrides.step_size.map(i64::from),
+            cooldown_seconds: seconds(overrides.cooldown),
+            active_timeout_seconds: seconds(overrides.active_timeout),
+            poll_interval_seconds: seconds(overrides.poll_interval),
+            settle_seconds: seconds(overrides.settle),
+            deadline_seconds: seconds(overrides.deadline),
+            ..self
+        }
+    }
+
     fn goal(&self, problems: &mut Problems) -> Option<Goal> {
         match (self.target_capacity, self.delta) {
             (Some(target), None) => match Capacity::new(target) {

@@ -24,12 +24,12 @@ use crate::telemetry::{self, Traces, TracesError};
 const PROVISIONING: Duration = Duration::from_secs(2);
 /// Waits short enough to watch.
 const SETTINGS: Settings = Settings {
-    step_size: 1,
     cooldown: Duration::from_secs(4),
     active_timeout: Duration::from_secs(30),
     poll_interval: Duration::from_millis(250),
     settle: Duration::from_secs(2),
     deadline: Duration::from_mins(5),
+    ..Settings::DEFAULT
 };
 /// How long the gateway, which is in this process, may be away.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,7 +6,6 @@ mod target;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -20,8 +19,7 @@ use super::follow::{self, FollowArgs};
 use super::output::Output;
 use super::words;
 use crate::api::Submission;
-use crate::config::parse_duration;
-use crate::domain::{Alias, OnConflict};
+use crate::domain::{Alias, OnConflict, SettingsOverrides};
 
 /// Longest idempotency key a gateway takes, in characters.
 const MAX_KEY_CHARS: usize = 255;
@@ -74,37 +72,9 @@ pub struct ScaleArgs {
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     pub idempotency_key: Option<String>,
 
+    /// Settings of the job that differ from the resource's.
     #[command(flatten)]
-    pub settings: SettingsArgs,
-}
-
-/// Settings of the job that differ from the resource's.
-#[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Settings of the job (durations such as 90s, 5m, 1h 30m) [default: the gateway's]")]
-pub struct SettingsArgs {
-    /// Most units changed in one step
-    #[arg(long, value_name = "UNITS")]
-    pub step_size: Option<i64>,
-
-    /// Least time between two changes of the resource
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub cooldown: Option<Duration>,
-
-    /// Longest wait for the resource to become ACTIVE, for a change to show, or for the sidecar to answer
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub active_timeout: Option<Duration>,
-
-    /// Longest time between two readings while the job waits
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub poll_interval: Option<Duration>,
-
-    /// How long a change may take to have its effect and to be seen in readings
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub settle: Option<Duration>,
-
-    /// Longest life of the job
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub deadline: Option<Duration>,
+    pub settings: SettingsOverrides,
 }
 
 /// Runs the command. Must be called within an actix runtime.
@@ -166,21 +136,16 @@ impl ScaleArgs {
             Target::Capacity(units) => (Some(units), None),
             Target::Delta(units) => (None, Some(units)),
         };
-        let seconds = |duration: Option<Duration>| duration.map(|duration| duration.as_secs_f64());
-        Ok(Submission {
+        let submission = Submission {
             resource: self.resource.as_str().to_owned(),
             target_capacity,
             delta,
-            step_size: self.settings.step_size,
-            cooldown_seconds: seconds(self.settings.cooldown),
-            active_timeout_seconds: seconds(self.settings.active_timeout),
-            poll_interval_seconds: seconds(self.settings.poll_interval),
-            settle_seconds: seconds(self.settings.settle),
-            deadline_seconds: seconds(self.settings.deadline),
             on_conflict: self.on_conflict,
             reason: self.reason.clone(),
             labels: (!labels.is_empty()).then_some(labels),
-        })
+            ..Submission::default()
+        };
+        Ok(submission.with_settings(&self.settings))
     }
 }
 

@@ -10,9 +10,9 @@ use super::LIMITS;
 use super::value::{capacity, duration, duration_between, number, units};
 use crate::domain::{Bounds, Capacity, Limits, Retention, SettingLimits, Settings, SettingsOverrides};
 
-/// Makes options of the domain's type `$type`: those of `$rows`, which can be converted into it.
+/// Makes options of the domain's type `$type`: those of `$rows`, which can be converted into it, as `$augment` adds them.
 macro_rules! options {
-    ($($type:ty: $rows:ty),+) => {$(
+    ($($type:ty: $rows:ty, $augment:path;)+) => {$(
         impl FromArgMatches for $type {
             fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
                 <$rows>::from_arg_matches(matches).map(Into::into)
@@ -25,23 +25,32 @@ macro_rules! options {
 
         impl Args for $type {
             fn augment_args(command: Command) -> Command {
-                <$rows>::augment_args(command)
+                $augment(command)
             }
 
             fn augment_args_for_update(command: Command) -> Command {
-                <$rows>::augment_args(command)
+                $augment(command)
             }
         }
     )+};
 }
 
-options!(
-    SettingsOverrides: SettingRows,
-    Settings: SettingRows,
-    SettingLimits: SettingLimitRows,
-    Limits: LimitRows,
-    Retention: RetentionRows
-);
+options! {
+    Settings: SettingRows, SettingRows::augment_args;
+    SettingsOverrides: SettingRows, augment_with_overrides;
+    SettingLimits: SettingLimitRows, SettingLimitRows::augment_args;
+    Limits: LimitRows, LimitRows::augment_args;
+    Retention: RetentionRows, RetentionRows::augment_args;
+}
+
+/// Adds the settings of one job for a command that submits it: without variables and defaults, which are the gateway's.
+fn augment_with_overrides(command: Command) -> Command {
+    let rows = SettingRows::augment_args(Command::new("settings"));
+    let heading = "Settings of the job (durations such as 90s, 5m, 1h 30m) [default: the gateway's]";
+    command.args(
+        rows.get_arguments().map(|row| row.clone().env(None::<&str>).default_value(None::<&str>).help_heading(heading)),
+    )
+}
 
 /// What the configuration file can say of one resource.
 #[derive(Args)]

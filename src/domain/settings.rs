@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 use super::capacity::{Capacity, MAX_CAPACITY};
 
@@ -165,7 +166,8 @@ pub struct InvalidSetting {
 }
 
 /// The names of the settings, so that each surface can print its own spelling of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Setting {
     StepSize,
@@ -179,14 +181,7 @@ pub enum Setting {
 impl Setting {
     /// Its name in a configuration.
     pub fn key(self) -> &'static str {
-        match self {
-            Self::StepSize => "step_size",
-            Self::Cooldown => "cooldown",
-            Self::ActiveTimeout => "active_timeout",
-            Self::PollInterval => "poll_interval",
-            Self::Settle => "settle",
-            Self::Deadline => "deadline",
-        }
+        self.into()
     }
 
     /// The name of its limit there, for those that the operator can limit.
@@ -195,7 +190,7 @@ impl Setting {
             Self::StepSize => Some("max_step_size"),
             Self::Cooldown => Some("min_cooldown"),
             Self::Settle => Some("min_settle"),
-            Self::ActiveTimeout | Self::PollInterval | Self::Deadline => None,
+            _ => None,
         }
     }
 }

@@ -3,6 +3,9 @@
 
 use serde_json::{Value, json};
 
+use crate::api::view::SettingsView;
+use crate::domain::Settings;
+
 /// A job on its way from 1 to 5.
 pub fn example_job() -> Value {
     json!({
@@ -62,10 +65,7 @@ fn changed(mut object: Value, changes: Value) -> Value {
 }
 
 fn example_settings() -> Value {
-    json!({
-        "stepSize": 1, "cooldownSeconds": 300.0, "activeTimeoutSeconds": 900.0, "pollIntervalSeconds": 30.0,
-        "settleSeconds": 90.0, "deadlineSeconds": 86400.0
-    })
+    serde_json::to_value(SettingsView::from(&Settings::DEFAULT)).unwrap_or_default()
 }
 
 /// A plan from 1 to 3.

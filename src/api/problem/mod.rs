@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 pub use code::Code;
 
-use super::view::{NotReadyReason, SidecarView};
-use crate::domain::{InvalidSetting, Job, ReadFailure, Setting, SidecarAnswer};
+use super::view::{NotReadyReason, SidecarView, setting_field};
+use crate::domain::{InvalidSetting, Job, ReadFailure, SidecarAnswer};
 
 /// The media type of problem documents.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -97,15 +97,7 @@ pub struct FieldError {
 impl FieldError {
     /// What is wrong with a setting that a request gives.
     pub(super) fn of_setting(invalid: InvalidSetting) -> Self {
-        let pointer = match invalid.setting {
-            Setting::StepSize => "/stepSize",
-            Setting::Cooldown => "/cooldownSeconds",
-            Setting::ActiveTimeout => "/activeTimeoutSeconds",
-            Setting::PollInterval => "/pollIntervalSeconds",
-            Setting::Settle => "/settleSeconds",
-            Setting::Deadline => "/deadlineSeconds",
-        };
-        Self { pointer: pointer.to_owned(), detail: invalid.detail }
+        Self { pointer: format!("/{}", setting_field(invalid.setting)), detail: invalid.detail }
     }
 }
 

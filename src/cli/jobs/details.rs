@@ -1,8 +1,10 @@
 //! All there is to know about a job, for people.
 
-use crate::api::view::{JobView, StepView, WireTime};
+use strum::VariantArray as _;
+
+use crate::api::view::{JobView, StepView, WireTime, setting_field};
 use crate::cli::words;
-use crate::domain::Timestamp;
+use crate::domain::{Setting, Timestamp};
 
 /// `job` in words, a line each.
 pub fn lines(job: &JobView, now: Timestamp) -> Vec<String> {
@@ -67,16 +69,15 @@ fn waiting(job: &JobView, now: Timestamp) -> Option<String> {
 }
 
 fn settings(job: &JobView) -> String {
-    let settings = &job.settings;
-    format!(
-        "step size {}, cooldown {}, active timeout {}, poll interval {}, settle {}, deadline {}",
-        settings.step_size,
-        words::setting(settings.cooldown_seconds),
-        words::setting(settings.active_timeout_seconds),
-        words::setting(settings.poll_interval_seconds),
-        words::setting(settings.settle_seconds),
-        words::setting(settings.deadline_seconds),
-    )
+    let values = serde_json::to_value(&job.settings).unwrap_or_default();
+    let shown = Setting::VARIANTS.iter().map(|setting| {
+        let (name, value) = (setting.key().replace('_', " "), &values[setting_field(*setting)]);
+        match value.as_u64() {
+            Some(units) => format!("{name} {units}"),
+            None => format!("{name} {}", words::setting(value.as_f64().unwrap_or_default())),
+        }
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// `2026-01-31 12:00:00Z (5m ago)`

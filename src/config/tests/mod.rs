@@ -115,7 +115,7 @@ fn flag_beats_environment_beats_file_beats_default() {
 fn each_value_comes_to_its_field() {
     let text = "max_request_rate = 1\nmax_streams_per_key = 2\ntls_cert = \"c\"\ntls_key = \"k\"\n\
                 cooldown = \"3s\"\nstep_size = 4\nactive_timeout = \"5s\"\npoll_interval = \"6s\"\nsettle = \"7s\"\n\
-                deadline = \"8s\"\nmin_cooldown = \"2s\"\nmax_step_size = 9\nmin_settle = \"1s\"\nmax_active_jobs = 10\n\
+                min_cooldown = \"2s\"\nmax_step_size = 9\nmin_settle = \"1s\"\nmax_active_jobs = 10\n\
                 max_jobs_per_key = 11\nmax_queue_length = 12\nkeep_finished_for = \"13s\"\nkeep_finished_count = 14\n";
     let expected = Config {
         access: Access {
@@ -130,7 +130,7 @@ fn each_value_comes_to_its_field() {
             active_timeout: secs(5),
             poll_interval: secs(6),
             settle: secs(7),
-            deadline: secs(8),
+            ..Settings::DEFAULT
         },
         setting_limits: SettingLimits { min_cooldown: secs(2), max_step_size: 9, min_settle: secs(1) },
         limits: Limits { active_jobs: 10, jobs_per_key: 11, queue_length: 12 },

@@ -28,52 +28,34 @@ fn the_printed_configuration_tells_its_sources() {
     );
     let args = with_variable(parsed(&["--config", &path, "--step-size=2", "--min-settle=30s"]), "settle", "45s");
     let printed = load_args(&args).expect("valid").to_toml().replace(&path, "gate.toml");
-    let expected = r#"listen = "127.0.0.1:8080"  # default
-sidecar_url = "http://127.0.0.1:49750"  # default
-data_dir = "./scalegate-data"  # default
-log_format = "text"  # default
-audit_log = ""  # default
-shutdown_grace = "8s"  # default
-insecure_no_auth = false  # default
-require_key = false  # default
-admin_key_file = ""  # default
-open_metrics = false  # default
-allowed_hosts = []  # default
-allowed_origins = []  # default
-tls_cert = ""  # default
-tls_key = ""  # default
-max_request_rate = 100  # default
-max_streams_per_key = 500  # default
-cooldown = "5m"  # default
-step_size = 2  # flag --step-size
-active_timeout = "15m"  # default
-poll_interval = "30s"  # default
+    let given: Vec<&str> = printed.lines().filter(|line| !line.ends_with(" default")).collect();
+    let expected = r#"step_size = 2  # flag --step-size
 settle = "45s"  # environment SCALEGATE_SETTLE
 deadline = "2h"  # file gate.toml
 min_cooldown = "1m"  # file gate.toml
-max_step_size = 1000000  # default
 min_settle = "30s"  # flag --min-settle
-only_listed = false  # default
-max_active_jobs = 10000  # default
-max_jobs_per_key = 1000  # default
-max_queue_length = 16  # default
-keep_finished_for = "7d"  # default
-keep_finished_count = 10000  # default
 
 [resources."web.eu"]
-min = 0  # default
 max = 6  # file gate.toml
 cooldown = "2m"  # file gate.toml
 # step_size = 2  # general setting, flag --step-size
-# active_timeout = "15m"  # general setting, default
-# poll_interval = "30s"  # general setting, default
 # settle = "45s"  # general setting, environment SCALEGATE_SETTLE
 # deadline = "2h"  # general setting, file gate.toml
 # min_cooldown = "1m"  # general setting, file gate.toml
 max_step_size = 4  # file gate.toml
-# min_settle = "30s"  # general setting, flag --min-settle
-"#;
-    assert_eq!(printed, expected);
+# min_settle = "30s"  # general setting, flag --min-settle"#;
+    assert_eq!(given.join("\n"), expected);
+    for line in [
+        "listen = \"127.0.0.1:8080\"  # default",
+        "audit_log = \"\"  # default",
+        "allowed_hosts = []  # default",
+        "only_listed = false  # default",
+        "max_step_size = 1000000  # default",
+        "min = 0  # default",
+        "# poll_interval = \"30s\"  # general setting, default",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line} in\n{printed}");
+    }
 }
 
 /// What is printed is for terminals as well as for files: no value in it begins a line, or turns around what is beside it.

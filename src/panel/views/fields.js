@@ -4,7 +4,16 @@ import * as format from "../format.js";
 import { resourceOf, store } from "../store.js";
 import { Fragment, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
-import { ADVANCED, CONFLICTS, COOLDOWN, STEP_SIZE } from "./wish.js";
+import { Fact } from "./parts.js";
+import { ADVANCED, CONFLICTS, COOLDOWN, SETTINGS, STEP_SIZE } from "./wish.js";
+
+/** The `settings` of a job or a resource as facts, each with the limit that the operator has set for it. */
+export const settingFacts = (settings, settingLimits = {}) =>
+  SETTINGS.map(([name, label, , unit]) => {
+    const limit = words.limit(name, settingLimits);
+    const value = unit ? format.duration(settings[name]) : format.number(settings[name]);
+    return h(Fact, { key: name, name: label }, limit ? `${value}, ${limit}` : value);
+  });
 
 /** A field with its label, a hint, and what is wrong with it. */
 export function Field({ id, label, hint, wrong, children }) {
@@ -87,7 +96,7 @@ export function SettingFields({ fields, wrong, set }) {
 export function AdvancedFields({ fields, wrong, set }) {
   const wrongLabels = Object.entries(wrong).find(([pointer]) => /^\/labels(\/|$)/.test(pointer))?.[1];
   const isWrong = wrongLabels !== undefined || ADVANCED.some(([name]) => wrong[`/${name}`]);
-  // It is not closed when that is mended: somebody is writing in it.
+  // It is not closed when that is mended: the user is still writing in it.
   const openIfWrong = (element) => {
     if (element && isWrong) element.open = true;
   };

@@ -7,6 +7,7 @@ import { session } from "../session.js";
 import { announce, isOver, putJob, store } from "../store.js";
 import { Component, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
+import { settingFacts } from "./fields.js";
 import {
   Actor, Badge, Dialog, Fact, JobLink, Notice, Progress, Refusal, ResourcePlot, SidecarAnswer, Sign, Time,
 } from "./parts.js";
@@ -122,7 +123,6 @@ const ExternalChanges = ({ job }) =>
 function Facts({ job }) {
   const { settings } = job;
   const labels = Object.entries(job.labels);
-  const seconds = (name) => format.duration(settings[name]);
   return h("section", { class: "card narrow", "aria-label": "Details" },
     h("h2", null, "Details"),
     h("dl", null,
@@ -137,12 +137,7 @@ function Facts({ job }) {
         : h(Fact, { name: "Given up at" }, h(Time, { at: job.deadlineAt })),
       job.canceledBy && h(Fact, { name: "Canceled by" }, h(Actor, { actor: job.canceledBy })),
       labels.map(([name, value]) => h(Fact, { key: name, name: `Label ${name}` }, value)),
-      h(Fact, { name: "Step size" }, format.number(settings.stepSize)),
-      h(Fact, { name: "Cooldown" }, seconds("cooldownSeconds")),
-      h(Fact, { name: "Settle" }, seconds("settleSeconds")),
-      h(Fact, { name: "Active timeout" }, seconds("activeTimeoutSeconds")),
-      h(Fact, { name: "Poll interval" }, seconds("pollIntervalSeconds")),
-      h(Fact, { name: "Deadline" }, seconds("deadlineSeconds"))));
+      settingFacts(settings)));
 }
 
 /** Only where the browser lets a page write to the clipboard; the address bar has the link in any case. */

@@ -8,6 +8,7 @@ import { hrefs } from "../routes.js";
 import { listedJobs, resourceOf, store } from "../store.js";
 import { Fragment, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
+import { settingFacts } from "./fields.js";
 import { JobTable } from "./jobs.js";
 import {
   Badge, Fact, Gauge, JobLink, Notice, Progress, Refusal, ResourcePlot, Sign, SpanChoice, Time, currentSpan,
@@ -187,21 +188,11 @@ const Legend = () =>
 
 function Settings({ resource }) {
   const { settings, settingLimits, bounds, lastObservation } = resource;
-  const withLimit = (name, value) => {
-    const limit = words.limit(name, settingLimits);
-    return limit ? `${value}, ${limit}` : value;
-  };
-  const seconds = (name) => withLimit(name, format.duration(settings[name]));
   return h("section", { class: "card narrow", "aria-label": "Settings" },
     h("h2", null, "What jobs run with"),
     h("dl", null,
       h(Fact, { name: "Bounds" }, words.bounds(bounds)),
-      h(Fact, { name: "Step size" }, withLimit("stepSize", format.number(settings.stepSize))),
-      h(Fact, { name: "Cooldown" }, seconds("cooldownSeconds")),
-      h(Fact, { name: "Settle" }, seconds("settleSeconds")),
-      h(Fact, { name: "Active timeout" }, seconds("activeTimeoutSeconds")),
-      h(Fact, { name: "Poll interval" }, seconds("pollIntervalSeconds")),
-      h(Fact, { name: "Deadline" }, seconds("deadlineSeconds")),
+      settingFacts(settings, settingLimits),
       h(Fact, { name: "In the configuration" }, resource.listed ? "yes" : "no"),
       h(Fact, { name: "Last reading" }, h(Time, { at: lastObservation?.receivedAt })),
       h(Fact, { name: "Observed" }, h(Time, { at: lastObservation?.observedAt }))));

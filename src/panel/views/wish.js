@@ -1,6 +1,6 @@
 /** What the form to scale asks, and the request that comes of it. */
 
-/** Fields for numbers: name in the request, label, what it means, and unit. */
+/** The settings of a job: name in requests and answers, label, what it means, and unit. All of them are in `SETTINGS`. */
 export const STEP_SIZE = ["stepSize", "Step size", "most units changed in one step", ""];
 export const COOLDOWN = ["cooldownSeconds", "Cooldown", "least time between two changes", "s"];
 export const ADVANCED = [
@@ -9,6 +9,7 @@ export const ADVANCED = [
   ["pollIntervalSeconds", "Poll interval", "longest time between two readings", "s"],
   ["deadlineSeconds", "Deadline", "longest life of the job", "s"],
 ];
+export const SETTINGS = [STEP_SIZE, COOLDOWN, ...ADVANCED];
 
 /** What can be done if the resource is busy. */
 export const CONFLICTS = [
@@ -17,10 +18,10 @@ export const CONFLICTS = [
   ["supersede", "Take its place", "all unfinished jobs of the resource end"],
 ];
 
-/** The fields of a form that nobody has filled in. */
+/** The fields of a form as it is before it is filled in. */
 export const empty = (resource) => ({
-  resource, goal: "target", amount: "", stepSize: "", cooldownSeconds: "", onConflict: "reject", reason: "",
-  settleSeconds: "", activeTimeoutSeconds: "", pollIntervalSeconds: "", deadlineSeconds: "", labels: "",
+  resource, goal: "target", amount: "", onConflict: "reject", reason: "", labels: "",
+  ...Object.fromEntries(SETTINGS.map(([name]) => [name, ""])),
 });
 
 /** The request that the fields describe, and what is wrong with them that the gateway could not tell. */
@@ -35,8 +36,10 @@ export function wishOf(fields) {
   };
   const goal = fields.goal === "delta" ? "delta" : "targetCapacity";
   take(goal, fields.amount, /^[+-]?\d+$/, "a whole number");
-  take("stepSize", fields.stepSize, /^\d+$/, "a whole number");
-  for (const [name] of [COOLDOWN, ...ADVANCED]) take(name, fields[name], /^\d+(\.\d+)?$/, "a number of seconds");
+  for (const [name, , , unit] of SETTINGS) {
+    if (unit) take(name, fields[name], /^\d+(\.\d+)?$/, "a number of seconds");
+    else take(name, fields[name], /^\d+$/, "a whole number");
+  }
   if (fields.onConflict !== "reject") wish.onConflict = fields.onConflict;
   if (fields.reason.trim() !== "") wish.reason = fields.reason.trim();
   const labels = fields.labels.split("\n").map((line) => line.trim()).filter((line) => line !== "");
