@@ -2,7 +2,8 @@
 //!
 //! The HTTP library copies a whole piece of a body into the buffer of its connection at once. Pieces are therefore cut into
 //! slices, which are shared and not copied until there is room for them: what one connection holds does not depend on how
-//! large an answer is.
+//! large an answer is. A piece counts as held by the connection until its last slice is handed on, because slices share its memory.
+//! Rejected: to count the slices that are left, because a caller that reads all but the last one keeps the whole piece.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,8 +22,10 @@ const SLICE: usize = 16 * 1024;
 /// A body of known length, in pieces that may be shared with other answers.
 pub struct Pieces {
     pieces: VecDeque<Bytes>,
-    /// Bytes that are still to be handed on.
-    left: usize,
+    /// Bytes of the first piece that were handed on. Its memory is kept until all of them were.
+    handed_on: usize,
+    /// Bytes of all pieces that are kept.
+    kept: usize,
     /// Who is told how many those are, unless they cost nothing while they wait.
     connection: Option<Connection>,
 }
@@ -30,10 +33,7 @@ pub struct Pieces {
 impl Pieces {
     /// The body of an answer to `request`.
     pub fn of(request: &HttpRequest, pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        let connection = request.conn_data::<Connection>().cloned();
-        let body = Self::new(pieces, connection);
-        body.tell();
-        body
+        Self::new(pieces, request.conn_data::<Connection>().cloned())
     }
 
     /// The body of an answer to `request`, if it is so large that it has to be cut.
@@ -52,14 +52,17 @@ impl Pieces {
         Self::new([bytes], None)
     }
 
-    fn new(pieces: impl IntoIterator<Item = Bytes>, connection: Option<Connection>) -> Self {
+    /// A body whose `connection` counts what is kept of it, if there is one.
+    pub(super) fn new(pieces: impl IntoIterator<Item = Bytes>, connection: Option<Connection>) -> Self {
         let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-        Self { left: pieces.iter().map(Bytes::len).sum(), pieces, connection }
+        let body = Self { handed_on: 0, kept: pieces.iter().map(Bytes::len).sum(), pieces, connection };
+        body.tell();
+        body
     }
 
     fn tell(&self) {
         if let Some(connection) = &self.connection {
-            connection.set_rest(self.left);
+            connection.set_rest(self.kept);
         }
     }
 }
@@ -68,24 +71,28 @@ impl MessageBody for Pieces {
     type Error = Infallible;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.left as u64)
+        BodySize::Sized((self.kept - self.handed_on) as u64)
     }
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
-        let Some(mut piece) = self.pieces.pop_front() else { return Poll::Ready(None) };
-        if piece.len() > SLICE {
-            let rest = piece.split_off(SLICE);
-            self.pieces.push_front(rest);
+        let Some(piece) = self.pieces.front() else { return Poll::Ready(None) };
+        let (begin, length) = (self.handed_on, piece.len());
+        let end = length.min(begin + SLICE);
+        let slice = piece.slice(begin..end);
+        self.handed_on = end;
+        if end == length {
+            self.pieces.pop_front();
+            self.handed_on = 0;
+            self.kept -= length;
+            self.tell();
         }
-        self.left -= piece.len();
-        self.tell();
-        Poll::Ready(Some(Ok(piece)))
+        Poll::Ready(Some(Ok(slice)))
     }
 }
 
 impl Drop for Pieces {
     fn drop(&mut self) {
-        self.left = 0;
+        self.kept = 0;
         self.tell();
     }
 }

@@ -55,10 +55,11 @@ pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpR
     }
     // Whoever watches the metrics is not to see all jobs disappear with each restart.
     state.check_recovered(Code::StorageUnavailable)?;
-    let views = timeout(ENGINE_PATIENCE, all_resources(&state.engine)).await.ok().and_then(Result::ok);
-    let mut scrape = Scrape::default();
     let counts = state.read(&caller, "number of jobs", async |reader: Arc<dyn StoreReader>| reader.job_counts().await);
     let counts = timeout(STORE_PATIENCE, counts).await.ok().and_then(Result::ok);
+    // Asked last: scrapes that wait for the store together must not each keep all resources meanwhile.
+    let views = timeout(ENGINE_PATIENCE, all_resources(&state.engine)).await.ok().and_then(Result::ok);
+    let mut scrape = Scrape::default();
     describe_gateway(&mut scrape, &state, views.is_some(), counts.as_ref());
     if let Some(mut views) = views {
         describe_waits(&mut scrape, &views);

@@ -92,9 +92,9 @@ async fn parts_of_requests() {
     scene.assert_unharmed().await;
 }
 
-/// Lists, for whoever has a key.
+/// Lists and metrics, for the owners of keys.
 #[actix_web::test]
-async fn pages_of_lists_that_nobody_reads() {
+async fn lists_and_metrics_that_are_not_read() {
     const JOBS: usize = 200;
     let scene = Scene::start();
     for n in 0..JOBS {
@@ -108,6 +108,7 @@ async fn pages_of_lists_that_nobody_reads() {
     let get =
         |path: &str| scene.signed(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(30).as_bytes());
     attack(&scene, before, "lists", &get("/v1/jobs?pageSize=200")).await;
+    attack(&scene, before, "metrics", &get("/metrics")).await;
     assert_given_back(&scene, before).await;
     let ended = scene.gateway.get("/metrics").await.text().into_owned();
     assert!(ended.contains("scalegate_http_connections_ended_total{reason=\"unread\"}"), "{ended}");

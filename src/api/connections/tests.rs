@@ -1,4 +1,8 @@
+use actix_web::body::{BodySize, MessageBody as _};
+use actix_web::web::Bytes;
+
 use super::*;
+use crate::api::body::Pieces;
 use crate::metrics::Metrics;
 
 const HERE: &str = "127.0.0.1";
@@ -106,6 +110,22 @@ fn what_waits_to_be_read_is_bounded_for_each_and_for_all() {
     assert_eq!(all.slots.borrow().held, 1000);
     drop((own, other));
     assert_eq!((all.slots.borrow().held, all.slots.borrow().open, all.slots.borrow().strangers), (0, 0, 0));
+}
+
+/// The slices of a large answer, such as the metrics, share its memory: as long as one is left, all of it is kept.
+#[actix_web::test]
+async fn an_answer_that_is_read_in_part_counts_whole() {
+    const ANSWER: usize = 1 << 20;
+    let all = connections(connection_limits(9, 9, 1));
+    let connection = admitted(&all, "192.0.2.1");
+    drop(connection.begin(Body::counted(0)));
+    let mut answer = Box::pin(Pieces::new([Bytes::from(vec![0; ANSWER])], Some(connection.clone())));
+    connection.set_unsent(1);
+    while let BodySize::Sized(left @ 1..) = answer.size() {
+        assert_eq!(all.slots.borrow().held, ANSWER + 1, "{left} bytes are left");
+        drop(std::future::poll_fn(|cx| answer.as_mut().poll_next(cx)).await);
+    }
+    assert_eq!(all.slots.borrow().held, 1, "what is left is in the buffer of the connection");
 }
 
 /// Whose key was shown last counts, wherever it was shown.
