@@ -4,6 +4,10 @@
 //! can be put between any two events: what was not committed is gone, what was sent stays sent. A commit can fail as well.
 //! What is outside of the process is [`Surroundings`].
 
+mod commits;
+
+pub use self::commits::CommitFailure;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +21,7 @@ use crate::domain::{
 };
 use crate::engine::{Answer, Core, Effect, ReplyTo};
 use crate::sidecar::RawReading;
-use crate::store::{Admissions, Epoch, RecordChange, SubmitKey, Unit, Wish};
+use crate::store::{Admissions, Epoch, SubmitKey, Unit, Wish};
 
 /// When every run begins.
 pub const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -25,9 +29,6 @@ pub const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const UPTIME: Duration = Duration::from_hours(1);
 /// How long a commit takes, unless the disk is slow.
 const COMMIT: Duration = Duration::from_millis(2);
-/// How long after a failed commit its lanes are adopted again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
-
 /// What the process talks to, and who watches it do so. Times are true ones, whatever the process's clock shows.
 pub trait Surroundings {
     /// The sidecar is asked for the capacity of `resource`; the answer's stamp is by the wall's clock.
@@ -62,15 +63,6 @@ pub trait Surroundings {
 
     /// The operator is told something.
     fn noticed(&mut self, _now: Timestamp, _resource: &Alias, _notice: &Notice) {}
-}
-
-/// How a commit fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommitFailure {
-    /// Nothing of it is on the disk.
-    NotWritten,
-    /// All of it is on the disk, but the store could not tell.
-    Written,
 }
 
 /// Something that is going to happen.
@@ -301,98 +293,6 @@ impl<S: Surroundings> Machine<S> {
         Reading { status, capacity, stamp, wall_set_at, asked_at, received_at: clock }
     }
 
-    fn end_commit(&mut self, unit: Unit) {
-        self.commits_under_way -= 1;
-        let failure = if self.owns(&unit) { self.commit_failures.pop_front() } else { Some(CommitFailure::NotWritten) };
-        let versions = match failure {
-            None | Some(CommitFailure::Written) => {
-                self.admissions.committed(&unit);
-                self.write(unit.clone())
-            }
-            Some(CommitFailure::NotWritten) => {
-                unit.reservation.into_iter().for_each(|reservation| self.admissions.give_back(reservation));
-                self.next_version..self.next_version
-            }
-        };
-        let clock = self.clock();
-        for lane in unit.lanes.iter().filter(|lane| failure.is_some() || lane.record == RecordChange::Remove) {
-            if self.owned.get(&lane.resource) == Some(&lane.epoch) {
-                self.owned.remove(&lane.resource);
-            }
-        }
-        match failure {
-            None if self.commits_early => {}
-            None => self.core.on_committed(Some(versions.start), clock),
-            Some(_) => {
-                self.surroundings.commit_failed(self.now, versions);
-                self.core.on_committed(None, clock);
-            }
-        }
-        self.reserve_again();
-    }
-
-    fn owns(&self, unit: &Unit) -> bool {
-        unit.lanes.iter().all(|lane| self.owned.get(&lane.resource) == Some(&lane.epoch))
-    }
-
-    /// Writes the unit; the versions of jobs in it.
-    fn write(&mut self, mut unit: Unit) -> Range<EventId> {
-        if let Some(corrupt) = self.disk.corrupt {
-            corrupt(&mut unit);
-        }
-        let first_event = self.next_version;
-        self.next_version += unit.jobs.len() as EventId;
-        for (id, job) in (first_event..).zip(&unit.jobs) {
-            self.surroundings.written(self.now, &JobEvent { id, job: Arc::clone(job) }, &self.disk);
-        }
-        self.disk.write(unit, first_event);
-        first_event..self.next_version
-    }
-
-    /// Calls of a lane that is evicted are given up. A change on its way arrives all the same.
-    fn evict(&mut self, resource: Alias, jobs: BTreeSet<JobId>) {
-        let (calls, rest) =
-            std::mem::take(&mut self.events).into_iter().partition(|(_, event)| event.is_call_of(&resource));
-        self.events = rest;
-        let calls: BTreeMap<_, Event> = calls;
-        for event in calls.into_values() {
-            if let Event::Dispatched(resource, _, change) = event {
-                self.surroundings.change(self.now, &resource, change, &self.disk);
-            }
-        }
-        if self.evicted.is_empty() {
-            self.schedule(STORE_RETRY, Event::RetryDue);
-        }
-        self.evicted.entry(resource).or_default().extend(jobs);
-    }
-
-    fn adopt_evicted(&mut self) {
-        for (resource, jobs) in std::mem::take(&mut self.evicted) {
-            self.surroundings.read_again(self.now, &jobs, &self.disk);
-            self.adopt(resource);
-        }
-    }
-
-    fn adopt(&mut self, resource: Alias) {
-        self.last_epoch += 1;
-        self.owned.insert(resource.clone(), self.last_epoch);
-        self.core.adopt(self.disk.adopt(&resource, self.last_epoch), self.clock());
-    }
-
-    /// Has those decided that waited for another request.
-    fn reserve_again(&mut self) {
-        for (to, wish) in std::mem::take(&mut self.reserving) {
-            self.reserve(to, wish);
-        }
-    }
-
-    fn reserve(&mut self, to: ReplyTo, wish: Wish) {
-        match self.admissions.reserve(&wish) {
-            Some(decided) => self.core.on_reserved(to, Some(decided), self.clock()),
-            None => self.reserving.push((to, wish)),
-        }
-    }
-
     /// The process dies, the first `durable` of the commits under way having reached the disk without anybody hearing of
     /// it, and another one starts after `pause`.
     pub fn crash(&mut self, durable: usize, pause: Duration) {
@@ -437,15 +337,6 @@ impl<S: Surroundings> Machine<S> {
         };
         self.wall = WallWatch::begin(shows, wall, was_set);
         self.clock_error = shows.as_millis() - self.now.as_millis();
-    }
-
-    /// How many versions of jobs are in the commits under way.
-    fn versions_under_way(&self) -> EventId {
-        let units = self.events.values().filter_map(|event| match event {
-            Event::Committed(unit) => Some(unit.jobs.len() as EventId),
-            _ => None,
-        });
-        units.sum()
     }
 
     fn schedule(&mut self, after: Duration, event: Event) {

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{Core, Effect, audited};
+use super::requests::audited;
+use super::{Core, Effect};
 use crate::domain::{
     Action, Actor, Admission, Alias, AuditEntry, AuditVerdict, Goal, Job, JobId, JobRequest, OnConflict,
     ResourceConfig, Timestamp,

@@ -1,6 +1,6 @@
 use super::*;
-use crate::domain::Capacity;
 use crate::domain::LaneRecord;
+use crate::domain::{Capacity, Goal, JobRequest, OnConflict};
 use crate::store::{AdoptedLane, Epoch, NoRoom, Reserved, SubmitKey};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);

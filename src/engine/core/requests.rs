@@ -1,0 +1,96 @@
+//! Requests other than to scale: cancellation, plans, and what is known of a resource.
+
+use super::{Core, Effect};
+use crate::domain::{
+    Action, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Goal, Job, JobId, JobRequest, Lane, OnConflict,
+    Reading, Subject, Timestamp, estimate,
+};
+use crate::engine::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView};
+use crate::store::Unit;
+
+impl Core {
+    /// Cancels the job `id` for `resource`, if it is unfinished.
+    pub fn cancel(&mut self, id: JobId, resource: &Alias, attempt: Option<Attempt>, reply_to: ReplyTo, now: Timestamp) {
+        let Some(before) = self.lane(resource).and_then(|lane| lane.job(id)).cloned() else {
+            self.refuse(resource, reply_to, Refusal::NotUnfinished);
+            return;
+        };
+        let by = attempt.as_ref().and_then(|attempt| attempt.actor.clone());
+        let outcome = self.run(resource, now, |lane, turn| {
+            lane.cancel(id, by, turn);
+        });
+        let changed = outcome.jobs.iter().find(|job| job.id == id).cloned();
+        let verdict = if changed.is_some() { AuditVerdict::Accepted } else { AuditVerdict::Unchanged };
+        let job = changed.unwrap_or(before);
+        let audit: Vec<AuditEntry> = audited(attempt, Action::CancelJob, &job, verdict, now).into_iter().collect();
+        let reply = Effect::Reply(reply_to, Answer::Canceled(job));
+        let changes_nothing = outcome.jobs.is_empty() && audit.is_empty();
+        let (at_once, after) = if changes_nothing { (Some(reply), None) } else { (None, Some(reply)) };
+        let unit = Unit { audit, ..Unit::default() };
+        self.apply_outcome(resource, outcome, unit, after.into_iter().collect());
+        if let Some(reply) = at_once {
+            self.after_pending(resource, reply);
+        }
+    }
+
+    /// What `request` would do, given `reading`.
+    ///
+    /// # Errors
+    /// As the request itself would be refused.
+    pub fn plan(&self, request: &JobRequest, reading: &Reading, now: Timestamp) -> Result<JobPlan, Refusal> {
+        let (rules, joined) = self.admit(request)?;
+        let lane = self.lane(&request.resource);
+        let settings = rules.settings.with(&request.overrides);
+        let waits_for = lane
+            .filter(|_| request.on_conflict == OnConflict::Queue || joined.is_some())
+            .and_then(|lane| lane.queue().last().or(lane.active()));
+        let (start, begin) = match waits_for {
+            Some(job) => (job.target.unwrap_or(reading.capacity), job.estimated_completion_at.unwrap_or(now).max(now)),
+            None => (reading.capacity, now),
+        };
+        let target = match request.goal {
+            Goal::Target(target) => target,
+            Goal::Delta(delta) => Capacity::new(i64::from(start.units()) + i64::from(delta))
+                .ok()
+                .filter(|target| rules.bounds.contains(*target))
+                .ok_or(Refusal::DeltaOutOfBounds { start, delta, bounds: rules.bounds })?,
+        };
+        let change_state = self.change_state_of(&request.resource, lane);
+        let estimate = estimate(start, target, &settings, &change_state, begin).ok_or(Refusal::TooManySteps {
+            start,
+            target,
+            step_size: settings.step_size,
+        })?;
+        Ok(JobPlan { start, target, settings, estimate, joins: joined })
+    }
+
+    /// Everything known about `resource`, or `None` if it may not be scaled here.
+    pub fn resource(&self, resource: &Alias) -> Option<ResourceView> {
+        self.view(resource, self.lane(resource))
+    }
+
+    pub(super) fn view(&self, resource: &Alias, lane: Option<&Lane>) -> Option<ResourceView> {
+        let rules = self.scaling.resource(resource)?;
+        Some(ResourceView {
+            resource: resource.clone(),
+            listed: self.scaling.resources.contains_key(resource),
+            rules,
+            observation: self.observations.get(resource).cloned(),
+            next_change_at: self.change_state_of(resource, lane).next_change_at(rules.settings.cooldown),
+            active: lane.and_then(|lane| lane.active().cloned()),
+            queue: lane.map_or_else(Vec::new, |lane| lane.queue().map(|job| job.id).collect()),
+        })
+    }
+}
+
+/// The record of an attempt that was obeyed, if it is to be recorded.
+pub(super) fn audited(
+    attempt: Option<Attempt>,
+    action: Action,
+    job: &Job,
+    verdict: AuditVerdict,
+    now: Timestamp,
+) -> Option<AuditEntry> {
+    let subject = Subject { resource: Some(job.resource.clone()), job: Some(job.id), key: None };
+    attempt.map(|attempt| AuditEntry { at: now, attempt, action, subject, verdict })
+}
