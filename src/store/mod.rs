@@ -22,7 +22,11 @@
 
 mod admissions;
 mod adoption;
+#[cfg(test)]
+mod conformance;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod observer;
 mod read;
 mod retention;

@@ -5,74 +5,10 @@ use rusqlite::types::Value;
 use super::super::fixtures::*;
 use super::super::prune::PRUNE_CHUNK;
 use super::*;
-use crate::domain::{
-    ChangeState, Ending, ErrorCode, Job, JobError, JobEvent, JobId, JobState, LaneRecord, SidecarAnswer, Stage,
-};
+use crate::domain::{ChangeState, Ending, ErrorCode, Job, JobError, JobId, JobState, LaneRecord, Stage};
 use crate::store::KEY_RETENTION;
 
 // ---- what is kept -----------------------------------------------------------------------------------------------
-
-#[test]
-fn what_is_committed_comes_back_after_a_restart() {
-    let error = JobError {
-        code: ErrorCode::SidecarRejected,
-        message: "The sidecar refused.".into(),
-        sidecar: Some(SidecarAnswer { status: 400, body: "no".into() }),
-    };
-    // By name, as they come back.
-    let lanes = vec![
-        lane("acknowledged", Some(Stage::Acknowledged)),
-        lane("intended", Some(Stage::Intended)),
-        lane("quiet", None),
-        lane("unknown", Some(Stage::Unknown { since: NOW })),
-    ];
-    let batch = Unit {
-        lanes: written(lanes.clone()),
-        entries: vec![entry("key", NOW)],
-        ..jobs([
-            job(1, "worker"),
-            Job { state: JobState::Running, ..job(2, "worker") },
-            ended(3, Ending::Succeeded, NOW),
-            ended(4, Ending::Failed(error), NOW),
-            ended(5, Ending::Canceled, NOW),
-            ended(6, Ending::Superseded { by: JobId::from_u128(5) }, NOW),
-            eventful_job(),
-        ])
-    };
-    let directory = directory();
-    let mut journal = open(directory.path());
-    let empty = journal.contents().expect("readable");
-    let first = empty.next_event;
-    assert_eq!(empty, Contents { next_event: first, ..Contents::default() }, "a new store is empty");
-    journal.put(std::slice::from_ref(&batch)).expect("committed");
-    let next_event = first + batch.jobs.len() as EventId;
-    let jobs = (first..).zip(batch.jobs).map(|(id, job)| JobEvent { id, job }).collect();
-    let expected = Contents { lanes, jobs, entries: batch.entries, next_event, restored_at: None };
-    assert_eq!(journal.contents().expect("readable"), expected);
-    drop(journal);
-    let mut reopened = open(directory.path());
-    assert_eq!(reopened.contents().expect("readable"), expected);
-}
-
-#[test]
-fn a_new_version_takes_the_place_of_the_old_one_and_keeps_its_rank() {
-    let directory = directory();
-    let mut journal = open(directory.path());
-    journal.put(&[jobs([job(3, "worker"), job(1, "worker")]), jobs([job(2, "api")])]).expect("committed");
-    let changed = Job { version: 2, ..ended(3, Ending::Canceled, NOW) };
-    journal.put(&[jobs([changed.clone()])]).expect("committed");
-    let snapshot = journal.contents().expect("readable");
-    assert_eq!(snapshot.jobs.iter().map(|event| event.job.id.as_u128()).collect::<Vec<_>>(), [3, 1, 2]);
-    assert_eq!(*snapshot.jobs[0].job, changed);
-
-    journal
-        .put(&[Unit { lanes: written([lane("worker", None), lane("api", None)]), ..Unit::default() }])
-        .expect("committed");
-    let update = Unit { lanes: written([lane("worker", Some(Stage::Intended))]), ..Unit::default() };
-    let forget = Unit { lanes: removed(&["api", "never-seen"]), ..Unit::default() };
-    journal.put(&[update.clone(), forget]).expect("committed");
-    assert_eq!(journal.contents().expect("readable").lanes, [lane("worker", Some(Stage::Intended))]);
-}
 
 /// All rows of the tables that batches go into, but for the one of keys.
 fn contents(directory: &Path) -> Vec<String> {
@@ -335,25 +271,6 @@ fn prune_all(journal: &mut SqliteJournal, retention: Retention, now: Timestamp) 
 }
 
 #[test]
-fn finished_jobs_are_removed_by_age_and_unfinished_ones_never() {
-    let directory = directory();
-    let mut journal = open(directory.path());
-    let hour = Duration::from_hours(1);
-    let running = Job { state: JobState::Running, ..job(2, "worker") };
-    let old = ended(3, Ending::Succeeded, NOW + hour);
-    let young = ended(4, Ending::Canceled, NOW + hour + Duration::from_millis(1));
-    journal.put(&[jobs([job(1, "worker"), running, old, young])]).expect("committed");
-    let at = |age: Duration| NOW + hour + age;
-    let kept = journal.prune(ALL_KEPT, at(ALL_KEPT.age) - Duration::from_millis(1), None).expect("pruned");
-    assert_eq!(kept, Pruned::default());
-    assert_eq!(journal.prune(ALL_KEPT, at(ALL_KEPT.age), None).expect("pruned").jobs[0].id, JobId::from_u128(3));
-    assert_eq!(loaded_ids(&mut journal), [1, 2, 4]);
-    let none_kept = Retention { age: Duration::ZERO, count: 0 };
-    assert_eq!(prune_all(&mut journal, none_kept, NOW + Duration::from_hours(100_000)), [1]);
-    assert_eq!(loaded_ids(&mut journal), [1, 2]);
-}
-
-#[test]
 fn too_many_finished_jobs_are_removed_oldest_end_first_a_chunk_at_a_time() {
     let directory = directory();
     let mut journal = open(directory.path());
@@ -417,22 +334,6 @@ fn ids_of_versions_begin_with_the_time_and_go_on_after_a_restart() {
     drop(journal);
     let snapshot = open(directory.path()).contents().expect("readable");
     assert_eq!((snapshot.jobs.len(), snapshot.next_event), (0, first + 8), "also if no job is left");
-}
-
-#[test]
-fn answers_are_kept_for_as_long_as_promised() {
-    let directory = directory();
-    let mut journal = open(directory.path());
-    let later = NOW + Duration::from_millis(1);
-    journal
-        .put(&[Unit { entries: vec![entry("old", NOW), entry("young", later)], ..Unit::default() }])
-        .expect("committed");
-    journal.prune(ALL_KEPT, NOW + KEY_RETENTION - Duration::from_millis(1), None).expect("pruned");
-    assert!(kept_entry(&mut journal, "old").is_some());
-    journal.prune(ALL_KEPT, NOW + KEY_RETENTION, None).expect("pruned");
-    assert_eq!(kept_entry(&mut journal, "old"), None);
-    assert_eq!(kept_entry(&mut journal, "young"), Some(entry("young", later)));
-    assert_eq!(journal.contents().expect("readable").entries.len(), 1);
 }
 
 #[test]

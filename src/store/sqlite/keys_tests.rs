@@ -1,10 +1,9 @@
 use std::time::Duration;
 
 use super::super::SqliteReader;
-use super::super::fixtures::{ALL_KEPT, NOW, alias, directory, open, shell};
+use super::super::fixtures::{NOW, alias, directory, open, shell};
 use super::*;
 use crate::domain::{Action, Actor, Attempt, AuditVerdict, KeyId, Reach, RetentionClass, Scope, Subject};
-use crate::store::MAX_DEAD_KEYS;
 use crate::store::StoreReader as _;
 
 fn id(number: u32) -> KeyId {
@@ -30,48 +29,6 @@ fn entry(number: u32, actor: Option<u32>, verdict: AuditVerdict) -> AuditEntry {
     let attempt = Attempt { request: None, actor, address: Some([192, 0, 2, 1].into()) };
     let subject = Subject { key: Some(id(number)), ..Subject::default() };
     AuditEntry { at: NOW, attempt, action: Action::RevokeKey, subject, verdict }
-}
-
-fn refused() -> AuditVerdict {
-    AuditVerdict::Refused { code: "insufficient_scope".into() }
-}
-
-#[tokio::test]
-async fn keys_come_back_as_they_were_and_change_as_told() {
-    let directory = directory();
-    let mut journal = open(directory.path());
-    let reader = SqliteReader::open(directory.path()).expect("readable");
-    assert_eq!(reader.keys().await.expect("readable"), []);
-    let mut keys: Vec<KeyRecord> = (0..4).map(key).collect();
-    let added = keys.iter().cloned().map(KeyChange::Added).collect();
-    journal.put(&[Unit { keys: added, ..Unit::default() }]).expect("committed");
-    assert_eq!(reader.keys().await.expect("readable"), keys);
-    let later = |seconds| NOW + Duration::from_secs(seconds);
-    let changes = vec![
-        KeyChange::Revoked { id: id(1), at: later(5) },
-        KeyChange::Revoked { id: id(1), at: later(9) },
-        KeyChange::Used { id: id(2), at: later(7) },
-        KeyChange::Used { id: id(2), at: later(6) },
-        KeyChange::Used { id: id(99), at: later(6) },
-    ];
-    journal.put(&[Unit { keys: changes, ..Unit::default() }]).expect("committed");
-    keys[1].revoked_at = Some(later(5));
-    keys[2].last_used_at = Some(later(7));
-    assert_eq!(reader.keys().await.expect("readable"), keys, "the first revocation and the latest use count");
-}
-
-#[test]
-fn dead_keys_are_kept_for_a_while_and_living_ones_always() {
-    let directory = directory();
-    let mut journal = open(directory.path());
-    let dead = |number| KeyRecord { revoked_at: Some(NOW), ..key(number) };
-    let mut changes = vec![KeyChange::Added(key(10_000))];
-    changes.extend((100..=100 + MAX_DEAD_KEYS).map(|number| KeyChange::Added(dead(number))));
-    changes.push(KeyChange::Added(key(10_001)));
-    journal.put(&[Unit { keys: changes, ..Unit::default() }]).expect("committed");
-    let kept = journal.read_api_keys().expect("readable");
-    assert_eq!(kept.len(), MAX_DEAD_KEYS as usize + 2);
-    assert_eq!((&kept[0].id, &kept[1].id), (&id(10_000), &id(101)), "the oldest dead one is gone");
 }
 
 #[tokio::test]
@@ -154,74 +111,6 @@ fn stores_without_keys_have_none_and_strange_ones_are_refused() {
 }
 
 // ---- the record of attempts -------------------------------------------------------------------------------------
-
-#[tokio::test]
-async fn attempts_are_paged_newest_first() {
-    let directory = directory();
-    let mut journal = open(directory.path());
-    let entries: Vec<AuditEntry> = (1..=7)
-        .map(|number| match number % 3 {
-            0 => entry(number, Some(1), refused()),
-            1 => entry(number, None, refused()),
-            _ => entry(number, Some(1), AuditVerdict::Unchanged),
-        })
-        .collect();
-    journal.put(&[Unit { audit: entries.clone(), ..Unit::default() }]).expect("committed");
-    let reader = SqliteReader::open(directory.path()).expect("readable");
-    for size in [1, 3, 7, 8] {
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = reader.audit(after, size).await.expect("a page");
-            assert!(page.entries.len() <= size && (page.next.is_none() || page.entries.len() == size));
-            after = page.next;
-            found.extend(page.items());
-            if after.is_none() {
-                break;
-            }
-        }
-        assert!(found.iter().eq(entries.iter().rev()), "by {size}");
-    }
-}
-
-/// Commits these entries and removes what is then too many; what is kept, newest first.
-async fn kept_of(directory: &Path, entries: Vec<AuditEntry>) -> Vec<AuditEntry> {
-    let mut journal = open(directory);
-    journal.put(&[Unit { audit: entries, ..Unit::default() }]).expect("committed");
-    while journal.prune(ALL_KEPT, NOW, None).expect("pruned").more {}
-    let reader = SqliteReader::open(directory).expect("readable");
-    reader.audit(None, usize::MAX - 1).await.expect("a page").items()
-}
-
-#[tokio::test]
-async fn attempts_that_change_nothing_push_out_no_others() {
-    let directory = directory();
-    let (strangers, repeated) = (RetentionClass::Strangers.room() as u32, RetentionClass::Repeated.room());
-    let made = entry(0, Some(1), AuditVerdict::Accepted);
-    let entries = std::iter::once(made.clone())
-        .chain((1..=strangers + 7).map(|number| entry(number, None, refused())))
-        .chain((0..repeated + 1000).map(|_| entry(0, Some(1), AuditVerdict::Unchanged)))
-        .chain([entry(0, Some(1), refused())]);
-    let kept = kept_of(directory.path(), entries.collect()).await;
-    let of = |class| kept.iter().filter(move |entry| entry.retention_class() == class);
-    let counts = RetentionClass::ALL.map(|class| of(class).count());
-    assert_eq!(counts, [1, 0, repeated, 1, strangers as usize]);
-    assert_eq!(kept.last(), Some(&made));
-    let oldest = of(RetentionClass::Strangers).next_back();
-    assert_eq!(oldest.and_then(|oldest| oldest.subject.key.clone()), Some(id(8)));
-}
-
-/// A key that may only scale can submit as often as it likes.
-#[tokio::test]
-async fn scaling_pushes_out_neither_the_record_of_a_key_nor_that_of_other_keys() {
-    let directory = directory();
-    let scaling = |actor| AuditEntry { action: Action::SubmitJob, ..entry(0, Some(actor), AuditVerdict::Accepted) };
-    let (made, of_other) = (entry(7, None, AuditVerdict::Accepted), scaling(2));
-    let room = RetentionClass::Obeyed.room();
-    let entries = [made.clone(), of_other.clone()].into_iter().chain((0..room + 50).map(|_| scaling(1)));
-    let kept = kept_of(directory.path(), entries.collect()).await;
-    assert_eq!(kept.len(), room + 1);
-    assert_eq!(kept[room - 1..], [of_other, made]);
-}
 
 #[test]
 fn no_query_of_the_record_reads_more_than_it_shows() {

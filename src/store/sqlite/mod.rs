@@ -9,6 +9,8 @@
 
 mod backup;
 mod clock_row;
+#[cfg(test)]
+mod conformance_tests;
 mod connection;
 mod directory;
 mod epochs;

@@ -2,13 +2,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use futures_util::FutureExt as _;
 
-use super::super::fixtures::{self, NOW, alias, entry, job};
+use super::super::fixtures::{self, NOW, alias};
 use super::super::journal::SqliteJournal;
 use super::super::store::{MAX_WITHOUT_LANES, SqliteStore};
 use super::*;
-use crate::domain::{JobId, Limits};
 use crate::metrics::Metrics;
-use crate::store::{Epoch, LaneChange, RecordChange, Reserved, Store as _, Which, Wish};
+use crate::store::{Epoch, LaneChange, RecordChange, Store as _, Which};
 
 /// What the journal was asked for, in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -211,19 +210,6 @@ async fn after_a_failed_unit_no_later_one_about_its_lanes_lands_before_they_are_
 }
 
 #[tokio::test]
-async fn a_unit_of_an_earlier_adoption_is_refused_and_takes_its_other_lanes_along() {
-    let stage = Stage::set().await;
-    let (before, b) = (stage.adopt("a").await, stage.adopt("b").await);
-    let now = stage.adopt("a").await;
-    let mut both = about("a", before);
-    both.lanes.extend(about("b", b).lanes);
-    let results = stage.store.commit(vec![both, about("b", b)]).await;
-    assert_eq!(words(&results), ["not owned"; 2]);
-    stage.verdict(true);
-    assert_eq!(words(&stage.store.commit(vec![about("a", now)]).await), ["good"], "its owner keeps it");
-}
-
-#[tokio::test]
 async fn a_failed_store_is_opened_again_when_a_lane_is_adopted() {
     let stage = Stage::set().await;
     let epoch = stage.adopt("a").await;
@@ -275,40 +261,4 @@ async fn units_without_lanes_do_not_pile_up_before_a_disk_that_hangs() {
     stage.verdict(true);
     stage.asked();
     assert!(stage.store.commit(vec![Unit::default()]).now_or_never().is_none());
-}
-
-/// A request that waits for another one with the same key hears of its job once that is durable, or gets its place.
-#[tokio::test]
-async fn a_request_waits_for_another_one_with_the_same_key() {
-    for is_good in [true, false] {
-        let stage = Stage::set().await;
-        let epoch = stage.adopt("worker").await;
-        let wish = Wish {
-            resource: alias("worker"),
-            owner: None,
-            key: Some(crate::store::SubmitKey::new(None, "key".into(), [7; 32])),
-            job: None,
-            limits: Limits::DEFAULT,
-            now: NOW,
-        };
-        let Ok(Ok(Reserved::Granted(reservation))) = stage.store.reserve(wish.clone()).await else {
-            panic!("it is the first one")
-        };
-        let mut second = stage.store.reserve(wish.clone());
-        assert!((&mut second).now_or_never().is_none());
-        let unit = Unit {
-            jobs: vec![Arc::new(job(7, "worker"))],
-            entries: vec![entry("key", NOW)],
-            reservation: Some(reservation),
-            ..about("worker", epoch)
-        };
-        let commit = stage.store.commit(vec![unit]);
-        stage.verdict(is_good);
-        assert_eq!(words(&commit.await), [if is_good { "good" } else { "failed" }]);
-        let replay = Reserved::Replay { job: JobId::from_u128(7), joined: true };
-        match second.await.expect("the store can tell").expect("room") {
-            decided if is_good => assert_eq!(decided, replay),
-            decided => assert!(matches!(decided, Reserved::Granted(_)), "{decided:?}"),
-        }
-    }
 }
