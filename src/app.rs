@@ -17,7 +17,9 @@ use self::errors::making_a_key;
 pub use self::errors::{ServeError, StartError};
 use self::recovery::{CarryOver, choose_clock, recover};
 use crate::access::{self, Keyring, Token};
-use crate::api::{self, ApiState, ConnectionLimits, Guard, HttpServer, KeyRule, Perimeter, Progress, Recorder, Tls};
+use crate::api::{
+    self, ApiState, AuditRecorder, ConnectionLimits, Guard, HttpServer, KeyRule, Perimeter, Progress, Tls,
+};
 use crate::audit_file::AuditFile;
 use crate::clock::{Present, wall_now};
 use crate::config::{self, Access, Config};
@@ -45,7 +47,7 @@ pub struct Gateway {
     /// What is wrong with the store, once that is found out.
     damage: oneshot::Receiver<SqliteError>,
     progress: Progress,
-    recorder: Arc<Recorder>,
+    recorder: Arc<AuditRecorder>,
 }
 
 impl Gateway {

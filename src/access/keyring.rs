@@ -26,7 +26,7 @@ const CONFIGURED_NAME: &str = "configured";
 
 /// Why a key is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rejection {
+pub enum KeyError {
     /// It is not of the form of a key.
     Invalid(InvalidToken),
     /// There is no such key.
@@ -37,11 +37,11 @@ pub enum Rejection {
     Expired(Arc<KeyRecord>),
 }
 
-/// What there was of the revocation of a key before it was asked for.
+/// What there was of the revocation of a key before it was asked for again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revocation {
+pub enum PriorRevocation {
     /// Nothing.
-    New,
+    None,
     /// It holds and is on its way to the disk.
     Pending,
     /// It is on the disk, or there is no such key.
@@ -101,18 +101,18 @@ impl Keyring {
         &self,
         text: &str,
         now: Timestamp,
-    ) -> Result<Result<(Arc<KeyRecord>, bool), Rejection>, StoreError> {
+    ) -> Result<Result<(Arc<KeyRecord>, bool), KeyError>, StoreError> {
         let token: Token = match text.parse() {
             Ok(token) => token,
-            Err(invalid) => return Ok(Err(Rejection::Invalid(invalid))),
+            Err(invalid) => return Ok(Err(KeyError::Invalid(invalid))),
         };
         let hash = token.hash();
         self.refresh().await?;
         let keys = self.read();
-        let Some(entry) = keys.by_id.get(token.id()) else { return Ok(Err(Rejection::Unknown)) };
+        let Some(entry) = keys.by_id.get(token.id()) else { return Ok(Err(KeyError::Unknown)) };
         let record = &entry.record;
         if !bool::from(record.hash.ct_eq(&hash)) {
-            return Ok(Err(Rejection::Unknown));
+            return Ok(Err(KeyError::Unknown));
         }
         Ok(usable(record, now).map(|()| (Arc::clone(record), entry.use_is_news(now))))
     }
@@ -121,10 +121,10 @@ impl Keyring {
     ///
     /// # Errors
     /// As for [`Keyring::check`].
-    pub async fn recheck(&self, id: &KeyId, now: Timestamp) -> Result<Result<(), Rejection>, StoreError> {
+    pub async fn recheck(&self, id: &KeyId, now: Timestamp) -> Result<Result<(), KeyError>, StoreError> {
         self.refresh().await?;
         let keys = self.read();
-        Ok(keys.by_id.get(id).map_or(Err(Rejection::Unknown), |entry| usable(&entry.record, now)))
+        Ok(keys.by_id.get(id).map_or(Err(KeyError::Unknown), |entry| usable(&entry.record, now)))
     }
 
     /// All keys, oldest first, the one of the configuration before all others. The last use is as of the disk.
@@ -178,20 +178,20 @@ impl Keyring {
     ///
     /// # Errors
     /// As for [`Keyring::list`].
-    pub async fn revoke(&self, id: &KeyId, at: Timestamp) -> Result<Revocation, StoreError> {
+    pub async fn revoke(&self, id: &KeyId, at: Timestamp) -> Result<PriorRevocation, StoreError> {
         // So that a revocation by another process is not made a second time.
         self.refresh().await?;
         let mut keys = self.write();
         let Keys { by_id, pending, .. } = &mut *keys;
         if pending.contains_key(id) {
-            return Ok(Revocation::Pending);
+            return Ok(PriorRevocation::Pending);
         }
         let Some(entry) = by_id.get_mut(id).filter(|entry| entry.record.revoked_at.is_none()) else {
-            return Ok(Revocation::Durable);
+            return Ok(PriorRevocation::Durable);
         };
         pending.insert(id.clone(), at);
         Arc::make_mut(&mut entry.record).revoked_at = Some(at);
-        Ok(Revocation::New)
+        Ok(PriorRevocation::None)
     }
 
     /// The revocation of the key `id` is on the disk.
@@ -263,11 +263,11 @@ impl Keys {
     }
 }
 
-fn usable(record: &Arc<KeyRecord>, now: Timestamp) -> Result<(), Rejection> {
+fn usable(record: &Arc<KeyRecord>, now: Timestamp) -> Result<(), KeyError> {
     match record {
         _ if record.is_usable(now) => Ok(()),
-        record if record.revoked_at.is_some() => Err(Rejection::Revoked(Arc::clone(record))),
-        record => Err(Rejection::Expired(Arc::clone(record))),
+        record if record.revoked_at.is_some() => Err(KeyError::Revoked(Arc::clone(record))),
+        record => Err(KeyError::Expired(Arc::clone(record))),
     }
 }
 

@@ -92,10 +92,10 @@ impl Scene {
     async fn verdict(&self, token: &Token, now: Timestamp) -> &'static str {
         match self.keyring.check(token.expose(), now).await {
             Ok(Ok(_)) => "good",
-            Ok(Err(Rejection::Invalid(_))) => "invalid",
-            Ok(Err(Rejection::Unknown)) => "unknown",
-            Ok(Err(Rejection::Revoked(_))) => "revoked",
-            Ok(Err(Rejection::Expired(_))) => "expired",
+            Ok(Err(KeyError::Invalid(_))) => "invalid",
+            Ok(Err(KeyError::Unknown)) => "unknown",
+            Ok(Err(KeyError::Revoked(_))) => "revoked",
+            Ok(Err(KeyError::Expired(_))) => "expired",
             Err(_) => "unreadable",
         }
     }
@@ -110,7 +110,7 @@ async fn keys_are_good_until_they_are_revoked_or_expire() {
     assert_eq!(good.verdict(&token, end - Duration::from_millis(1)).await, "good");
     assert_eq!(good.verdict(&token, end).await, "expired");
     assert!(matches!(good.keyring.recheck(&record.id, NOW).await, Ok(Ok(()))));
-    assert!(matches!(good.keyring.recheck(&record.id, end).await, Ok(Err(Rejection::Expired(_)))));
+    assert!(matches!(good.keyring.recheck(&record.id, end).await, Ok(Err(KeyError::Expired(_)))));
     assert_eq!(scene(vec![revoked_record], None).await.verdict(&token, end).await, "revoked");
     assert_eq!(scene(vec![], None).await.verdict(&token, NOW).await, "unknown");
 }
@@ -160,11 +160,11 @@ async fn changes_by_others_are_seen_at_once_and_only_then_is_the_store_read() {
     }
     scene.store.set(Some(vec![KeyRecord { revoked_at: Some(NOW), ..record.clone() }]));
     replace();
-    assert!(matches!(scene.keyring.recheck(&record.id, NOW).await, Ok(Err(Rejection::Revoked(_)))));
+    assert!(matches!(scene.keyring.recheck(&record.id, NOW).await, Ok(Err(KeyError::Revoked(_)))));
     scene.store.set(Some(vec![]));
     scene.keyring.changed();
     assert_eq!(scene.verdict(&token, NOW).await, "unknown");
-    assert!(matches!(scene.keyring.recheck(&record.id, NOW).await, Ok(Err(Rejection::Unknown))));
+    assert!(matches!(scene.keyring.recheck(&record.id, NOW).await, Ok(Err(KeyError::Unknown))));
 }
 
 #[tokio::test]
@@ -173,12 +173,12 @@ async fn a_revocation_holds_before_it_is_on_the_disk_whatever_is_read_meanwhile(
     let (other, other_record) = issue(None);
     let scene = scene(vec![record.clone(), other_record.clone()], None).await;
     let revoke = async |id, at| scene.keyring.revoke(id, at).await.expect("readable");
-    assert_eq!(revoke(&record.id, NOW).await, Revocation::New);
-    assert_eq!(revoke(&record.id, NOW + Duration::from_secs(1)).await, Revocation::Pending);
-    assert_eq!(revoke(other.id(), NOW).await, Revocation::New);
+    assert_eq!(revoke(&record.id, NOW).await, PriorRevocation::None);
+    assert_eq!(revoke(&record.id, NOW + Duration::from_secs(1)).await, PriorRevocation::Pending);
+    assert_eq!(revoke(other.id(), NOW).await, PriorRevocation::None);
     for _ in 0..2 {
         assert_eq!((scene.verdict(&token, NOW).await, scene.verdict(&other, NOW).await), ("revoked", "revoked"));
-        assert!(matches!(scene.keyring.recheck(&record.id, NOW).await, Ok(Err(Rejection::Revoked(_)))));
+        assert!(matches!(scene.keyring.recheck(&record.id, NOW).await, Ok(Err(KeyError::Revoked(_)))));
         let shown = scene.keyring.get(&record.id).await.expect("readable").expect("there");
         assert_eq!(shown.revoked_at, Some(NOW));
         // Another process has changed something; on the disk both are good.
@@ -187,8 +187,8 @@ async fn a_revocation_holds_before_it_is_on_the_disk_whatever_is_read_meanwhile(
     scene.store.set(Some(vec![KeyRecord { revoked_at: Some(NOW), ..record.clone() }, other_record]));
     scene.keyring.revocation_written(&record.id);
     assert_eq!((scene.verdict(&token, NOW).await, scene.verdict(&other, NOW).await), ("revoked", "revoked"));
-    assert_eq!(revoke(&record.id, NOW).await, Revocation::Durable);
-    assert_eq!(revoke(Token::generate().expect("randomness").id(), NOW).await, Revocation::Durable);
+    assert_eq!(revoke(&record.id, NOW).await, PriorRevocation::Durable);
+    assert_eq!(revoke(Token::generate().expect("randomness").id(), NOW).await, PriorRevocation::Durable);
 }
 
 /// As long as it is not known what has changed, any key may be revoked.

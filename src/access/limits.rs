@@ -66,7 +66,7 @@ pub struct Rate {
 
 /// A caller that has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooFast {
+pub struct RateExceeded {
     /// Requests in a second.
     pub limit: u32,
     /// For how long.
@@ -100,7 +100,7 @@ impl CallerLimits {
     ///
     /// # Errors
     /// If it comes too soon after others. It is not counted then.
-    pub fn count(&self, limit_key: &LimitKey) -> Result<Option<Rate>, TooFast> {
+    pub fn count(&self, limit_key: &LimitKey) -> Result<Option<Rate>, RateExceeded> {
         self.requests.as_ref().map(|limit| limit.count(limit_key)).transpose()
     }
 
@@ -108,7 +108,7 @@ impl CallerLimits {
     ///
     /// # Errors
     /// As for [`CallerLimits::count`].
-    pub fn count_page(&self, limit_key: &LimitKey) -> Result<(), TooFast> {
+    pub fn count_page(&self, limit_key: &LimitKey) -> Result<(), RateExceeded> {
         self.pages.as_ref().map_or(Ok(()), |limit| limit.count(limit_key).map(drop))
     }
 
@@ -146,7 +146,7 @@ impl RateLimit {
         Self { rate, limiter, clock, tidy_at, begun: Instant::now() }
     }
 
-    fn count(&self, limit_key: &LimitKey) -> Result<Rate, TooFast> {
+    fn count(&self, limit_key: &LimitKey) -> Result<Rate, RateExceeded> {
         let limit = self.rate.get();
         let counted = self.limiter.check_key(limit_key);
         if self.limiter.len() > MANY_CALLERS {
@@ -154,7 +154,7 @@ impl RateLimit {
         }
         match counted {
             Ok(state) => Ok(Rate { limit, remaining: state.remaining_burst_capacity() }),
-            Err(not_yet) => Err(TooFast { limit, wait: not_yet.wait_time_from(self.clock.now()) }),
+            Err(not_yet) => Err(RateExceeded { limit, wait: not_yet.wait_time_from(self.clock.now()) }),
         }
     }
 

@@ -11,8 +11,8 @@ mod token;
 mod turns;
 
 pub use issue::{KeyProblem, MAX_KEYS, MAX_LIFETIME, MIN_LIFETIME, NewKey};
-pub use keyring::{Keyring, Rejection, Revocation, configured};
-pub use limits::{CallerLimits, LimitKey, Permit, Permits, Rate, TooFast};
+pub use keyring::{KeyError, Keyring, PriorRevocation, configured};
+pub use limits::{CallerLimits, LimitKey, Permit, Permits, Rate, RateExceeded};
 pub use sample::{Sampled, Sampler};
 pub use token::{InvalidToken, PREFIX, TOKEN_CHARS, Token, masked};
 pub use turns::{Turn, Turns};

@@ -12,7 +12,7 @@ use utoipa::openapi::schema::{Array, ArrayBuilder, SchemaType, Type};
 
 use super::ApiState;
 use super::caller::{Caller, note_subject};
-use super::guard::{Revoking, unreadable};
+use super::guard::{RevokeError, unreadable};
 use super::input::JsonBody;
 use super::openapi::examples;
 use super::problem::{ApiError, Code, FieldError};
@@ -245,7 +245,7 @@ pub async fn get_key(state: web::Data<ApiState>, _: Caller, path: web::Path<Stri
 /// Revoke an API key
 ///
 /// No request with it is admitted from now on, and streams that were opened with it end before anything else is told. What
-/// was done with it before stays. Revoking it twice is no error. 200 says that the revocation is durable; 503
+/// was done with it before stays. RevokeError it twice is no error. 200 says that the revocation is durable; 503
 /// `revocation_not_written` that the key is refused, and will be durably as soon as the store can be written, but is good again if
 /// the gateway is restarted before.
 #[utoipa::path(
@@ -312,11 +312,11 @@ fn not_written(error: StoreError) -> ApiError {
     ApiError::new(code, detail)
 }
 
-fn not_revoked(id: &KeyId, error: Revoking) -> ApiError {
+fn not_revoked(id: &KeyId, error: RevokeError) -> ApiError {
     let error = match error {
-        Revoking::Unreadable(error) => return unreadable(&error),
-        Revoking::NotRecorded(error) => return not_written(error),
-        Revoking::NotWritten(error) => error,
+        RevokeError::KeysUnreadable(error) => return unreadable(&error),
+        RevokeError::NotRecorded(error) => return not_written(error),
+        RevokeError::NotDurable(error) => error,
     };
     tracing::error!(
         error = &error as &dyn std::error::Error,

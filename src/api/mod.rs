@@ -3,7 +3,6 @@
 //! Handlers parse input into the domain's types, ask the engine or the table, and render. They must never decide anything
 //! about scaling, hold a lock across an await, or answer before the engine says that a change is durable.
 
-mod attempts;
 mod audit;
 mod body;
 mod caller;
@@ -54,8 +53,7 @@ use crate::store::StoreReader;
 use crate::table::JobTable;
 use crate::telemetry::Traces;
 
-pub use attempts::Recorder;
-pub use audit::audit_line;
+pub use audit::{AuditRecorder, audit_line};
 pub use connection_limits::ConnectionLimits;
 pub use guard::{Guard, KeyRule};
 pub use perimeter::Perimeter;

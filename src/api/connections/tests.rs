@@ -122,7 +122,8 @@ async fn an_answer_that_is_read_in_part_counts_whole() {
     let mut answer = Box::pin(Pieces::new([Bytes::from(vec![0; ANSWER])], Some(connection.clone())));
     connection.set_unsent(1);
     while let BodySize::Sized(left @ 1..) = answer.size() {
-        assert_eq!(all.slots.borrow().held, ANSWER + 1, "{left} bytes are left");
+        let held = all.slots.borrow().held;
+        assert_eq!(held, ANSWER + 1, "{left} bytes are left");
         drop(std::future::poll_fn(|cx| answer.as_mut().poll_next(cx)).await);
     }
     assert_eq!(all.slots.borrow().held, 1, "what is left is in the buffer of the connection");

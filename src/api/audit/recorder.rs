@@ -14,10 +14,10 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpMessage as _, HttpResponse};
 use tokio::time::timeout;
 
-use super::caller::Caller;
-use super::problem::{ApiError, Code};
-use super::routes::path_of;
 use crate::access::{Sampled, Sampler};
+use crate::api::caller::Caller;
+use crate::api::problem::{ApiError, Code};
+use crate::api::routes::path_of;
 use crate::clock::Clock;
 use crate::domain::{Action, Attempt, AuditEntry, AuditVerdict, Subject};
 use crate::store::{Store, Unit, commit_one};
@@ -25,38 +25,38 @@ use crate::store::{Store, Unit, commit_one};
 /// Longest time an answer that refuses something waits for the record of it.
 const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How much is kept of an attempt that is refused.
+/// How an attempt that is refused is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(in crate::api) enum AuditLevel {
     /// An entry of its own: the caller has a valid key.
     Entry,
     /// A line of the log: the caller has a valid key, but asks too much, or comes before anything can be written.
-    Line,
+    LogLine,
     /// An entry, if there are not too many: the caller has no valid key.
     Sample,
     /// It is counted: the caller has no valid key, and asks too much, or comes before anything can be written.
-    Count,
+    CountOnly,
 }
 
-impl Kept {
+impl AuditLevel {
     pub fn of(is_stranger: bool, is_beyond_limits: bool) -> Self {
         match (is_stranger, is_beyond_limits) {
             (false, false) => Self::Entry,
-            (false, true) => Self::Line,
+            (false, true) => Self::LogLine,
             (true, false) => Self::Sample,
-            (true, true) => Self::Count,
+            (true, true) => Self::CountOnly,
         }
     }
 }
 
 /// See the module's documentation.
-pub struct Recorder {
+pub struct AuditRecorder {
     store: Arc<dyn Store>,
     clock: Clock,
     strangers: Sampler,
 }
 
-impl Recorder {
+impl AuditRecorder {
     /// A recorder that writes to `store`.
     pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
         Self { store, clock, strangers: Sampler::default() }
@@ -67,16 +67,16 @@ impl Recorder {
         AuditEntry { at: self.clock.now(), attempt: caller.attempt(), action, subject, verdict }
     }
 
-    /// Records what came of an attempt, or as much of it as is `kept`.
-    pub(super) async fn record(
+    /// Records what came of an attempt, at this `level`.
+    pub(in crate::api) async fn record(
         self: &Arc<Self>,
         caller: &Caller,
         action: Action,
         response: &ServiceResponse<BoxBody>,
-        kept: Kept,
+        level: AuditLevel,
     ) {
         let code = refusal_code(response.response());
-        if code.is_some() && self.leaves_out(caller, action, kept) {
+        if code.is_some() && self.leaves_out(caller, action, level) {
             return;
         }
         let noted = response.request().extensions().get::<Subject>().cloned();
@@ -99,7 +99,7 @@ impl Recorder {
         let is_recorded =
             |code: &Code| !matches!(code, Code::OutcomeUnknown | Code::RevocationNotWritten | Code::StorageUnavailable);
         if let Some(code) = code.filter(is_recorded)
-            && kept != Kept::Line
+            && level != AuditLevel::LogLine
         {
             let verdict = AuditVerdict::Refused { code: code.as_str().to_owned() };
             self.write(vec![self.entry(caller, action, subject, verdict)]).await;
@@ -107,12 +107,12 @@ impl Recorder {
     }
 
     /// Whether an `action` that was refused to `caller` gets no record of its own. It is counted then.
-    fn leaves_out(self: &Arc<Self>, caller: &Caller, action: Action, kept: Kept) -> bool {
+    fn leaves_out(self: &Arc<Self>, caller: &Caller, action: Action, level: AuditLevel) -> bool {
         let now = Instant::now();
-        let sampled = match kept {
-            Kept::Entry | Kept::Line => return false,
-            Kept::Sample => self.strangers.admit(caller.address, action, now),
-            Kept::Count => self.strangers.omit(action, now),
+        let sampled = match level {
+            AuditLevel::Entry | AuditLevel::LogLine => return false,
+            AuditLevel::Sample => self.strangers.admit(caller.address, action, now),
+            AuditLevel::CountOnly => self.strangers.omit(action, now),
         };
         let Sampled::Omitted { count_due_in } = sampled else { return false };
         if let Some(due_in) = count_due_in {
@@ -133,7 +133,7 @@ impl Recorder {
 
     /// Records how many attempts were left out so far. To be called before the process ends.
     pub async fn write_omitted(&self) {
-        let nobody = Attempt { request: None, actor: None, address: None };
+        let unknown = Attempt { request: None, actor: None, address: None };
         let omitted = self.strangers.take_omitted().into_iter().map(|(action, attempts)| {
             tracing::warn!(
                 target: "scalegate::audit",
@@ -142,7 +142,7 @@ impl Recorder {
                 "attempts without a valid key were refused and not recorded one by one"
             );
             let (subject, verdict) = (Subject::default(), AuditVerdict::Omitted { attempts });
-            AuditEntry { at: self.clock.now(), attempt: nobody.clone(), action, subject, verdict }
+            AuditEntry { at: self.clock.now(), attempt: unknown.clone(), action, subject, verdict }
         });
         let omitted: Vec<_> = omitted.collect();
         if !omitted.is_empty() {

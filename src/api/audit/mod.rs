@@ -1,4 +1,6 @@
-//! Who tried to change what, and what came of it.
+//! The audit record: `GET /v1/audit`, and what is written into it.
+
+mod recorder;
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
@@ -6,13 +8,16 @@ use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::caller::Caller;
-use super::openapi::examples;
-use super::problem::{ApiError, Code};
-use super::query::Paging;
-use super::routes::Route;
-use super::view::{ActorView, WireTime};
-use super::{ApiState, list};
+pub(super) use recorder::AuditLevel;
+pub use recorder::AuditRecorder;
+
+use crate::api::caller::Caller;
+use crate::api::openapi::examples;
+use crate::api::problem::{ApiError, Code};
+use crate::api::query::Paging;
+use crate::api::routes::Route;
+use crate::api::view::{ActorView, WireTime};
+use crate::api::{ApiState, list};
 use crate::domain::{Action, Alias, AuditEntry, AuditVerdict, Scope};
 
 /// The scopes, the audit action and the problems of each operation.
