@@ -1,9 +1,8 @@
 //! Lines that were said and are yet to be written, and the thread that writes them.
 //!
-//! Saying a line is copying it, and what is said within some milliseconds leaves in one piece. `tracing-appender` does
-//! nearly that. But it limits lines rather than bytes, and a line is as long as the path that somebody sent; its own word
-//! about lost lines could be lost like any other; and if nobody reads, it complains to standard output when the process
-//! ends, which may well be the same pipe.
+//! Queueing a line is copying it; lines of the same few milliseconds are written in one piece. Rejected: tracing-appender,
+//! because it bounds the number of lines and not their bytes, does not count the lines whose writing failed, and cannot keep
+//! room for a notice of dropped lines.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -18,24 +18,53 @@ use opentelemetry_sdk::Resource;
 
 /// Longest time for an export, retries included, unless the environment says otherwise; the standard's own.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The samplers there are.
-const SAMPLERS: [&str; 6] = [
-    "always_on",
-    "always_off",
-    "traceidratio",
-    "parentbased_always_on",
-    "parentbased_always_off",
-    "parentbased_traceidratio",
+/// Variables whose values are checked here, since the library takes what it cannot read for unset: the stronger name first,
+/// what is accepted, and what is said otherwise.
+const CHECKS: [(&[&str], fn(&str) -> bool, &str); 12] = [
+    (&["OTEL_TRACES_EXPORTER"], |value| value == "otlp", "there are otlp and none"),
+    (
+        &[OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL],
+        |value| value == "http/protobuf",
+        "there is http/protobuf only",
+    ),
+    (
+        &[SAMPLER],
+        |value| ["always_on", "always_off", RATIO].contains(&value.strip_prefix("parentbased_").unwrap_or(value)),
+        "there are always_on, always_off, traceidratio, and parentbased_ with each of these",
+    ),
+    (
+        &[OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT],
+        |value| value.parse::<u64>().is_ok_and(|millis| millis > 0),
+        "must be a number of milliseconds",
+    ),
+    (&["OTEL_BSP_MAX_QUEUE_SIZE"], is_positive, POSITIVE),
+    (&["OTEL_BSP_SCHEDULE_DELAY"], is_positive, POSITIVE),
+    (&["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], is_positive, POSITIVE),
+    (&["OTEL_BSP_EXPORT_TIMEOUT"], is_positive, POSITIVE),
+    (&["OTEL_BSP_MAX_CONCURRENT_EXPORTS"], is_positive, POSITIVE),
+    (
+        &[OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS],
+        |value| value.split(',').all(|header| header.contains('=')),
+        "must be like name=value,name=value",
+    ),
+    (
+        &[OTEL_EXPORTER_OTLP_TRACES_COMPRESSION, OTEL_EXPORTER_OTLP_COMPRESSION],
+        |value| ["gzip", "none"].contains(&value),
+        "there are gzip and none",
+    ),
+    (
+        &["OTEL_TRACES_SAMPLER_ARG"],
+        |value| value.parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio)),
+        "must be a number between 0 and 1",
+    ),
 ];
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const RATIO: &str = "traceidratio";
+const POSITIVE: &str = "must be a whole number, 1 or more";
 
-/// How spans are gathered. The library takes what it cannot read for unset, and a delay of nothing for one.
-const BATCHES: [&str; 5] = [
-    "OTEL_BSP_MAX_QUEUE_SIZE",
-    "OTEL_BSP_SCHEDULE_DELAY",
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-    "OTEL_BSP_EXPORT_TIMEOUT",
-    "OTEL_BSP_MAX_CONCURRENT_EXPORTS",
-];
+fn is_positive(value: &str) -> bool {
+    value.parse::<u32>().is_ok_and(|number| number > 0)
+}
 
 /// Why traces cannot be exported as the environment asks for.
 #[derive(Debug, thiserror::Error)]
@@ -80,68 +109,27 @@ fn read_from(variable: impl Fn(&'static str) -> Option<String>) -> Result<Option
         let set = |name: &&'static str| Some((*name, variable(name).filter(|value| !value.trim().is_empty())?));
         names.iter().find_map(set)
     };
+    let is = |name, expected: fn(&str) -> bool| first(&[name]).is_some_and(|(_, value)| expected(&value));
     let refuse =
         |(variable, value): (&'static str, String), problem| Err(TracesError::Variable { variable, value, problem });
     let endpoint = first(&[OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT]);
-    let disabled = first(&["OTEL_SDK_DISABLED"]).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
-    let (Some(endpoint), false) = (endpoint, disabled) else { return Ok(None) };
-    match first(&["OTEL_TRACES_EXPORTER"]) {
-        Some((_, value)) if value == "none" => return Ok(None),
-        Some(exporter) if exporter.1 != "otlp" => return refuse(exporter, "there are otlp and none"),
-        _ => {}
-    }
-    match first(&[OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL]) {
-        Some(protocol) if protocol.1 != "http/protobuf" => return refuse(protocol, "there is http/protobuf only"),
-        _ => {}
-    }
-    match first(&["OTEL_TRACES_SAMPLER"]) {
-        Some(sampler) if !SAMPLERS.contains(&sampler.1.as_str()) => {
-            return refuse(
-                sampler,
-                "there are always_on, always_off, traceidratio, and parentbased_ with each of these",
-            );
-        }
-        Some((_, sampler)) if sampler.ends_with("traceidratio") => match first(&["OTEL_TRACES_SAMPLER_ARG"]) {
-            Some(ratio) if !is_ratio(&ratio.1) => return refuse(ratio, "must be a number between 0 and 1"),
-            _ => {}
-        },
-        _ => {}
-    }
-    let timeout = match first(&[OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT]) {
-        None => DEFAULT_TIMEOUT,
-        Some(given) => match given.1.parse() {
-            Ok(millis) if millis > 0 => Duration::from_millis(millis),
-            _ => return refuse(given, "must be a number of milliseconds"),
-        },
-    };
-    for name in BATCHES {
-        match first(&[name]) {
-            Some(given) if !given.1.parse::<u32>().is_ok_and(|number| number > 0) => {
-                return refuse(given, "must be a whole number, 1 or more");
-            }
+    let is_off = is("OTEL_SDK_DISABLED", |value| value.eq_ignore_ascii_case("true"))
+        || is("OTEL_TRACES_EXPORTER", |value| value == "none");
+    let (Some(endpoint), false) = (endpoint, is_off) else { return Ok(None) };
+    for (names, is_accepted, problem) in CHECKS {
+        // The argument is for the samplers that take one.
+        let matters = names != ["OTEL_TRACES_SAMPLER_ARG"] || is(SAMPLER, |sampler| sampler.ends_with(RATIO));
+        match first(names) {
+            Some(given) if matters && !is_accepted(&given.1) => return refuse(given, problem),
             _ => {}
         }
     }
-    match first(&[OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS]) {
-        Some(headers) if !headers.1.split(',').all(|header| header.contains('=')) => {
-            return refuse(headers, "must be like name=value,name=value");
-        }
-        _ => {}
-    }
-    match first(&[OTEL_EXPORTER_OTLP_TRACES_COMPRESSION, OTEL_EXPORTER_OTLP_COMPRESSION]) {
-        Some(compression) if !["gzip", "none"].contains(&compression.1.as_str()) => {
-            return refuse(compression, "there are gzip and none");
-        }
-        _ => {}
-    }
+    let timeout = first(&[OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT]);
+    let timeout = timeout.and_then(|(_, millis)| millis.parse().ok()).map_or(DEFAULT_TIMEOUT, Duration::from_millis);
     match shown(&endpoint.1) {
         Ok(shown) => Ok(Some(Settings { timeout, shown })),
         Err(problem) => refuse(endpoint, problem),
     }
-}
-
-fn is_ratio(text: &str) -> bool {
-    text.parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio))
 }
 
 fn shown(endpoint: &str) -> Result<String, &'static str> {
@@ -164,12 +152,12 @@ fn shown(endpoint: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Who tells: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, and a name in any case.
+/// The service: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, and a name in any case.
 pub(super) fn resource() -> Resource {
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     let named = Resource::builder().build();
     let name = named.get(&Key::from_static_str("service.name"));
-    // The library calls whoever has no name "unknown_service".
+    // The library's name for a service without one is "unknown_service".
     let nameless = name.is_none_or(|name| name.as_str().starts_with("unknown_service"));
     let mut resource = Resource::builder();
     if named.get(&version.key).is_none() {
@@ -194,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_exported_unless_somebody_says_where_to() {
+    fn nothing_is_exported_without_an_endpoint() {
         for variables in [
             &[][..],
             &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")],
