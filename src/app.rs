@@ -52,7 +52,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts a gateway with this `config`, which tells `traces` what it does: first everything that can be refused, then the
-    /// door, then recovery, which may take seconds. Whoever comes meanwhile is told so.
+    /// door, then recovery, which may take seconds. Callers that come meanwhile are told so.
     ///
     /// # Errors
     /// If the address, the certificate or the store cannot be had.
@@ -215,7 +215,7 @@ fn check_in_background(directory: &Path) -> oneshot::Receiver<SqliteError> {
     let directory = directory.to_owned();
     let check = std::thread::Builder::new().name("store check".into()).spawn(move || match check_large(&directory) {
         Ok(()) => {}
-        // Whoever would hear it is stopping already.
+        // Without a receiver the gateway is stopping already.
         Err(error @ SqliteError::Corrupt { .. }) => drop(tell.send(error)),
         Err(error) => not_checked(&error),
     });
@@ -232,7 +232,7 @@ fn not_checked(why: &(dyn std::error::Error + 'static)) {
 /// The keys, and who needs one.
 ///
 /// # Errors
-/// If whoever reaches `address` would be admitted without anybody having said so, or the store cannot be read.
+/// If every caller that reaches `address` would be admitted although no option says so, or the store cannot be read.
 async fn open_keyring(
     access: &Access,
     address: SocketAddr,
@@ -266,12 +266,12 @@ fn tell_of_exposed_files(access: &Access) {
     }
 }
 
-/// Tells the operator if others than the owners of keys can scale, or nobody.
+/// Tells the operator if callers without a key can scale, or no caller can.
 fn tell_who_may_enter(rule: KeyRule, (has_key, has_usable): (bool, bool), address: SocketAddr, data_dir: &Path) {
     match rule {
         KeyRule::Never => tracing::warn!(
             %address,
-            "INSECURE: --insecure-no-auth is set, and whoever reaches this address can scale and make keys"
+            "INSECURE: --insecure-no-auth is set, and every caller that reaches this address can scale and make keys"
         ),
         KeyRule::OnceThereIsOne if !has_key => tracing::info!(
             "there was never an API key: all programs on this machine can scale; `{}` makes the first one, and --require-key refuses to \
@@ -330,14 +330,14 @@ pub async fn stop(gateway: Gateway, traces: &Traces, grace: Duration) -> Result<
     stopped
 }
 
-/// Nothing was promised to anybody yet, and whoever reads the store need not be waited for.
+/// Nothing was promised to a caller yet, and a reader of the store need not be waited for.
 fn exit_before_ready() -> ! {
     tracing::info!("stopped before it was ready");
     telemetry::flush();
     std::process::exit(0)
 }
 
-/// Nothing is lost by this: what is durable is on the disk, and what is not was not promised to anybody.
+/// Nothing is lost by this: what is durable is on the disk, and what is not was not promised to a caller.
 fn exit_at_once() -> ! {
     tracing::warn!("second signal: exiting at once");
     telemetry::flush();

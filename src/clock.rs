@@ -2,7 +2,7 @@
 //!
 //! Decisions compare durable points in time, so they need UTC; but a wall clock that is set would cut cooldowns short or
 //! stretch them. A [`Clock`] therefore shows UTC at its beginning and counts from there what time passes since the machine
-//! was started, suspended or not, which nobody can set. (Timers do not count a suspended machine's time: after it they are
+//! was started, suspended or not, which no program can set. (Timers do not count a suspended machine's time: after it they are
 //! late, never early.)
 //!
 //! The next process carries on with the same clock: the first one leaves an [`Anchor`] in the store, and as long as the
@@ -58,10 +58,10 @@ impl Clock {
     }
 }
 
-/// Notices when somebody sets the wall's clock.
+/// Notices when the wall's clock is set.
 ///
-/// Timestamps from other processes are by the wall's clock as it was set when they were made. As long as nobody sets it,
-/// [`Clock::from_wall`] tells what they mean; when somebody does, they cannot be told from later or earlier ones for a while.
+/// Timestamps from other processes are by the wall's clock as it was set when they were made. As long as it is not set,
+/// [`Clock::from_wall`] tells what they mean; when it is, they cannot be told from later or earlier ones for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct WallWatch {
     ahead_millis: i64,
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_the_wall_while_nobody_sets_it() {
+    fn agrees_with_the_wall_until_it_is_set() {
         let clock = Clock::start();
         let wall = wall_now();
         assert!(apart(clock.now(), wall) < Duration::from_secs(5));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_while_somebody_waits_whatever_the_wall_says() {
+    fn goes_on_while_jobs_wait_whatever_the_wall_says() {
         for wall in [NOON, NOON + HOUR * 2, NOON + HOUR * 100, NOON - HOUR * 100, Timestamp::from_millis(0)] {
             let start = Start::decide(Some(&anchor()), &present(wall), true);
             assert_eq!(start, Start::Resume(NOON + HOUR * 2), "{wall}");
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_walls_time_when_nobody_waits() {
+    fn takes_the_walls_time_when_no_job_waits() {
         let start = Start::decide(Some(&anchor()), &present(NOON + HOUR * 3), false);
         assert_eq!(start, Start::Wall { before: Some(NOON + HOUR * 2) });
         assert_eq!(Start::decide(None, &present(NOON), false), Start::Wall { before: None });
@@ -287,12 +287,12 @@ mod tests {
     fn a_clock_may_have_been_set_while_no_process_looked() {
         let shown = NOON + HOUR * 2;
         for (anchor, wall, expected, why) in [
-            (None, shown, false, "nobody looked before"),
+            (None, shown, false, "the first look"),
             (Some(anchor()), shown, false, "it shows what it should"),
             (Some(anchor()), shown + TOLERANCE, false, "or nearly"),
             (Some(anchor()), shown + TOLERANCE * 2, true, "set forward"),
             (Some(anchor()), shown - TOLERANCE * 2, true, "set back"),
-            (Some(Anchor { boot: "that".into(), ..anchor() }), shown, true, "nobody can tell what it should show"),
+            (Some(Anchor { boot: "that".into(), ..anchor() }), shown, true, "what it should show is not known"),
         ] {
             assert_eq!(present(wall).may_have_been_set_since(anchor.as_ref()), expected, "{why}");
         }

@@ -1,8 +1,8 @@
 //! Tells those who watch what has changed.
 //!
-//! Everything told is durable before. Nobody who tells ever waits for somebody who listens: each channel holds a bounded
+//! Everything told is durable before. The engine never waits for a listener: each channel holds a bounded
 //! number of changes, and a listener that falls behind by more is told that it missed some. What it missed is in the
-//! store's log. One channel for everybody lost: thousands who watch one job each would all be woken by every other one.
+//! store's log. Rejected: one channel for all listeners, because thousands who watch one job each would all be woken by each other one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +41,7 @@ pub struct Feed {
     /// The latest version of a job that was told; everything up to it can be read from the log.
     latest: AtomicU64,
     all: broadcast::Sender<News>,
-    /// Jobs somebody listens to. An entry lives as long as its listeners do.
+    /// Jobs that have listeners. An entry lives as long as its listeners do.
     jobs: DashMap<JobId, broadcast::Sender<News>>,
     roll_called_at: Mutex<Option<Instant>>,
 }
@@ -82,7 +82,7 @@ impl Feed {
         if job.event() > latest + 1 {
             self.tell_all(&News::Reloaded);
         }
-        // That nobody listens is no error.
+        // Without listeners there is nothing to send.
         if let Some(sender) = self.jobs.get(&job.job().id) {
             drop(sender.send(News::Job(job.clone())));
         }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_listen_is_not_waited_for() {
+    fn a_slow_listener_is_not_waited_for() {
         let feed = Arc::new(Feed::new(1));
         let mut slow = feed.listen_to(JobId::from_u128(1));
         for event in 0..JOB_BACKLOG as u64 + 1 {

@@ -3,7 +3,7 @@
 //! The way in is [`app`], which puts the parts together. The rules of scaling are in [`domain`], free of I/O; [`engine`]
 //! owns all running work; [`store`] makes it durable; [`table`] shows it to readers and [`feed`] tells them of changes;
 //! [`api`] serves it over HTTP; [`sidecar`] talks to the platform, and [`sim`] plays the platform where there is none;
-//! [`metrics`] counts what happens in all of them, and [`telemetry`] tells of it; nothing depends on whether anybody listens.
+//! [`metrics`] counts what happens in all of them, and [`telemetry`] tells of it; nothing depends on whether they are read.
 //! `printable` escapes text from outside, for the log and for terminals.
 //! `domain` imports nothing else of the crate; of `api`, only `app` starts it, and [`cli`] borrows what requests and answers
 //! look like.

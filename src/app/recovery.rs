@@ -6,7 +6,7 @@ use crate::clock::{Clock, Present, Start, WallWatch};
 use crate::domain::Timestamp;
 use crate::store::sqlite::{SqliteError, SqliteJournal};
 
-/// How far the gateway's clock and the machine's may be apart without anybody being told; time servers correct less all
+/// How far the gateway's clock and the machine's may be apart without a line in the log; time servers correct less all
 /// the time.
 const UNNOTICED_DIFFERENCE: Duration = Duration::from_secs(2);
 

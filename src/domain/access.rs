@@ -1,7 +1,7 @@
 //! Who may do what: API keys as they are kept, what they allow, and who has done something.
 //!
-//! What is secret about a key never comes here: a record has only its hash. Roles made of single permissions lost: three
-//! scopes, each including the one before it, and a list of resources say everything there is to say about this API.
+//! What is secret about a key never comes here: a record has only its hash. Rejected: roles made of single permissions,
+//! because three scopes, each including the one before it, and a list of resources say all there is to say about this API.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,7 +19,7 @@ use super::time::Timestamp;
 pub const KEY_ID_CHARS: usize = 10;
 /// Longest name of a key, in bytes.
 pub const MAX_KEY_NAME_BYTES: usize = 100;
-/// Most resources one key can be limited to. Whoever may touch more of them gets a key without a limit.
+/// Most resources one key can be limited to. A caller that needs more of them gets a key without a limit.
 pub const MAX_KEY_RESOURCES: usize = 32;
 
 /// The public part of an API key, by which it is listed, revoked and named in records: letters and digits. Cheap to
@@ -141,7 +141,7 @@ impl Reach {
         self.0.as_ref().is_none_or(|resources| resources.contains(resource))
     }
 
-    /// What is left of it for whoever asks for `wanted` only; nothing if that is not part of it.
+    /// What is left of it for a caller who asks for `wanted` only; nothing if that is not part of it.
     pub fn narrowed_to(&self, wanted: Option<Alias>) -> Option<Self> {
         match wanted {
             None => Some(self.clone()),

@@ -193,7 +193,7 @@ mod tests {
             (stamped(3, 1), Err(Inconclusive::Progress), "not moved yet"),
             (stamped(3, 500), Err(Inconclusive::Progress), "not moved for long, however fresh it claims to be"),
             (stamped(4, 500), Err(Inconclusive::Progress), "half way is still on the way"),
-            (stamped(6, 10), settling, "moved too far: somebody else, or an old view"),
+            (stamped(6, 10), settling, "moved too far: another program, or an old view"),
             (stamped(6, 90), usable(Some(StepOutcome::Confirmed), Some(5)), "moved too far for certain"),
             (stamped(2, 90), usable(Some(StepOutcome::Unknown), Some(3)), "moved the other way for certain"),
             (unstamped(5, 89), Err(Inconclusive::Freshness), "without a timestamp it may be as old as settle"),
@@ -218,11 +218,11 @@ mod tests {
         let (change_state, change) = sent(Stage::Unknown { since: at(60) });
         let settling = Err(Inconclusive::Settling(at(90)));
         for (reading, expected, why) in [
-            (stamped(5, 61), settling, "even what looks like success may be somebody else's doing"),
+            (stamped(5, 61), settling, "even what looks like success may be another program's doing"),
             (stamped(3, 89), settling, "it may still arrive"),
             (stamped(3, 90), usable(Some(StepOutcome::NotApplied), None), "now it will not"),
             (stamped(5, 90), usable(Some(StepOutcome::Confirmed), None), "it was applied"),
-            (stamped(7, 90), usable(Some(StepOutcome::Unknown), Some(3)), "somebody else interfered"),
+            (stamped(7, 90), usable(Some(StepOutcome::Unknown), Some(3)), "another program interfered"),
             (stamped(4, 90), usable(Some(StepOutcome::Unknown), Some(3)), "half of it is not what was asked"),
             (unstamped(5, 179), settling, "without timestamps, settle counts twice"),
             (unstamped(5, 180), usable(Some(StepOutcome::Confirmed), None), "once for the change, once for the view"),
@@ -249,7 +249,7 @@ mod tests {
                 Err(Inconclusive::Settling(at(90))),
                 "contradicts what was seen: perhaps a lagging replica",
             ),
-            (stamped(3, 95), usable(None, Some(5)), "somebody else has changed it"),
+            (stamped(3, 95), usable(None, Some(5)), "another program has changed it"),
         ] {
             assert_eq!(judge(&reading, &change_state, None), expected, "{why}");
         }

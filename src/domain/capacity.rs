@@ -116,7 +116,7 @@ pub struct Move {
     pub units: u32,
     /// Capacity before.
     pub from: Capacity,
-    /// Capacity after, if nobody else interferes.
+    /// Capacity after, if no other program interferes.
     pub to: Capacity,
 }
 
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_capacities_nobody_means() {
+    fn refuses_capacities_out_of_range() {
         assert!(Capacity::new(-1).is_err());
         assert!(Capacity::new(i64::from(MAX_CAPACITY) + 1).is_err());
         assert!(Capacity::new(i64::MAX).is_err());

@@ -13,7 +13,7 @@ use super::job_id::JobId;
 use super::settings::{MAX_WAIT, SettingLimits, Settings, duration_millis};
 use super::time::Timestamp;
 
-/// Longest time between the decision to send a change and the moment its request is on the way: whoever sends it gives up
+/// Longest time between the decision to send a change and the moment its request is on the way: the sender gives up
 /// connecting by then and reports that nothing was sent.
 ///
 /// Cooldowns count from the moment of sending, which only bounds are known of: it is not after the answer, and not after
@@ -33,7 +33,7 @@ pub struct ChangeState {
     pub last_change: Option<SentChange>,
     /// Readings observed before this are older than something already known.
     pub fresh_from: Option<Timestamp>,
-    /// What a reading should show as long as nobody else changes the capacity.
+    /// What a reading should show as long as no other program changes the capacity.
     pub expected: Option<Capacity>,
     /// How long the last change took from being sent to the resource being at rest.
     pub provisioning: Option<Duration>,

@@ -9,7 +9,7 @@ use super::time::Timestamp;
 
 /// Consecutive changes without effect after which a job gives up. The platform's guide advises three to five tries.
 pub const MAX_FRUITLESS_STEPS: usize = 5;
-/// Movements by somebody else after which a job gives up: it is then in a tug of war that no number of steps will win.
+/// Movements by another program after which a job gives up: it is then in a tug of war that no number of steps will win.
 pub const MAX_EXTERNAL_CHANGES: usize = 20;
 
 /// What a job is to do.
@@ -116,7 +116,7 @@ fn check_effort(job: &Job, capacity: Capacity, target: Capacity) -> Result<(), J
     if job.external_changes.len() >= MAX_EXTERNAL_CHANGES {
         return Err(JobError::new(
             ErrorCode::NoProgress,
-            format!("Somebody else has changed the capacity {MAX_EXTERNAL_CHANGES} times while this job ran."),
+            format!("Another program changed the capacity {MAX_EXTERNAL_CHANGES} times while this job ran."),
         ));
     }
     if job.steps.len() >= MAX_STEPS {

@@ -75,7 +75,7 @@ pub enum ResourceEvent {
         /// What became of it.
         outcome: StepOutcome,
     },
-    /// Somebody else changed the capacity.
+    /// Another program changed the capacity.
     ExternalChange {
         /// The job that noticed it.
         job: JobId,

@@ -125,9 +125,9 @@ impl TryFrom<Written> for TraceContext {
 /// On whose behalf the sidecar is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The job; `None` if somebody only looks on.
+    /// The job; `None` for a caller who only observes.
     pub job: Option<JobId>,
-    /// Where the job, or the request of whoever looks on, belongs.
+    /// Where the job, or the request of the caller, belongs.
     pub trace: Option<TraceContext>,
 }
 

@@ -1,7 +1,7 @@
 //! Whether what is to be written still comes onto the disk.
 //!
 //! A disk that fails says so. One that hangs, as a volume in the network may, says nothing for as long as it likes, and so does
-//! somebody who has locked the store: whoever waits for a commit waits with it, and nobody but the clock can tell.
+//! a program that has locked the store: a request that waits for a commit waits with it, and only the clock can tell.
 //!
 //! What counts is how long nothing at all was done: a disk that is slow and has much to do is no worse than it was. And the clock
 //! is asked twice: where the whole machine stood still, the disk could not do anything either.
@@ -66,7 +66,7 @@ impl CommitsUnderWay {
         }
     }
 
-    /// Whether they are found to be stuck at `now`. Nobody may know of any that are done and not ended.
+    /// Whether they are found to be stuck at `now`. Results that are there already must have been taken before.
     pub fn check(&mut self, now: Timestamp) -> bool {
         if self.check_at().is_none_or(|at| now < at) {
             return false;

@@ -232,7 +232,7 @@ impl Core {
     }
 
     /// Keeps the reading for callers who observe the resource; an entry for its history if it shows something new. What is
-    /// neither listed nor was scaled lately is not kept: anybody can ask for anything.
+    /// neither listed nor was scaled lately is not kept: callers can ask for any name.
     fn note(&mut self, resource: &Alias, reading: &Reading, now: Timestamp) -> Option<HistoryEntry> {
         if !self.is_known(resource) {
             return None;

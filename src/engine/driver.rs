@@ -96,7 +96,7 @@ pub(super) async fn run<S: Sidecar>(
         shared_reads: SharedReads::default(),
         waiting: HashMap::new(),
         next_reply: 0,
-        lost: BTreeMap::new(),
+        evicted: BTreeMap::new(),
         is_retrying: false,
         outage: None,
     };
@@ -154,7 +154,7 @@ struct Engine<S> {
     waiting: HashMap<ReplyTo, Waiting>,
     next_reply: ReplyTo,
     /// The lanes that were evicted and are to be adopted again, with the jobs of which more may be durable than was shown.
-    lost: BTreeMap<Alias, BTreeSet<JobId>>,
+    evicted: BTreeMap<Alias, BTreeSet<JobId>>,
     is_retrying: bool,
     /// Why the store does not work, if it does not.
     outage: Option<Unavailable>,
@@ -282,7 +282,7 @@ impl<S: Sidecar> Engine<S> {
             },
             Done::RetryDue => {
                 self.is_retrying = false;
-                self.adopt(self.lost.keys().cloned().collect());
+                self.adopt(self.evicted.keys().cloned().collect());
             }
             Done::Adopted { which, adopted } => self.on_adopted(which, adopted, now),
             Done::Replayed { to, answer } => {
@@ -353,9 +353,9 @@ impl<S: Sidecar> Engine<S> {
             Effect::Commit(unit) => units.push(unit),
             Effect::Reserve(to, wish) => self.reserve(to, *wish),
             Effect::GiveBack(reservation) => self.store.give_back(reservation),
-            Effect::Adopt(resource) if self.lost.contains_key(&resource) => {}
+            Effect::Adopt(resource) if self.evicted.contains_key(&resource) => {}
             Effect::Adopt(resource) => self.adopt(vec![resource]),
-            Effect::Evicted { resource, jobs } => self.evicted(resource, jobs),
+            Effect::Evicted { resource, jobs } => self.evict(resource, jobs),
             Effect::Call { resource, id, call, origin } => self.call(resource, id, call, origin),
             Effect::PublishJob(event) => self.projections.show(event, &self.clock),
             Effect::PublishHistory(resource, entry) => self.projections.tell(resource, entry),

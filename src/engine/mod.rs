@@ -59,7 +59,7 @@ impl RunningEngine {
             };
             // If this thread panics, `report` is dropped without a word, which is how the other side finds out.
             LocalSet::new().block_on(&runtime, driver::run(parts(), commands, begin, stopping));
-            // Nobody listening any more means that nobody cares.
+            // Without a receiver the gateway has ended already.
             let _ = report.send(());
         })?;
         Ok(Self { handle, stop, begun: Some(begun), stopped })

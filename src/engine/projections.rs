@@ -1,4 +1,4 @@
-//! Everybody who is shown what has become durable: readers, those who watch, and those who count.
+//! Where durable changes are shown: the table for readers, the feed for streams, the metrics.
 //!
 //! None of them can hold up the engine or fail it, and nothing is ever decided by what they are shown.
 
@@ -35,7 +35,7 @@ impl Projections {
         Ok(Self { table, feed, metrics: Arc::new(Metrics::new()?), traces })
     }
 
-    /// Shows a job in a new version. Nobody else shows jobs at the same time.
+    /// Shows a job in a new version. Only the engine shows jobs.
     pub(super) fn show(&self, event: JobEvent, clock: &Clock) {
         let shown = self.note(event, clock);
         self.feed.publish(shown);
@@ -52,7 +52,7 @@ impl Projections {
         self.feed.tell(resource, entry);
     }
 
-    /// Shows what was in the store at the start, which is no news to anybody.
+    /// Shows what was in the store at the start, which is no news.
     pub(super) fn show_first<'a>(&self, jobs: impl Iterator<Item = &'a JobEvent>) {
         jobs.for_each(|event| drop(self.table.publish(event.clone())));
     }

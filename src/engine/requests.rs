@@ -53,7 +53,7 @@ pub enum Refusal {
         /// The bounds.
         bounds: Bounds,
     },
-    /// Nobody wants to wait for so many steps.
+    /// It would take more steps than a job may have.
     TooManySteps {
         /// From here.
         start: Capacity,

@@ -293,7 +293,7 @@ impl<S: Surroundings> Machine<S> {
         Reading { status, capacity, stamp, wall_set_at, asked_at, received_at: clock }
     }
 
-    /// The process dies, the first `durable` of the commits under way having reached the disk without anybody hearing of
+    /// The process dies, the first `durable` of the commits under way having reached the disk without the process hearing of
     /// it, and another one starts after `pause`.
     pub fn crash(&mut self, durable: usize, pause: Duration) {
         let mut commits = 0;

@@ -30,7 +30,7 @@ impl Lane {
         let Some(last) = self.queue.last().or(self.active.as_ref()) else {
             return Admission::Accept;
         };
-        // Joining a job that waits behind others would not be what somebody wants who supersedes them.
+        // A caller that supersedes the jobs in line does not want to join one that waits behind them.
         let at_once = self.queue.is_empty() || on_conflict != OnConflict::Supersede;
         if let Goal::Target(target) = goal
             && last.target == Some(target)

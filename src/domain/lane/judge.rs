@@ -141,7 +141,7 @@ impl Lane {
             if outcome == StepOutcome::Confirmed { turn.note(job.id, message) } else { turn.warn(job.id, message) }
         }
         if let Some(expected) = instead_of {
-            turn.warn(job.id, format!("somebody else changed the capacity from {expected} to {capacity}"));
+            turn.warn(job.id, format!("another program changed the capacity from {expected} to {capacity}"));
             turn.record(ResourceEvent::ExternalChange { job: job.id, from: expected, to: capacity });
             // What happened before the job began is not the job's business.
             if job.start.is_some() && job.external_changes.len() < MAX_EXTERNAL_CHANGES {

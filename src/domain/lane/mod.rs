@@ -143,7 +143,7 @@ impl Lane {
         self.active.iter().chain(self.queue.jobs())
     }
 
-    /// Whether nothing is lost if the lane is forgotten.
+    /// Whether the lane can be forgotten: nothing about it has to be remembered.
     pub fn is_forgettable(&self, now: Timestamp) -> bool {
         self.active.is_none() && self.queue.is_empty() && self.change_state.is_forgettable(now)
     }
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
     use crate::domain::{Goal, JobRequest, Settings};
 
-    /// Not even a store that was damaged makes a job that nobody works on.
+    /// Not even a store that was damaged makes a job that no lane works on.
     #[test]
     fn of_two_jobs_that_run_the_second_waits_for_its_turn() {
         let job = |id| {

@@ -9,7 +9,7 @@ use super::super::job_id::JobId;
 use super::super::scaling::ResourceConfig;
 use super::super::time::Timestamp;
 
-/// Identifies a call to the sidecar, so that an answer that comes after its question has lost its meaning is not taken
+/// Identifies a call to the sidecar, so that an answer to a question that no longer matters is not taken
 /// for the answer to a later one.
 pub type CallId = u64;
 

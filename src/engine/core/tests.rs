@@ -66,9 +66,9 @@ fn after_a_refused_unit_no_later_one_about_its_lane_sends_or_answers() {
     assert_eq!(grant(&mut core), 5);
     core.on_committed(None, NOW);
     let effects = core.take_effects();
-    let lost: BTreeSet<JobId> = (1..6).map(JobId::from_u128).collect();
+    let evicted: BTreeSet<JobId> = (1..6).map(JobId::from_u128).collect();
     assert!(
-        effects.iter().any(|effect| matches!(effect, Effect::Evicted { jobs, .. } if *jobs == lost)),
+        effects.iter().any(|effect| matches!(effect, Effect::Evicted { jobs, .. } if *jobs == evicted)),
         "{effects:?}"
     );
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Abandon(2))));

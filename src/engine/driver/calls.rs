@@ -15,7 +15,7 @@ impl<S: Sidecar> Engine<S> {
         }
     }
 
-    /// Nobody waits any more for an earlier reading of the resource, which may take a minute: it is given up, so that there
+    /// No job waits any more for an earlier reading of the resource, which may take a minute: it is given up, so that there
     /// are never more connections than resources.
     pub(super) fn read(&mut self, resource: Alias, call: CallId, origin: Origin) {
         let (sidecar, clock, of) = (Rc::clone(&self.sidecar), self.clock, resource.clone());

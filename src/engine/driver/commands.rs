@@ -41,7 +41,7 @@ impl<S: Sidecar> Engine<S> {
                 self.core.submit(id, *request, key, reply_to, now);
             }
             Command::Cancel(id, attempt, reply) => {
-                // What nobody has been shown, nobody can mean.
+                // A caller cannot mean a job that was never shown.
                 let Some(job) = self.projections.table.get(id) else {
                     drop(reply.send(Ok(Answer::Refused(Refusal::NotUnfinished))));
                     return;
@@ -156,7 +156,7 @@ impl<S: Sidecar> Engine<S> {
     }
 
     pub(super) fn answer(&mut self, to: ReplyTo, answer: Answer) {
-        // Whoever asked may have hung up; there is nobody left to tell then.
+        // The caller may have hung up.
         match self.waiting.remove(&to) {
             Some(Waiting::Submit(reply)) => drop(reply.send(Ok(Submitted::Answer(answer)))),
             Some(Waiting::Cancel(reply)) => drop(reply.send(Ok(answer))),

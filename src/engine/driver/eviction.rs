@@ -40,26 +40,26 @@ impl<S: Sidecar> Engine<S> {
         }
     }
 
-    /// Takes over the lanes that were lost, or that a request is the first one for.
+    /// Takes over the lanes that were evicted, or that a request is the first one for.
     pub(super) fn on_adopted(&mut self, which: Vec<Alias>, adopted: Result<Readopted, StoreError>, now: Timestamp) {
         let Readopted { adoption, ended, gone, last_event } = match adopted {
             Ok(adopted) => adopted,
             Err(StoreError::Closed) => panic!("the thread of the store is gone"),
             Err(error) => return self.on_adoption_failed(&which, &error),
         };
-        let lost: Vec<&Alias> = which.iter().filter(|resource| self.lost.contains_key(*resource)).collect();
-        if !lost.is_empty() {
-            let missed = adoption.lanes.iter().filter(|lane| lost.contains(&&lane.record.resource));
+        let evicted: Vec<&Alias> = which.iter().filter(|resource| self.evicted.contains_key(*resource)).collect();
+        if !evicted.is_empty() {
+            let missed = adoption.lanes.iter().filter(|lane| evicted.contains(&&lane.record.resource));
             let missed = missed.flat_map(|lane| &lane.jobs).chain(&ended);
             self.projections.show_missed(missed, &self.clock);
             self.projections.table.remove(&gone);
             self.projections.feed.reloaded(last_event + 1);
         }
         if self.outage.take().is_some() {
-            tracing::warn!(lanes = lost.len(), "the store works again: carrying on from it");
+            tracing::warn!(lanes = evicted.len(), "the store works again: carrying on from it");
         }
         for lane in adoption.lanes {
-            self.lost.remove(&lane.record.resource);
+            self.evicted.remove(&lane.record.resource);
             self.core.adopt(lane, now);
         }
     }
@@ -78,7 +78,7 @@ impl<S: Sidecar> Engine<S> {
         self.retry_soon();
     }
 
-    /// Has the lanes adopted again that are lost by then, and the store opened again if it failed.
+    /// Has the lanes adopted again that are evicted by then, and the store opened again if it failed.
     pub(super) fn retry_soon(&mut self) {
         if !std::mem::replace(&mut self.is_retrying, true) {
             self.tasks.spawn_local(async {
@@ -90,18 +90,18 @@ impl<S: Sidecar> Engine<S> {
 
     pub(super) fn adopt(&mut self, which: Vec<Alias>) {
         let (store, reader) = (Arc::clone(&self.store), Arc::clone(&self.reader));
-        let jobs = which.iter().filter_map(|resource| self.lost.get(resource)).flatten().copied().collect();
+        let jobs = which.iter().filter_map(|resource| self.evicted.get(resource)).flatten().copied().collect();
         self.tasks.spawn_local(async move {
             let adopted = readopt(&*store, &*reader, &which, jobs).await;
             Done::Adopted { which, adopted }
         });
     }
 
-    /// Calls of a lane that is lost are given up, with their connections: as far as the sidecar can tell, the process died.
-    pub(super) fn evicted(&mut self, resource: Alias, jobs: BTreeSet<JobId>) {
+    /// Calls of a lane that is evicted are given up, with their connections: as far as the sidecar can tell, the process died.
+    pub(super) fn evict(&mut self, resource: Alias, jobs: BTreeSet<JobId>) {
         let read = self.reads.remove(&resource).map(|(_, read)| read);
         read.into_iter().chain(self.changes.remove(&resource)).for_each(|call| call.abort());
-        self.lost.entry(resource).or_default().extend(jobs);
+        self.evicted.entry(resource).or_default().extend(jobs);
         self.retry_soon();
     }
 }

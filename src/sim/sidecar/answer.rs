@@ -46,7 +46,7 @@ pub(super) fn success(body: &impl Serialize) -> Reply {
 }
 
 fn json(body: &impl Serialize) -> String {
-    // Structs of strings and numbers always serialise; the words are for whoever adds a map to one of them.
+    // Structs of strings and numbers always serialise; the message is for a developer who adds a map to one of them.
     serde_json::to_string(body).unwrap_or_else(|error| format!("unserialisable: {error}"))
 }
 

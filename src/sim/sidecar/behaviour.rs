@@ -89,7 +89,7 @@ pub enum TimestampMode {
     Fresh,
     /// The field is absent.
     Missing,
-    /// `0001-01-01T00:00:00Z`, which is how Go prints a time nobody has set.
+    /// `0001-01-01T00:00:00Z`, which is how Go prints a time that was never set.
     Zero,
 }
 

@@ -1,6 +1,6 @@
 //! A simulated capacity sidecar: what `scalegate simulate` and `scalegate demo` run, and what the tests referee with.
 //!
-//! The real sidecar exists only inside a deployed service, where nobody can ask it to lose an answer. Here every
+//! The real sidecar exists only inside a deployed service, where no test can make it drop an answer. Here every
 //! trait a sidecar is known or suspected to have is a field of [`Behaviour`], from slow provisioning to stale readings
 //! to connections cut after the change was made.
 //!

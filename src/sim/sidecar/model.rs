@@ -119,7 +119,7 @@ impl Model {
         self.change_parts(now, op, parts, || success(&GroupChangedBody::new(parts.iter().map(|(alias, _)| alias))))
     }
 
-    /// Sets the capacity as somebody else would: at once, past the bounds if need be, and provisioned like any change.
+    /// Sets the capacity as another program would: at once, past the bounds if need be, and provisioned like any change.
     /// Returns whether there is such a resource.
     pub fn set_capacity(&mut self, now: Timestamp, alias: &Alias, capacity: Capacity) -> bool {
         self.advance(now);
@@ -249,7 +249,7 @@ impl Model {
         }
     }
 
-    /// Where `units` more or fewer lead from `capacity` within the bounds. A capacity outside them, which somebody else
+    /// Where `units` more or fewer lead from `capacity` within the bounds. A capacity outside them, which another program
     /// must have set, is never moved against the direction asked for.
     fn limited(&self, capacity: Capacity, op: Op, units: u32) -> Capacity {
         let (from, units) = (i64::from(capacity.units()), i64::from(units));

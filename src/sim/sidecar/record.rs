@@ -44,7 +44,7 @@ pub enum RecordKind {
     AddApplied,
     /// A remove took effect.
     RemoveApplied,
-    /// Somebody else set the capacity.
+    /// Another program set the capacity.
     SetByOther,
 }
 

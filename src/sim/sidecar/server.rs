@@ -6,7 +6,7 @@
 //! | `POST /resource/{alias}/capacity/add`, `…/remove` | change one resource |
 //! | `POST /resources/capacity/add`, `…/remove` | change several resources |
 //! | `GET /simulator/log` | `{"records": [Record, …]}` |
-//! | `PUT /simulator/resource/{alias}/capacity` | `{"capacity": n}`: somebody else sets the capacity |
+//! | `PUT /simulator/resource/{alias}/capacity` | `{"capacity": n}`: another program sets the capacity |
 //! | `PUT /simulator/faults` | `{"reads": ["garbage", …], "changes": [null, "answer_lost", …]}`: what befalls the next requests, in the place of whatever was scripted before |
 //!
 //! It decides nothing: every answer, errors included, is the model's.
@@ -29,7 +29,7 @@ use crate::domain::Timestamp;
 
 mod routes;
 
-/// A model shared between a running simulator and whoever watches or provokes it.
+/// A model shared between a running simulator and a test that watches or provokes it.
 ///
 /// Lock it briefly and never across an await: requests wait meanwhile.
 pub type SharedModel = Arc<Mutex<Model>>;

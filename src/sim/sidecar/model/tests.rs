@@ -160,7 +160,7 @@ fn a_late_application_shows_nothing_until_it_happens() {
     body(&add(&mut model, 5, 3), 200);
     assert_eq!((capacity(&mut model, 29), seen(&mut model, 29)), (1, ("ACTIVE".to_owned(), 1)));
     assert_eq!((capacity(&mut model, 30), seen(&mut model, 30)), (3, ("MODIFYING".to_owned(), 3)));
-    // Nobody looked when the second one fell due, and still it happened then.
+    // No request came when the second one fell due, and still it happened then.
     assert_eq!(seen(&mut model, 94), ("MODIFYING".to_owned(), 6));
     assert_eq!(seen(&mut model, 95), ("ACTIVE".to_owned(), 6));
     let applied: Vec<_> =
@@ -306,7 +306,7 @@ fn a_group_is_changed_part_by_part() {
 }
 
 #[test]
-fn somebody_else_is_seen_and_logged_like_anybody() {
+fn changes_of_another_program_are_seen_and_logged() {
     let mut model = model(|_| {});
     assert!(model.set_capacity(at(0), &worker(), units(8)));
     assert_eq!(seen(&mut model, 59), ("MODIFYING".to_owned(), 8));

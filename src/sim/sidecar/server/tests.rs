@@ -238,7 +238,7 @@ async fn stopping_closes_everything_and_resuming_goes_on() {
     let idle = stage.idle_connection().await;
     stage.simulator.stop().await.expect("stopped");
     assert_closed(idle).await;
-    assert_eq!(TcpStream::connect(address).expect_err("nobody listens").kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(TcpStream::connect(address).expect_err("no server listens").kind(), ErrorKind::ConnectionRefused);
 
     let clock = Arc::clone(&stage.clock);
     let now = move || Timestamp::from_millis(clock.load(Ordering::SeqCst));
@@ -264,7 +264,7 @@ async fn nothing_reaches_the_model_once_it_is_stopped() {
     client.write_all(request("GET", READ, "", "").as_bytes()).expect("written");
     timeout(PATIENCE, entries.recv()).await.expect("the request is under way");
     simulator.stop().await.expect("stopped");
-    assert_eq!(Arc::strong_count(&model), 1, "somebody but this test can still reach the model");
+    assert_eq!(Arc::strong_count(&model), 1, "only this test can reach the model");
 }
 
 /// A simulator that has applied a change and will answer in an hour, and the connection that waits for it.
