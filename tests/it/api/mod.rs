@@ -1,0 +1,10 @@
+//! The HTTP interface: contract, input, access, streams, TLS and hostile callers.
+
+mod access;
+mod hostile_http;
+mod http_contract;
+mod http_input;
+mod http_process;
+mod openapi;
+mod streams;
+mod tls;

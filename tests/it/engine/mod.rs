@@ -1,0 +1,9 @@
+//! Lanes and the engine: steps, waits, clocks, crashes and sidecars that misbehave.
+
+mod clock;
+mod crash;
+mod difficult_sidecar;
+mod driver;
+mod lanes;
+mod sidecar_faults;
+mod virtual_time;
