@@ -57,7 +57,7 @@ pub async fn list_resources(
     Ok(HttpResponse::Ok().json(ResourceList { resources, next_page_token }))
 }
 
-/// ResourceStatus at a resource
+/// Look at a resource
 ///
 /// Reads the resource's capacity and shows it with everything the gateway knows: bounds, settings, cooldown, jobs. If the
 /// sidecar gives no reading, the last one is shown and `readFailure` says why. Requests that come while a reading of the
