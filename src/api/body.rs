@@ -14,7 +14,7 @@ use actix_web::HttpRequest;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::web::Bytes;
 
-use super::connections::{Connection, Turn};
+use super::connections::{ActiveRequest, Connection};
 
 /// Bytes handed on at a time. The library fills its buffer up to 32 KiB and takes a whole slice beyond that.
 const SLICE: usize = 16 * 1024;
@@ -62,7 +62,7 @@ impl Pieces {
 
     fn tell(&self) {
         if let Some(connection) = &self.connection {
-            connection.set_rest(self.kept);
+            connection.set_unbuffered(self.kept);
         }
     }
 }
@@ -100,13 +100,13 @@ impl Drop for Pieces {
 /// A body without a known length: a stream of events. Its connection is not idle before it has ended.
 pub struct Streamed {
     body: BoxBody,
-    _turn: Option<Turn>,
+    _active: Option<ActiveRequest>,
 }
 
 impl Streamed {
-    /// This `body`, with which the `turn` of its request ends.
-    pub fn new(body: BoxBody, turn: Option<Turn>) -> Self {
-        Self { body, _turn: turn }
+    /// This `body`, with which the `active` request ends.
+    pub fn new(body: BoxBody, active: Option<ActiveRequest>) -> Self {
+        Self { body, _active: active }
     }
 }
 

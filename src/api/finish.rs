@@ -19,7 +19,7 @@ use tracing_actix_web::RequestId;
 use uuid::Uuid;
 
 use super::body::{Pieces, Streamed};
-use super::connections::{Body, Connection};
+use super::connections::{BodyState, Connection};
 use super::perimeter::Perimeter;
 use super::problem::{ApiError, Code, PROBLEM_JSON};
 use super::routes::path_of;
@@ -37,14 +37,14 @@ pub(super) async fn finish(
         // The connection remembers that it was HEAD and leaves the body out.
         request.head_mut().method = Method::GET;
     }
-    let turn = request.conn_data::<Connection>().map(|connection| connection.begin(body_of(request.headers())));
+    let active = request.conn_data::<Connection>().map(|connection| connection.begin(body_of(request.headers())));
     match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(Ok(response)) => {
             let (request, response) = response.map_into_boxed_body().into_parts();
             let response = finish.finished(response).map_body(|_, body| match body.size() {
                 // Nor would it wait for the end of one that has none.
                 BodySize::Stream if is_head => BoxBody::new(actix_web::body::None::new()),
-                BodySize::Stream => BoxBody::new(Streamed::new(body, turn)),
+                BodySize::Stream => BoxBody::new(Streamed::new(body, active)),
                 _ => Pieces::cut(&request, body).map_or_else(|body| body, BoxBody::new),
             });
             Ok(ServiceResponse::new(request, response))
@@ -60,12 +60,12 @@ pub(super) async fn finish(
 }
 
 /// What is to come after a head with these `headers`, which the HTTP library found to make sense.
-fn body_of(headers: &HeaderMap) -> Body {
+fn body_of(headers: &HeaderMap) -> BodyState {
     if headers.contains_key(TRANSFER_ENCODING) {
-        return Body::chunked();
+        return BodyState::chunked();
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    Body::counted(length.unwrap_or(0))
+    BodyState::counted(length.unwrap_or(0))
 }
 
 /// The answer to a request that got none from a handler. It travels as an error because the request is gone by then.

@@ -17,7 +17,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Response, Server, ServiceFactory};
 use actix_web::rt::net::TcpStream;
 
-use super::connections::{Connection, Connections, KEEP_ALIVE, Refused, Socket, Wire};
+use super::connections::{AdmitError, Connection, Connections, KEEP_ALIVE, Socket, Transport};
 use super::{ConnectionLimits, Tls};
 use crate::access::Permits;
 use crate::metrics::ConnectionMetrics;
@@ -75,7 +75,7 @@ where
                     .admit(peer.map(|peer| peer.ip()))
                     .map_err(|refused| refuse(&stream, tls.is_some(), refused))?;
                 tokio::select! {
-                    wire = shake_hands(stream, tls) => Ok((Socket::new(wire?, connection), peer)),
+                    transport = shake_hands(stream, tls) => Ok((Socket::new(transport?, connection), peer)),
                     () = connection.ended() => Err(DispatchError::DisconnectTimeout),
                     () = stops.notified() => Err(DispatchError::DisconnectTimeout),
                 }
@@ -99,19 +99,19 @@ where
     Ok(builder.run())
 }
 
-async fn shake_hands(stream: TcpStream, tls: Option<Tls>) -> Result<Wire, DispatchError> {
+async fn shake_hands(stream: TcpStream, tls: Option<Tls>) -> Result<Transport, DispatchError> {
     // An answer may go out in several pieces, none of which is to wait until the one before was acknowledged.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = &error as &dyn std::error::Error, "answers may come a moment later");
     }
     match tls {
-        Some(tls) => tls.shake_hands(stream).await.map(|stream| Wire::Tls(Box::new(stream))),
-        None => Ok(Wire::Plain(stream)),
+        Some(tls) => tls.shake_hands(stream).await.map(|stream| Transport::Tls(Box::new(stream))),
+        None => Ok(Transport::Plain(stream)),
     }
 }
 
 /// Tells a caller that there is no room, as far as he hears it.
-fn refuse(stream: &TcpStream, is_tls: bool, refused: Refused) -> DispatchError {
+fn refuse(stream: &TcpStream, is_tls: bool, refused: AdmitError) -> DispatchError {
     tracing::debug!(peer = ?stream.peer_addr().ok(), ?refused, "a connection was refused");
     if !is_tls {
         // Short enough for the buffer of a new connection.

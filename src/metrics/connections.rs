@@ -6,7 +6,7 @@ use prometheus::{
 
 /// Why a connection was ended by the gateway in the middle of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndedFor {
+pub enum EndReason {
     /// The head of a request took too long.
     SlowHead,
     /// What was answered was not read, and took too long or too much memory.
@@ -15,7 +15,7 @@ pub enum EndedFor {
     Room,
 }
 
-impl EndedFor {
+impl EndReason {
     const ALL: [Self; 3] = [Self::SlowHead, Self::Unread, Self::Room];
 
     const fn as_str(self) -> &'static str {
@@ -57,7 +57,7 @@ impl ConnectionMetrics {
         )?;
         // What never happened is there with a zero.
         ["address", "full"].iter().for_each(|reason| drop(refused.with_label_values(&[reason])));
-        EndedFor::ALL.iter().for_each(|reason| drop(ended.with_label_values(&[reason.as_str()])));
+        EndReason::ALL.iter().for_each(|reason| drop(ended.with_label_values(&[reason.as_str()])));
         Ok(Self { open, refused, ended })
     }
 
@@ -77,7 +77,7 @@ impl ConnectionMetrics {
     }
 
     /// One was ended.
-    pub fn ended(&self, reason: EndedFor) {
+    pub fn ended(&self, reason: EndReason) {
         self.ended.with_label_values(&[reason.as_str()]).inc();
     }
 }

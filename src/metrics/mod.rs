@@ -31,7 +31,7 @@ use prometheus::{Registry, TextEncoder};
 pub use audit::AuditMetrics;
 pub use calls::{CallMetrics, CallOutcome, CallTimer, Operation};
 pub use commits::{CommitMetrics, StoreOperation};
-pub use connections::{ConnectionMetrics, EndedFor};
+pub use connections::{ConnectionMetrics, EndReason};
 pub use jobs::JobMetrics;
 pub use requests::{RequestMetrics, RouteMetrics};
 pub use scrape::{Family, Scrape};

@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
-use super::{Connection, Overdue, Passes};
+use super::Connection;
+use super::slot::{Allowance, Timeout};
 
 /// Bytes that are read at a time, and as many wait here at the most while a request is worked on: most requests are smaller,
 /// and the largest body comes in sixteen steps.
@@ -24,13 +25,13 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nC
 
 /// See the module's documentation.
 pub struct Socket {
-    wire: Wire,
+    transport: Transport,
     connection: Connection,
     /// Goes off when the connection may be overdue; whether it is, is looked at then. It is seldom set anew.
     timer: Option<Pin<Box<Sleep>>>,
     /// What was read and is not handed on yet: mostly nothing.
     ahead: Vec<u8>,
-    heads: Heads,
+    heads: HeadFinder,
     /// Whether the last thing that was handed on ended a head.
     has_passed_head: bool,
     /// Bytes that the caller did not read the last time something was written.
@@ -40,14 +41,14 @@ pub struct Socket {
 }
 
 /// The connection itself.
-pub enum Wire {
+pub enum Transport {
     /// As it is.
     Plain(TcpStream),
     /// With TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Wire {
+impl Transport {
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
@@ -57,14 +58,14 @@ impl Wire {
 }
 
 impl Socket {
-    /// A `connection` over this `wire`.
-    pub fn new(wire: Wire, connection: Connection) -> Self {
+    /// A `connection` over this `transport`.
+    pub fn new(transport: Transport, connection: Connection) -> Self {
         Self {
-            wire,
+            transport,
             connection,
             timer: None,
             ahead: Vec::new(),
-            heads: Heads::default(),
+            heads: HeadFinder::default(),
             has_passed_head: false,
             unsent: 0,
             is_over: false,
@@ -76,16 +77,16 @@ impl Socket {
         &self.connection
     }
 
-    fn poll_wire(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.wire {
-            Wire::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Wire::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+    fn poll_transport(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     /// What is overdue now, if anything is. Otherwise the task is woken when something may be.
-    fn poll_overdue(&mut self, cx: &mut Context<'_>, deadline: Option<(Instant, Overdue)>) -> Poll<Overdue> {
-        let Some((at, what)) = deadline else { return Poll::Pending };
+    fn poll_timeout(&mut self, cx: &mut Context<'_>, deadline: Option<(Instant, Timeout)>) -> Poll<Timeout> {
+        let Some((at, timeout)) = deadline else { return Poll::Pending };
         loop {
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
             if timer.deadline() > at {
@@ -93,7 +94,7 @@ impl Socket {
             }
             ready!(timer.as_mut().poll(cx));
             if Instant::now() >= at {
-                return Poll::Ready(what);
+                return Poll::Ready(timeout);
             }
             // It was set for an earlier request.
             timer.as_mut().reset(at);
@@ -101,17 +102,17 @@ impl Socket {
     }
 
     /// The end of what is read, for a caller that took too long.
-    fn give_up(&mut self, cx: &mut Context<'_>, what: Overdue) -> Poll<io::Result<()>> {
+    fn give_up(&mut self, cx: &mut Context<'_>, timeout: Timeout) -> Poll<io::Result<()>> {
         self.is_over = true;
-        self.connection.count_overdue(what);
-        match what {
-            Overdue::NextRequest => Poll::Ready(Ok(())),
-            Overdue::Head => {
+        self.connection.count_timeout(timeout);
+        match timeout {
+            Timeout::KeepAlive => Poll::Ready(Ok(())),
+            Timeout::Head => {
                 // Nothing else is on its way. Whether it is heard does not matter.
-                let _ = self.poll_wire(cx, TOO_SLOW);
+                let _ = self.poll_transport(cx, TOO_SLOW);
                 Poll::Ready(Ok(()))
             }
-            Overdue::Reading => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Timeout::UnreadAnswer => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
         }
     }
 }
@@ -122,9 +123,9 @@ impl Socket {
         if self.ahead.is_empty() {
             let mut bytes = [0; STEP];
             let mut step = ReadBuf::new(&mut bytes);
-            ready!(match &mut self.wire {
-                Wire::Plain(stream) => Pin::new(stream).poll_read(cx, &mut step),
-                Wire::Tls(stream) => Pin::new(stream).poll_read(cx, &mut step),
+            ready!(match &mut self.transport {
+                Transport::Plain(stream) => Pin::new(stream).poll_read(cx, &mut step),
+                Transport::Tls(stream) => Pin::new(stream).poll_read(cx, &mut step),
             })?;
             if step.filled().is_empty() {
                 return Poll::Ready(Ok(0));
@@ -157,15 +158,15 @@ impl AsyncRead for Socket {
         if this.is_over {
             return Poll::Ready(Ok(()));
         }
-        let Some(passes) = this.connection.look(cx) else {
+        let Some(allowance) = this.connection.poll_allowance(cx) else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         };
         // The library has not yet looked at what it was given before.
         let is_too_early = std::mem::take(&mut this.has_passed_head);
-        let most = match passes {
-            Passes::Nothing => 0,
-            Passes::UpTo(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
-            Passes::Everything => usize::MAX,
+        let most = match allowance {
+            Allowance::Nothing => 0,
+            Allowance::UpTo(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            Allowance::Everything => usize::MAX,
         };
         match this.poll_fill(cx) {
             Poll::Ready(Ok(1..)) if is_too_early => cx.waker().wake_by_ref(),
@@ -174,25 +175,25 @@ impl AsyncRead for Socket {
                 return Poll::Ready(Ok(()));
             }
             Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-            Poll::Ready(Ok(_)) => this.connection.note_behind(),
+            Poll::Ready(Ok(_)) => this.connection.note_pending_input(),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Pending => {}
         }
         let deadline = this.connection.deadline();
-        let what = ready!(this.poll_overdue(cx, deadline));
-        this.give_up(cx, what)
+        let timeout = ready!(this.poll_timeout(cx, deadline));
+        this.give_up(cx, timeout)
     }
 }
 
 /// Finds where heads end: at an empty line, as the library sees it, which takes a line feed alone for the end of a line. What
 /// is in a body and looks the same does no harm.
 #[derive(Default)]
-struct Heads {
+struct HeadFinder {
     /// Whether a line has begun in which nothing came yet.
     is_blank: bool,
 }
 
-impl Heads {
+impl HeadFinder {
     /// The end of the first head in `bytes`, which follow those of the last time as far as that end.
     fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
         let is_nothing = |line: &[u8]| line.is_empty() || line == b"\r";
@@ -216,7 +217,7 @@ impl AsyncWrite for Socket {
         if this.unsent > 0 && this.connection.is_ended() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        let written = this.poll_wire(cx, bytes);
+        let written = this.poll_transport(cx, bytes);
         let unsent = match &written {
             Poll::Pending => bytes.len(),
             // The library comes back with what is left, or has written all there is.
@@ -231,16 +232,16 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().wire {
-            Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().wire {
-            Wire::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -249,7 +250,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         if self.connection.is_ended() || self.unsent > 0 {
             // The system would go on to offer what is left in its own buffers, and keep them for that.
-            let _ = socket2::SockRef::from(self.wire.tcp()).set_linger(Some(std::time::Duration::ZERO));
+            let _ = socket2::SockRef::from(self.transport.tcp()).set_linger(Some(std::time::Duration::ZERO));
         }
     }
 }
@@ -260,7 +261,7 @@ mod tests {
 
     /// All ends in `bytes`, when they come in pieces of this size.
     fn ends(bytes: &[u8], size: usize) -> Vec<usize> {
-        let (mut heads, mut found) = (Heads::default(), Vec::new());
+        let (mut heads, mut found) = (HeadFinder::default(), Vec::new());
         let mut begin = 0;
         while begin < bytes.len() {
             let piece = &bytes[begin..bytes.len().min(begin + size)];

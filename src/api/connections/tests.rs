@@ -1,6 +1,9 @@
 use actix_web::body::{BodySize, MessageBody as _};
 use actix_web::web::Bytes;
 
+use tokio::time::Instant;
+
+use super::slot::{Allowance, Timeout};
 use super::*;
 use crate::api::body::Pieces;
 use crate::metrics::Metrics;
@@ -17,7 +20,7 @@ fn connection_limits(connections: usize, connections_per_address: usize, kept_fo
     ConnectionLimits { connections, connections_per_address, kept_for_loopback, streams: 0, long_polls: 0 }
 }
 
-fn enter(connections: &Rc<Connections>, address: &str) -> Result<Connection, Refused> {
+fn enter(connections: &Rc<Connections>, address: &str) -> Result<Connection, AdmitError> {
     connections.admit(Some(address.parse().expect("an address")))
 }
 
@@ -34,7 +37,7 @@ fn an_address_has_so_many_connections_and_this_machine_as_many_as_it_wants() {
     let all = connections(connection_limits(100, 2, 1));
     let first = admitted(&all, "192.0.2.1");
     let _second = admitted(&all, "192.0.2.1");
-    assert_eq!(enter(&all, "::ffff:192.0.2.1").err(), Some(Refused::Address));
+    assert_eq!(enter(&all, "::ffff:192.0.2.1").err(), Some(AdmitError::TooManyFromAddress));
     let _other = admitted(&all, "192.0.2.2");
     let _own: Vec<Connection> = (0..10).map(|_| admitted(&all, HERE)).collect();
     drop(first);
@@ -47,8 +50,8 @@ fn the_one_that_waits_longest_makes_room() {
     let all = connections(connection_limits(4, 9, 1));
     let held = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|address| admitted(&all, address));
     // The first one is worked on, and the second begins to wait anew.
-    let turn = held[0].begin(Body::counted(0));
-    drop(held[1].begin(Body::counted(0)));
+    let turn = held[0].begin(BodyState::counted(0));
+    drop(held[1].begin(BodyState::counted(0)));
     let newer = admitted(&all, "192.0.2.4");
     assert_eq!(ended(&held), [false, false, true]);
     let _newest = admitted(&all, "192.0.2.5");
@@ -62,8 +65,8 @@ fn the_one_that_waits_longest_makes_room() {
 fn where_all_are_worked_on_nobody_else_is_admitted() {
     let all = connections(connection_limits(2, 9, 1));
     let held = [admitted(&all, HERE), admitted(&all, "192.0.2.1")];
-    let turns = held.each_ref().map(|connection| connection.begin(Body::counted(0)));
-    assert_eq!(enter(&all, HERE).err(), Some(Refused::Full));
+    let turns = held.each_ref().map(|connection| connection.begin(BodyState::counted(0)));
+    assert_eq!(enter(&all, HERE).err(), Some(AdmitError::Full));
     drop(turns);
     let _other = admitted(&all, HERE);
 }
@@ -73,8 +76,8 @@ fn where_all_are_worked_on_nobody_else_is_admitted() {
 fn strangers_leave_some_places_to_this_machine() {
     let all = connections(connection_limits(4, 9, 2));
     let strangers = [admitted(&all, "192.0.2.1"), admitted(&all, "192.0.2.2")];
-    let turns = strangers.each_ref().map(|connection| connection.begin(Body::counted(0)));
-    assert_eq!(enter(&all, "192.0.2.3").err(), Some(Refused::Full));
+    let turns = strangers.each_ref().map(|connection| connection.begin(BodyState::counted(0)));
+    assert_eq!(enter(&all, "192.0.2.3").err(), Some(AdmitError::Full));
     let own = [admitted(&all, HERE), admitted(&all, "::1")];
     drop(turns);
     // This machine's own have waited longer, and are not pushed out from elsewhere.
@@ -88,8 +91,8 @@ fn strangers_leave_some_places_to_this_machine() {
 /// A connection of `address` on which so many bytes wait to be read.
 fn unread(all: &Rc<Connections>, address: &str, bytes: usize) -> Connection {
     let connection = admitted(all, address);
-    drop(connection.begin(Body::counted(0)));
-    connection.set_rest(bytes - 1);
+    drop(connection.begin(BodyState::counted(0)));
+    connection.set_unbuffered(bytes - 1);
     connection.set_unsent(1);
     connection
 }
@@ -109,7 +112,7 @@ fn what_waits_to_be_read_is_bounded_for_each_and_for_all() {
     drop(greedy);
     assert_eq!(all.slots.borrow().held, 1000);
     drop((own, other));
-    assert_eq!((all.slots.borrow().held, all.slots.borrow().open, all.slots.borrow().strangers), (0, 0, 0));
+    assert_eq!((all.slots.borrow().held, all.slots.borrow().open, all.slots.borrow().remote), (0, 0, 0));
 }
 
 /// The slices of a large answer, such as the metrics, share its memory: as long as one is left, all of it is kept.
@@ -118,7 +121,7 @@ async fn an_answer_that_is_read_in_part_counts_whole() {
     const ANSWER: usize = 1 << 20;
     let all = connections(connection_limits(9, 9, 1));
     let connection = admitted(&all, "192.0.2.1");
-    drop(connection.begin(Body::counted(0)));
+    drop(connection.begin(BodyState::counted(0)));
     let mut answer = Box::pin(Pieces::new([Bytes::from(vec![0; ANSWER])], Some(connection.clone())));
     connection.set_unsent(1);
     while let BodySize::Sized(left @ 1..) = answer.size() {
@@ -157,7 +160,7 @@ fn heads_that_are_large_and_not_complete_count_too() {
         .collect();
     assert!(held[0].is_ended() && !held[1].is_ended());
     // Once it is complete, it is worked on and is no such thing any more.
-    let _turn = held[1].begin(Body::counted(0));
+    let _turn = held[1].begin(BodyState::counted(0));
     assert_eq!(all.slots.borrow().held, HELD_IN_ALL / head * head - head);
 }
 
@@ -166,14 +169,14 @@ fn heads_that_are_large_and_not_complete_count_too() {
 fn bodies_that_are_read_and_not_complete_count_too() {
     let all = connections(connection_limits(2, 99, 1));
     let held = [admitted(&all, HERE), admitted(&all, HERE)];
-    let turns = held.each_ref().map(|connection| connection.begin(Body::counted(60_000)));
+    let turns = held.each_ref().map(|connection| connection.begin(BodyState::counted(60_000)));
     held.iter().for_each(|connection| connection.passed(50_000));
-    assert_eq!(enter(&all, HERE).err(), Some(Refused::Full));
+    assert_eq!(enter(&all, HERE).err(), Some(AdmitError::Full));
     assert_eq!(all.slots.borrow().held, 0);
     let reading = held[1].read_body();
     assert_eq!(all.slots.borrow().held, 50_000);
     held[1].passed(10_000);
-    assert_eq!(enter(&all, HERE).err(), Some(Refused::Full), "it is complete");
+    assert_eq!(enter(&all, HERE).err(), Some(AdmitError::Full), "it is complete");
     assert_eq!(all.slots.borrow().held, 0);
     let _other_reading = held[0].read_body();
     let _newcomer = admitted(&all, HERE);
@@ -185,25 +188,25 @@ fn bodies_that_are_read_and_not_complete_count_too() {
 fn only_what_is_asked_for_is_handed_on() {
     let all = connections(connection_limits(9, 9, 1));
     let connection = admitted(&all, HERE);
-    let passes = || connection.with(|slot| slot.passes()).expect("it is there");
-    assert_eq!(passes(), Passes::Everything);
-    let turn = connection.begin(Body::counted(5));
+    let allowance = || connection.with(|slot| slot.allowance()).expect("it is there");
+    assert_eq!(allowance(), Allowance::Everything);
+    let turn = connection.begin(BodyState::counted(5));
     connection.passed(3);
-    assert_eq!(passes(), Passes::UpTo(2));
+    assert_eq!(allowance(), Allowance::UpTo(2));
     connection.passed(2);
-    assert_eq!(passes(), Passes::Nothing);
+    assert_eq!(allowance(), Allowance::Nothing);
     drop(turn);
-    let turn = connection.begin(Body::chunked());
-    assert_eq!(passes(), Passes::Nothing);
+    let turn = connection.begin(BodyState::chunked());
+    assert_eq!(allowance(), Allowance::Nothing);
     let reading = connection.read_body();
-    assert_eq!(passes(), Passes::Everything);
+    assert_eq!(allowance(), Allowance::Everything);
     drop(reading);
-    assert_eq!(passes(), Passes::Nothing);
+    assert_eq!(allowance(), Allowance::Nothing);
     drop(turn);
     connection.set_unsent(1);
-    assert_eq!(passes(), Passes::Nothing, "the answer is to be read first");
+    assert_eq!(allowance(), Allowance::Nothing, "the answer is to be read first");
     connection.set_unsent(0);
-    assert_eq!(passes(), Passes::Everything);
+    assert_eq!(allowance(), Allowance::Everything);
 }
 
 #[test]
@@ -214,20 +217,20 @@ fn every_wait_has_a_limit() {
         let (at, what) = connection.deadline()?;
         Some((at.duration_since(Instant::now()).as_secs() + 1, what))
     };
-    assert_eq!(limit(&connection), Some((10, Overdue::Head)), "it has to say what it wants at once");
-    let turn = connection.begin(Body::counted(0));
+    assert_eq!(limit(&connection), Some((10, Timeout::Head)), "it has to say what it wants at once");
+    let turn = connection.begin(BodyState::counted(0));
     assert_eq!(limit(&connection), None);
     drop(turn);
-    assert_eq!(limit(&connection), Some((75, Overdue::NextRequest)));
+    assert_eq!(limit(&connection), Some((75, Timeout::KeepAlive)));
     connection.received(1);
-    assert_eq!(limit(&connection), Some((10, Overdue::Head)), "from the first byte of each request on");
+    assert_eq!(limit(&connection), Some((10, Timeout::Head)), "from the first byte of each request on");
     let begun = connection.deadline();
     connection.received(1);
     assert_eq!(connection.deadline(), begun, "and not from the latest one");
-    drop(connection.begin(Body::counted(0)));
+    drop(connection.begin(BodyState::counted(0)));
     connection.set_unsent(9);
     let begun = connection.deadline();
-    assert_eq!(limit(&connection), Some((300, Overdue::Reading)));
+    assert_eq!(limit(&connection), Some((300, Timeout::UnreadAnswer)));
     connection.set_unsent(5);
     assert_eq!(connection.deadline(), begun, "some of it was read, which is not enough");
 }
