@@ -4,6 +4,8 @@
  * FAILING_DISK_CONTROL  while it holds a file named open, read, write or sync, that operation fails on the directory's
  *                       files, with the number in the file as errno, or, with the number 0, does not come back as long as
  *                       that is so; each failure adds a byte to open.hits and so on
+ *                       while it holds a file named space, what makes the directory's files longer than so many bytes
+ *                       together fails with ENOSPC
  * FAILING_DISK_PLATTER  what would be left after a power cut: what was written goes there once it was synced. What a
  *                       failed sync did not get there is forgotten and never tried again, as Linux does it.
  *
@@ -11,6 +13,7 @@
  * crash.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -92,6 +95,45 @@ static int fails_on(int fd, const char *operation)
         return 1;
     errno = before;
     return 0;
+}
+
+/* The length of all files in the directory together, but for the index, which takes no part in this. */
+static off_t total_length(void)
+{
+    const char *directory = getenv("FAILING_DISK_DATA");
+    DIR *files = opendir(directory);
+    off_t total = 0;
+    struct dirent *file;
+    while (files && (file = readdir(files))) {
+        char path[PATH_MAX];
+        struct stat found;
+        snprintf(path, sizeof path, "%s/%s", directory, file->d_name);
+        if (!strstr(file->d_name, "-shm") && stat(path, &found) == 0 && S_ISREG(found.st_mode))
+            total += found.st_size;
+    }
+    if (files)
+        closedir(files);
+    return total;
+}
+
+/* Whether the file has no room to be written up to `end`; sets errno if so. */
+static int lacks_room(int fd, off_t end)
+{
+    const char *control = getenv("FAILING_DISK_CONTROL");
+    char path[PATH_MAX], number[32] = "";
+    struct stat found;
+    int before = errno, lacks = 0;
+    if (control && name_of(fd, path) && !strstr(path, "-shm") && fstat(fd, &found) == 0 && end > found.st_size) {
+        snprintf(path, sizeof path, "%s/space", control);
+        int space = REAL(open)(path, O_RDONLY | O_CLOEXEC);
+        if (space >= 0) {
+            lacks = REAL(read)(space, number, sizeof number - 1) > 0
+                && total_length() + end - found.st_size > atoll(number);
+            close(space);
+        }
+    }
+    errno = lacks ? ENOSPC : before;
+    return lacks;
 }
 
 /* ---- the platter ------------------------------------------------------------------------------------------- */
@@ -210,8 +252,12 @@ ssize_t write(int fd, const void *bytes, size_t length)
     if (fails_on(fd, "write"))
         return -1;
     int before = errno;
+    struct stat found;
     off_t at = lseek(fd, 0, SEEK_CUR);
+    off_t from = fcntl(fd, F_GETFL) & O_APPEND && fstat(fd, &found) == 0 ? found.st_size : at;
     errno = before;
+    if (from >= 0 && lacks_room(fd, from + (off_t)length))
+        return -1;
     ssize_t written = REAL(write)(fd, bytes, length);
     if (at >= 0)
         note_written(fd, at, written);
@@ -221,7 +267,7 @@ ssize_t write(int fd, const void *bytes, size_t length)
 #define PWRITE(name, offset)                                                                                           \
     ssize_t name(int fd, const void *bytes, size_t length, offset at)                                                  \
     {                                                                                                                  \
-        if (fails_on(fd, "write"))                                                                                     \
+        if (fails_on(fd, "write") || lacks_room(fd, (off_t)at + (off_t)length))                                        \
             return -1;                                                                                                 \
         ssize_t written = REAL(name)(fd, bytes, length, at);                                                           \
         note_written(fd, at, written);                                                                                 \

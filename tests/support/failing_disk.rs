@@ -59,9 +59,17 @@ impl Disk {
         self.fails(operation, 0);
     }
 
+    /// From now on there is no room for anything more than there is.
+    pub fn is_full(&self) {
+        let files = std::fs::read_dir(self.data()).expect("readable").map(|file| file.expect("a file"));
+        let counted = files.filter(|file| !file.file_name().to_string_lossy().ends_with("-shm"));
+        let total: u64 = counted.map(|file| file.metadata().map_or(0, |file| file.len())).sum();
+        std::fs::write(self.control().join("space"), total.to_string()).expect("written");
+    }
+
     /// From now on everything works.
     pub fn works(&self) {
-        for operation in ["open", "read", "write", "sync"] {
+        for operation in ["open", "read", "write", "sync", "space"] {
             let _ = std::fs::remove_file(self.control().join(operation));
         }
     }

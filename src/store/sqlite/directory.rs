@@ -30,6 +30,11 @@ pub(super) fn lock_path(directory: &Path) -> PathBuf {
     directory.join("scalegate.lock")
 }
 
+/// The file that keeps room on the disk.
+pub(super) fn reserve_path(directory: &Path) -> PathBuf {
+    directory.join("scalegate.reserve")
+}
+
 /// Creates `directory`, unless it is there, and sees whether it and the files of the store in it can be trusted; whether it is
 /// for a store alone: it was not there, or has one.
 ///
@@ -76,7 +81,7 @@ pub(super) fn check(directory: &Path) -> Result<bool, SqliteError> {
 /// All files that there can be of a store.
 fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
     let of_database = ["", "-wal", "-shm", "-journal"].map(|end| directory.join(format!("scalegate.db{end}")));
-    of_database.into_iter().chain([lock_path(directory), key_changes_path(directory)])
+    of_database.into_iter().chain([lock_path(directory), key_changes_path(directory), reserve_path(directory)])
 }
 
 /// Whether `path` names a file of the store in `directory`, which may not be there yet: SQLite takes whatever it finds under such a

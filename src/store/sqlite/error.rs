@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use rusqlite::{ErrorCode, ffi};
+
+use super::reserve::says_full;
 use crate::files::Distrust;
 use crate::store::StoreError;
 
@@ -118,6 +121,21 @@ pub enum SqliteError {
     },
 }
 
+impl SqliteError {
+    /// Whether it failed because the disk is full.
+    pub(super) fn says_full(&self) -> bool {
+        match self {
+            Self::Directory { source, .. } | Self::Log { source, .. } => says_full(source.kind()),
+            // Its index could not be made longer.
+            Self::Sqlite { source, .. } => {
+                source.sqlite_error_code() == Some(ErrorCode::DiskFull)
+                    || source.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl From<SqliteError> for StoreError {
     fn from(error: SqliteError) -> Self {
         Self::Failed(Box::new(error))
@@ -143,7 +161,6 @@ fn file_remedy(error: &std::io::Error) -> &'static str {
 
 /// What to do about a database that cannot be used.
 fn sqlite_remedy(error: &rusqlite::Error) -> &'static str {
-    use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => MAKE_ROOM,
         Some(ErrorCode::SystemIoFailure) => LOOK_AT_DISK,

@@ -24,6 +24,7 @@ use super::lock::lock;
 use super::log_length::LogKeeper;
 use super::prune::{self, Removed};
 use super::records::{Unreadable, name_of, parsed, parsed_or_null, unreadable};
+use super::reserve::Reserve;
 use super::rows;
 use super::schema::{self, Kind};
 use super::wal;
@@ -57,6 +58,7 @@ pub struct SqliteJournal {
     /// Audit entries that were written since they were last counted; `None` if they never were.
     attempts_since_count: Option<usize>,
     log: LogKeeper,
+    reserve: Reserve,
     /// Held for as long as the journal lives; the system lets go of it if the process dies.
     _lock: File,
 }
@@ -92,6 +94,8 @@ impl SqliteJournal {
         prepare(&path, &mut db)?;
         // Not before it is known to be a store of ours: nobody else's is changed.
         directory::close_to_others(directory, is_ours);
+        let mut reserve = Reserve::of(directory);
+        reserve.make();
         let files = [identify(&path)?, identify(&wal::path(&path))?];
         let log = LogKeeper::of(&path);
         Ok(Self {
@@ -102,6 +106,7 @@ impl SqliteJournal {
             timelines_pruned_up_to: None,
             attempts_since_count: None,
             log,
+            reserve,
             _lock: lock,
         })
     }
@@ -147,6 +152,16 @@ impl SqliteJournal {
     #[cfg(test)]
     pub(super) fn shell(&self) -> Connection {
         Connection::open(&self.path).expect("a database")
+    }
+
+    /// A connection that failed may be stuck in its error; a new one begins from what is on the disk.
+    fn connect_anew(&mut self) -> Result<(), SqliteError> {
+        self.still_there()?;
+        let opened = directory::connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+        let mut db = opened.map_err(|error| self.explain(error))?;
+        prepare(&self.path, &mut db)?;
+        self.db = db;
+        Ok(())
     }
 
     fn explain(&self, error: rusqlite::Error) -> SqliteError {
@@ -270,14 +285,19 @@ impl Journal for SqliteJournal {
         Ok(())
     }
 
+    fn commit_urgently(&mut self, units: &[Unit]) -> Result<(), SqliteError> {
+        let reserve = Reserve::of(directory::parent_of(&self.path));
+        reserve.spend(|| {
+            self.connect_anew()?;
+            // They have no jobs that could become versions.
+            self.commit(units, 0)
+        })
+    }
+
     fn reopen(&mut self) -> Result<Opened, SqliteError> {
         if !std::mem::take(&mut self.just_opened) {
-            self.still_there()?;
-            // A connection that failed may be stuck in its error; a new one begins from what is on the disk.
-            let opened = directory::connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE);
-            let mut db = opened.map_err(|error| self.explain(error))?;
-            prepare(&self.path, &mut db)?;
-            self.db = db;
+            self.connect_anew()?;
+            self.reserve.make();
         }
         let admissions = self.read_admissions().map_err(|error| unreadable(&self.path, error))?;
         Ok(Opened { next_event: self.next_event()?, admissions })
@@ -291,6 +311,7 @@ impl Journal for SqliteJournal {
         let Removed { jobs, timelines_up_to, more } =
             self.remove_old(retention, now, excess).map_err(|error| self.explain(error))?;
         self.timelines_pruned_up_to = timelines_up_to;
+        self.reserve.make();
         // Once a minute, also where nothing else is written.
         self.log.keep_short(&self.db, Instant::now());
         Ok(Pruned { jobs, more })

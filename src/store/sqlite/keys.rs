@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::connection::{BUSY_TIMEOUT, configure, explain};
 use super::directory::{self, database_path};
 use super::key_changes::KeyChanges;
+use super::reserve::Reserve;
 use super::schema::{self, Kind};
 use super::{Journal as _, SqliteError, SqliteJournal, key_rows, rows};
 use crate::domain::{AuditEntry, KeyRecord};
@@ -30,7 +31,7 @@ pub struct KeyStore {
 }
 
 enum Access {
-    /// Nobody else uses the directory, and nobody else can as long as this lives.
+    /// No other process uses the directory, nor can one as long as this lives.
     Alone(Box<SqliteJournal>),
     /// A gateway is running.
     Beside(Connection),
@@ -44,14 +45,20 @@ impl KeyStore {
     pub fn open(directory: &Path) -> Result<Self, SqliteError> {
         let give_up_at = Instant::now() + CREATION_PATIENCE;
         let access = loop {
-            match SqliteJournal::open_at_once(directory) {
+            let opened = match SqliteJournal::open_at_once(directory) {
+                Err(error) if error.says_full() => {
+                    Reserve::of(directory).spend(|| SqliteJournal::open_at_once(directory))
+                }
+                opened => opened,
+            };
+            match opened {
                 Ok(journal) => break Access::Alone(Box::new(journal)),
                 Err(SqliteError::InUse { .. }) => {}
                 Err(error) => return Err(error),
             }
             match open_beside(directory) {
                 Ok(Some(db)) => break Access::Beside(db),
-                // Whoever uses the directory, perhaps somebody who makes a key as well, has only begun to.
+                // The process that uses the directory, perhaps one that makes a key as well, has only begun to.
                 Ok(None) | Err(SqliteError::OtherRelease { found: ..schema::VERSION, .. })
                     if Instant::now() < give_up_at =>
                 {
@@ -109,20 +116,40 @@ impl KeyStore {
         let unit = Unit { keys: vec![change], audit: vec![entry], ..Unit::default() };
         // It has no job that could become a version.
         let (units, no_event) = ([unit], 0);
-        let changes = KeyChanges::open(&self.directory)?;
+        let reserve = Reserve::of(&self.directory);
+        let open_changes = || KeyChanges::open(&self.directory);
+        let changes = match open_changes() {
+            Err(error) if error.says_full() => reserve.spend(open_changes),
+            opened => opened,
+        }?;
         match &mut self.access {
-            Access::Alone(journal) => journal.commit(&units, no_event)?,
-            Access::Beside(db) => {
-                let write = |db: &mut Connection| {
-                    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                    rows::write(&transaction, &units, no_event)?;
-                    transaction.commit()
-                };
-                write(db).map_err(|error| explain(&database_path(&self.directory), error))?;
-            }
-        }
+            Access::Alone(journal) => match journal.commit(&units, no_event) {
+                Err(error) if error.says_full() => journal.commit_urgently(&units),
+                committed => committed,
+            },
+            Access::Beside(db) => match write_beside(db, &self.directory, &units) {
+                Err(error) if error.says_full() => reserve.spend(|| {
+                    // The connection may be stuck in its error.
+                    if let Some(anew) = open_beside(&self.directory)? {
+                        *db = anew;
+                    }
+                    write_beside(db, &self.directory, &units)
+                }),
+                committed => committed,
+            },
+        }?;
         changes.note_one()
     }
+}
+
+/// Writes `units`, which have no jobs, beside the gateway.
+fn write_beside(db: &mut Connection, directory: &Path, units: &[Unit]) -> Result<(), SqliteError> {
+    let mut write = || {
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        rows::write(&transaction, units, 0)?;
+        transaction.commit()
+    };
+    write().map_err(|error| explain(&database_path(directory), error))
 }
 
 /// A connection to the store in `directory`, beside the process that uses it; `None` if that one has not created it yet.

@@ -29,6 +29,7 @@ mod prune;
 mod queries;
 mod reader;
 mod records;
+mod reserve;
 mod rows;
 mod schema;
 mod store;

@@ -50,6 +50,8 @@ pub(super) struct Shared {
 pub(super) struct Failure {
     pub error: StoreError,
     pub at: Instant,
+    /// Whether the disk is full.
+    pub is_full: bool,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,7 +15,7 @@ use super::SqliteError;
 use super::lane_reader::LaneReader;
 use super::store::{Failure, Group, Request, Shared, StoreInbox, lock};
 use crate::domain::{EventId, Retention, Timestamp};
-use crate::store::{AdmissionRecords, Excess, Observer, Pruned, StoreError, Unit};
+use crate::store::{AdmissionRecords, Excess, KeyChange, Observer, Pruned, StoreError, Unit};
 
 /// Most units in one transaction: enough that the cost of syncing no longer matters, few enough that the first one does not
 /// wait for long.
@@ -30,6 +30,13 @@ pub trait Journal: Send + 'static {
     /// # Errors
     /// If they may not be durable.
     fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), SqliteError>;
+
+    /// Makes units that are [urgent](is_urgent) durable after a commit has found the disk full, all of them or none. The store
+    /// is not usable again by that.
+    ///
+    /// # Errors
+    /// If they may not be durable.
+    fn commit_urgently(&mut self, units: &[Unit]) -> Result<(), SqliteError>;
 
     /// Makes a store usable again after an error, at the first call also one that was just opened.
     ///
@@ -102,17 +109,19 @@ impl<J: Journal> Writer<J> {
     fn open(&mut self, at_once: bool) -> Result<(), StoreError> {
         match &*lock(&self.shared.failure) {
             None if self.is_open => return Ok(()),
-            Some(Failure { error, at }) if !at_once && at.elapsed() < REOPEN_PAUSE => return Err(error.consequence()),
+            Some(Failure { error, at, .. }) if !at_once && at.elapsed() < REOPEN_PAUSE => {
+                return Err(error.consequence());
+            }
             _ => {}
         }
-        let opened = self.observer.opened(self.journal.reopen()).map_err(StoreError::from).and_then(|opened| {
+        let opened = self.observer.opened(self.journal.reopen()).and_then(|opened| {
             if self.shared.lanes.get().is_none() {
                 // The only one who sets it.
                 let _ = self.shared.lanes.set(self.journal.lane_reader()?);
             }
             Ok(opened)
         });
-        let Opened { next_event, admissions } = opened.inspect_err(|error| self.fail(error))?;
+        let Opened { next_event, admissions } = opened.map_err(|error| self.fail(error))?;
         self.next_event = next_event;
         self.is_open = true;
         lock(&self.shared.admissions).restore(admissions);
@@ -120,8 +129,12 @@ impl<J: Journal> Writer<J> {
         Ok(())
     }
 
-    fn fail(&self, error: &StoreError) {
-        *lock(&self.shared.failure) = Some(Failure { error: error.consequence(), at: Instant::now() });
+    /// Nothing is written from now on, because of this; what its caller is told.
+    fn fail(&self, error: SqliteError) -> StoreError {
+        let is_full = error.says_full();
+        let error = StoreError::from(error);
+        *lock(&self.shared.failure) = Some(Failure { error: error.consequence(), at: Instant::now(), is_full });
+        error
     }
 
     fn commit(&mut self, groups: Vec<Group>) {
@@ -147,19 +160,22 @@ impl<J: Journal> Writer<J> {
         for (unit, is_owned) in units.into_iter().zip(&is_owned) {
             if *is_owned { &mut owned } else { &mut refused }.push(unit);
         }
-        let committed = if owned.is_empty() { Ok(self.next_event) } else { self.write(&owned) };
-        self.settle(&owned, &refused, committed.is_ok());
-        let mut jobs = owned.iter().map(|unit| unit.jobs.len() as EventId);
-        let mut outcome = committed;
-        let result = |is_owned: bool| match &mut outcome {
-            _ if !is_owned => Err(StoreError::NotOwned),
-            Ok(next) => {
+        let mut outcome = if owned.is_empty() { Ok(self.next_event) } else { self.write(&owned) };
+        let are_urgent_durable = outcome.is_err() && self.write_urgent(&owned);
+        let (is_committed, next_event) = (outcome.is_ok(), self.next_event);
+        let is_durable = |unit: &Unit| is_committed || are_urgent_durable && is_urgent(unit);
+        self.settle(&owned, &refused, is_durable);
+        let mut owned = owned.iter();
+        let result = |is_owned: bool| match (&mut outcome, if is_owned { owned.next() } else { None }) {
+            (_, None) => Err(StoreError::NotOwned),
+            (Ok(next), Some(unit)) => {
                 let first = *next;
-                *next += jobs.next().unwrap_or(0);
+                *next += unit.jobs.len() as EventId;
                 Ok(first)
             }
+            (Err(_), Some(unit)) if is_durable(unit) => Ok(next_event),
             // The first one is told what failed, the others that something has.
-            Err(error) => {
+            (Err(error), Some(_)) => {
                 let consequence = error.consequence();
                 Err(std::mem::replace(error, consequence))
             }
@@ -171,26 +187,38 @@ impl<J: Journal> Writer<J> {
     fn write(&mut self, units: &[Unit]) -> Result<EventId, StoreError> {
         self.open(false)?;
         let (begun, first_event) = (Instant::now(), self.next_event);
-        let committed = self.journal.commit(units, first_event).map_err(StoreError::from);
+        let committed = self.journal.commit(units, first_event);
         self.observer.committed(units, begun.elapsed(), committed.is_ok());
-        committed.inspect_err(|error| self.fail(error))?;
+        committed.map_err(|error| self.fail(error))?;
         self.next_event += units.iter().map(|unit| unit.jobs.len() as EventId).sum::<EventId>();
         Ok(first_event)
     }
 
-    /// Notes what became of units before anyone hears of it.
-    fn settle(&self, owned: &[Unit], refused: &[Unit], is_committed: bool) {
+    /// Writes those of `units` that are urgent, if the disk is full; whether there were any, and they are durable.
+    fn write_urgent(&mut self, units: &[Unit]) -> bool {
+        let urgent: Vec<Unit> = units.iter().filter(|unit| is_urgent(unit)).cloned().collect();
+        if urgent.is_empty() || !lock(&self.shared.failure).as_ref().is_some_and(|failure| failure.is_full) {
+            return false;
+        }
+        let begun = Instant::now();
+        let committed = self.journal.commit_urgently(&urgent);
+        self.observer.committed(&urgent, begun.elapsed(), committed.is_ok());
+        committed.inspect_err(|error| tracing::debug!(%error, "nor is there room for a change of API keys")).is_ok()
+    }
+
+    /// Notes what became of units before any caller hears of it.
+    fn settle(&self, owned: &[Unit], refused: &[Unit], is_durable: impl Fn(&Unit) -> bool) {
         let mut epochs = lock(&self.shared.epochs);
         let mut admissions = lock(&self.shared.admissions);
         for unit in owned {
-            if is_committed {
+            if is_durable(unit) {
                 epochs.release(unit);
                 admissions.committed(unit);
             } else {
                 epochs.evict(unit);
             }
         }
-        let not_used = refused.iter().chain(if is_committed { &[] } else { owned });
+        let not_used = refused.iter().chain(owned.iter().filter(|unit| !is_durable(unit)));
         not_used.filter_map(|unit| unit.reservation).for_each(|reservation| admissions.give_back(reservation));
         drop((epochs, admissions));
         self.shared.resolved.send_replace(());
@@ -205,6 +233,14 @@ impl<J: Journal> Writer<J> {
         admissions.forget(now);
         Ok(pruned)
     }
+}
+
+/// Whether `unit` is written although the disk is full: it changes which API keys are good, which only those may ask for whose
+/// key is an admin's, and nothing else. That a key was used is no such change.
+fn is_urgent(unit: &Unit) -> bool {
+    let changes_keys = unit.keys.iter().any(|change| !matches!(change, KeyChange::Used { .. }));
+    let Unit { lanes, jobs, entries, history, .. } = unit;
+    changes_keys && lanes.is_empty() && jobs.is_empty() && entries.is_empty() && history.is_empty()
 }
 
 /// Adds to the groups those that are waiting already; returns the first request that is something else.

@@ -6,6 +6,7 @@ use super::super::fixtures::{self, NOW, alias};
 use super::super::journal::SqliteJournal;
 use super::super::store::{MAX_WITHOUT_LANES, SqliteStore};
 use super::*;
+use crate::domain::KeyId;
 use crate::metrics::Metrics;
 use crate::store::{Epoch, LaneChange, RecordChange, Store as _, Which};
 
@@ -42,6 +43,10 @@ impl Journal for Puppet {
             Ok(true) => Ok(()),
             _ => Err(failure()),
         }
+    }
+
+    fn commit_urgently(&mut self, units: &[Unit]) -> Result<(), SqliteError> {
+        self.commit(units, 0)
     }
 
     fn reopen(&mut self) -> Result<Opened, SqliteError> {
@@ -261,4 +266,22 @@ async fn units_without_lanes_do_not_pile_up_before_a_disk_that_hangs() {
     stage.verdict(true);
     stage.asked();
     assert!(stage.store.commit(vec![Unit::default()]).now_or_never().is_none());
+}
+
+/// What is urgent gets the room that is kept for it, so that no caller without an admin's key may ask for it.
+#[test]
+fn only_changes_of_keys_are_urgent() {
+    let id: KeyId = "Ab0Ab0Ab0A".parse().expect("an id");
+    let changing = |change| Unit { keys: vec![change], audit: vec![fixtures::accepted_at(1)], ..Unit::default() };
+    let revoking = changing(KeyChange::Revoked { id: id.clone(), at: NOW });
+    assert!(is_urgent(&revoking) && is_urgent(&changing(KeyChange::Configured { at: NOW })));
+    for other in [
+        changing(KeyChange::Used { id, at: NOW }),
+        Unit { audit: revoking.audit.clone(), ..Unit::default() },
+        Unit { history: fixtures::readings(NOW, 1..=1), ..revoking.clone() },
+        Unit { keys: revoking.keys, ..about("a", 1) },
+        Unit::default(),
+    ] {
+        assert!(!is_urgent(&other), "{other:?}");
+    }
 }

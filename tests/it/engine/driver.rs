@@ -181,6 +181,10 @@ impl Journal for FakeJournal {
         Err(failure())
     }
 
+    fn commit_urgently(&mut self, units: &[Unit]) -> Result<(), SqliteError> {
+        self.commit(units, 0)
+    }
+
     fn reopen(&mut self) -> Result<Opened, SqliteError> {
         self.disk.loads.fetch_add(1, Ordering::SeqCst);
         if self.disk.unreadable.load(Ordering::SeqCst) { Err(failure()) } else { self.inner.reopen() }

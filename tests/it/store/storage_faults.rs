@@ -365,6 +365,50 @@ async fn a_restart_undoes_a_revocation_that_was_not_written() {
     }
 }
 
+/// On a full disk no job is accepted, but a leaked key is revoked for good, however often that is asked for.
+#[actix_web::test]
+async fn a_full_disk_has_room_left_for_changes_of_keys() {
+    let mut keys = Keys::start().await;
+    let mut more = Vec::new();
+    for _ in 0..3 {
+        more.push(make_key(&keys.stack.gateway, "scale").await);
+    }
+    let reserve = || std::fs::metadata(keys.stack.disk.data().join("scalegate.reserve")).expect("a file").len();
+    let before = reserve();
+    keys.stack.disk.is_full();
+    keys.stack.assert_refused("first", &["scalegate.db", FULL]).await;
+    assert_eq!(keys.revoke(&keys.leaked).await.status, 200);
+    keys.until_on_the_disk().await;
+    keys.stack.assert_refused("second", &["scalegate.db", FULL]).await;
+    keys.stack.assert_not_ready(&[FULL]).await;
+    assert_eq!(keys.revoke(&more[0]).await.status, 200);
+    assert!(reserve() > 0, "the rest is kept");
+
+    // From the command line, beside the gateway and without one.
+    let revoke = |keys: &Keys, key: &Token| {
+        let mut command = scalegate();
+        command.args(["keys", "revoke", key.id().as_str(), "--data-dir"]).arg(keys.stack.disk.data());
+        let done = run_to_its_end(&mut keys.stack.disk.under(command));
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    revoke(&keys, &more[1]);
+    assert_eq!(keys.refusal(&more[1]).await.as_deref(), Some("key_revoked"));
+    keys.stack.kill();
+    revoke(&keys, &more[2]);
+    let command = &mut keys.stack.disk.command(&keys.stack.sidecar);
+    assert_refused_start(run_to_its_end(command), &[FULL]);
+
+    keys.stack.disk.works();
+    keys.stack = keys.stack.restart();
+    keys.stack.gateway.key = Some(keys.admin.expose().to_owned());
+    for key in more.iter().chain([&keys.leaked]) {
+        assert_eq!(keys.refusal(key).await.as_deref(), Some("key_revoked"));
+    }
+    let whole = std::fs::metadata(keys.stack.disk.data().join("scalegate.reserve")).expect("a file").len();
+    assert_eq!(whole, before, "there is room again");
+    assert!(keys.stack.jobs().await.is_empty(), "no job was accepted");
+}
+
 /// A backup that finds no room says which file it is about, and leaves nothing behind.
 #[actix_web::test]
 async fn a_backup_without_room_is_none() {

@@ -274,7 +274,14 @@ async fn an_audit_log_that_is_a_file_of_the_store_is_refused() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let (data, link) = (elsewhere.path().join("data"), elsewhere.path().join("link"));
     std::os::unix::fs::symlink(&data, &link).expect("linked");
-    let names = ["scalegate.db", "scalegate.db-wal", "scalegate.db-journal", "scalegate.lock", "scalegate.key-changes"];
+    let names = [
+        "scalegate.db",
+        "scalegate.db-wal",
+        "scalegate.db-journal",
+        "scalegate.lock",
+        "scalegate.key-changes",
+        "scalegate.reserve",
+    ];
     for path in names.map(|name| data.join(name)).into_iter().chain([link.join("scalegate.db-shm")]) {
         let more = ["--audit-log", path.to_str().expect("plain")];
         let refused = run_to_its_end(&mut serve(&data, sidecar.address(), &more));
