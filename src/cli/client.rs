@@ -100,10 +100,10 @@ impl Client {
         Self::with(server, None, None)
     }
 
-    /// The gateway at `server`, for whoever has the `key`. Must be made within an actix runtime, on the thread that uses it.
+    /// The gateway at `server`, for the owner of the `key`. Must be made within an actix runtime, on the thread that uses it.
     ///
     /// # Errors
-    /// If it is to be spoken to over HTTPS, and there is nobody to trust.
+    /// If it is to be spoken to over HTTPS, and no authority can be trusted.
     pub fn connect(server: ServerUrl, key: Option<&Token>, trust: &Trust) -> Result<Self, Failure> {
         let tls = if server.is_https() { Some(trust.tls()?) } else { None };
         Ok(Self::with(server, key, tls))

@@ -166,7 +166,7 @@ async fn scale(gateway: &Gateway, output: &mut Output) -> Result<JobView, DemoEr
 
 fn sum_up(output: &mut Output, job: &JobView, gateway: &Gateway, exit: bool) {
     if exit {
-        // There is nobody left to ask.
+        // The gateway is about to stop.
         return;
     }
     let gateway = gateway.address();

@@ -67,7 +67,7 @@ pub async fn follow(
     screen.show(None, &job);
     while !job.state.is_over() {
         match ticking(screen, &job, events.next()).await? {
-            // A stream that begins anew tells what is known already; of that there is nothing to show.
+            // A stream that begins anew repeats what was shown; of that there is nothing to show.
             Heard::Job(newer) => {
                 screen.show(Some(&job), &newer);
                 job = *newer;

@@ -89,9 +89,9 @@ impl HealthcheckArgs {
         Ok(if details.is_empty() { ready.status } else { format!("{}: {}", ready.status, details.join("; ")) })
     }
 
-    /// Whom to believe that he is the gateway at `server`.
+    /// Which certificates the gateway at `server` may show.
     fn trust(&self, server: &ServerUrl) -> Result<Trust, Failure> {
-        if server.is_loopback() { Ok(Trust::Anybody) } else { self.server.trust() }
+        if server.is_loopback() { Ok(Trust::Any) } else { self.server.trust() }
     }
 
     fn address(&self) -> Result<ServerUrl, Failure> {

@@ -102,8 +102,8 @@ impl KeysError {
     }
 }
 
-/// The record of what the command line did to the key `id`: whoever can write to the data directory can do anything, so there
-/// is nobody to be named.
+/// The record of what the command line did to the key `id`: any user who can write to the data directory can do
+/// anything, so no caller is named.
 fn entry(action: Action, id: &KeyId, verdict: AuditVerdict) -> AuditEntry {
     AuditEntry {
         at: wall_now(),

@@ -2,7 +2,7 @@
 //!
 //! `println!` would not do: it panics when the reader has gone (`scalegate jobs | head -1`), and it would hand on
 //! the control characters that a sidecar put into its answers. A closed pipe silences the output and nothing more: a
-//! command that waits for a job still waits for it, since its exit code may be all that anybody wants of it.
+//! command that waits for a job still waits for it, since its exit code may be all that is wanted.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
@@ -28,7 +28,7 @@ impl Output {
         Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()), interactive, broken: None }
     }
 
-    /// Whether somebody looks at standard output on a terminal that can be drawn on.
+    /// Whether standard output is a terminal that can be drawn on.
     pub fn is_interactive(&self) -> bool {
         self.interactive
     }

@@ -17,7 +17,7 @@ use crate::telemetry;
 const AFTER_HELP: &str = "\
 Beyond the platform's API:
   GET /simulator/log                          the last 10,000 requests and changes, as JSON
-  PUT /simulator/resource/ALIAS/capacity      {\"capacity\": 3}: somebody else changes the capacity
+  PUT /simulator/resource/ALIAS/capacity      {\"capacity\": 3}: a change by others
   PUT /simulator/faults                       what befalls the next requests, in order:
                                               {\"changes\": [\"answer_lost\", null], \"reads\": [\"garbage\"]}";
 

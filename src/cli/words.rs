@@ -155,7 +155,7 @@ pub fn ends_by_itself(waiting: &WaitingView) -> bool {
     waiting.reason == "cooldown"
 }
 
-/// How the job ended, in a line or two, where nobody said which resource it is about.
+/// How the job ended, in a line or two, where the resource is not named beside it.
 pub fn ending(job: &JobView) -> String {
     match job.state {
         StateName::Succeeded => format!("succeeded: {}{}", job.resource, result(job)),

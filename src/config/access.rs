@@ -67,7 +67,8 @@ pub struct Access {
 
     /// Most event streams open at a time with one API key, or without one from one network, this machine apart; 0: no limit
     // 500 are a browser for each member of a large team, and leave most seats to others.
-    #[arg(id = "max_streams_per_key", long = "max-streams-per-key", env = "SCALEGATE_MAX_STREAMS_PER_KEY", default_value = "500",
+    #[arg(id = "max_streams_per_key", long = "max-streams-per-key", env = "SCALEGATE_MAX_STREAMS_PER_KEY",
+          default_value = "500",
           value_name = "STREAMS", value_parser = number::<usize>(0, u64::MAX))]
     pub streams_per_key: usize,
 }
@@ -90,11 +91,13 @@ pub struct Origins(pub Vec<String>);
 #[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Certificate chain in PEM to serve HTTPS with; read again when it changes [default: none]
-    #[arg(id = "tls_cert", long = "tls-cert", env = "SCALEGATE_TLS_CERT", required = false, value_name = "FILE", value_parser = path)]
+    #[arg(id = "tls_cert", long = "tls-cert", env = "SCALEGATE_TLS_CERT", required = false,
+          value_name = "FILE", value_parser = path)]
     pub cert: PathBuf,
 
     /// Private key in PEM that belongs to the certificate [default: none]
-    #[arg(id = "tls_key", long = "tls-key", env = "SCALEGATE_TLS_KEY", required = false, value_name = "FILE", value_parser = path)]
+    #[arg(id = "tls_key", long = "tls-key", env = "SCALEGATE_TLS_KEY", required = false,
+          value_name = "FILE", value_parser = path)]
     pub key: PathBuf,
 }
 

@@ -85,11 +85,13 @@ struct SettingRows {
     step_size: Option<u32>,
 
     /// Longest wait for a resource to become ACTIVE, for a change to show, or for the sidecar to answer
-    #[arg(long, env = "SCALEGATE_ACTIVE_TIMEOUT", default_value = "15m", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, env = "SCALEGATE_ACTIVE_TIMEOUT", default_value = "15m",
+          value_name = "DURATION", value_parser = duration)]
     active_timeout: Option<Duration>,
 
     /// Longest time between two readings while a job waits
-    #[arg(long, env = "SCALEGATE_POLL_INTERVAL", default_value = "30s", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, env = "SCALEGATE_POLL_INTERVAL", default_value = "30s",
+          value_name = "DURATION", value_parser = duration)]
     poll_interval: Option<Duration>,
 
     /// How long a change may take to have its effect and to be seen in readings
@@ -142,16 +144,19 @@ impl From<SettingLimitRows> for SettingLimits {
 struct LimitRows {
     /// Most unfinished jobs on all resources together
     // At a few kilobytes each, a million are a few gigabytes: the most that one process should be trusted with.
-    #[arg(long, env = "SCALEGATE_MAX_ACTIVE_JOBS", default_value = "10000", value_name = "JOBS", value_parser = number::<usize>(1, 1_000_000))]
+    #[arg(long, env = "SCALEGATE_MAX_ACTIVE_JOBS", default_value = "10000",
+          value_name = "JOBS", value_parser = number::<usize>(1, 1_000_000))]
     max_active_jobs: usize,
 
     /// Most unfinished jobs submitted with one API key
-    #[arg(long, env = "SCALEGATE_MAX_JOBS_PER_KEY", default_value = "1000", value_name = "JOBS", value_parser = number::<usize>(1, 1_000_000))]
+    #[arg(long, env = "SCALEGATE_MAX_JOBS_PER_KEY", default_value = "1000",
+          value_name = "JOBS", value_parser = number::<usize>(1, 1_000_000))]
     max_jobs_per_key: usize,
 
     /// Most jobs waiting for their turn on one resource
     // At one cooldown of five minutes per job, ten thousand wait for more than a month, longer than any job may live.
-    #[arg(long, env = "SCALEGATE_MAX_QUEUE_LENGTH", default_value = "16", value_name = "JOBS", value_parser = number::<usize>(0, 10_000))]
+    #[arg(long, env = "SCALEGATE_MAX_QUEUE_LENGTH", default_value = "16",
+          value_name = "JOBS", value_parser = number::<usize>(0, 10_000))]
     max_queue_length: usize,
 }
 
@@ -167,12 +172,14 @@ struct RetentionRows {
     /// How long finished jobs are kept, unless there are too many of them
     // A job that disappeared the moment it ended could not be polled to its end. And the gateway is no archive: a job that is
     // a year old says nothing that the logs should not.
-    #[arg(long, env = "SCALEGATE_KEEP_FINISHED_FOR", default_value = "7d", value_name = "DURATION", value_parser = duration_between("1s", "365d"))]
+    #[arg(long, env = "SCALEGATE_KEEP_FINISHED_FOR", default_value = "7d",
+          value_name = "DURATION", value_parser = duration_between("1s", "365d"))]
     keep_finished_for: Duration,
 
     /// Most finished jobs kept; beyond it the oldest go first
     // They are held in memory: a few kilobytes times a million.
-    #[arg(long, env = "SCALEGATE_KEEP_FINISHED_COUNT", default_value = "10000", value_name = "JOBS", value_parser = number::<usize>(1, 1_000_000))]
+    #[arg(long, env = "SCALEGATE_KEEP_FINISHED_COUNT", default_value = "10000",
+          value_name = "JOBS", value_parser = number::<usize>(1, 1_000_000))]
     keep_finished_count: usize,
 }
 

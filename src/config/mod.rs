@@ -61,7 +61,8 @@ const LIMITS: &str = "Limits and retention";
 pub struct Config {
     /// Address and port to listen on; port 0 takes a free one
     // On any address but a loopback one, keys are needed.
-    #[arg(long, env = "SCALEGATE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT", value_parser = address)]
+    #[arg(long, env = "SCALEGATE_LISTEN", default_value = "127.0.0.1:8080",
+          value_name = "ADDR:PORT", value_parser = address)]
     pub listen: SocketAddr,
 
     /// Where the sidecar is, as http://host:port
@@ -69,7 +70,8 @@ pub struct Config {
     pub sidecar_url: SidecarUrl,
 
     /// Directory of the durable records; a relative one starts at the working directory
-    #[arg(long, env = "SCALEGATE_DATA_DIR", default_value = "./scalegate-data", value_name = "DIR", value_parser = path)]
+    #[arg(long, env = "SCALEGATE_DATA_DIR", default_value = "./scalegate-data",
+          value_name = "DIR", value_parser = path)]
     pub data_dir: PathBuf,
 
     /// How logs are written: text for people, json for machines
@@ -83,7 +85,8 @@ pub struct Config {
     /// Longest time to finish requests and record changes in flight after SIGTERM
     // Container runtimes kill ten seconds after SIGTERM unless told otherwise (Kubernetes after thirty); eight leave two for
     // the last commit and for the process to end by itself. No orchestrator waits an hour.
-    #[arg(long, env = "SCALEGATE_SHUTDOWN_GRACE", default_value = "8s", value_name = "DURATION", value_parser = duration_between("0s", "1h"))]
+    #[arg(long, env = "SCALEGATE_SHUTDOWN_GRACE", default_value = "8s",
+          value_name = "DURATION", value_parser = duration_between("0s", "1h"))]
     pub shutdown_grace: Duration,
 
     /// Who may call.

@@ -102,7 +102,7 @@ const isMaking = (method, path) => method === "POST" && path === KEYS;
 
 const pause = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
 
-/** The result of `ask`, unless the session has ended meanwhile: then it is nobody's, and never comes. */
+/** The result of `ask`, unless the session has ended meanwhile: then it never comes. */
 async function inSession(ask) {
   const { identity } = session;
   const isOver = () => session.identity !== identity;
@@ -198,7 +198,7 @@ export async function submit(wish, idempotencyKey) {
   return { job: body, joined: status === 200 };
 }
 
-/** Everybody may ask that. Only with a key does the answer tell of the sidecar, and a key that is not good is ignored. */
+/** Needs no key. Only with a key does the answer tell of the sidecar, and a key that is not good is ignored. */
 export const readiness = async () =>
   (await exchange(send, "GET", "/readyz", { timeoutMillis: READY_TIMEOUT_MILLIS })).body;
 

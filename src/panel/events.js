@@ -7,7 +7,7 @@
 const SILENCE_MILLIS = 45_000;
 /** First wait before connecting again, unless the gateway sets another with `retry:`. */
 const RETRY_MILLIS = 500;
-/** Longest wait before connecting again: somebody may be looking. */
+/** Longest wait before connecting again: the page may be in view. */
 const MAX_RETRY_MILLIS = 10_000;
 /** Longest line kept while it is incomplete. A job is at most some hundred kilobytes. */
 const MAX_PENDING_CHARS = 16 * 1024 * 1024;

@@ -53,7 +53,7 @@ export class History {
     this.version += 1;
   }
 
-  /** Takes in the newest page. If it does not reach down to what is known, that is dropped: there would be a gap. */
+  /** Takes in the newest page. If it does not reach down to the older entries, they are dropped: there would be a gap. */
   addNewest({ entries, nextPageToken }) {
     const meets = entries.some((entry) => this.#keys.has(keyOf(entry)));
     if (!meets || nextPageToken === null || !this.loaded) {

@@ -2,7 +2,7 @@
  * Keeps the store true: the stream of events, what is read again because of it, and what no event tells.
  *
  * Jobs and timelines come over the stream. Resources are listed again, which the sidecar does not notice, shortly after
- * an event about one. The sidecar itself is asked only where somebody looks at a single resource.
+ * an event about one. The sidecar itself is asked only while a page shows a single resource.
  */
 
 import * as api from "./api.js";
@@ -28,13 +28,13 @@ const RELIST_AFTER_MILLIS = 250;
 const READINESS_EVERY_MILLIS = 15_000;
 /** How often a resource that is looked at, and has no job that has it read anyway, is read. */
 const LOOK_EVERY_MILLIS = 30_000;
-/** How often a sidecar that does not answer is asked whether it does again, if nobody else asks. */
+/** How often a sidecar that does not answer is asked whether it does again, if no other part asks. */
 const ASK_AGAIN_MILLIS = 20_000;
 /** A gateway that does not answer is asked again this soon; the answer that does not come takes longer. */
 const SILENT_AGAIN_MILLIS = 1_000;
 /** Entries after which a plan that was made before them is for a situation that is gone. */
 const CHANGES = ["job_accepted", "job_ended", "external_change"];
-/** How long a page that nobody sees keeps its stream. Browsers allow six connections to a gateway, for all pages. */
+/** How long a hidden page keeps its stream. Browsers allow six connections to a gateway, for all pages. */
 const KEEP_HIDDEN_MILLIS = 60_000;
 /** A connection that comes back sooner was not worth a word. */
 const MENTION_AFTER_MILLIS = 1_000;
@@ -99,7 +99,7 @@ function take({ type, data }) {
   }
   if (type === "timeline") {
     const { resource, entry } = JSON.parse(data);
-    // One that nobody has looked at is read when somebody does.
+    // One that was not shown yet is read when it is.
     store.histories.get(resource)?.add(entry);
     putEntry(resource, entry);
     if (CHANGES.includes(entry.kind)) store.changeCounts.set(resource, (store.changeCounts.get(resource) ?? 0) + 1);
@@ -128,7 +128,7 @@ function recover() {
 }
 
 /**
- * Reads again what may have changed while nobody told, and what could not be read. After a gap, everything; else what
+ * Reads again what may have changed without an event, and what could not be read. After a gap, everything; else what
  * events do not cover.
  */
 function reload(resumed) {
@@ -191,7 +191,7 @@ async function checkReadiness() {
 
 // ---- what a page needs ------------------------------------------------------------------------------------------
 
-/** Asks for what the present page shows and nobody has asked for yet. */
+/** Asks for what the present page shows and was not asked for yet. */
 export function loadWhatIsShown() {
   const { name, params } = store.route;
   if (name === "resources" && store.resources) {

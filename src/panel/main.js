@@ -16,7 +16,7 @@ function navigate({ isFirst = false } = {}) {
   live.entered(route, isFirst ? { params: {} } : before, isFirst);
   draw();
   const isSamePage = before.name === route.name && JSON.stringify(before.params) === JSON.stringify(route.params);
-  // Filters change the address, but whoever sets one stays where they are.
+  // Filters change the address, but the view stays where it is.
   if (isFirst || isSamePage || (before.name === "jobs" && route.name === "jobs")) return;
   window.scrollTo(0, 0);
   root.querySelector("h1")?.focus({ preventScroll: true });

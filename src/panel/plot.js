@@ -189,7 +189,7 @@ function drawMarkers(plot, markers, colour) {
     room = x + 2 * MARKER * scale;
     const y = plot.valToPos(op === "external" ? to : from, "y", true);
     const tone = { confirmed: colour.good, pending: colour.run, rejected: colour.bad }[outcome] ?? colour.warn;
-    // Filled is what is known to have had its effect. Its edge sets it off from the line it stands on.
+    // Filled is a change that had its effect. Its edge sets it off from the line it stands on.
     const isKnown = outcome === "confirmed";
     ctx.fillStyle = isKnown ? tone : colour.surface;
     ctx.strokeStyle = isKnown ? colour.surface : tone;
@@ -202,7 +202,7 @@ function drawMarkers(plot, markers, colour) {
   ctx.restore();
 }
 
-/** A triangle that points where the capacity was to go; a diamond for what somebody else did. */
+/** A triangle that points where the capacity was to go; a diamond for a change by others. */
 function outline(ctx, op, x, y, size) {
   if (op === "external") {
     ctx.moveTo(x, y - size);

@@ -3,7 +3,7 @@
  *
  * The key is kept in the tab's session storage and nowhere else: other tabs have their own, and it is gone with the tab. A
  * session ends when the gateway refuses the key or the key is forgotten; what was asked in a session that has ended is
- * never answered, so that nothing seen with one key is shown to whoever has another.
+ * never answered, so that nothing seen with one key is shown with another.
  */
 
 /** The name in the session storage. */
@@ -22,7 +22,7 @@ export const session = {
   identity: {},
   /** Why it is locked: what the gateway said. */
   problem: null,
-  /** Whether the last session ended because somebody wanted it to. */
+  /** Whether the user ended the last session. */
   wasForgotten: false,
   /** Scopes that turned out to be missing. */
   lacks: new Set(),
@@ -84,10 +84,10 @@ export function enter(key) {
   onBegin({ isFirst: true });
 }
 
-/** Goes on with another key, or without one, and with what is known. */
+/** Goes on with another key, or without one, and keeps what was read. */
 export const adopt = (key) => setKey(key);
 
-/** Somebody wants the key to be forgotten. The gateway says whether there is anything to see without one. */
+/** Forgets the key. The gateway says whether there is anything to see without one. */
 export function forget() {
   Object.assign(session, { phase: "unknown", problem: null, wasForgotten: true });
   end();
@@ -97,7 +97,7 @@ export function forget() {
 /** The key lacks a scope. */
 export const lacking = (scope) => session.lacks.add(scope);
 
-/** What somebody entered as a key, without what comes along when it is copied from somewhere. */
+/** What was entered as a key, without what comes along when it is copied from somewhere. */
 export const cleaned = (text) => text.trim().replace(/^(authorization:\s*)?bearer\s+/i, "").replace(/^["']|["']$/g, "");
 
 /** What is wrong with a text that cannot be a key, so that it need not be sent; else `null`. */

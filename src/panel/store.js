@@ -7,7 +7,7 @@ import { gatewayNow } from "./api.js";
 import { History } from "./history.js";
 import * as words from "./words.js";
 
-/** Most jobs that a list shows. Whoever looks for an older one is better off with a filter. */
+/** Most jobs that a list shows. Older ones are found with a filter. */
 export const MAX_LISTED = 2_000;
 /** Most jobs kept. Beyond it finished ones are forgotten, this many at a time; the gateway has them still. */
 const MAX_JOBS = 2_200;
@@ -21,7 +21,7 @@ const nothing = () => ({
   looked: new Map(),
   /** By alias: the newest reading that anything told of, and why a look since then found none. */
   readings: new Map(),
-  /** By alias: how often its jobs changed since the page was loaded, or somebody else changed its capacity. */
+  /** By alias: how often its jobs changed since the page was loaded, or others changed its capacity. */
   changeCounts: new Map(),
   resourcesProblem: null,
   /** All jobs seen, by id. */
@@ -32,7 +32,7 @@ const nothing = () => ({
   /** The list that is shown: of the jobs above, those that match and are not older than its last page. */
   list: newList({ resource: "", states: [] }),
   histories: new Map(),
-  /** Aliases being read by request of somebody, and the last such reading that failed: `{alias, error}`. */
+  /** Aliases being read by request of the user, and the last such reading that failed: `{alias, error}`. */
   reading: new Set(),
   lookProblem: null,
   /** How the stream of events does. `lostAt` is set while it is not open and was. */
@@ -125,7 +125,7 @@ const readAt = ({ lastObservation }) => lastObservation?.receivedAt ?? "";
 const UNREAD = { status: null, capacity: null, lastObservation: null, readFailure: null };
 
 /**
- * Takes in what somebody says was read, unless something newer is known. The list tells only what the gateway read for
+ * Takes in a reading from any source, unless there is a newer one. The list tells only what the gateway read for
  * jobs since its start, looks only what they found, and timelines only what differs from the reading before.
  */
 function putReading(alias, { status, capacity, lastObservation, readFailure }) {
@@ -172,7 +172,7 @@ export function putResource(resource) {
   changed();
 }
 
-/** What is known about a resource, on the list or not. */
+/** A resource, on the list or not; null if it was not read yet. */
 export const resourceOf = (alias) => store.resources?.get(alias) ?? store.looked.get(alias) ?? null;
 
 export function history(alias) {

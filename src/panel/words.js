@@ -80,7 +80,7 @@ export function waiting(job, now) {
   return { text: WAITS[wait.reason] ?? `Waits for ${wait.reason}`, left, detail: format.sentence(wait.detail) };
 }
 
-/** What a job is to do: `1 → 5`, or `+2` as long as nobody knows from where. */
+/** What a job is to do: `1 → 5`, or `+2` as long as the start is unknown. */
 export function goal(job) {
   if (job.targetCapacity === null) return format.signed(job.delta);
   const target = format.number(job.targetCapacity);
@@ -117,7 +117,7 @@ const TIMELINE = {
   job_ended: "Job ended",
   change_sent: "Change sent",
   change_resolved: "Change resolved",
-  external_change: "Changed by somebody else",
+  external_change: "Changed by others",
 };
 
 /** What an entry of a timeline is about. */

@@ -30,13 +30,13 @@ use crate::printable::{self, Escaping, is_hidden};
 
 /// The environment variable with the log filter, in the syntax of `RUST_LOG`: `info`, `scalegate=debug`, ….
 pub const FILTER_VARIABLE: &str = "SCALEGATE_LOG";
-/// Everything scalegate has to say, and of the HTTP server only what goes wrong. What goes wrong with single connections
-/// is up to whoever sends nonsense to the port, and must not fill the log.
+/// Everything scalegate has to say, and of the HTTP server only what goes wrong. A client that sends nonsense to
+/// the port must not fill the log.
 const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
-/// The target of the line that tells how many were lost. It must not be lost itself.
+/// The target of the line that tells how many were dropped. It must not be dropped itself.
 const LOST: &str = "scalegate::log::lost";
-/// Longest wait for what was said to be written, when the process ends. Somebody who reads at all needs less for a full
-/// queue; whoever stopped the process waits for it, too.
+/// Longest wait for queued lines to be written when the process ends. A reader that reads at all needs less for a full queue;
+/// the operator who stopped the process waits too.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The log of this process, if it has one.
@@ -63,13 +63,13 @@ pub fn init(format: LogFormat, default_filter: Option<&str>) -> Result<(), LogEr
         Ok(filter) if !filter.trim().is_empty() => EnvFilter::builder().parse(filter)?,
         _ => EnvFilter::new(default_filter.unwrap_or(DEFAULT_FILTER)),
     };
-    // Whatever else is wanted: what was lost of it is part of it.
+    // Whatever the filter lets through: the number of dropped lines belongs to it.
     let filter = filter.add_directive(format!("{LOST}=warn").parse()?);
     if LOG.get().is_some() {
         return Ok(());
     }
     let queue = Queue::start(io::stderr(), |lost| {
-        tracing::warn!(target: LOST, lost, "log lines were lost: nobody read them in time");
+        tracing::warn!(target: LOST, lost, "log lines were lost: they were not read in time");
     })?;
     let log = Log { queue, is_json: format == LogFormat::Json };
     if LOG.set(log.clone()).is_err() {
@@ -89,7 +89,7 @@ pub fn init(format: LogFormat, default_filter: Option<&str>) -> Result<(), LogEr
     Ok(())
 }
 
-/// Waits until everything that was said is written, a second at the most. Must precede every end of the process.
+/// Waits until all queued lines are written, a second at most. Must precede every end of the process.
 pub fn flush() {
     if let Some(log) = LOG.get() {
         log.queue.flush(PATIENCE);
@@ -116,8 +116,8 @@ pub fn complain(what: impl fmt::Display) {
     }
 }
 
-/// What the standard library says about a panic, in order with the log. Its own hook would wait for whoever reads, and with
-/// it a thread that others may have to know to be dead. The process may end with this, and not by way of `main`.
+/// What the standard library says about a panic, in order with the log. Its own hook would wait for the reader of the log,
+/// and with it a thread whose death other threads may have to notice. The process may end with this, and not by way of `main`.
 fn say_panic(panic: &PanicHookInfo<'_>) {
     let Some(log) = LOG.get() else { return };
     let thread = std::thread::current();

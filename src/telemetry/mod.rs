@@ -1,6 +1,6 @@
-//! What the gateway tells about itself while it runs: its log, and traces for those who collect them.
+//! What the gateway tells about itself while it runs: its log, and traces for a collector.
 //!
-//! Neither may ever hold up work or change its outcome. What cannot be told in time is lost.
+//! Neither may ever hold up work or change its outcome. What cannot be delivered in time is dropped.
 
 mod log;
 mod traces;

@@ -204,7 +204,7 @@ test("a key to look is refused clearly, once", async () => {
   await page.getByText("The key of this tab cancels no jobs").waitFor();
   assert.ok(await page.getByRole("button", { name: "Cancel job" }).isDisabled());
 
-  // Plans are for everybody.
+  // Plans need no more than a key.
   await page.goto(`${gateway.url}/#/scale?resource=ingest`);
   await page.getByText("The key of this tab submits no jobs").waitFor();
   await fill(page, { "Target capacity": "3" });
@@ -282,7 +282,7 @@ test("a key that is revoked leads back to the form, and takes all that was shown
   await close(page);
 });
 
-test("a key is forgotten when somebody wants it", async () => {
+test("a key is forgotten when the user wants it", async () => {
   const page = await openWith(keys.admin, "#/jobs");
   await page.locator(".key-in-use", { hasText: idOf(keys.admin) }).waitFor();
   complaints.expectAnswer("/v1/events", 401);
@@ -461,7 +461,7 @@ test("the first key closes the gateway, and the tab that made it goes on with it
     for (const alias of ["api", "ingest"]) {
       await other.getByRole("article", { name: alias }).locator(".capacity-now", { hasText: /^\d+$/ }).waitFor();
     }
-    await page.getByText("Everybody who reaches this gateway may do everything").waitFor();
+    await page.getByText("Every caller who reaches this gateway may do everything").waitFor();
     assert.equal(await page.locator(".key-in-use").count(), 0);
     await page.getByRole("button", { name: "Create a key" }).click();
     await page.getByText("The first key closes the gateway").waitFor();

@@ -395,7 +395,7 @@ test("what others do is seen without being asked for", async () => {
   // Before that it may be taken for what the change did.
   await page.locator(".timeline-kind", { hasText: "Change resolved" }).first().waitFor();
   await sidecar.setCapacity("shared", 1);
-  await page.locator(".timeline-kind", { hasText: "Changed by somebody else" }).first().waitFor();
+  await page.locator(".timeline-kind", { hasText: "Changed by others" }).first().waitFor();
   await overview.locator(`tr[data-job="${job.id}"][data-state="succeeded"]`).waitFor();
   await page.locator(".timeline-kind", { hasText: "Job ended" }).first().waitFor();
   for (const one of [page, overview]) assert.ok(await one.evaluate(() => window.notReloaded));

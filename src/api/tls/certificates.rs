@@ -1,9 +1,9 @@
 //! The certificate in use, which follows its files while the gateway runs.
 //!
-//! The files are looked at when somebody connects, which costs two calls of the system, and read when they are not as they
-//! were. Between connections nothing happens: a timer would wake an idle gateway for nothing, a signal has to be sent by
-//! somebody who knows how, and being notified by the system lost because it does not follow links, which is how volumes
-//! of secrets are replaced.
+//! The files are looked at when a client connects, which costs two calls of the system, and read when they have changed.
+//! Between connections nothing happens. Rejected: a timer, because it wakes an idle gateway for nothing; a signal, because the
+//! operator has to send it; notification by the system, because it does not follow links, by which volumes of secrets are
+//! replaced.
 //!
 //! What is half written or wrong must never be used, nor told again at each connection: the pair in use stays, and each
 //! state of the files is told of once. No connection waits for another one that reads the files.
@@ -33,11 +33,11 @@ const SECOND_LOOK: Duration = Duration::from_secs(2);
 pub struct Certificates {
     files: TlsFiles,
     current: RwLock<Arc<CertifiedKey>>,
-    /// Whoever holds it looks at the files.
+    /// The thread that holds it looks at the files.
     watch: Mutex<Watch>,
 }
 
-/// What is known of the files.
+/// The files as they were read last.
 struct Watch {
     seen: Stamps,
     /// When to read them although they look the same.
@@ -67,7 +67,7 @@ impl Certificates {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at the files, unless somebody else is doing so, and takes what is new in them.
+    /// Looks at the files, unless another thread is doing so, and takes what is new in them.
     fn follow(&self, now: Instant) {
         let mut watch = match self.watch.try_lock() {
             Ok(watch) => watch,
@@ -125,7 +125,7 @@ impl Watch {
     }
 }
 
-/// Tells of a pair that is taken into use, and of what somebody should know about it.
+/// Tells of a pair that is taken into use, and of what the operator should know about it.
 fn tell(pair: &Pair, files: &TlsFiles, what: &str) {
     let (cert, key) = (one_line(&files.cert), one_line(&files.key));
     let (valid_from, valid_until) = (pair.validity.from, pair.validity.until);

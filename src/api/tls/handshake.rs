@@ -1,7 +1,7 @@
 //! The handshake of a connection with TLS.
 //!
-//! Who connects is unknown until it is over: it must never hold anything for longer than a limit, or be told of in the log
-//! unless somebody asks for that. Once it is over, everything is as it is without TLS.
+//! The client is unknown until it is over: it must never hold anything for longer than a limit, or be in the log unless the
+//! operator has asked for that. Once it is over, everything is as it is without TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ use crate::api::connections::HEAD_TIMEOUT;
 const HANDSHAKE_TIMEOUT: Duration = HEAD_TIMEOUT;
 /// Bytes that are encrypted and wait to be sent. The HTTP library has a buffer of its own, and this one need not be large.
 const ENCRYPTED_BYTES: usize = 16 * 1024;
-/// What somebody reads who speaks HTTP here. Sending him to the right address lost: the next time, too, everybody on the way
-/// could read his key.
+/// The answer to a client that speaks HTTP here. Rejected: a redirection to the right address, because the key could be read
+/// on the way the next time, too.
 const SPEAK_TLS: &str = "This gateway speaks HTTPS only: its address begins with https://.\n";
 
 impl Tls {
@@ -69,7 +69,7 @@ fn acknowledge(stream: &TlsStream<TcpStream>) {
 #[cfg(not(target_os = "linux"))]
 fn acknowledge(_: &TlsStream<TcpStream>) {}
 
-/// Says what is expected here to somebody who speaks HTTP.
+/// Tells a client that speaks HTTP what is expected here.
 async fn refuse_http(socket: &TcpStream) -> io::Result<()> {
     // An answer may be lost if what was sent is not read.
     let _ = socket.try_read(&mut [0; 4096]);

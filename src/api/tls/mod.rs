@@ -2,13 +2,13 @@
 //!
 //! A [`pair`] is what two files in PEM hold; [`certificates`] is the one in use and takes a new one while the gateway
 //! runs; [`handshake`] makes connections of it. Nothing here may ever tell what is in the file of the key, not even a part
-//! of a line that makes no sense; wait for anything but a client; or stop serving because of what somebody did to the
+//! of a line that makes no sense; wait for anything but a client; or stop serving because of a change of the
 //! files.
 //!
-//! The HTTP library's own listener for TLS lost: it offers HTTP/2 as soon as any crate asks for that feature, and with it
+//! Rejected: the HTTP library's own listener for TLS, because it offers HTTP/2 as soon as any crate asks for that feature, and with it
 //! another way to time out, to be limited and to be flooded, of which nothing here is tested; a thread of it takes no
-//! connections while 256 handshakes are pending, which somebody who means no good can have cheaply; and it hides why a
-//! handshake failed. OpenSSL lost because it would be the only library that has to be installed.
+//! connections while 256 handshakes are pending, which cost an attacker little; and it hides why a handshake failed.
+//! Rejected: OpenSSL, because it would be the only library that has to be installed.
 
 mod certificates;
 mod handshake;
@@ -56,7 +56,7 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(certificates);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // No session is resumed: whoever resumed one would be shown no certificate, so that nobody could say when the last
+        // No session is resumed: its client would be shown no certificate, so that the operator could not say when the last
         // client has seen that it was replaced. A handshake costs a signature more for it.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

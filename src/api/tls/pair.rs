@@ -18,7 +18,7 @@ use rustls::{Error, InconsistentKeys};
 use super::validity::Validity;
 use crate::config::{TlsFiles, one_line};
 
-/// Largest file that is read, in bytes: a chain has some kilobytes, and a file that somebody named by mistake may be endless.
+/// Largest file that is read, in bytes: a chain has some kilobytes, and a file that was named by mistake may be endless.
 const MAX_BYTES: u64 = 1 << 20;
 /// Permissions that let others than its owner do something with a file.
 const FOR_OTHERS: u32 = 0o077;
@@ -76,7 +76,7 @@ pub enum PairError {
         /// The path of the file.
         file: String,
     },
-    /// Nobody is there to be asked for its password.
+    /// The gateway has no way to ask for its password.
     #[error("the private key in {file} is encrypted: store it decrypted, readable by the gateway alone")]
     Encrypted {
         /// The path of the file.
@@ -139,7 +139,7 @@ struct Content {
 
 fn read(path: &Path) -> Result<Content, PairError> {
     let unreadable = |source| PairError::Unreadable { file: one_line(path), source };
-    // Looked at before it is opened: opening a pipe waits for somebody to write to it.
+    // Looked at before it is opened: opening a pipe waits for a writer.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(PairError::NotAFile { file: one_line(path) });

@@ -28,7 +28,7 @@ pub enum Failure {
         /// Why.
         detail: String,
     },
-    /// Somebody answers who cannot show that he is the gateway. Nothing was sent.
+    /// The server cannot show that it is the gateway. Nothing was sent.
     #[error("cannot trust the gateway at {server}: {detail}")]
     Untrusted {
         /// The gateway.

@@ -1,7 +1,7 @@
 //! The API key that a client command shows, if any.
 //!
 //! It comes from the environment or from a file, and from no flag: the flags of a process can be seen by all others. It must
-//! never be printed, and never be sent where anybody on the way can read it without a word about that.
+//! never be printed, and never be sent where it can be read on the way without a warning.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -37,8 +37,7 @@ impl GatewayArgs {
             output.notice(format_args!("warning: {exposed}"));
         }
         if key.is_some() && is_readable_on_the_way(&server) {
-            output
-                .notice(format_args!("warning: whoever is on the way to {server} can read the API key: use https://"));
+            output.notice(format_args!("warning: the API key can be read on the way to {server}: use https://"));
         }
         Client::connect(server, key.as_ref(), &self.server.trust()?)
     }
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn whoever_sends_a_key_in_the_clear_is_warned() {
+    async fn a_key_sent_in_the_clear_has_a_warning() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("key");
         let token = Token::generate().expect("randomness");
@@ -126,7 +125,7 @@ mod tests {
         ] {
             let captured = Captured::default();
             assert!(args(server, key_file).client(&mut captured.output()).is_ok());
-            let warned = captured.err().contains(&format!("warning: whoever is on the way to {server}"));
+            let warned = captured.err().contains(&format!("warning: the API key can be read on the way to {server}"));
             assert_eq!(warned, is_warned, "{server}: {}", captured.err());
             assert!(!captured.err().contains(token.expose()));
         }

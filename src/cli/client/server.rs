@@ -1,4 +1,4 @@
-//! The address of the gateway, and whom to believe that it is there.
+//! The address of the gateway, and which certificates it may show.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -47,7 +47,7 @@ impl ServerArgs {
         Ok(self.given()?.unwrap_or_default())
     }
 
-    /// Whom to believe that he is the gateway. An empty environment variable says nothing.
+    /// Which certificates the gateway may show. An empty environment variable says nothing.
     ///
     /// # Errors
     /// If the name of the file is empty.

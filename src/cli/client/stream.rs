@@ -44,8 +44,8 @@ impl EventStream {
     /// The next part. There is always one, since streams do not end by themselves before those who read them know it.
     ///
     /// # Errors
-    /// [`Failure::NoAnswer`] if the connection broke off, was ended, or is silent for too long: nobody waits for ever for a
-    /// machine that has lost its power. [`Failure::Strange`] if an event is too large.
+    /// [`Failure::NoAnswer`] if the connection broke off, was ended, or is silent for too long: the wait for a machine
+    /// without power has a limit. [`Failure::Strange`] if an event is too large.
     pub async fn next(&mut self) -> Result<Frame, Failure> {
         loop {
             if let Some(frame) = self.frames.next() {

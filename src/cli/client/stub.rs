@@ -58,7 +58,7 @@ impl Seen {
     }
 }
 
-/// A port that nobody else is given, whether anybody listens there or not.
+/// A port that no other test is given, whether there is a listener or not.
 pub struct Port {
     address: SocketAddr,
     _taken: Socket,
@@ -108,7 +108,7 @@ impl Stub {
 
     /// Starts one at `port`.
     pub async fn start_at(port: Port, replies: Vec<Reply>) -> Self {
-        let listener = port.listen().expect("nobody else listens there");
+        let listener = port.listen().expect("no other listener");
         let seen = Rc::new(RefCell::new(Vec::new()));
         let serving = rt::spawn(serve(listener, replies.into(), Rc::clone(&seen)));
         Self { port, seen, serving }

@@ -1,7 +1,7 @@
 //! Events followed across broken connections.
 //!
 //! A connection that breaks is replaced, and the gateway is told the id of the last event, so that it goes on behind it:
-//! nothing is missed, and nothing comes twice. That is no news for anybody. Only a gateway that cannot be reached again is,
+//! nothing is missed, and nothing comes twice. That is not reported. Only a gateway that cannot be reached again is,
 //! and it is given up when it is away for too long.
 //!
 //! There is no second way, such as polling, for proxies that hold streams back until they end: two ways to learn the same

@@ -69,12 +69,12 @@ async fn an_undecided_submission_tells_how_to_repeat_it() {
 }
 
 #[actix_web::test]
-async fn nobody_there_is_no_undecided_submission() {
+async fn a_refused_connection_is_no_undecided_submission() {
     let port = Stub::start(vec![]).await.stop().await;
     let server: ServerUrl = port.url().parse().expect("a URL");
     let client = Client::new(server).with_submit_pauses(&PAUSES);
     let mut retries = 0;
-    let failure = client.submit(&submission(), "k", |_| retries += 1).await.expect_err("nobody is there");
+    let failure = client.submit(&submission(), "k", |_| retries += 1).await.expect_err("no listener");
     assert!(matches!(failure, Failure::NotConnected { .. }), "{failure:?}");
     assert!(failure.to_string().contains("Connection refused"), "{failure}");
     assert_eq!((retries, failure.exit()), (2, Exit::Unreachable));

@@ -1,7 +1,7 @@
-//! Whose word is taken for who a gateway is that is spoken to over HTTPS.
+//! Which certificates of a gateway are accepted.
 //!
-//! The authorities that this machine trusts, unless a file says otherwise. A list of authorities built into the program lost: it
-//! would grow old with the program, and nobody could take one off it.
+//! The authorities that this machine trusts, unless a file says otherwise. Rejected: a list of authorities in the program, because it
+//! grows old with the program, and none can be taken off it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,17 +21,17 @@ const PROTOCOL: &[u8] = b"http/1.1";
 /// Who is believed to be a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Whoever has a certificate of an authority that this machine trusts.
+    /// A certificate of an authority that this machine trusts.
     System,
-    /// Whoever has a certificate of one in this file.
+    /// A certificate of an authority in this file.
     File {
         /// PEM.
         path: PathBuf,
         /// What gave the file, for messages.
         source: &'static str,
     },
-    /// Anybody. For requests that tell nothing secret to somebody on this machine.
-    Anybody,
+    /// Any certificate. For requests without secrets to a gateway on this machine.
+    Any,
 }
 
 impl Trust {
@@ -55,10 +55,10 @@ impl Trust {
         let roots = match self {
             Self::System => system()?,
             Self::File { path, source } => in_file(path).map_err(|why| Failure::Usage(format!("{source}: {why}")))?,
-            Self::Anybody => return Ok(Arc::new(Anybody(provider))),
+            Self::Any => return Ok(Arc::new(AnyCertificate(provider))),
         };
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        Ok(verifier.map_err(|error| Failure::Usage(format!("nobody could be trusted: {error}")))?)
+        Ok(verifier.map_err(|error| Failure::Usage(format!("no authority could be trusted: {error}")))?)
     }
 }
 
@@ -86,7 +86,7 @@ fn in_file(path: &Path) -> Result<RootCertStore, String> {
     if roots.is_empty() { Err(format!("there is no certificate in PEM in {shown}")) } else { Ok(roots) }
 }
 
-/// Why a certificate is not accepted, in words for whoever can do something about it.
+/// Why a certificate is not accepted, in words for the user or the operator.
 pub(super) fn in_words(error: &CertificateError) -> String {
     let text = rustls::Error::InvalidCertificate(error.clone()).to_string();
     let advice = match error {
@@ -104,11 +104,11 @@ pub(super) fn in_words(error: &CertificateError) -> String {
     format!("{text}: {advice}")
 }
 
-/// Verifies that whoever shows a certificate has its key, and nothing else.
+/// Verifies that the server has the key of its certificate, and nothing else.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

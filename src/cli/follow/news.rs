@@ -43,7 +43,7 @@ pub fn first(job: &JobView) -> News {
     News::passing(at, text)
 }
 
-/// What is new in `now` to somebody who has seen `before`, in the order in which it happened.
+/// What is new in `now` after `before`, in the order in which it happened.
 pub fn between(before: Option<&JobView>, now: &JobView) -> Vec<News> {
     let mut news = Vec::new();
     for (index, step) in now.steps.iter().enumerate() {
@@ -54,7 +54,7 @@ pub fn between(before: Option<&JobView>, now: &JobView) -> Vec<News> {
     }
     let known_changes = before.map_or(0, |before| before.external_changes.len());
     for change in now.external_changes.iter().skip(known_changes) {
-        let text = format!("changed by somebody else: {} → {}", change.from_capacity, change.to_capacity);
+        let text = format!("changed by others: {} → {}", change.from_capacity, change.to_capacity);
         news.push(News::lasting(change.noticed_at.0, text));
     }
     // Stable: what happened at the same time keeps its order.

@@ -56,7 +56,7 @@ async fn each_change_is_one_plain_line() {
 12:01:00Z  add 1: 1 → 2 sent
 12:01:30Z  add 1: 1 → 2 confirmed
 12:02:59Z  waiting for the resource to become ready, until 12:15:00Z at the latest
-12:02:59Z  changed by somebody else: 2 → 3
+12:02:59Z  changed by others: 2 → 3
 12:03:59Z  waiting for cooldown until 12:15:00Z
 12:04:30Z  add 1: 4 → 5 has an unknown outcome
 12:05:59Z  waiting for a reading from the sidecar, until 12:15:00Z at the latest: Refused.

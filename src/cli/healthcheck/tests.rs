@@ -88,8 +88,8 @@ fn only_a_gateway_on_this_machine_may_show_any_certificate() {
         testing::parse(&ca_file.iter().map(String::as_str).collect::<Vec<_>>()).expect("valid arguments")
     };
     let trust = |args: &HealthcheckArgs, server: &str| args.trust(&server.parse().expect("a URL")).ok();
-    assert_eq!(trust(&args(None), "https://127.0.0.1:8080"), Some(Trust::Anybody));
-    assert_eq!(trust(&args(Some("ca.pem")), "https://localhost:8080"), Some(Trust::Anybody));
+    assert_eq!(trust(&args(None), "https://127.0.0.1:8080"), Some(Trust::Any));
+    assert_eq!(trust(&args(Some("ca.pem")), "https://localhost:8080"), Some(Trust::Any));
     assert_eq!(trust(&args(None), "https://gateway:8080"), Some(Trust::System));
     let file = Trust::File { path: "ca.pem".into(), source: "--ca-file" };
     assert_eq!(trust(&args(Some("ca.pem")), "https://gateway:8080"), Some(file));

@@ -35,7 +35,7 @@ pub struct Filter {
     pub states: Vec<StateName>,
 }
 
-/// Watches jobs, and shows them, until nobody reads it any more.
+/// Watches jobs, and shows them, until the output is closed.
 ///
 /// # Errors
 /// If the gateway cannot be reached at first, is away for longer than `patience`, refuses, or does not answer like a

@@ -107,7 +107,7 @@ fn in_terms_of_flags(problem: KeyProblem) -> String {
     }
 }
 
-/// Shows the key to whoever reads standard output. A key that nobody has seen is of no use to anybody, and is revoked.
+/// Writes the key to standard output. A key that could not be written is of no use, and is revoked.
 fn show(token: &Token, key: &KeyRecord, store: &mut KeyStore, output: &mut Output) -> Result<(), KeysError> {
     output.line(token.expose());
     if !output.is_closed() {

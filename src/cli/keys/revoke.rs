@@ -39,7 +39,7 @@ impl RevokeArgs {
         let now = wall_now();
         let found = store.keys()?.into_iter().find(|key| key.id == id).ok_or_else(|| unknown(&id, &directory))?;
         let verdict = if found.revoked_at.is_some() { AuditVerdict::Unchanged } else { AuditVerdict::Accepted };
-        // Also if it was revoked before: whoever did that may have died before the gateway knew.
+        // Also if it was revoked before: that process may have died before the gateway knew.
         store.apply(KeyChange::Revoked { id: id.clone(), at: now }, entry(Action::RevokeKey, &id, verdict))?;
         match found.revoked_at {
             Some(at) => output.line(format_args!("The key {id} was revoked already, at {}.", words::full_time(at))),

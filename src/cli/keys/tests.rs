@@ -150,7 +150,7 @@ fn there_is_an_end_to_the_number_of_good_keys() {
 }
 
 #[test]
-fn a_key_that_nobody_could_read_is_revoked() {
+fn a_key_that_could_not_be_written_is_revoked() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("a plain path");
     let args: KeysArgs =
@@ -257,7 +257,7 @@ fn a_generated_key_is_whole_and_of_no_store() {
     assert!(captured.err().contains(token.id().as_str()) && !captured.err().contains(token.expose()));
 }
 
-/// Whoever keeps the directory in the configuration file must not get a key for another one.
+/// With the directory in the configuration file, the key must not be made for another one.
 #[test]
 fn the_directory_is_the_one_that_the_gateway_would_use() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -93,10 +93,10 @@ export class AccessPage extends Component {
 const Again = ({ load }) => h("p", null, h("button", { type: "button", onClick: load }, "Try again"));
 
 const Open = ({ hasKeys }) =>
-  h(Notice, { tone: "warn", title: "Everybody who reaches this gateway may do everything" },
+  h(Notice, { tone: "warn", title: "Every caller who reaches this gateway may do everything" },
     h("p", null, hasKeys
       ? "It is configured to need no key."
-      : "It needs no key as long as there is none. The first one that is made changes that, for everybody."));
+      : "It needs no key as long as there is none. The first one that is made changes that, for every caller."));
 
 const isOfThisTab = ({ id }) => session.key !== null && idOf(session.key) === id;
 
@@ -185,7 +185,7 @@ class Revocation extends Component {
 
   render({ of: key, onLeave }, { sending, error }) {
     return h(Dialog, { title: `Revoke the key “${key.name}”?`, onClose: onLeave },
-      h("p", null, "Whoever uses ", h("code", null, key.id), " is refused from then on, and streams opened with it end. ",
+      h("p", null, "Requests with ", h("code", null, key.id), " are refused from then on, and streams opened with it end. ",
         "Jobs submitted with it go on. This cannot be undone."),
       isOfThisTab(key) && h(Notice, { tone: "warn" },
         h("p", null, "It is the key of this tab, which will ask for another one.")),

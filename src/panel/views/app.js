@@ -109,7 +109,7 @@ function disconnected({ reason, wasOpen }) {
   return wasOpen ? "The connection to the gateway is lost." : "The gateway cannot be reached.";
 }
 
-/** What everybody should know before believing the page. */
+/** What the reader should know before believing the page. */
 function Banners() {
   const { connection, readiness } = store;
   if (connection.phase !== "open" && connection.mentioned) {

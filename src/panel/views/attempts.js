@@ -40,7 +40,7 @@ export class Attempts extends Component {
     const failed = h(Refusal, { error: problem },
       h("p", null, h("button", { type: "button", onClick: () => this.#load() }, "Try again")));
     if (entries === null) return problem ? failed : h("p", { class: "quiet" }, "Loading…");
-    if (entries.length === 0) return h("p", { class: "quiet" }, "Nobody has tried anything yet.");
+    if (entries.length === 0) return h("p", { class: "quiet" }, "There were no attempts yet.");
     return h(Fragment, null,
       h(AttemptTable, { entries }),
       failed,

@@ -115,7 +115,7 @@ function StepTable({ job }) {
 
 const ExternalChanges = ({ job }) =>
   job.externalChanges.length === 0 ? null : h("div", null,
-    h("h2", null, "Changes by somebody else"),
+    h("h2", null, "Changes by others"),
     h("ul", { class: "plain-list" }, job.externalChanges.map((change) =>
       h("li", { key: change.noticedAt, class: "num" }, h(Time, { at: change.noticedAt }),
         ` ${format.number(change.fromCapacity)} expected, ${format.number(change.toCapacity)} found`))));

@@ -62,10 +62,10 @@ export class KeyForm extends Component {
           h("p", { class: "hint", id: "key-hint" }, "Kept in this tab only, until it is closed or the key is forgotten.")),
         h("button", { type: "submit", class: "primary", disabled: busy }, busy ? "Asking the gateway…" : "Use this key")),
       !window.isSecureContext && h(Notice, { tone: "warn", title: "The connection is not encrypted" },
-        h("p", null, "Whoever is between this browser and the gateway can read the key.")),
+        h("p", null, "The key can be read on the way between this browser and the gateway.")),
       h("p", { class: "quiet" }, "A key with the scope ", h("strong", null, "read"), " is enough to look, ",
         h("strong", null, "scale"), " to submit and cancel jobs as well, and ", h("strong", null, "admin"),
-        " to manage keys. Whoever runs the gateway makes one with ", h("code", null, "scalegate keys create"), "."));
+        " to manage keys. On the gateway's machine, ", h("code", null, "scalegate keys create"), " makes one."));
   }
 }
 
@@ -90,7 +90,7 @@ function WhyRefused({ error }) {
     : h(Refusal, { error });
 }
 
-/** Says which key is in use, as far as it may be seen by whoever looks over a shoulder. */
+/** Says which key is in use, by the part that is no secret. */
 export const KeyInUse = () =>
   session.key !== null && h("span", { class: "key-in-use" },
     h("code", { title: "The id of the key that this tab uses" }, idOf(session.key)),

@@ -12,7 +12,7 @@ export const LIVES = [
   ["year", "for a year", 365 * DAY_SECONDS],
 ];
 
-/** The fields of a form that nobody has filled in. The first key of a gateway should be one that can make others. */
+/** The fields of a form as it is before it is filled in. The first key of a gateway should be one that can make others. */
 export const emptyKey = (isFirst) => ({ name: "", scope: isFirst ? "admin" : "read", resources: "", life: "unlimited" });
 
 /** The request that the fields describe, and which field what is wrong with it belongs to. */

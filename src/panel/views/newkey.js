@@ -39,7 +39,7 @@ export class NewKeyForm extends Component {
     return h("form", { class: "card form new-key", noValidate: true, autocomplete: "off", "aria-label": "New key", ref, onSubmit },
       h("h2", null, "New key"),
       isFirst && h(Notice, { tone: "warn", title: "The first key closes the gateway" },
-        h("p", null, "From then on everybody needs one, services that scale included. This tab goes on with the new key; ",
+        h("p", null, "From then on every caller needs one, services that scale included. This tab goes on with the new key; ",
           "only with one for admins it can make more.")),
       h("div", { class: "field-row" },
         h(Text, {

@@ -178,7 +178,7 @@ const LEGEND = [
   ["target", "target", "M0 5h5m4 0h5"],
   ["change", "change", "m7 0 5 10H2Z"],
   ["unknown", "not confirmed", "m7 0 5 10H2Z"],
-  ["external", "somebody else", "m7 0 5 5-5 5-5-5Z"],
+  ["external", "by others", "m7 0 5 5-5 5-5-5Z"],
 ];
 
 const Legend = () =>

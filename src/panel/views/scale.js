@@ -92,7 +92,7 @@ export class ScalePage extends Component {
       store.flash = { id: job.id, text };
       announce(text);
       if (!this.#isHere) return;
-      // Whoever is back before the page of the job was drawn finds the form ready for another plan.
+      // A user who is back before the page of the job was drawn finds the form ready for another plan.
       this.setState({ busy: null, plan: null, wish: null, situation: null, key: null });
       location.hash = hrefs.job(job.id);
     } catch (error) {
@@ -108,7 +108,7 @@ export class ScalePage extends Component {
       } catch (error) {
         if (!(error instanceof api.Unanswered)) throw error;
         await new Promise((resolve) => setTimeout(resolve, wait));
-        // Nobody has asked for it to be sent with another API key.
+        // It must not be sent with another API key.
         if (session.identity !== identity) return new Promise(() => {});
       }
     }
@@ -123,7 +123,7 @@ export class ScalePage extends Component {
     });
   }
 
-  /** Whoever has left the page believes that the job is submitted. */
+  /** A user who has left the page believes that the job is submitted. */
   #refuseLate(error) {
     if (this.state.busy !== "submitting") return;
     const { resource } = this.state.wish;

@@ -1,4 +1,4 @@
-//! Lines that were said and are yet to be written, and the thread that writes them.
+//! Lines that wait to be written, and the thread that writes them.
 //!
 //! Queueing a line is copying it; lines of the same few milliseconds are written in one piece. Rejected: tracing-appender,
 //! because it bounds the number of lines and not their bytes, does not count the lines whose writing failed, and cannot keep
@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How many bytes may wait. Ten thousand lines of the usual length are what a hundred requests a second say in half a
-/// minute, and as much as a gateway can spare that has 15 MiB when it is idle: while nobody reads, the thread holds up to as
-/// many again.
+/// minute, and as much as a gateway can spare that has 15 MiB when it is idle: while nothing is read, the thread holds up to
+/// as many again.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The most memory that is kept for the next lines rather than given back: as much as a pipe takes at once.
 const MAX_KEPT_BYTES: usize = 64 * 1024;
@@ -19,7 +19,7 @@ const GATHER: Duration = Duration::from_millis(10);
 /// Time between two attempts to write to what cannot be waited for.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What is said, and what is written of it.
+/// Lines that wait to be written.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -32,12 +32,12 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Lines that were lost and that nobody was told of.
+    /// Dropped lines that no line of the log has told of yet.
     lost: u64,
     is_writing: bool,
-    /// Whether somebody waits for everything to be written.
+    /// Whether a thread waits for everything to be written.
     is_awaited: bool,
-    /// Whether the last attempt to write failed. Nobody can be told anything then, least of all of what was lost.
+    /// Whether the last attempt to write failed. A notice of dropped lines would be dropped too then.
     is_broken: bool,
 }
 
@@ -52,8 +52,8 @@ impl State {
 }
 
 impl Queue {
-    /// Starts the thread, which writes to `outlet` whatever is said. Of lost lines it speaks with `tell`, which is given their
-    /// number, as soon as there is room again.
+    /// Starts the thread, which writes to `outlet`. As soon as there is room again after lines were dropped, it calls `tell`
+    /// with their number.
     ///
     /// # Errors
     /// If the system refuses a thread.
@@ -67,7 +67,7 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Says a line, or counts it as lost if too many wait.
+    /// Queues a line, or counts it as dropped if too many bytes wait.
     pub(super) fn say(&self, line: &[u8]) {
         self.say_within(MAX_BYTES, line);
     }
@@ -82,12 +82,12 @@ impl Queue {
         });
     }
 
-    /// Says a line for which there is room kept. There must be few of them.
+    /// Queues a line for which room is kept. There must be few of them.
     pub(super) fn insist(&self, line: &[u8]) {
         self.say_within(2 * MAX_BYTES, line);
     }
 
-    /// Waits until everything is written that was said, or for `patience`.
+    /// Waits until all queued lines are written, for `patience` at most.
     pub(super) fn flush(&self, patience: Duration) {
         let mut state = self.state();
         state.is_awaited = true;
@@ -107,7 +107,7 @@ impl Queue {
 
     fn write_all(&self, mut outlet: impl Write, tell: impl Fn(u64)) {
         let (mut lines, mut unwritten) = (Vec::new(), Unwritten::default());
-        // Of so many lost lines there is a word among those that are written next.
+        // Of so many dropped lines there is a notice among those that are written next.
         let mut being_told = 0;
         loop {
             let lost = self.next(&mut lines, unwritten.lines);
@@ -131,8 +131,8 @@ impl Queue {
         }
     }
 
-    /// Waits for something to do, and exchanges the lines that wait for `lines`, which is empty. Returns how many were lost
-    /// since the last time, if somebody can be told. `unwritten` lines could not be written the last time.
+    /// Waits for something to do, and exchanges the lines that wait for `lines`, which is empty. Returns how many were dropped
+    /// since the last time, if a notice can be written. `unwritten` lines could not be written the last time.
     fn next(&self, lines: &mut Vec<u8>, unwritten: u64) -> u64 {
         let mut state = self.state();
         state.is_writing = false;
@@ -171,7 +171,7 @@ fn write(outlet: &mut impl Write, lines: &[u8], was_torn: bool) -> Unwritten {
             Ok(0) => break,
             Ok(written) => rest = &rest[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Somebody else who has the same pipe does not want to wait for it. This thread does.
+            // Another process with the same pipe does not want to wait for it. This thread does.
             Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
             Err(_) => break,
         }

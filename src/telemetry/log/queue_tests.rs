@@ -115,7 +115,7 @@ fn what_does_not_fit_is_lost_and_counted() {
     for _ in 0..11 {
         scene.say(&line);
     }
-    assert!(begin.elapsed() < LONG, "nobody waits");
+    assert!(begin.elapsed() < LONG, "no caller waits");
     scene.decide(Fate::Takes(usize::MAX));
     assert_eq!(scene.read(), line.repeat(8));
     assert_eq!(scene.read(), "lost 3\n");

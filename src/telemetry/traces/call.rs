@@ -69,7 +69,7 @@ struct Call {
 }
 
 impl Call {
-    /// Begins one under the span of the job, or of whoever looks on; `None` if traces are off.
+    /// Begins one under the span of the job, or of the request that observes the resource; `None` if traces are off.
     fn begin(
         traces: &Traces,
         (method, name): (&'static str, &'static str),

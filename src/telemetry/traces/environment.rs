@@ -18,9 +18,11 @@ use opentelemetry_sdk::Resource;
 
 /// Longest time for an export, retries included, unless the environment says otherwise; the standard's own.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Variables whose values are checked here, since the library takes what it cannot read for unset: the stronger name first,
-/// what is accepted, and what is said otherwise.
-const CHECKS: [(&[&str], fn(&str) -> bool, &str); 12] = [
+/// The names of a variable, the stronger one first; what is accepted; and what is said otherwise.
+type Check = (&'static [&'static str], fn(&str) -> bool, &'static str);
+
+/// Variables whose values are checked here, since the library takes what it cannot read for unset.
+const CHECKS: [Check; 12] = [
     (&["OTEL_TRACES_EXPORTER"], |value| value == "otlp", "there are otlp and none"),
     (
         &[OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL],

@@ -86,7 +86,7 @@ async fn serve(mut waiting: mpsc::Receiver<Exchange>, patience: Duration) {
     while let Some(Exchange { request, reply }) = waiting.recv().await {
         let answer = timeout(patience, exchange(&client, request)).await;
         let late = |_| Err(format!("no answer within {} s", patience.as_secs_f64()).into());
-        // Whoever asked is gone only if the process ends.
+        // The thread that asked is gone only if the process ends.
         let _ = reply.send(answer.unwrap_or_else(late));
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn with_ids_of<T>(job: JobId, begin: impl FnOnce() -> T) -> T {
     NEXT_SPAN.set(Some(SpanId::from(span_id(job))));
     NEXT_TRACE.set(Some(TraceId::from(trace_id(job))));
     let begun = begin();
-    // Nobody else's span must get what was not used.
+    // No other span must get what was not used.
     NEXT_SPAN.set(None);
     NEXT_TRACE.set(None);
     begun

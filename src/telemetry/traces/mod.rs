@@ -4,9 +4,9 @@
 //! span. What belongs to a trace at all is a matter of [`TraceContext`], which is passed on in any case.
 //!
 //! A job outlives the request it came with, and perhaps the process. Its span is therefore not an object that is kept open
-//! but is told when the job is over, from its record; until then everybody can name it as the parent of what is done for
-//! it, because its id follows from the job's. Spans of the log (crate `tracing`), the obvious source of all these, live and
-//! die with the process, and a log filter would take them away.
+//! but is made when the job is over, from its record; until then any part can name it as the parent of what is done for it,
+//! because its id follows from the job's. Rejected: spans of the log (crate `tracing`), because they live and die with the
+//! process, and a log filter would take them away.
 
 mod call;
 mod environment;
@@ -62,12 +62,12 @@ impl Traces {
         Ok(Self(Some(Arc::new(Tracing { tracer: provider.tracer_with_scope(scope), provider }))))
     }
 
-    /// Whether there is somebody to tell.
+    /// Whether spans are exported.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Exports what is left, within `patience` and two seconds. Blocks. Spans that end later are lost.
+    /// Exports what is left, within `patience` and two seconds. Blocks. Spans that end later are dropped.
     pub fn shut_down(&self, patience: Duration) {
         let Some(tracing) = &self.0 else { return };
         if let Err(error) = tracing.provider.shutdown_with_timeout(patience.min(FLUSH_TIMEOUT)) {

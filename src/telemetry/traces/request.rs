@@ -12,7 +12,7 @@ use crate::domain::TraceContext;
 /// wait to be exported.
 const MAX_PATH_CHARS: usize = 256;
 
-/// A request under way. Dropped before it is answered, whoever asked is gone.
+/// A request under way. Dropped before it is answered, the client is gone.
 pub struct RequestSpan(Span);
 
 impl Traces {
@@ -27,7 +27,7 @@ impl Traces {
         caller: Option<&TraceContext>,
     ) -> Option<RequestSpan> {
         let tracing = self.0.as_ref()?;
-        // There is no end to methods that somebody could make up.
+        // Clients can make up any number of methods.
         let known =
             [Method::GET, Method::POST, Method::HEAD, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS]
                 .contains(method);

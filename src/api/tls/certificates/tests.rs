@@ -82,9 +82,9 @@ fn what_cannot_be_read_is_tried_again() {
     assert_eq!(scene.served(SECOND_LOOK * 6), new);
 }
 
-/// While somebody reads the files, others are served with what there is.
+/// While one thread reads the files, others are served with what there is.
 #[test]
-fn nobody_waits_for_somebody_who_reads() {
+fn no_connection_waits_for_a_thread_that_reads() {
     let scene = Scene::open();
     let old = scene.served(Duration::ZERO);
     let new = renew(&scene.certificates.files);
@@ -96,7 +96,7 @@ fn nobody_waits_for_somebody_who_reads() {
 
 /// Whatever reading does to a thread, the others are served.
 #[test]
-fn a_panic_keeps_nobody_from_being_served() {
+fn a_panic_keeps_no_connection_from_being_served() {
     let scene = Scene::open();
     let panicked = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {

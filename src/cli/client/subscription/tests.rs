@@ -148,7 +148,7 @@ async fn refusals_and_strangers_are_final() {
     }
 }
 
-/// The last event was the end of the job. Whoever asks all the same does not know, and is told anew.
+/// The last event was the end of the job. A client that asks all the same gets it again.
 #[actix_web::test]
 async fn a_stream_that_is_over_is_asked_for_from_the_beginning() {
     let (heard, failure, seen) = hear(vec![

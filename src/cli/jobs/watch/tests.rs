@@ -172,7 +172,7 @@ async fn to_be_told_to_stop_is_its_end() {
 }
 
 #[actix_web::test]
-async fn nobody_is_there_to_read_it() {
+async fn a_closed_output_ends_it() {
     let stub = Stub::start(vec![stream(false, &[]), list(&[version(1, 7)])]).await;
     let url = stub.url();
     let run = async |args: JobsArgs, output: &mut crate::cli::output::Output| {
