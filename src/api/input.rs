@@ -17,8 +17,8 @@ use serde_path_to_error::{Path, Segment};
 use sha2::{Digest as _, Sha256};
 
 use super::connections::Connection;
-use super::problem::{ApiError, Code, FieldError};
-use crate::domain::{Alias, JobId, KeyId};
+use super::problem::{ApiError, Code};
+use crate::domain::{Alias, InvalidAlias, JobId, KeyId};
 use crate::store::SubmitKey;
 
 /// Largest body. The largest sensible job has a tenth of it.
@@ -120,7 +120,7 @@ fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
                 detail = words.to_owned();
             }
         }
-        ApiError::invalid(vec![FieldError { pointer, detail }])
+        ApiError::invalid_field(pointer, detail)
     })?;
     text.end()
         .map_err(|error| ApiError::new(Code::MalformedRequest, format!("The body goes on after its JSON: {error}.")))?;
@@ -180,10 +180,7 @@ pub fn idempotency_key(
 ) -> Result<Option<SubmitKey>, ApiError> {
     let mut values = headers.get_all("Idempotency-Key");
     let Some(value) = values.next() else { return Ok(None) };
-    let invalid = |detail: &str| {
-        let pointer = "/header/Idempotency-Key".to_owned();
-        ApiError::invalid(vec![FieldError { pointer, detail: detail.to_owned() }])
-    };
+    let invalid = |detail: &str| ApiError::invalid_field("/header/Idempotency-Key", detail);
     if values.next().is_some() {
         return Err(invalid("must be given once"));
     }
@@ -213,9 +210,7 @@ pub fn job_id(path: &web::Path<String>) -> Result<JobId, ApiError> {
 /// # Errors
 /// If it is none.
 pub fn alias(path: &web::Path<String>) -> Result<Alias, ApiError> {
-    path.parse().map_err(|error: crate::domain::InvalidAlias| {
-        ApiError::invalid(vec![FieldError { pointer: "/path/alias".into(), detail: error.to_string() }])
-    })
+    path.parse().map_err(|error: InvalidAlias| ApiError::invalid_field("/path/alias", error.to_string()))
 }
 
 /// How long the caller wants to wait for the job to be over (`Prefer: wait=…`, RFC 7240), at most a minute.

@@ -8,7 +8,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema};
 
 use super::input::escaped;
-use super::problem::{ApiError, FieldError};
+use super::problem::{ApiError, FieldErrors};
 use crate::domain::{Alias, InvalidAlias, StateName};
 use crate::store::Position;
 
@@ -184,21 +184,21 @@ fn each_parameter(
     repeatable: &[&str],
     mut take: impl FnMut(&str, &str) -> Result<(), String>,
 ) -> Result<(), ApiError> {
-    let error = |name: &str, detail| FieldError { pointer: format!("/query/{}", escaped(name)), detail };
+    let pointer = |name: &str| format!("/query/{}", escaped(name));
     let pairs: web::Query<Vec<(String, String)>> =
-        web::Query::from_query(query).map_err(|e| ApiError::invalid(vec![error("", e.to_string())]))?;
+        web::Query::from_query(query).map_err(|error| ApiError::invalid_field(pointer(""), error.to_string()))?;
     let mut seen: Vec<String> = Vec::new();
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     for (name, value) in pairs.into_inner() {
         let taken = if seen.contains(&name) && !repeatable.contains(&name.as_str()) {
             Err("must be given once".to_owned())
         } else {
             take(&name, &value)
         };
-        errors.extend(taken.err().map(|detail| error(&name, detail)));
+        errors.keep(pointer(&name), taken);
         seen.push(name);
     }
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(errors)) }
+    errors.check()
 }
 
 fn take_state(states: &mut Vec<StateName>, value: &str) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! What the engine and the store refuse or cannot do, as problems.
 
-use super::{ApiError, Code, FieldError};
+use super::{ApiError, Code, FieldErrors};
 use crate::domain::{Job, MAX_STEPS};
 use crate::engine::{PlanError, Refusal, Unavailable};
 use crate::store::NoRoom;
@@ -13,7 +13,9 @@ impl From<Refusal> for ApiError {
                 format!("\"{resource}\" is not among the resources this gateway is configured for."),
             ),
             Refusal::LessCare { problems } => {
-                Self::invalid(problems.into_iter().map(FieldError::of_setting).collect())
+                let mut errors = FieldErrors::default();
+                problems.into_iter().for_each(|invalid| errors.add_setting(invalid));
+                Self::invalid(errors)
             }
             Refusal::OutOfBounds { target, bounds } => Self::new(
                 Code::OutOfBounds,

@@ -94,10 +94,40 @@ pub struct FieldError {
     pub detail: String,
 }
 
-impl FieldError {
-    /// What is wrong with a setting that a request gives.
-    pub(super) fn of_setting(invalid: InvalidSetting) -> Self {
-        Self { pointer: format!("/{}", setting_field(invalid.setting)), detail: invalid.detail }
+/// Everything that is wrong with a request, so that all of it is said at once.
+#[derive(Default)]
+pub(super) struct FieldErrors(Vec<FieldError>);
+
+impl FieldErrors {
+    /// Adds that what is at `pointer` is wrong.
+    pub(super) fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+    }
+
+    /// The same, where a value was expected.
+    pub(super) fn refuse<T>(&mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Option<T> {
+        self.add(pointer, detail);
+        None
+    }
+
+    /// The value at `pointer`, unless it is wrong.
+    pub(super) fn keep<T, E: fmt::Display>(&mut self, pointer: impl Into<String>, result: Result<T, E>) -> Option<T> {
+        result.map_or_else(|error| self.refuse(pointer, error.to_string()), Some)
+    }
+
+    /// Adds what is wrong with a setting.
+    pub(super) fn add_setting(&mut self, invalid: InvalidSetting) {
+        self.add(format!("/{}", setting_field(invalid.setting)), invalid.detail);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// # Errors
+    /// If anything is wrong.
+    pub(super) fn check(self) -> Result<(), ApiError> {
+        if self.is_empty() { Ok(()) } else { Err(ApiError::invalid(self)) }
     }
 }
 
@@ -143,7 +173,7 @@ impl ApiError {
 
     /// A request that does not make sense in one place or more. Not everything is repeated to a caller who got very much
     /// wrong: an answer must not be larger than what was asked.
-    pub fn invalid(mut errors: Vec<FieldError>) -> Self {
+    pub(super) fn invalid(FieldErrors(mut errors): FieldErrors) -> Self {
         let more = errors.len().saturating_sub(MAX_FIELD_ERRORS);
         errors.truncate(MAX_FIELD_ERRORS);
         for error in &mut errors {
@@ -161,6 +191,13 @@ impl ApiError {
         let mut invalid = Self::new(Code::ValidationFailed, format!("{}.", detail.join("; ")));
         invalid.0.errors = errors;
         invalid
+    }
+
+    /// A request that makes no sense at `pointer`.
+    pub(super) fn invalid_field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        let mut errors = FieldErrors::default();
+        errors.add(pointer, detail);
+        Self::invalid(errors)
     }
 
     fn at(mut self, pointer: &str) -> Self {
