@@ -25,7 +25,8 @@ Exit codes:
 /// Copy the store of a gateway into a new file, while the gateway runs or not.
 ///
 /// Works on the gateway's data directory, as the user the gateway runs as. The copy is that of one moment. It has jobs,
-/// cooldowns, the record of attempts, and the keys as hashes; it is readable by its owner alone. Nothing that exists is replaced.
+/// cooldowns, the record of attempts, and the keys as hashes; it is readable by its owner alone. Nothing that exists is
+/// replaced.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct BackupArgs {

@@ -94,13 +94,14 @@ struct Answer {
 }
 
 impl Client {
-    /// The gateway at `server`, over plain HTTP and without a key. Must be made within an actix runtime, on the thread that
-    /// uses it.
+    /// The gateway at `server`, over plain HTTP and without a key. Must be made within an actix runtime, on the thread
+    /// that uses it.
     pub fn new(server: ServerUrl) -> Self {
         Self::with(server, None, None)
     }
 
-    /// The gateway at `server`, for the owner of the `key`. Must be made within an actix runtime, on the thread that uses it.
+    /// The gateway at `server`, for the owner of the `key`. Must be made within an actix runtime, on the thread that
+    /// uses it.
     ///
     /// # Errors
     /// If it is to be spoken to over HTTPS, and no authority can be trusted.
@@ -247,7 +248,8 @@ impl Client {
         self.exchange(self.http.get(self.url(path)), None::<&()>).await
     }
 
-    /// Opens the stream of events at `path` where it goes on after the event `last`. `None` if nothing will come after it.
+    /// Opens the stream of events at `path` where it goes on after the event `last`. `None` if nothing will come after
+    /// it.
     async fn open(&self, path: &str, last: Option<&str>) -> Result<Option<EventStream>, Failure> {
         let mut request = self.http.get(self.url(path)).insert_header((ACCEPT, EVENT_STREAM));
         if let Some(last) = last {

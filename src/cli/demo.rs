@@ -38,8 +38,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Show the main job: scale a simulated worker from 1 to 5.
 ///
 /// Starts a simulated sidecar and a gateway, submits a job through the HTTP API, and shows its steps live. Stays up
-/// afterwards, so that the control panel, Swagger UI and the API can be tried, until Ctrl-C. Needs nothing and leaves nothing
-/// behind.
+/// afterwards, so that the control panel, Swagger UI and the API can be tried, until Ctrl-C. Needs nothing and leaves
+/// nothing behind.
 #[derive(Debug, Args)]
 #[command(after_help = exit::HELP)]
 pub struct DemoArgs {

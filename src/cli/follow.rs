@@ -56,7 +56,8 @@ pub async fn to_the_end(
 /// Follows `job` to its end and shows on `screen` what happens to it. Gives the job as it ended.
 ///
 /// # Errors
-/// If the gateway is away for longer than `patience`, does not know the job any more, or does not answer like a gateway.
+/// If the gateway is away for longer than `patience`, does not know the job any more, or does not answer like a
+/// gateway.
 pub async fn follow(
     client: &Client,
     mut job: JobView,

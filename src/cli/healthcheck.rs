@@ -17,12 +17,12 @@ const TLS_CERT_VARIABLE: &str = "SCALEGATE_TLS_CERT";
 /// Ask a gateway whether it can do its work.
 ///
 /// Exits with 0 if it can and with 1 if it cannot or does not answer, and says why in one line. Without --server, asks
-/// the gateway that --listen or SCALEGATE_LISTEN describes, which in a container is the one beside it, and over https if
-/// --tls-cert or SCALEGATE_TLS_CERT says that it has a certificate. Needs no API key, and sends none: a gateway that wants
-/// keys says no more to it than whether it is ready, and a word on why not.
+/// the gateway that --listen or SCALEGATE_LISTEN describes, which in a container is the one beside it, and over https
+/// if --tls-cert or SCALEGATE_TLS_CERT says that it has a certificate. Needs no API key, and sends none: a gateway that
+/// wants keys says no more to it than whether it is ready, and a word on why not.
 ///
-/// A gateway at a loopback address may show any certificate: it has one for the name that others call it by, and nothing
-/// secret is sent. Any other one must have a certificate that is trusted, as --ca-file says.
+/// A gateway at a loopback address may show any certificate: it has one for the name that others call it by, and
+/// nothing secret is sent. Any other one must have a certificate that is trusted, as --ca-file says.
 #[derive(Clone, Debug, clap::Args)]
 pub struct HealthcheckArgs {
     #[command(flatten)]

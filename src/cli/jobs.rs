@@ -26,8 +26,8 @@ const MAX_PAGE_SIZE: usize = 200;
 ///
 /// Without an ID, lists jobs, newest first. With an ID, shows that job: its steps, what it waits for and until when.
 ///
-/// With --watch, shows the unfinished jobs and keeps them current: on a terminal as progress bars, with a line for each job
-/// that ends; elsewhere as a line per change, with the time, the resource and the job.
+/// With --watch, shows the unfinished jobs and keeps them current: on a terminal as progress bars, with a line for each
+/// job that ends; elsewhere as a line per change, with the time, the resource and the job.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP.as_str())]
 pub struct JobsArgs {
@@ -62,8 +62,8 @@ pub struct JobsArgs {
     #[arg(long, requires = "id")]
     pub cancel: bool,
 
-    /// Print JSON and nothing else: the job (with --wait, as it ended), the list as the gateway gives it, or with --watch
-    /// a job per line, first those that are unfinished and then each one that has changed
+    /// Print JSON and nothing else: the job (with --wait, as it ended), the list as the gateway gives it, or with
+    /// --watch a job per line, first those that are unfinished and then each one that has changed
     #[arg(long)]
     pub json: bool,
 }

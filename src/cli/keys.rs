@@ -1,7 +1,7 @@
 //! `scalegate keys`: make, list and revoke API keys in a data directory, whether a gateway is running there or not.
 //!
-//! It must never write a key anywhere but to standard output, once, when it is made; and it must never repeat what was given
-//! to it in place of an id, which may be a key.
+//! It must never write a key anywhere but to standard output, once, when it is made; and it must never repeat what was
+//! given to it in place of an id, which may be a key.
 
 mod create;
 mod generate;
@@ -32,8 +32,8 @@ Exit codes:
 
 /// Make, list and revoke the API keys of a gateway.
 ///
-/// Works on the gateway's data directory, as the user the gateway runs as, whether it is running or not. A running gateway
-/// obeys at once. Over HTTP, holders of an admin key can do the same with /v1/keys.
+/// Works on the gateway's data directory, as the user the gateway runs as, whether it is running or not. A running
+/// gateway obeys at once. Over HTTP, holders of an admin key can do the same with /v1/keys.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct KeysArgs {

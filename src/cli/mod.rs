@@ -32,8 +32,8 @@ use crate::telemetry::FlushAtEnd;
 
 /// A scaling API one can trust, on top of a capacity sidecar.
 ///
-/// Containers POST "scale worker to 5", get a job id and poll; the gateway carries the job through cooldowns, waiting for
-/// ACTIVE, steps, retries, lost answers and crashes.
+/// Containers POST "scale worker to 5", get a job id and poll; the gateway carries the job through cooldowns, waiting
+/// for ACTIVE, steps, retries, lost answers and crashes.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
@@ -83,8 +83,8 @@ impl Cli {
     }
 }
 
-/// Says what is wrong with a command line, or what was asked about the commands. A key that was given in the wrong place is not
-/// repeated.
+/// Says what is wrong with a command line, or what was asked about the commands. A key that was given in the wrong
+/// place is not repeated.
 pub fn explain(error: &clap::Error) -> ExitCode {
     // If it cannot be written, there is no other place to say so.
     let _ = if error.use_stderr() {
@@ -95,8 +95,9 @@ pub fn explain(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// What is wrong with a command line, in the parser's `plain` words, as it may be written. They repeat arguments, which a script
-/// may have from elsewhere. Colours are for help alone: here, they could not be told from codes in an argument.
+/// What is wrong with a command line, in the parser's `plain` words, as it may be written. They repeat arguments, which
+/// a script may have from elsewhere. Colours are for help alone: here, they could not be told from codes in an
+/// argument.
 fn complaint(plain: &str) -> String {
     masked(plain).split('\n').map(printable::one_line).collect::<Vec<_>>().join("\n")
 }

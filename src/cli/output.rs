@@ -65,8 +65,8 @@ impl Output {
         }
     }
 
-    /// Writes a line that is not part of the result, or several, of which those after the first are indented. A key in it is
-    /// masked. If that fails there is no place left to tell of it.
+    /// Writes a line that is not part of the result, or several, of which those after the first are indented. A key in
+    /// it is masked. If that fails there is no place left to tell of it.
     pub fn notice(&mut self, text: impl Display) {
         let text = printable::paragraph(masked(&text.to_string()));
         let _ = self.err.write_all(format!("scalegate: {text}\n").as_bytes());

@@ -23,8 +23,8 @@ Beyond the platform's API:
 
 /// Run a simulated sidecar.
 ///
-/// Speaks the platform's sidecar API, so that a gateway, or any other client of the sidecar, can be tried out where there
-/// is no platform. Well-behaved by default; the options make it as difficult as the real one can be.
+/// Speaks the platform's sidecar API, so that a gateway, or any other client of the sidecar, can be tried out where
+/// there is no platform. Well-behaved by default; the options make it as difficult as the real one can be.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct SimulateArgs {
@@ -43,8 +43,8 @@ pub struct SimulateArgs {
     /// Largest capacity.
     #[arg(long, value_name = "UNITS", default_value = "1000000", value_parser = parse_capacity)]
     max: Capacity,
-    /// What becomes of a change that would leave the bounds: refused with 400, done as far as the bound, or accepted and
-    /// never done.
+    /// What becomes of a change that would leave the bounds: refused with 400, done as far as the bound, or accepted
+    /// and never done.
     #[arg(long, value_enum, default_value_t = OutsideBoundsArg::Reject)]
     outside_bounds: OutsideBoundsArg,
     /// Time a change takes until the resource is ACTIVE again.

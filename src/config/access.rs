@@ -45,7 +45,8 @@ pub struct Access {
     )]
     pub allowed_hosts: Hosts,
 
-    /// Origins of other web pages that may call the API from a browser, each as a scheme, a host and maybe a port [default: none]
+    /// Origins of other web pages that may call the API from a browser, each as a scheme, a host and maybe a port
+    /// [default: none]
     #[arg(
         long,
         env = "SCALEGATE_ALLOWED_ORIGINS",
@@ -65,7 +66,8 @@ pub struct Access {
           value_name = "REQUESTS", value_parser = number::<u32>(0, 1_000_000))]
     pub request_rate: u32,
 
-    /// Most event streams open at a time with one API key, or without one from one network, this machine apart; 0: no limit
+    /// Most event streams open at a time with one API key, or without one from one network, this machine apart; 0: no
+    /// limit
     // 500 are a browser for each member of a large team, and leave most seats to others.
     #[arg(id = "max_streams_per_key", long = "max-streams-per-key", env = "SCALEGATE_MAX_STREAMS_PER_KEY",
           default_value = "500",
@@ -109,8 +111,8 @@ pub fn parse_key(text: &str) -> Result<Token, InvalidToken> {
     text.trim_end_matches(['\r', '\n']).parse()
 }
 
-/// What is wrong with who may use the file at `path`, which holds a secret; `None` if only its owner and its group may, or if
-/// that cannot be seen.
+/// What is wrong with who may use the file at `path`, which holds a secret; `None` if only its owner and its group may,
+/// or if that cannot be seen.
 pub fn exposure(path: &Path) -> Option<String> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;

@@ -1,7 +1,7 @@
 //! The command line of `scalegate serve`: the options of [`Config`], each kept as text until the file is read too.
 //!
-//! Rejected: to let clap parse the values at once. It stops at the first mistake, reports a wrong variable as a wrong flag,
-//! takes an empty variable for a value, and knows nothing of the configuration file.
+//! Rejected: to let clap parse the values at once. It stops at the first mistake, reports a wrong variable as a wrong
+//! flag, takes an empty variable for a value, and knows nothing of the configuration file.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,9 +16,9 @@ use super::{Config, SERVER};
 const LONG_ABOUT: &str = "\
 Run the gateway
 
-A setting is taken from its flag, else from its environment variable, else from the configuration file, else from its default. \
-An empty environment variable counts as unset. What the file says about one resource (`[resources.<alias>]`) holds for that \
-resource, whatever the general setting is.";
+A setting is taken from its flag, else from its environment variable, else from the configuration file, else from its \
+default. An empty environment variable counts as unset. What the file says about one resource (`[resources.<alias>]`) holds \
+for that resource, whatever the general setting is.";
 
 const AFTER_HELP: &str = "\
 SCALEGATE_LOG sets what is logged, in the syntax of RUST_LOG: info (the default), debug, scalegate=debug.
@@ -32,6 +32,9 @@ SCALEGATE_ADMIN_KEY may hold the admin key itself. There is no flag for it: othe
 An unknown variable SCALEGATE_* stops the start; those of others are left alone.
 
 Exit codes: 0 stopped by SIGTERM or SIGINT; 1 did not start, or died; 2 wrong configuration; 130 second signal.";
+
+const FILE_HELP: &str = "\
+TOML file with the same settings in snake_case, and settings and bounds for single resources [default: none]";
 
 /// What flags and environment give.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +57,7 @@ impl ServeArgs {
 impl clap::Args for ServeArgs {
     fn augment_args(command: Command) -> Command {
         let file = Arg::new("config").long("config").env("SCALEGATE_CONFIG").value_name("FILE").help_heading(SERVER);
-        let file = file.help("TOML file with the same settings in snake_case, and settings and bounds for single resources [default: none]");
+        let file = file.help(FILE_HELP);
         let print = Arg::new("print_config").long("print-config").action(ArgAction::SetTrue).help_heading(SERVER);
         let print = print.help("Show the outcome of flags, environment and file as a configuration file, and exit");
         with_switches(Config::augment_args(command).arg(file))

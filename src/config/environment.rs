@@ -14,7 +14,8 @@ use super::suggest;
 /// What all our environment variables begin with.
 const PREFIX: &str = "SCALEGATE_";
 
-/// Variables that are not options of `serve`: what the client commands need to reach a gateway, the log filter, and a secret.
+/// Variables that are not options of `serve`: what the client commands need to reach a gateway, the log filter, and a
+/// secret.
 const OTHER_VARIABLES: [&str; 5] =
     ["SCALEGATE_SERVER", "SCALEGATE_KEY", "SCALEGATE_CA_FILE", "SCALEGATE_LOG", super::access::ADMIN_KEY];
 

@@ -1,6 +1,7 @@
 //! The options that have their types in the domain: settings of jobs, limits, retention.
 //!
-//! The domain knows nothing of command lines, so the rows are here, and a conversion into the domain's type beside them.
+//! The domain knows nothing of command lines, so the rows are here, and a conversion into the domain's type beside
+//! them.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use super::LIMITS;
 use super::value::{capacity, duration, duration_between, number, units};
 use crate::domain::{Bounds, Capacity, Limits, Retention, SettingLimits, Settings, SettingsOverrides};
 
-/// Makes options of the domain's type `$type`: those of `$rows`, which can be converted into it, as `$augment` adds them.
+/// Makes options of the domain's type `$type`: those of `$rows`, which can be converted into it, as `$augment` adds
+/// them.
 macro_rules! options {
     ($($type:ty: $rows:ty, $augment:path;)+) => {$(
         impl FromArgMatches for $type {
@@ -170,8 +172,8 @@ impl From<LimitRows> for Limits {
 #[command(next_help_heading = LIMITS)]
 struct RetentionRows {
     /// How long finished jobs are kept, unless there are too many of them
-    // A job that disappeared the moment it ended could not be polled to its end. And the gateway is no archive: a job that is
-    // a year old says nothing that the logs should not.
+    // A job that disappeared the moment it ended could not be polled to its end. And the gateway is no archive: a job
+    // that is a year old says nothing that the logs should not.
     #[arg(long, env = "SCALEGATE_KEEP_FINISHED_FOR", default_value = "7d",
           value_name = "DURATION", value_parser = duration_between("1s", "365d"))]
     keep_finished_for: Duration,

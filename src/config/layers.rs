@@ -1,8 +1,9 @@
 //! Decides which of flag, environment, file and default the value of each option is taken from.
 //!
-//! An option is a field of a structure that derives [`clap::Args`]: its key, variable, default, parser and help stand there
-//! and nowhere else. Everything here is the same for all options, so that a new one needs a field and its use. Texts are
-//! chosen first and parsed afterwards, by clap; each is tried alone before, because clap stops at the first mistake.
+//! An option is a field of a structure that derives [`clap::Args`]: its key, variable, default, parser and help stand
+//! there and nowhere else. Everything here is the same for all options, so that a new one needs a field and its use.
+//! Texts are chosen first and parsed afterwards, by clap; each is tried alone before, because clap stops at the first
+//! mistake.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -120,8 +121,8 @@ pub(super) struct Layers<'a> {
 
 impl Layers<'_> {
     /// The choices for the options of `T`: what was `given` on the command line or in the environment, else what is in
-    /// `section` of the file, which may be that of a `resource`, else what is in `below`, else the default. For a wrong value
-    /// the next layer stands in, so that the others can be checked too.
+    /// `section` of the file, which may be that of a `resource`, else what is in `below`, else the default. For a wrong
+    /// value the next layer stands in, so that the others can be checked too.
     pub fn choose<T: Args>(
         &mut self,
         given: &BTreeMap<String, Given>,

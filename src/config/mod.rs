@@ -14,8 +14,9 @@
 //! speak of, never a way to break what was laid down for one of them.
 //!
 //! Nothing here starts with half a configuration: an unknown key, an unknown `SCALEGATE_…` variable or a value out of
-//! range stops the start, and the message says which one and what was expected. It reads the configuration file and
-//! the one with the admin key, and nothing else; the environment is an argument, so that all of it can be tested without one.
+//! range stops the start, and the message says which one and what was expected. It reads the configuration file and the
+//! one with the admin key, and nothing else; the environment is an argument, so that all of it can be tested without
+//! one.
 //!
 //! An option is a field of [`Config`], of [`Access`], or of what is in `jobs.rs`: its doc comment is the help, its
 //! attributes give the variable, the default and the parser. Flag, key, printing and messages follow from them.
@@ -78,13 +79,14 @@ pub struct Config {
     #[arg(long, env = "SCALEGATE_LOG_FORMAT", default_value = "text", value_name = "text|json")]
     pub log_format: LogFormat,
 
-    /// File to which a line of JSON is appended for each attempt to change something, as GET /v1/audit shows it; it may be renamed at any time [default: none]
+    /// File to which a line of JSON is appended for each attempt to change something, as GET /v1/audit shows it; it may
+    /// be renamed at any time [default: none]
     #[arg(long, env = "SCALEGATE_AUDIT_LOG", value_name = "FILE", value_parser = path)]
     pub audit_log: Option<PathBuf>,
 
     /// Longest time to finish requests and record changes in flight after SIGTERM
-    // Container runtimes kill ten seconds after SIGTERM unless told otherwise (Kubernetes after thirty); eight leave two for
-    // the last commit and for the process to end by itself. No orchestrator waits an hour.
+    // Container runtimes kill ten seconds after SIGTERM unless told otherwise (Kubernetes after thirty); eight leave
+    // two for the last commit and for the process to end by itself. No orchestrator waits an hour.
     #[arg(long, env = "SCALEGATE_SHUTDOWN_GRACE", default_value = "8s",
           value_name = "DURATION", value_parser = duration_between("0s", "1h"))]
     pub shutdown_grace: Duration,
@@ -97,7 +99,8 @@ pub struct Config {
     #[command(flatten)]
     pub settings: Settings,
 
-    /// How little care jobs may take. The general settings keep to it, and so do those of each resource to its own limits.
+    /// How little care jobs may take. The general settings keep to it, and so do those of each resource to its own
+    /// limits.
     #[command(flatten)]
     pub setting_limits: SettingLimits,
 

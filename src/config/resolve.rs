@@ -120,8 +120,8 @@ impl Layers<'_> {
         }
     }
 
-    /// Notes every one of `settings` that takes less care than `limits`, unless one of the two is wrong by itself or neither
-    /// `is_new`.
+    /// Notes every one of `settings` that takes less care than `limits`, unless one of the two is wrong by itself or
+    /// neither `is_new`.
     fn check_care(
         &mut self,
         choices: &Choices,

@@ -7,8 +7,8 @@ use url::{ParseError, Url};
 
 /// Where the sidecar is: `http://host` or `http://host:port`, nothing more.
 ///
-/// The gateway appends the sidecar's own paths to it, so that a path or query here would be dropped or end up in the wrong
-/// place; refusing them shows the mistake at the start. So does refusing what a URL parser would repair.
+/// The gateway appends the sidecar's own paths to it, so that a path or query here would be dropped or end up in the
+/// wrong place; refusing them shows the mistake at the start. So does refusing what a URL parser would repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SidecarUrl(String);
 

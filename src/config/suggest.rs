@@ -1,7 +1,7 @@
 //! What a misspelt name was meant to be.
 
-/// The one of `known` that is meant by `written`, if one is near: at most a third of it differs, or it was cut short. Case
-/// and the choice between `-` and `_` do not count.
+/// The one of `known` that is meant by `written`, if one is near: at most a third of it differs, or it was cut short.
+/// Case and the choice between `-` and `_` do not count.
 pub(super) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     let written = plain(written);

@@ -21,8 +21,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer read; real ones have some hundred bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// No limit on connections: a limit would make resources wait for each other. The engine limits the calls: of each resource
-/// it has at most one change, one reading and one look on their way, and of looks a limited number in all.
+/// No limit on connections: a limit would make resources wait for each other. The engine limits the calls: of each
+/// resource it has at most one change, one reading and one look on their way, and of looks a limited number in all.
 const UNLIMITED: usize = 0;
 /// What may stand in a path segment as it is (RFC 3986, unreserved).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -33,8 +33,8 @@ pub struct HttpSidecar {
     timeout: Duration,
     /// Keeps connections.
     reads: Keeper,
-    /// Opens a connection for each request: one that was used before may have been closed by the other side, and then it
-    /// cannot be told whether the request was seen.
+    /// Opens a connection for each request: one that was used before may have been closed by the other side, and then
+    /// it cannot be told whether the request was seen.
     changes: Client,
 }
 
@@ -115,8 +115,8 @@ impl Keeper {
         self.client.borrow().clone()
     }
 
-    /// Uses none of the connections again. awc takes an interim answer (1xx) for the answer and keeps the connection; the
-    /// real one, when it comes, would be taken for the answer to the next request, and be older than that.
+    /// Uses none of the connections again. awc takes an interim answer (1xx) for the answer and keeps the connection;
+    /// the real one, when it comes, would be taken for the answer to the next request, and be older than that.
     fn start_over(&self) {
         self.client.replace(client(CONNECT_TIMEOUT, self.timeout));
     }

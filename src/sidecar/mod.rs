@@ -1,8 +1,8 @@
 //! The capacity sidecar as scalegate sees it.
 //!
-//! The trait says what is needed, [`HttpSidecar`] is the only place that knows of HTTP and names its client. It must never
-//! retry a change, follow a redirect, or send a change over a connection that was used before: each of these could turn
-//! "not sent" into "perhaps sent", or once into twice.
+//! The trait says what is needed, [`HttpSidecar`] is the only place that knows of HTTP and names its client. It must
+//! never retry a change, follow a redirect, or send a change over a connection that was used before: each of these
+//! could turn "not sent" into "perhaps sent", or once into twice.
 //!
 #![doc = include_str!("faults.md")]
 
@@ -29,7 +29,8 @@ pub struct RawReading {
 
 /// The calls to the sidecar. Their futures need not be `Send`: the engine runs on one thread.
 ///
-/// Each says on whose behalf it is made. That changes nothing about the call; it goes along for those who follow traces.
+/// Each says on whose behalf it is made. That changes nothing about the call; it goes along for those who follow
+/// traces.
 pub trait Sidecar: 'static {
     /// Reads the capacity of `resource`.
     fn read(&self, resource: &Alias, origin: &Origin) -> impl Future<Output = Result<RawReading, ReadFailure>>;

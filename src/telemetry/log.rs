@@ -1,11 +1,12 @@
 //! The log: where it goes and what it looks like.
 //!
-//! Writing a line must never hold up the engine or an answer. The reader of standard error may be slow or stop: a pipe takes
-//! 64 KiB, and then the next write waits for him. So lines go into a [queue](Queue); what does not fit is dropped and counted,
-//! and a later line tells how many were dropped. Queued lines are written before the process ends, for a second at most.
+//! Writing a line must never hold up the engine or an answer. The reader of standard error may be slow or stop: a pipe
+//! takes 64 KiB, and then the next write waits for him. So lines go into a [queue](Queue); what does not fit is dropped
+//! and counted, and a later line tells how many were dropped. Queued lines are written before the process ends, for a
+//! second at most.
 //!
-//! Every line has its API keys [masked](masked) and its hidden characters escaped, here at the sink, so that no caller can
-//! forget it.
+//! Every line has its API keys [masked](masked) and its hidden characters escaped, here at the sink, so that no caller
+//! can forget it.
 
 mod queue;
 
@@ -35,8 +36,8 @@ pub const FILTER_VARIABLE: &str = "SCALEGATE_LOG";
 const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
 /// The target of the line that tells how many were dropped. It must not be dropped itself.
 const LOST: &str = "scalegate::log::lost";
-/// Longest wait for queued lines to be written when the process ends. A reader that reads at all needs less for a full queue;
-/// the operator who stopped the process waits too.
+/// Longest wait for queued lines to be written when the process ends. A reader that reads at all needs less for a full
+/// queue; the operator who stopped the process waits too.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The log of this process, if it has one.
@@ -116,8 +117,9 @@ pub fn complain(what: impl fmt::Display) {
     }
 }
 
-/// What the standard library says about a panic, in order with the log. Its own hook would wait for the reader of the log,
-/// and with it a thread whose death other threads may have to notice. The process may end with this, and not by way of `main`.
+/// What the standard library says about a panic, in order with the log. Its own hook would wait for the reader of the
+/// log, and with it a thread whose death other threads may have to notice. The process may end with this, and not by
+/// way of `main`.
 fn say_panic(panic: &PanicHookInfo<'_>) {
     let Some(log) = LOG.get() else { return };
     let thread = std::thread::current();
@@ -139,8 +141,8 @@ struct Log {
     is_json: bool,
 }
 
-/// Writes fields as another one does, with everything from outside escaped: all of it is in fields, of lines or of spans. Names of fields
-/// have no colours then.
+/// Writes fields as another one does, with everything from outside escaped: all of it is in fields, of lines or of
+/// spans. Names of fields have no colours then.
 struct Escaped(DefaultFields);
 
 impl<'a> FormatFields<'a> for Escaped {
@@ -207,8 +209,8 @@ mod tests {
 
     use super::*;
 
-    /// The end of a process that is not even unwound. The test runs in a process of its own, and again in its child, which
-    /// dies.
+    /// The end of a process that is not even unwound. The test runs in a process of its own, and again in its child,
+    /// which dies.
     #[test]
     fn the_last_lines_before_an_abort_are_written_in_order() {
         const DIES: &str = "THIS_PROCESS_DIES";
@@ -228,7 +230,8 @@ mod tests {
         }
     }
 
-    /// What comes from outside makes no lines, obeys no terminal, and turns nothing around, wherever it stands in a line.
+    /// What comes from outside makes no lines, obeys no terminal, and turns nothing around, wherever it stands in a
+    /// line.
     #[test]
     fn a_line_of_the_log_stays_one_line() {
         const SAYS: &str = "THIS_PROCESS_SAYS";

@@ -1,7 +1,7 @@
 //! The API key that a client command shows, if any.
 //!
-//! It comes from the environment or from a file, and from no flag: the flags of a process can be seen by all others. It must
-//! never be printed, and never be sent where it can be read on the way without a warning.
+//! It comes from the environment or from a file, and from no flag: the flags of a process can be seen by all others. It
+//! must never be printed, and never be sent where it can be read on the way without a warning.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;

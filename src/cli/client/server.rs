@@ -21,8 +21,8 @@ pub struct ServerArgs {
     #[arg(long, env = VARIABLE, value_name = "URL")]
     pub server: Option<Given>,
 
-    /// Over https, trust the certificates of the authorities in this file, in PEM, and of no others [default: those that this
-    /// machine trusts]
+    /// Over https, trust the certificates of the authorities in this file, in PEM, and of no others [default: those
+    /// that this machine trusts]
     #[arg(long, env = CA_FILE_VARIABLE, value_name = "FILE")]
     pub ca_file: Option<Given>,
 }
@@ -61,7 +61,8 @@ impl ServerArgs {
     }
 }
 
-/// Where the gateway is: `http://host:port` or `https://host:port`, and a path if a proxy serves it below one. Without a slash at the end.
+/// Where the gateway is: `http://host:port` or `https://host:port`, and a path if a proxy serves it below one. Without
+/// a slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl(String);
 

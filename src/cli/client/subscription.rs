@@ -1,11 +1,12 @@
 //! Events followed across broken connections.
 //!
-//! A connection that breaks is replaced, and the gateway is told the id of the last event, so that it goes on behind it:
-//! nothing is missed, and nothing comes twice. That is not reported. Only a gateway that cannot be reached again is,
-//! and it is given up when it is away for too long.
+//! A connection that breaks is replaced, and the gateway is told the id of the last event, so that it goes on behind
+//! it: nothing is missed, and nothing comes twice. That is not reported. Only a gateway that cannot be reached again
+//! is, and it is given up when it is away for too long.
 //!
-//! There is no second way, such as polling, for proxies that hold streams back until they end: two ways to learn the same
-//! would be two ways to get it wrong, and the gateway's heartbeats show within a minute that there is such a proxy.
+//! There is no second way, such as polling, for proxies that hold streams back until they end: two ways to learn the
+//! same would be two ways to get it wrong, and the gateway's heartbeats show within a minute that there is such a
+//! proxy.
 
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,8 @@ use super::stream::{EventStream, Frame};
 use super::{Client, Failure, MAX_PAUSE};
 use crate::api::view::JobView;
 
-/// Pause before the first attempt to connect again, unless the gateway asks for another one, and the shortest it can ask
-/// for: it should be back in seconds.
+/// Pause before the first attempt to connect again, unless the gateway asks for another one, and the shortest it can
+/// ask for: it should be back in seconds.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Events of a running gateway.
@@ -117,8 +118,8 @@ impl<'a> Subscription<'a> {
         }
     }
 
-    /// Begins anew, because `failure` keeps the caller from learning what he needs beside the events. Gives it back if it is
-    /// the first sign of an absence.
+    /// Begins anew, because `failure` keeps the caller from learning what he needs beside the events. Gives it back if
+    /// it is the first sign of an absence.
     ///
     /// # Errors
     /// `failure`, if it does not look like an absence, or the gateway has been away for too long.
@@ -182,8 +183,8 @@ impl<'a> Subscription<'a> {
         Ok(heard)
     }
 
-    /// What it means that the gateway ended the stream with these words. Mostly that it goes on, as the next connection will
-    /// show; but with a key that is not good any more there is no next one.
+    /// What it means that the gateway ended the stream with these words. Mostly that it goes on, as the next connection
+    /// will show; but with a key that is not good any more there is no next one.
     fn ended(&self, data: &str) -> Failure {
         match serde_json::from_str(data) {
             Ok(End { reason }) if reason == "unauthorized" => Failure::KeyEnded,

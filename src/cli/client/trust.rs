@@ -1,7 +1,7 @@
 //! Which certificates of a gateway are accepted.
 //!
-//! The authorities that this machine trusts, unless a file says otherwise. Rejected: a list of authorities in the program, because it
-//! grows old with the program, and none can be taken off it.
+//! The authorities that this machine trusts, unless a file says otherwise. Rejected: a list of authorities in the
+//! program, because it grows old with the program, and none can be taken off it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -92,8 +92,8 @@ fn of_state(before: Option<&JobView>, now: &JobView) -> Option<News> {
     known.is_none_or(|known| differs(known, waiting)).then(|| News::passing(at, waiting_line(waiting, at)))
 }
 
-/// Whether `new` is a wait of which a reader should hear. Limits and capacities in details change with every reading; the
-/// reasons why there is no usable reading change seldom and are worth knowing.
+/// Whether `new` is a wait of which a reader should hear. Limits and capacities in details change with every reading;
+/// the reasons why there is no usable reading change seldom and are worth knowing.
 fn differs(known: &WaitingView, new: &WaitingView) -> bool {
     known.reason != new.reason
         || (words::ends_by_itself(new) && known.until != new.until)

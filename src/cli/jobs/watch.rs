@@ -1,7 +1,7 @@
 //! `scalegate jobs --watch`: the unfinished jobs, kept current by the stream of events.
 //!
-//! The jobs are listed *after* the stream has said from where it goes on: what happens between the two is told by the stream
-//! as well, and told a second time it is no news. The other way round it would be missed.
+//! The jobs are listed *after* the stream has said from where it goes on: what happens between the two is told by the
+//! stream as well, and told a second time it is no news. The other way round it would be missed.
 
 mod board;
 mod display;
@@ -23,7 +23,8 @@ use crate::cli::output::Output;
 use crate::cli::words;
 use crate::domain::StateName;
 
-/// Most jobs listed. A gateway has no more unfinished ones unless it is configured to; the rest appears when it changes.
+/// Most jobs listed. A gateway has no more unfinished ones unless it is configured to; the rest appears when it
+/// changes.
 const MAX_LISTED: usize = 10_000;
 
 /// Which jobs to watch.

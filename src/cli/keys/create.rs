@@ -17,9 +17,9 @@ use crate::store::sqlite::KeyStore;
 
 /// Make an API key, and print it to standard output.
 ///
-/// It is shown this once; what is kept of it is a hash. Everything else goes to standard error, so that
-/// KEY=$(scalegate keys create ...) works. Creates the data directory if need be, so that the first key can be made before
-/// the gateway starts for the first time.
+/// It is shown this once; what is kept of it is a hash. Everything else goes to standard error, so that KEY=$(scalegate
+/// keys create ...) works. Creates the data directory if need be, so that the first key can be made before the gateway
+/// starts for the first time.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = HELP)]
 pub struct CreateArgs {
@@ -27,8 +27,8 @@ pub struct CreateArgs {
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// What it allows: read, to look at jobs and resources; scale, also to submit and cancel jobs; admin, also to make and
-    /// revoke keys, and to read who tried to change what
+    /// What it allows: read, to look at jobs and resources; scale, also to submit and cancel jobs; admin, also to make
+    /// and revoke keys, and to read who tried to change what
     #[arg(long, value_name = "SCOPE", value_enum, hide_possible_values = false)]
     scope: Scope,
 

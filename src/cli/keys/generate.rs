@@ -9,8 +9,8 @@ use crate::cli::output::Output;
 /// Print a new admin key for the configuration of a gateway.
 ///
 /// It is stored nowhere, and good for nothing before a gateway is started with it: in the environment variable
-/// SCALEGATE_ADMIN_KEY, or in the file given by --admin-key-file. It goes to standard output, everything else to standard
-/// error.
+/// SCALEGATE_ADMIN_KEY, or in the file given by --admin-key-file. It goes to standard output, everything else to
+/// standard error.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = HELP)]
 pub struct GenerateArgs {}

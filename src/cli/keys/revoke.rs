@@ -14,7 +14,8 @@ use crate::store::sqlite::KeyStore;
 /// Revoke an API key.
 ///
 /// A running gateway refuses requests with it at once, and ends streams that were opened with it. What was done with it
-/// before stays. Revoking it twice is no error. A key that the gateway's configuration gives ends when it is taken out there.
+/// before stays. Revoking it twice is no error. A key that the gateway's configuration gives ends when it is taken out
+/// there.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = HELP)]
 pub struct RevokeArgs {

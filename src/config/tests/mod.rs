@@ -52,8 +52,8 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Three values of an option as they are written in the file, different ones where there are so many: for flag, environment
-/// and file. And a file that must be there is named.
+/// Three values of an option as they are written in the file, different ones where there are so many: for flag,
+/// environment and file. And a file that must be there is named.
 fn values(option: &clap::Arg) -> [&'static str; 3] {
     match (option.get_id().as_str(), Kind::of(option)) {
         ("listen", _) => ["\"1.1.1.1:1\"", "\"[::1]:2\"", "\"3.3.3.3:3\""],

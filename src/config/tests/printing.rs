@@ -58,7 +58,8 @@ max_step_size = 4  # file gate.toml
     }
 }
 
-/// What is printed is for terminals as well as for files: no value in it begins a line, or turns around what is beside it.
+/// What is printed is for terminals as well as for files: no value in it begins a line, or turns around what is beside
+/// it.
 #[test]
 fn what_is_printed_has_nothing_hidden() {
     let args = parsed(&["--data-dir", "a\nlisten = \u{202e}\u{1b}[2J", "--audit-log", "b\u{200b}"]);

@@ -1,16 +1,16 @@
 //! Lines that wait to be written, and the thread that writes them.
 //!
-//! Queueing a line is copying it; lines of the same few milliseconds are written in one piece. Rejected: tracing-appender,
-//! because it bounds the number of lines and not their bytes, does not count the lines whose writing failed, and cannot keep
-//! room for a notice of dropped lines.
+//! Queueing a line is copying it; lines of the same few milliseconds are written in one piece. Rejected:
+//! tracing-appender, because it bounds the number of lines and not their bytes, does not count the lines whose writing
+//! failed, and cannot keep room for a notice of dropped lines.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How many bytes may wait. Ten thousand lines of the usual length are what a hundred requests a second say in half a
-/// minute, and as much as a gateway can spare that has 15 MiB when it is idle: while nothing is read, the thread holds up to
-/// as many again.
+/// minute, and as much as a gateway can spare that has 15 MiB when it is idle: while nothing is read, the thread holds
+/// up to as many again.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The most memory that is kept for the next lines rather than given back: as much as a pipe takes at once.
 const MAX_KEPT_BYTES: usize = 64 * 1024;
@@ -52,8 +52,8 @@ impl State {
 }
 
 impl Queue {
-    /// Starts the thread, which writes to `outlet`. As soon as there is room again after lines were dropped, it calls `tell`
-    /// with their number.
+    /// Starts the thread, which writes to `outlet`. As soon as there is room again after lines were dropped, it calls
+    /// `tell` with their number.
     ///
     /// # Errors
     /// If the system refuses a thread.
@@ -131,8 +131,8 @@ impl Queue {
         }
     }
 
-    /// Waits for something to do, and exchanges the lines that wait for `lines`, which is empty. Returns how many were dropped
-    /// since the last time, if a notice can be written. `unwritten` lines could not be written the last time.
+    /// Waits for something to do, and exchanges the lines that wait for `lines`, which is empty. Returns how many were
+    /// dropped since the last time, if a notice can be written. `unwritten` lines could not be written the last time.
     fn next(&self, lines: &mut Vec<u8>, unwritten: u64) -> u64 {
         let mut state = self.state();
         state.is_writing = false;

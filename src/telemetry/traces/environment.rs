@@ -1,7 +1,7 @@
 //! What the environment says about traces.
 //!
-//! The variables are those of OpenTelemetry, so that scalegate is told the same way as everything else around it. Most are
-//! read by the library; here are those that decide whether there is anything to do, and those the library would not
+//! The variables are those of OpenTelemetry, so that scalegate is told the same way as everything else around it. Most
+//! are read by the library; here are those that decide whether there is anything to do, and those the library would not
 //! complain about: a gateway that silently exports nothing is found out when its traces are needed.
 
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! How spans leave: by the gateway's own HTTP client, on a thread of its own.
 //!
-//! Rejected: the HTTP client that opentelemetry-otlp brings along, because it is a second one, with a TLS stack of its own.
-//! Ours is bound to one thread, so that thread is here, and the one on which the library collects spans waits for it; no other
-//! thread does. The library is bounded: 2048 spans wait, 512 go at a time, at least every five seconds (`OTEL_BSP_*` change
-//! that); what is beyond is dropped. Its own log is compiled out, because it has a line for each failure, and [`Reported`]
-//! says the same less often.
+//! Rejected: the HTTP client that opentelemetry-otlp brings along, because it is a second one, with a TLS stack of its
+//! own. Ours is bound to one thread, so that thread is here, and the one on which the library collects spans waits for
+//! it; no other thread does. The library is bounded: 2048 spans wait, 512 go at a time, at least every five seconds
+//! (`OTEL_BSP_*` change that); what is beyond is dropped. Its own log is compiled out, because it has a line for each
+//! failure, and [`Reported`] says the same less often.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};

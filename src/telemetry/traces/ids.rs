@@ -41,8 +41,8 @@ pub(super) fn with_ids_of<T>(job: JobId, begin: impl FnOnce() -> T) -> T {
     begun
 }
 
-/// The span of `job`, as all who work for it can name it, in whichever process. A job without a trace has one of its own,
-/// which is recorded: it was accepted by a process that did not export traces.
+/// The span of `job`, as all who work for it can name it, in whichever process. A job without a trace has one of its
+/// own, which is recorded: it was accepted by a process that did not export traces.
 pub(super) fn job_span(job: JobId, trace: Option<&TraceContext>) -> Option<TraceContext> {
     match trace {
         Some(trace) => TraceContext::new(trace.trace_id(), span_id(job), trace.flags(), trace.tracestate()),

@@ -12,8 +12,8 @@ use crate::domain::{Ending, Job, Step, Timestamp};
 impl Traces {
     /// Takes note of a job that is shown to readers in a new version. Its span is told when it is over.
     ///
-    /// A process that is killed between writing down that a job is over and telling its span never tells it. The record of
-    /// the job is complete in any case.
+    /// A process that is killed between writing down that a job is over and telling its span never tells it. The record
+    /// of the job is complete in any case.
     pub fn job_published(&self, job: &Job, clock: &Clock) {
         let Some(tracing) = &self.0 else { return };
         let (Some(ending), Some(finished_at)) = (job.ended(), job.finished_at) else { return };

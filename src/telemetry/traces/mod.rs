@@ -1,12 +1,12 @@
 //! Traces: spans of requests, jobs and calls to the sidecar, exported by OTLP.
 //!
-//! [`Traces`] is off unless the environment names an endpoint, and then there is nothing behind it: no thread, no queue, no
-//! span. What belongs to a trace at all is a matter of [`TraceContext`], which is passed on in any case.
+//! [`Traces`] is off unless the environment names an endpoint, and then there is nothing behind it: no thread, no
+//! queue, no span. What belongs to a trace at all is a matter of [`TraceContext`], which is passed on in any case.
 //!
-//! A job outlives the request it came with, and perhaps the process. Its span is therefore not an object that is kept open
-//! but is made when the job is over, from its record; until then any part can name it as the parent of what is done for it,
-//! because its id follows from the job's. Rejected: spans of the log (crate `tracing`), because they live and die with the
-//! process, and a log filter would take them away.
+//! A job outlives the request it came with, and perhaps the process. Its span is therefore not an object that is kept
+//! open but is made when the job is over, from its record; until then any part can name it as the parent of what is
+//! done for it, because its id follows from the job's. Rejected: spans of the log (crate `tracing`), because they live
+//! and die with the process, and a log filter would take them away.
 
 mod call;
 mod environment;

@@ -8,16 +8,16 @@ use opentelemetry_sdk::trace::Span;
 use super::{Traces, own};
 use crate::domain::TraceContext;
 
-/// Longest path told, in characters. Ours are shorter; a longer one may have a hundred thousand, and thousands of spans may
-/// wait to be exported.
+/// Longest path told, in characters. Ours are shorter; a longer one may have a hundred thousand, and thousands of spans
+/// may wait to be exported.
 const MAX_PATH_CHARS: usize = 256;
 
 /// A request under way. Dropped before it is answered, the client is gone.
 pub struct RequestSpan(Span);
 
 impl Traces {
-    /// Begins the span of a request under `caller`, if it said where it belongs; `None` if traces are off. `route` is the
-    /// pattern that the path matches, `id` the request's id.
+    /// Begins the span of a request under `caller`, if it said where it belongs; `None` if traces are off. `route` is
+    /// the pattern that the path matches, `id` the request's id.
     pub fn begin_request(
         &self,
         method: &Method,

@@ -1,7 +1,7 @@
 //! Unfinished jobs on a terminal: a line with a progress bar for each, as many as there is room for.
 //!
-//! The lines are places that jobs are put into anew for each picture, not bars that jobs own: those would have to be moved
-//! about whenever a job starts, ends, or has room again.
+//! The lines are places that jobs are put into anew for each picture, not bars that jobs own: those would have to be
+//! moved about whenever a job starts, ends, or has room again.
 
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,8 +13,8 @@ use crate::cli::words;
 use crate::domain::Timestamp;
 use crate::printable;
 
-/// Pictures are drawn when they are complete, by [`Board::draw`]; what is drawn before, while lines are put into places one
-/// by one, is of no use.
+/// Pictures are drawn when they are complete, by [`Board::draw`]; what is drawn before, while lines are put into places
+/// one by one, is of no use.
 const DRAWS_PER_SECOND: u8 = 1;
 
 /// Jobs on a terminal.
@@ -101,8 +101,8 @@ impl Board {
 }
 
 impl Drop for Board {
-    /// Leaves the lines as they are. Where Ctrl-C has ended this, the terminal has written `^C` behind the last line, and
-    /// maybe wrapped it: what is drawn or cleared from there hits the wrong lines.
+    /// Leaves the lines as they are. Where Ctrl-C has ended this, the terminal has written `^C` behind the last line,
+    /// and maybe wrapped it: what is drawn or cleared from there hits the wrong lines.
     fn drop(&mut self) {
         self.multi.set_draw_target(ProgressDrawTarget::hidden());
     }

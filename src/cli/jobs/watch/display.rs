@@ -65,8 +65,8 @@ impl Display {
     }
 }
 
-/// What has happened, each with the time, the resource and the whole id of the job: this is read by programs, and by people
-/// who search a log.
+/// What has happened, each with the time, the resource and the whole id of the job: this is read by programs, and by
+/// people who search a log.
 fn lines(change: &Change) -> Vec<String> {
     let Change { before, now, stays } = change;
     let mut news = match before {
