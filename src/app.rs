@@ -245,7 +245,7 @@ async fn open_keyring(
         return Err(StartError::KeyTwice { id: id.clone() });
     }
     let configured = access.admin_key.as_ref().map(|token| access::configured(token, wall_now()));
-    let keyring = Keyring::open(Arc::clone(reader), directory, configured).await?;
+    let keyring = Keyring::open(Arc::clone(reader), configured).await?;
     let rule = KeyRule::new(access, address.ip().is_loopback());
     if rule == KeyRule::Always && !keyring.has_usable(wall_now()).await? {
         return Err(StartError::NoKey {

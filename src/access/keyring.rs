@@ -1,11 +1,10 @@
 //! The keys there are, as requests are compared with them.
 //!
 //! All keys are in memory, because each request needs one of them; the store is asked only when another process has changed
-//! them, which shows in a file that every request looks at. Reading the store for each request lost: it takes ten times as
-//! long. A pause between two looks lost as well: a key that was revoked would go on working for that long.
+//! them, which shows in a state that every request asks for. Rejected: reading the store for each request, because it takes
+//! ten times as long; and a pause between two looks, because a key that was revoked would go on working for that long.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -15,8 +14,7 @@ use tokio::sync::Mutex;
 
 use super::token::{InvalidToken, Token};
 use crate::domain::{KeyId, KeyRecord, Reach, Scope, Timestamp};
-use crate::store::sqlite::{KeyChangesSeen, KeyChangesWatch};
-use crate::store::{StoreError, StoreReader};
+use crate::store::{KeysState, StoreError, StoreReader};
 
 /// How much newer the last use of a key must be than the one on the disk to be written there: whether a key is still
 /// needed is asked in days.
@@ -59,8 +57,8 @@ struct Keys {
     by_id: HashMap<KeyId, Entry>,
     /// Whether there was ever one. Stays so when all of them are gone.
     had_any: bool,
-    /// The changes that there had been when they were read; `None` if they have to be read again in any case.
-    changes: Option<KeyChangesSeen>,
+    /// The state that they were in when they were read; `None` if they have to be read again in any case.
+    state: Option<KeysState>,
     /// How often it was said that they have to be: what was read before the last time must not take their place.
     invalidations: u64,
     /// Revocations that may not be on the disk yet, with their times. They hold whatever the store says. At most one for each key.
@@ -72,23 +70,17 @@ pub struct Keyring {
     keys: RwLock<Keys>,
     configured: Option<KeyRecord>,
     reader: Arc<dyn StoreReader>,
-    changes: KeyChangesWatch,
     /// Held while the store is read, so that many requests at once read it once.
     reloading: Mutex<()>,
 }
 
 impl Keyring {
-    /// The keys that `reader` finds, in the store in `directory`, and the one that the configuration gives, if any.
+    /// The keys that `reader` finds, and the one that the configuration gives, if any.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn open(
-        reader: Arc<dyn StoreReader>,
-        directory: &Path,
-        configured: Option<KeyRecord>,
-    ) -> Result<Self, StoreError> {
-        let changes = KeyChangesWatch::begin(directory);
-        let keyring = Self { keys: RwLock::default(), configured, reader, changes, reloading: Mutex::default() };
+    pub async fn open(reader: Arc<dyn StoreReader>, configured: Option<KeyRecord>) -> Result<Self, StoreError> {
+        let keyring = Self { keys: RwLock::default(), configured, reader, reloading: Mutex::default() };
         keyring.reload().await?;
         Ok(keyring)
     }
@@ -220,22 +212,22 @@ impl Keyring {
     }
 
     fn is_current(&self) -> bool {
-        let changes = self.changes.look();
-        changes.is_some() && changes == self.read().changes
+        let state = self.reader.keys_state();
+        state.is_some() && state == self.read().state
     }
 
     async fn reload(&self) -> Result<(), StoreError> {
         let _alone = self.reloading.lock().await;
         // Another request may have read them meanwhile.
         while !self.is_current() {
-            // Looked at first: what changes after that is read again.
-            let (changes, invalidations) = (self.changes.look(), self.read().invalidations);
+            // Asked for first: what changes after that is read again.
+            let (state, invalidations) = (self.reader.keys_state(), self.read().invalidations);
             let records = self.reader.keys().await?;
             let had_any = !records.is_empty() || self.configured.is_some() || self.reader.ever_had_key().await?;
             let mut keys = self.write();
             if keys.invalidations == invalidations {
                 keys.replace(records.into_iter().chain(self.configured.clone()), had_any);
-                keys.changes = changes;
+                keys.state = state;
                 return Ok(());
             }
         }
@@ -245,7 +237,7 @@ impl Keyring {
 
 impl Keys {
     fn invalidate(&mut self) {
-        self.changes = None;
+        self.state = None;
         self.invalidations += 1;
     }
 

@@ -20,6 +20,11 @@ impl FileId {
         identify(path)
     }
 
+    /// The numbers that identify it.
+    pub fn numbers(self) -> [u64; 2] {
+        [self.0, self.1]
+    }
+
     /// The file that was `found`.
     pub fn of(found: &Metadata) -> Self {
         Self(found.dev(), found.ino())

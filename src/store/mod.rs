@@ -44,7 +44,7 @@ pub use admissions::{
 pub use adoption::{AdoptedLane, Adoption, Which};
 pub use error::StoreError;
 pub use observer::Observer;
-pub use read::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, StoreReader, begins_after};
+pub use read::{EventFilter, JobCounts, JobFilter, KeysState, LogPage, Page, Position, StoreReader, begins_after};
 pub use retention::{
     AuditExcess, Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_DEAD_KEYS, MAX_LOGGED_VERSIONS, MAX_TIMELINE,
     Pruned, PrunedJob,

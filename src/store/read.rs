@@ -85,6 +85,10 @@ pub fn begins_after(oldest: Option<EventId>, after: EventId, latest: EventId) ->
 /// How many jobs are in each state, in the order of [`StateName::ALL`].
 pub type JobCounts = [(StateName, u64); StateName::ALL.len()];
 
+/// Tells one state of the API keys from another. Only whether two are equal means anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeysState(pub [u64; 5]);
+
 /// The reading side of a store. All methods fail if it cannot be read, or if what is in it makes no sense.
 ///
 /// A read that was begun may go on when its future is dropped.
@@ -134,6 +138,10 @@ pub trait StoreReader: Send + Sync + 'static {
 
     /// All API keys, oldest first. Never waits for other reads.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// The state that the API keys are in, as far as other processes change them: as long as it stays equal, none has. `None` if
+    /// that cannot be told. Asked with every request, so that it neither waits nor reads any key.
+    fn keys_state(&self) -> Option<KeysState>;
 
     /// Whether there was ever a key, also if it is gone or was only in the configuration. Never waits for other reads.
     async fn ever_had_key(&self) -> Result<bool, StoreError>;

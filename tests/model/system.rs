@@ -71,8 +71,7 @@ impl Gateway {
         let observer = Observer::new(Arc::clone(&projections.metrics), None);
         let store_thread = inbox.start(journal, observer).expect("a thread");
         let clock = Clock::start();
-        let (guard, perimeter) =
-            guard::on_loopback(directory, &reader, Arc::clone(&store) as Arc<dyn Store>, clock).await;
+        let (guard, perimeter) = guard::on_loopback(&reader, Arc::clone(&store) as Arc<dyn Store>, clock).await;
         let wall = WallWatch::begin(clock.now(), wall_now(), false);
         let parts = {
             let (sidecar, projections) = (Client(Arc::clone(platform)), projections.clone());

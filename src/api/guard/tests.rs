@@ -26,7 +26,7 @@ async fn scene() -> Scene {
     let metrics = Arc::new(Metrics::new().expect("consistent"));
     inbox.start(journal, Observer::new(metrics, None)).expect("a thread");
     let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(directory.path()).expect("readable"));
-    let keyring = Keyring::open(reader, directory.path(), None).await.expect("readable");
+    let keyring = Keyring::open(reader, None).await.expect("readable");
     let access = Access { request_rate: 2, ..Access::default() };
     let guard =
         Guard::new(KeyRule::Always, &access, ConnectionLimits::within(1024), keyring, Arc::new(store), Clock::start());

@@ -7,12 +7,13 @@ use std::fs::Permissions;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use tempfile::NamedTempFile;
 
 use super::SqliteError;
 use crate::files::{FILE_MODE, FileId};
+use crate::store::KeysState;
 
 /// The file in `directory` that is replaced with each change of the keys by a process that is not the gateway: so the gateway
 /// notices at once, without reading the store for each request.
@@ -54,28 +55,51 @@ impl KeyChanges {
     }
 }
 
-/// Tells, with every request, whether another process has changed the keys; that takes one look at a path.
-pub struct KeyChangesWatch {
-    path: PathBuf,
+/// Which file there is at `path`, the one of [`key_changes_path`]: if that is the same as before, no other process has changed a
+/// key. `None` if it cannot be told. That takes one look at a path.
+///
+/// A number that is given to a later file as well has another time of change. The length counts because earlier releases make
+/// the file grow instead.
+pub(super) fn look(path: &Path) -> Option<KeysState> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) => {
+            let changed_at = found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+            let [device, number] = FileId::of(&found).numbers();
+            let (seconds, nanos) = (changed_at.as_secs(), changed_at.subsec_nanos());
+            Some(KeysState([device, number, found.len(), seconds, nanos.into()]))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Some(KeysState([0; 5])),
+        Err(_) => None,
+    }
 }
 
-/// Which file there was, if there was one. A number that is given to a later file as well has another time of change. The length
-/// counts because earlier releases make the file grow instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyChangesSeen(Option<(FileId, u64, SystemTime)>);
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
 
-impl KeyChangesWatch {
-    /// Watches the file in `directory`.
-    pub fn begin(directory: &Path) -> Self {
-        Self { path: key_changes_path(directory) }
-    }
+    use super::*;
 
-    /// What there is now: if that is the same as before, no key has changed. `None` if it cannot be told.
-    pub fn look(&self) -> Option<KeyChangesSeen> {
-        match std::fs::symlink_metadata(&self.path) {
-            Ok(found) => Some(KeyChangesSeen(Some((FileId::of(&found), found.len(), found.modified().ok()?)))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Some(KeyChangesSeen(None)),
-            Err(_) => None,
+    #[test]
+    fn every_change_of_the_file_is_another_state() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = key_changes_path(directory.path());
+        let replace = || KeyChanges::open(directory.path()).and_then(KeyChanges::note_one).expect("replaced");
+        // As earlier releases do.
+        let append = || {
+            let file = File::options().create(true).append(true).open(&path);
+            file.and_then(|mut file| file.write_all(b".")).expect("written")
+        };
+        let remove = || std::fs::remove_file(&path).expect("removed");
+        let move_away = || std::fs::rename(&path, directory.path().join("moved")).expect("moved");
+        let all: [&dyn Fn(); 8] = [&replace, &append, &replace, &replace, &remove, &append, &move_away, &replace];
+        let mut before = look(&path).expect("it can be told");
+        for change in all {
+            change();
+            let now = look(&path).expect("it can be told");
+            assert_ne!(now, before);
+            assert_eq!(look(&path), Some(now), "without a change it is the same");
+            before = now;
         }
     }
 }

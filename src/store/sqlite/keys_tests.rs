@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::super::SqliteReader;
 use super::super::fixtures::{NOW, alias, directory, open, shell};
+use super::super::key_changes::{key_changes_path, look};
 use super::*;
 use crate::domain::{Action, Actor, Attempt, AuditVerdict, KeyId, Reach, RetentionClass, Scope, Subject};
 use crate::store::StoreReader as _;
@@ -47,16 +48,16 @@ async fn a_key_that_makes_no_sense_is_damage() {
 #[tokio::test]
 async fn another_process_changes_keys_beside_the_gateway_or_alone() {
     let directory = directory();
-    let watch = super::super::KeyChangesWatch::begin(directory.path());
-    let mut seen = vec![watch.look().expect("it can be told")];
+    let changes = key_changes_path(directory.path());
+    let mut seen = vec![look(&changes).expect("it can be told")];
     let add = |number| {
         let mut store = KeyStore::open(directory.path()).expect("a store");
         store.apply(KeyChange::Added(key(number)), entry(number, None, AuditVerdict::Accepted)).expect("written");
         store.keys().expect("readable").len()
     };
     let mut is_noticed = || {
-        let now = watch.look().expect("it can be told");
-        let is_new = !seen.contains(&now) && watch.look() == Some(now);
+        let now = look(&changes).expect("it can be told");
+        let is_new = !seen.contains(&now) && look(&changes) == Some(now);
         seen.push(now);
         is_new
     };

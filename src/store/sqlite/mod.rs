@@ -40,7 +40,6 @@ pub use backup::{Backup, BackupError, back_up};
 pub use directory::is_of_store;
 pub use error::SqliteError;
 pub use journal::{SqliteJournal, check_large};
-pub use key_changes::{KeyChangesSeen, KeyChangesWatch};
 pub use keys::KeyStore;
 pub use lane_reader::LaneReader;
 pub use reader::{SqliteReader, log_length};

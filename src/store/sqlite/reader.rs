@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::SqliteError;
 use super::connection::{explain, open_to_read};
 use super::directory::database_path;
+use super::key_changes::{self, key_changes_path};
 use super::key_rows;
 use super::lane_reader::next_event;
 use super::queries::{find, find_attempts, find_entries, find_versions, lacks_a_job, oldest_version, piece_end};
@@ -24,7 +25,9 @@ use super::records::{Unreadable, unreadable};
 use super::wal;
 use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyRecord, StateName};
 use crate::files;
-use crate::store::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, StoreError, StoreReader, begins_after};
+use crate::store::{
+    EventFilter, JobCounts, JobFilter, KeysState, LogPage, Page, Position, StoreError, StoreReader, begins_after,
+};
 
 /// Reads at a time, those of the keys aside. A read takes a processor, and two to four are there.
 const READERS: usize = 4;
@@ -36,6 +39,7 @@ pub struct SqliteReader {
     readers: Arc<Connections>,
     /// For the keys alone.
     keys: Arc<Connections>,
+    key_changes: PathBuf,
 }
 
 impl SqliteReader {
@@ -46,7 +50,7 @@ impl SqliteReader {
     pub fn open(directory: &Path) -> Result<Self, SqliteError> {
         let path = database_path(directory);
         let open = |number| Connections::open(&path, number).map(Arc::new);
-        Ok(Self { readers: open(READERS)?, keys: open(1)? })
+        Ok(Self { readers: open(READERS)?, keys: open(1)?, key_changes: key_changes_path(directory) })
     }
 }
 
@@ -205,6 +209,10 @@ impl StoreReader for SqliteReader {
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         self.keys.read(|db| Ok(key_rows::read(db)?)).await
+    }
+
+    fn keys_state(&self) -> Option<KeysState> {
+        key_changes::look(&self.key_changes)
     }
 
     async fn ever_had_key(&self) -> Result<bool, StoreError> {

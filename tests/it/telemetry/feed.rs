@@ -97,7 +97,7 @@ impl Stage {
         .expect("a thread");
         engine.begun().await.expect("it lives").expect("readable");
         let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(dir.path()).expect("readable"));
-        let (guard, perimeter) = guard::on_loopback(dir.path(), &reader, Arc::clone(&store), clock).await;
+        let (guard, perimeter) = guard::on_loopback(&reader, Arc::clone(&store), clock).await;
         let connection_limits = ConnectionLimits { streams: STREAMS, long_polls: 1, ..ConnectionLimits::within(1024) };
         let (state, progress) =
             ApiState::new(engine.handle.clone(), projections, reader, clock, guard, connection_limits);
