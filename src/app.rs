@@ -18,7 +18,7 @@ pub use self::errors::{ServeError, StartError};
 use self::recovery::{CarryOver, choose_clock, recover};
 use crate::access::{self, Keyring, Token};
 use crate::api::{
-    self, ApiState, AuditRecorder, ConnectionLimits, Guard, HttpServer, KeyRule, Perimeter, Progress, Tls,
+    self, ApiState, AuditRecorder, BrowserRules, ConnectionLimits, Guard, HttpServer, KeyRule, ProcessState, Tls,
 };
 use crate::audit_file::AuditFile;
 use crate::clock::{Present, wall_now};
@@ -46,7 +46,7 @@ pub struct Gateway {
     audit_file: Option<JoinHandle<()>>,
     /// What is wrong with the store, once that is found out.
     damage: oneshot::Receiver<SqliteError>,
-    progress: Progress,
+    progress: ProcessState,
     recorder: Arc<AuditRecorder>,
 }
 
@@ -86,9 +86,9 @@ impl Gateway {
             ApiState::new(engine.clone(), projections.clone(), Arc::clone(&reader), clock, guard, connection_limits);
         let data_dir = config.data_dir.clone();
         let state = state.with_store_log(move || log_length(&data_dir));
-        let perimeter = Perimeter::new(&config.access, address.ip().is_loopback());
+        let browsers = BrowserRules::new(&config.access, address.ip().is_loopback());
         let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
-        let http = HttpServer::start(listener, tls, state, perimeter, config.access.open_metrics, grace)?;
+        let http = HttpServer::start(listener, tls, state, browsers, config.access.open_metrics, grace)?;
 
         // From here on it answers, if only that it is not ready yet.
         let journal = carry_over_aside(journal, present, carry_over).await?;

@@ -6,7 +6,7 @@ use super::token::Token;
 use crate::domain::{KeyRecord, MAX_KEY_NAME_BYTES, MAX_KEY_RESOURCES, Reach, Scope, Timestamp};
 use crate::printable::is_hidden;
 
-/// Longest life of a key that ends by itself: ten years. Whoever wants more wants one that does not.
+/// Longest life of a key that ends by itself: ten years. For more than that there are keys that do not end.
 pub const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 /// Shortest life of a key that ends by itself.
 pub const MIN_LIFETIME: Duration = Duration::from_secs(1);

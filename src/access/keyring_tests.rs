@@ -125,7 +125,7 @@ async fn keys_are_good_until_they_are_revoked_or_expire() {
 async fn the_whole_key_has_to_fit() {
     let (token, record) = issue(None);
     let (other, _) = issue(None);
-    // Somebody else's secret under this id, as a forger would have to guess it.
+    // Another secret under this id, as a forger would have to guess it.
     let forged = scene(vec![KeyRecord { hash: other.hash(), ..record.clone() }], None).await;
     assert_eq!(forged.verdict(&token, NOW).await, "unknown");
     let stolen_hash = KeyRecord { id: other.id().clone(), ..record };
@@ -177,7 +177,7 @@ async fn a_revocation_holds_before_it_is_on_the_disk_whatever_is_read_meanwhile(
 
 /// As long as it is not known what has changed, any key may be revoked.
 #[tokio::test]
-async fn nobody_is_admitted_while_changes_cannot_be_read() {
+async fn no_request_is_admitted_while_changes_cannot_be_read() {
     let (token, record) = issue(None);
     let scene = scene(vec![record.clone()], None).await;
     scene.store.set(None);

@@ -26,7 +26,7 @@ const MANY_CALLERS: usize = 4096;
 /// Fewest parts of pages that one address may load in a second, whatever the limit for requests: the panel has some 35, and
 /// five people behind one address may open it at once. Each costs some 30 µs.
 const PAGE_RATE: NonZeroU32 = NonZeroU32::new(200).expect("it is not 0");
-/// Bits of an IPv6 address by which networks are told apart: whoever has one has all addresses below it.
+/// Bits of an IPv6 address by which networks are told apart: the owner of a prefix has all addresses below it.
 const NETWORK_BITS: u32 = 64;
 
 /// What a limit counts by.
@@ -255,7 +255,7 @@ mod tests {
         for number in 0..3 * MANY_CALLERS as u32 {
             limits.count(&LimitKey::Network(IpAddr::from(number.to_be_bytes()))).expect("far from any limit");
         }
-        // As if the window was over: at this rate everybody is as good as new at once.
+        // As if the window was over: at this rate every caller is as good as new at once.
         let requests = limits.requests.as_ref().expect("a rate");
         requests.tidy_at.store(0, Ordering::Relaxed);
         limits.count(&limit_key("192.0.2.1")).expect("far from any limit");

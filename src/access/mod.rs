@@ -3,16 +3,16 @@
 //! It must never keep, log or print a key that it was shown: what leaves this module is an id, a record, or a reason. Which
 //! request needs which scope is not decided here but where the routes are.
 
+mod fair_queue;
 mod issue;
 mod keyring;
 mod limits;
 mod sample;
 mod token;
-mod turns;
 
+pub use fair_queue::{FairQueue, QueuePermit};
 pub use issue::{KeyProblem, MAX_KEYS, MAX_LIFETIME, MIN_LIFETIME, NewKey};
 pub use keyring::{KeyError, Keyring, PriorRevocation, configured};
 pub use limits::{CallerLimits, LimitKey, Permit, Permits, Rate, RateExceeded};
 pub use sample::{Sampled, Sampler};
 pub use token::{InvalidToken, PREFIX, TOKEN_CHARS, Token, masked};
-pub use turns::{Turn, Turns};

@@ -1,7 +1,7 @@
 //! The secret form of an API key: `sg_`, its id, the secret, and a checksum; 51 characters that survive a double click.
 //!
 //! The prefix and the checksum are for programs that search code and logs for leaked keys: they can tell a key from
-//! anything else without asking anybody. The checksum guards nothing; the secret does, with 190 bits of randomness. Because
+//! anything else without asking the gateway. The checksum guards nothing; the secret does, with 190 bits of randomness. Because
 //! of that many, a plain SHA-256 is enough to keep it by, and a slow hash, as passwords need it, would only make requests
 //! slow.
 

@@ -12,36 +12,36 @@ use super::problem::{ApiError, Code};
 use crate::access::LimitKey;
 use crate::domain::{Alias, Attempt, KeyId, KeyRecord, Reach, Subject};
 
-/// Whoever makes a request. Handlers get one only for requests that were admitted: each handler that is not for everybody
-/// asks for one, also where it does not matter who it is, so that it does nothing for somebody who got past the guard.
+/// The caller of a request. Only requests that were admitted have one. Each handler that needs a key asks for it, also where it
+/// does not matter which caller it is, so that it does nothing for a request that got past the guard.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The key he showed; `None` where none is needed.
+    /// The key that was shown; `None` where none is needed.
     pub key: Option<Arc<KeyRecord>>,
-    /// Where he is, as far as can be seen from here.
+    /// The address that the request came from, as far as it shows.
     pub address: Option<IpAddr>,
     /// The id of the request.
     pub request: Option<uuid::Uuid>,
 }
 
 impl Caller {
-    /// Whoever makes `request` with this `key`.
+    /// The caller of `request` with this `key`.
     pub fn of(request: &HttpRequest, key: Option<Arc<KeyRecord>>) -> Self {
         let id = request.extensions().get::<RequestId>().map(|id| **id);
         Self { key, address: request.peer_addr().map(|address| address.ip().to_canonical()), request: id }
     }
 
-    /// The resources that are any of his business.
+    /// The resources that it may touch.
     pub fn reach(&self) -> &Reach {
         self.key.as_ref().map_or(&Reach::EVERYTHING, |key| &key.reach)
     }
 
-    /// The id of his key.
+    /// The id of its key.
     pub fn key_id(&self) -> Option<&KeyId> {
         self.key.as_ref().map(|key| &key.id)
     }
 
-    /// Whom limits for him are counted by, if there are any.
+    /// What its requests are counted by, if they have limits.
     pub fn limit_key(&self) -> Option<LimitKey> {
         match &self.key {
             Some(key) => Some(LimitKey::Key(key.id.clone())),
@@ -49,18 +49,18 @@ impl Caller {
         }
     }
 
-    /// Refuses him what concerns `resource`, unless it is his business.
+    /// Checks that it may touch `resource`.
     ///
     /// # Errors
-    /// If it is not.
+    /// If it may not.
     pub fn may_touch(&self, resource: &Alias) -> Result<(), ApiError> {
         if self.reach().includes(resource) { Ok(()) } else { Err(Self::out_of_reach(resource)) }
     }
 
-    /// What is left of his resources if he asks for `wanted` only.
+    /// The resources that it may touch, or `wanted` alone.
     ///
     /// # Errors
-    /// If that is not his business.
+    /// If it may not touch that one.
     pub fn narrowed_to(&self, wanted: Option<Alias>) -> Result<Reach, ApiError> {
         let refused = wanted.as_ref().map(Self::out_of_reach);
         let narrowed = self.reach().narrowed_to(wanted);
@@ -71,7 +71,7 @@ impl Caller {
         ApiError::new(Code::ResourceForbidden, format!("This key is not for the resource \"{resource}\"."))
     }
 
-    /// His request, for the record.
+    /// Its request, for the audit record.
     pub fn attempt(&self) -> Attempt {
         Attempt { request: self.request, actor: self.key.as_ref().map(|key| key.actor()), address: self.address }
     }
@@ -83,7 +83,7 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let caller = request.extensions().get::<Self>().cloned();
-        ready(caller.ok_or_else(|| ApiError::new(Code::InternalError, "Nobody knows who asks.")))
+        ready(caller.ok_or_else(|| ApiError::new(Code::InternalError, "The caller of this request is not known.")))
     }
 }
 

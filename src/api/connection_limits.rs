@@ -10,9 +10,9 @@ const FILES_KEPT_BACK: usize = 512;
 const SHARE_KEPT_BACK: usize = 2;
 /// Most connections; tens of thousands of idle ones are fine, but not without end.
 const MAX_CONNECTIONS: usize = 50_000;
-/// Most streams. Each is a connection, a timer and some kilobytes; whoever comes later can poll.
+/// Most streams. Each is a connection, a timer and some kilobytes; a later client can poll.
 const MAX_STREAMS: usize = 20_000;
-/// Most answers held back at a time. Each is a connection and a timer; whoever comes later is answered at once.
+/// Most answers held back at a time. Each is a connection and a timer; a later client is answered at once.
 const MAX_LONG_POLLS: usize = 10_000;
 
 /// Connections that only this machine itself may take: a health check, a scrape and an operator at a time, several times over.
@@ -55,7 +55,7 @@ impl ConnectionLimits {
     }
 }
 
-/// Raises the limit of open files to what it can be raised to without asking anybody. The usual one is meant for programs
+/// Raises the limit of open files to what it can be raised to without special rights. The usual one is meant for programs
 /// that cannot cope with more.
 #[cfg(target_os = "linux")]
 fn allowed_files() -> usize {

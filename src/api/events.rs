@@ -7,7 +7,7 @@ use super::caller::Caller;
 use super::openapi::examples;
 use super::problem::{ApiError, Code};
 use super::routes::Route;
-use super::stream::{Follower, Opened};
+use super::stream::{Follower, StreamStart};
 use super::{ApiState, input, query};
 use crate::domain::{Alias, EventId, Scope};
 use crate::store::EventFilter;
@@ -102,8 +102,8 @@ async fn answer(
     headers: &HeaderMap,
 ) -> Result<HttpResponse, ApiError> {
     Ok(match Follower::open(state, caller, filter, last_event_id(headers)).await? {
-        Opened::KnownToTheEnd => HttpResponse::NoContent().finish(),
-        Opened::Stream(follower) => HttpResponse::Ok()
+        StreamStart::AlreadyComplete => HttpResponse::NoContent().finish(),
+        StreamStart::Stream(follower) => HttpResponse::Ok()
             .content_type("text/event-stream")
             .insert_header(("Cache-Control", "no-store"))
             // nginx would collect events until it has a full page of them.

@@ -1,4 +1,4 @@
-//! What all answers have in common, whoever gave them.
+//! What all answers have in common, from whichever handler or middleware they come.
 //!
 //! Every answer carries the request's id and what keeps browsers from misusing it; every error is a problem document, including a path that does not exist, a
 //! method that is not allowed, and a panic; `HEAD` is answered like `GET` without a body.
@@ -19,19 +19,19 @@ use tracing_actix_web::RequestId;
 use uuid::Uuid;
 
 use super::body::{Pieces, Streamed};
+use super::browsers::BrowserRules;
 use super::connections::{BodyState, Connection};
-use super::perimeter::Perimeter;
 use super::problem::{ApiError, Code, PROBLEM_JSON};
 use super::routes::path_of;
 
 /// The middleware.
 pub(super) async fn finish(
-    perimeter: Data<Perimeter>,
+    browsers: Data<BrowserRules>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = request.extensions().get::<RequestId>().map_or_else(Uuid::nil, |id| **id);
-    let finish = Finish { id, path: path_of(request.request()).to_owned(), perimeter };
+    let finish = Finish { id, path: path_of(request.request()).to_owned(), browsers };
     let is_head = request.method() == Method::HEAD;
     if is_head {
         // The connection remembers that it was HEAD and leaves the body out.
@@ -107,7 +107,7 @@ impl actix_web::ResponseError for Unanswered {
 struct Finish {
     id: Uuid,
     path: String,
-    perimeter: Data<Perimeter>,
+    browsers: Data<BrowserRules>,
 }
 
 impl Finish {
@@ -116,7 +116,7 @@ impl Finish {
         if let Ok(value) = HeaderValue::from_str(&self.id.to_string()) {
             response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
         }
-        self.perimeter.protect(&mut response, &self.path);
+        self.browsers.protect(&mut response, &self.path);
         response
     }
 }
@@ -171,7 +171,7 @@ mod tests {
     #[actix_web::test]
     async fn panics_are_problems() {
         let app = App::new()
-            .app_data(Data::new(Perimeter::new(&Access::default(), true)))
+            .app_data(Data::new(BrowserRules::new(&Access::default(), true)))
             .route("/handler", web::get().to(panics))
             .route("/extractor", web::get().to(async |_: Trap| HttpResponse::Ok()))
             .route("/fine", web::get().to(HttpResponse::Ok))
@@ -197,7 +197,7 @@ mod tests {
     #[actix_web::test]
     async fn answers_of_others_become_problems() {
         let app = App::new()
-            .app_data(Data::new(Perimeter::new(&Access::default(), true)))
+            .app_data(Data::new(BrowserRules::new(&Access::default(), true)))
             .route("/", web::get().to(HttpResponse::ImATeapot))
             .wrap(from_fn(finish));
         let app = test::init_service(app).await;

@@ -42,7 +42,7 @@ pub async fn live() -> HttpResponse {
 /// engine runs. Whether the sidecar can be reached is shown, but not required: jobs
 /// are accepted without it and wait.
 ///
-/// Everybody is told whether it is ready, and the `reason` why not. Unfinished jobs, the contact with the sidecar, and the
+/// Every caller is told whether it is ready, and the `reason` why not. Unfinished jobs, the contact with the sidecar, and the
 /// details of what is wrong take a key with the scope `read`; the number of jobs one for all resources. A key that is not
 /// good counts as none here: it never makes a probe fail.
 #[utoipa::path(

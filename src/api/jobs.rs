@@ -80,7 +80,7 @@ pub(super) const ROUTES: &[Route] = {
 
 /// Submit a job
 ///
-/// Accepts the wish to scale a resource and returns at once; the gateway carries it out. The answer comes when the job is
+/// Accepts a request to scale a resource and returns at once; the gateway carries it out. The answer comes when the job is
 /// on the disk: it will not be lost.
 ///
 /// If the resource has an unfinished job with the same target, that job is the answer (200). If it has one with another
@@ -122,8 +122,8 @@ pub async fn submit(
     body: JsonBody<Submission>,
 ) -> Result<HttpResponse, ApiError> {
     let key = input::idempotency_key(request.headers(), caller.key_id(), &body.0)?;
-    let wish = wish(&request, &caller, body.0)?;
-    let (joined, job, replayed) = match state.engine.submit(wish, key).await.map_err(ApiError::of_change)? {
+    let asked = job_request(&request, &caller, body.0)?;
+    let (joined, job, replayed) = match state.engine.submit(asked, key).await.map_err(ApiError::of_change)? {
         Submitted::Answer(Answer::Created(job)) => (false, job, false),
         Submitted::Answer(Answer::Joined(job)) => (true, job, false),
         Submitted::Answer(Answer::Refused(refusal)) => return Err(refusal.into()),
@@ -326,21 +326,21 @@ pub async fn plan(
     caller: Caller,
     body: JsonBody<Submission>,
 ) -> Result<HttpResponse, ApiError> {
-    let wish = wish(&request, &caller, body.0)?;
-    let resource = wish.resource.as_str().to_owned();
-    let plan = state.engine.plan(wish, OBSERVE_TIMEOUT).await??;
+    let asked = job_request(&request, &caller, body.0)?;
+    let resource = asked.resource.as_str().to_owned();
+    let plan = state.engine.plan(asked, OBSERVE_TIMEOUT).await??;
     Ok(HttpResponse::Ok().json(Plan::new(resource, &plan)))
 }
 
-/// What `caller` wants, if that is his business.
-fn wish(request: &HttpRequest, caller: &Caller, body: Submission) -> Result<JobRequest, ApiError> {
-    let wish = body.parse()?;
-    note_subject(request, Subject { resource: Some(wish.resource.clone()), ..Subject::default() });
-    caller.may_touch(&wish.resource)?;
-    Ok(JobRequest { trace: trace_of(request), attempt: Some(caller.attempt()), ..wish })
+/// The job that the `body` asks for, if `caller` may touch its resource.
+fn job_request(request: &HttpRequest, caller: &Caller, body: Submission) -> Result<JobRequest, ApiError> {
+    let asked = body.parse()?;
+    note_subject(request, Subject { resource: Some(asked.resource.clone()), ..Subject::default() });
+    caller.may_touch(&asked.resource)?;
+    Ok(JobRequest { trace: trace_of(request), attempt: Some(caller.attempt()), ..asked })
 }
 
-/// An answer with a version of a job that nobody else asks for.
+/// An answer with a version of a job that no other request asks for: it is rendered for this one alone.
 fn with_new_job(response: &mut HttpResponseBuilder, job: &Job, now: Timestamp) -> HttpResponse {
     with_job(response, job.ended().is_none().then(|| retry_after(job, now)), render_job(job))
 }

@@ -31,7 +31,7 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const STORE_READERS: usize = 4;
 /// Connections beyond those that there is room for, in each thread: they are refused, or another one is about to end.
 const DOORSTEP: usize = 16;
-/// What a caller is told for whom there is no room, unless he speaks TLS.
+/// The answer to a client for which there is no room, unless it speaks TLS.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 35\r\n\r\nThere are too many connections now.";
 
@@ -110,7 +110,7 @@ async fn shake_hands(stream: TcpStream, tls: Option<Tls>) -> Result<Transport, D
     }
 }
 
-/// Tells a caller that there is no room, as far as he hears it.
+/// Tells a caller that there is no room, as far as it listens.
 fn refuse(stream: &TcpStream, is_tls: bool, refused: AdmitError) -> DispatchError {
     tracing::debug!(peer = ?stream.peer_addr().ok(), ?refused, "a connection was refused");
     if !is_tls {

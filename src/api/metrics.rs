@@ -38,7 +38,7 @@ pub(super) const ROUTES: &[Route] = {
 /// In the text format 0.0.4. If the engine does not answer, `scalegate_engine_available` is 0 and what it would have said
 /// about resources is left out. At most 1000 resources are named, those listed in the configuration first;
 /// `scalegate_resources_omitted` says how many are not. A key that is only for some resources is refused; the configuration
-/// can open the metrics to everybody.
+/// can open the metrics to callers without a key.
 #[utoipa::path(
     operation_id = "getMetrics", tag = "operations",
     responses(
@@ -53,7 +53,7 @@ pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpR
         let detail = "The metrics are about all resources, and this key is only for some.";
         return Err(ApiError::new(Code::ResourceForbidden, detail));
     }
-    // Whoever watches the metrics is not to see all jobs disappear with each restart.
+    // A dashboard must not show all jobs disappear with each restart.
     state.check_recovered(Code::StorageUnavailable)?;
     let counts = state.read(&caller, "number of jobs", async |reader: Arc<dyn StoreReader>| reader.job_counts().await);
     let counts = timeout(STORE_PATIENCE, counts).await.ok().and_then(Result::ok);
@@ -177,7 +177,7 @@ fn describe_resources(scrape: &mut Scrape, views: &[ResourceView], now: Timestam
     );
     each(
         "scalegate_resource_reading_age_seconds",
-        "Age of the last reading. It grows while no job scales the resource: nobody asks then.",
+        "Age of the last reading. It grows while no job scales the resource: the sidecar is not asked then.",
         &|view| view.observation.as_ref().map(|reading| now.since(reading.received_at).as_secs_f64()),
     );
     each(

@@ -5,6 +5,7 @@
 
 mod audit;
 mod body;
+mod browsers;
 mod caller;
 mod connection_limits;
 mod connections;
@@ -23,7 +24,6 @@ mod measure;
 mod metrics;
 pub mod openapi;
 mod panel;
-mod perimeter;
 mod problem;
 mod query;
 mod reads;
@@ -44,7 +44,7 @@ use actix_web::dev::HttpServiceFactory;
 use tokio::sync::{Semaphore, watch};
 use utoipa_actix_web::OpenApiFactory;
 
-use crate::access::Turns;
+use crate::access::FairQueue;
 use crate::clock::Clock;
 use crate::engine::{EngineHandle, Projections};
 use crate::feed::Feed;
@@ -54,9 +54,9 @@ use crate::table::JobTable;
 use crate::telemetry::Traces;
 
 pub use audit::{AuditRecorder, audit_line};
+pub use browsers::BrowserRules;
 pub use connection_limits::ConnectionLimits;
 pub use guard::{Guard, KeyRule};
-pub use perimeter::Perimeter;
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};
 pub use routes::Routes;
 pub use server::{HttpServer, bind};
@@ -76,8 +76,8 @@ pub struct ApiState {
     pub feed: Arc<Feed>,
     /// The store.
     pub reader: Arc<dyn StoreReader>,
-    /// Whose turn it is to read from it.
-    pub turns: Turns,
+    /// The queue in which callers wait to read from it, one read of each at a time.
+    pub read_queue: FairQueue,
     /// The time.
     pub clock: Clock,
     /// Where it is told what requests went through.
@@ -98,18 +98,18 @@ pub struct ApiState {
 }
 
 /// Tells handlers how far the process has come.
-pub struct Progress {
+pub struct ProcessState {
     recovered: Arc<AtomicBool>,
     stopping: watch::Sender<bool>,
 }
 
-impl Progress {
+impl ProcessState {
     /// Whether the table knows what is in the store, and the engine goes on with it. Not so at first.
     pub fn set_recovered(&self, recovered: bool) {
         self.recovered.store(recovered, Ordering::Release);
     }
 
-    /// The process stops: nobody is to be kept waiting.
+    /// The process stops: no caller is to be kept waiting.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
     }
@@ -124,19 +124,19 @@ impl ApiState {
         clock: Clock,
         guard: Guard,
         connection_limits: ConnectionLimits,
-    ) -> (Self, Progress) {
+    ) -> (Self, ProcessState) {
         let Projections { table, feed, metrics, traces } = projections;
         let (long_polls, streams) =
             (Semaphore::new(connection_limits.long_polls), Arc::new(Semaphore::new(connection_limits.streams)));
         let recovered = Arc::new(AtomicBool::new(false));
         let (stop, stopping) = watch::channel(false);
-        let progress = Progress { recovered: Arc::clone(&recovered), stopping: stop };
+        let progress = ProcessState { recovered: Arc::clone(&recovered), stopping: stop };
         let state = Self {
             engine,
             table,
             feed,
             reader,
-            turns: Turns::default(),
+            read_queue: FairQueue::default(),
             clock,
             traces,
             guard,
@@ -173,25 +173,25 @@ impl ApiState {
 }
 
 /// What takes handlers: a server, to serve them, or the OpenAPI document, to describe them.
-trait TakesHandlers {
+trait HandlerRegistry {
     fn service(&mut self, handler: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self;
 }
 
-impl TakesHandlers for actix_web::web::ServiceConfig {
+impl HandlerRegistry for actix_web::web::ServiceConfig {
     fn service(&mut self, handler: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self {
         actix_web::web::ServiceConfig::service(self, handler)
     }
 }
 
-impl TakesHandlers for utoipa_actix_web::service_config::ServiceConfig<'_> {
+impl HandlerRegistry for utoipa_actix_web::service_config::ServiceConfig<'_> {
     fn service(&mut self, handler: impl HttpServiceFactory + OpenApiFactory + 'static) -> &mut Self {
         utoipa_actix_web::service_config::ServiceConfig::service(self, handler)
     }
 }
 
 /// The routes of the OpenAPI document.
-fn documented(taker: &mut impl TakesHandlers) {
-    taker
+fn documented(registry: &mut impl HandlerRegistry) {
+    registry
         .service(jobs::submit)
         .service(jobs::list_jobs)
         .service(jobs::get_job)

@@ -62,10 +62,10 @@ pub fn document() -> OpenApi {
         )
         .servers(Some([ServerBuilder::new().url("/").description(Some("This gateway.")).build()]))
         .tags(Some([
-            tag("jobs", "The wish to scale a resource, and what becomes of it."),
+            tag("jobs", "Requests to scale a resource, and what becomes of them."),
             tag("events", "Streams of changes."),
-            tag("resources", "What is known about resources."),
-            tag("access", "Who may do what, and who did."),
+            tag("resources", "Resources with their readings, bounds, settings and jobs."),
+            tag("access", "API keys, and the record of what was done with them."),
             tag("health", "For probes."),
             tag("operations", "For those who run the gateway."),
         ]))

@@ -113,14 +113,14 @@ mod tests {
     use actix_web::{App, middleware::from_fn, test};
 
     use super::*;
+    use crate::api::browsers::BrowserRules;
     use crate::api::finish::finish;
-    use crate::api::perimeter::Perimeter;
     use crate::api::{Code, PROBLEM_JSON, Problem};
     use crate::config::Access;
 
     async fn ask(request: test::TestRequest) -> ServiceResponse {
         let app = App::new()
-            .app_data(web::Data::new(Perimeter::new(&Access::default(), true)))
+            .app_data(web::Data::new(BrowserRules::new(&Access::default(), true)))
             .route("/", web::get().to(page))
             .route("/panel/{file:.*}", web::get().to(file))
             .wrap(from_fn(finish));

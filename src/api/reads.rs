@@ -71,14 +71,14 @@ impl ApiState {
         read: impl AsyncFnOnce(Arc<dyn StoreReader>) -> Result<T, StoreError> + 'static,
     ) -> Result<T, ApiError> {
         let reader = Arc::clone(&self.reader);
-        let turn = match caller.limit_key() {
-            Some(limit_key) => Some(self.turns.next(limit_key).await),
+        let permit = match caller.limit_key() {
+            Some(limit_key) => Some(self.read_queue.acquire(limit_key).await),
             // All programs of this machine: as far as is known, each is another caller.
             None => None,
         };
         let found = rt::spawn(async move {
             let found = read(reader).await;
-            drop(turn);
+            drop(permit);
             found
         });
         found.await.unwrap_or(Err(StoreError::Closed)).map_err(|error| {

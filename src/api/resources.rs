@@ -1,4 +1,4 @@
-//! Resources: what is known about them.
+//! Resources: their readings, bounds, settings and jobs.
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
 

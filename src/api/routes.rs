@@ -150,7 +150,7 @@ pub(super) fn path_of(request: &HttpRequest) -> &str {
 /// What can be asked of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// A caller needs one of these scopes; empty if it is for everybody.
+    /// A caller needs one of these scopes; empty if no key is needed.
     pub needs: &'static [Scope],
     /// A caller with one of these is told more than others.
     pub tells_more_to: &'static [Scope],
@@ -163,7 +163,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// For everybody.
+    /// No key is needed.
     const OPEN: Self = Self { needs: &[], tells_more_to: &[], action: None, problems: &[], count: Count::Request };
 
     /// Whether a caller needs a key.
@@ -204,7 +204,7 @@ impl Routes {
         }
     }
 
-    /// The same routes, but what is at `pattern` is for everybody.
+    /// The same routes, but what is at `pattern` needs no key.
     #[must_use]
     pub fn opened(mut self, pattern: &str) -> Self {
         let route = self.0.iter_mut().filter(|route| route.pattern.text == pattern);

@@ -14,10 +14,10 @@ use socket2::{Domain, Socket, Type};
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
 
+use super::browsers::{self, BrowserRules};
 use super::finish::finish;
 use super::guard::guard;
 use super::measure::measure;
-use super::perimeter::{self, Perimeter};
 use super::routes::{no_route, path_of};
 use super::tls::Tls;
 use super::traced::traced;
@@ -33,7 +33,7 @@ const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 64 * 1024;
 
-/// Most connections that wait to be taken. After a restart, everybody who followed something comes back in the same second; with
+/// Most connections that wait to be taken. After a restart, all clients that followed something come back in the same second; with
 /// the 128 of the standard library some would have to try for seconds. The system has a limit of its own (`somaxconn`).
 const BACKLOG: i32 = 4096;
 
@@ -66,8 +66,8 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves within `perimeter` on `listener`, with `tls` if there is some; on stopping, requests have `grace` to be
-    /// answered. With `open_metrics` everybody may have those.
+    /// Serves on `listener`, with `tls` if there is some, and browsers as `browsers` say; on stopping, requests have `grace` to be
+    /// answered. With `open_metrics` the metrics need no key.
     ///
     /// # Errors
     /// If the system refuses what it takes.
@@ -75,7 +75,7 @@ impl HttpServer {
         listener: TcpListener,
         tls: Option<Tls>,
         state: ApiState,
-        perimeter: Perimeter,
+        browsers: BrowserRules,
         open_metrics: bool,
         grace: Duration,
     ) -> std::io::Result<Self> {
@@ -85,20 +85,20 @@ impl HttpServer {
         let routes = super::routes();
         let routes = web::Data::new(if open_metrics { routes.opened(METRICS) } else { routes });
         let meters = web::Data::new(state.metrics.requests.of_routes(routes.patterns()));
-        let within = web::Data::new(perimeter);
+        let browser_rules = web::Data::new(browsers);
         let app = move || {
             App::new()
                 .app_data(state.clone())
                 .app_data(routes.clone())
-                .app_data(within.clone())
+                .app_data(browser_rules.clone())
                 .app_data(meters.clone())
                 .configure(documented)
                 .configure(undocumented)
                 .default_service(web::to(no_route))
                 // Outwards from here: the last one named sees a request first.
                 .wrap(from_fn(guard))
-                .wrap(Condition::new(within.has_origins(), within.cors()))
-                .wrap(from_fn(perimeter::enforce))
+                .wrap(Condition::new(browser_rules.has_origins(), browser_rules.cors()))
+                .wrap(from_fn(browsers::enforce))
                 .wrap(from_fn(finish))
                 .wrap(Condition::new(tracing, from_fn(traced)))
                 .wrap(TracingLogger::<RequestSpan>::new())
@@ -128,10 +128,10 @@ fn undocumented(config: &mut web::ServiceConfig) {
         .route("/docs/{page:.*}", web::get().to(docs::file));
 }
 
-/// Longest id that a caller can give his request, in characters.
+/// Longest id that a caller can give its request, in characters.
 const MAX_CALLER_ID_CHARS: usize = 64;
 
-/// What the caller calls his request, for finding it in the log. It is not the request's id: two callers can choose the same
+/// The id that the caller gave its request, for finding it in the log. It is not the request's id: two callers can choose the same
 /// one. What could be mistaken for something else in a log is left out, and so is a key sent in the wrong place.
 fn caller_id(headers: &HeaderMap) -> Option<&str> {
     let id = headers.get("x-request-id")?.to_str().ok()?;

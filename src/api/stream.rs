@@ -1,7 +1,7 @@
 //! One stream of server-sent events: a reader of the feed that can begin in the past.
 //!
 //! It listens first and reads the log after that, up to what the feed had told by then: between the two nothing can be
-//! missed, and what comes twice is known by its id. It must never hold up the feed: whoever falls behind by more than a
+//! missed, and what comes twice is known by its id. It must never hold up the feed: a reader that falls behind by more than a
 //! channel holds is cut off, with a word, and may come back to read what it missed from the log.
 
 use std::collections::{HashMap, VecDeque};
@@ -37,11 +37,11 @@ const CHUNK: usize = 64 * 1024;
 const RETRY_MILLIS: u32 = 2000;
 
 /// How a stream begins.
-pub enum Opened {
+pub enum StreamStart {
     /// With what comes out of this.
     Stream(Box<Follower>),
     /// Not at all: the job is over, and the caller knows how.
-    KnownToTheEnd,
+    AlreadyComplete,
 }
 
 /// See the module's documentation.
@@ -79,7 +79,7 @@ enum Stage {
 
 /// Why a stream ends although more is to come.
 #[derive(Clone, Copy)]
-enum Cut {
+enum StreamEnd {
     TooSlow,
     Gone,
     Stopping,
@@ -92,13 +92,13 @@ impl Follower {
     /// present state.
     ///
     /// # Errors
-    /// If there are too many streams, the job does not exist or is none of his business, or the log cannot be read.
+    /// If there are too many streams, the job does not exist or the caller may not see it, or the log cannot be read.
     pub async fn open(
         state: web::Data<ApiState>,
         caller: Caller,
         filter: EventFilter,
         after: Option<EventId>,
-    ) -> Result<Opened, ApiError> {
+    ) -> Result<StreamStart, ApiError> {
         let own_permit = state.guard.open_stream(&caller).inspect_err(|_| state.feed.call_the_roll())?;
         let permit = Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
             // Some may be held for callers who have hung up, which shows only when something is written to them.
@@ -116,10 +116,10 @@ impl Follower {
         let latest = state.feed.latest();
         let newest = job.as_ref().map_or(latest, Published::event);
         let is_over = job.as_ref().is_some_and(|job| job.job().ended().is_some());
-        // Nobody was told of what is later than that: it is the id of another store.
+        // No client was told of anything later than that: it is the id of another store.
         let after = after.filter(|after| *after <= latest);
         if is_over && after.is_some_and(|after| newest <= after) {
-            return Ok(Opened::KnownToTheEnd);
+            return Ok(StreamStart::AlreadyComplete);
         }
         let after = match after {
             Some(after) if newest <= after || is_known_after(&state, &caller, &filter, after, latest).await? => {
@@ -148,7 +148,7 @@ impl Follower {
             _own_permit: own_permit,
         };
         follower.begin(after, job.as_ref());
-        Ok(Opened::Stream(Box::new(follower)))
+        Ok(StreamStart::Stream(Box::new(follower)))
     }
 
     fn begin(&mut self, after: Option<EventId>, job: Option<&Published>) {
@@ -183,10 +183,10 @@ impl Follower {
                 Stage::Over => return None,
             }
         }
-        // Asked right before anything is told: whoever revokes a key can rely on it.
+        // Asked right before anything is told: an admin who revokes a key can rely on it.
         if self.state.guard.still_admits(&self.caller).await.is_err() {
             self.chunk.clear();
-            self.cut(Cut::Unauthorized);
+            self.end(StreamEnd::Unauthorized);
         }
         self.beat_at = Instant::now() + HEARTBEAT;
         Some(std::mem::take(&mut self.chunk).into())
@@ -197,13 +197,13 @@ impl Follower {
     async fn read_log(&mut self, until: EventId) {
         if self.logged.is_empty() {
             match self.log_page(until).await {
-                Ok(page) if begins_after(page.oldest, self.last, until) => return self.cut(Cut::Gone),
+                Ok(page) if begins_after(page.oldest, self.last, until) => return self.end(StreamEnd::Gone),
                 Ok(page) if page.versions.is_empty() => self.last = page.until,
                 Ok(page) => {
                     self.looked_up.clear();
                     self.logged = page.versions.into();
                 }
-                Err(_) => return self.cut(Cut::Storage),
+                Err(_) => return self.end(StreamEnd::Storage),
             }
         }
         while self.stage != Stage::Over
@@ -222,7 +222,7 @@ impl Follower {
     }
 
     async fn write_logged(&mut self, id: EventId, version: AbridgedJob) {
-        let Ok(shown) = self.look_up(version.job.id).await else { return self.cut(Cut::Storage) };
+        let Ok(shown) = self.look_up(version.job.id).await else { return self.end(StreamEnd::Storage) };
         match shown.and_then(|shown| Some((version.complete(shown.job())?, shown))) {
             Some((job, shown)) => {
                 let body = if id == shown.event() { shown.rendered(render_job) } else { render_job(&job) };
@@ -231,7 +231,7 @@ impl Follower {
                 self.note_end(job.ended().is_some());
             }
             // It was there when the stream began. Told as if it had never been, it would stay for ever where it is shown.
-            None => self.cut(Cut::Gone),
+            None => self.end(StreamEnd::Gone),
         }
     }
 
@@ -252,7 +252,7 @@ impl Follower {
         tokio::select! {
             heard = self.listener.recv() => self.hear(heard),
             () = sleep_until(self.beat_at) => self.show_life(),
-            () = async { drop(self.stopping.wait_for(|stopping| *stopping).await) } => self.cut(Cut::Stopping),
+            () = async { drop(self.stopping.wait_for(|stopping| *stopping).await) } => self.end(StreamEnd::Stopping),
         }
         // What is there already goes into the same chunk.
         while self.stage == Stage::Feed && self.chunk.len() < CHUNK {
@@ -278,8 +278,8 @@ impl Follower {
             Ok(News::RollCall) => self.show_life(),
             Ok(News::Reloaded) => self.stage = Stage::Log { until: self.state.feed.latest() },
             Ok(News::Job(_) | News::History(_)) => {}
-            Err(RecvError::Lagged(_)) => self.cut(Cut::TooSlow),
-            Err(RecvError::Closed) => self.cut(Cut::Stopping),
+            Err(RecvError::Lagged(_)) => self.end(StreamEnd::TooSlow),
+            Err(RecvError::Closed) => self.end(StreamEnd::Stopping),
         }
     }
 
@@ -307,13 +307,13 @@ impl Follower {
         }
     }
 
-    fn cut(&mut self, why: Cut) {
+    fn end(&mut self, why: StreamEnd) {
         let (reason, detail) = match why {
-            Cut::TooSlow => ("too_slow", "Changes came faster than they were read."),
-            Cut::Gone => ("gone", "Some of what follows is no longer kept."),
-            Cut::Stopping => ("stopping", "The gateway is stopping."),
-            Cut::Storage => ("storage", "The log of changes cannot be read at present."),
-            Cut::Unauthorized => ("unauthorized", "The key that the stream was opened with is no longer good."),
+            StreamEnd::TooSlow => ("too_slow", "Changes came faster than they were read."),
+            StreamEnd::Gone => ("gone", "Some of what follows is no longer kept."),
+            StreamEnd::Stopping => ("stopping", "The gateway is stopping."),
+            StreamEnd::Storage => ("storage", "The log of changes cannot be read at present."),
+            StreamEnd::Unauthorized => ("unauthorized", "The key that the stream was opened with is no longer good."),
         };
         let detail = format!("{detail} Connect again with Last-Event-ID to miss nothing.");
         self.write("end", None, serde_json::json!({"reason": reason, "detail": detail}).to_string().as_bytes());

@@ -27,7 +27,7 @@ pub(super) const ROUTES: &[Route] = {
 /// Read a resource's timeline
 ///
 /// What has happened to a resource, newest first, a page at a time: readings that showed something new, jobs, changes and
-/// what became of them, and changes by somebody else. Readings are made while jobs run, and when somebody looks at a
+/// what became of them, and external changes. Readings are made while jobs run, and when a caller looks at a
 /// resource that is listed in the configuration or was scaled lately. The newest 10,000 entries are kept, for as long as finished jobs are.
 /// A page also ends at about half a megabyte, with a token.
 #[utoipa::path(
@@ -267,7 +267,7 @@ fn sentence(what: &ResourceEvent) -> String {
             StepOutcome::Unknown | StepOutcome::Pending => format!("What became of {movement} is unknown."),
         },
         ResourceEvent::ExternalChange { from, to, .. } => {
-            format!("Somebody else changed the capacity from {from} to {to}.")
+            format!("The capacity was changed from {from} to {to}, not by this gateway.")
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::TraceContext;
 const UNTRACED: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// The span of the request being handled.
-struct Own(TraceContext);
+struct RequestTrace(TraceContext);
 
 /// The middleware that gives each request a span. Only there if traces are on.
 pub(super) async fn traced(
@@ -26,7 +26,7 @@ pub(super) async fn traced(
     let span = if UNTRACED.contains(&path_of(request.request())) { None } else { begin(&state, &request) };
     if let Some(context) = span.as_ref().and_then(|span| span.context()) {
         tracing::Span::current().record("trace", format_args!("{:032x}", context.trace_id()));
-        request.extensions_mut().insert(Own(context));
+        request.extensions_mut().insert(RequestTrace(context));
     }
     let outcome = next.call(request).await;
     if let Some(span) = span {
@@ -47,7 +47,7 @@ fn begin(state: &ApiState, request: &ServiceRequest) -> Option<crate::telemetry:
 
 /// Where things belong that are done for `request`: to its own span, or, without one, where its caller says.
 pub(super) fn trace_of(request: &HttpRequest) -> Option<TraceContext> {
-    let own = request.extensions().get::<Own>().map(|Own(context)| context.clone());
+    let own = request.extensions().get::<RequestTrace>().map(|RequestTrace(context)| context.clone());
     own.or_else(|| of_caller(request.headers()))
 }
 

@@ -17,7 +17,7 @@ const LATENCY_SECONDS: [f64; 14] =
 pub enum Operation {
     /// A reading that a job waits for.
     Read,
-    /// A reading for somebody who only looks on.
+    /// A reading for a caller that looks at the resource.
     Look,
     /// More units.
     Add,
@@ -62,7 +62,7 @@ pub enum CallOutcome {
     NoAnswer,
     /// A change could not be sent.
     NotSent,
-    /// The gateway no longer waits: a newer reading was wanted, whoever looked on was told, or the gateway stops.
+    /// The gateway no longer waits: a newer reading was wanted, the caller that looked was answered, or the gateway stops.
     GivenUp,
 }
 
@@ -93,7 +93,7 @@ impl CallMetrics {
     pub(super) fn register(registry: &Registry, begun: Instant) -> Result<Self, prometheus::Error> {
         let calls = register_int_counter_vec_with_registry!(
             "scalegate_sidecar_calls_total",
-            "Calls to the sidecar by operation (read: for a job; look: for somebody who looks on) and outcome: ok; \
+            "Calls to the sidecar by operation (read: for a job; look: for a caller that looks at the resource) and outcome: ok; \
              not_found: it does not know the resource; rejected: it refuses the change; error_answer: another status, or \
              nonsense; no_answer: refused, timed out or broken off; not_sent: no connection for a change; given_up: the \
              gateway wanted no answer any more.",
@@ -126,7 +126,7 @@ impl CallMetrics {
 
     pub(super) fn describe(&self, scrape: &mut Scrape) {
         let last = self.last_success_millis.load(Ordering::Relaxed) as f64 / 1000.0;
-        // An age rather than a point in time: the gateway's clock may differ from that of whoever would subtract it.
+        // An age rather than a point in time: the gateway's clock may differ from the clock that it would be subtracted from.
         scrape.gauge(
             "scalegate_sidecar_last_success_age_seconds",
             "Time since the sidecar last gave a reading or accepted a change; before the first time, since the gateway \

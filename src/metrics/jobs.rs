@@ -1,7 +1,7 @@
 //! What becomes of jobs, read off the versions in which they are published.
 //!
 //! Each version is compared to the one before it. That needs no word from the domain, and it counts right across a restart
-//! and a failed commit, because both versions are durable. The entries of a resource's history lost as the source: they say
+//! and a failed commit, because both versions are durable. Rejected: the entries of a resource's history, because they say
 //! nothing of waits, those of a commit that failed but was durable are never told, and a change whose job ended before its
 //! outcome was known is resolved in them with the next job only, or never. Here it is `unknown`, as in the job.
 
@@ -14,8 +14,8 @@ use prometheus::{
 use super::buckets;
 use crate::domain::{Ending, ErrorCode, Job, Op, StepOutcome, WaitReason};
 
-/// A job without a step takes seconds, one with a step a minute or so, each further step a cooldown (five minutes unless
-/// somebody says otherwise), and a day is when jobs are given up by default.
+/// A job without a step takes seconds, one with a step a minute or so, each further step a cooldown (five minutes by
+/// default), and a day is when jobs are given up by default.
 const DURATION_SECONDS: [f64; 14] =
     [5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0, 259_200.0];
 /// What the `error_code` of a job is that did not fail.
@@ -88,13 +88,13 @@ impl JobMetrics {
             steps: register_int_counter_vec_with_registry!(
                 "scalegate_steps_total",
                 "Changes of capacity that are resolved, by operation and outcome: confirmed: the capacity moved as asked; \
-                 not_applied: it had no effect; rejected: the sidecar refused it; unknown: nobody can tell.",
+                 not_applied: it had no effect; rejected: the sidecar refused it; unknown: it cannot be told.",
                 &["op", "outcome"],
                 registry
             )?,
             external_changes: register_int_counter_with_registry!(
                 "scalegate_external_changes_total",
-                "Times that somebody else changed the capacity of a resource while a job was scaling it.",
+                "Times that the capacity of a resource was changed by something else while a job was scaling it.",
                 registry
             )?,
         };

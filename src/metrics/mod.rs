@@ -7,8 +7,8 @@
 //!
 //! Measuring must never block work or make it fail: what happens is atomic additions, and what is scraped is a copy. The
 //! domain knows nothing of it. The registry is a value, not the library's global one: tests run several gateways in one
-//! process, and each must count for itself. OpenMetrics lost against the older text format, which every version of
-//! Prometheus reads and its own linter checks.
+//! process, and each must count for itself. Rejected: OpenMetrics, because every version of Prometheus reads the
+//! older text format and its own linter checks that.
 //!
 //! Every label has a bound: states, codes, reasons, operations and outcomes are enumerations; routes are the patterns of
 //! the API, never paths; methods and statuses beyond those in use count as `other`; of resources, whose names are chosen by

@@ -1,6 +1,6 @@
 //! What the system knows about this process, under the names that all exporters use for it.
 //!
-//! The library has a collector of its own for this. It lost: it counts processor time in whole seconds, of which a
+//! Rejected: the collector of the library, because it counts processor time in whole seconds, of which a
 //! gateway uses one in an hour.
 
 use super::Scrape;

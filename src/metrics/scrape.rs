@@ -4,8 +4,8 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 
 /// Families of samples for one scrape.
 ///
-/// Gauges kept in the registry lost: the series of a resource that is gone would stay until somebody removed it, and two
-/// scrapes at a time would mix their values.
+/// Rejected: gauges kept in the registry, because the series of a resource that is gone would stay until it is removed, and
+/// two scrapes at a time would mix their values.
 #[derive(Default)]
 pub struct Scrape {
     families: Vec<MetricFamily>,

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use scalegate::api::view::JobView;
-use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, Progress};
+use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, ProcessState};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, ResourceConfig, Retention, ScalingConfig, SettingLimits, Settings};
 use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
@@ -54,7 +54,7 @@ pub struct Gateway {
     engine: RunningEngine,
     store: Arc<SqliteStore>,
     store_thread: JoinHandle<()>,
-    _progress: Progress,
+    _progress: ProcessState,
 }
 
 impl Gateway {
@@ -71,7 +71,7 @@ impl Gateway {
         let observer = Observer::new(Arc::clone(&projections.metrics), None);
         let store_thread = inbox.start(journal, observer).expect("a thread");
         let clock = Clock::start();
-        let (guard, perimeter) = guard::on_loopback(&reader, Arc::clone(&store) as Arc<dyn Store>, clock).await;
+        let (guard, browsers) = guard::on_loopback(&reader, Arc::clone(&store) as Arc<dyn Store>, clock).await;
         let wall = WallWatch::begin(clock.now(), wall_now(), false);
         let parts = {
             let (sidecar, projections) = (Client(Arc::clone(platform)), projections.clone());
@@ -86,7 +86,7 @@ impl Gateway {
         let (state, progress) =
             ApiState::new(engine.handle.clone(), projections, reader, clock, guard, connection_limits);
         progress.set_recovered(true);
-        let http = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
+        let http = HttpServer::start(listener, None, state, browsers, false, Duration::ZERO).expect("a server");
         Self { address, http, engine, store, store_thread, _progress: progress }
     }
 

@@ -62,7 +62,7 @@ fn the_one_that_waits_longest_makes_room() {
 }
 
 #[test]
-fn where_all_are_worked_on_nobody_else_is_admitted() {
+fn where_all_are_worked_on_no_other_is_admitted() {
     let all = connections(connection_limits(2, 9, 1));
     let held = [admitted(&all, HERE), admitted(&all, "192.0.2.1")];
     let turns = held.each_ref().map(|connection| connection.begin(BodyState::counted(0)));

@@ -84,7 +84,7 @@ pub async fn create_key(
         && wanted.scope != Scope::Admin
         && !guard.keyring().has_any().await.map_err(|error| unreadable(&error))?
     {
-        let detail = "must be admin for the first key: from then on nobody is admitted without a key";
+        let detail = "must be admin for the first key: from then on no request is admitted without a key";
         return Err(ApiError::invalid_field("/scope", detail));
     }
     let (token, record) = wanted.issue(now).map_err(|error| {

@@ -26,7 +26,7 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Most errors told of one request. There are fewer fields in it.
 const MAX_FIELD_ERRORS: usize = 32;
-/// Longest part of what a caller wrote that is repeated to him, in characters.
+/// Longest part of what a caller wrote that is repeated to it, in characters.
 const MAX_REPEATED_CHARS: usize = 300;
 
 /// Longest path that is repeated to a caller, in characters.

@@ -26,7 +26,7 @@ fn parses_everything_it_documents() {
     assert_eq!(least.overrides, SettingsOverrides::default());
 }
 
-/// Numbers that are the same number are the same wish, whatever their form.
+/// Numbers that are the same number are the same request, whatever their form.
 #[test]
 fn whole_numbers_have_several_forms() {
     for (body, goal) in [

@@ -19,7 +19,7 @@ pub fn job_path(id: Uuid) -> String {
     format!("/v1/jobs/{id}")
 }
 
-/// A job: the wish to scale a resource, and everything that has happened to it.
+/// A job: a request to scale a resource, and everything that has happened to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Job, example = json!(examples::example_job()))]

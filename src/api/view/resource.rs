@@ -1,4 +1,4 @@
-//! What is known about a resource.
+//! How a resource is shown.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// What is known at `now`, and why there is no newer reading.
+    /// The resource as it is at `now`, and why there is no newer reading.
     pub fn new(view: &ResourceView, failure: Option<&ReadFailure>, now: Timestamp) -> Self {
         let remaining = view.next_change_at.map_or(Duration::ZERO, |at| at.since(now));
         Self {

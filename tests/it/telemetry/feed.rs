@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::events::{Events, ask};
 use crate::support::guard;
-use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, Progress};
+use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, ProcessState};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
     Alias, Capacity, ChangeAnswer, Ending, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin,
@@ -54,7 +54,7 @@ struct Stage {
     table: Arc<JobTable>,
     feed: Arc<Feed>,
     store: Arc<dyn Store>,
-    progress: Progress,
+    progress: ProcessState,
     next: EventId,
     _engine: RunningEngine,
     _server: HttpServer,
@@ -97,12 +97,12 @@ impl Stage {
         .expect("a thread");
         engine.begun().await.expect("it lives").expect("readable");
         let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(dir.path()).expect("readable"));
-        let (guard, perimeter) = guard::on_loopback(&reader, Arc::clone(&store), clock).await;
+        let (guard, browsers) = guard::on_loopback(&reader, Arc::clone(&store), clock).await;
         let connection_limits = ConnectionLimits { streams: STREAMS, long_polls: 1, ..ConnectionLimits::within(1024) };
         let (state, progress) =
             ApiState::new(engine.handle.clone(), projections, reader, clock, guard, connection_limits);
         progress.set_recovered(true);
-        let server = HttpServer::start(listener, None, state, perimeter, false, Duration::ZERO).expect("a server");
+        let server = HttpServer::start(listener, None, state, browsers, false, Duration::ZERO).expect("a server");
         Self {
             address,
             table,

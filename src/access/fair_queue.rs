@@ -1,6 +1,6 @@
-//! Turns for what is costly: each caller has one at a time and waits in a queue of its own.
+//! A fair queue for what is costly: each caller has one permit at a time and waits in a queue of its own.
 //!
-//! So that however much one caller asks for, the others wait for one turn of it at most. Rejected: one queue for all,
+//! So that however much one caller asks for, the others wait for one permit of it at most. Rejected: one queue for all,
 //! because four callers with long reads then make all others wait for all four.
 
 use std::sync::Arc;
@@ -12,31 +12,34 @@ use super::LimitKey;
 
 /// See the module's documentation.
 #[derive(Clone, Default)]
-pub struct Turns {
+pub struct FairQueue {
     queues: Arc<DashMap<LimitKey, Arc<Semaphore>>>,
 }
 
-impl Turns {
-    /// The next turn of `limit_key`, once its turn before is over; they come in the order in which they were asked for.
-    pub async fn next(&self, limit_key: LimitKey) -> Turn {
+impl FairQueue {
+    /// The next permit of `limit_key`, once its permit before is dropped, in the order in which they were asked for.
+    pub async fn acquire(&self, limit_key: LimitKey) -> QueuePermit {
         let queue = self.queues.entry(limit_key.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone();
         // Made before the wait: a caller that gives up leaves no queue behind.
-        let mut turn =
-            Turn { permit: None, queue: Some((limit_key, Arc::clone(&queue))), queues: Arc::clone(&self.queues) };
+        let mut permit = QueuePermit {
+            permit: None,
+            queue: Some((limit_key, Arc::clone(&queue))),
+            queues: Arc::clone(&self.queues),
+        };
         // No queue is ever closed.
-        turn.permit = queue.acquire_owned().await.ok();
-        turn
+        permit.permit = queue.acquire_owned().await.ok();
+        permit
     }
 }
 
-/// Lasts as long as it lives.
-pub struct Turn {
+/// The caller that has it may go on; the next one of that caller waits until it is dropped.
+pub struct QueuePermit {
     permit: Option<OwnedSemaphorePermit>,
     queue: Option<(LimitKey, Arc<Semaphore>)>,
     queues: Arc<DashMap<LimitKey, Arc<Semaphore>>>,
 }
 
-impl Drop for Turn {
+impl Drop for QueuePermit {
     fn drop(&mut self) {
         let Some((limit_key, queue)) = self.queue.take() else { return };
         // Under the same lock under which others join the queue.
@@ -63,13 +66,13 @@ mod tests {
     #[tokio::test]
     async fn a_quiet_caller_waits_for_one_read_of_each_noisy_caller_at_most() {
         const NOISY: u8 = 4;
-        let (turns, store) = (Turns::default(), Arc::new(Semaphore::new(1)));
+        let (queue, store) = (FairQueue::default(), Arc::new(Semaphore::new(1)));
         let (tell, mut begun) = mpsc::unbounded_channel();
         let end_of_read = Arc::new(Semaphore::new(0));
         let read = |caller: u8| {
-            let (turns, store, tell, end) = (turns.clone(), Arc::clone(&store), tell.clone(), Arc::clone(&end_of_read));
+            let (queue, store, tell, end) = (queue.clone(), Arc::clone(&store), tell.clone(), Arc::clone(&end_of_read));
             tokio::spawn(async move {
-                let _turn = turns.next(limit_key(caller)).await;
+                let _permit = queue.acquire(limit_key(caller)).await;
                 let _reader = store.acquire().await.expect("open");
                 tell.send(caller).expect("the test listens");
                 end.acquire().await.expect("open").forget();
@@ -79,7 +82,7 @@ mod tests {
         assert_eq!(begun.recv().await, Some(1), "the first one reads, all others wait");
         let quiet = read(99);
         // Once the quiet caller is in the queue, reads end one after the other.
-        while turns.queues.len() <= usize::from(NOISY) {
+        while queue.queues.len() <= usize::from(NOISY) {
             tokio::task::yield_now().await;
         }
         let mut before = 1;
@@ -96,17 +99,17 @@ mod tests {
         for read in reads {
             read.await.expect("no panic");
         }
-        assert!(turns.queues.is_empty(), "no queue is left behind");
+        assert!(queue.queues.is_empty(), "no queue is left behind");
     }
 
     #[tokio::test]
     async fn a_caller_that_gives_up_leaves_nothing_behind() {
-        let turns = Turns::default();
-        let first = turns.next(limit_key(1)).await;
-        assert!(turns.next(limit_key(1)).now_or_never().is_none(), "one at a time");
-        assert!(turns.next(limit_key(2)).now_or_never().is_some(), "each caller by itself");
+        let queue = FairQueue::default();
+        let first = queue.acquire(limit_key(1)).await;
+        assert!(queue.acquire(limit_key(1)).now_or_never().is_none(), "one at a time");
+        assert!(queue.acquire(limit_key(2)).now_or_never().is_some(), "each caller by itself");
         drop(first);
-        assert!(turns.queues.is_empty());
-        assert!(turns.next(limit_key(1)).now_or_never().is_some());
+        assert!(queue.queues.is_empty());
+        assert!(queue.acquire(limit_key(1)).now_or_never().is_some());
     }
 }

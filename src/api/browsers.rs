@@ -2,7 +2,7 @@
 //!
 //! A page from elsewhere can make the browser that shows it send requests here. There are no cookies it could profit
 //! from, but a gateway on a laptop may do without keys. So requests of other pages are refused unless their origin is
-//! configured; and a name that somebody else's DNS points at this machine is not one of ours.
+//! configured; and a name that a stranger's DNS points at this machine is not one of ours.
 //!
 //! Not every request of a page names its origin: an image that leads to a stream does not, and would keep the stream
 //! open for as long as it likes. Browsers tell where such requests come from in `Sec-Fetch-Site`. Links from elsewhere to the pages for people are
@@ -58,18 +58,18 @@ const SWAGGER_UI: &str = "default-src 'none'; script-src 'self'; style-src 'self
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
-pub struct Perimeter {
-    /// Whether names are compared with what is known.
+pub struct BrowserRules {
+    /// Whether names are compared with those that are configured.
     check_hosts: bool,
     hosts: Vec<String>,
     origins: Vec<String>,
 }
 
-impl Perimeter {
+impl BrowserRules {
     /// What `access` lays down for a gateway whose address `is_loopback`.
     pub fn new(access: &Access, is_loopback: bool) -> Self {
         Self {
-            // Elsewhere nobody can know all names by which a gateway is called, and keys are needed.
+            // On other addresses the gateway cannot know all its names, and keys are needed.
             check_hosts: is_loopback || !access.allowed_hosts.0.is_empty(),
             hosts: access.allowed_hosts.0.clone(),
             origins: access.allowed_origins.0.clone(),
@@ -102,7 +102,7 @@ impl Perimeter {
         Err(foreign())
     }
 
-    /// Nobody can point the numeric address of somebody else, or `localhost`, at this machine.
+    /// No DNS can point a numeric address, or `localhost`, at this machine.
     fn is_ours(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let is_numeric = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
@@ -182,14 +182,14 @@ fn named_host(head: &RequestHead) -> Result<Option<Authority>, ApiError> {
 
 /// The middleware.
 pub(super) async fn enforce(
-    perimeter: web::Data<Perimeter>,
+    browsers: web::Data<BrowserRules>,
     state: web::Data<ApiState>,
     routes: web::Data<Routes>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let is_page = routes.is_page(path_of(request.request()));
-    let Err(refusal) = perimeter.check(request.head(), is_page) else {
+    let Err(refusal) = browsers.check(request.head(), is_page) else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let operation = routes.operation(request.method(), path_of(request.request()));
@@ -209,51 +209,51 @@ mod tests {
     use crate::config::{Hosts, Origins};
     use actix_web::test::TestRequest;
 
-    fn verdict(perimeter: &Perimeter, headers: &[(&str, &str)]) -> Option<Code> {
-        verdict_on(perimeter, headers, false)
+    fn refusal(browsers: &BrowserRules, headers: &[(&str, &str)]) -> Option<Code> {
+        refusal_at(browsers, headers, false)
     }
 
-    fn verdict_on(perimeter: &Perimeter, headers: &[(&str, &str)], is_page: bool) -> Option<Code> {
+    fn refusal_at(browsers: &BrowserRules, headers: &[(&str, &str)], is_page: bool) -> Option<Code> {
         let request = headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
-        perimeter.check(request.to_srv_request().head(), is_page).err().map(|error| error.code())
+        browsers.check(request.to_srv_request().head(), is_page).err().map(|error| error.code())
     }
 
-    fn perimeter(is_loopback: bool, hosts: &[&str], origins: &[&str]) -> Perimeter {
+    fn browsers(is_loopback: bool, hosts: &[&str], origins: &[&str]) -> BrowserRules {
         let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let (allowed_hosts, allowed_origins) = (Hosts(own(hosts)), Origins(own(origins)));
-        Perimeter::new(&Access { allowed_hosts, allowed_origins, ..Access::default() }, is_loopback)
+        BrowserRules::new(&Access { allowed_hosts, allowed_origins, ..Access::default() }, is_loopback)
     }
 
     #[test]
     fn on_loopback_only_names_of_this_machine_are_ours() {
-        let laptop = perimeter(true, &["gate.test"], &[]);
+        let laptop = browsers(true, &["gate.test"], &[]);
         for ours in
             ["localhost", "LOCALHOST:8080", "a.localhost", "127.0.0.1:8080", "[::1]:8080", "Gate.Test:1", "10.0.0.1"]
         {
-            assert_eq!(verdict(&laptop, &[("Host", ours)]), None, "{ours}");
+            assert_eq!(refusal(&laptop, &[("Host", ours)]), None, "{ours}");
         }
         for other in ["evil.test", "evil.test:8080", "localhost.evil.test", "xlocalhost", "127.0.0.1.evil.test"] {
-            assert_eq!(verdict(&laptop, &[("Host", other)]), Some(Code::WrongHost), "{other}");
+            assert_eq!(refusal(&laptop, &[("Host", other)]), Some(Code::WrongHost), "{other}");
         }
-        assert_eq!(verdict(&laptop, &[]), None, "no browser leaves it out");
+        assert_eq!(refusal(&laptop, &[]), None, "no browser leaves it out");
         for senseless in ["", "a b", "a/b", "a:b:c"] {
-            assert_eq!(verdict(&laptop, &[("Host", senseless)]), Some(Code::MalformedRequest), "{senseless}");
+            assert_eq!(refusal(&laptop, &[("Host", senseless)]), Some(Code::MalformedRequest), "{senseless}");
         }
-        assert_eq!(verdict(&laptop, &[("Host", "localhost"), ("Host", "localhost")]), Some(Code::MalformedRequest));
+        assert_eq!(refusal(&laptop, &[("Host", "localhost"), ("Host", "localhost")]), Some(Code::MalformedRequest));
     }
 
     #[test]
     fn elsewhere_all_names_are_unless_some_are_configured() {
-        assert_eq!(verdict(&perimeter(false, &[], &[]), &[("Host", "any.test")]), None);
-        let named = perimeter(false, &["gate.test"], &[]);
-        assert_eq!(verdict(&named, &[("Host", "gate.test")]), None);
-        assert_eq!(verdict(&named, &[("Host", "any.test")]), Some(Code::WrongHost));
+        assert_eq!(refusal(&browsers(false, &[], &[]), &[("Host", "any.test")]), None);
+        let named = browsers(false, &["gate.test"], &[]);
+        assert_eq!(refusal(&named, &[("Host", "gate.test")]), None);
+        assert_eq!(refusal(&named, &[("Host", "any.test")]), Some(Code::WrongHost));
     }
 
     #[test]
     fn pages_of_others_are_refused_unless_configured() {
-        let gate = perimeter(true, &[], &["https://ops.test"]);
-        let from = |origin| verdict(&gate, &[("Host", "localhost:8080"), ("Origin", origin)]);
+        let gate = browsers(true, &[], &["https://ops.test"]);
+        let from = |origin| refusal(&gate, &[("Host", "localhost:8080"), ("Origin", origin)]);
         for fine in ["http://localhost:8080", "https://localhost:8080", "https://ops.test", "HTTPS://OPS.test"] {
             assert_eq!(from(fine), None, "{fine}");
         }
@@ -262,16 +262,16 @@ mod tests {
         {
             assert_eq!(from(refused), Some(Code::OriginRefused), "{refused}");
         }
-        assert_eq!(verdict(&gate, &[("Origin", "http://localhost:8080")]), Some(Code::OriginRefused));
+        assert_eq!(refusal(&gate, &[("Origin", "http://localhost:8080")]), Some(Code::OriginRefused));
     }
     #[test]
     fn requests_of_other_pages_without_an_origin_are_refused_unless_a_person_follows_a_link() {
-        let gate = perimeter(true, &[], &["https://ops.test"]);
+        let gate = browsers(true, &[], &["https://ops.test"]);
         let link = [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")];
         let frame = [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
         let image = [("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")];
         let from = |site, more: &[(&str, &str)], is_page| {
-            verdict_on(&gate, &[&[("Sec-Fetch-Site", site)], more].concat(), is_page)
+            refusal_at(&gate, &[&[("Sec-Fetch-Site", site)], more].concat(), is_page)
         };
         for site in ["same-origin", "none"] {
             assert_eq!((from(site, &image, false), from(site, &link, true)), (None, None), "{site}");
@@ -285,8 +285,8 @@ mod tests {
             }
         }
         let twice = [("Sec-Fetch-Site", "none"), ("Sec-Fetch-Site", "cross-site")];
-        assert_eq!(verdict(&gate, &twice), Some(Code::OriginRefused));
+        assert_eq!(refusal(&gate, &twice), Some(Code::OriginRefused));
         let configured = [("Origin", "https://ops.test"), ("Sec-Fetch-Site", "cross-site")];
-        assert_eq!(verdict(&gate, &configured), None);
+        assert_eq!(refusal(&gate, &configured), None);
     }
 }
