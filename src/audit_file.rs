@@ -1,10 +1,10 @@
 //! The file of `--audit-log`: a line for each attempt to change something, appended when the attempt is in the store.
 //!
-//! It must never hold up what it tells of, nor the end of the process: lines wait in a queue for a thread of their own, and are
-//! lost where that is full, or where the process ends while the file cannot be written. The record that is complete is the store's.
-//! A line is whole or not there, so that programs can follow the file. It is looked for by its name before each line, so that it
-//! may be renamed at any time, and a new one is begun then. Rejected: SIGHUP, because it has to be sent, and rotation by copying and
-//! truncating needs neither.
+//! It must never hold up what it tells of, nor the end of the process: lines wait in a queue for a thread of their own,
+//! and are lost where that is full, or where the process ends while the file cannot be written. The record that is
+//! complete is the store's. A line is whole or not there, so that programs can follow the file. It is looked for by its
+//! name before each line, so that it may be renamed at any time, and a new one is begun then. Rejected: SIGHUP, because
+//! it has to be sent, and rotation by copying and truncating needs neither.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -27,8 +27,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What an entry looks like in the file.
 pub type AuditLine = fn(&AuditEntry) -> serde_json::Result<String>;
 
-/// A handle to the thread that writes the file. When it is dropped, the thread writes what waits and ends; if the file cannot be
-/// written then, it ends without.
+/// A handle to the thread that writes the file. When it is dropped, the thread writes what waits and ends; if the file
+/// cannot be written then, it ends without.
 pub struct AuditFile {
     lines: SyncSender<String>,
     /// Tells the thread that the handle is there.

@@ -19,9 +19,9 @@ pub(super) struct CarryOver {
 
 /// The clock for a process that starts at `present`, and whether what is in the store has to be fitted to it.
 ///
-/// As long as work is unfinished the clock of the process before goes on, and nothing has to be fitted. Otherwise whatever
-/// points in time still decide anything are carried over to the wall's clock. A backup is carried on with from here on; the clock
-/// in it tells which start of which machine it was on, and is not believed on another.
+/// As long as work is unfinished the clock of the process before goes on, and nothing has to be fitted. Otherwise
+/// whatever points in time still decide anything are carried over to the wall's clock. A backup is carried on with from
+/// here on; the clock in it tells which start of which machine it was on, and is not believed on another.
 pub(super) fn choose_clock(
     journal: &mut SqliteJournal,
     present: &Present,

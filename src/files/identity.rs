@@ -1,7 +1,7 @@
 //! Which file it is that there is at a path, so that one put in its place is noticed, and how long it is.
 //!
-//! It is asked after every commit, and must not ask when the file was last changed: Linux then notes the time of the next
-//! change more exactly, which costs the next sync a write of its own.
+//! It is asked after every commit, and must not ask when the file was last changed: Linux then notes the time of the
+//! next change more exactly, which costs the next sync a write of its own.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,7 +1,7 @@
 //! Files that this process trusts: those that other users cannot have written, and that are where they were.
 //!
-//! It knows nothing of what is in a file. It must never open one in a way that follows a link: a link leads where the user
-//! who made it wants.
+//! It knows nothing of what is in a file. It must never open one in a way that follows a link: a link leads where the
+//! user who made it wants.
 
 mod identity;
 mod trust;

@@ -1,12 +1,13 @@
 //! Which files and directories are trusted: one rule, by owner, group and mode.
 //!
-//! A user who can write to the data directory can plant keys in it, or links that lead a gateway of root to files of other
-//! programs. So a file or directory is trusted only if it belongs to the user of this process or to root, and if no other
-//! users can write to it. A volume that a container platform hands over (`fsGroup` in Kubernetes) has another shape: mode
-//! 2775, any owner, and a group that the process belongs to. That group was chosen for the process, so its members may write.
+//! A user who can write to the data directory can plant keys in it, or links that lead a gateway of root to files of
+//! other programs. So a file or directory is trusted only if it belongs to the user of this process or to root, and if
+//! no other users can write to it. A volume that a container platform hands over (`fsGroup` in Kubernetes) has another
+//! shape: mode 2775, any owner, and a group that the process belongs to. That group was chosen for the process, so its
+//! members may write.
 //!
-//! It must never ask the system anything: what was found is an argument. Lists of access rights beyond the mode are not read;
-//! where there are some, the mode of the group shows the most that any of them grants.
+//! It must never ask the system anything: what was found is an argument. Lists of access rights beyond the mode are not
+//! read; where there are some, the mode of the group shows the most that any of them grants.
 //!
 //! Rejected: to change the owner or mode of what is found, because what was planted before would then be trusted.
 
@@ -116,8 +117,8 @@ fn is_handed_over(found: &Found, process: &Process) -> bool {
     is_shared && (found.kind == Kind::File || found.mode & SETGID != 0)
 }
 
-/// What to do about the mode of what was `found`, which is trusted, and, if it is a directory, is for a store alone if it
-/// `is_ours`.
+/// What to do about the mode of what was `found`, which is trusted, and, if it is a directory, is for a store alone if
+/// it `is_ours`.
 pub fn closing(found: &Found, process: &Process, is_ours: bool) -> Closing {
     if found.mode & OTHERS == 0 {
         return Closing::Leave;
@@ -144,7 +145,8 @@ mod tests {
         Found { kind, owner, group, mode, names: 1 }
     }
 
-    /// Owner, group, mode, and who is told what: a process of root, and one of a user who is in the groups 65532 and 100.
+    /// Owner, group, mode, and who is told what: a process of root, and one of a user who is in the groups 65532 and
+    /// 100.
     #[test]
     fn directories_are_trusted_by_owner_group_and_mode() {
         let of = |owner, user| Err(Distrust::Owner { owner, user });

@@ -1,11 +1,13 @@
-//! Whether one more request is admitted: limits on unfinished jobs, on idempotency keys, and on text that callers write.
+//! Whether one more request is admitted: limits on unfinished jobs, on idempotency keys, and on text that callers
+//! write.
 //!
-//! A request reserves its place before the lane's event, and the unit that makes the job durable uses the reservation up. So a
-//! refusal never evicts a lane, and two requests with one key at once never become two jobs: the second one waits for the
-//! outcome of the first. This is the state of one process; it must never be asked for anything that the records in the store
-//! cannot restore.
+//! A request reserves its place before the lane's event, and the unit that makes the job durable uses the reservation
+//! up. So a refusal never evicts a lane, and two requests with one key at once never become two jobs: the second one
+//! waits for the outcome of the first. This is the state of one process; it must never be asked for anything that the
+//! records in the store cannot restore.
 //!
-//! Rejected: counting in the records at each request, because a hundred thousand jobs would be counted for each of them.
+//! Rejected: counting in the records at each request, because a hundred thousand jobs would be counted for each of
+//! them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -16,8 +18,8 @@ use crate::domain::{Alias, JobId, KeyId, Limits, Retention, Timestamp};
 
 /// Most live idempotency keys of one API key, or of all callers without one: a request in nine seconds, all day.
 pub const MAX_IDEMPOTENCY_KEYS: usize = 10_000;
-/// Most bytes of reasons and labels in the jobs that are kept for one resource, or of one API key. A usual job has a hundred;
-/// this is room for the longest ones of three thousand jobs, and keeps any of them from filling a disk.
+/// Most bytes of reasons and labels in the jobs that are kept for one resource, or of one API key. A usual job has a
+/// hundred; this is room for the longest ones of three thousand jobs, and keeps any of them from filling a disk.
 pub const MAX_TEXT_BYTES: u64 = 64 << 20;
 
 /// Identifies a reservation.

@@ -15,10 +15,11 @@ pub enum Which {
 /// What an owner needs to carry on with lanes where another one stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adoption {
-    /// The lanes: first those with a record, by name, then those with jobs only, in the order of their first jobs; or in the
-    /// order in which they were asked for.
+    /// The lanes: first those with a record, by name, then those with jobs only, in the order of their first jobs; or
+    /// in the order in which they were asked for.
     pub lanes: Vec<AdoptedLane>,
-    /// When the store was restored from a backup, if it was: nothing in it tells what was done since the backup and before this.
+    /// When the store was restored from a backup, if it was: nothing in it tells what was done since the backup and
+    /// before this.
     pub restored_at: Option<Timestamp>,
 }
 
@@ -29,13 +30,14 @@ pub struct AdoptedLane {
     pub epoch: Epoch,
     /// What is remembered of the lane.
     pub record: LaneRecord,
-    /// Its unfinished jobs, in order of submission, each with the id of its present version; 0 if that is older than the log.
+    /// Its unfinished jobs, in order of submission, each with the id of its present version; 0 if that is older than
+    /// the log.
     pub jobs: Vec<JobEvent>,
 }
 
 impl Adoption {
-    /// Carries what is finished over to a clock that shows `there` when the one so far shows `here`: how long ago it was
-    /// stays the same. What jobs show of their past stays as it was shown.
+    /// Carries what is finished over to a clock that shows `there` when the one so far shows `here`: how long ago it
+    /// was stays the same. What jobs show of their past stays as it was shown.
     pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
         for lane in &mut self.lanes {
             lane.record.change_state.carry_over(here, there);

@@ -4,16 +4,16 @@ use std::error::Error;
 
 /// Why a store did not do what it was asked for.
 ///
-/// After any of them a caller of [`Store::commit`](super::Store::commit) does not own the lanes of the unit any more and
-/// has to adopt them anew; each variant says what else.
+/// After any of them a caller of [`Store::commit`](super::Store::commit) does not own the lanes of the unit any more
+/// and has to adopt them anew; each variant says what else.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The operation failed. A unit may be durable all the same; nothing else was done. What it says is for the operator.
-    /// Ask again, after a pause.
+    /// The operation failed. A unit may be durable all the same; nothing else was done. What it says is for the
+    /// operator. Ask again, after a pause.
     #[error(transparent)]
     Failed(Box<dyn Error + Send + Sync>),
-    /// Another operation failed, perhaps for another caller, and the store was not read again since. A unit may be durable
-    /// all the same, if it was tried together with one that failed. Ask again, after a pause.
+    /// Another operation failed, perhaps for another caller, and the store was not read again since. A unit may be
+    /// durable all the same, if it was tried together with one that failed. Ask again, after a pause.
     #[error("an earlier operation failed, and what is on the disk is uncertain until it was read again: {cause}")]
     Uncertain {
         /// [`StoreError::in_full`] of what failed.

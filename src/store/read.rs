@@ -1,11 +1,11 @@
 //! What can be read from a store, whichever keeps it: the reading half of the port.
 //!
-//! It must never name a path, a connection or a query: each implementation has those to itself, and no caller may rest on
-//! them. Every method reads as of one moment, unless it says otherwise.
+//! It must never name a path, a connection or a query: each implementation has those to itself, and no caller may rest
+//! on them. Every method reads as of one moment, unless it says otherwise.
 //!
-//! The trait is asynchronous because a store on another machine is; `async-trait` boxes the futures, so that there can be
-//! one `Arc<dyn StoreReader>` for all handlers. Rejected: a type parameter instead, because it would run through every
-//! handler; and boxes written by hand, because they say the same in three times as many words.
+//! The trait is asynchronous because a store on another machine is; `async-trait` boxes the futures, so that there can
+//! be one `Arc<dyn StoreReader>` for all handlers. Rejected: a type parameter instead, because it would run through
+//! every handler; and boxes written by hand, because they say the same in three times as many words.
 
 use async_trait::async_trait;
 
@@ -76,8 +76,8 @@ pub struct LogPage {
     pub until: EventId,
 }
 
-/// Whether what came right after `after` is no longer in a log whose oldest entry is `oldest` and whose latest is `latest`
-/// at least.
+/// Whether what came right after `after` is no longer in a log whose oldest entry is `oldest` and whose latest is
+/// `latest` at least.
 pub fn begins_after(oldest: Option<EventId>, after: EventId, latest: EventId) -> bool {
     oldest.unwrap_or(latest + 1) > after + 1
 }
@@ -111,8 +111,8 @@ pub trait StoreReader: Send + Sync + 'static {
     /// How many jobs are in each state.
     async fn job_counts(&self) -> Result<JobCounts, StoreError>;
 
-    /// At most `size` versions after `after` and up to `until`, in order. A page with fewer is not the last one, unless its
-    /// `until` is the one asked for: a long log is read in parts, so that other readers have their turn in between.
+    /// At most `size` versions after `after` and up to `until`, in order. A page with fewer is not the last one, unless
+    /// its `until` is the one asked for: a long log is read in parts, so that other readers have their turn in between.
     async fn versions(
         &self,
         filter: &EventFilter,
@@ -121,8 +121,8 @@ pub trait StoreReader: Send + Sync + 'static {
         size: usize,
     ) -> Result<LogPage, StoreError>;
 
-    /// Whether all versions after `after` and up to `until` can be told: they are in the log, and their jobs are kept. May be
-    /// read in parts, each as of its own moment.
+    /// Whether all versions after `after` and up to `until` can be told: they are in the log, and their jobs are kept.
+    /// May be read in parts, each as of its own moment.
     async fn has_all_after(&self, filter: &EventFilter, after: EventId, until: EventId) -> Result<bool, StoreError>;
 
     /// At most `size` entries of the timeline of `resource` after `after`, newest first.
@@ -139,8 +139,8 @@ pub trait StoreReader: Send + Sync + 'static {
     /// All API keys, oldest first. Never waits for other reads.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
 
-    /// The state that the API keys are in, as far as other processes change them: as long as it stays equal, none has. `None` if
-    /// that cannot be told. Asked with every request, so that it neither waits nor reads any key.
+    /// The state that the API keys are in, as far as other processes change them: as long as it stays equal, none has.
+    /// `None` if that cannot be told. Asked with every request, so that it neither waits nor reads any key.
     fn keys_state(&self) -> Option<KeysState>;
 
     /// Whether there was ever a key, also if it is gone or was only in the configuration. Never waits for other reads.

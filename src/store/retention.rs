@@ -1,7 +1,7 @@
 //! What is kept, and for whom.
 //!
-//! Finished jobs are kept by shares: once there are too many, those go first whose resource or API key has most, so that no
-//! caller pushes out what is kept for another one. Audit entries are kept in the same way, those of each
+//! Finished jobs are kept by shares: once there are too many, those go first whose resource or API key has most, so
+//! that no caller pushes out what is kept for another one. Audit entries are kept in the same way, those of each
 //! [`RetentionClass`] apart. Must never count an unfinished job as one that may go.
 
 use std::collections::HashMap;
@@ -10,11 +10,12 @@ use std::time::Duration;
 use super::admissions::MAX_TEXT_BYTES;
 use crate::domain::{Alias, Job, JobId, KeyId, Retention, RetentionClass};
 
-/// Most versions of jobs in the log, the newest ones, give or take some dozens. At ten for a step and a step in five minutes, twenty resources that
-/// are scaled all the time fill it in a day, and it takes some 50 MB of disk. A follower that was away for longer begins anew.
+/// Most versions of jobs in the log, the newest ones, give or take some dozens. At ten for a step and a step in five
+/// minutes, twenty resources that are scaled all the time fill it in a day, and it takes some 50 MB of disk. A follower
+/// that was away for longer begins anew.
 pub const MAX_LOGGED_VERSIONS: u64 = 50_000;
-/// Most entries in the timeline of one resource, the newest ones, give or take some dozens: at about ten for a step, the last thousand steps, in some
-/// megabytes. They also go when they are older than what is kept of jobs.
+/// Most entries in the timeline of one resource, the newest ones, give or take some dozens: at about ten for a step,
+/// the last thousand steps, in some megabytes. They also go when they are older than what is kept of jobs.
 pub const MAX_TIMELINE: u32 = 10_000;
 /// Most revoked and expired API keys that are kept, so that a caller that still uses one is told what is wrong with it.
 pub const MAX_DEAD_KEYS: u32 = 1000;
@@ -26,8 +27,8 @@ pub const KEY_RETENTION: Duration = Duration::from_hours(25);
 const TEXT_SHARE_BYTES: u64 = MAX_TEXT_BYTES / 2;
 /// So many of them go at a time.
 const TEXT_CHUNK: usize = 100;
-/// Once too many finished jobs or audit entries are kept, those go first whose resource or API key has more than one in so many
-/// of them.
+/// Once too many finished jobs or audit entries are kept, those go first whose resource or API key has more than one in
+/// so many of them.
 const SHARES: usize = 10;
 
 /// For whom jobs are kept: each job for its resource, and for the API key it was submitted with.
@@ -147,7 +148,8 @@ impl Holdings {
         self.held.get(holder).map_or(0, |held| held.text_bytes)
     }
 
-    /// The holder that has most beyond its share: of text at any time, of jobs if more are finished than `retention` allows.
+    /// The holder that has most beyond its share: of text at any time, of jobs if more are finished than `retention`
+    /// allows.
     pub fn excess(&self, retention: Retention) -> Option<Excess> {
         if let Some((holder, _)) = self.held.iter().find(|(_, held)| held.text_bytes > TEXT_SHARE_BYTES) {
             return Some(Excess { holder: holder.clone(), jobs: TEXT_CHUNK });

@@ -13,7 +13,7 @@ pub type Epoch = u64;
 /// Records that become durable together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unit {
-    /// The lanes that it is about. Only their owner can commit it. Without any, it is about none, and everyone can.
+    /// The lanes that it is about. Only their owner can commit it. Without any, every caller can.
     pub lanes: Vec<LaneChange>,
     /// Jobs, new or in a new version, which also goes into the log of versions.
     pub jobs: Vec<Arc<Job>>,
@@ -105,8 +105,8 @@ pub struct SubmitKey {
 const OWNER_END: char = '\n';
 
 impl SubmitKey {
-    /// The idempotency key `key` as sent with the API key `owner`. Two owners who choose the same key, by accident or in
-    /// bad faith, do not get into each other's way.
+    /// The idempotency key `key` as sent with the API key `owner`. Two owners who choose the same key, by accident or
+    /// in bad faith, do not get into each other's way.
     pub fn new(owner: Option<&KeyId>, key: String, fingerprint: [u8; 32]) -> Self {
         let key = owner.map(|owner| format!("{owner}{OWNER_END}{key}")).unwrap_or(key);
         Self { key, fingerprint }

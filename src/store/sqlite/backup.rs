@@ -1,12 +1,13 @@
 //! A copy of the store made while a gateway may be writing to it, and what a gateway does that carries on from one.
 //!
-//! The copy says that it is one. The gateway that is started on it cannot know which changes another process sent after the copy
-//! was made: it takes note of that moment, in one commit, and from then on treats each resource, also those that are not in the
-//! copy, as if a change of unknown outcome had been sent right then.
+//! The copy says that it is one. The gateway that is started on it cannot know which changes another process sent after
+//! the copy was made: it takes note of that moment, in one commit, and from then on treats each resource, also those
+//! that are not in the copy, as if a change of unknown outcome had been sent right then.
 //!
-//! The copy is made in one read transaction, so that it is the store of one moment; commits go on, only the log grows until it is
-//! done. Rejected: SQLite's page by page interface, because each commit by another process makes it begin again. Rejected:
-//! copying the files, because the log belongs to them and what is in it does not show which commits are whole.
+//! The copy is made in one read transaction, so that it is the store of one moment; commits go on, only the log grows
+//! until it is done. Rejected: SQLite's page by page interface, because each commit by another process makes it begin
+//! again. Rejected: copying the files, because the log belongs to them and what is in it does not show which commits
+//! are whole.
 
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
@@ -57,8 +58,8 @@ pub enum BackupError {
     Store(#[from] SqliteError),
 }
 
-/// Copies the store in `directory` into a new `file` for the owner only, whether a gateway is running there or not. The file
-/// appears under its name when it is whole and on the disk.
+/// Copies the store in `directory` into a new `file` for the owner only, whether a gateway is running there or not. The
+/// file appears under its name when it is whole and on the disk.
 ///
 /// # Errors
 /// If it cannot be read, or the file is there or cannot be written. Nothing is left behind then.
@@ -129,8 +130,8 @@ pub(super) fn carry_on(db: &mut Connection, now: Timestamp) -> rusqlite::Result<
     let sql = "UPDATE backup SET restored_ms = ?1 WHERE restored_ms IS NULL RETURNING taken_ms";
     let taken_ms = transaction.query_row(sql, [now.as_millis()], |row| row.get(0)).optional()?;
     if taken_ms.is_some() {
-        // Ids of versions that were given out after the copy was made must not mean others: the log begins anew, beyond them,
-        // as that of a new store does.
+        // Ids of versions that were given out after the copy was made must not mean others: the log begins anew, beyond
+        // them, as that of a new store does.
         transaction.execute_batch(
             "UPDATE versions_begin SET first = max(
                 first,

@@ -26,7 +26,8 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Option<Anchor>> {
     Ok(uptime.map(|uptime_ms| Anchor { boot, uptime: Duration::from_millis(uptime_ms), shown }))
 }
 
-/// Writes the `anchor` of another clock, the `records` of all lanes by it, and moves all other points in time so far forward.
+/// Writes the `anchor` of another clock, the `records` of all lanes by it, and moves all other points in time so far
+/// forward.
 pub(super) fn write(
     db: &mut Connection,
     anchor: Option<&Anchor>,

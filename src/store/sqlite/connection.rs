@@ -14,8 +14,8 @@ use super::{SqliteError, directory};
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pages of the database kept in memory, in KiB: those that every commit changes, the ends of the tables and indexes.
 const CACHE_KIB: i64 = 8192;
-/// Pages in the log before it is written back, 16 MiB: each page that every commit changes is written back once for some
-/// hundred of them, and what a start reads is still little.
+/// Pages in the log before it is written back, 16 MiB: each page that every commit changes is written back once for
+/// some hundred of them, and what a start reads is still little.
 pub(super) const CHECKPOINT_PAGES: i64 = 4096;
 /// More statements than there are: one that is not kept is parsed anew each time, which takes longer than what it does.
 const STATEMENTS: usize = 64;
@@ -50,8 +50,8 @@ pub(super) fn configure(db: &Connection) -> rusqlite::Result<()> {
     keep_statements(db)
 }
 
-/// Statements are parsed once per connection. Without the guarantee of a stable plan SQLite would parse many of them anew each
-/// time they are given other values, in case another plan suits these better.
+/// Statements are parsed once per connection. Without the guarantee of a stable plan SQLite would parse many of them
+/// anew each time they are given other values, in case another plan suits these better.
 fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())

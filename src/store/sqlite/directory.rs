@@ -1,8 +1,8 @@
 //! The data directory and the files in it: where they are, and that other users can neither read nor have written them.
 //!
-//! What they hold is not secret in itself, keys are there as hashes only; but who scaled what, and why, is the business of
-//! those who run the gateway, and a user who can write here can do anything. What is trusted is laid down in [`files`].
-//! It must never open a file of the store in a way that follows a link.
+//! What they hold is not secret in itself, keys are there as hashes only; but who scaled what, and why, is the business
+//! of those who run the gateway, and a user who can write here can do anything. What is trusted is laid down in
+//! [`files`]. It must never open a file of the store in a way that follows a link.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::ErrorKind;
@@ -35,8 +35,8 @@ pub(super) fn reserve_path(directory: &Path) -> PathBuf {
     directory.join("scalegate.reserve")
 }
 
-/// Creates `directory`, unless it is there, and sees whether it and the files of the store in it can be trusted; whether it is
-/// for a store alone: it was not there, or has one.
+/// Creates `directory`, unless it is there, and sees whether it and the files of the store in it can be trusted;
+/// whether it is for a store alone: it was not there, or has one.
 ///
 /// # Errors
 /// If it cannot be created, or is not trusted.
@@ -50,8 +50,8 @@ pub(super) fn create(directory: &Path) -> Result<bool, SqliteError> {
 
 /// Fails if `directory`, or a file of the store in it, cannot be trusted; whether there is a store.
 ///
-/// The way to the directory may lead over links: the one that counts is what they lead to. Once that is known to be closed to
-/// other users, they cannot exchange the files in it between this look and the moment they are opened.
+/// The way to the directory may lead over links: the one that counts is what they lead to. Once that is known to be
+/// closed to other users, they cannot exchange the files in it between this look and the moment they are opened.
 ///
 /// # Errors
 /// Which file or directory is not trusted, or cannot be looked at, and why.
@@ -84,8 +84,8 @@ fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
     of_database.into_iter().chain([lock_path(directory), key_changes_path(directory), reserve_path(directory)])
 }
 
-/// Whether `path` names a file of the store in `directory`, which may not be there yet: SQLite takes whatever it finds under such a
-/// name for its own.
+/// Whether `path` names a file of the store in `directory`, which may not be there yet: SQLite takes whatever it finds
+/// under such a name for its own.
 pub fn is_of_store(directory: &Path, path: &Path) -> bool {
     let [named, own] = [parent_of(path), directory].map(|directory| FileId::at(directory).ok());
     named.is_some() && named == own && files(directory).any(|file| file.file_name() == path.file_name())
@@ -121,8 +121,8 @@ pub(super) fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connec
     Connection::open_with_flags(real, access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW)
 }
 
-/// Lets no other users at the files of the store in `directory`, nor, if it `is_ours`, into it. Other programs may need one
-/// that was there before.
+/// Lets no other users at the files of the store in `directory`, nor, if it `is_ours`, into it. Other programs may need
+/// one that was there before.
 pub(super) fn close_to_others(directory: &Path, is_ours: bool) {
     let process = match this_process() {
         Ok(process) => process,

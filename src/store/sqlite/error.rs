@@ -1,4 +1,5 @@
-//! What can be wrong with a data directory and the store in it, in words for the operator: what it is, and what to do now.
+//! What can be wrong with a data directory and the store in it, in words for the operator: what it is, and what to do
+//! now.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;

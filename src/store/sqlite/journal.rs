@@ -1,7 +1,7 @@
 //! The journal in an SQLite file.
 //!
-//! Write-ahead log with `synchronous = FULL`: a commit is on the disk when it returns, and readers (lists, the `sqlite3`
-//! shell) never wait for the writer.
+//! Write-ahead log with `synchronous = FULL`: a commit is on the disk when it returns, and readers (lists, the
+//! `sqlite3` shell) never wait for the writer.
 //!
 //! After a failed commit the store is opened anew, with the old connections still open: SQLite's index of the log lives
 //! on with them, and does not have the failed commit in it, which the next one overwrites. A process that dies before
@@ -37,10 +37,11 @@ use crate::store::{AdmissionRecords, Excess, Held, Holder, IdempotencyEntry, Key
 
 /// The size of the largest store that is checked whole when it is opened; that takes a tenth of a second.
 const CHECKED_AT_ONCE_BYTES: u64 = 128 << 20;
-/// Most audit entries that are written before it is looked whether there are too many: one in a hundred of those that are kept.
+/// Most audit entries that are written before it is looked whether there are too many: one in a hundred of those that
+/// are kept.
 const ATTEMPTS_UNCOUNTED: usize = 1000;
-/// How long to wait for another process that uses the directory: one that only makes a key is done in milliseconds, and a
-/// gateway that starts meanwhile should not have to be started again.
+/// How long to wait for another process that uses the directory: one that only makes a key is done in milliseconds, and
+/// a gateway that starts meanwhile should not have to be started again.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause between two attempts.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -92,7 +93,7 @@ impl SqliteJournal {
         let mut db =
             directory::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| explain(&path, error))?;
         prepare(&path, &mut db)?;
-        // Not before it is known to be a store of ours: nobody else's is changed.
+        // Not before it is known to be a store of ours: that of another program is not changed.
         directory::close_to_others(directory, is_ours);
         let mut reserve = Reserve::of(directory);
         reserve.make();
@@ -111,7 +112,7 @@ impl SqliteJournal {
         })
     }
 
-    /// Fails if the files are not where they were: what is written to files that somebody has removed succeeds, and is
+    /// Fails if the files are not where they were: what is written to files that another program has removed succeeds, and is
     /// gone when the process ends.
     fn still_there(&self) -> Result<(), SqliteError> {
         for (path, known) in [self.path.clone(), wal::path(&self.path)].into_iter().zip(self.files) {
@@ -130,8 +131,8 @@ impl SqliteJournal {
         clock_row::read(&self.db).map_err(|error| self.explain(error))
     }
 
-    /// Carries what is finished over to another clock: at a moment when the one that the points in time in here are by shows
-    /// `from`, it shows `to`, and has this `anchor`, if it has any. How long ago anything was stays the same.
+    /// Carries what is finished over to another clock: at a moment when the one that the points in time in here are by
+    /// shows `from`, it shows `to`, and has this `anchor`, if it has any. How long ago anything was stays the same.
     ///
     /// # Errors
     /// If that may not be durable.
@@ -184,8 +185,8 @@ impl SqliteJournal {
         self.commit(&[unit], 0)
     }
 
-    /// Notes, if it is a backup that no gateway was started on yet, that one is at `now`, by the clock that the points in time in
-    /// here are by; when the backup was made.
+    /// Notes, if it is a backup that no gateway was started on yet, that one is at `now`, by the clock that the points
+    /// in time in here are by; when the backup was made.
     ///
     /// # Errors
     /// If that may not be durable.
@@ -193,7 +194,7 @@ impl SqliteJournal {
         backup::carry_on(&mut self.db, now).map_err(|error| self.explain(error))
     }
 
-    /// Whether anything is unfinished: a job, or a change that nobody knows the outcome of.
+    /// Whether anything is unfinished: a job, or a change of unknown outcome.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -338,8 +339,8 @@ fn takes_long_to_check(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.len() > CHECKED_AT_ONCE_BYTES)
 }
 
-/// Checks a store in `directory` that was too large to be checked when it was opened; reads all of it, and the log of the
-/// store grows meanwhile.
+/// Checks a store in `directory` that was too large to be checked when it was opened; reads all of it, and the log of
+/// the store grows meanwhile.
 ///
 /// # Errors
 /// If it is damaged, or cannot be read.

@@ -24,7 +24,8 @@ fn contents(directory: &Path) -> Vec<String> {
     ["jobs", "lanes", "versions", "timeline", "audit", "answers"].into_iter().flat_map(rows).collect()
 }
 
-/// Whether the disk is slow, so that many batches wait for it and are committed together, or quick: what is on it is the same.
+/// Whether the disk is slow, so that many batches wait for it and are committed together, or quick: what is on it is
+/// the same.
 #[test]
 fn a_group_of_batches_leaves_behind_what_single_ones_do() {
     let step = |id, version| Job { id: JobId::from_u128(id), version, ..eventful_job() };
@@ -309,7 +310,7 @@ fn timelines_are_removed_by_age_a_chunk_at_a_time() {
     assert_eq!(timeline_length(directory.path()), PRUNE_CHUNK + 11, "none is old enough");
     assert_eq!(prune_all(&mut journal, ALL_KEPT, NOW + ALL_KEPT.age), [0, 0]);
     assert_eq!(timeline_length(directory.path()), 1);
-    // Where nothing is left, no number is given out again: somebody may still have it in a page token.
+    // Where nothing is left, no number is given out again: a caller may still have it in a page token.
     let largest = || -> i64 {
         shell(directory.path()).query_row("SELECT max(number) FROM timeline", [], |row| row.get(0)).expect("a number")
     };

@@ -1,7 +1,8 @@
-//! How a gateway notices at once that another process has changed the API keys: a file that is replaced with each change.
+//! How a gateway notices at once that another process has changed the API keys: a file that is replaced with each
+//! change.
 //!
-//! Rejected: SQLite's own counter of changes, because the gateway's commits count as well; and a counter in a row, because a
-//! query takes ten times as long as a look at a path.
+//! Rejected: SQLite's own counter of changes, because the gateway's commits count as well; and a counter in a row,
+//! because a query takes ten times as long as a look at a path.
 
 use std::fs::Permissions;
 use std::io::ErrorKind;
@@ -15,14 +16,14 @@ use super::SqliteError;
 use crate::files::{FILE_MODE, FileId};
 use crate::store::KeysState;
 
-/// The file in `directory` that is replaced with each change of the keys by a process that is not the gateway: so the gateway
-/// notices at once, without reading the store for each request.
+/// The file in `directory` that is replaced with each change of the keys by a process that is not the gateway: so the
+/// gateway notices at once, without reading the store for each request.
 pub(super) fn key_changes_path(directory: &Path) -> PathBuf {
     directory.join("scalegate.key-changes")
 }
 
-/// A file that is to take the place of the one at [`key_changes_path`]. It is made before the keys are changed: a change that
-/// a gateway cannot be told of must not be made.
+/// A file that is to take the place of the one at [`key_changes_path`]. It is made before the keys are changed: a
+/// change that a gateway cannot be told of must not be made.
 pub(super) struct KeyChanges {
     directory: PathBuf,
     file: NamedTempFile,
@@ -55,11 +56,11 @@ impl KeyChanges {
     }
 }
 
-/// Which file there is at `path`, the one of [`key_changes_path`]: if that is the same as before, no other process has changed a
-/// key. `None` if it cannot be told. That takes one look at a path.
+/// Which file there is at `path`, the one of [`key_changes_path`]: if that is the same as before, no other process has
+/// changed a key. `None` if it cannot be told. That takes one look at a path.
 ///
-/// A number that is given to a later file as well has another time of change. The length counts because earlier releases make
-/// the file grow instead.
+/// A number that is given to a later file as well has another time of change. The length counts because earlier
+/// releases make the file grow instead.
 pub(super) fn look(path: &Path) -> Option<KeysState> {
     match std::fs::symlink_metadata(path) {
         Ok(found) => {

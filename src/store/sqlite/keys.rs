@@ -71,8 +71,8 @@ impl KeyStore {
         Ok(Self { directory: directory.to_owned(), access })
     }
 
-    /// The keys in `directory`, oldest first, without creating or changing anything there that lasts; `None` if there is no
-    /// store.
+    /// The keys in `directory`, oldest first, without creating or changing anything there that lasts; `None` if there
+    /// is no store.
     ///
     /// # Errors
     /// If the store cannot be read, or was written by a later release.
@@ -152,7 +152,8 @@ fn write_beside(db: &mut Connection, directory: &Path, units: &[Unit]) -> Result
     write().map_err(|error| explain(&database_path(directory), error))
 }
 
-/// A connection to the store in `directory`, beside the process that uses it; `None` if that one has not created it yet.
+/// A connection to the store in `directory`, beside the process that uses it; `None` if that one has not created it
+/// yet.
 fn open_beside(directory: &Path) -> Result<Option<Connection>, SqliteError> {
     let path = database_path(directory);
     let Some(db) = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)? else { return Ok(None) };

@@ -1,8 +1,8 @@
-//! Lanes as rows: a column each for what earlier changes mean for later ones, and JSON for the change that is unresolved,
-//! which few have.
+//! Lanes as rows: a column each for what earlier changes mean for later ones, and JSON for the change that is
+//! unresolved, which few have.
 //!
-//! Rejected: a record in JSON, as jobs have one, because of the time that a start with very many jobs spends on making sense of
-//! records, a fifth went to those of lanes.
+//! Rejected: a record in JSON, as jobs have one, because of the time that a start with very many jobs spends on making
+//! sense of records, a fifth went to those of lanes.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

@@ -7,8 +7,8 @@ use std::path::Path;
 use super::{SqliteError, directory};
 use crate::files;
 
-/// Takes the lock on `directory`, leaving the process id in it for the next process that tries. The system lets go of it when
-/// the file is closed.
+/// Takes the lock on `directory`, leaving the process id in it for the next process that tries. The system lets go of
+/// it when the file is closed.
 ///
 /// # Errors
 /// If another process has it, or the file cannot be used.

@@ -1,13 +1,14 @@
 //! Keeps the write-ahead log short.
 //!
-//! SQLite copies the log into the database every 16 MiB and then writes over it from its beginning, but only once no reader is
-//! left that began before; until then the log grows, and its file never becomes shorter by itself. One `sqlite3` shell with an
-//! open transaction is enough.
+//! SQLite copies the log into the database every 16 MiB and then writes over it from its beginning, but only once no
+//! reader is left that began before; until then the log grows, and its file never becomes shorter by itself. One
+//! `sqlite3` shell with an open transaction is enough.
 //!
-//! The writer truncates it, between two commits, and never waits for a reader. What a reader kept from being copied may be
-//! hundreds of megabytes, which would hold up commits for seconds: a thread of its own copies it while commits go on, and the
-//! writer copies what has been added since. Rejected: `journal_size_limit`, because it does nothing before the next commit after
-//! the reader is gone, copies everything within that commit, and does not tell that there is a reader.
+//! The writer truncates it, between two commits, and never waits for a reader. What a reader kept from being copied may
+//! be hundreds of megabytes, which would hold up commits for seconds: a thread of its own copies it while commits go
+//! on, and the writer copies what has been added since. Rejected: `journal_size_limit`, because it does nothing before
+//! the next commit after the reader is gone, copies everything within that commit, and does not tell that there is a
+//! reader.
 
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -20,12 +21,13 @@ use super::directory;
 use super::wal;
 use crate::files;
 
-/// The length from which on the log is truncated: twice what it grows to when nothing keeps it from being written over, so
-/// that an undisturbed store never truncates, which would cost the next commits an allocation on the disk each.
+/// The length from which on the log is truncated: twice what it grows to when nothing keeps it from being written over,
+/// so that an undisturbed store never truncates, which would cost the next commits an allocation on the disk each.
 pub(super) const LONG: u64 = 32 << 20;
 /// Pause between two attempts: commits come in thousands a second, and readers mostly stay for milliseconds.
 const ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
-/// How long attempts must fail before the operator is told: lists of the API and the check of a large store end by then.
+/// How long attempts must fail before the operator is told: lists of the API and the check of a large store end by
+/// then.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
 /// How often the operator is told again.
 const TOLD_EVERY: Duration = Duration::from_mins(10);
@@ -55,8 +57,8 @@ impl LogKeeper {
         Self { database, log, attempted_at: None, copying: None, pinned: None }
     }
 
-    /// Goes a step towards a short log, if it is long; `db` is the connection that writes, between two transactions. A failure is
-    /// left to the next commit, which copies the log itself then, and meets it too.
+    /// Goes a step towards a short log, if it is long; `db` is the connection that writes, between two transactions. A
+    /// failure is left to the next commit, which copies the log itself then, and meets it too.
     pub(super) fn keep_short(&mut self, db: &Connection, now: Instant) {
         if let Err(error) = self.advance(db, now).inspect_err(|_| drop(copy_with_commits(db))) {
             tracing::debug!(error = &*error, "the store's log is not truncated");

@@ -5,7 +5,8 @@
 //! connections of their own. Beside them: [`KeyStore`], by which `scalegate keys` works while a gateway is running, and
 //! [`back_up`].
 //!
-//! The units of a commit are written in one transaction and fail together. Must never be opened where other users can write.
+//! The units of a commit are written in one transaction and fail together. Must never be opened where other users can
+//! write.
 
 mod backup;
 mod clock_row;

@@ -1,7 +1,7 @@
 //! What is removed because it is no longer kept.
 //!
-//! A little at a time, so that commits are not held up. Rejected: an index of everything by its age, because each commit would
-//! have to keep it up, for something that is done once a minute and may be late.
+//! A little at a time, so that commits are not held up. Rejected: an index of everything by its age, because each
+//! commit would have to keep it up, for something that is done once a minute and may be late.
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
@@ -9,8 +9,8 @@ use super::records::{parse_pruned_job, parsed_or_null};
 use crate::domain::{KeyId, Retention, RetentionClass, Timestamp};
 use crate::store::{AuditExcess, Excess, Holder, KEY_RETENTION, PrunedJob};
 
-/// Most jobs, answers, entries of timelines, and audit entries of a class, removed in one go: at a few microseconds each, commits wait for some
-/// milliseconds at the most.
+/// Most jobs, answers, entries of timelines, and audit entries of a class, removed in one go: at a few microseconds
+/// each, commits wait for some milliseconds at the most.
 pub(super) const PRUNE_CHUNK: usize = 500;
 /// Most timelines looked at in one go, at a few microseconds each. Ten thousand have their turn in twenty minutes.
 const TIMELINES_TOGETHER: usize = 500;
@@ -25,8 +25,8 @@ pub(super) struct Removed {
     pub more: bool,
 }
 
-/// Removes some of what `retention` does not cover at `now`; of timelines, those of the resources after `timelines_after`.
-/// Must be called within a transaction.
+/// Removes some of what `retention` does not cover at `now`; of timelines, those of the resources after
+/// `timelines_after`. Must be called within a transaction.
 pub(super) fn remove_old(
     db: &Connection,
     retention: Retention,
@@ -45,8 +45,8 @@ pub(super) fn remove_old(
 /// Finished jobs that no live idempotency key needs.
 const REMOVABLE: &str = "finished_ms IS NOT NULL AND id NOT IN (SELECT job FROM answers)";
 
-/// Removes the jobs that are too old; then those of the resource or API key that has more than its `excess` allows; and if there
-/// is none that has, those that are too many, the oldest first.
+/// Removes the jobs that are too old; then those of the resource or API key that has more than its `excess` allows; and
+/// if there is none that has, those that are too many, the oldest first.
 fn remove_jobs(
     db: &Connection,
     retention: Retention,

@@ -135,7 +135,8 @@ pub(super) fn find_attempts(
     rows.collect()
 }
 
-/// Jobs that an index has in the order of their submission: all of them, or those in each state, which only have to be merged.
+/// Jobs that an index has in the order of their submission: all of them, or those in each state, which only have to be
+/// merged.
 pub(super) struct Run<'a> {
     resource: Option<&'a Alias>,
     /// Each once. Empty means any.

@@ -1,9 +1,10 @@
 //! Reads from an SQLite store: lists, the log of versions, timelines, keys.
 //!
-//! Connections of its own, so that readers and the writer never wait for each other. They take turns in the order in which
-//! they come, each with a thread to itself; one piece of work is bounded by [`PIECE_ROWS`](super::queries::PIECE_ROWS), so
-//! that a turn comes soon. The keys, which every request may need, have a connection that nothing else waits for. It does
-//! not see to it that one caller leaves turns for others: its callers do.
+//! Connections of its own, so that readers and the writer never wait for each other. They take turns in the order in
+//! which they come, each with a thread to itself; one piece of work is bounded by
+//! [`PIECE_ROWS`](super::queries::PIECE_ROWS), so that a turn comes soon. The keys, which every request may need, have
+//! a connection that nothing else waits for. It does not see to it that one caller leaves turns for others: its callers
+//! do.
 //!
 //! Rejected: one connection for all, because a list then takes as long as the longest continuation before it.
 
@@ -54,8 +55,8 @@ impl SqliteReader {
     }
 }
 
-/// The length of the write-ahead log of the store in `directory`, in bytes; `None` if there is none. The log is not read, so
-/// that this takes microseconds.
+/// The length of the write-ahead log of the store in `directory`, in bytes; `None` if there is none. The log is not
+/// read, so that this takes microseconds.
 pub fn log_length(directory: &Path) -> Option<u64> {
     files::length(&wal::path(&database_path(directory))).ok()
 }
@@ -77,8 +78,8 @@ impl Connections {
         Ok(Self { path: path.to_owned(), turns: Arc::new(Semaphore::new(number)), idle: Mutex::new(vec![first]) })
     }
 
-    /// What `read` reads, as of one moment, on a thread of its own. It goes on, and keeps its connection, if the future is
-    /// dropped.
+    /// What `read` reads, as of one moment, on a thread of its own. It goes on, and keeps its connection, if the future
+    /// is dropped.
     ///
     /// # Errors
     /// If the store cannot be read, or the process ends.

@@ -106,7 +106,8 @@ async fn a_long_log_is_read_in_parts() {
     assert!(!has_all().await, "it is found in the last part");
 }
 
-/// As many reads as there are connections go on at a time, and the next one begins when one of them ends. Keys never wait.
+/// As many reads as there are connections go on at a time, and the next one begins when one of them ends. Keys never
+/// wait.
 #[tokio::test]
 async fn reads_do_not_wait_for_each_other_until_there_are_too_many() {
     let directory = directory();

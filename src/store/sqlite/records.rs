@@ -1,7 +1,7 @@
 //! Records as rows have them.
 //!
-//! A record that makes no sense is an error with the name of its row. It must never be skipped: its job may have a change
-//! under way.
+//! A record that makes no sense is an error with the name of its row. It must never be skipped: its job may have a
+//! change under way.
 
 use std::error::Error;
 use std::path::Path;

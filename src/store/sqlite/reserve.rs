@@ -1,8 +1,9 @@
-//! Room on the disk that is kept for changes of API keys: on a full disk a key that leaked must still be revoked for good.
+//! Room on the disk that is kept for changes of API keys: on a full disk a key that leaked must still be revoked for
+//! good.
 //!
 //! A file beside the database takes the room. When such a change finds the disk full, the file is cut off, the change
-//! written, and the file made as long again as the room that is left allows, so that nothing else takes it. It must never be
-//! given up for anything that a caller without the right to change keys can ask for.
+//! written, and the file made as long again as the room that is left allows, so that nothing else takes it. It must
+//! never be given up for anything that a caller without the right to change keys can ask for.
 //!
 //! Rejected: room within the database or its log, because SQLite writes jobs into it as well as keys.
 
@@ -16,8 +17,8 @@ use rustix::io::Errno;
 use super::directory;
 use crate::files;
 
-/// Length of the file. A change of a key takes some ten pages of the log, 40 KiB, and each opening of the store as much: this
-/// is room for dozens, and for the log's index.
+/// Length of the file. A change of a key takes some ten pages of the log, 40 KiB, and each opening of the store as
+/// much: this is room for dozens, and for the log's index.
 const RESERVE_BYTES: u64 = 4 << 20;
 /// The least that is worth keeping.
 const LEAST_BYTES: u64 = 64 << 10;
@@ -35,8 +36,8 @@ impl Reserve {
         Self { path: directory::reserve_path(directory), is_missed: false }
     }
 
-    /// Makes it as long as it should be, unless it is; takes no room if there is not enough. A store works without one, so that
-    /// a failure is only told.
+    /// Makes it as long as it should be, unless it is; takes no room if there is not enough. A store works without one,
+    /// so that a failure is only told.
     pub(super) fn make(&mut self) {
         let made = self.open().and_then(|mut file| {
             let before = file.metadata()?.len();

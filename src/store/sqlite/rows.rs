@@ -15,8 +15,8 @@ use crate::store::{IdempotencyEntry, MAX_LOGGED_VERSIONS, MAX_TIMELINE, Unit};
 /// What is too many in a log is removed when so many more are in it: each removal costs a search, even of nothing.
 pub(super) const TRIMMED_TOGETHER: u64 = 64;
 
-/// Writes all of `units`, in their order; their jobs become the versions `first_event` and following. Must be called within a
-/// transaction.
+/// Writes all of `units`, in their order; their jobs become the versions `first_event` and following. Must be called
+/// within a transaction.
 ///
 /// Logs get an entry for everything; of a job or a lane that several units change, only the last state is written.
 pub(super) fn write(db: &Connection, units: &[Unit], first_event: EventId) -> rusqlite::Result<()> {
@@ -38,8 +38,8 @@ struct Latest {
     record: Option<String>,
 }
 
-/// Writes all versions into the log, and each job as it is after the last of them. A new job takes its place among the others
-/// by its first version.
+/// Writes all versions into the log, and each job as it is after the last of them. A new job takes its place among the
+/// others by its first version.
 fn write_jobs(db: &Connection, events: impl Iterator<Item = JobEvent>) -> rusqlite::Result<()> {
     let mut jobs: Vec<Latest> = Vec::new();
     let mut places: HashMap<JobId, usize> = HashMap::new();
@@ -73,8 +73,8 @@ fn write_jobs(db: &Connection, events: impl Iterator<Item = JobEvent>) -> rusqli
     Ok(())
 }
 
-/// Writes a version into the log. The one before it is `previous`, or else what the row of the job says. The record of the job
-/// itself, if it is the same.
+/// Writes a version into the log. The one before it is `previous`, or else what the row of the job says. The record of
+/// the job itself, if it is the same.
 fn write_version(
     db: &Connection,
     JobEvent { id, job }: &JobEvent,
@@ -111,8 +111,8 @@ fn write_entries(db: &Connection, entries: &[IdempotencyEntry]) -> rusqlite::Res
     Ok(())
 }
 
-/// Numbers the entries of each resource, so that keeping the newest ones is a range in an index. The first number is the time
-/// in milliseconds: where all entries have been removed, none is given out again.
+/// Numbers the entries of each resource, so that keeping the newest ones is a range in an index. The first number is
+/// the time in milliseconds: where all entries have been removed, none is given out again.
 fn write_history(db: &Connection, history: &[(Alias, HistoryEntry)]) -> rusqlite::Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT INTO timeline (resource, number, at_ms, record) \

@@ -134,8 +134,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     INSERT INTO audit SELECT shelf, seq, number, at, record FROM audit_of_old ORDER BY shelf, seq;
     DROP TABLE audit_of_old;
 ",
-    // From here on the record of a job leaves out the sentence that says what it waits for where that follows from the rest,
-    // which an earlier release does not understand.
+    // From here on the record of a job leaves out the sentence that says what it waits for where that follows from the
+    // rest, which an earlier release does not understand.
     "
     ALTER TABLE lanes RENAME TO lanes_of_old;
     CREATE TABLE lanes (
@@ -162,9 +162,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     FROM lanes_of_old ORDER BY resource;
     DROP TABLE lanes_of_old;
 ",
-    // The jobs of one resource are anywhere among the others, and a list needs nothing of them but their ids: with those in
-    // the index, none is looked up. Jobs in the same state are mostly near each other, and the index of states, in which each
-    // job moves several times, stays as small as it is.
+    // The jobs of one resource are anywhere among the others, and a list needs nothing of them but their ids: with
+    // those in the index, none is looked up. Jobs in the same state are mostly near each other, and the index of
+    // states, in which each job moves several times, stays as small as it is.
     "
     DROP INDEX jobs_by_resource_and_state;
     CREATE INDEX jobs_by_resource_and_state ON jobs (resource, state, seq, id);
@@ -185,8 +185,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     );
     INSERT INTO first_key (only, made_ms) SELECT 1, min(created_ms) FROM keys HAVING count(*) > 0;
 ",
-    // What each job counts against the shares of its resource and its API key; and of an answer its job alone, which is not
-    // removed as long as the answer is kept.
+    // What each job counts against the shares of its resource and its API key; and of an answer its job alone, which is
+    // not removed as long as the answer is kept.
     "
     ALTER TABLE jobs ADD COLUMN owner TEXT;
     ALTER TABLE jobs ADD COLUMN text_bytes INTEGER NOT NULL DEFAULT 0;
@@ -199,8 +199,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE INDEX answers_by_job ON answers (job);
     CREATE INDEX jobs_by_owner ON jobs (owner, seq) WHERE owner IS NOT NULL;
 ",
-    // Audit entries of changes of keys are kept apart from others, and all of them by shares of API keys. A shelf holds the
-    // entries of a class.
+    // Audit entries of changes of keys are kept apart from others, and all of them by shares of API keys. A shelf holds
+    // the entries of a class.
     "
     ALTER TABLE audit RENAME TO audit_of_old;
     CREATE TABLE audit (
@@ -226,7 +226,7 @@ pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 pub(super) enum Kind {
     /// Nothing in it so far, or an older version of ours.
     Ours { version: i64 },
-    /// Somebody else's.
+    /// That of another program.
     Foreign,
 }
 
@@ -258,8 +258,8 @@ pub(super) fn migrate(db: &mut Connection, version: i64) -> Result<(), Unreadabl
     Ok(())
 }
 
-/// Fails if the record of a lane makes no sense: to the statements that move it into columns, a lane without what they look
-/// for would be one that was never scaled.
+/// Fails if the record of a lane makes no sense: to the statements that move it into columns, a lane without what they
+/// look for would be one that was never scaled.
 fn check_records_of_lanes(db: &Connection) -> Result<(), Unreadable> {
     let sql = "
         SELECT resource, CASE
@@ -277,8 +277,8 @@ fn check_records_of_lanes(db: &Connection) -> Result<(), Unreadable> {
     }
 }
 
-/// Fails if nothing can be written: a store that can only be read is not usable, and better found out before anything is
-/// promised.
+/// Fails if nothing can be written: a store that can only be read is not usable, and better found out before anything
+/// is promised.
 pub(super) fn try_to_write(db: &mut Connection) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.pragma_update(None, "user_version", VERSION)?;

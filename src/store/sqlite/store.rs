@@ -1,5 +1,5 @@
-//! The store in an SQLite file, as the rest of the process sees it: what it hands over to the thread that writes, and what
-//! it shares with that.
+//! The store in an SQLite file, as the rest of the process sees it: what it hands over to the thread that writes, and
+//! what it shares with that.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -60,8 +60,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// See the module's documentation.
 ///
-/// The queue is not bounded here but by those who feed it: of each resource, the engine has one intent on its way at the most,
-/// and what follows from one reading; it takes no requests while the disk is stuck; units without lanes need a permit.
+/// The queue is not bounded here but by those who feed it: of each resource, the engine has one intent on its way at
+/// the most, and what follows from one reading; it takes no requests while the disk is stuck; units without lanes need
+/// a permit.
 pub struct SqliteStore {
     requests: mpsc::UnboundedSender<Request>,
     shared: Arc<Shared>,

@@ -1,8 +1,9 @@
 //! What SQLite does not see to about its write-ahead log.
 //!
 //! SQLite takes a log that it cannot read for an empty one, and removes one whose database is empty, both without a
-//! word; commits that were promised go with it. And it trusts that what could be read from a file is on the disk, which is
-//! not so after a failed sync: Linux then forgets which parts it could not write, and the next sync succeeds without them.
+//! word; commits that were promised go with it. And it trusts that what could be read from a file is on the disk, which
+//! is not so after a failed sync: Linux then forgets which parts it could not write, and the next sync succeeds without
+//! them.
 //!
 //! What cannot be noticed: a log that is missing, or that breaks off in the middle. It looks like one that ends there.
 
@@ -93,7 +94,7 @@ fn is_header(header: &[u8]) -> bool {
 /// earlier sync failed, by this process or by the one before it.
 pub(super) fn write_again(database: &Path, db: &mut Connection) -> Result<(), SqliteError> {
     let explained = |error| explain(database, error);
-    // Nobody else may add to the log meanwhile.
+    // No other process may add to the log meanwhile.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explained)?;
     let log = path(database);
     rewrite(&log).map_err(|source| SqliteError::Log { path: log, source })?;

@@ -1,9 +1,9 @@
 //! The thread that writes.
 //!
-//! One writer, and group commit: what has queued up while the disk was busy goes into the next transaction together, and fails
-//! together. After a failed commit what is on the disk is uncertain: the file is opened anew before anything else is written,
-//! and no unit about a lane of the failed group is written before the lane is adopted again. Rejected: handing blocking calls
-//! to a thread pool, because the order of commits would be lost, on which the engine relies.
+//! One writer, and group commit: what has queued up while the disk was busy goes into the next transaction together,
+//! and fails together. After a failed commit what is on the disk is uncertain: the file is opened anew before anything
+//! else is written, and no unit about a lane of the failed group is written before the lane is adopted again. Rejected:
+//! handing blocking calls to a thread pool, because the order of commits would be lost, on which the engine relies.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -17,8 +17,8 @@ use super::store::{Failure, Group, Request, Shared, StoreInbox, lock};
 use crate::domain::{EventId, Retention, Timestamp};
 use crate::store::{AdmissionRecords, Excess, KeyChange, Observer, Pruned, StoreError, Unit};
 
-/// Most units in one transaction: enough that the cost of syncing no longer matters, few enough that the first one does not
-/// wait for long.
+/// Most units in one transaction: enough that the cost of syncing no longer matters, few enough that the first one does
+/// not wait for long.
 const MAX_GROUP: usize = 512;
 /// Pause between two attempts to open a failed store anew.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
@@ -31,8 +31,8 @@ pub trait Journal: Send + 'static {
     /// If they may not be durable.
     fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), SqliteError>;
 
-    /// Makes units that are [urgent](is_urgent) durable after a commit has found the disk full, all of them or none. The store
-    /// is not usable again by that.
+    /// Makes units that are [urgent](is_urgent) durable after a commit has found the disk full, all of them or none.
+    /// The store is not usable again by that.
     ///
     /// # Errors
     /// If they may not be durable.
@@ -235,8 +235,8 @@ impl<J: Journal> Writer<J> {
     }
 }
 
-/// Whether `unit` is written although the disk is full: it changes which API keys are good, which only those may ask for whose
-/// key is an admin's, and nothing else. That a key was used is no such change.
+/// Whether `unit` is written although the disk is full: it changes which API keys are good, which only those may ask
+/// for whose key is an admin's, and nothing else. That a key was used is no such change.
 fn is_urgent(unit: &Unit) -> bool {
     let changes_keys = unit.keys.iter().any(|change| !matches!(change, KeyChange::Used { .. }));
     let Unit { lanes, jobs, entries, history, .. } = unit;

@@ -19,8 +19,8 @@ enum Asked {
     Prune,
 }
 
-/// A journal that reports what it is asked for and, if it is a commit, waits to be told how that went. It has no lanes but those
-/// of the real one.
+/// A journal that reports what it is asked for and, if it is a commit, waits to be told how that went. It has no lanes
+/// but those of the real one.
 struct Puppet {
     asked: Sender<Asked>,
     verdicts: Receiver<bool>,
