@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use actix_web::http::Uri;
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_otlp::{
     ExporterBuildError, OTEL_EXPORTER_OTLP_COMPRESSION, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS,
@@ -15,6 +14,7 @@ use opentelemetry_otlp::{
     OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
 };
 use opentelemetry_sdk::Resource;
+use url::Url;
 
 /// Longest time for an export, retries included, unless the environment says otherwise; the standard's own.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -134,22 +134,15 @@ fn read_from(variable: impl Fn(&'static str) -> Option<String>) -> Result<Option
     }
 }
 
+/// `endpoint` without what could be a password.
 fn shown(endpoint: &str) -> Result<String, &'static str> {
     const NO_URL: &str = "must be a URL like http://collector:4318";
-    let uri: Uri = endpoint.parse().map_err(|_| NO_URL)?;
-    let address = uri.authority().and_then(|authority| authority.as_str().rsplit('@').next());
-    // What looks like a port and is none would be left out without a word.
-    if uri.port_u16().is_none() && address != uri.host() {
-        return Err(NO_URL);
-    }
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http"), Some(host)) => {
-            let port = uri.port_u16().map_or_else(String::new, |port| format!(":{port}"));
-            Ok(format!("http://{host}{port}{}", uri.path()))
-        }
-        (Some("https"), _) => {
-            Err("there is no TLS: send traces to a collector nearby, by http://, which sends them on")
-        }
+    let url = Url::parse(endpoint).map_err(|_| NO_URL)?;
+    match url.scheme() {
+        // What looks like a port and is none would be left out without a word.
+        "http" if endpoint.split('/').nth(2).is_none_or(|authority| authority.ends_with(':')) => Err(NO_URL),
+        "http" => Ok(url.origin().ascii_serialization() + url.path()),
+        "https" => Err("there is no TLS: send traces to a collector nearby, by http://, which sends them on"),
         _ => Err(NO_URL),
     }
 }
@@ -224,6 +217,8 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http:collector"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/v1/traces"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
