@@ -17,7 +17,8 @@ pub struct Loaded {
     pub took: Duration,
     /// How long each answer took, sorted.
     pub latencies: Vec<Duration>,
-    /// The processor time that this took here, as a share of the time: near 1, it is the load generator that is measured.
+    /// The processor time that this took here, as a share of the time: near 1, it is the load generator that is
+    /// measured.
     pub own_share: f64,
 }
 

@@ -1,8 +1,8 @@
 //! How fast and how small: a table of figures, each a ratio to a baseline taken in the same run on the same machine.
 //!
 //! `cargo bench --bench performance` measures everything; `cargo bench --bench performance -- polls idle` only what is
-//! named. Machines differ, so a figure means nothing without its baseline beside it, and nothing here is asserted: a test
-//! that fails on a slow machine tells of the machine.
+//! named. Machines differ, so a figure means nothing without its baseline beside it, and nothing here is asserted: a
+//! test that fails on a slow machine tells of the machine.
 
 mod idle;
 mod lists;

@@ -15,8 +15,8 @@ const JOBS: usize = 100_000;
 const CONNECTIONS: usize = 32;
 const TIME: Duration = Duration::from_secs(1);
 /// Each kind of load is given several times, in turns, and the best of each is compared: whatever else the machine does
-/// meanwhile makes both slower, and never faster. It does so for seconds at a time: many short turns rather than a few long
-/// ones.
+/// meanwhile makes both slower, and never faster. It does so for seconds at a time: many short turns rather than a few
+/// long ones.
 const ROUNDS: usize = 15;
 /// Files of the panel, among which is one not much larger than a job.
 const CONSTANTS: [&str; 6] = [

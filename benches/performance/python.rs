@@ -1,13 +1,14 @@
-//! The gateway beside what one would write without it: FastAPI with a background task for each job, in which the client of
-//! the platform's guide waits and changes one unit at a time. It is `python/app.py`, which says what it does not do.
+//! The gateway beside what one would write without it: FastAPI with a background task for each job, in which the client
+//! of the platform's guide waits and changes one unit at a time. It is `python/app.py`, which says what it does not do.
 //!
-//! It has what makes it faster without being written differently: uvloop, httptools, handlers that need no thread, response
-//! models, no access log. It is one process because its jobs are in its memory: each of several would know only its own.
-//! Both run on the same cores and get the same requests but for the path; the app ignores the key. Its jobs are smaller.
+//! It has what makes it faster without being written differently: uvloop, httptools, handlers that need no thread,
+//! response models, no access log. It is one process because its jobs are in its memory: each of several would know
+//! only its own. Both run on the same cores and get the same requests but for the path; the app ignores the key. Its
+//! jobs are smaller.
 //!
-//! Submissions are measured with a sidecar that never answers, so that on both sides only their acceptance takes time. If
-//! it answered, the app's threads would take processor time from its handlers. The app begins each run anew, and the runs
-//! are short: the more jobs wait for a thread in it, the longer its garbage collector stops it.
+//! Submissions are measured with a sidecar that never answers, so that on both sides only their acceptance takes time.
+//! If it answered, the app's threads would take processor time from its handlers. The app begins each run anew, and the
+//! runs are short: the more jobs wait for a thread in it, the longer its garbage collector stops it.
 //!
 //! The packages come from PyPI. Where they or Python cannot be had, this part adds nothing to the table.
 

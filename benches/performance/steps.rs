@@ -1,7 +1,7 @@
 //! Very many resources that all step every second, against the simulated sidecar: how many steps go out in time.
 //!
-//! Jobs are submitted evenly over the first second, so that their steps are due evenly over each of the following ones. All at
-//! once, they would show how long a burst of steps takes, and not how many steps a second there can be.
+//! Jobs are submitted evenly over the first second, so that their steps are due evenly over each of the following ones.
+//! All at once, they would show how long a burst of steps takes, and not how many steps a second there can be.
 
 use std::sync::Arc;
 use std::time::Duration;

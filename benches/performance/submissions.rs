@@ -1,9 +1,10 @@
-//! `POST /v1/jobs`, each job durable before it is answered, against writing as much to a file and syncing it: on the disk there
-//! is, and on one that is as slow as a volume in the network, where less depends on what else is done for a job.
+//! `POST /v1/jobs`, each job durable before it is answered, against writing as much to a file and syncing it: on the
+//! disk there is, and on one that is as slow as a volume in the network, where less depends on what else is done for a
+//! job.
 //!
-//! The jobs queue up behind others, so that nothing but their acceptance is written meanwhile. How many exchanges there can be
-//! without any work is measured too: one client sends nothing while it waits for an answer, so that no gateway, whatever it
-//! does with a job, takes less time than an exchange and the disk.
+//! The jobs queue up behind others, so that nothing but their acceptance is written meanwhile. How many exchanges there
+//! can be without any work is measured too: one client sends nothing while it waits for an answer, so that no gateway,
+//! whatever it does with a job, takes less time than an exchange and the disk.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -84,7 +85,8 @@ pub fn busy_gateway(directory: &Path, sidecar: &str, longer: Duration) -> Proces
     gateway
 }
 
-/// Jobs with targets from `first` on: no two of one resource after each other have the same, or the second would join the first.
+/// Jobs with targets from `first` on: no two of one resource after each other have the same, or the second would join
+/// the first.
 pub fn submit(gateway: &Process, clients: usize, time: Duration, first: usize) -> Loaded {
     let key = gateway.key.expose().to_owned();
     runtime().block_on(load(gateway.address, clients, time, &[202], move |nth, bytes| {

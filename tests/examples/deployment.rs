@@ -1,5 +1,5 @@
-//! The files for deployment: they agree with each other, with the manifest and with the gateway, and the image gets all that
-//! cargo wants to see. That it builds and runs is what `.ci/image` shows, which takes minutes.
+//! The files for deployment: they agree with each other, with the manifest and with the gateway, and the image gets all
+//! that cargo wants to see. That it builds and runs is what `.ci/image` shows, which takes minutes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -117,8 +117,8 @@ fn copied(instruction: &Instruction) -> Option<(Vec<&str>, &str)> {
     Some((paths, destination))
 }
 
-/// Does in a directory what the build stage does, except that cargo only looks whether it could build. `cargo fetch` reads
-/// everything that the manifest names; `cargo metadata` and `cargo tree` do not notice when a file is missing.
+/// Does in a directory what the build stage does, except that cargo only looks whether it could build. `cargo fetch`
+/// reads everything that the manifest names; `cargo metadata` and `cargo tree` do not notice when a file is missing.
 #[test]
 fn cargo_finds_everything_at_each_step_of_building_the_image() {
     let directory = TempDir::new().expect("a directory");

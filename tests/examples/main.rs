@@ -1,5 +1,5 @@
-//! The programs in `examples/`, run as a user would, against the real gateway and the simulated sidecar; and a look at the
-//! files for deployment, which cannot be run here.
+//! The programs in `examples/`, run as a user would, against the real gateway and the simulated sidecar; and a look at
+//! the files for deployment, which cannot be run here.
 
 #[path = "../support/mod.rs"]
 mod support;

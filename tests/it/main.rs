@@ -1,4 +1,5 @@
-//! The integration tests, one module for each subject. They are one binary, since every test binary links the whole gateway.
+//! The integration tests, one module for each subject. They are one binary, since every test binary links the whole
+//! gateway.
 
 #[path = "../support/mod.rs"]
 mod support;

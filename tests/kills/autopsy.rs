@@ -1,7 +1,7 @@
 //! The files a killed process leaves behind.
 //!
-//! A copy of them is looked at: whoever opens the store itself also recovers it, and the next process would find nothing
-//! left to recover.
+//! A copy of them is looked at: a program that opens the store itself also recovers it, and the next process would find
+//! nothing left to recover.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Somebody who follows all jobs by the stream of events, and comes back after every death with the last id.
+//! A client that follows all jobs by the stream of events, and comes back after every death with the last id.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::support::events::{Event, Events};
 
-/// Pause before the next try where nobody listens.
+/// Pause before the next try where no process listens.
 const RETRY: Duration = Duration::from_millis(5);
 
 /// A task that listens, and fails if it misses something or hears it twice.

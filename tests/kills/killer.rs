@@ -76,8 +76,8 @@ impl Scene {
 
     /// Waits until the sidecar has read whatever a process sent that is dead now.
     ///
-    /// `settle` and cooldowns allow for the time a request is on its way, but here that may be as long as a busy machine
-    /// keeps the sidecar's thread waiting. Its connections are served in the order in which they came.
+    /// `settle` and cooldowns allow for the time a request is on its way, but here that may be as long as a busy
+    /// machine keeps the sidecar's thread waiting. Its connections are served in the order in which they came.
     fn let_the_dead_be_heard(&self) {
         let mut stream = TcpStream::connect(self.sidecar.address()).expect("the sidecar is there");
         stream.write_all(b"GET / HTTP/1.1\r\nHost: sidecar\r\nConnection: close\r\n\r\n").expect("it reads");
@@ -118,7 +118,7 @@ impl Killer {
 
     /// What it did, and the process it left alive.
     pub fn join(mut self) -> (Toll, Process) {
-        let thread = self.thread.take().expect("nobody joined it before");
+        let thread = self.thread.take().expect("it was not joined before");
         self.stop.store(true, Ordering::Relaxed);
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }

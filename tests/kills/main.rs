@@ -5,12 +5,12 @@
 //! time. Now and then the files a killed process leaves are examined. The simulated sidecar runs in the test's own
 //! process, is never killed, loses requests and answers, and so knows the truth. In the end every job must be over, and
 //! then three records must agree: what the clients were told ([`referee`]), what the gateway says it did, and what
-//! reached the sidecar ([`verdict`]). Somebody follows the stream of events all the while, and must have heard everything
-//! once ([`follower`]).
+//! reached the sidecar ([`verdict`]). A client follows the stream of events all the while, and must have heard
+//! everything once ([`follower`]).
 //!
 //! `KILLS` sets the number of kills (100), `KILL_SEED` repeats the choices of an earlier run, as far as real processes
-//! allow. What `kill -9` cannot show: whether a commit would survive a power cut. What a killed process has handed to the
-//! system is written all the same.
+//! allow. What `kill -9` cannot show: whether a commit would survive a power cut. What a killed process has handed to
+//! the system is written all the same.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -153,7 +153,7 @@ async fn all_jobs(gateway: &str) -> Vec<JobView> {
 
 async fn page(gateway: &str, query: &str) -> JobList {
     let response = try_send(awc::Client::default().get(format!("{gateway}/v1/jobs?{query}")), None).await;
-    let response = response.expect("nobody kills it any more");
+    let response = response.expect("it is not killed any more");
     assert_eq!(response.status, 200, "{}", response.text());
     serde_json::from_slice(&response.body).expect("a list of jobs")
 }

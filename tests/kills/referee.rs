@@ -1,8 +1,8 @@
 //! What the clients were told, and whether the gateway stands by it.
 //!
-//! Every answer is compared with those before it: a version of a job is always the same, byte for byte; what is over, or
-//! resolved, stays as it is; nobody who asks later is shown something earlier; a submission sent again gets the same
-//! answer. What was promised is kept for the verdict in the end.
+//! Every answer is compared with those before it: a version of a job is always the same, byte for byte; what is over,
+//! or resolved, stays as it is; no client that asks later is shown something earlier; a submission sent again gets the
+//! same answer. What was promised is kept for the verdict in the end.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

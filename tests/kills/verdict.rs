@@ -18,8 +18,8 @@ use super::{MOST_UNITS, RESOURCES, SETTLE};
 
 /// How far the clocks of two processes may be apart when they show milliseconds of the same moment.
 const CLOCK_PLAY: Duration = Duration::from_millis(3);
-/// How far they may be apart in the long run, if the system corrects its clock meanwhile. Less than the shortest cooldown,
-/// so that it is still clear which step made a request.
+/// How far they may be apart in the long run, if the system corrects its clock meanwhile. Less than the shortest
+/// cooldown, so that it is still clear which step made a request.
 const CLOCK_DRIFT: Duration = Duration::from_millis(100);
 /// Steps without effect, one after the other, after which a job may give up.
 const FRUITLESS_STEPS: usize = 5;
@@ -63,7 +63,7 @@ fn assert_promises_kept(jobs: &HashMap<Uuid, &JobView>, referee: &Referee) {
     for (submission, answer) in referee.submissions() {
         let own = made_of.get(submission.number.to_string().as_str()).copied();
         let Some(answer) = answer else {
-            // Only without a key nobody asks again whether an unanswered submission became a job.
+            // Only without a key no client asks again whether an unanswered submission became a job.
             assert!(own.is_none() || submission.key.is_none(), "refused, and yet a job: {}", submission.body);
             continue;
         };
@@ -95,7 +95,7 @@ fn requests<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Request<'a>> {
                 let request = requests.last_mut().filter(|request| request.applied.is_none());
                 request.expect("a request comes before its application").applied = Some(record.capacity_after.units());
             }
-            RecordKind::SetByOther => panic!("nobody else scales here: {record:?}"),
+            RecordKind::SetByOther => panic!("no other program scales here: {record:?}"),
         }
     }
     requests
@@ -126,7 +126,7 @@ impl<'a> History<'a> {
             let record = request.record;
             // The last step that was sent before the request arrived; there is a cooldown between two.
             let made_by = sent.partition_point(|sent| sent.at <= record.at + CLOCK_DRIFT);
-            let made_by = made_by.checked_sub(1).unwrap_or_else(|| panic!("nobody made {record:?}"));
+            let made_by = made_by.checked_sub(1).unwrap_or_else(|| panic!("no job made {record:?}"));
             let Sent { job, step, request: earlier, .. } = &mut sent[made_by];
             let what = || format!("{record:?}, step {step:?} of {job:#?}");
             assert!(
@@ -195,8 +195,8 @@ impl<'a> History<'a> {
         }
     }
 
-    /// The capacity that everything sent before `at` led to. What was sent in that very millisecond came after it: a job
-    /// ends later than its last step was sent, and the next one may be quick.
+    /// The capacity that everything sent before `at` led to. What was sent in that very millisecond came after it: a
+    /// job ends later than its last step was sent, and the next one may be quick.
     fn capacity_at(&self, at: Timestamp) -> Option<u32> {
         let before = self.sent.iter().take_while(|sent| sent.at < at);
         let last = before.filter_map(|sent| sent.request).last()?;
@@ -263,7 +263,7 @@ fn judge_job(job: &JobView, history: &History) {
     if history.has_late {
         return;
     }
-    assert_eq!(job.external_changes, [], "nobody else scales here: {job:#?}");
+    assert_eq!(job.external_changes, [], "no other program scales here: {job:#?}");
     match (job.state, failure(job)) {
         (StateName::Succeeded, None) => {
             let at = job.finished_at.expect("it is over").0;
@@ -273,7 +273,7 @@ fn judge_job(job: &JobView, history: &History) {
         (StateName::Canceled | StateName::Superseded, None) => {}
         (StateName::Failed, Some("out_of_bounds")) => assert!(job.delta.is_some(), "{job:#?}"),
         (StateName::Failed, Some("deadline_exceeded")) => {
-            assert!(job.settings.deadline_seconds < 3.0, "nobody was in a hurry: {job:#?}");
+            assert!(job.settings.deadline_seconds < 3.0, "no deadline was short: {job:#?}");
         }
         (StateName::Failed, Some("no_progress")) => {
             let fruitless = job.steps.iter().rev().filter(|step| step.sent_at.is_some());

@@ -1,4 +1,5 @@
-//! Several clients at once, each on a thread of its own: what can be said of their answers whatever the order of things.
+//! Several clients at once, each on a thread of its own: what can be said of their answers whatever the order of
+//! things.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -186,7 +187,7 @@ fn check_keys(hearsay: &Hearsay) {
     }
 }
 
-/// Nothing moves any more: the list has what was accepted, and lists and single jobs are the same to everybody.
+/// Nothing moves any more: the list has what was accepted, and lists and single jobs are the same to every client.
 async fn check_end(address: SocketAddr, accepted: Vec<Uuid>, mut readers: Vec<Reader>) {
     let listed = walk(address, &mut readers[0], &ALL, 7).await;
     let ids: BTreeSet<Uuid> = listed.iter().map(|job| job.id).collect();
@@ -270,7 +271,7 @@ impl Client<'_> {
         let job = self.reader.see_job(&response);
         if response.status == 202 {
             self.hearsay.accepted.lock().expect("no client panicked with it").push(job.id);
-            // Whoever was told of a job finds it everywhere.
+            // A client that was told of a job finds it everywhere.
             self.poll(job.id).await;
             let of_resource = Filter { resource: Some(wish.resource), ..ALL };
             let listed = walk(self.address, &mut self.reader, &of_resource, LARGEST_PAGE).await;

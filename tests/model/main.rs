@@ -1,13 +1,15 @@
 //! Jobs and lists against a model that says what callers are promised.
 //!
-//! The first test does random operations to a real gateway — submissions of all kinds, with and without idempotency keys,
-//! cancellations, lists, walks from page to page while other things happen, answers of the sidecar, restarts — and after
-//! each of them its answers, all its jobs and what reached the sidecar must be what the model says. The other tests let
-//! several clients loose at once, where no model can tell the order of things, but what they see must fit together.
+//! The first test does random operations to a real gateway — submissions of all kinds, with and without idempotency
+//! keys, cancellations, lists, walks from page to page while other things happen, answers of the sidecar, restarts —
+//! and after each of them its answers, all its jobs and what reached the sidecar must be what the model says. The other
+//! tests let several clients loose at once, where no model can tell the order of things, but what they see must fit
+//! together.
 //!
-//! `MODEL_CASES` sets the number of sequences; for a thorough search, `MODEL_CASES=5000 cargo test --test model`. A failure
-//! prints the shortest sequence found that fails, and, as `MODEL_SEED`, what brings the same sequences again:
-//! `MODEL_SEED=… cargo test --test model`. What several clients do is the same again too, but not how it is interleaved.
+//! `MODEL_CASES` sets the number of sequences; for a thorough search, `MODEL_CASES=5000 cargo test --test model`. A
+//! failure prints the shortest sequence found that fails, and, as `MODEL_SEED`, what brings the same sequences again:
+//! `MODEL_SEED=… cargo test --test model`. What several clients do is the same again too, but not how it is
+//! interleaved.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -78,8 +80,8 @@ fn whatever_is_asked_the_answer_is_the_models() {
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// No reader ever sees a job go back or change after its end, two readers never see different things in one version, lists
-/// and single jobs agree, whatever was accepted is there, and a key has one answer.
+/// No reader ever sees a job go back or change after its end, two readers never see different things in one version,
+/// lists and single jobs agree, whatever was accepted is there, and a key has one answer.
 #[test]
 fn clients_that_know_nothing_of_each_other_see_the_same() {
     // What is interleaved otherwise each time cannot be made shorter by trying again.

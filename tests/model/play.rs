@@ -168,7 +168,7 @@ impl Play {
                 assert_eq!(problem.code.as_str(), *code, "{}", problem.detail);
                 assert_eq!(problem.job.map(|link| link.id), about.map(|about| self.ids[about]), "{}", problem.detail);
             }
-            Expected::Nothing | Expected::Replay(_) => unreachable!("nobody asks"),
+            Expected::Nothing | Expected::Replay(_) => unreachable!("no client asks"),
         }
     }
 
@@ -304,7 +304,7 @@ impl Play {
         post(self.address(), path, body, key).await
     }
 
-    /// The address of a job; a number without a job gets that of a job nobody has.
+    /// The address of a job; a number without a job gets that of a job that does not exist.
     fn path(&self, number: usize) -> String {
         format!("/v1/jobs/{}", self.ids.get(number).copied().unwrap_or(Uuid::from_u128(7)))
     }

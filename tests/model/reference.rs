@@ -1,8 +1,8 @@
 //! What callers are promised, as a model simple enough to be right at a glance.
 //!
-//! A resource is a capacity and a line of unfinished jobs, the first of which is being worked on. The model knows nothing
-//! of lanes, stores, versions or times: an operation changes it at once, and it says what the answer to the operation has
-//! to be. It is written from the contract (README, OpenAPI document), not from the code under test.
+//! A resource is a capacity and a line of unfinished jobs, the first of which is being worked on. The model knows
+//! nothing of lanes, stores, versions or times: an operation changes it at once, and it says what the answer to the
+//! operation has to be. It is written from the contract (README, OpenAPI document), not from the code under test.
 
 use scalegate::domain::{OnConflict, StateName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,8 +71,8 @@ impl Filter {
     }
 }
 
-/// Something that is done to the gateway or happens to it. Jobs are numbered in the order in which they were accepted; a
-/// number beyond the last is the id of no job.
+/// Something that is done to the gateway or happens to it. Jobs are numbered in the order in which they were accepted;
+/// a number beyond the last is the id of no job.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// `POST /v1/jobs`; `reworded` says the same in another form: other white space, order of fields, quotes.
@@ -268,7 +268,7 @@ impl Model {
         }
         let mode = wish.on_conflict.unwrap_or(OnConflict::Reject);
         if let Some(last) = resource.line.last().map(|last| &self.jobs[*last]) {
-            // Whoever supersedes wants it at once, and a job that waits behind another is not that.
+            // A client that supersedes wants it at once, and a job that waits behind another is not that.
             let soon_enough = resource.line.len() == 1 || mode != OnConflict::Supersede;
             let same = matches!(wish.goal, Goal::Target(target) if last.target == Some(target));
             if same && last.ending.is_none() && soon_enough {

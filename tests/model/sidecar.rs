@@ -38,7 +38,7 @@ pub struct Platform {
 
 impl Platform {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Resource>> {
-        self.resources.lock().expect("nobody panicked with it")
+        self.resources.lock().expect("no thread panicked with it")
     }
 
     fn with<T>(&self, resource: &str, act: impl FnOnce(&mut Resource) -> T) -> T {
@@ -73,7 +73,7 @@ impl Platform {
             if reply != Reply::Rejected {
                 resource.apply(change);
             }
-            // Nobody listens any more if the gateway is gone.
+            // No process listens any more if the gateway is gone.
             let _ = answer.send(match reply {
                 Reply::Accepted => ChangeAnswer::Acknowledged,
                 Reply::Lost => ChangeAnswer::Unknown { detail: "connection reset".into(), answer: None },
@@ -83,7 +83,7 @@ impl Platform {
         })
     }
 
-    /// The changes on their way take effect, but nobody will hear of it.
+    /// The changes on their way take effect, but no client will hear of it.
     pub fn lose_answers(&self) {
         for resource in self.lock().values_mut() {
             if let Some((change, _)) = resource.asked.take() {

@@ -33,8 +33,8 @@ static IN_VAIN: AtomicBool = AtomicBool::new(false);
 
 /// Polls until `condition` holds. Fails with what it says if it never does.
 ///
-/// After the first wait in vain the verdict is clear, and what follows only looks for a shorter way to it: nobody should
-/// have to wait a minute for each attempt.
+/// After the first wait in vain the verdict is clear, and what follows only looks for a shorter way to it: no attempt
+/// should take a minute.
 pub async fn until(mut condition: impl AsyncFnMut() -> Result<(), String>) {
     let begin = Instant::now();
     while let Err(complaint) = condition().await {
@@ -92,7 +92,7 @@ impl Gateway {
 
     /// Stops it without waiting for the sidecar.
     pub async fn stop(self) {
-        // Nobody is connected any more; its threads may take their time.
+        // No client is connected any more; its threads may take their time.
         actix_web::rt::spawn(self.http.stop());
         self.engine.stop(Duration::ZERO).await.expect("it did not die");
         self.store.close();

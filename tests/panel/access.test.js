@@ -1,6 +1,6 @@
 /**
  * A gateway that wants API keys, in a real browser: the panel asks for one, keeps it in its tab and nowhere else, and shows
- * nothing to whoever has none.
+ * nothing to a reader who has none.
  */
 
 import assert from "node:assert/strict";
@@ -292,7 +292,7 @@ test("a key is forgotten when the user wants it", async () => {
   await ended;
   await showsNothing(page);
   assert.deepEqual((await kept(page)).session, {});
-  assert.ok(page.url().endsWith("#/jobs"), "whoever enters one goes on where this one ended");
+  assert.ok(page.url().endsWith("#/jobs"), "a reader who enters one goes on where this one ended");
   await enter(page, keys.read);
   await heading(page, "Jobs");
   await isLive(page);

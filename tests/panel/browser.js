@@ -29,7 +29,7 @@ export async function launch() {
 
 /**
  * What pages complained about: errors and warnings on the console, exceptions, violations of the policy, and requests to
- * anybody but the gateway.
+ * any server but the gateway.
  *
  * Chromium itself logs each request that fails or is refused, which no page can keep it from. What a test provokes it
  * announces, and that, and no more, is not counted.

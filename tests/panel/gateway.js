@@ -15,7 +15,7 @@ const BINARY =
 /** Longest time to start or stop anything; far more than it takes. */
 const PATIENCE_MILLIS = 30_000;
 
-/** Nothing of the environment of whoever runs the test. */
+/** Nothing of the environment that the test runs in. */
 const environment = () =>
   Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SCALEGATE_")));
 
@@ -76,7 +76,7 @@ export class Sidecar {
     return this.process.address;
   }
 
-  /** Somebody else changes the capacity. */
+  /** Another program changes the capacity. */
   async setCapacity(alias, capacity) {
     const response = await fetch(`http://${this.address}/simulator/resource/${alias}/capacity`, {
       method: "PUT",

@@ -251,7 +251,7 @@ test("numbers, times and addresses read as people write them", async () => {
   );
 });
 
-/** Runs `code` with a module in a page of its own, so that what it leaves behind meets nobody. */
+/** Runs `code` with a module in a page of its own, so that what it leaves behind meets no other test. */
 async function apart(module, code) {
   const fresh = await browser.newPage();
   await fresh.goto(blank());
@@ -273,7 +273,7 @@ test("a timeline that was wiped is gone, but not what happened meanwhile", async
   assert.deepEqual(found, [3]);
 });
 
-test("the newest reading counts, whoever told of it", async () => {
+test("the newest reading counts, whichever answer told of it", async () => {
   const found = await apart("store.js", ({ putResources, putResource, putEntry, resourceOf }) => {
     const at = (minute) => new Date(minute * 60_000).toISOString();
     const of = (minute, capacity) => ({
@@ -369,7 +369,7 @@ test("a name is given to one label", async () => {
   assert.deepEqual(found, [{}, { "/labels": "must not have the same name twice" }]);
 });
 
-test("what somebody pastes is taken for a key where it can be one", async () => {
+test("what a reader pastes is taken for a key where it can be one", async () => {
   const key = `sg_${"0123456789".repeat(4)}abcdefgh`;
   const found = await within("session.js", ({ cleaned, malformed, idOf }, key) => ({
     pasted: [key, ` ${key}\n`, `Bearer ${key}`, `Authorization: Bearer ${key}`, `"${key}"`].map((text) => cleaned(text) === key),
@@ -464,7 +464,7 @@ test("what may be older than events that were missed is not shown", async () => 
       return new Promise((resolve, reject) =>
         asked.push({
           answer: (...jobs) => resolve(new Response(JSON.stringify({ jobs, nextPageToken: null }))),
-          fail: () => reject(new TypeError("nobody answers")),
+          fail: () => reject(new TypeError("no answer")),
         }));
     };
     const soon = () => new Promise((resolve) => setTimeout(resolve, 20));

@@ -172,7 +172,7 @@ test("refusals are shown in words, with a way on", async () => {
   await page.getByRole("button", { name: "Show plan" }).click();
   await page.locator("#stepSize-wrong", { hasText: "must be a whole number" }).waitFor();
 
-  // What is wrong where nobody looks is shown, and stays so while it is mended.
+  // What is wrong out of sight is shown, and stays so while it is mended.
   const settle = page.getByLabel("Settle, s", { exact: true });
   assert.equal(await settle.isVisible(), false);
   await settle.evaluate((field) => {
@@ -275,7 +275,7 @@ test("what others write is text and nothing else", async () => {
   await close(page);
 });
 
-test("a page that nobody sees lets go of its stream, and takes it up again", async () => {
+test("a page out of sight lets go of its stream, and takes it up again", async () => {
   const context = await browser.newContext();
   await complaints.listenTo(context);
   const page = await context.newPage();
@@ -305,7 +305,7 @@ test("a page that nobody sees lets go of its stream, and takes it up again", asy
   await close(page);
 });
 
-test("a page that nobody has seen yet lets go of its stream as well", async () => {
+test("a page that was never in sight lets go of its stream as well", async () => {
   const context = await browser.newContext();
   await complaints.listenTo(context);
   const page = await context.newPage();

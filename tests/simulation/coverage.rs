@@ -12,7 +12,7 @@ use crate::scenario::{ChangeFate, ReadFate};
 const OTHERS: [&str; 15] = [
     "answers given again",
     "cancel",
-    "capacity changed by somebody else",
+    "capacity changed by another program",
     "clock set back",
     "clock set forward",
     "commit failed",

@@ -55,8 +55,8 @@ fn nature(dice: &mut Dice, seed: u64) -> Nature {
     }
 }
 
-/// The part of a life that says when the operator asks for more care. With dice of its own: seeds from before it stand for the
-/// same acts.
+/// The part of a life that says when the operator asks for more care. With dice of its own: seeds from before it stand
+/// for the same acts.
 const TIGHTENING: u64 = 2;
 
 /// The part of a life that says which commits fail.
@@ -133,7 +133,8 @@ const STATUSES: [Option<&str>; 9] = [
     Some(""),
 ];
 
-/// A life knows only some of the kinds: what happens ten times in a row in one life hardly does where everything happens.
+/// A life knows only some of the kinds: what happens ten times in a row in one life hardly does where everything
+/// happens.
 fn acts(dice: &mut Dice) -> Vec<Act> {
     let mut kinds: Vec<_> = KINDS[..ALWAYS].to_vec();
     let share = dice.pick(&[30, 60, 100]);

@@ -163,7 +163,7 @@ impl Lived {
                 surroundings.sidecar.down = down;
             }
             Act::SetCapacity { resource, units } => {
-                surroundings.coverage.count("capacity changed by somebody else");
+                surroundings.coverage.count("capacity changed by another program");
                 surroundings.sidecar.set_capacity(now, resource, units);
             }
             Act::Status { resource, status } => {

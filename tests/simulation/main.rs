@@ -1,11 +1,12 @@
 //! Whole lives of a gateway in virtual time, thousands per second, each of which follows from one number.
 //!
-//! The engine's real core, the real lanes and the real recovery run over a model disk, a model sidecar with every fault a
-//! sidecar is known or suspected to have, a wall clock that is set, and clients that submit, cancel, repeat themselves and
-//! kill the process at any moment. A referee that knows the truth checks one rule per promise after every event.
+//! The engine's real core, the real lanes and the real recovery run over a model disk, a model sidecar with every fault
+//! a sidecar is known or suspected to have, a wall clock that is set, and clients that submit, cancel, repeat
+//! themselves and kill the process at any moment. A referee that knows the truth checks one rule per promise after
+//! every event.
 //!
-//! `LIVES=1000000 cargo test --release --test simulation lives -- --nocapture` lives that many. A failure prints its seed,
-//! the shortest life found that fails the same way, and the command that repeats it.
+//! `LIVES=1000000 cargo test --release --test simulation lives -- --nocapture` lives that many. A failure prints its
+//! seed, the shortest life found that fails the same way, and the command that repeats it.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -40,9 +40,9 @@ pub type Violation = String;
 /// What is true of capacities in this life besides what the gateway does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rigour {
-    /// Nobody else changes them, and every delay keeps to the settings.
+    /// No other program changes them, and every delay keeps to the settings.
     Exact,
-    /// Somebody else changes them too.
+    /// Another program changes them too.
     Interference,
     /// The sidecar, or the clock of a machine that was off, breaks what the promises assume of it.
     Lawless,
@@ -52,7 +52,7 @@ enum Rigour {
 struct Arrival {
     at: Timestamp,
     cooldown: Duration,
-    /// How much of the cooldown a clock set forward while the machine was off takes away, which nobody can know.
+    /// How much of the cooldown a clock set forward while the machine was off takes away, which no process can know.
     forgiven: Duration,
 }
 
@@ -65,7 +65,7 @@ pub struct Referee {
     pub sidecar: Sidecar,
     pub coverage: Coverage,
     pub violation: Option<Violation>,
-    /// What happened, in words, if anybody wants to read it.
+    /// What happened, in words, if they are asked for.
     pub story: Option<Vec<String>>,
     pub requests: HashMap<ReplyTo, Request>,
     rigour: Rigour,
@@ -80,7 +80,7 @@ pub struct Referee {
     table: HashMap<JobId, Arc<Job>>,
     /// The last version in the log.
     logged: EventId,
-    /// The last version that somebody knows who watches from the beginning, and comes back after every restart.
+    /// The last version that a client knows that watches from the beginning, and comes back after every restart.
     watched: EventId,
     /// Versions that are in the log, although their commit failed: those who watch read them from there.
     unnoticed: HashSet<EventId>,
@@ -89,7 +89,7 @@ pub struct Referee {
     arrivals: [Option<Arrival>; RESOURCES.len()],
     /// How little care the operator lets jobs take.
     limits: SettingLimits,
-    /// How much older a reading can be than it says, which only matters if somebody else changes capacities.
+    /// How much older a reading can be than it says, which only matters if another program changes capacities.
     hidden_age: Duration,
     /// When the last change that takes effect reached the sidecar.
     last_effects: [Timestamp; RESOURCES.len()],
@@ -139,8 +139,8 @@ impl Referee {
         }
     }
 
-    /// Unless `holds`, a promise is broken. Only the first time is worth telling. Of a broken gateway only the rule matters
-    /// that is to catch it.
+    /// Unless `holds`, a promise is broken. Only the first time is worth telling. Of a broken gateway only the rule
+    /// matters that is to catch it.
     fn demand(&mut self, holds: bool, violation: impl FnOnce() -> Violation) {
         if holds || self.violation.is_some() {
             return;
@@ -151,8 +151,8 @@ impl Referee {
         }
     }
 
-    /// The process is back; its clock moved on by `clock_gain` more than the time that passed. The operator may ask for more
-    /// care from now on.
+    /// The process is back; its clock moved on by `clock_gain` more than the time that passed. The operator may ask for
+    /// more care from now on.
     pub fn restarted(&mut self, clock: Timestamp, clock_gain: i64, limits: Option<SettingLimits>, disk: &Disk) {
         if let Some(limits) = limits {
             self.limits = limits;
@@ -160,7 +160,7 @@ impl Referee {
         }
         self.restarted_at = clock;
         self.table = disk.jobs().map(|job| (job.id, Arc::clone(job))).collect();
-        // Whoever watches reads up to here from the log.
+        // A client that watches reads up to here from the log.
         self.watched = self.logged;
         self.requests.clear();
         let gain = Duration::from_millis(u64::try_from(clock_gain).unwrap_or(0));
@@ -184,7 +184,7 @@ impl Referee {
             let waiting = lane.active().map(|job| (job.id, job.waiting.as_ref().map(|waiting| waiting.until)));
             let referee = &mut machine.surroundings;
             let restarted_at = referee.restarted_at;
-            referee.demand(!idle_queue, || format!("never stuck: jobs of {name} wait behind nobody"));
+            referee.demand(!idle_queue, || format!("never stuck: jobs of {name} wait behind no other job"));
             if let Some((id, until)) = waiting {
                 let patient = until.is_some_and(|until| clock <= patience_ends(until, restarted_at));
                 referee.demand(patient, || format!("never stuck: {id} waits until {until:?}, and it is {clock}"));
@@ -284,8 +284,8 @@ impl Referee {
         }
     }
 
-    /// Whether there was no reading for as long as `job` must be patient. What was read while its end was written is for the
-    /// next job.
+    /// Whether there was no reading for as long as `job` must be patient. What was read while its end was written is
+    /// for the next job.
     fn has_been_unreachable(&self, now: Timestamp, job: &Job) -> bool {
         let patience = job.settings.active_timeout.min(LEAST_PATIENCE);
         let mut readings = self.readings[index_of(&job.resource)].iter().rev();
@@ -313,7 +313,7 @@ impl Referee {
         self.demand(first_time, || format!("never twice: {change} of {} was sent before", job.id));
         let target = job.target.unwrap_or(change.from);
         let toward = change.from.distance(target) == change.units + change.to.distance(target);
-        // Whoever put it beyond the bounds, going back toward them is right.
+        // Whichever program put it beyond the bounds, going back toward them is right.
         let bounded = change.to.units() <= MOST_UNITS.max(change.from.units());
         let within = toward && bounded && change.units <= job.settings.step_size;
         self.demand(within, || format!("never past the target or the bounds: {change} in {job:#?}"));
@@ -475,7 +475,7 @@ impl Surroundings for Referee {
         let durable = disk.job(job.id).is_some_and(|stored| stored.version >= job.version);
         self.demand(durable, || format!("accepted is durable: {job:#?} is not on disk"));
         let shown = self.table.get(&job.id).is_some_and(|shown| shown.version >= job.version);
-        self.demand(shown, || format!("whoever is answered finds the job: {job:#?} is not shown"));
+        self.demand(shown, || format!("a client that is answered finds the job: {job:#?} is not shown"));
         self.promised.insert(job.id);
         if let Some(key) = request.and_then(|request| request.key) {
             let known = self.promised_for.get(&key).is_some_and(|(_, at)| now.since(*at) < KEYS_KEPT);

@@ -173,7 +173,7 @@ pub enum Act {
     NextReadings(ReadFate, u8),
     /// The sidecar refuses connections from now on, or no longer.
     SidecarDown(bool),
-    /// Somebody else sets the capacity.
+    /// Another program sets the capacity.
     SetCapacity {
         resource: usize,
         units: u32,
@@ -215,8 +215,9 @@ pub enum Wish {
 }
 
 impl Scenario {
-    /// Whether the sidecar does what no protocol can cope with: changes in effect later than `settle`, or never although
-    /// it said yes, or a capacity that shows nothing of a change for longer than `settle` with a status that hides it too.
+    /// Whether the sidecar does what no protocol can cope with: changes in effect later than `settle`, or never
+    /// although it said yes, or a capacity that shows nothing of a change for longer than `settle` with a status that
+    /// hides it too.
     pub fn is_lawless(&self) -> bool {
         let nature = &self.nature;
         let shows_late = !nature.goal_while_modifying && nature.provisioning > nature.settle / 2;
@@ -228,8 +229,8 @@ impl Scenario {
             })
     }
 
-    /// Whether nothing happens that could make a job fail, apart from its own deadline: the sidecar answers and does what it
-    /// is asked well within all patience. The process may die all the same.
+    /// Whether nothing happens that could make a job fail, apart from its own deadline: the sidecar answers and does
+    /// what it is asked well within all patience. The process may die all the same.
     pub fn is_calm(&self) -> bool {
         let nature = &self.nature;
         let takes = nature.apply_within + nature.provisioning + nature.lag * 2 + Duration::from_secs(10);
@@ -250,7 +251,7 @@ impl Scenario {
             })
     }
 
-    /// Whether anybody but the gateway moves capacities.
+    /// Whether any program but the gateway moves capacities.
     pub fn is_interfered_with(&self) -> bool {
         self.acts.iter().any(|act| matches!(act, Act::SetCapacity { .. }))
     }

@@ -6,8 +6,8 @@ use crate::life::live;
 use crate::sabotage::Sabotage;
 use crate::scenario::{Act, Lags, Nature, Scenario, Stamps, Submission};
 
-/// The smallest scenario found that still breaks a promise: acts are left out, and what is left made plainer, as long as
-/// it fails.
+/// The smallest scenario found that still breaks a promise: acts are left out, and what is left made plainer, as long
+/// as it fails.
 pub fn shrink(mut scenario: Scenario, sabotage: Option<Sabotage>) -> Scenario {
     let fails = |scenario: &Scenario| live(scenario, sabotage, false).violation.is_some();
     loop {

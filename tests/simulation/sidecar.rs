@@ -1,6 +1,6 @@
 //! The truth about the resources, and a sidecar that tells it late, wrongly, twice or not at all.
 //!
-//! Written apart from the simulator that ships in the binary: whoever judges must not share the beliefs, or the bugs, of
+//! Written apart from the simulator that ships in the binary: a judge must not share the beliefs, or the bugs, of
 //! what is judged, and it has to be fast enough for thousands of lives per second.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,7 +15,7 @@ use crate::support::dice::Dice;
 
 /// How long the sidecar takes to answer, unless it is slow.
 const CALL: Duration = Duration::from_millis(3);
-/// How long it can take if it is slow; any longer, and nobody waits for it.
+/// How long it can take if it is slow; any longer, and no call waits for it.
 const SLOW: Duration = Duration::from_secs(55);
 
 /// What a resource was from one moment until the next.

@@ -40,7 +40,7 @@ pub async fn ask(address: SocketAddr, path: &str, last: Option<u64>) -> awc::Cli
     try_ask(address, path, last, None).await.expect("an answer")
 }
 
-/// Asks somebody who may be gone.
+/// Asks a gateway that may be gone.
 async fn try_ask(address: SocketAddr, path: &str, last: Option<u64>, key: Option<&str>) -> Option<awc::ClientResponse> {
     let url = format!("http://{address}{path}");
     let mut request = awc::Client::builder().timeout(PATIENCE).finish().get(url).force_close();
@@ -60,7 +60,7 @@ impl Events {
         Self::try_open(address, path, last).await.expect("an answer")
     }
 
-    /// Opens a stream of somebody who may be gone.
+    /// Opens a stream of a gateway that may be gone.
     pub async fn try_open(address: SocketAddr, path: &str, last: Option<u64>) -> Option<Self> {
         Some(Self::of(try_ask(address, path, last, None).await?))
     }

@@ -49,7 +49,7 @@ impl Disk {
 
     /// From now on `operation` (`open`, `read`, `write` or `sync`) fails with this number.
     pub fn fails(&self, operation: &str, number: i32) {
-        // Renamed into place, so that nobody reads half of it.
+        // Renamed into place, so that no process reads half of it.
         let (written, control) = (self.control().join("new"), self.control().join(operation));
         std::fs::write(&written, number.to_string()).and_then(|()| std::fs::rename(written, control)).expect("written");
     }

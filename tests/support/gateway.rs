@@ -137,7 +137,7 @@ impl Process {
         Self { child, log, reader: Some(reader), reads }
     }
 
-    /// Whether somebody reads what it logs from now on, beyond a line or two.
+    /// Whether the test reads what it logs from now on, beyond a line or two.
     pub fn read_log(&self, reads: bool) {
         *self.reads.0.lock().expect("no panic") = reads;
         self.reads.1.notify_all();
@@ -189,7 +189,8 @@ impl Gateway {
         Self { process, address, starting, key: None }
     }
 
-    /// Starts the binary with an API key that may do everything, as often as it likes. All requests have it from now on.
+    /// Starts the binary with an API key that may do everything, as often as it likes. All requests have it from now
+    /// on.
     pub fn start_with_key(data_dir: &Path, sidecar: SocketAddr, more: &[&str]) -> Self {
         let key = Token::generate().expect("randomness");
         let mut command = serve(data_dir, sidecar, &[more, &["--max-request-rate", "0"]].concat());
@@ -212,7 +213,7 @@ impl Gateway {
         assert!(sent.success());
     }
 
-    /// Whether somebody reads what it logs from now on, beyond a line or two.
+    /// Whether the test reads what it logs from now on, beyond a line or two.
     pub fn read_log(&self, reads: bool) {
         self.process.read_log(reads);
     }
@@ -327,7 +328,7 @@ pub async fn send(request: awc::ClientRequest, body: Option<Vec<u8>>) -> Respons
     try_send(request, body).await.expect("an answer")
 }
 
-/// Sends a request to somebody who may be gone, or may go before the answer is complete.
+/// Sends a request to a gateway that may be gone, or may go before the answer is complete.
 pub async fn try_send(request: awc::ClientRequest, body: Option<Vec<u8>>) -> Result<Response, String> {
     let request = request.timeout(PATIENCE).force_close();
     let mut response = match body {
@@ -448,7 +449,7 @@ impl Gateway {
     /// Sends a request as it is, over a connection of its own.
     pub async fn raw(&self, request: &Raw) -> Response {
         let mut stream = self.connect().await;
-        // An answer may come before the body is sent, and then nobody reads the rest of it.
+        // An answer may come before the body is sent, and then the rest of it has no reader.
         let _ = stream.write_all(&[request.head(), request.body.clone()].concat()).await;
         read_answer(&mut stream, request.method != "HEAD").await
     }

@@ -1,5 +1,5 @@
-//! A whole gateway in virtual time for one story at a time: a [`Machine`] whose surroundings are the simulated sidecar that
-//! ships in the binary.
+//! A whole gateway in virtual time for one story at a time: a [`Machine`] whose surroundings are the simulated sidecar
+//! that ships in the binary.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};

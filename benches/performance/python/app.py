@@ -1,6 +1,6 @@
 """Scaling jobs without scalegate: FastAPI, and behind it a task in the background for each job.
 
-What somebody can write in an afternoon who keeps to the platform's guide: a client that waits for ACTIVE, changes one unit
+What a developer can write in an afternoon who keeps to the platform's guide: a client that waits for ACTIVE, changes one unit
 at a time, and pauses for the cooldown after each change; around it an endpoint that starts a job and one that shows it.
 `cargo bench --bench performance -- python` measures it beside scalegate; it is for nothing else.
 
@@ -139,7 +139,7 @@ class Scaling:
         self.show(waitingFor=None)
 
     def show(self, **changed) -> None:
-        """What is asked for from now on: a copy takes the place of the job, so that nobody sees half a change."""
+        """What is asked for from now on: a copy takes the place of the job, so that no reader sees half a change."""
         self.job = self.job.model_copy(update={**changed, "updatedAt": now()})
         jobs[self.job.id] = self.job
 

@@ -293,7 +293,7 @@ async fn bodies_beyond_64_kib() {
     let head = String::from_utf8(announced.head()).expect("text").replace("Content-Length: 0\r\n", "");
     stream.write_all(head.as_bytes()).await.expect("sent");
     assert_eq!(read_answer(&mut stream, true).await.problem().code.as_str(), "body_too_large");
-    // Elsewhere nobody asked for a body, and nobody waits for it.
+    // Elsewhere the gateway asked for no body, and does not wait for it.
     let request = Raw::new("POST", &format!("/v1/jobs/{}/cancel", uuid::Uuid::nil())).body(vec![b'x'; 1 << 20]);
     scene.gateway.refuses(&request, 404, "job_not_found").await;
     scene.gateway.refuses(&Raw::new("PUT", "/nowhere").body(vec![b'x'; 1 << 20]), 404, "not_found").await;

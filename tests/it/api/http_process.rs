@@ -1,5 +1,5 @@
-//! The life of the process: how it stops when it is told to, what it refuses to start with, what becomes of its log, and the
-//! pages it serves.
+//! The life of the process: how it stops when it is told to, what it refuses to start with, what becomes of its log,
+//! and the pages it serves.
 
 use std::path::Path;
 use std::process::Output;
@@ -179,7 +179,7 @@ async fn two_processes_do_not_share_their_data() {
     let said = words(&refused);
     assert!(said.contains(&gateway.pid().to_string()) && said.contains(&dir.path().display().to_string()), "{said}");
     assert_eq!(gateway.get("/readyz").await.status, 200, "the first one goes on");
-    // What is left of a process that died is in nobody's way.
+    // What is left of a process that died is in the way of no other.
     gateway.kill();
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
     assert_eq!(gateway.get("/readyz").await.status, 200);
@@ -229,12 +229,12 @@ async fn wrong_configurations() {
 
 // ---- the log --------------------------------------------------------------------------------------------------
 
-/// How many requests nobody hears of, and how long the line for each is at least.
+/// How many requests are logged without a reader, and how long the line for each is at least.
 const UNHEARD: usize = 300;
 const UNHEARD_BYTES: usize = 30_000;
 
-/// A gateway that says much, with nobody who reads it: more than a pipe and the queue together take.
-async fn gateway_nobody_listens_to(sidecar: &Sidecar, dir: &TempDir) -> Gateway {
+/// A gateway that says much, with no process that reads it: more than a pipe and the queue together take.
+async fn gateway_with_unread_log(sidecar: &Sidecar, dir: &TempDir) -> Gateway {
     let mut command = serve(dir.path(), sidecar.address(), &SETTINGS);
     command.env("SCALEGATE_LOG", "scalegate=debug");
     let gateway = Gateway::start_with(command);
@@ -245,11 +245,11 @@ async fn gateway_nobody_listens_to(sidecar: &Sidecar, dir: &TempDir) -> Gateway 
     gateway
 }
 
-/// Whoever does not read the log holds up neither answers nor jobs, and is told later what he missed.
+/// A process that does not read the log holds up neither answers nor jobs, and is told later what it missed.
 #[actix_web::test]
-async fn a_log_that_nobody_reads() {
+async fn a_log_that_is_not_read() {
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
-    let mut gateway = gateway_nobody_listens_to(&sidecar, &dir).await;
+    let mut gateway = gateway_with_unread_log(&sidecar, &dir).await;
     let job = gateway.submit(&json!({"resource": "worker", "targetCapacity": 2})).await;
     assert_eq!(gateway.finish(job.id).await.state, StateName::Succeeded);
 
@@ -274,9 +274,9 @@ async fn a_log_that_nobody_reads() {
 }
 
 #[actix_web::test]
-async fn it_stops_although_nobody_reads_the_log() {
+async fn it_stops_although_the_log_is_not_read() {
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
-    let mut gateway = gateway_nobody_listens_to(&sidecar, &dir).await;
+    let mut gateway = gateway_with_unread_log(&sidecar, &dir).await;
     gateway.signal("-TERM");
     let (code, took) = gateway.wait();
     assert_eq!(code, Some(0));
@@ -287,7 +287,7 @@ async fn it_stops_although_nobody_reads_the_log() {
 
 /// Swagger UI with everything it loads, from this gateway and no other host.
 #[actix_web::test]
-async fn the_pages_need_nobody_else() {
+async fn the_pages_need_no_other_server() {
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
     let panel = gateway.get("/").await;

@@ -88,7 +88,7 @@ async fn a_job_is_followed_to_its_end() {
     assert_eq!(resumed.rest().await, events[1..]);
 }
 
-/// The gateway is killed again and again; whoever comes back with the last id sees every version once.
+/// The gateway is killed again and again; a client that comes back with the last id sees every version once.
 #[actix_web::test]
 async fn a_job_is_followed_through_restarts() {
     let mut scene = Scene::start(&QUICK);
@@ -104,7 +104,7 @@ async fn a_job_is_followed_through_restarts() {
             events.extend(stream.next().await);
         }
         if events.last().is_none_or(|event| !is_over(event)) {
-            // What happens from now on, nobody listens to.
+            // No client listens to what happens from now on.
             kills += 1;
             drop(stream);
             scene = scene.restarted(&QUICK);
@@ -217,7 +217,8 @@ async fn a_timeline_tells_what_happened() {
     assert_eq!(scene.gateway.get("/v1/resources/unheard-of/timeline").await.json()["entries"], json!([]));
 }
 
-/// Somebody else changes the capacity while nobody scales: the next look at the resource notices, and the next job says so.
+/// Another program changes the capacity while no job runs: the next look at the resource notices, and the next job says
+/// so.
 #[actix_web::test]
 async fn a_timeline_has_what_others_did_meanwhile() {
     let scene = Scene::start(&QUICK);
@@ -262,7 +263,7 @@ async fn an_id_that_is_not_known_begins_anew() {
     assert_eq!(unknown.status(), 404);
 }
 
-/// As much is kept of the log as there is room for. Whoever comes back later than that is told.
+/// As much is kept of the log as there is room for. A client that comes back later than that is told.
 #[actix_web::test]
 async fn a_gap_in_the_log_is_not_hidden() {
     let scene = Scene::start(&SLOW);

@@ -22,7 +22,8 @@ use tokio_rustls::client::TlsStream;
 
 /// How long the gateway waits for a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long nothing may happen to what looks unchanged: a change that hid behind another one is found after two seconds.
+/// How long nothing may happen to what looks unchanged: a change that hid behind another one is found after two
+/// seconds.
 const SECOND_LOOK: Duration = Duration::from_millis(2100);
 
 // ---- an authority, certificates, and clients that know it ------------------------------------------------------
@@ -62,7 +63,7 @@ impl Authority {
         Issued { der: certificate.der().clone(), cert: certificate.pem(), key: key.serialize_pem() }
     }
 
-    /// A client that trusts nobody but this authority. It would resume sessions.
+    /// A client that trusts only this authority. It would resume sessions.
     fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> TlsConnector {
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(versions)
@@ -201,7 +202,7 @@ async fn a_client_that_knows_the_authority_is_served() {
         }
     }
     let stranger = Authority::new().client(&[&version::TLS13]);
-    let refused = scene.try_connect(&stranger).await.expect_err("nobody it knows has signed this");
+    let refused = scene.try_connect(&stranger).await.expect_err("no authority it knows has signed this");
     assert!(refused.to_string().contains("invalid peer certificate"), "{refused}");
 
     let ready = scene.gateway.starting.last().expect("a line");
@@ -210,8 +211,8 @@ async fn a_client_that_knows_the_authority_is_served() {
     assert_eq!(warnings(&scene.gateway.log()), [""; 0], "strangers are none of its business");
 }
 
-/// A client that holds back its request until the end of the handshake is acknowledged need not wait for that, which takes
-/// 40 ms if nothing is done about it.
+/// A client that holds back its request until the end of the handshake is acknowledged need not wait for that, which
+/// takes 40 ms if nothing is done about it.
 #[actix_web::test]
 async fn the_first_request_does_not_wait() {
     let scene = Scene::start();
@@ -226,7 +227,7 @@ async fn the_first_request_does_not_wait() {
     assert!(fastest < Duration::from_millis(30), "{fastest:?}");
 }
 
-/// What is said at the start is what somebody has to know.
+/// What is said at the start is what the operator has to know.
 #[actix_web::test]
 async fn the_log_tells_of_the_certificate() {
     let authority = Authority::new();
@@ -308,7 +309,8 @@ async fn read_until(stream: &mut TlsStream<TcpStream>, wanted: &str) {
     }
 }
 
-/// As a volume with a secret is replaced: both files are links through `..data`, which becomes another link in one step.
+/// As a volume with a secret is replaced: both files are links through `..data`, which becomes another link in one
+/// step.
 #[actix_web::test]
 async fn a_link_to_a_directory_is_replaced() {
     let scene = Scene::start_with(|dir, first| {
@@ -456,7 +458,7 @@ async fn wrong_starts() {
     assert_refused("a directory", &files, &["tls.key", "is not a file"], &good.key);
     fs::remove_dir(&files.key).expect("removed");
     assert!(Command::new("mkfifo").arg(&files.key).status().expect("mkfifo runs").success());
-    assert_refused("a pipe that nobody writes to", &files, &["tls.key", "is not a file"], &good.key);
+    assert_refused("a pipe without a writer", &files, &["tls.key", "is not a file"], &good.key);
     assert!(!dir.path().join("data").exists(), "nothing was touched");
 }
 
@@ -466,8 +468,8 @@ const SENSELESS_CERT: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERT
 #[track_caller]
 fn assert_refused(name: &str, files: &Files, words: &[&str], secret: &str) {
     let data_dir = files.cert.with_file_name("data");
-    let nobody = "127.0.0.1:1".parse().expect("an address");
-    let output = run_to_its_end(&mut serve(&data_dir, nobody, &files.args()));
+    let no_sidecar = "127.0.0.1:1".parse().expect("an address");
+    let output = run_to_its_end(&mut serve(&data_dir, no_sidecar, &files.args()));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{name}: {said}");
     assert!(said.contains("did not start") && said.contains("cannot serve HTTPS"), "{name}: {said}");
@@ -483,7 +485,7 @@ fn assert_refused(name: &str, files: &Files, words: &[&str], secret: &str) {
 // ---- clients that do not do what they should -------------------------------------------------------------------
 
 #[actix_web::test]
-async fn whoever_speaks_http_is_told() {
+async fn a_client_that_speaks_http_is_told() {
     let scene = Scene::start();
     let body = json!({"resource": "worker", "targetCapacity": 3}).to_string();
     for request in [Raw::get("/readyz"), Raw::post("/v1/jobs", body), Raw::new("PRI", "*")] {
@@ -521,7 +523,7 @@ async fn garbage_ends_the_connection() {
     assert_eq!(warnings(&scene.gateway.log()), [""; 0]);
 }
 
-/// Whoever does not finish a handshake is dropped; meanwhile others are served, and the gateway can stop.
+/// A client that does not finish a handshake is dropped; meanwhile others are served, and the gateway can stop.
 #[actix_web::test]
 async fn handshakes_that_never_end() {
     let mut scene = Scene::start();

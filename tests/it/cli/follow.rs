@@ -1,5 +1,5 @@
-//! The command line as a process of its own, following the events of a gateway that is killed and started again: nothing is
-//! missed, and nothing is told twice.
+//! The command line as a process of its own, following the events of a gateway that is killed and started again:
+//! nothing is missed, and nothing is told twice.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read};

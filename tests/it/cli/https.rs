@@ -37,7 +37,7 @@ impl Authority {
         Self { issuer, file }
     }
 
-    /// What somebody with a certificate for `name` serves with.
+    /// What a server with a certificate for `name` serves with.
     fn server(&self, name: &str) -> ServerConfig {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new([name.to_owned()]).expect("parameters");

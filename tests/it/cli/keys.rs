@@ -1,5 +1,5 @@
-//! `scalegate keys` as a process of its own, beside a gateway and without one: what it changes holds at once, and a key is
-//! nowhere but where it was printed.
+//! `scalegate keys` as a process of its own, beside a gateway and without one: what it changes holds at once, and a key
+//! is nowhere but where it was printed.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Where no sidecar is.
-const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+const NO_SIDECAR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
 fn command(data_dir: &Path, arguments: &[&str]) -> Command {
     let mut command = scalegate();
@@ -79,7 +79,7 @@ fn contains(bytes: &[u8], part: &str) -> bool {
 #[actix_web::test]
 async fn a_running_gateway_obeys_at_once() {
     let dir = TempDir::new().expect("a directory");
-    let gateway = Gateway::start(dir.path(), NOBODY, &[]);
+    let gateway = Gateway::start(dir.path(), NO_SIDECAR, &[]);
     assert_eq!(gateway.get("/v1/jobs").await.status, 200, "without any keys, on a loopback address");
     let (admin, _) = create(dir.path(), &["operator", "--scope", "admin"]);
     assert_eq!(gateway.get("/v1/jobs").await.status, 401, "now that there is one");
@@ -124,7 +124,7 @@ async fn what_is_done_without_a_gateway_holds_for_the_next_one() {
     assert!(told.contains(&format!("The data directory is {}, which was created.", data.display())), "{told}");
     let (bad, _) = create(&data, &["bad", "--scope", "read"]);
     revoke(&data, &bad);
-    let gateway = Gateway::start(&data, NOBODY, &[]);
+    let gateway = Gateway::start(&data, NO_SIDECAR, &[]);
     assert_eq!(get(&gateway, "/v1/jobs", &good).await.status, 200);
     assert_eq!(get(&gateway, "/v1/jobs", &bad).await.problem().code.as_str(), "key_revoked");
     gateway.kill();
@@ -133,7 +133,7 @@ async fn what_is_done_without_a_gateway_holds_for_the_next_one() {
     let again = revoke(&data, &bad);
     assert!(text(&again.stdout).starts_with(&format!("The key {} was revoked already, at ", id(&bad))));
     revoke(&data, &good);
-    let gateway = Gateway::start(&data, NOBODY, &[]);
+    let gateway = Gateway::start(&data, NO_SIDECAR, &[]);
     assert_eq!(get(&gateway, "/v1/jobs", &good).await.problem().code.as_str(), "key_revoked");
 }
 
@@ -162,7 +162,7 @@ async fn a_generated_key_is_good_as_the_admin_key() {
     let generated = run_to_its_end(scalegate().args(["keys", "generate"]).current_dir(dir.path()));
     let (key, _) = created(&generated);
     assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0, "it is stored nowhere");
-    let mut command = serve(dir.path(), NOBODY, &[]);
+    let mut command = serve(dir.path(), NO_SIDECAR, &[]);
     command.env("SCALEGATE_ADMIN_KEY", &key);
     let gateway = Gateway::start_with(command);
     assert_eq!(get(&gateway, "/v1/keys", &key).await.status, 200);
@@ -174,7 +174,7 @@ async fn a_key_is_nowhere_but_where_it_was_printed() {
     let dir = TempDir::new().expect("a directory");
     let (before, told) = create(dir.path(), &["before", "--scope", "admin"]);
     let mut words = vec![told];
-    let mut command = serve(dir.path(), NOBODY, &[]);
+    let mut command = serve(dir.path(), NO_SIDECAR, &[]);
     command.env("SCALEGATE_LOG", "trace");
     let gateway = Gateway::start_with(command);
     let (beside, told) = create(dir.path(), &["beside", "--scope", "admin"]);
@@ -233,14 +233,14 @@ async fn processes_that_make_keys_at_once_do_not_get_in_each_others_way() {
         assert_eq!(names, ["k0", "k1", "k2", "k3", "k4", "k5"]);
     }
     let data = dir.path().join("beside");
-    let gateway = Gateway::start(&data, NOBODY, &[]);
+    let gateway = Gateway::start(&data, NO_SIDECAR, &[]);
     create_at_once(&data, 6);
     let (admin, _) = create(&data, &["admin", "--scope", "admin"]);
     let keys = get(&gateway, "/v1/keys", &admin).await.json();
     assert_eq!(keys["keys"].as_array().map(Vec::len), Some(7));
 }
 
-/// Whoever makes a key uses the directory for a moment; a gateway that starts just then waits for it.
+/// The command that makes a key uses the directory for a moment; a gateway that starts just then waits for it.
 #[actix_web::test]
 async fn a_gateway_starts_while_keys_are_made() {
     let dir = TempDir::new().expect("a directory");
@@ -251,7 +251,7 @@ async fn a_gateway_starts_while_keys_are_made() {
                 command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts")
             })
             .collect();
-        let process = Process::start(dir.path(), NOBODY, &[]);
+        let process = Process::start(dir.path(), NO_SIDECAR, &[]);
         let mut seen = Vec::new();
         let address = process.address_within(Duration::from_secs(20), &mut seen);
         assert!(address.is_some(), "{seen:#?}");
@@ -274,7 +274,7 @@ fn client(gateway: &Gateway, key: &str, arguments: &[&str]) -> Command {
 async fn client_commands_take_the_key_from_the_environment_or_a_file() {
     let dir = TempDir::new().expect("a directory");
     let (data, file) = (dir.path().join("data"), dir.path().join("key"));
-    let gateway = Gateway::start(&data, NOBODY, &[]);
+    let gateway = Gateway::start(&data, NO_SIDECAR, &[]);
     let (read, _) = create(&data, &["reader", "--scope", "read"]);
     let (scale, _) = create(&data, &["scaler", "--scope", "scale"]);
     std::fs::write(&file, format!("{scale}\n")).expect("written");
@@ -293,7 +293,7 @@ async fn client_commands_take_the_key_from_the_environment_or_a_file() {
         ("", &["jobs", &as_flag], 2, "--key-file"),
         (&scale, &["jobs", "--help"], 0, ""),
         (&scale, &["scale", "--help"], 0, ""),
-        // What is for everybody needs none, so that none is sent.
+        // What is for every caller needs none, so that none is sent.
         (&scale, &["healthcheck"], 0, ""),
     ] {
         let output = run_to_its_end(&mut client(&gateway, key, arguments));

@@ -1,9 +1,9 @@
-//! The machine's wall clock is set between two processes. Nobody may set the real one here, so the real binary runs with a
-//! small library that makes the wall's clock wrong by so many seconds. The simulated sidecar, which has a clock of its own,
-//! tells how far the changes were apart in truth.
+//! The machine's wall clock is set between two processes. A test may not set the real one, so the real binary runs with
+//! a small library that makes the wall's clock wrong by so many seconds. The simulated sidecar, which has a clock of
+//! its own, tells how far the changes were apart in truth.
 //!
-//! It is always the first process that has the wrong clock: the second one then shares the right one with the sidecar, and
-//! has to make sense of the timestamps in its readings.
+//! It is always the first process that has the wrong clock: the second one then shares the right one with the sidecar,
+//! and has to make sense of the timestamps in its readings.
 
 #![cfg(target_os = "linux")]
 
@@ -103,8 +103,8 @@ fn warnings(gateway: &Gateway) -> Vec<&str> {
     warnings.filter_map(|line| line["message"].as_str()).collect()
 }
 
-/// Kills a gateway with a wrong clock in the cooldown of a job with 15 minutes to live, and starts one with a right clock:
-/// the job must go on as if nothing had happened, after a warning in these `words`.
+/// Kills a gateway with a wrong clock in the cooldown of a job with 15 minutes to live, and starts one with a right
+/// clock: the job must go on as if nothing had happened, after a warning in these `words`.
 async fn carries_on(wrong_by: i64, words: &str) {
     let machine = Machine::new(COOLDOWN);
     let gateway = machine.start(wrong_by);
@@ -134,8 +134,8 @@ async fn a_clock_set_back_does_not_make_a_cooldown_start_over() {
     carries_on(HOUR, "s ahead of the machine's").await;
 }
 
-/// Kills a gateway with a wrong clock when its job is over, and starts one with a right clock, which must take the right
-/// time; the cooldown after that job holds for the next one all the same.
+/// Kills a gateway with a wrong clock when its job is over, and starts one with a right clock, which must take the
+/// right time; the cooldown after that job holds for the next one all the same.
 async fn is_mended(wrong_by: i64) {
     let machine = Machine::new(COOLDOWN);
     let gateway = machine.start(wrong_by);

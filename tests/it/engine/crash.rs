@@ -72,7 +72,8 @@ async fn between_two_jobs_in_one_cooldown() {
     assert_carried_on(&gateway, &sidecar, second, 2).await;
 }
 
-/// A backup does not know of the changes that were sent after it was made, also of resources that were never scaled before.
+/// A backup does not know of the changes that were sent after it was made, also of resources that were never scaled
+/// before.
 #[actix_web::test]
 async fn from_a_backup() {
     const COOLDOWN: Duration = Duration::from_secs(4);
@@ -160,7 +161,7 @@ async fn with_a_change_answered_and_not_resolved() {
 }
 
 /// The intent is on the disk, but no connection for the request can be had: a door in front of the sidecar lets the
-/// connection of the readings through and then keeps everybody else waiting outside.
+/// connection of the readings through and then keeps all others waiting outside.
 #[actix_web::test]
 async fn with_an_intent_committed_and_not_sent() {
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));

@@ -193,8 +193,8 @@ async fn that_does_not_know_the_resource() {
 #[actix_web::test]
 async fn that_is_not_there() {
     let data = TempDir::new().expect("a directory");
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-    let gateway = Gateway::start(data.path(), nobody, &["--active-timeout", "1s", "--poll-interval", "100ms"]);
+    let no_sidecar = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let gateway = Gateway::start(data.path(), no_sidecar, &["--active-timeout", "1s", "--poll-interval", "100ms"]);
     let id = gateway.submit(&json!({"resource": "worker", "targetCapacity": 3})).await.id;
     let job = gateway.finish(id).await;
     let error = job.error.expect("it failed");
@@ -203,7 +203,7 @@ async fn that_is_not_there() {
 }
 
 #[actix_web::test]
-async fn that_is_changed_by_somebody_else() {
+async fn that_is_changed_by_another_program() {
     let stack = Stack::start(behaviour());
     let id = stack.gateway.submit(&json!({"resource": "worker", "targetCapacity": 3, "cooldownSeconds": 2.5})).await.id;
     let cooling = |job: &JobView| job.waiting_for.as_ref().is_some_and(|waiting| waiting.reason == "cooldown");

@@ -28,8 +28,8 @@ fn a_long_absence_is_no_reason_to_give_up_a_change() {
     }
 }
 
-/// Whether a change took effect can take twice the settle time to tell; a short patience with statuses must not cut that
-/// short.
+/// Whether a change took effect can take twice the settle time to tell; a short patience with statuses must not cut
+/// that short.
 #[test]
 fn an_impatient_job_still_learns_what_became_of_its_change() {
     for fault in [Fault::AnswerLost, Fault::RequestLost, Fault::Slow] {
@@ -85,7 +85,7 @@ fn a_change_is_not_called_off_while_the_resource_is_in_progress() {
     let id = world.submit(3, cooldown(300));
     let job = world.run(id);
     assert_eq!(job.ended(), Some(&Ending::Succeeded), "{job:#?}");
-    assert_eq!(job.external_changes, [], "nobody else did anything");
+    assert_eq!(job.external_changes, [], "no other program did anything");
     assert_eq!(outcomes(&job), [StepOutcome::Confirmed; 2]);
 }
 
@@ -206,7 +206,7 @@ fn nothing_is_sent_after_the_deadline() {
 }
 
 #[test]
-fn nobody_joins_a_job_that_is_about_to_be_canceled() {
+fn no_request_joins_a_job_that_is_about_to_be_canceled() {
     let mut world = World::new(start_at(1));
     let canceled = world.submit(2, cooldown(0));
     world.run_until(|world| world.changes().len() == 1);

@@ -1,7 +1,8 @@
-//! The documentation says what the code says: links and names of files lead somewhere, options and codes of errors are all there.
+//! The documentation says what the code says: links and names of files lead somewhere, options and codes of errors are
+//! all there.
 //!
-//! Sentences cannot be checked here. Rejected: generating the pages from the code, because a table that is written for the reader
-//! says more than the help of an option.
+//! Sentences cannot be checked here. Rejected: generating the pages from the code, because a table that is written for
+//! the reader says more than the help of an option.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Which part of the source may import which: only what stands below it.
 //!
-//! The floors are those of the architecture. A part that is not listed fails the test, so that a new one gets its place.
+//! The floors are those of the architecture. A part that is not listed fails the test, so that a new one gets its
+//! place.
 
 use std::fs;
 use std::path::{Path, PathBuf};

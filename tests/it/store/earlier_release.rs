@@ -1,12 +1,12 @@
 //! A store written by release 0.1 opens and goes on.
 //!
 //! `fixtures/store-0.1.db` is what that release left on disk when it was killed with a lane in every stage, and
-//! `fixtures/store-0.1.json` what its API had answered a moment before; `fixtures/store-0.1.py` made both. None of the three
-//! must ever be made anew by a later release: the files stand for stores that exist.
+//! `fixtures/store-0.1.json` what its API had answered a moment before; `fixtures/store-0.1.py` made both. None of the
+//! three must ever be made anew by a later release: the files stand for stores that exist.
 //!
-//! The gateway's clock goes on from the anchor in the store as long as the machine is not started anew. The tests write an
-//! anchor of the machine they run on into their copy, and so decide how long ago the kill was, whatever the date is. Every
-//! job's cooldown is an hour, and its deadline a month after its submission.
+//! The gateway's clock goes on from the anchor in the store as long as the machine is not started anew. The tests write
+//! an anchor of the machine they run on into their copy, and so decide how long ago the kill was, whatever the date is.
+//! Every job's cooldown is an hour, and its deadline a month after its submission.
 
 #![cfg(target_os = "linux")]
 
@@ -24,8 +24,8 @@ use tempfile::TempDir;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// The resources with a change in the air when the gateway was killed, and their capacity afterwards: 1 where the change
-/// did not take effect.
+/// The resources with a change in the air when the gateway was killed, and their capacity afterwards: 1 where the
+/// change did not take effect.
 const IN_THE_AIR: [(&str, u32); 6] = [
     ("intended", 2),
     ("canceling", 2),
@@ -288,8 +288,8 @@ async fn killed_three_hours_ago_every_job_goes_on_to_its_end() {
     assert_eq!(left.changes(), sent.map(|(resource, units)| (resource.to_owned(), vec![units])).into());
 }
 
-/// The wall's clock is believed, which may show anything by now: jobs may be too late for their deadlines, or all that was is
-/// in the future. A copy of the store on another machine is of use either way.
+/// The wall's clock is believed, which may show anything by now: jobs may be too late for their deadlines, or all that
+/// was is in the future. A copy of the store on another machine is of use either way.
 #[actix_web::test]
 async fn on_another_machine_at_any_time_unfinished_jobs_are_known() {
     let left = Left::behind(None, Duration::ZERO);

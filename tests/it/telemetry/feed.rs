@@ -32,7 +32,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Permits for streams; few, so that they can be used up.
 const STREAMS: usize = 8;
 
-/// Nobody asks it for anything: no job is ever submitted here.
+/// No caller asks it for anything: no job is ever submitted here.
 struct NoSidecar;
 
 impl Sidecar for NoSidecar {
@@ -130,7 +130,7 @@ impl Stage {
         event
     }
 
-    /// The next version of job `number`, told and not kept: nobody is to read the log.
+    /// The next version of job `number`, told and not kept: the log is not to be read.
     fn tell(&mut self, number: u128, version: u64) {
         let event = JobEvent { id: self.next, job: Arc::new(Job { version, ..job(number) }) };
         self.next += 1;
@@ -157,9 +157,10 @@ fn events_of(number: u128) -> String {
     format!("/v1/jobs/{}/events", JobId::from_u128(number))
 }
 
-/// A gateway answers before it knows what is in its store: that it does not know yet, rather than that there is nothing.
+/// A gateway answers before it knows what is in its store: that it does not know yet, rather than that there is
+/// nothing.
 #[actix_web::test]
-async fn whoever_comes_before_the_store_was_read_is_told_so() {
+async fn a_client_that_comes_before_the_store_was_read_is_told_so() {
     let mut stage = Stage::set().await;
     let event = stage.write(1, 1).await;
     let target = format!("/v1/jobs/{}", event.job.id);
@@ -187,15 +188,15 @@ async fn whoever_comes_before_the_store_was_read_is_told_so() {
     for target in [target.as_str(), "/v1/jobs", "/readyz"] {
         assert_eq!(get(target).await.0, 200, "{target}");
     }
-    // What was refused so early was not written down: there may be nobody yet who writes.
+    // What was refused so early was not written down: there may be no writer yet.
     let client = awc::Client::default();
     let mut audit = client.get(format!("http://{}/v1/audit", stage.address)).send().await.expect("an answer");
     assert_eq!(audit.json::<serde_json::Value>().await.expect("JSON")["entries"], json!([]));
 }
 
-/// Whoever does not read is not waited for, and finds out why nothing more comes; everybody else hears everything.
+/// A client that does not read is not waited for, and finds out why nothing more comes; all others hear everything.
 #[actix_web::test]
-async fn a_slow_reader_is_cut_off_and_holds_up_nobody() {
+async fn a_slow_reader_is_cut_off_and_holds_up_no_other() {
     const CHANGES: u64 = 15_000;
     let mut stage = Stage::set().await;
     let mut slow = TcpStream::connect(stage.address).await.expect("connected");
@@ -236,7 +237,7 @@ async fn there_is_a_limit_to_streams() {
     assert_eq!((refused.status().as_u16(), refused.headers().contains_key("Retry-After")), (503, true));
     let problem: scalegate::api::Problem = refused.json().await.expect("a problem document");
     assert_eq!(problem.code.as_str(), "too_many_streams");
-    // Those who leave make room, although there is nothing to tell them, as soon as somebody else wants it.
+    // Those who leave make room, although there is nothing to tell them, as soon as another client wants it.
     streams.clear();
     let begin = Instant::now();
     while ask(stage.address, "/v1/events", None).await.status() != 200 {
@@ -245,7 +246,8 @@ async fn there_is_a_limit_to_streams() {
     }
 }
 
-/// A job that is no longer kept cannot be told of. Whoever has not heard of its end must know that something is missing.
+/// A job that is no longer kept cannot be told of. A client that has not heard of its end must know that something is
+/// missing.
 #[actix_web::test]
 async fn what_is_no_longer_kept_is_a_gap() {
     let mut stage = Stage::set().await;
@@ -269,8 +271,8 @@ async fn what_is_no_longer_kept_is_a_gap() {
     assert!(resumed(&stage, &events_of(2), begin).await);
 }
 
-/// The table forgets finished jobs; requests about them are answered from the store. A version that the store has and that is
-/// not shown yet is not answered.
+/// The table forgets finished jobs; requests about them are answered from the store. A version that the store has and
+/// that is not shown yet is not answered.
 #[actix_web::test]
 async fn a_job_that_the_table_has_forgotten_is_answered_from_the_store() {
     let mut stage = Stage::set().await;

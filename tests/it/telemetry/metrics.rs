@@ -1,5 +1,5 @@
-//! What Prometheus scrapes from the real binary: that the values are true, that there are not too many of them, and that
-//! the dashboard and the alerts in `examples` ask for nothing that is not there.
+//! What Prometheus scrapes from the real binary: that the values are true, that there are not too many of them, and
+//! that the dashboard and the alerts in `examples` ask for nothing that is not there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -93,7 +93,7 @@ async fn what_is_counted_is_what_the_jobs_say() {
     let (sidecar, dir) = (sidecar(), TempDir::new().expect("a directory"));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SHORT_COOLDOWN);
     let mut jobs = Vec::new();
-    // Succeeds after somebody else interfered.
+    // Succeeds after another program interfered.
     let disturbed = gateway.submit(&json!({"resource": "worker", "targetCapacity": 3})).await.id;
     gateway.wait_for(disturbed, cools).await;
     assert!(sidecar.with(|model, now| model.set_capacity(now, &worker(), units(5))));
@@ -245,7 +245,8 @@ async fn busy_gateway(dir: &Path, sidecar: &Sidecar) -> Gateway {
     gateway
 }
 
-/// After a restart counters begin at zero, what is a matter of now is as it was, and a job that goes on is counted once.
+/// After a restart counters begin at zero, what is a matter of now is as it was, and a job that goes on is counted
+/// once.
 #[actix_web::test]
 async fn a_restart_counts_nothing_twice() {
     let (sidecar, dir) = (sidecar(), TempDir::new().expect("a directory"));
@@ -279,7 +280,7 @@ async fn a_gateway_whose_engine_is_away_still_answers() {
     let away = until(&gateway, "the engine is away", |scrape| scrape.value("scalegate_engine_available") == 0.0).await;
     assert!(away.value("scalegate_store_failures_total{operation=\"commit\"}") >= 1.0);
     assert_eq!(away.value("scalegate_jobs{state=\"succeeded\"}"), 1.0);
-    assert_eq!(away.like("scalegate_resource_capacity"), [], "nobody says what it is now");
+    assert_eq!(away.like("scalegate_resource_capacity"), [], "no sidecar says what it is now");
     disk.works();
     let back = until(&gateway, "the engine is back", |scrape| scrape.value("scalegate_engine_available") == 1.0).await;
     assert_eq!(back.value("scalegate_resources"), 1.0);
@@ -293,8 +294,8 @@ async fn a_gateway_whose_engine_is_away_still_answers() {
 #[actix_web::test]
 async fn a_sidecar_that_is_gone_is_noticed() {
     let dir = TempDir::new().expect("a directory");
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let gateway = Gateway::start(dir.path(), nobody, &["--poll-interval", "20ms"]);
+    let no_sidecar = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let gateway = Gateway::start(dir.path(), no_sidecar, &["--poll-interval", "20ms"]);
     gateway.submit(&json!({"resource": "worker", "targetCapacity": 2})).await;
     let failed = "scalegate_sidecar_calls_total{operation=\"read\",outcome=\"no_answer\"}";
     let before = until(&gateway, "calls fail", |scrape| scrape.value(failed) >= 2.0).await;
@@ -308,8 +309,8 @@ async fn a_sidecar_that_is_gone_is_noticed() {
     .await;
 }
 
-/// Whatever is requested, routes are patterns, methods and statuses come from a short list, and held answers are watchers
-/// and no slow requests.
+/// Whatever is requested, routes are patterns, methods and statuses come from a short list, and held answers are
+/// watchers and no slow requests.
 #[actix_web::test]
 async fn requests_are_counted_by_route() {
     let (sidecar, dir) = (sidecar(), TempDir::new().expect("a directory"));
@@ -329,7 +330,7 @@ async fn requests_are_counted_by_route() {
     let path = format!("/v1/jobs/{job}");
     let (held, ()) = tokio::join!(gateway.get_with(&path, ("Prefer", "wait=2")), async {
         let series = "scalegate_watchers{kind=\"long_poll\"}";
-        until(&gateway, "somebody waits", |scrape| scrape.value(series) == 1.0).await;
+        until(&gateway, "a client waits", |scrape| scrape.value(series) == 1.0).await;
     });
     assert_eq!(held.header("preference-applied"), Some("wait=2"));
     // Streams, until their callers hang up.

@@ -1,4 +1,4 @@
-//! Whoever tries to change something is recorded.
+//! Each caller who tries to change something is recorded.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -129,7 +129,8 @@ async fn a_flood_is_not_written_down() {
     assert_eq!(logged, floods);
 }
 
-/// A stranger can neither fill the disk nor push out what others did, and nothing that was left out goes without a word.
+/// A stranger can neither fill the disk nor push out what others did, and nothing that was left out goes without a
+/// word.
 #[actix_web::test]
 async fn attempts_of_strangers_are_sampled_and_the_rest_is_counted() {
     let scene = Scene::start(&UNLIMITED);

@@ -75,8 +75,8 @@ async fn the_bounds_of_a_resource_are_shown() {
     assert_eq!(scene.get("/v1/resources", &scene.admin).await.json()["resources"][0]["settingLimits"], worker);
 }
 
-/// A job that was accepted before the operator asked for more care keeps to it from the restart on, and the answer to its
-/// idempotency key stays the same.
+/// A job that was accepted before the operator asked for more care keeps to it from the restart on, and the answer to
+/// its idempotency key stays the same.
 #[actix_web::test]
 async fn a_bound_holds_for_jobs_that_are_there_already() {
     let scene = Scene::start(&UNLIMITED);

@@ -88,7 +88,8 @@ async fn pages_of_others_can_do_nothing() {
     assert_eq!(scene.gateway.raw(&own).await.status, 202, "the panel's own");
 }
 
-/// What a page loads without saying where it is from, such as an image, would keep a stream open for as long as it likes.
+/// What a page loads without saying where it is from, such as an image, would keep a stream open for as long as it
+/// likes.
 #[actix_web::test]
 async fn pages_of_others_open_no_streams_and_links_to_pages_work() {
     let scene = Scene::start(&["--insecure-no-auth"]);

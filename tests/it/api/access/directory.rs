@@ -151,8 +151,8 @@ fn root_uses_nothing_of_other_users() {
     assert_refused(&ours, &["scalegate.db is not trusted: it belongs to the user 65532", &remedy]);
 }
 
-/// A volume as Kubernetes hands it to a pod with `fsGroup`, also when another user wrote the store in it. The gateway starts
-/// in it as often as it likes without a warning.
+/// A volume as Kubernetes hands it to a pod with `fsGroup`, also when another user wrote the store in it. The gateway
+/// starts in it as often as it likes without a warning.
 #[actix_web::test]
 async fn a_volume_handed_over_to_a_group_is_used_without_a_word() {
     let (parent, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));

@@ -62,7 +62,7 @@ async fn revoking_is_immediate_and_can_be_repeated() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         scene.revoke(&key).await;
         assert_eq!(verdict(&scene.get("/v1/jobs", &key).await), (401, Some("key_revoked")));
-        // The job ends, and whoever waited for it is to be told nothing any more.
+        // The job ends, and the caller who waited for it is to be told nothing any more.
         assert_eq!(scene.ask(&Raw::new("POST", &format!("/v1/jobs/{job}/cancel")), &scene.admin).await.status, 200);
     });
     assert_eq!(verdict(&held_back), (401, Some("key_revoked")));
@@ -178,7 +178,7 @@ async fn idempotency_keys_belong_to_their_owners() {
     assert_eq!((again.job().id, again.header("idempotency-replayed")), (first.id, Some("true")));
 }
 
-/// Also those that have nothing to tell: nobody has to wait for the next heartbeat, which comes after 15 s.
+/// Also those that have nothing to tell: no operator has to wait for the next heartbeat, which comes after 15 s.
 #[actix_web::test]
 async fn quiet_streams_end_with_their_key() {
     let scene = Scene::start(&UNLIMITED);
@@ -190,7 +190,8 @@ async fn quiet_streams_end_with_their_key() {
     assert_eq!(told.last().map(|event| &event.data["reason"]), Some(&json!("unauthorized")), "{told:?}");
 }
 
-/// Whoever revokes a key need not wait for the answer: it is revoked all the same, for the disk and for the next request.
+/// The caller who revokes a key need not wait for the answer: it is revoked all the same, for the disk and for the next
+/// request.
 #[actix_web::test]
 async fn a_revocation_goes_on_without_its_caller() {
     let scene = Scene::start(&UNLIMITED);
@@ -217,7 +218,8 @@ async fn a_revocation_goes_on_without_its_caller() {
     }
 }
 
-/// A store that another program has locked for longer than an answer waits: the answer says so, and the revocation holds at once.
+/// A store that another program has locked for longer than an answer waits: the answer says so, and the revocation
+/// holds at once.
 #[actix_web::test]
 async fn a_revocation_that_takes_long_holds_at_once() {
     let scene = Scene::start(&UNLIMITED);

@@ -25,7 +25,7 @@ async fn a_key_has_a_rate_and_others_do_not_notice() {
     assert_eq!((refused.header("retry-after"), refused.header("ratelimit")), (Some("1"), Some("\"requests\";r=0;t=1")));
     assert_eq!(scene.get("/v1/jobs", &quiet).await.status, 200);
     assert_eq!(scene.get("/livez", &noisy).await.status, 200, "probes are not counted");
-    // Whoever waits as long as he was told is admitted.
+    // A caller who waits as long as he was told is admitted.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(scene.get("/v1/jobs", &noisy).await.status, 200);
 }
@@ -76,7 +76,8 @@ async fn a_key_has_so_many_jobs() {
     }
 }
 
-/// From this machine, requests without a key are not limited together: behind the loopback address are all its programs.
+/// From this machine, requests without a key are not limited together: behind the loopback address are all its
+/// programs.
 #[actix_web::test]
 async fn without_keys_this_machine_is_not_limited() {
     let scene = Scene::start(&["--max-request-rate", "1", "--insecure-no-auth"]);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::support::gateway::{Gateway, Raw, Response, serve};
 use crate::support::sidecar::Sidecar;
 
-/// Whoever wants to be measured by anything but the limits has none.
+/// Switches the limits off, for tests of anything else.
 pub const UNLIMITED: [&str; 2] = ["--max-request-rate", "0"];
 
 pub struct Scene {

@@ -16,8 +16,8 @@ const PUBLIC: &str = "0.0.0.0:0";
 #[test]
 fn a_public_address_needs_a_key_or_a_word() {
     let dir = TempDir::new().expect("a directory");
-    let nobody = ([127, 0, 0, 1], 1).into();
-    let refused = run_to_its_end(&mut serve_at(PUBLIC, &dir.path().join("data"), nobody, &[]));
+    let no_sidecar = ([127, 0, 0, 1], 1).into();
+    let refused = run_to_its_end(&mut serve_at(PUBLIC, &dir.path().join("data"), no_sidecar, &[]));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     for hint in ["refusing to listen on 0.0.0.0", "scalegate keys create", "SCALEGATE_ADMIN_KEY", "--insecure-no-auth"]
@@ -54,7 +54,7 @@ async fn with_a_key_or_a_word_it_starts() {
     assert!(gateway.starting.iter().any(is_loud), "{:?}", gateway.starting);
 }
 
-/// On loopback nobody needs a key, until there is one.
+/// On loopback no caller needs a key, until there is one.
 #[actix_web::test]
 async fn the_first_key_closes_the_door() {
     let (dir, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));
@@ -62,7 +62,7 @@ async fn the_first_key_closes_the_door() {
     assert_eq!(gateway.raw(&Raw::get("/v1/keys")).await.status, 200);
     let mut stream = Events::open(gateway.address, "/v1/events", None).await;
     stream.expect("ready").await;
-    // One that could not make others would lock everybody out.
+    // One that could not make others would lock every caller out.
     let refused = gateway.raw(&Raw::post("/v1/keys", r#"{"name": "first", "scope": "scale"}"#)).await;
     assert_eq!(refused.problem().errors[0].pointer, "/scope");
     let created = gateway.raw(&Raw::post("/v1/keys", r#"{"name": "first", "scope": "admin"}"#)).await;
@@ -77,7 +77,7 @@ async fn the_first_key_closes_the_door() {
     assert!(told.iter().all(|event| event.name != "job"), "{told:?}");
     let key = Raw::get("/v1/jobs").header("Authorization", format!("bearer  {secret}"));
     assert_eq!(gateway.raw(&key).await.status, 200, "the scheme is not case-sensitive");
-    // Also when it was revoked: whoever made a key does not want requests without.
+    // Also when it was revoked: an operator who made a key does not want requests without.
     let id = created.json()["key"]["id"].as_str().expect("an id").to_owned();
     let revoke = Raw::new("POST", &format!("/v1/keys/{id}/revoke")).header("Authorization", format!("Bearer {secret}"));
     assert_eq!(gateway.raw(&revoke).await.status, 200);
@@ -129,7 +129,8 @@ async fn a_key_can_be_required_on_loopback() {
     assert_eq!(gateway.raw(&Raw::get("/v1/jobs")).await.status, 401);
 }
 
-/// A key that every user of the machine can read is worth a word at every start, and one that the group can read is not.
+/// A key that every user of the machine can read is worth a word at every start, and one that the group can read is
+/// not.
 #[actix_web::test]
 async fn a_key_file_that_others_can_read_is_told_of() {
     let (dir, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));

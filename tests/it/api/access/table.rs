@@ -39,14 +39,14 @@ impl Shows {
 /// For whom a route is.
 #[derive(Clone, Copy, Debug)]
 enum For {
-    Everybody,
-    /// Whoever may look; a key for another resource sees what is its own.
+    EveryCaller,
+    /// Keys that may look; a key for another resource sees what is its own.
     Read,
-    /// Whoever may look at the resource.
+    /// Keys that may look at the resource.
     ReadWorker,
-    /// Whoever may look at everything.
+    /// Keys that may look at everything.
     ReadAll,
-    /// Whoever may scale the resource.
+    /// Keys that may scale the resource.
     ScaleWorker,
     /// Who may look at the resource of the job. To others there is no such job.
     ReadJob,
@@ -55,16 +55,16 @@ enum For {
     Admin,
 }
 
-/// All routes: method, path with `{job}`, `{worker}` and `{key}` filled in for each caller, body, whom it is for, and the
-/// status for whoever is admitted.
+/// All routes: method, path with `{job}`, `{worker}` and `{key}` filled in for each caller, body, whom it is for, and
+/// the status for a caller who is admitted.
 const TABLE: &[(&str, &str, &str, For, u16)] = &[
-    ("GET", "/livez", "", For::Everybody, 200),
-    ("GET", "/readyz", "", For::Everybody, 200),
-    ("GET", "/", "", For::Everybody, 200),
-    ("GET", "/panel/main.js", "", For::Everybody, 200),
-    ("GET", "/docs", "", For::Everybody, 307),
-    ("GET", "/docs/index.html", "", For::Everybody, 200),
-    ("GET", "/openapi.json", "", For::Everybody, 200),
+    ("GET", "/livez", "", For::EveryCaller, 200),
+    ("GET", "/readyz", "", For::EveryCaller, 200),
+    ("GET", "/", "", For::EveryCaller, 200),
+    ("GET", "/panel/main.js", "", For::EveryCaller, 200),
+    ("GET", "/docs", "", For::EveryCaller, 307),
+    ("GET", "/docs/index.html", "", For::EveryCaller, 200),
+    ("GET", "/openapi.json", "", For::EveryCaller, 200),
     ("GET", "/metrics", "", For::ReadAll, 200),
     ("POST", "/v1/jobs", r#"{"resource": "worker", "targetCapacity": 3}"#, For::ScaleWorker, 200),
     ("GET", "/v1/jobs", "", For::Read, 200),
@@ -86,11 +86,11 @@ const TABLE: &[(&str, &str, &str, For, u16)] = &[
     ("GET", "/v1/audit", "", For::Admin, 200),
 ];
 
-/// What somebody who shows `shows` is told instead of being admitted.
+/// What a caller who shows `shows` is told instead of being admitted.
 fn refusal(shows: Shows, whom: For) -> Option<(u16, &'static str)> {
     use Shows::*;
     match (whom, shows) {
-        (For::Everybody, _) => None,
+        (For::EveryCaller, _) => None,
         (_, Nothing) => Some((401, "authentication_required")),
         (_, WrongKey) => Some((401, "invalid_key")),
         (_, ExpiredKey) => Some((401, "key_expired")),
@@ -138,7 +138,7 @@ async fn every_route_for_every_caller() {
     let keys = Keys::make(&scene).await;
     let finished = scene.submit(json!({"resource": "worker", "targetCapacity": 1}), &scene.admin).await;
     while !scene.get(&format!("/v1/jobs/{finished}"), &scene.admin).await.job().state.is_over() {}
-    // Whoever asks for the same joins it.
+    // A caller who asks for the same joins it.
     scene.submit(json!({"resource": "worker", "targetCapacity": 3, "cooldownSeconds": 86400}), &scene.admin).await;
     for (method, path, body, whom, status) in TABLE {
         for shows in Shows::ALL {
@@ -166,8 +166,8 @@ async fn every_route_for_every_caller() {
     }
 }
 
-/// Whether the gateway is ready is for all; how many jobs it has, and how it gets on with its sidecar, is not. No key makes a
-/// probe fail, be it wrong or expired.
+/// Whether the gateway is ready is for all; how many jobs it has, and how it gets on with its sidecar, is not. No key
+/// makes a probe fail, be it wrong or expired.
 #[actix_web::test]
 async fn readiness_has_details_for_readers_alone() {
     let scene = Scene::start(&["--max-request-rate", "1000"]);
@@ -204,7 +204,7 @@ async fn a_probe_is_no_way_to_use_a_key_faster() {
     assert!(told[0] && told.contains(&false), "{told:?}");
 }
 
-/// A route that nobody thought of here fails this: whom is it for?
+/// A route that is not listed here fails this: which callers is it for?
 #[test]
 fn the_table_has_every_route() {
     let routes = api::routes();
@@ -226,7 +226,7 @@ fn the_table_has_every_route() {
 #[actix_web::test]
 async fn no_spelling_of_a_path_is_a_way_around() {
     let scene = Scene::start(&UNLIMITED);
-    for (method, path, body, whom, _) in TABLE.iter().filter(|(.., whom, _)| !matches!(whom, For::Everybody)) {
+    for (method, path, body, whom, _) in TABLE.iter().filter(|(.., whom, _)| !matches!(whom, For::EveryCaller)) {
         let path =
             path.replace("{job}", "0198c3f2-7a00-7000-8000-000000000001").replace("{key}", scene.admin.id().as_str());
         let (path, query) = path.split_once('?').map_or((path.as_str(), ""), |(path, query)| (path, query));
@@ -241,7 +241,7 @@ async fn no_spelling_of_a_path_is_a_way_around() {
     }
 }
 
-/// What is the same for all methods and paths that do not exist: they say so to everybody, and nothing else.
+/// What is the same for all methods and paths that do not exist: they say so to every caller, and nothing else.
 #[actix_web::test]
 async fn what_does_not_exist_is_no_secret() {
     let scene = Scene::start(&UNLIMITED);
@@ -282,7 +282,7 @@ async fn a_limited_key_sees_its_own_part_of_lists() {
     assert_eq!(scene.ask(&Raw::new("POST", &format!("/v1/jobs/{job}/cancel")), &own).await.status, 200);
 }
 
-/// The id of a job for a resource out of reach is answered like one that nobody has given out, byte for byte.
+/// The id of a job for a resource out of reach is answered like one that was never given out, byte for byte.
 #[actix_web::test]
 async fn a_job_out_of_reach_is_no_job() {
     let scene = Scene::start(&UNLIMITED);
@@ -304,7 +304,7 @@ async fn a_job_out_of_reach_is_no_job() {
     assert_eq!((&entries[1]["job"], &entries[1]["resource"]), (&json!(job), &json!("worker")), "admins see it all");
 }
 
-/// Whatever is not exactly one key is none, whoever sent it.
+/// Whatever is not exactly one key is none, whichever caller sent it.
 #[actix_web::test]
 async fn authorization_headers_of_every_kind() {
     let scene = Scene::start(&UNLIMITED);

@@ -50,7 +50,7 @@ async fn slow_requests() {
         trickle("\r\n", "\r\n"),
         trickle_after(PROBE, "GET /", "x"),
         trickle_after(PROBE, "", "\n"),
-        // What follows a whole answer is a body that nobody wants, or the next request after it.
+        // What follows a whole answer is a body without a reader, or the next request after it.
         trickle_after("GET /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", "", "1\r\nx\r\n"),
         others,
     );
@@ -72,7 +72,7 @@ async fn clients_that_go_away() {
         stream.write_all(&whole.as_bytes()[..cut]).await.expect("sent");
         stream.set_zero_linger().expect("it will be reset");
     }
-    // Many questions at once, and nobody there to hear the answers.
+    // Many questions at once, and no client there to read the answers.
     for _ in 0..2 * FILES_OF_ITS_OWN {
         let mut stream = scene.gateway.connect().await;
         stream.write_all(PROBE.repeat(50).as_bytes()).await.expect("sent");
@@ -144,8 +144,8 @@ pub fn most_connections() -> usize {
     most.saturating_sub(most / 4 + 100)
 }
 
-/// A header name of 64 KiB ends the connection and nothing else. The HTTP library panics over it, in the task of that one
-/// connection: the only panic that can be provoked from outside, and the reason why the log is not looked at here.
+/// A header name of 64 KiB ends the connection and nothing else. The HTTP library panics over it, in the task of that
+/// one connection: the only panic that can be provoked from outside, and the reason why the log is not looked at here.
 #[actix_web::test]
 async fn very_long_header_names() {
     let scene = Scene::start();

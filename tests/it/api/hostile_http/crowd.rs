@@ -1,4 +1,4 @@
-//! A gateway with few places, all of which somebody takes.
+//! A gateway with few places, all of which clients take.
 
 use std::process::Command;
 
@@ -52,9 +52,9 @@ impl Scene {
     }
 }
 
-/// Whoever waits makes room for those who want something, also where all come through one proxy on this machine.
+/// Clients that wait make room for those that ask for something, also where all come through one proxy on this machine.
 #[actix_web::test]
-async fn connections_that_wait_keep_nobody_out() {
+async fn connections_that_wait_keep_no_client_out() {
     let scene = Scene::start();
     for (name, bytes) in [
         ("nothing", ""),

@@ -15,8 +15,8 @@ use crate::support::gateway::{PATIENCE, Raw, take_answer};
 const CLIENTS: usize = 400;
 /// Most memory under any attack.
 const MOST: usize = 100 << 20;
-/// Most memory that stays when the attackers have gone, beyond what there was before the first of them: a page that each of
-/// some thousand small pieces keeps in use.
+/// Most memory that stays when the attackers have gone, beyond what there was before the first of them: a page that
+/// each of some thousand small pieces keeps in use.
 const MOST_LEFT: usize = 20 << 20;
 
 /// The memory a process uses, in bytes.
@@ -26,8 +26,8 @@ pub fn resident(pid: u32) -> usize {
     line.split_whitespace().nth(1).and_then(|size| size.parse::<usize>().ok()).expect("a number") * 1024
 }
 
-/// Sends `bytes` from many clients that read nothing, as far as the gateway takes them. It needed `before` bytes before the
-/// first of them.
+/// Sends `bytes` from many clients that read nothing, as far as the gateway takes them. It needed `before` bytes before
+/// the first of them.
 async fn attack(scene: &Scene, before: usize, name: &str, bytes: &[u8]) {
     let pid = scene.gateway.pid();
     let mut most = 0;
@@ -65,7 +65,7 @@ async fn assert_given_back(scene: &Scene, before: usize) {
 
 /// Large files without a key, and small answers that are worth little each.
 #[actix_web::test]
-async fn answers_to_strangers_that_nobody_reads() {
+async fn answers_to_strangers_that_are_not_read() {
     let scene = Scene::start();
     let before = resident(scene.gateway.pid());
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");

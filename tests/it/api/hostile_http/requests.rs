@@ -117,7 +117,7 @@ async fn chunks_of_every_kind() {
     scene.assert_unharmed().await;
 }
 
-/// Requests that are HTTP, in forms nobody uses, and some that are not.
+/// Requests that are HTTP, in forms that no client uses, and some that are not.
 #[actix_web::test]
 async fn request_lines() {
     let scene = Scene::start();
@@ -210,7 +210,7 @@ async fn headers() {
         ("two hosts", format!("{host}{host}"), NotHttp(400)),
         ("an empty host", "Host:\r\n".into(), Problem(400, "malformed_request")),
         ("an odd host", "Host: a b/c?d@[::\r\n".into(), Problem(400, "malformed_request")),
-        ("a host of somebody else", "Host: elsewhere.example:9\r\n".into(), Problem(421, "wrong_host")),
+        ("a host of another server", "Host: elsewhere.example:9\r\n".into(), Problem(421, "wrong_host")),
         ("94 headers and the key", format!("{host}{}", many(94)), Plain(200)),
         ("more headers", format!("{host}{}", many(95)), NotHttp(431)),
         ("very many headers", format!("{host}{}", many(10_000)), NotHttp(431)),
@@ -304,7 +304,7 @@ async fn headers_that_mean_something() {
     }
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     scene.assert_answers("HTTP/2", preface, &[NotHttp(400)]).await;
-    // Whoever asks first whether to send the body is told to, or gets his answer at once.
+    // A client that asks first whether to send the body is told to, or gets its answer at once.
     let expecting = |length: usize| plan(&format!("Expect: 100-continue\r\nContent-Length: {length}"));
     let mut stream = scene.gateway.connect().await;
     stream.write_all(&scene.signed(expecting(GHOST.len()).as_bytes())).await.expect("sent");
@@ -382,7 +382,7 @@ async fn pipelined_requests() {
     let answered = scene.converse(requests.concat().as_bytes()).await;
     assert_eq!(answered.len(), REQUESTS);
     assert_in_order(&answered);
-    // One among them that is not HTTP: those before it are answered, those after it are nobody's.
+    // One among them that is not HTTP: those before it are answered, those after it belong to no client.
     let middle = REQUESTS / 2;
     let broken = [requests[..middle].concat(), "garbage\r\n\r\n".to_owned(), requests[middle..].concat()].concat();
     let answered = scene.provoke(broken.as_bytes()).await;

@@ -87,7 +87,7 @@ impl Scene {
         answered
     }
 
-    /// A request of somebody else is answered.
+    /// A request of another client is answered.
     pub async fn assert_serves(&self) {
         let begin = Instant::now();
         assert_eq!(self.gateway.get("/livez").await.status, 200);
@@ -95,7 +95,7 @@ impl Scene {
     }
 }
 
-/// What must not be in a log. That somebody's bytes are not HTTP is for the library to report.
+/// What must not be in a log. That a client's bytes are not HTTP is for the library to report.
 pub fn errors(log: &[Value]) -> Vec<&Value> {
     let is_ours = |line: &&Value| !line["message"].as_str().is_some_and(|text| text.starts_with("stream error"));
     log.iter().filter(|line| line["level"] == "ERROR" || line.is_string()).filter(is_ours).collect()

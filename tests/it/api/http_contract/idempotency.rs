@@ -79,8 +79,8 @@ async fn concurrent_duplicates_make_one_job() {
     assert_eq!(scene.gateway.get("/v1/jobs").await.json()["jobs"].as_array().expect("jobs").len(), 3);
 }
 
-/// Many clients, or one client that tries again and again, with the same request under one key. All of it is written before
-/// the first answer is read.
+/// Many clients, or one client that tries again and again, with the same request under one key. All of it is written
+/// before the first answer is read.
 #[actix_web::test]
 async fn a_key_sent_128_times_at_once_has_one_job_and_one_first_answer() {
     const SUBMISSIONS: usize = 128;

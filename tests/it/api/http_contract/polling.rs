@@ -17,7 +17,7 @@ async fn unchanged_jobs_are_not_sent_again() {
         let unchanged = scene.gateway.get_with(&path, ("If-None-Match", &known)).await;
         assert_eq!((unchanged.status, unchanged.body.len()), (304, 0), "{known}");
         assert_eq!(unchanged.header("etag"), Some(tag.as_str()));
-        assert!(unchanged.header("retry-after").is_some(), "whoever polls like this is told when to, too");
+        assert!(unchanged.header("retry-after").is_some(), "a client that polls like this is told when to, too");
     }
     for other in ["\"v1\"", "\"\"", "garbage", "v1", "\"v1", ",,,"] {
         let changed = scene.gateway.get_with(&path, ("If-None-Match", other)).await;
@@ -102,7 +102,7 @@ async fn lists_are_paged_filtered_and_stable() {
     assert_eq!(list("pageSize=12").await, (ids.clone(), None));
     let by_resource = |name: &str| format!("resource={name}");
     assert_eq!(list(&by_resource("even")).await.0, ids.iter().rev().step_by(3).rev().cloned().collect::<Vec<_>>());
-    assert_eq!(list(&by_resource("nobody")).await, (vec![], None));
+    assert_eq!(list(&by_resource("unused")).await, (vec![], None));
     assert_eq!(list("state=running").await.0.len(), 2);
     assert_eq!(list("state=queued").await.0.len(), 10);
     assert_eq!(list("state=queued&resource=even").await.0.len(), 3);

@@ -65,9 +65,9 @@ async fn resources_show_what_is_known() {
 /// Without a sidecar there is no plan and no new reading, but there are jobs, and the gateway is ready.
 #[actix_web::test]
 async fn without_a_sidecar() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+    let no_sidecar = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
     let dir = TempDir::new().expect("a directory");
-    let gateway = Gateway::start(dir.path(), nobody, &LONG_COOLDOWN);
+    let gateway = Gateway::start(dir.path(), no_sidecar, &LONG_COOLDOWN);
     let body = json!({"resource": "worker", "targetCapacity": 2});
     gateway.refuses(&Raw::post("/v1/plans", body.to_string()), 502, "sidecar_unreachable").await;
     gateway.refuses(&Raw::get("/v1/resources/worker"), 502, "sidecar_unreachable").await;

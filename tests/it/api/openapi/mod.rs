@@ -138,8 +138,8 @@ fn documented_codes(document: &Value, operation: &Value) -> BTreeSet<String> {
     codes
 }
 
-/// Every operation documents the errors that its inputs make possible, every code is documented somewhere, and none where
-/// it cannot happen. That no answer has an undocumented code is asserted wherever the other tests provoke one.
+/// Every operation documents the errors that its inputs make possible, every code is documented somewhere, and none
+/// where it cannot happen. That no answer has an undocumented code is asserted wherever the other tests provoke one.
 #[test]
 fn every_error_is_documented_where_it_can_happen() {
     let document = document();
@@ -201,7 +201,8 @@ fn every_error_is_documented_where_it_can_happen() {
     assert_eq!(seen, all);
 }
 
-/// A name of a key is refused for the characters that the document excludes, and for no others of those that its patterns can name.
+/// A name of a key is refused for the characters that the document excludes, and for no others of those that its
+/// patterns can name.
 #[test]
 fn names_of_keys_are_as_documented() {
     let document = document();
@@ -321,8 +322,8 @@ fn examples_fit_their_schemas() {
     assert!(checked > 70, "only {checked} examples were found");
 }
 
-/// New jobs that the document forbids are refused and those that it allows are not, where fields depend on each other or
-/// hold text.
+/// New jobs that the document forbids are refused and those that it allows are not, where fields depend on each other
+/// or hold text.
 #[actix_web::test]
 async fn new_jobs_are_as_documented() {
     let document = document();

@@ -12,9 +12,9 @@ pub fn following<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     }
 }
 
-/// Where `value` does not fit `schema`. Knows the part of JSON Schema that the document uses, and fails on anything else
-/// rather than letting it pass unchecked. An object must not have fields that its schema does not list, unless the schema
-/// only adds something to another one.
+/// Where `value` does not fit `schema`. Knows the part of JSON Schema that the document uses, and fails on anything
+/// else rather than letting it pass unchecked. An object must not have fields that its schema does not list, unless the
+/// schema only adds something to another one.
 pub fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let Value::Object(schema) = schema else { panic!("{at} has no schema: {schema}") };
     let mut found = Vec::new();

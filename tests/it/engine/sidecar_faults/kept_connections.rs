@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::server::{READING, Seen, increment, ok, read_request, with_headers};
-use super::{add_one, client, nobody};
+use super::{add_one, client, no_caller};
 use crate::support::sidecar::worker;
 
 /// A sidecar of which each test says how it treats its connections, numbered from 1. Readings show as capacity how many
@@ -68,7 +68,11 @@ impl Seen {
 }
 
 async fn capacity(sidecar: &HttpSidecar) -> Result<u32, String> {
-    sidecar.read(&worker(), &nobody()).await.map(|reading| reading.capacity.units()).map_err(|failure| failure.detail)
+    sidecar
+        .read(&worker(), &no_caller())
+        .await
+        .map(|reading| reading.capacity.units())
+        .map_err(|failure| failure.detail)
 }
 
 #[actix_web::test]
@@ -87,16 +91,16 @@ async fn readings_keep_their_connection_and_changes_never_use_it() {
     }
     assert_eq!(server.seen(), (1, 3), "one connection for all of them");
     for connections in [2, 3] {
-        assert_eq!(sidecar.change(&worker(), add_one(), &nobody()).await, ChangeAnswer::Acknowledged);
+        assert_eq!(sidecar.change(&worker(), add_one(), &no_caller()).await, ChangeAnswer::Acknowledged);
         assert_eq!(server.seen().0, connections, "one for each change");
     }
     assert_eq!(capacity(&sidecar).await, Ok(6));
     assert_eq!(server.seen(), (3, 6));
 }
 
-/// The kept connection is closed while nobody uses it, with or without a word.
+/// The kept connection is closed while it is not used, with or without a word.
 #[actix_web::test]
-async fn a_kept_connection_that_was_closed_is_in_nobodys_way() {
+async fn a_kept_connection_that_was_closed_is_in_no_calls_way() {
     let timed_out = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     for words in [&b""[..], timed_out] {
         let closed = Rc::new(tokio::sync::Notify::new());
@@ -120,7 +124,7 @@ async fn a_kept_connection_that_was_closed_is_in_nobodys_way() {
             assert_eq!(capacity(&sidecar).await, Ok(expected));
             closed.notified().await;
         }
-        assert_eq!(sidecar.change(&worker(), add_one(), &nobody()).await, ChangeAnswer::Acknowledged);
+        assert_eq!(sidecar.change(&worker(), add_one(), &no_caller()).await, ChangeAnswer::Acknowledged);
         assert_eq!(server.seen(), (4, 4));
     }
 }
@@ -140,7 +144,7 @@ async fn a_kept_connection_that_closes_under_a_request() {
     .await;
     let sidecar = client(server.address);
     assert_eq!(capacity(&sidecar).await, Ok(1));
-    assert_eq!(sidecar.change(&worker(), add_one(), &nobody()).await, ChangeAnswer::Acknowledged);
+    assert_eq!(sidecar.change(&worker(), add_one(), &no_caller()).await, ChangeAnswer::Acknowledged);
     assert_eq!(server.seen(), (2, 2));
     assert_eq!(capacity(&sidecar).await, Err("connection closed without an answer".into()));
     assert_eq!(server.seen(), (2, 3));
@@ -166,7 +170,7 @@ async fn a_late_answer_is_not_taken_for_the_next_one() {
         let sidecar = client(server.address);
         assert_eq!(capacity(&sidecar).await, Err(format!("the sidecar answered with status {interim}")));
         assert_eq!(capacity(&sidecar).await, Ok(2), "{interim}");
-        let look = sidecar.observe(&worker(), &nobody()).await.map(|reading| reading.capacity.units());
+        let look = sidecar.observe(&worker(), &no_caller()).await.map(|reading| reading.capacity.units());
         assert_eq!(look, Ok(3));
     }
 }

@@ -1,8 +1,8 @@
 //! Everything that can go wrong between the gateway and the sidecar, over real sockets: the real client against servers
 //! that follow a script, byte by byte.
 //!
-//! The test runs every way of every row of [`table`], once as a change and once as a reading, and fails if one counts as
-//! something else, if the server saw the request more than once, or if the call took too long. The table in
+//! The test runs every way of every row of [`table`], once as a change and once as a reading, and fails if one counts
+//! as something else, if the server saw the request more than once, or if the call took too long. The table in
 //! `src/sidecar/faults.md` is written from it.
 
 mod kept_connections;
@@ -28,8 +28,8 @@ fn client(address: SocketAddr) -> HttpSidecar {
     HttpSidecar::new(format!("http://{address}"), TIMEOUT)
 }
 
-/// Calls in this file are made on nobody's behalf.
-fn nobody() -> Origin {
+/// Calls in this file are made on behalf of no caller.
+fn no_caller() -> Origin {
     Origin::default()
 }
 
@@ -75,8 +75,8 @@ impl<T: std::fmt::Debug> Observed<T> {
 /// What is wrong with one way of a row.
 async fn complaints(row: &Row, name: &str, server: &Server) -> Vec<String> {
     let (change, reading) = futures_util::join!(
-        observe(server.clone(), async |sidecar, worker| sidecar.change(worker, add_one(), &nobody()).await),
-        observe(server.clone(), async |sidecar, worker| sidecar.read(worker, &nobody()).await),
+        observe(server.clone(), async |sidecar, worker| sidecar.change(worker, add_one(), &no_caller()).await),
+        observe(server.clone(), async |sidecar, worker| sidecar.read(worker, &no_caller()).await),
     );
     let mut complaints = [change.complaints(server), reading.complaints(server)].concat();
     if Change::of(&change.answer) != row.change {
@@ -107,7 +107,7 @@ async fn everything_counts_as_the_table_says() {
     assert_documented(&table);
 }
 
-/// Whoever reads the reason in a job knows where to look.
+/// The reason in a job says where to look.
 #[actix_web::test]
 async fn failures_are_called_by_their_names() {
     let pause = Act::Pause(Duration::from_millis(300));
@@ -126,7 +126,7 @@ async fn failures_are_called_by_their_names() {
         (sends(ok(READING.replace('5', "-5"))), "the sidecar claims a capacity of -5"),
     ];
     join_all(names.map(async |(server, name)| {
-        let observed = observe(server, async |sidecar, worker| sidecar.read(worker, &nobody()).await).await;
+        let observed = observe(server, async |sidecar, worker| sidecar.read(worker, &no_caller()).await).await;
         let detail = observed.answer.expect_err("a failure").detail;
         assert!(detail.starts_with(name), "\"{detail}\" instead of \"{name}\"");
     }))

@@ -32,11 +32,11 @@ pub enum Act {
 /// What there is at the sidecar's address.
 #[derive(Clone, Debug)]
 pub enum Server {
-    /// Nobody.
+    /// No process.
     Absent,
-    /// Somebody who takes no connection: the queue of those waiting to be taken is full.
+    /// A process that takes no connection: the queue of those waiting to be taken is full.
     Deaf,
-    /// Somebody who does this with every connection.
+    /// A process that does this with every connection.
     Follows(Vec<Act>),
 }
 
@@ -89,7 +89,7 @@ impl Server {
     }
 }
 
-/// Connects until nobody gets through any more.
+/// Connects until no connection gets through any more.
 async fn fill_queue(address: SocketAddr) -> Vec<TcpStream> {
     let mut queue = Vec::new();
     while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await {

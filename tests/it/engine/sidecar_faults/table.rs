@@ -84,12 +84,12 @@ pub fn table(elsewhere: SocketAddr) -> Vec<Row> {
     use Reading::{Failure, NotFound, Usable};
     let row = |happens, change, reading, ways| Row { happens, change, reading, ways };
     vec![
-        row("The connection is refused", NotApplied, Failure, vec![named("nobody there", Server::Absent)]),
+        row("The connection is refused", NotApplied, Failure, vec![named("no process there", Server::Absent)]),
         row(
             "There is no connection in time: 1 s for a change, 5 s for a reading",
             NotApplied,
             Failure,
-            vec![named("nobody takes it", Server::Deaf)],
+            vec![named("no process takes it", Server::Deaf)],
         ),
         row("The connection is closed or reset before the head of an answer is complete", Unknown, Failure, cut_off()),
         row("The head of an answer is not complete in time", Unknown, Failure, too_late()),
@@ -187,7 +187,7 @@ fn good() -> Vec<(String, Server)> {
     vec![
         with_body("plain", READING),
         with_body("more fields", extra),
-        with_body("a deep field that nobody needs", deep),
+        with_body("a deep field that is not needed", deep),
         with_body("white space around it", format!("\r\n {READING}\n")),
         named("chunked", sends(chunked(READING, "0\r\n\r\n"))),
         named("as text/html", sends(with_headers("HTTP/1.1 200 OK", "Content-Type: text/html\r\n", READING))),

@@ -91,7 +91,7 @@ fn changes_that_are_accepted_and_not_done_are_no_progress() {
 }
 
 #[test]
-fn somebody_elses_changes_are_noticed_and_planned_around() {
+fn changes_of_another_program_are_noticed_and_planned_around() {
     let mut world = World::new(start_at(1));
     let id = world.submit(4, cooldown(300));
     world.run_until(|world| world.changes().len() == 1);

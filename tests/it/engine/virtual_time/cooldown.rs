@@ -92,7 +92,8 @@ fn an_intent_that_took_too_long_to_commit_is_not_sent() {
     assert_eq!(world.changes().len(), 1, "only the second one was sent");
 }
 
-/// Only the intent's time is on the disk when the process dies right after sending; the cooldown counts from the sending.
+/// Only the intent's time is on the disk when the process dies right after sending; the cooldown counts from the
+/// sending.
 #[test]
 fn a_slow_commit_before_a_crash_does_not_shorten_the_cooldown() {
     let mut world = World::new(start_at(1));

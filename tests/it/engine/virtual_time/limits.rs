@@ -50,8 +50,8 @@ fn a_request_for_less_care_than_the_operator_asks_for_is_refused() {
     assert_eq!((world.changes().len(), job.settings), (2, JUST_CAREFUL));
 }
 
-/// Jobs that were accepted before keep to limits that the operator tightens with a restart: those in line, the one at work
-/// with a change behind it, and one with a change on its way.
+/// Jobs that were accepted before keep to limits that the operator tightens with a restart: those in line, the one at
+/// work with a change behind it, and one with a change on its way.
 #[test]
 fn limits_hold_for_jobs_that_were_accepted_before_them() {
     let queued =

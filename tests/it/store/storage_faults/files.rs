@@ -54,7 +54,7 @@ async fn a_reader_that_pins_the_log_is_told_of_and_holds_up_nothing() {
     assert_eq!((says(&log, "kept a transaction open"), says(&log, "short again")), (1, 1), "each once");
 }
 
-/// Writing to a file that was removed succeeds, but nobody will ever find it again.
+/// Writing to a file that was removed succeeds, but no process will ever find it again.
 #[actix_web::test]
 async fn a_data_directory_that_is_moved_away_and_back() {
     let stack = Stack::start();

@@ -116,7 +116,7 @@ impl Stack {
     async fn until_failed_again(&self, operation: &str, times: u64) {
         let (begin, before) = (Instant::now(), self.disk.failures(operation));
         while self.disk.failures(operation) < before + times {
-            assert!(begin.elapsed() < PATIENCE, "nobody tries {operation} again");
+            assert!(begin.elapsed() < PATIENCE, "{operation} is not tried again");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -144,7 +144,7 @@ fn assert_says(text: &str, words: &[&str]) {
         assert!(text.contains(word), "\"{word}\" is missing: {text}");
     }
     for noise in ["panicked", "backtrace", "unwrap", "Some(", "Os {", "src/"] {
-        assert!(!text.contains(noise), "\"{noise}\" helps nobody: {text}");
+        assert!(!text.contains(noise), "\"{noise}\" helps no reader: {text}");
     }
 }
 

@@ -133,7 +133,7 @@ async fn a_disk_that_hangs_is_noticed() {
         stack.assert_not_ready(&["it is stuck", "is not on the disk yet", "hangs"]).await;
         let begin = Instant::now();
         stack.assert_refused("second", &["it is stuck", "is not on the disk yet", "hangs"]).await;
-        assert!(begin.elapsed() < Duration::from_secs(5), "nobody waits for a disk that is known to hang");
+        assert!(begin.elapsed() < Duration::from_secs(5), "no request waits for a disk that is known to hang");
         assert!(stack.gateway.get("/metrics").await.text().contains("scalegate_engine_available 0"));
     });
     assert_eq!((first.status, first.problem().code.as_str()), (504, "outcome_unknown"));
@@ -147,7 +147,7 @@ async fn a_disk_that_hangs_is_noticed() {
     let (wanted, unwanted) = (stack.gateway.get("/v1/jobs?resource=first").await, "/v1/jobs?resource=second");
     assert_eq!(wanted.json()["jobs"].as_array().map(Vec::len), Some(1));
     assert_eq!(stack.gateway.get(unwanted).await.json()["jobs"], json!([]));
-    // Nobody is said to have been refused what was then done.
+    // No caller is said to have been refused what was then done.
     let audit = stack.gateway.get("/v1/audit").await.json();
     let of_first = |entry: &&Value| entry["resource"] == "first";
     let outcomes = audit["entries"].as_array().expect("entries").iter().filter(of_first).map(|entry| &entry["outcome"]);

@@ -35,7 +35,7 @@ pub struct Told {
     pub events: Vec<String>,
     pub start_nanos: u64,
     pub end_nanos: u64,
-    /// Of whoever told it.
+    /// Of the process that told it.
     pub resource: HashMap<String, String>,
 }
 

@@ -55,8 +55,8 @@ fn calls_for(spans: &[Told], job: Uuid) -> Vec<Told> {
     spans.iter().filter(is_call).cloned().collect()
 }
 
-/// Waits until all calls that reached the sidecar for `job` were told, and each was told it is what it is: a child of the
-/// job's span, known to the sidecar by its own id.
+/// Waits until all calls that reached the sidecar for `job` were told, and each was told it is what it is: a child of
+/// the job's span, known to the sidecar by its own id.
 async fn assert_calls_belong(collector: &Collector, sidecar: &RecordingSidecar, id: Uuid, job: &Told) -> Vec<Told> {
     let received = sidecar.received();
     let in_trace = |parent: &str| parent.starts_with(&format!("00-{}-", job.trace)) && parent.ends_with("-01");
@@ -131,7 +131,7 @@ async fn one_trace_from_the_caller_to_the_sidecar() {
     assert_eq!((read.attribute("scalegate.outcome"), read.attribute("http.response.status_code")), ("answered", "200"));
 
     let poll = collector.span("GET /v1/jobs/{id}").await;
-    assert_ne!(poll.trace, TRACE, "nobody said that it belongs there");
+    assert_ne!(poll.trace, TRACE, "no caller said that it belongs there");
     assert_eq!(poll.parent, "");
 }
 
@@ -187,7 +187,7 @@ async fn without_a_caller_the_request_begins_the_trace() {
 }
 
 #[actix_web::test]
-async fn whoever_looks_on_has_a_trace_as_well() {
+async fn a_client_that_looks_on_has_a_trace_as_well() {
     let (collector, sidecar, dir) = (Collector::start(), RecordingSidecar::start(), directory());
     let parent = traceparent();
     let gateway = Gateway::start_with(telling(&dir, sidecar.address, &collector.url(), &SETTINGS));
@@ -230,7 +230,7 @@ async fn off_it_passes_on_what_the_caller_said_and_does_nothing_else() {
     let gateway = quiet(&dir);
     #[cfg(target_os = "linux")]
     assert_eq!(threads(&gateway), BTreeSet::new());
-    // Flags that mean nothing here are somebody else's.
+    // Flags that mean nothing here belong to other programs.
     let parent = traceparent().replace("-01", "-03");
     let assert_passed_on = |trace: &[&str], state: &[&str]| {
         let received = sidecar.received();
@@ -270,7 +270,7 @@ async fn on_it_has_its_threads() {
     assert_eq!(threads(&gateway).len(), 2, "{:?}", threads(&gateway));
 }
 
-/// Jobs that were accepted while nobody listened have a trace of their own when somebody does.
+/// Jobs that were accepted while no collector listened have a trace of their own when one does.
 #[actix_web::test]
 async fn a_job_without_a_trace_gets_its_own() {
     let (collector, sidecar, dir) = (Collector::start(), RecordingSidecar::start(), directory());
@@ -314,9 +314,9 @@ async fn who_repeats_or_joins_does_not_change_the_job() {
 #[actix_web::test]
 async fn failures_are_told() {
     let (collector, dir) = (Collector::start(), directory());
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+    let no_sidecar = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
     let impatient = ["--active-timeout", "400ms", "--poll-interval", "100ms"];
-    let gateway = Gateway::start_with(telling(&dir, nobody, &collector.url(), &impatient));
+    let gateway = Gateway::start_with(telling(&dir, no_sidecar, &collector.url(), &impatient));
     let id = submit(&gateway, 3, &[]).await.job().id;
     assert_eq!(gateway.finish(id).await.state, StateName::Failed);
     let job = collector.span("job").await;
@@ -326,7 +326,7 @@ async fn failures_are_told() {
     assert_eq!((call.attribute("scalegate.outcome"), call.failed), ("failed", true));
 }
 
-/// A call that nobody waits for any more has a span all the same.
+/// A call that no caller waits for any more has a span all the same.
 #[actix_web::test]
 async fn calls_that_are_given_up_are_told() {
     let (collector, dir) = (Collector::start(), directory());
@@ -450,8 +450,8 @@ fn what_cannot_be_stops_the_start() {
     for (name, value) in
         [("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:4318"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]
     {
-        let (dir, nobody) = (directory(), SocketAddr::from(([127, 0, 0, 1], 1)));
-        let mut command = telling(&dir, nobody, "http://127.0.0.1:4318", &[]);
+        let (dir, no_sidecar) = (directory(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let mut command = telling(&dir, no_sidecar, "http://127.0.0.1:4318", &[]);
         let ended = run_to_its_end(command.env(name, value));
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(2), "{said}");
