@@ -5,32 +5,22 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 
 use super::caller::Caller;
 use super::openapi::examples;
-use super::problem::{ApiError, Code};
-use super::routes::Route;
+use super::problem::ApiError;
+use super::routes::{Route, problems};
 use super::stream::{Follower, StreamStart};
 use super::{ApiState, input, query};
 use crate::domain::{Alias, EventId, Scope};
 use crate::store::EventFilter;
 
 /// The scopes, the audit action and the problems of each operation.
-pub(super) const ROUTES: &[Route] = {
-    use Code::*;
-    &[
-        Route::get("/v1/jobs/{id}/events").needs(&[Scope::Read]).problems(&[
-            JobNotFound,
-            TooManyStreamsOfCaller,
-            TooManyStreams,
-            Overloaded,
-        ]),
-        Route::get("/v1/events").needs(&[Scope::Read]).problems(&[
-            ResourceForbidden,
-            ValidationFailed,
-            TooManyStreamsOfCaller,
-            TooManyStreams,
-            Overloaded,
-        ]),
-    ]
-};
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/v1/jobs/{id}/events").needs(&[Scope::Read]).problems(problems![
+        JobNotFound TooManyStreamsOfCaller TooManyStreams Overloaded
+    ]),
+    Route::get("/v1/events").needs(&[Scope::Read]).problems(problems![
+        ResourceForbidden ValidationFailed TooManyStreamsOfCaller TooManyStreams Overloaded
+    ]),
+];
 
 /// Follow a job
 ///

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use super::ApiState;
 use super::caller::Caller;
 use super::problem::{ApiError, Code};
-use super::routes::{Count, Route};
+use super::routes::{Count, Route, problems};
 use super::view::{Alive, NotReadyReason, Ready};
 use crate::domain::Scope;
 use crate::engine::Unavailable;
@@ -14,13 +14,10 @@ use crate::engine::Unavailable;
 const DETAILS: &[Scope] = &[Scope::Read];
 
 /// Probes need no key.
-pub(super) const ROUTES: &[Route] = {
-    use Code::*;
-    &[
-        Route::get("/livez").open().counted(Count::Probe),
-        Route::get("/readyz").open().tells_more_to(DETAILS).counted(Count::Probe).problems(&[NotReady]),
-    ]
-};
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/livez").open().counted(Count::Probe),
+    Route::get("/readyz").open().tells_more_to(DETAILS).counted(Count::Probe).problems(problems![NotReady]),
+];
 
 /// Is the process alive?
 ///

@@ -13,7 +13,7 @@ use super::input::{self, JsonBody};
 use super::openapi::examples;
 use super::problem::{ApiError, Code};
 use super::query::{ListQuery, Paging};
-use super::routes::Route;
+use super::routes::{Route, problems};
 use super::submission::Submission;
 use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
@@ -27,56 +27,24 @@ use crate::table::Published;
 const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
 
 /// The scopes, the audit action and the problems of each operation.
-pub(super) const ROUTES: &[Route] = {
-    use Code::*;
-    &[
-        Route::post("/v1/jobs").needs(&[Scope::Scale]).records(Action::SubmitJob).problems(&[
-            ResourceForbidden,
-            JobNotFound,
-            ResourceNotFound,
-            BodyTimeout,
-            ResourceBusy,
-            BodyTooLarge,
-            UnsupportedMediaType,
-            ValidationFailed,
-            OutOfBounds,
-            IdempotencyKeyReused,
-            TooManyJobsOfKey,
-            TooManyIdempotencyKeys,
-            TooMuchText,
-            TooManyResources,
-            QueueFull,
-            TooManyJobs,
-            Overloaded,
-            OutcomeUnknown,
-        ]),
-        Route::get("/v1/jobs").needs(&[Scope::Read]).problems(&[ResourceForbidden, ValidationFailed, Overloaded]),
-        Route::get("/v1/jobs/{id}").needs(&[Scope::Read]).problems(&[JobNotFound]),
-        Route::post("/v1/jobs/{id}/cancel").needs(&[Scope::Scale]).records(Action::CancelJob).problems(&[
-            JobNotFound,
-            JobFinished,
-            Overloaded,
-            OutcomeUnknown,
-        ]),
-        Route::post("/v1/plans").needs(&[Scope::Read]).problems(&[
-            ResourceForbidden,
-            ResourceNotFound,
-            BodyTimeout,
-            ResourceBusy,
-            BodyTooLarge,
-            UnsupportedMediaType,
-            ValidationFailed,
-            OutOfBounds,
-            TooManyJobsOfKey,
-            TooMuchText,
-            TooManyResources,
-            QueueFull,
-            SidecarUnreachable,
-            TooManyJobs,
-            Overloaded,
-        ]),
-    ]
-};
+pub(super) const ROUTES: &[Route] = &[
+    Route::post("/v1/jobs").needs(&[Scope::Scale]).records(Action::SubmitJob).problems(problems![
+        ResourceForbidden JobNotFound ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge
+        UnsupportedMediaType ValidationFailed OutOfBounds IdempotencyKeyReused TooManyJobsOfKey
+        TooManyIdempotencyKeys TooMuchText TooManyResources QueueFull TooManyJobs Overloaded OutcomeUnknown
+    ]),
+    Route::get("/v1/jobs").needs(&[Scope::Read]).problems(problems![ResourceForbidden ValidationFailed Overloaded]),
+    Route::get("/v1/jobs/{id}").needs(&[Scope::Read]).problems(problems![JobNotFound]),
+    Route::post("/v1/jobs/{id}/cancel")
+        .needs(&[Scope::Scale])
+        .records(Action::CancelJob)
+        .problems(problems![JobNotFound JobFinished Overloaded OutcomeUnknown]),
+    Route::post("/v1/plans").needs(&[Scope::Read]).problems(problems![
+        ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
+        ValidationFailed OutOfBounds TooManyJobsOfKey TooMuchText TooManyResources QueueFull
+        SidecarUnreachable TooManyJobs Overloaded
+    ]),
+];
 
 /// Submit a job
 ///

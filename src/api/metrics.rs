@@ -10,7 +10,7 @@ use super::ApiState;
 use super::caller::Caller;
 use super::problem::{ApiError, Code};
 use super::query::MAX_PAGE_SIZE;
-use super::routes::Route;
+use super::routes::{Route, problems};
 use crate::domain::{MAX_CAPACITY, Reach, Scope, Timestamp, WaitReason};
 use crate::engine::{EngineHandle, ResourceView, Unavailable};
 use crate::metrics::{Family, Scrape};
@@ -28,10 +28,8 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The scopes, the audit action and the problems of each operation.
-pub(super) const ROUTES: &[Route] = {
-    use Code::*;
-    &[Route::get("/metrics").needs(&[Scope::Read]).problems(&[ResourceForbidden])]
-};
+pub(super) const ROUTES: &[Route] =
+    &[Route::get("/metrics").needs(&[Scope::Read]).problems(problems![ResourceForbidden])];
 
 /// Metrics for Prometheus
 ///

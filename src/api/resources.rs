@@ -6,7 +6,7 @@ use super::caller::Caller;
 use super::openapi::examples;
 use super::problem::{ApiError, Code};
 use super::query::ResourcePaging;
-use super::routes::Route;
+use super::routes::{Route, problems};
 use super::traced::trace_of;
 use super::view::{Resource, ResourceList};
 use super::{ApiState, input};
@@ -14,19 +14,12 @@ use crate::domain::{Alias, Scope};
 use crate::engine::{OBSERVE_TIMEOUT, ResourceStatus};
 
 /// The scopes, the audit action and the problems of each operation.
-pub(super) const ROUTES: &[Route] = {
-    use Code::*;
-    &[
-        Route::get("/v1/resources").needs(&[Scope::Read]).problems(&[ValidationFailed, Overloaded]),
-        Route::get("/v1/resources/{alias}").needs(&[Scope::Read]).problems(&[
-            ResourceForbidden,
-            ResourceNotFound,
-            ValidationFailed,
-            SidecarUnreachable,
-            Overloaded,
-        ]),
-    ]
-};
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/v1/resources").needs(&[Scope::Read]).problems(problems![ValidationFailed Overloaded]),
+    Route::get("/v1/resources/{alias}").needs(&[Scope::Read]).problems(problems![
+        ResourceForbidden ResourceNotFound ValidationFailed SidecarUnreachable Overloaded
+    ]),
+];
 
 /// List resources
 ///

@@ -19,6 +19,12 @@ use crate::domain::{Action, Scope};
 /// Pages for people, and what they load; none of them shows anything that the source code does not.
 const PAGES: [&str; 5] = ["/", "/panel/{file:.*}", "/docs", "/docs/{page:.*}", "/openapi.json"];
 
+/// The codes of problems, as a route declares them.
+macro_rules! problems {
+    ($($code:ident)*) => { &[$($crate::api::Code::$code),*] };
+}
+pub(super) use problems;
+
 /// All routes.
 pub struct Routes(Vec<Resource>);
 

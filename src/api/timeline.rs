@@ -7,22 +7,17 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::openapi::examples;
-use super::problem::{ApiError, Code};
+use super::problem::ApiError;
 use super::query::Paging;
-use super::routes::Route;
+use super::routes::{Route, problems};
 use super::view::WireTime;
 use super::{ApiState, input, list};
 use crate::domain::{Alias, Ending, ErrorCode, Goal, HistoryEntry, Op, ResourceEvent, Scope, StateName, StepOutcome};
 
 /// The scopes, the audit action and the problems of each operation.
-pub(super) const ROUTES: &[Route] = {
-    use Code::*;
-    &[Route::get("/v1/resources/{alias}/timeline").needs(&[Scope::Read]).problems(&[
-        ResourceForbidden,
-        ValidationFailed,
-        Overloaded,
-    ])]
-};
+pub(super) const ROUTES: &[Route] = &[Route::get("/v1/resources/{alias}/timeline")
+    .needs(&[Scope::Read])
+    .problems(problems![ResourceForbidden ValidationFailed Overloaded])];
 
 /// Read a resource's timeline
 ///

@@ -15,16 +15,14 @@ use crate::api::caller::Caller;
 use crate::api::openapi::examples;
 use crate::api::problem::{ApiError, Code};
 use crate::api::query::Paging;
-use crate::api::routes::Route;
+use crate::api::routes::{Route, problems};
 use crate::api::view::{ActorView, WireTime};
 use crate::api::{ApiState, list};
 use crate::domain::{Action, Alias, AuditEntry, AuditVerdict, Scope};
 
 /// The scopes, the audit action and the problems of each operation.
-pub(super) const ROUTES: &[Route] = {
-    use Code::*;
-    &[Route::get("/v1/audit").needs(&[Scope::Admin]).problems(&[ValidationFailed, Overloaded])]
-};
+pub(super) const ROUTES: &[Route] =
+    &[Route::get("/v1/audit").needs(&[Scope::Admin]).problems(problems![ValidationFailed Overloaded])];
 
 /// Read who tried to change something
 ///

@@ -12,7 +12,7 @@ use super::guard::{RevokeError, unreadable};
 use super::input::JsonBody;
 use super::openapi::examples;
 use super::problem::{ApiError, Code};
-use super::routes::Route;
+use super::routes::{Route, problems};
 use crate::access::MAX_KEYS;
 use crate::clock::wall_now;
 use crate::domain::{Action, AuditVerdict, KeyId, KeyRecord, Scope, Subject};
@@ -21,27 +21,16 @@ use crate::store::{KeyChange, StoreError};
 pub use wire::{CreatedKey, KeyList, KeyState, KeyView, NewKeyRequest};
 
 /// The scopes, the audit action and the problems of each operation.
-pub(super) const ROUTES: &[Route] = {
-    use Code::*;
-    &[
-        Route::post("/v1/keys").needs(&[Scope::Admin]).records(Action::CreateKey).problems(&[
-            BodyTimeout,
-            TooManyKeys,
-            BodyTooLarge,
-            UnsupportedMediaType,
-            ValidationFailed,
-            OutcomeUnknown,
-        ]),
-        Route::get("/v1/keys").needs(&[Scope::Admin]),
-        Route::get("/v1/keys/{id}").needs(&[Scope::Admin]).problems(&[KeyNotFound]),
-        Route::post("/v1/keys/{id}/revoke").needs(&[Scope::Admin]).records(Action::RevokeKey).problems(&[
-            KeyNotFound,
-            KeyConfigured,
-            RevocationNotWritten,
-            OutcomeUnknown,
-        ]),
-    ]
-};
+pub(super) const ROUTES: &[Route] = &[
+    Route::post("/v1/keys").needs(&[Scope::Admin]).records(Action::CreateKey).problems(problems![
+        BodyTimeout TooManyKeys BodyTooLarge UnsupportedMediaType ValidationFailed OutcomeUnknown
+    ]),
+    Route::get("/v1/keys").needs(&[Scope::Admin]),
+    Route::get("/v1/keys/{id}").needs(&[Scope::Admin]).problems(problems![KeyNotFound]),
+    Route::post("/v1/keys/{id}/revoke").needs(&[Scope::Admin]).records(Action::RevokeKey).problems(problems![
+        KeyNotFound KeyConfigured RevocationNotWritten OutcomeUnknown
+    ]),
+];
 
 /// Make an API key
 ///
