@@ -74,7 +74,11 @@ impl FromStr for SidecarUrl {
         if !text.contains("://") {
             return Err(InvalidSidecarUrl::NoScheme);
         }
-        if text.contains(char::is_control) {
+        // The parser would repair these.
+        if text.contains(":///") && text.to_ascii_lowercase().starts_with("http") {
+            return Err(InvalidSidecarUrl::NoHost);
+        }
+        if text.contains(|c: char| c.is_control() || matches!(c, '\\' | '%')) {
             return Err(InvalidSidecarUrl::Host);
         }
         let url = Url::parse(text).map_err(|error| match error {
@@ -136,6 +140,9 @@ mod tests {
             ("http://127.0.0.1/?a=b", Why::Query),
             ("http://127.0.0.1#top", Why::Fragment),
             ("http://", Why::NoHost),
+            ("http:///host", Why::NoHost),
+            ("http://ho%73t", Why::Host),
+            ("http://host\\x", Why::Host),
             ("http://:49750", Why::NoHost),
             ("http://two words", Why::Host),
             ("http://host\n", Why::Host),

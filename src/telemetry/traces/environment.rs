@@ -139,8 +139,10 @@ fn shown(endpoint: &str) -> Result<String, &'static str> {
     const NO_URL: &str = "must be a URL like http://collector:4318";
     let url = Url::parse(endpoint).map_err(|_| NO_URL)?;
     match url.scheme() {
-        // What looks like a port and is none would be left out without a word.
-        "http" if endpoint.split('/').nth(2).is_none_or(|authority| authority.ends_with(':')) => Err(NO_URL),
+        // The parser would repair these: no host between the slashes, or a colon without a port.
+        "http" if endpoint.split('/').nth(2).is_none_or(|address| address.is_empty() || address.ends_with(':')) => {
+            Err(NO_URL)
+        }
         "http" => Ok(url.origin().ascii_serialization() + url.path()),
         "https" => Err("there is no TLS: send traces to a collector nearby, by http://, which sends them on"),
         _ => Err(NO_URL),
@@ -219,6 +221,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http:collector"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http:///collector"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/v1/traces"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
