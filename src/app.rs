@@ -71,7 +71,7 @@ impl Gateway {
             journal.note_configured_key(wall_now())?;
         }
         let (has_key, has_usable) = (keyring.has_any().await?, keyring.has_usable(wall_now()).await?);
-        let projections = Projections::new(journal.next_event()?, traces.clone())?;
+        let projections = Projections::new(reader.last_event().await? + 1, traces.clone())?;
         let (audit_file, audit_thread) =
             open_audit_log(config.audit_log.as_deref(), &config.data_dir, &projections)?.unzip();
         let (store, store_inbox) = SqliteStore::channel();
@@ -92,7 +92,9 @@ impl Gateway {
 
         // From here on it answers, if only that it is not ready yet.
         let journal = carry_over_aside(journal, present, carry_over).await?;
-        let (jobs, unfinished) = journal.count_jobs()?;
+        let counts = reader.job_counts().await?;
+        let jobs: u64 = counts.iter().map(|(_, number)| number).sum();
+        let unfinished: u64 = counts.iter().filter(|(state, _)| !state.is_over()).map(|(_, number)| number).sum();
         let store_thread = store_inbox.start(journal, Observer::new(Arc::clone(&projections.metrics), audit_file))?;
         let (scaling, retention) = (Arc::new(config.scaling()), config.retention);
         let sidecar = sidecar_at(config.sidecar_url.as_str(), &projections);

@@ -212,15 +212,6 @@ impl SqliteJournal {
         lane_reader::next_event(&self.db).map_err(|error| self.explain(error))
     }
 
-    /// Number of all jobs, and of those that are unfinished.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn count_jobs(&self) -> Result<(u64, u64), SqliteError> {
-        let sql = "SELECT count(*), count(*) FILTER (WHERE state IN ('queued', 'running')) FROM jobs";
-        self.db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|error| self.explain(error))
-    }
-
     fn read_admissions(&self) -> Result<AdmissionRecords, Unreadable> {
         let entries = "SELECT key, fingerprint, joined, job, answered_ms FROM answers";
         let entries = self.collect("idempotency key", entries, parse_entry)?;
