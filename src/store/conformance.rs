@@ -47,7 +47,7 @@ macro_rules! suite {
             limits_on_idempotency_keys_are_per_api_key, a_refusal_changes_nothing,
             a_request_waits_for_another_one_with_the_same_key, a_key_with_another_request_is_refused, a_request_is_replayed_after_a_restart_and_for_a_day,
             what_is_finished_goes_by_age_and_what_is_not_stays, a_busy_resource_does_not_push_out_other_jobs,
-            a_busy_key_does_not_push_out_other_jobs, a_job_with_a_live_entry_stays, too_much_text_makes_room_for_itself,
+            a_busy_key_does_not_push_out_other_jobs, a_job_with_a_live_entry_stays, jobs_that_must_stay_do_not_keep_all_others, too_much_text_makes_room_for_itself,
             timelines_go_by_age, attempts_that_change_nothing_push_out_no_others,
             scaling_pushes_out_neither_keys_nor_other_scaling,
             jobs_are_listed_newest_first_by_every_filter, a_page_ends_where_the_next_begins, jobs_are_found_and_counted,

@@ -73,6 +73,17 @@ pub async fn a_job_with_a_live_entry_stays(house: &mut dyn House) {
     assert_eq!(scene.prune(none_kept, over).await.len() + scene.prune(none_kept, over).await.len(), 2);
 }
 
+/// The jobs of the largest holder stay for its idempotency keys: those of others go when they are too many all the same.
+pub async fn jobs_that_must_stay_do_not_keep_all_others(house: &mut dyn House) {
+    let scene = Scene::set(house).await;
+    let kept_by = |id: u128| IdempotencyEntry { job: JobId::from_u128(id), ..entry(&id.to_string(), NOW) };
+    let busy = jobs((1..=40).map(|id| finished(id, "busy", 0)));
+    scene.put(Unit { entries: (1..=40).map(kept_by).collect(), ..busy }).await;
+    scene.put(jobs((41..=55).map(|id| finished(id, &format!("quiet-{id}"), 9)))).await;
+    assert_eq!(scene.prune(TEN, NOW).await, (41..=45).collect::<Vec<u128>>());
+    assert_eq!(scene.prune(TEN, NOW).await, [0; 0]);
+}
+
 pub async fn too_much_text_makes_room_for_itself(house: &mut dyn House) {
     let scene = Scene::set(house).await;
     let text = |id| Job { reason: Some("x".repeat(1 << 20)), ..finished(id, "wordy", 0) };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::domain::Alias;
-use crate::store::{Epoch, RecordChange, Unit};
+use crate::store::{Epoch, RecordChange, Unit, Which};
 
 /// Which adoption of each lane counts.
 #[derive(Default)]
@@ -18,6 +18,18 @@ impl Epochs {
         self.last += 1;
         self.current.insert(resource.clone(), self.last);
         self.last
+    }
+
+    /// The lanes have no owner until they are adopted.
+    pub fn revoke(&mut self, which: &Which) {
+        match which {
+            Which::All => self.current.clear(),
+            Which::These(resources) => {
+                for resource in resources {
+                    self.current.remove(resource);
+                }
+            }
+        }
     }
 
     /// Whether `unit` comes from the owner of all its lanes. If not, they have no owner from now on.

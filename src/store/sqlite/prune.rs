@@ -46,7 +46,7 @@ pub(super) fn remove_old(
 const REMOVABLE: &str = "finished_ms IS NOT NULL AND id NOT IN (SELECT job FROM answers)";
 
 /// Removes the jobs that are too old; then those of the resource or API key that has more than its `excess` allows; and
-/// if there is none that has, those that are too many, the oldest first.
+/// if none of those can be removed, those that are too many, the oldest first.
 fn remove_jobs(
     db: &Connection,
     retention: Retention,
@@ -56,20 +56,22 @@ fn remove_jobs(
     let too_old = (now - retention.age).as_millis();
     let mut removed = remove_oldest(db, "finished_ms <= ?2 ORDER BY finished_ms, seq", PRUNE_CHUNK, too_old)?;
     let room = PRUNE_CHUNK - removed.len();
-    removed.extend(match excess {
+    let of_excess = match excess {
         Some(Excess { holder: Holder::Resource(resource), jobs }) => {
             remove_oldest(db, "resource = ?2 ORDER BY seq", room.min(*jobs), resource.as_str())
         }
         Some(Excess { holder: Holder::Owner(key), jobs }) => {
             remove_oldest(db, "owner = ?2 ORDER BY seq", room.min(*jobs), key.as_str())
         }
-        None => {
-            let sql = format!("SELECT count(*) FROM jobs WHERE {REMOVABLE}");
-            let kept: usize = db.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
-            let too_many = kept.saturating_sub(retention.count);
-            remove_oldest(db, "finished_ms <= ?2 ORDER BY finished_ms, seq", room.min(too_many), i64::MAX)
-        }
-    }?);
+        None => Ok(Vec::new()),
+    }?;
+    if of_excess.is_empty() {
+        let sql = format!("SELECT count(*) FROM jobs WHERE {REMOVABLE}");
+        let kept: usize = db.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+        let too_many = room.min(kept.saturating_sub(retention.count));
+        removed.extend(remove_oldest(db, "finished_ms <= ?2 ORDER BY finished_ms, seq", too_many, i64::MAX)?);
+    }
+    removed.extend(of_excess);
     Ok(removed)
 }
 

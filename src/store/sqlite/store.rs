@@ -22,7 +22,7 @@ pub(super) const MAX_WITHOUT_LANES: usize = 4096;
 /// What is asked of the thread.
 pub(super) enum Request {
     Commit(Group),
-    Reopen(oneshot::Sender<Result<(), StoreError>>),
+    Adopt(Which, oneshot::Sender<Result<(), StoreError>>),
     Prune(Retention, Timestamp, oneshot::Sender<Result<Pruned, StoreError>>),
     Close,
 }
@@ -128,10 +128,10 @@ impl Store for SqliteStore {
     }
 
     async fn adopt(&self, which: Which) -> Result<Adoption, StoreError> {
-        // Not read before the file is known to be sound, nor by a thread on which others wait.
-        if lock(&self.shared.failure).is_some() || self.shared.lanes.get().is_none() {
-            self.ask(Request::Reopen).await?;
-        }
+        // The writing thread takes the lanes from their owners between two commits: what it wrote before is read, and
+        // what comes later is refused. It also sees to it that the file is sound.
+        let taken = which.clone();
+        self.ask(|reply| Request::Adopt(taken, reply)).await?;
         let shared = Arc::clone(&self.shared);
         self.read(move |lanes| lanes.adopt(&which, |resource| lock(&shared.epochs).begin(resource))).await
     }

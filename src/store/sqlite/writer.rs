@@ -98,7 +98,10 @@ impl<J: Journal> Writer<J> {
                     held_back = gather(&mut groups, &mut inbox);
                     self.commit(groups);
                 }
-                Request::Reopen(reply) => drop(reply.send(self.open(true))),
+                Request::Adopt(which, reply) => {
+                    lock(&self.shared.epochs).revoke(&which);
+                    drop(reply.send(self.open(true)));
+                }
                 Request::Prune(retention, now, reply) => drop(reply.send(self.prune(retention, now))),
                 Request::Close => return,
             }

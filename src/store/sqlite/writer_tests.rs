@@ -214,6 +214,27 @@ async fn after_a_failed_unit_no_later_one_about_its_lanes_lands_before_they_are_
     assert_eq!(stage.asked(), commits(&["a", "b"]));
 }
 
+/// What the new owner of a lane reads has all that its earlier owner was told is durable.
+#[tokio::test]
+async fn an_adoption_waits_for_the_commit_on_its_way_and_takes_the_lane_from_those_behind_it() {
+    let stage = Stage::set().await;
+    let earlier = stage.adopt("a").await;
+    let commit = stage.store.commit(vec![about("a", earlier)]);
+    assert_eq!(stage.asked(), commits(&["a"]));
+    let mut adoption = Box::pin(stage.adopt("a"));
+    for _ in 0..100 {
+        assert!((&mut adoption).now_or_never().is_none(), "the commit is not over");
+        tokio::task::yield_now().await;
+    }
+    let behind = stage.store.commit(vec![about("a", earlier)]);
+    stage.verdict(true);
+    assert_eq!(words(&commit.await), ["good"]);
+    let later = adoption.await;
+    assert_eq!(words(&behind.await), ["not owned"]);
+    stage.verdict(true);
+    assert_eq!(words(&stage.store.commit(vec![about("a", later)]).await), ["good"]);
+}
+
 #[tokio::test]
 async fn a_failed_store_is_opened_again_when_a_lane_is_adopted() {
     let stage = Stage::set().await;
