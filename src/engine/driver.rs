@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,7 +35,7 @@ use crate::domain::{
     Timestamp,
 };
 use crate::sidecar::Sidecar;
-use crate::store::{Commit, NoRoom, Pruned, Reserved, Store, StoreError, StoreReader, Unit, Which, Wish};
+use crate::store::{NoRoom, Pruned, Reserved, Store, StoreError, StoreReader, Unit, Which, Wish};
 
 /// How often old jobs, keys and lanes are removed. They may be kept a little longer than asked for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
@@ -97,6 +98,7 @@ pub(super) async fn run<S: Sidecar>(
         waiting: HashMap::new(),
         next_reply: 0,
         evicted: BTreeMap::new(),
+        adopting: BTreeSet::new(),
         is_retrying: false,
         outage: None,
     };
@@ -127,6 +129,9 @@ enum Done {
     Replayed { to: ReplyTo, answer: Result<Submitted, Unavailable> },
 }
 
+/// What became of the units of one commit, in their order.
+type CommitResults = Vec<Result<EventId, StoreError>>;
+
 type PlanReply = oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>;
 
 struct Engine<S> {
@@ -142,7 +147,7 @@ struct Engine<S> {
     contact: SidecarContact,
     commits: CommitsUnderWay,
     /// The commits on their way, in order.
-    committing: FuturesOrdered<Commit>,
+    committing: FuturesOrdered<LocalBoxFuture<'static, CommitResults>>,
     is_pruning: bool,
     /// Calls to the sidecar, and what is asked of the store besides commits.
     tasks: JoinSet<Done>,
@@ -155,6 +160,8 @@ struct Engine<S> {
     next_reply: ReplyTo,
     /// The lanes that were evicted and are to be adopted again, with the jobs of which more may be durable than was shown.
     evicted: BTreeMap<Alias, BTreeSet<JobId>>,
+    /// The lanes whose adoption is on its way. A second one would take them from the first.
+    adopting: BTreeSet<Alias>,
     is_retrying: bool,
     /// Why the store does not work, if it does not.
     outage: Option<Unavailable>,
@@ -225,7 +232,7 @@ impl<S: Sidecar> Engine<S> {
     }
 
     /// The oldest commit is done, with these results of its units.
-    fn on_committed(&mut self, results: Vec<Result<EventId, StoreError>>) {
+    fn on_committed(&mut self, results: CommitResults) {
         let now = self.clock.now();
         if let Some(stuck) = self.commits.end(now) {
             tracing::warn!("the store is written again, after {} s", stuck.as_secs());
@@ -344,7 +351,8 @@ impl<S: Sidecar> Engine<S> {
         }
         if !units.is_empty() {
             self.commits.begin(self.clock.now());
-            self.committing.push_back(self.store.commit(units));
+            let (count, commit) = (units.len(), self.store.commit(units));
+            self.committing.push_back(commit.map(move |results| checked(results, count)).boxed_local());
         }
     }
 
@@ -375,6 +383,12 @@ impl<S: Sidecar> Engine<S> {
             None => drop(self.tasks.spawn_local(async move { Done::Reserved { to, decided: reserving.await } })),
         }
     }
+}
+
+/// The results of so many units. With one more or less, each later unit would get the result of another.
+fn checked(results: CommitResults, count: usize) -> CommitResults {
+    assert_eq!(results.len(), count, "the store gives one result for each unit");
+    results
 }
 
 /// What is done; nothing, if it was given up. A panic must not leave a lane waiting for an answer that never comes.

@@ -114,6 +114,8 @@ pub struct Machine<S> {
     core: Core,
     /// What the process knows of the limits.
     admissions: Admissions,
+    /// Whether a commit failed, so that nothing is written before lanes are adopted again.
+    is_broken: bool,
     /// Requests that wait for another one with the same key.
     reserving: Vec<(ReplyTo, Wish)>,
     next_version: EventId,
@@ -154,6 +156,7 @@ impl<S: Surroundings> Machine<S> {
             wall: WallWatch::begin(BEGIN, BEGIN, false),
             core: Core::new(Arc::clone(&scaling), None),
             admissions: Admissions::default(),
+            is_broken: false,
             reserving: Vec::new(),
             last_epoch: 0,
             owned: HashMap::new(),
@@ -306,6 +309,7 @@ impl<S: Surroundings> Machine<S> {
             }
         }
         self.evicted.clear();
+        self.is_broken = false;
         self.commits_under_way = 0;
         self.now = self.now + pause;
         self.disk_busy_until = self.now;

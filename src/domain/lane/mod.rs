@@ -92,7 +92,9 @@ impl Lane {
             match job.state {
                 JobState::Running if active.is_none() => active = Some(job),
                 // Of two that run, which no gateway leaves behind, the second one waits for its turn.
-                JobState::Running | JobState::Queued | JobState::Ended(_) => queue.push_back(job),
+                JobState::Running | JobState::Queued => queue.push_back(job),
+                // What has ended stays so.
+                JobState::Ended(_) => {}
             }
         }
         Self {

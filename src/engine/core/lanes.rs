@@ -40,8 +40,9 @@ impl Lanes {
         self.slots.get(resource).map(|slot| slot.epoch)
     }
 
-    /// Puts in the lane of a resource that has none; it has no timer yet.
+    /// Puts in the lane of a resource; it has no timer yet.
     pub fn insert(&mut self, lane: Lane, epoch: Epoch) {
+        self.remove(lane.resource());
         self.slots.insert(lane.resource().clone(), Slot { lane, epoch, timer: None });
     }
 

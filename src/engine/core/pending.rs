@@ -73,3 +73,24 @@ pub(super) struct Dependents {
     /// The other lanes that they are about.
     pub lanes: Vec<Alias>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::LaneChange;
+
+    #[test]
+    fn lanes_that_share_a_unit_depend_on_each_other() {
+        let lane =
+            |name: &str| LaneChange { resource: name.parse().expect("an alias"), epoch: 1, record: RecordChange::Keep };
+        let mut pending = PendingUnits::default();
+        for names in [&["a", "b"][..], &["b"], &["c"]] {
+            let unit = Unit { lanes: names.iter().map(|name| lane(name)).collect(), ..Unit::default() };
+            pending.push(&unit, Vec::new(), None);
+        }
+        let Dependents { lanes, .. } = pending.evict(&lane("a").resource);
+        assert_eq!(lanes, [lane("b").resource]);
+        let evicted: Vec<bool> = pending.0.iter().map(|unit| unit.is_evicted).collect();
+        assert_eq!(evicted, [true, false, false], "those of b are evicted with b");
+    }
+}

@@ -174,6 +174,8 @@ impl Core {
 
     /// The lane of `resource` cannot be adopted at present.
     pub fn on_adoption_failed(&mut self, resource: &Alias) {
+        // Without a lane, nothing would take it out again.
+        self.unlisted.remove(resource);
         for Placed { submission, reservation } in self.placed.remove(resource).unwrap_or_default() {
             self.give_up(submission.reply_to, reservation);
         }

@@ -144,6 +144,23 @@ fn lanes_that_nothing_has_to_remember_are_forgotten() {
     assert_eq!(names.map(|name| core.lane(&name).is_some()), [false, true, true, true]);
 }
 
+/// The place of a resource whose lane could not be adopted is free again.
+#[test]
+fn a_failed_adoption_takes_no_place_of_an_unlisted_resource() {
+    let mut core = core(ScalingConfig::default());
+    for number in 0..2000_u64 {
+        let resource: Alias = format!("made-up-{number}").parse().expect("an alias");
+        let request = JobRequest { resource: resource.clone(), ..JobRequest::for_worker(Goal::Target(Capacity::ZERO)) };
+        core.submit(JobId::from_u128(number.into()), request, None, number, NOW);
+        drop(core.take_effects());
+        core.on_reserved(number, Some(Ok(Reserved::Granted(1))), NOW);
+        let effects = core.take_effects();
+        assert!(matches!(&effects[..], [Effect::Adopt(adopted)] if *adopted == resource), "{effects:?}");
+        core.on_adoption_failed(&resource);
+        assert!(core.take_effects().iter().any(|effect| matches!(effect, Effect::Abandon(to) if *to == number)));
+    }
+}
+
 #[test]
 fn without_room_a_request_is_refused_and_evicts_nothing() {
     let mut core = core(ScalingConfig::default());

@@ -46,8 +46,14 @@ impl<S: Sidecar> Engine<S> {
                     drop(reply.send(Ok(Answer::Refused(Refusal::NotUnfinished))));
                     return;
                 };
+                if self.evicted.contains_key(&job.job().resource) {
+                    return drop(reply.send(Err(lane_unavailable())));
+                }
                 let reply_to = self.await_answer(Waiting::Cancel(reply));
                 self.core.cancel(id, &job.job().resource, attempt, reply_to, now);
+            }
+            Command::Plan(request, reply) if self.evicted.contains_key(&request.resource) => {
+                drop(reply.send(Err(lane_unavailable())));
             }
             Command::Plan(request, reply) => self.admit_plan(request, reply, now),
             Command::Observe(resource, _, reply) if self.core.resource(&resource).is_none() => {
@@ -196,6 +202,11 @@ impl<S: Sidecar> Engine<S> {
             None => {}
         }
     }
+}
+
+/// Nothing can be said about a resource whose lane was evicted before it is adopted again.
+fn lane_unavailable() -> Unavailable {
+    Unavailable::Storage("the records of the resource are being read again".into())
 }
 
 impl Command {

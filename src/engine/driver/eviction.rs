@@ -42,6 +42,7 @@ impl<S: Sidecar> Engine<S> {
 
     /// Takes over the lanes that were evicted, or that a request is the first one for.
     pub(super) fn on_adopted(&mut self, which: Vec<Alias>, adopted: Result<Readopted, StoreError>, now: Timestamp) {
+        self.adopting.retain(|resource| !which.contains(resource));
         let Readopted { adoption, ended, gone, last_event } = match adopted {
             Ok(adopted) => adopted,
             Err(StoreError::Closed) => panic!("the thread of the store is gone"),
@@ -88,7 +89,8 @@ impl<S: Sidecar> Engine<S> {
         }
     }
 
-    pub(super) fn adopt(&mut self, which: Vec<Alias>) {
+    pub(super) fn adopt(&mut self, mut which: Vec<Alias>) {
+        which.retain(|resource| self.adopting.insert(resource.clone()));
         let (store, reader) = (Arc::clone(&self.store), Arc::clone(&self.reader));
         let jobs = which.iter().filter_map(|resource| self.evicted.get(resource)).flatten().copied().collect();
         self.tasks.spawn_local(async move {

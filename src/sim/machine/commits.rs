@@ -27,7 +27,10 @@ pub enum CommitFailure {
 impl<S: Surroundings> Machine<S> {
     pub(super) fn end_commit(&mut self, unit: Unit) {
         self.commits_under_way -= 1;
-        let failure = if self.owns(&unit) { self.commit_failures.pop_front() } else { Some(CommitFailure::NotWritten) };
+        let is_refused = self.is_broken || !self.owns(&unit);
+        let failure = if is_refused { Some(CommitFailure::NotWritten) } else { self.commit_failures.pop_front() };
+        // The real store writes nothing more before it is opened again, whatever lane it is about.
+        self.is_broken |= failure.is_some() && !is_refused;
         let versions = match failure {
             None | Some(CommitFailure::Written) => {
                 self.admissions.committed(&unit);
@@ -98,6 +101,7 @@ impl<S: Surroundings> Machine<S> {
     }
 
     pub(super) fn adopt(&mut self, resource: Alias) {
+        self.is_broken = false;
         self.last_epoch += 1;
         self.owned.insert(resource.clone(), self.last_epoch);
         self.core.adopt(self.disk.adopt(&resource, self.last_epoch), self.clock());
@@ -112,6 +116,7 @@ impl<S: Surroundings> Machine<S> {
 
     pub(super) fn reserve(&mut self, to: ReplyTo, wish: Wish) {
         match self.admissions.reserve(&wish) {
+            _ if self.is_broken => self.core.on_reserved(to, None, self.clock()),
             Some(decided) => self.core.on_reserved(to, Some(decided), self.clock()),
             None => self.reserving.push((to, wish)),
         }
