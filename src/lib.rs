@@ -4,7 +4,8 @@
 //! owns all running work; [`store`] makes it durable; [`table`] shows it to readers and [`feed`] tells them of changes;
 //! [`api`] serves it over HTTP; [`sidecar`] talks to the platform, and [`sim`] plays the platform where there is none;
 //! [`metrics`] counts what happens in all of them, and [`telemetry`] tells of it; nothing depends on whether they are read.
-//! `printable` escapes text from outside, for the log and for terminals.
+//! [`access`] knows the API keys, [`config`] the options, [`clock`] the time; `audit_file` writes `--audit-log`, `files` says which
+//! files are trusted, and `printable` escapes text from outside, for the log and for terminals.
 //! `domain` imports nothing else of the crate; of `api`, only `app` starts it, and [`cli`] borrows what requests and answers
 //! look like.
 

@@ -1,7 +1,7 @@
 //! Whether a reading may be decided on, and what it says about the change before it.
 //!
 //! A decision on a stale reading is what makes the naive loop overshoot. The rules here are the whole of promise
-//! "never on a stale reading": nothing else in the crate judges the age of a reading.
+//! "never on a stale reading": nothing else decides whether a reading may be acted on.
 
 use std::time::Duration;
 

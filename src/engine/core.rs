@@ -6,8 +6,8 @@
 //! live, in recovery, and under simulation in virtual time.
 //!
 //! Events: [`Core::submit`], [`Core::cancel`], [`Core::on_reserved`], [`Core::adopt`], [`Core::on_committed`],
-//! [`Core::on_reading`], [`Core::on_change_answer`], [`Core::wake_due`], [`Core::forget`]. After each of them,
-//! [`Core::take_effects`] has what is to be done.
+//! [`Core::on_adoption_failed`], [`Core::on_reading`], [`Core::on_observation`], [`Core::on_change_answer`], [`Core::wake_due`],
+//! [`Core::forget`], [`Core::drain`]. After each of them, [`Core::take_effects`] has what is to be done.
 
 mod lanes;
 mod pending;

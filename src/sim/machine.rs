@@ -29,6 +29,7 @@ pub const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const UPTIME: Duration = Duration::from_hours(1);
 /// How long a commit takes, unless the disk is slow.
 const COMMIT: Duration = Duration::from_millis(2);
+
 /// What the process talks to, and who watches it do so. Times are true ones, whatever the process's clock shows.
 pub trait Surroundings {
     /// The sidecar is asked for the capacity of `resource`; the answer's stamp is by the wall's clock.

@@ -1,5 +1,5 @@
-//! The port through which all that is durable goes: what is in the store survives `kill -9`, and a promise is made only
-//! of what is in it.
+//! The port through which the engine and the API write and read what is durable: what is in the store survives
+//! `kill -9`, and a promise is made only of what is in it. How a store is opened, and by which clock, is its own affair.
 //!
 //! [`Store`] writes and [`StoreReader`] reads; beside them stand the rules that hold for every store: what a [`Unit`]
 //! is, who is admitted ([`Admissions`]), and what is kept ([`Holdings`], [`MAX_LOGGED_VERSIONS`] and the like). What

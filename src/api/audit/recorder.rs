@@ -80,7 +80,7 @@ impl AuditRecorder {
             return;
         }
         let noted = response.request().extensions().get::<Subject>().cloned();
-        let subject = noted.unwrap_or_else(|| subject_in(action, path_of(response.request())));
+        let subject = noted.unwrap_or_else(|| subject_in(path_of(response.request())));
         let (resource, job, about) = (&subject.resource, &subject.job, &subject.key);
         tracing::info!(
             target: "scalegate::audit",
@@ -160,12 +160,12 @@ impl AuditRecorder {
 }
 
 /// What a request is about that got no further than its path.
-fn subject_in(action: Action, path: &str) -> Subject {
-    let id = path.split('/').nth(3).unwrap_or_default();
-    match action {
-        Action::CancelJob => Subject { job: id.parse().ok(), ..Subject::default() },
-        Action::RevokeKey => Subject { key: id.parse().ok(), ..Subject::default() },
-        Action::SubmitJob | Action::CreateKey => Subject::default(),
+fn subject_in(path: &str) -> Subject {
+    let mut parts = path.split('/').skip(2);
+    match (parts.next(), parts.next()) {
+        (Some("jobs"), Some(id)) => Subject { job: id.parse().ok(), ..Subject::default() },
+        (Some("keys"), Some(id)) => Subject { key: id.parse().ok(), ..Subject::default() },
+        _ => Subject::default(),
     }
 }
 

@@ -34,10 +34,10 @@ impl Guard {
     /// # Errors
     /// If it may not be durable.
     pub async fn change_keys(&self, change: KeyChange, entry: AuditEntry) -> Result<(), StoreError> {
-        let batch = Unit { keys: vec![change], audit: vec![entry], ..Unit::default() };
+        let unit = Unit { keys: vec![change], audit: vec![entry], ..Unit::default() };
         let (store, keyring) = (self.store.clone(), Arc::clone(&self.keyring));
         let changed = actix_web::rt::spawn(async move {
-            let committed = commit_one(&*store, batch).await;
+            let committed = commit_one(&*store, unit).await;
             // Also if that failed: it may be on the disk all the same.
             keyring.changed();
             committed
@@ -65,19 +65,26 @@ impl Guard {
     ) -> Result<(), RevokeError> {
         let before = self.keyring.revoke(id, at).await.map_err(RevokeError::KeysUnreadable)?;
         and_then();
-        let batch =
+        let unit =
             Unit { keys: vec![KeyChange::Revoked { id: id.clone(), at }], audit: vec![entry], ..Unit::default() };
         let (store, keyring, id) = (self.store.clone(), Arc::clone(&self.keyring), id.clone());
         let (tell, told) = oneshot::channel();
         actix_web::rt::spawn(async move {
-            let first = commit_one(&*store, batch.clone()).await;
+            let first = commit_one(&*store, unit.clone()).await;
             let mut is_written = first.is_ok();
             // The caller may be gone.
             drop(tell.send(first));
+            if !is_written && before == PriorRevocation::None {
+                tracing::warn!(
+                    key = id.as_str(),
+                    "the revocation of the key is not on the disk yet: it holds until the gateway stops, and is written as soon \
+                     as the store works"
+                );
+            }
             // One that repeats it leaves that to the first, so that there is one for each key.
             while !is_written && before == PriorRevocation::None {
                 tokio::time::sleep(REVOCATION_RETRY).await;
-                match commit_one(&*store, batch.clone()).await {
+                match commit_one(&*store, unit.clone()).await {
                     Ok(()) => {
                         tracing::info!(key = id.as_str(), "the revocation of the key is on the disk now");
                         is_written = true;
@@ -105,8 +112,8 @@ impl Guard {
     pub(super) fn note_use(&self, key: &KeyRecord, at: Timestamp) {
         let (store, change) = (self.store.clone(), KeyChange::Used { id: key.id.clone(), at });
         actix_web::rt::spawn(async move {
-            let batch = Unit { keys: vec![change], ..Unit::default() };
-            if let Err(error) = commit_one(&*store, batch).await {
+            let unit = Unit { keys: vec![change], ..Unit::default() };
+            if let Err(error) = commit_one(&*store, unit).await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "the use of a key is not noted");
             }
         });

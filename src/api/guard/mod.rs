@@ -1,7 +1,7 @@
 //! Which requests are admitted: authentication, rate limits and scopes, and the record of attempts to change something.
 //!
 //! It must never look at what a request is about: which resources a key is for is asked where they are known, in the
-//! handlers. Limits come before everything that a request costs, and before the record of it.
+//! handlers. Limits come before everything that a request costs but the look at its key, and before the record of it.
 
 mod denial;
 mod key_changes;

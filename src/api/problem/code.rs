@@ -72,7 +72,7 @@ codes! {
     TooManyStreamsOfCaller "too_many_streams_of_caller" 429 "Too many streams of one caller" "You have 500 streams open already. Close some, or follow several jobs with one.";
     TooManyJobsOfKey "too_many_jobs_of_key" 429 "Too many unfinished jobs with this API key" "1000 jobs submitted with this API key are unfinished already.";
     TooManyResources "too_many_resources" 429 "Too many resources that are not listed" "1000 resources that the configuration does not list are scaled already. List the resource in the configuration, or wait until others are forgotten: a day after their last change, and a minute after their last job if there was none.";
-    TooManyIdempotencyKeys "too_many_idempotency_keys" 429 "Too many idempotency keys of one API key" "10000 idempotency keys were used with this API key within a day. Send the request without one, or later.";
+    TooManyIdempotencyKeys "too_many_idempotency_keys" 429 "Too many idempotency keys of one API key" "10000 idempotency keys were used with this API key within 25 hours. Send the request again later, and use a new key for each submission only.";
     TooMuchText "too_much_text" 429 "Too much text in the jobs that are kept" "The reasons and labels of the jobs that are kept for this resource, or of this API key, would be longer than 67108864 bytes together. Send shorter ones, or send the request again in a minute.";
     QueueFull "queue_full" 429 "Too many jobs wait for the resource" "16 jobs are waiting for this resource already.";
     InternalError "internal_error" 500 "Something is broken" "The gateway failed on this request. Search its log for this instance id.";

@@ -280,13 +280,15 @@ pub struct SettingsView {
 
 impl From<&Settings> for SettingsView {
     fn from(settings: &Settings) -> Self {
+        // All of them: a setting that is left out here does not compile.
+        let Settings { step_size, cooldown, active_timeout, poll_interval, settle, deadline } = settings;
         Self {
-            step_size: settings.step_size,
-            cooldown_seconds: settings.cooldown.as_secs_f64(),
-            active_timeout_seconds: settings.active_timeout.as_secs_f64(),
-            poll_interval_seconds: settings.poll_interval.as_secs_f64(),
-            settle_seconds: settings.settle.as_secs_f64(),
-            deadline_seconds: settings.deadline.as_secs_f64(),
+            step_size: *step_size,
+            cooldown_seconds: cooldown.as_secs_f64(),
+            active_timeout_seconds: active_timeout.as_secs_f64(),
+            poll_interval_seconds: poll_interval.as_secs_f64(),
+            settle_seconds: settle.as_secs_f64(),
+            deadline_seconds: deadline.as_secs_f64(),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::store::{Adoption, Store, StoreError, StoreReader, Which};
 /// Pause before each attempt to get a failed store to work again, also before the first: a store that can be read but not
 /// written would otherwise fail again at once, and again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
 /// Lanes that were adopted, and what was missed of their jobs.
 pub(super) struct Readopted {
     adoption: Adoption,

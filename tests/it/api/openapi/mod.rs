@@ -65,7 +65,6 @@ fn the_command_prints_it() {
 fn every_operation_is_described() {
     let document = document();
     let operations = operations(&document);
-    assert_eq!(operations.len(), 18);
     let ids: BTreeSet<&str> =
         operations.iter().filter_map(|(.., operation)| operation["operationId"].as_str()).collect();
     assert_eq!(ids.len(), operations.len(), "ids are there, and each is used once");

@@ -208,7 +208,11 @@ async fn what_cannot_be_read_is_not_made_up() {
     stack.gateway.finish(job.id).await;
     let stack = stack.restart();
     stack.disk.fails("read", EIO);
-    assert_unavailable(&stack.gateway.get("/v1/jobs?state=failed").await, "storage_unavailable", &["cannot be read"]);
+    assert_unavailable(
+        &stack.gateway.get("/v1/jobs?state=succeeded").await,
+        "storage_unavailable",
+        &["cannot be read"],
+    );
     let path = format!("/v1/jobs/{}", job.id);
     assert_unavailable(&stack.gateway.get(&path).await, "storage_unavailable", &["job cannot be read"]);
     stack.disk.works();
