@@ -43,7 +43,7 @@ pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
 pub use scaling::{Limits, ResourceConfig, Retention, ScalingConfig};
 pub use settings::{
     Bounds, InvalidSetting, MAX_DEADLINE, MAX_POLL_INTERVAL, MAX_WAIT, MIN_POLL_INTERVAL, Setting, SettingLimits,
-    Settings, SettingsOverrides,
+    SettingRange, SettingValue, Settings, SettingsOverrides,
 };
 pub use time::Timestamp;
 pub use trace::{MAX_TRACE_STATE_CHARS, Origin, TraceContext};

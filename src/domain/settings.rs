@@ -195,34 +195,69 @@ impl Setting {
     }
 }
 
+/// The least and the greatest value of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingRange {
+    /// Units.
+    Units(u32, u32),
+    /// Durations.
+    Durations(Duration, Duration),
+}
+
+impl Setting {
+    /// What its values may be.
+    pub const fn range(self) -> SettingRange {
+        match self {
+            Self::StepSize => SettingRange::Units(1, MAX_CAPACITY),
+            Self::Cooldown | Self::Settle => SettingRange::Durations(Duration::ZERO, MAX_WAIT),
+            Self::ActiveTimeout => SettingRange::Durations(MIN_POLL_INTERVAL, MAX_WAIT),
+            Self::PollInterval => SettingRange::Durations(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL),
+            Self::Deadline => SettingRange::Durations(MIN_POLL_INTERVAL, MAX_DEADLINE),
+        }
+    }
+}
+
+/// The value of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingValue {
+    /// Units.
+    Units(u32),
+    /// A duration.
+    Duration(Duration),
+}
+
 impl SettingsOverrides {
+    /// The value of `setting`, if it is given.
+    pub fn get(&self, setting: Setting) -> Option<SettingValue> {
+        let duration = match setting {
+            Setting::StepSize => return self.step_size.map(SettingValue::Units),
+            Setting::Cooldown => self.cooldown,
+            Setting::ActiveTimeout => self.active_timeout,
+            Setting::PollInterval => self.poll_interval,
+            Setting::Settle => self.settle,
+            Setting::Deadline => self.deadline,
+        };
+        duration.map(SettingValue::Duration)
+    }
+
     /// Every value outside its range; empty when all are fine.
     pub fn problems(&self) -> Vec<InvalidSetting> {
-        let mut problems = Vec::new();
-        if let Some(step_size) = self.step_size
-            && !(1..=MAX_CAPACITY).contains(&step_size)
-        {
-            problems.push(InvalidSetting {
-                setting: Setting::StepSize,
-                detail: format!("must be between 1 and {MAX_CAPACITY}"),
-            });
-        }
-        let mut check = |setting, value: Option<Duration>, least: Duration, most: Duration| {
-            if let Some(value) = value
-                && !(least..=most).contains(&value)
-            {
-                problems.push(InvalidSetting {
-                    setting,
-                    detail: format!("must be between {} and {}", least.as_secs_f64(), in_seconds(most)),
-                });
-            }
-        };
-        check(Setting::Cooldown, self.cooldown, Duration::ZERO, MAX_WAIT);
-        check(Setting::ActiveTimeout, self.active_timeout, MIN_POLL_INTERVAL, MAX_WAIT);
-        check(Setting::PollInterval, self.poll_interval, MIN_POLL_INTERVAL, MAX_POLL_INTERVAL);
-        check(Setting::Settle, self.settle, Duration::ZERO, MAX_WAIT);
-        check(Setting::Deadline, self.deadline, MIN_POLL_INTERVAL, MAX_DEADLINE);
-        problems
+        let given = Setting::VARIANTS.iter().filter_map(|setting| Some((*setting, self.get(*setting)?)));
+        let problems = given.filter_map(|(setting, value)| {
+            let detail = match (value, setting.range()) {
+                (SettingValue::Units(units), SettingRange::Units(least, most)) if !(least..=most).contains(&units) => {
+                    format!("must be between {least} and {most}")
+                }
+                (SettingValue::Duration(value), SettingRange::Durations(least, most))
+                    if !(least..=most).contains(&value) =>
+                {
+                    format!("must be between {} and {}", least.as_secs_f64(), in_seconds(most))
+                }
+                _ => return None,
+            };
+            Some(InvalidSetting { setting, detail })
+        });
+        problems.collect()
     }
 }
 
@@ -292,6 +327,43 @@ mod tests {
         };
         assert_eq!(too_large.problems().len(), 6);
         assert_eq!(SettingsOverrides::from(Settings::DEFAULT).problems(), []);
+    }
+
+    #[test]
+    fn the_ends_of_a_range_are_in_it_and_what_is_beyond_is_not() {
+        let least = SettingsOverrides {
+            step_size: Some(1),
+            cooldown: Some(Duration::ZERO),
+            active_timeout: Some(Duration::from_millis(10)),
+            poll_interval: Some(Duration::from_millis(10)),
+            settle: Some(Duration::ZERO),
+            deadline: Some(Duration::from_millis(10)),
+        };
+        let most = SettingsOverrides {
+            step_size: Some(1_000_000),
+            cooldown: Some(Duration::from_hours(24)),
+            active_timeout: Some(Duration::from_hours(24)),
+            poll_interval: Some(Duration::from_hours(1)),
+            settle: Some(Duration::from_hours(24)),
+            deadline: Some(Duration::from_hours(24 * 30)),
+        };
+        for setting in Setting::VARIANTS {
+            let ends = match setting.range() {
+                SettingRange::Units(least, most) => (SettingValue::Units(least), SettingValue::Units(most)),
+                SettingRange::Durations(least, most) => (SettingValue::Duration(least), SettingValue::Duration(most)),
+            };
+            assert_eq!((least.get(*setting), most.get(*setting)), (Some(ends.0), Some(ends.1)), "{setting:?}");
+        }
+        assert_eq!((least.problems(), most.problems()), (Vec::new(), Vec::new()));
+    }
+
+    /// The stored form outlives releases: a setting that is new has a default for what older records lack.
+    #[test]
+    fn the_stored_form_is_this() {
+        let stored = serde_json::to_string(&Settings::DEFAULT).expect("serialisable");
+        let expected =
+            r#"{"step_size":1,"cooldown":300000,"active_timeout":900000,"poll_interval":30000,"settle":90000,"#;
+        assert_eq!(stored, format!(r#"{expected}"deadline":86400000}}"#));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 use super::*;
 use serde_json::{Value, json};
+use strum::VariantArray as _;
+
+use crate::api::view::setting_field;
+use crate::domain::{Setting, SettingRange};
 
 fn parse(body: Value) -> Result<JobRequest, Vec<String>> {
     let submission: Submission = serde_json::from_value(body).map_err(|error| vec![error.to_string()])?;
@@ -46,18 +50,14 @@ fn whole_numbers_have_several_forms() {
 /// What is outside a range by a hair is outside, although durations are rounded.
 #[test]
 fn durations_are_not_rounded_into_their_ranges() {
-    for (field, least, most) in [
-        ("cooldownSeconds", 0.0_f64, 86_400.0_f64),
-        ("activeTimeoutSeconds", 0.01, 86_400.0),
-        ("pollIntervalSeconds", 0.01, 3600.0),
-        ("settleSeconds", 0.0, 86_400.0),
-        ("deadlineSeconds", 0.01, 2_592_000.0),
-    ] {
-        let with = |seconds: f64| parse(json!({"resource": "w", "targetCapacity": 1, field: seconds}));
+    for setting in Setting::VARIANTS {
+        let SettingRange::Durations(least, most) = setting.range() else { continue };
+        let (field, least, most) = (setting_field(*setting), least.as_secs_f64(), most.as_secs_f64());
+        let with = |seconds: f64| parse(json!({"resource": "w", "targetCapacity": 1, &field: seconds}));
         for fine in [least, least.next_up(), 0.57, 1.0004, 1.0006, most.next_down(), most] {
             assert!(with(fine).is_ok(), "{field} {fine}");
         }
-        for beyond in [least.next_down(), least - 0.0004, most + 0.0004, most.next_up()] {
+        for beyond in [-1e300, -1.0, least.next_down(), least - 0.0004, most + 0.0004, most.next_up(), 1e18, 1e300] {
             assert_eq!(with(beyond), Err(vec![format!("/{field}")]), "{beyond}");
         }
     }
@@ -82,6 +82,8 @@ fn points_at_everything_that_is_wrong() {
         (json!({"resource": "w", "targetCapacity": 1_000_001}), vec!["/targetCapacity"]),
         (json!({"resource": "w", "targetCapacity": 1, "stepSize": 0}), vec!["/stepSize"]),
         (json!({"resource": "w", "targetCapacity": 1, "stepSize": -3}), vec!["/stepSize"]),
+        (json!({"resource": "w", "targetCapacity": 1, "stepSize": 1_000_001}), vec!["/stepSize"]),
+        (json!({"resource": "w", "targetCapacity": 1, "stepSize": i64::MAX}), vec!["/stepSize"]),
         (
             json!({"resource": "w", "targetCapacity": 1, "cooldownSeconds": -1, "settleSeconds": 1e300,
                    "pollIntervalSeconds": 0, "activeTimeoutSeconds": 86401, "deadlineSeconds": 0}),

@@ -11,7 +11,9 @@ use tempfile::TempDir;
 
 use super::value::Kind;
 use super::*;
-use crate::domain::{Bounds, Capacity};
+use strum::VariantArray as _;
+
+use crate::domain::{Bounds, Capacity, Setting, SettingRange, SettingValue, SettingsOverrides};
 
 /// The options as the command line gives them, whatever the environment of the tests contains.
 fn parsed(arguments: &[&str]) -> ServeArgs {
@@ -114,7 +116,6 @@ fn flag_beats_environment_beats_file_beats_default() {
 #[test]
 fn each_value_comes_to_its_field() {
     let text = "max_request_rate = 1\nmax_streams_per_key = 2\ntls_cert = \"c\"\ntls_key = \"k\"\n\
-                cooldown = \"3s\"\nstep_size = 4\nactive_timeout = \"5s\"\npoll_interval = \"6s\"\nsettle = \"7s\"\n\
                 min_cooldown = \"2s\"\nmax_step_size = 9\nmin_settle = \"1s\"\nmax_active_jobs = 10\n\
                 max_jobs_per_key = 11\nmax_queue_length = 12\nkeep_finished_for = \"13s\"\nkeep_finished_count = 14\n";
     let expected = Config {
@@ -124,20 +125,28 @@ fn each_value_comes_to_its_field() {
             tls: Some(TlsFiles { cert: "c".into(), key: "k".into() }),
             ..Access::default()
         },
-        settings: Settings {
-            cooldown: secs(3),
-            step_size: 4,
-            active_timeout: secs(5),
-            poll_interval: secs(6),
-            settle: secs(7),
-            ..Settings::DEFAULT
-        },
         setting_limits: SettingLimits { min_cooldown: secs(2), max_step_size: 9, min_settle: secs(1) },
         limits: Limits { active_jobs: 10, jobs_per_key: 11, queue_length: 12 },
         retention: Retention { age: secs(13), count: 14 },
         ..Config::default()
     };
     assert_eq!(load_file(text).expect("valid"), expected);
+}
+
+#[test]
+fn each_setting_comes_to_its_field() {
+    for setting in Setting::VARIANTS {
+        let (text, expected) = match setting.range() {
+            SettingRange::Units(..) => ("4", SettingValue::Units(4)),
+            SettingRange::Durations(..) => ("\"7s\"", SettingValue::Duration(secs(7))),
+        };
+        let config = load_file(&format!("{} = {text}", setting.key())).expect("valid");
+        for other in Setting::VARIANTS {
+            let defaults = SettingsOverrides::from(Settings::DEFAULT);
+            let wanted = if other == setting { Some(expected) } else { defaults.get(*other) };
+            assert_eq!(SettingsOverrides::from(config.settings).get(*other), wanted, "{other:?} with {setting:?}");
+        }
+    }
 }
 
 #[test]
