@@ -46,7 +46,7 @@ impl Lane {
         }
     }
 
-    /// Takes in a job that [`Lane::admit`] accepts. It is among [`Outcome::jobs`] afterwards.
+    /// Takes in a job that [`Lane::admit`] accepts. It is among [`super::Outcome::jobs`] afterwards.
     pub fn submit(&mut self, mut job: Job, on_conflict: OnConflict, turn: &mut Turn) {
         let id = job.id;
         turn.note(id, words::accepted(&job));
@@ -75,7 +75,7 @@ impl Lane {
         }
     }
 
-    /// Cancels the unfinished job `id` for `by`; whether there is one. If that changed it, it is among [`Outcome::jobs`].
+    /// Cancels the unfinished job `id` for `by`; whether there is one. If that changed it, it is among [`super::Outcome::jobs`].
     pub fn cancel(&mut self, id: JobId, by: Option<Actor>, turn: &mut Turn) -> bool {
         if let Some(mut queued) = self.queue.remove(id) {
             Arc::make_mut(&mut queued).canceled_by = by;

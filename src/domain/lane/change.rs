@@ -24,7 +24,7 @@ impl Lane {
         turn.outcome.intent = true;
     }
 
-    /// The commit with [`Outcome::intent`] is on disk.
+    /// The commit with [`super::Outcome::intent`] is on disk.
     pub fn on_intent_committed(&mut self, turn: &mut Turn) {
         if self.activity == Activity::Committing {
             self.event(turn, Self::send_or_withdraw);

@@ -29,7 +29,7 @@ pub struct Outcome {
     pub jobs: Vec<Arc<Job>>,
     /// Whether the lane's record is to be committed with them.
     pub record: bool,
-    /// Whether that commit is the intent of a change; if so, [`Lane::on_intent_committed`] must follow it.
+    /// Whether that commit is the intent of a change; if so, [`super::Lane::on_intent_committed`] must follow it.
     pub intent: bool,
     /// A call to be made now.
     pub call: Option<(CallId, Call)>,

@@ -1,6 +1,6 @@
 //! The store in an SQLite file in a data directory, which one gateway at a time has open.
 //!
-//! [`SqliteStore`] and [`SqliteReader`] implement the port. The thread of the former ([`writer`]) writes to the
+//! [`SqliteStore`] and [`SqliteReader`] implement the port. The thread of the former (`writer.rs`) writes to the
 //! [`SqliteJournal`], which alone has a connection that writes, and holds the lock on the directory; readers have
 //! connections of their own. Beside them: [`KeyStore`], by which `scalegate keys` works while a gateway is running, and
 //! [`back_up`].

@@ -31,7 +31,7 @@ pub trait Journal: Send + 'static {
     /// If they may not be durable.
     fn commit(&mut self, units: &[Unit], first_event: EventId) -> Result<(), SqliteError>;
 
-    /// Makes units that are [urgent](is_urgent) durable after a commit has found the disk full, all of them or none.
+    /// Makes units that are urgent durable after a commit has found the disk full, all of them or none.
     /// The store is not usable again by that.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ pub trait Journal: Send + 'static {
     /// If the store cannot be read.
     fn lane_reader(&self) -> Result<LaneReader, SqliteError>;
 
-    /// See [`Store::prune`]. Of the finished jobs, those of `excess` go first.
+    /// See [`crate::store::Store::prune`]. Of the finished jobs, those of `excess` go first.
     ///
     /// # Errors
     /// As there.
