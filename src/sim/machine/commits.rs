@@ -115,8 +115,10 @@ impl<S: Surroundings> Machine<S> {
     }
 
     pub(super) fn reserve(&mut self, to: ReplyTo, wish: Wish) {
+        if self.is_broken {
+            return self.core.on_reserved(to, None, self.clock());
+        }
         match self.admissions.reserve(&wish) {
-            _ if self.is_broken => self.core.on_reserved(to, None, self.clock()),
             Some(decided) => self.core.on_reserved(to, Some(decided), self.clock()),
             None => self.reserving.push((to, wish)),
         }
