@@ -10,8 +10,7 @@ use clap::builder::{TypedValueParser, ValueParserFactory};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 
-use super::layers::with_switches;
-use super::{Config, SERVER};
+use super::{Config, SERVER, value};
 
 const LONG_ABOUT: &str = "\
 Run the gateway
@@ -143,4 +142,19 @@ impl TypedValueParser for GivenParser {
     ) -> Result<Given, clap::Error> {
         Ok(Given { text: value.to_owned(), by_environment: source == ValueSource::EnvVariable })
     }
+}
+
+/// `command`, whose options that are on or off may have a value after a `=`.
+pub(super) fn with_switches(command: Command) -> Command {
+    command.mut_args(|option| match option.get_action() {
+        ArgAction::SetTrue => option
+            .action(ArgAction::Set)
+            .value_parser(value::switch)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true")
+            .value_name("true|false"),
+        _ => option,
+    })
 }

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::Path;
 
-use clap::{Arg, ArgAction, Args, Command};
+use clap::{Arg, Args, Command};
 
-use super::args::Given;
+use super::args::{Given, with_switches};
 use super::error::Problem;
 use super::file::{Entry, RESOURCES, Section};
 use super::value::{self, Kind};
@@ -191,21 +191,6 @@ impl Layers<'_> {
 pub(super) fn options<T: Args>() -> Command {
     let command = Command::new("options").no_binary_name(true).disable_help_flag(true);
     with_switches(T::augment_args(command)).mut_args(|option| option.env(None::<&str>))
-}
-
-/// `command`, whose options that are on or off may have a value after a `=`.
-pub(super) fn with_switches(command: Command) -> Command {
-    command.mut_args(|option| match option.get_action() {
-        ArgAction::SetTrue => option
-            .action(ArgAction::Set)
-            .value_parser(value::switch)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_value("false")
-            .default_missing_value("true")
-            .value_name("true|false"),
-        _ => option,
-    })
 }
 
 /// `text`, if it can be a value of `option`. Where there is no default, an empty one stands for nothing at all.

@@ -12,18 +12,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-use super::retention::{Excess, Held, Holder, Holdings, KEY_RETENTION, PrunedJob};
-use super::unit::{IdempotencyEntry, SubmitKey, Unit, owner_of};
+use super::retention::{Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_TEXT_BYTES, PrunedJob};
+use super::unit::{IdempotencyEntry, ReservationId, SubmitKey, Unit, owner_of};
 use crate::domain::{Alias, JobId, KeyId, Limits, Retention, Timestamp};
 
 /// Most live idempotency keys of one API key, or of all callers without one: a request in nine seconds, all day.
 pub const MAX_IDEMPOTENCY_KEYS: usize = 10_000;
-/// Most bytes of reasons and labels in the jobs that are kept for one resource, or of one API key. A usual job has a
-/// hundred; this is room for the longest ones of three thousand jobs, and keeps any of them from filling a disk.
-pub const MAX_TEXT_BYTES: u64 = 64 << 20;
-
-/// Identifies a reservation.
-pub type ReservationId = u64;
 
 /// What a request needs room for.
 #[derive(Clone, Debug, PartialEq, Eq)]

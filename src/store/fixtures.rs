@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::domain::{
     Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Change, ChangeState, Ending, ExternalChange,
-    Goal, HistoryEntry, Job, JobId, JobRequest, JobState, LaneRecord, LastChangeError, Move, OnConflict, Op,
-    ResourceEvent, Retention, SentChange, Settings, SidecarAnswer, Stage, Status, Step, StepOutcome, Subject,
-    Timestamp, TraceContext, WaitDeadlines, WaitReason,
+    Goal, HistoryEntry, Job, JobId, JobRequest, JobState, KeyId, KeyRecord, LaneRecord, LastChangeError, Move,
+    OnConflict, Op, Reach, ResourceEvent, Retention, Scope, SentChange, Settings, SidecarAnswer, Stage, Status, Step,
+    StepOutcome, Subject, Timestamp, TraceContext, WaitDeadlines, WaitReason,
 };
 use crate::store::{IdempotencyEntry, LaneChange, RecordChange, Unit};
 
@@ -131,5 +131,23 @@ pub(super) fn accepted_at(millis: i64) -> AuditEntry {
         action: Action::SubmitJob,
         subject: Subject::default(),
         verdict: AuditVerdict::Accepted,
+    }
+}
+
+pub(super) fn key_id(number: u32) -> KeyId {
+    format!("{number:010}").parse().expect("an id")
+}
+
+pub(super) fn key(number: u32) -> KeyRecord {
+    KeyRecord {
+        id: key_id(number),
+        name: format!("key {number}"),
+        hash: [number as u8; 32],
+        scope: Scope::ALL[number as usize % 3],
+        reach: if number.is_multiple_of(2) { Reach::EVERYTHING } else { Reach::only([alias("worker"), alias("api")]) },
+        created_at: NOW,
+        expires_at: (number == 3).then_some(NOW + Duration::from_secs(1)),
+        revoked_at: None,
+        last_used_at: None,
     }
 }

@@ -42,18 +42,16 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{EventId, Retention, Timestamp};
 
-pub use admissions::{
-    AdmissionRecords, Admissions, JobWish, MAX_IDEMPOTENCY_KEYS, MAX_TEXT_BYTES, NoRoom, ReservationId, Reserved, Wish,
-};
+pub use admissions::{AdmissionRecords, Admissions, JobWish, MAX_IDEMPOTENCY_KEYS, NoRoom, Reserved, Wish};
 pub use adoption::{AdoptedLane, Adoption, Which};
 pub use error::StoreError;
 pub use observer::Observer;
 pub use read::{EventFilter, JobCounts, JobFilter, KeysState, LogPage, Page, Position, StoreReader, begins_after};
 pub use retention::{
-    AuditExcess, Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_DEAD_KEYS, MAX_LOGGED_VERSIONS, MAX_TIMELINE,
-    Pruned, PrunedJob,
+    AuditExcess, Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_DEAD_KEYS, MAX_LOGGED_VERSIONS, MAX_TEXT_BYTES,
+    MAX_TIMELINE, Pruned, PrunedJob,
 };
-pub use unit::{Epoch, IdempotencyEntry, KeyChange, LaneChange, RecordChange, SubmitKey, Unit};
+pub use unit::{Epoch, IdempotencyEntry, KeyChange, LaneChange, RecordChange, ReservationId, SubmitKey, Unit};
 
 /// The results of the units of a commit, in their order: of each, the id of the version that its first job became, by
 /// which those of the others follow. Dropping it does not call the commit back.

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::admissions::MAX_TEXT_BYTES;
 use crate::domain::{Alias, Job, JobId, KeyId, Retention, RetentionClass};
 
 /// Most versions of jobs in the log, the newest ones, give or take some dozens. At ten for a step and a step in five
@@ -22,6 +21,10 @@ pub const MAX_DEAD_KEYS: u32 = 1000;
 /// How long an answer to a request with an idempotency key is kept: a day is promised, the hour on top makes up for
 /// clocks that differ.
 pub const KEY_RETENTION: Duration = Duration::from_hours(25);
+
+/// Most bytes of reasons and labels in the jobs that are kept for one resource, or of one API key. A usual job has a
+/// hundred; this is room for the longest ones of three thousand jobs, and keeps any of them from filling a disk.
+pub const MAX_TEXT_BYTES: u64 = 64 << 20;
 
 /// From how much of it on the oldest of those jobs go, so that there is room for new ones.
 const TEXT_SHARE_BYTES: u64 = MAX_TEXT_BYTES / 2;

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use super::admissions::ReservationId;
 use crate::domain::{Alias, AuditEntry, HistoryEntry, Job, JobId, KeyId, KeyRecord, LaneRecord, Timestamp};
 
 /// Numbers the adoptions of lanes: a unit that names an earlier adoption of a lane than the latest one is refused.
@@ -28,6 +27,9 @@ pub struct Unit {
     /// The reservation that it uses up.
     pub reservation: Option<ReservationId>,
 }
+
+/// Identifies a reservation.
+pub type ReservationId = u64;
 
 /// A lane in a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,27 +3,9 @@
 use std::time::Duration;
 
 use super::{House, Scene};
-use crate::domain::{KeyId, KeyRecord, Reach, Scope};
-use crate::store::fixtures::{NOW, alias};
+use crate::domain::KeyRecord;
+use crate::store::fixtures::{NOW, key, key_id as id};
 use crate::store::{KeyChange, MAX_DEAD_KEYS, Unit};
-
-fn id(number: u32) -> KeyId {
-    format!("{number:010}").parse().expect("an id")
-}
-
-fn key(number: u32) -> KeyRecord {
-    KeyRecord {
-        id: id(number),
-        name: format!("key {number}"),
-        hash: [number as u8; 32],
-        scope: Scope::ALL[number as usize % 3],
-        reach: if number.is_multiple_of(2) { Reach::EVERYTHING } else { Reach::only([alias("worker"), alias("api")]) },
-        created_at: NOW,
-        expires_at: (number == 3).then_some(NOW + Duration::from_secs(1)),
-        revoked_at: None,
-        last_used_at: None,
-    }
-}
 
 async fn change(scene: &Scene<'_>, keys: Vec<KeyChange>) {
     scene.put(Unit { keys, ..Unit::default() }).await;

@@ -1,29 +1,9 @@
-use std::time::Duration;
-
 use super::super::SqliteReader;
-use super::super::fixtures::{NOW, alias, directory, open, shell};
+use super::super::fixtures::{NOW, directory, key, key_id as id, open, shell};
 use super::super::key_changes::{key_changes_path, look};
 use super::*;
-use crate::domain::{Action, Actor, Attempt, AuditVerdict, KeyId, Reach, RetentionClass, Scope, Subject};
+use crate::domain::{Action, Actor, Attempt, AuditVerdict, RetentionClass, Subject};
 use crate::store::StoreReader as _;
-
-fn id(number: u32) -> KeyId {
-    format!("{number:010}").parse().expect("an id")
-}
-
-fn key(number: u32) -> KeyRecord {
-    KeyRecord {
-        id: id(number),
-        name: format!("key {number}"),
-        hash: [number as u8; 32],
-        scope: Scope::ALL[number as usize % 3],
-        reach: if number.is_multiple_of(2) { Reach::EVERYTHING } else { Reach::only([alias("worker"), alias("api")]) },
-        created_at: NOW,
-        expires_at: (number == 3).then_some(NOW + Duration::from_secs(1)),
-        revoked_at: None,
-        last_used_at: None,
-    }
-}
 
 fn entry(number: u32, actor: Option<u32>, verdict: AuditVerdict) -> AuditEntry {
     let actor = actor.map(|number| Actor { key: id(number), name: "ci".into() });
