@@ -158,7 +158,7 @@ struct Engine<S> {
     shared_reads: SharedReads,
     waiting: HashMap<ReplyTo, Waiting>,
     next_reply: ReplyTo,
-    /// The lanes that were evicted and are to be adopted again, with the jobs of which more may be durable than was shown.
+    /// The evicted lanes, to be adopted again, each with its jobs: newer versions of these may be durable than readers were shown.
     evicted: BTreeMap<Alias, BTreeSet<JobId>>,
     /// The lanes whose adoption is on its way. A second one would take them from the first.
     adopting: BTreeSet<Alias>,

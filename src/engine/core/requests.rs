@@ -1,4 +1,4 @@
-//! Requests other than to scale: cancellation, plans, and what is known of a resource.
+//! Requests other than to scale: cancellations, plans, and views of a resource.
 
 use super::{Core, Effect};
 use crate::domain::{

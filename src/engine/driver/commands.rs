@@ -148,7 +148,7 @@ impl<S: Sidecar> Engine<S> {
         }
     }
 
-    /// What is known about a resource, with a reading that was made for it.
+    /// The status of a resource, with a reading that was made for it.
     pub(super) fn show(&self, resource: &Alias, reading: Result<Reading, ReadFailure>) -> Option<ResourceStatus> {
         let mut view = self.core.resource(resource)?;
         self.projections.trim(&mut view);
