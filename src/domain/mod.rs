@@ -16,6 +16,7 @@ mod history;
 mod job;
 mod job_id;
 mod lane;
+pub mod policy;
 mod reading;
 mod scaling;
 mod settings;
