@@ -5,7 +5,8 @@
 //! [`api`] serves it over HTTP; [`sidecar`] talks to the platform, and [`sim`] plays the platform where there is none;
 //! [`metrics`] counts what happens in all of them, and [`telemetry`] tells of it; nothing depends on whether they are read.
 //! [`access`] knows the API keys, [`config`] the options, [`clock`] the time; `audit_file` writes `--audit-log`, `files` says which
-//! files are trusted, and `printable` escapes text from outside, for the log and for terminals.
+//! files are trusted, `printable` escapes text from outside, for the log and for terminals, and `suggest` finds what a misspelt name
+//! was meant to be.
 //! `domain` imports nothing else of the crate; of `api`, only `app` starts it, and [`cli`] borrows what requests and answers
 //! look like.
 
@@ -26,5 +27,6 @@ pub mod sidecar;
 pub mod sim;
 
 pub mod store;
+mod suggest;
 pub mod table;
 pub mod telemetry;

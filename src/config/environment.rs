@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::args::ServeArgs;
 use super::error::Problem;
-use super::suggest;
+use crate::suggest;
 
 /// What all our environment variables begin with.
 const PREFIX: &str = "SCALEGATE_";

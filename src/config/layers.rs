@@ -15,8 +15,9 @@ use super::args::{Given, with_switches};
 use super::error::Problem;
 use super::file::{Entry, RESOURCES, Section};
 use super::value::{self, Kind};
-use super::{one_line, suggest, table_key};
+use super::{one_line, table_key};
 use crate::domain::Alias;
+use crate::suggest;
 
 /// Where a value was taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,7 +31,6 @@ mod layers;
 mod print;
 mod resolve;
 mod sidecar_url;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod value;

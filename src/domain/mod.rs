@@ -19,6 +19,7 @@ mod lane;
 pub mod policy;
 mod reading;
 mod scaling;
+pub mod seconds;
 mod settings;
 mod time;
 mod trace;

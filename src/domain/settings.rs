@@ -184,7 +184,18 @@ impl Setting {
         self.into()
     }
 
-    /// The name of its limit there, for those that the operator can limit.
+    /// Its field in requests, answers and policies: its key in camel case, with the unit of durations.
+    pub fn field(self) -> String {
+        let mut field = String::new();
+        for part in self.key().split('_') {
+            let (first, rest) = part.split_at(1);
+            field += &if field.is_empty() { first.to_owned() } else { first.to_uppercase() };
+            field += rest;
+        }
+        if self == Self::StepSize { field } else { field + "Seconds" }
+    }
+
+    /// The name of its limit in a configuration, for those that the operator can limit.
     pub fn limit_key(self) -> Option<&'static str> {
         match self {
             Self::StepSize => Some("max_step_size"),

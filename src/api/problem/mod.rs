@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 pub use code::Code;
 
-use super::view::{NotReadyReason, SidecarView, setting_field};
+use super::view::{NotReadyReason, SidecarView};
 use crate::domain::{InvalidSetting, Job, ReadFailure, SidecarAnswer};
 
 /// The media type of problem documents.
@@ -117,7 +117,7 @@ impl FieldErrors {
 
     /// Adds what is wrong with a setting.
     pub(super) fn add_setting(&mut self, invalid: InvalidSetting) {
-        self.add(format!("/{}", setting_field(invalid.setting)), invalid.detail);
+        self.add(format!("/{}", invalid.setting.field()), invalid.detail);
     }
 
     pub(super) fn is_empty(&self) -> bool {

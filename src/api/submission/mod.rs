@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::{ApiError, FieldErrors};
-use crate::domain::{Alias, Capacity, Goal, JobRequest, MAX_CAPACITY, OnConflict, SettingsOverrides};
+use crate::domain::{Alias, Capacity, Goal, JobRequest, MAX_CAPACITY, OnConflict, SettingsOverrides, seconds};
 
 /// Longest note, in bytes: they are what has to be kept and sent, and a character can have four of them.
 const MAX_REASON_BYTES: usize = 500;
@@ -136,10 +136,10 @@ impl Submission {
 
     fn overrides(&self, errors: &mut FieldErrors) -> SettingsOverrides {
         // What lies outside a range must not be rounded into it.
-        for invalid in self.overrides_by(number::unrounded).problems() {
+        for invalid in self.overrides_by(seconds::unrounded).problems() {
             errors.add_setting(invalid);
         }
-        self.overrides_by(number::rounded)
+        self.overrides_by(seconds::rounded)
     }
 
     fn overrides_by(&self, duration: fn(f64) -> Duration) -> SettingsOverrides {

@@ -2,7 +2,6 @@ use super::*;
 use serde_json::{Value, json};
 use strum::VariantArray as _;
 
-use crate::api::view::setting_field;
 use crate::domain::{Setting, SettingRange};
 
 fn parse(body: Value) -> Result<JobRequest, Vec<String>> {
@@ -52,7 +51,7 @@ fn whole_numbers_have_several_forms() {
 fn durations_are_not_rounded_into_their_ranges() {
     for setting in Setting::VARIANTS {
         let SettingRange::Durations(least, most) = setting.range() else { continue };
-        let (field, least, most) = (setting_field(*setting), least.as_secs_f64(), most.as_secs_f64());
+        let (field, least, most) = (setting.field(), least.as_secs_f64(), most.as_secs_f64());
         let with = |seconds: f64| parse(json!({"resource": "w", "targetCapacity": 1, &field: seconds}));
         for fine in [least, least.next_up(), 0.57, 1.0004, 1.0006, most.next_down(), most] {
             assert!(with(fine).is_ok(), "{field} {fine}");

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::WireTime;
 use crate::api::openapi::examples;
 use crate::domain::{
-    Actor, Alias, Capacity, Ending, ErrorCode, ExternalChange, Goal, Job, JobError, Op, Setting, Settings,
-    SidecarAnswer, StateName, Step, StepOutcome, WaitReason, Waiting,
+    Actor, Alias, Capacity, Ending, ErrorCode, ExternalChange, Goal, Job, JobError, Op, Settings, SidecarAnswer,
+    StateName, Step, StepOutcome, WaitReason, Waiting,
 };
 
 /// The address of job `id`.
@@ -291,17 +291,6 @@ impl From<&Settings> for SettingsView {
             deadline_seconds: deadline.as_secs_f64(),
         }
     }
-}
-
-/// The field of `setting` in requests and answers: its key in camel case, with the unit of durations.
-pub fn setting_field(setting: Setting) -> String {
-    let mut field = String::new();
-    for part in setting.key().split('_') {
-        let (first, rest) = part.split_at(1);
-        field += &if field.is_empty() { first.to_owned() } else { first.to_uppercase() };
-        field += rest;
-    }
-    if setting == Setting::StepSize { field } else { field + "Seconds" }
 }
 
 /// Why a job failed.

@@ -2,7 +2,7 @@
 
 use strum::VariantArray as _;
 
-use crate::api::view::{JobView, StepView, WireTime, setting_field};
+use crate::api::view::{JobView, StepView, WireTime};
 use crate::cli::words;
 use crate::domain::{Setting, Timestamp};
 
@@ -71,7 +71,7 @@ fn waiting(job: &JobView, now: Timestamp) -> Option<String> {
 fn settings(job: &JobView) -> String {
     let values = serde_json::to_value(&job.settings).unwrap_or_default();
     let shown = Setting::VARIANTS.iter().map(|setting| {
-        let (name, value) = (setting.key().replace('_', " "), &values[setting_field(*setting)]);
+        let (name, value) = (setting.key().replace('_', " "), &values[setting.field()]);
         match value.as_u64() {
             Some(units) => format!("{name} {units}"),
             None => format!("{name} {}", words::setting(value.as_f64().unwrap_or_default())),

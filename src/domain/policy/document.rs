@@ -102,6 +102,14 @@ pub struct Policy {
     pub idle_after: Option<Duration>,
     /// Settings of its jobs, where they differ from those of the resource.
     pub job: SettingsOverrides,
+    /// How long one change takes, at most 24 h, until the resource has taught better.
+    pub expected_change: Duration,
+}
+
+impl Policy {
+    /// What a change is expected to take unless the policy says so: the cooldown that the platform's guide advises, which
+    /// is about the time a unit takes to start.
+    pub const DEFAULT_EXPECTED_CHANGE: Duration = Duration::from_mins(5);
 }
 
 /// Whether a policy acts on what it decides.

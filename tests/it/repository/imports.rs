@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up; parts on one floor do not import each other.
 const FLOORS: [&[&str]; 14] = [
-    &["domain", "files", "printable"],
+    &["domain", "files", "printable", "suggest"],
     &["clock"],
     &["metrics"],
     &["audit_file"],

@@ -2,7 +2,7 @@
 
 /// The one of `known` that is meant by `written`, if one is near: at most a third of it differs, or it was cut short.
 /// Case and the choice between `-` and `_` do not count.
-pub(super) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     let written = plain(written);
     let distances = known.iter().map(|name| (strsim::levenshtein(&written, &plain(name)), *name));
@@ -14,7 +14,7 @@ pub(super) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// A hint for `written`, which is none of `known`; all names begin with `prefix`, which is not compared.
-pub(super) fn hint(written: &str, known: &[&str], prefix: &str) -> String {
+pub fn hint(written: &str, known: &[&str], prefix: &str) -> String {
     let own: Vec<&str> = known.iter().map(|name| name.trim_start_matches(prefix)).collect();
     match nearest(written.trim_start_matches(prefix), &own) {
         Some(meant) => format!("did you mean {prefix}{meant}?"),
