@@ -19,7 +19,7 @@ use super::exit::Exit;
 use super::output::Output;
 use crate::clock::wall_now;
 use crate::config::ConfigError;
-use crate::domain::{Action, Attempt, AuditEntry, AuditVerdict, KeyId, Subject};
+use crate::domain::{Action, Actor, Attempt, AuditEntry, AuditVerdict, KeyId, Subject};
 use crate::store::sqlite::SqliteError;
 
 /// The exit codes, for the end of `--help`.
@@ -102,12 +102,12 @@ impl KeysError {
     }
 }
 
-/// The record of what the command line did to the key `id`: any user who can write to the data directory can do
-/// anything, so no caller is named.
+/// The record of what the command line did to the key `id`: any user who can write to the data directory acts as the
+/// operator.
 fn entry(action: Action, id: &KeyId, verdict: AuditVerdict) -> AuditEntry {
     AuditEntry {
         at: wall_now(),
-        attempt: Attempt { request: None, actor: None, address: None },
+        attempt: Attempt { request: None, actor: Some(Actor::Operator), address: None },
         action,
         subject: Subject { key: Some(id.clone()), ..Subject::default() },
         verdict,

@@ -186,17 +186,109 @@ impl KeyRecord {
 
     /// Who does what is done with it.
     pub fn actor(&self) -> Actor {
-        Actor { key: self.id.clone(), name: self.name.as_str().into() }
+        Actor::Key { key: self.id.clone(), name: self.name.as_str().into() }
     }
 }
 
-/// Who did something: the key it was done with.
+/// Who did something.
+///
+/// As JSON, which is part of stored records, a key has no `kind`: so keys stand in the records of earlier releases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Actor {
-    /// The key.
-    pub key: KeyId,
-    /// Its name.
-    pub name: Arc<str>,
+#[serde(try_from = "StoredActor", into = "StoredActor")]
+pub enum Actor {
+    /// A caller with a key.
+    Key {
+        /// The key.
+        key: KeyId,
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// The policy of the resource concerned.
+    Policy {
+        /// The revision of its document.
+        revision: u64,
+    },
+    /// The operator, through the command line or the configuration file.
+    Operator,
+}
+
+/// The kinds of actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    /// A caller with an API key.
+    Key,
+    /// The policy of the resource.
+    Policy,
+    /// The operator, through the command line or the configuration file.
+    Operator,
+}
+
+impl Actor {
+    /// What kind of actor it is.
+    pub const fn kind(&self) -> ActorKind {
+        match self {
+            Self::Key { .. } => ActorKind::Key,
+            Self::Policy { .. } => ActorKind::Policy,
+            Self::Operator => ActorKind::Operator,
+        }
+    }
+
+    /// The key, if it is one.
+    pub const fn key(&self) -> Option<&KeyId> {
+        match self {
+            Self::Key { key, .. } => Some(key),
+            Self::Policy { .. } | Self::Operator => None,
+        }
+    }
+
+    /// Whether it is a policy.
+    pub const fn is_policy(&self) -> bool {
+        matches!(self, Self::Policy { .. })
+    }
+}
+
+/// An [`Actor`] in stored records.
+#[derive(Serialize, Deserialize)]
+struct StoredActor {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<ActorKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<KeyId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+}
+
+/// A stored actor lacks what belongs to its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an actor must have a key and a name, or be a policy with a revision or the operator")]
+struct IncompleteActor;
+
+impl TryFrom<StoredActor> for Actor {
+    type Error = IncompleteActor;
+
+    fn try_from(StoredActor { kind, key, name, revision }: StoredActor) -> Result<Self, IncompleteActor> {
+        match (kind.unwrap_or(ActorKind::Key), key, name, revision) {
+            (ActorKind::Key, Some(key), Some(name), _) => Ok(Self::Key { key, name }),
+            (ActorKind::Policy, _, _, Some(revision)) => Ok(Self::Policy { revision }),
+            (ActorKind::Operator, ..) => Ok(Self::Operator),
+            (ActorKind::Key | ActorKind::Policy, ..) => Err(IncompleteActor),
+        }
+    }
+}
+
+impl From<Actor> for StoredActor {
+    fn from(actor: Actor) -> Self {
+        let kind = Some(actor.kind()).filter(|kind| *kind != ActorKind::Key);
+        let none = Self { kind, key: None, name: None, revision: None };
+        match actor {
+            Actor::Key { key, name } => Self { key: Some(key), name: Some(name), ..none },
+            Actor::Policy { revision } => Self { revision: Some(revision), ..none },
+            Actor::Operator => none,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -210,6 +302,23 @@ mod tests {
         }
         for bad in ["", "012345678", "01234567890", "012345678_", "01234567é"] {
             assert_eq!(bad.parse::<KeyId>(), Err(InvalidKeyId), "{bad:?}");
+        }
+    }
+
+    /// The first one is how the releases before policies wrote it.
+    #[test]
+    fn actors_are_kept_as_they_were_and_read_back() {
+        let key = Actor::Key { key: "Ab0Ab0Ab0A".parse().expect("an id"), name: "ci".into() };
+        for (actor, json) in [
+            (key, r#"{"key":"Ab0Ab0Ab0A","name":"ci"}"#),
+            (Actor::Policy { revision: 7 }, r#"{"kind":"policy","revision":7}"#),
+            (Actor::Operator, r#"{"kind":"operator"}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&actor).expect("JSON"), json);
+            assert_eq!(serde_json::from_str::<Actor>(json).expect("an actor"), actor);
+        }
+        for incomplete in [r#"{"key":"Ab0Ab0Ab0A"}"#, r#"{"kind":"policy"}"#, r#"{"kind":"key","name":"ci"}"#, "{}"] {
+            assert!(serde_json::from_str::<Actor>(incomplete).is_err(), "{incomplete}");
         }
     }
 

@@ -20,7 +20,7 @@ pub struct Attempt {
     /// The id of the request; `None` for one from the command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Uuid>,
-    /// Who made it, if he showed a key that is or was one of ours.
+    /// Who made it; `None` for a caller without a key that is or was one of this gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
     /// Where it came from; `None` for one from the command line.

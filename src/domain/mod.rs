@@ -26,7 +26,7 @@ mod trace;
 mod waiting;
 
 pub use access::{
-    Actor, InvalidKeyId, KEY_ID_CHARS, KeyId, KeyRecord, MAX_KEY_NAME_BYTES, MAX_KEY_RESOURCES, Reach, Scope,
+    Actor, ActorKind, InvalidKeyId, KEY_ID_CHARS, KeyId, KeyRecord, MAX_KEY_NAME_BYTES, MAX_KEY_RESOURCES, Reach, Scope,
 };
 pub use alias::{Alias, InvalidAlias, MAX_ALIAS_LEN};
 pub use audit::{Action, Attempt, AuditEntry, AuditVerdict, RetentionClass, Subject};

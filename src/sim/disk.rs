@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::clock::Anchor;
 use crate::domain::{Alias, EventId, HistoryEntry, Job, JobEvent, JobId, LaneRecord, Timestamp};
 use crate::store::{
-    AdmissionRecords, AdoptedLane, Adoption, Epoch, Held, Holder, IdempotencyEntry, LaneChange, RecordChange, Unit,
+    AdmissionRecords, AdoptedLane, Adoption, Epoch, Held, Holder, IdempotencyEntry, LaneChange, RecordChange,
+    UnfinishedJob, Unit,
 };
 
 /// The id of the first version of a job.
@@ -157,7 +158,7 @@ impl Disk {
         }
         AdmissionRecords {
             entries: self.entries.values().cloned().collect(),
-            unfinished: self.unfinished().map(|job| (job.id, job.submitted_with().cloned())).collect(),
+            unfinished: self.unfinished().map(|job| UnfinishedJob::from(job.as_ref())).collect(),
             held: held.into_iter().collect(),
             finished: self.jobs().filter(|job| job.ended().is_some()).count(),
         }

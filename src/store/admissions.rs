@@ -9,12 +9,12 @@
 //! Rejected: counting in the records at each request, because a hundred thousand jobs would be counted for each of
 //! them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
 use super::retention::{Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_TEXT_BYTES, PrunedJob};
 use super::unit::{IdempotencyEntry, ReservationId, SubmitKey, Unit, owner_of};
-use crate::domain::{Alias, JobId, KeyId, Limits, Retention, Timestamp};
+use crate::domain::{Alias, Job, JobId, KeyId, Limits, Retention, Timestamp};
 
 /// Most live idempotency keys of one API key, or of all callers without one: a request in nine seconds, all day.
 pub const MAX_IDEMPOTENCY_KEYS: usize = 10_000;
@@ -93,12 +93,30 @@ pub enum NoRoom {
 pub struct AdmissionRecords {
     /// All live idempotency keys.
     pub entries: Vec<IdempotencyEntry>,
-    /// All unfinished jobs, with the API key each was submitted with.
-    pub unfinished: Vec<(JobId, Option<KeyId>)>,
+    /// All unfinished jobs.
+    pub unfinished: Vec<UnfinishedJob>,
     /// What is kept for whom.
     pub held: Vec<(Holder, Held)>,
     /// Number of finished jobs.
     pub finished: usize,
+}
+
+/// An unfinished job, as the limits see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnfinishedJob {
+    /// The job.
+    pub id: JobId,
+    /// The API key it was submitted with.
+    pub owner: Option<KeyId>,
+    /// Whether a policy submitted it. Such a job takes no caller's place: a resource has at most one policy, and a policy at
+    /// most one job beside the one that it supersedes.
+    pub is_of_policy: bool,
+}
+
+impl From<&Job> for UnfinishedJob {
+    fn from(job: &Job) -> Self {
+        Self { id: job.id, owner: job.submitted_with().cloned(), is_of_policy: job.is_of_policy() }
+    }
 }
 
 /// See the module's documentation.
@@ -108,6 +126,8 @@ pub struct Admissions {
     entries_of: HashMap<Option<KeyId>, usize>,
     /// Unfinished jobs, with the API key each was submitted with.
     unfinished: HashMap<JobId, Option<KeyId>>,
+    /// Those of them that policies submitted.
+    of_policies: HashSet<JobId>,
     unfinished_of: HashMap<KeyId, usize>,
     holdings: Holdings,
     reservations: BTreeMap<ReservationId, Wish>,
@@ -120,8 +140,8 @@ impl Admissions {
         let (reservations, last_reservation) = (std::mem::take(&mut self.reservations), self.last_reservation);
         *self = Self { reservations, last_reservation, ..Self::default() };
         records.entries.into_iter().for_each(|entry| self.add_entry(entry));
-        for (job, owner) in records.unfinished {
-            self.add_unfinished(job, owner);
+        for job in records.unfinished {
+            self.add_unfinished(job);
         }
         self.holdings = Holdings::new(records.held, records.finished);
     }
@@ -155,7 +175,9 @@ impl Admissions {
         }
         let Some(job) = &wish.job else { return Ok(()) };
         let (all, of_key) = (wish.limits.active_jobs, wish.limits.jobs_per_key);
-        if !job.supersedes && self.unfinished.len() + reserved(&|other| other.job.is_some()) >= all {
+        if !job.supersedes
+            && self.unfinished.len() - self.of_policies.len() + reserved(&|other| other.job.is_some()) >= all
+        {
             return Err(NoRoom::TooManyJobs { limit: all });
         }
         if let Some(owner) = &wish.owner {
@@ -203,7 +225,7 @@ impl Admissions {
                     self.holdings.finish_one();
                     !self.remove_unfinished(job.id)
                 }
-                None => self.add_unfinished(job.id, job.submitted_with().cloned()),
+                None => self.add_unfinished(UnfinishedJob::from(job.as_ref())),
             };
             if is_new {
                 self.holdings.add(job);
@@ -241,9 +263,12 @@ impl Admissions {
     }
 
     /// Whether it is a new one.
-    fn add_unfinished(&mut self, id: JobId, owner: Option<KeyId>) -> bool {
+    fn add_unfinished(&mut self, UnfinishedJob { id, owner, is_of_policy }: UnfinishedJob) -> bool {
         if self.unfinished.insert(id, owner.clone()).is_some() {
             return false;
+        }
+        if is_of_policy {
+            self.of_policies.insert(id);
         }
         if let Some(owner) = owner {
             *self.unfinished_of.entry(owner).or_default() += 1;
@@ -254,6 +279,7 @@ impl Admissions {
     /// Whether it was one.
     fn remove_unfinished(&mut self, id: JobId) -> bool {
         let Some(owner) = self.unfinished.remove(&id) else { return false };
+        self.of_policies.remove(&id);
         if let Some(owner) = owner {
             subtract(&mut self.unfinished_of, &owner);
         }

@@ -43,7 +43,7 @@ macro_rules! suite {
             a_refused_unit_takes_its_lanes_and_no_others, a_failed_lane_is_written_again_once_adopted,
             the_latest_adoption_counts, an_adoption_has_unfinished_jobs_in_order, a_record_that_goes_releases_the_lane,
             a_commit_lands_whether_it_is_awaited_or_not, ids_of_versions_have_no_gaps, units_are_durable_in_their_order,
-            limits_on_jobs_count_reservations, limits_on_text_are_per_resource_and_key,
+            limits_on_jobs_count_reservations, jobs_of_policies_take_no_places, limits_on_text_are_per_resource_and_key,
             limits_on_idempotency_keys_are_per_api_key, a_refusal_changes_nothing,
             a_request_waits_for_another_one_with_the_same_key, a_key_with_another_request_is_refused, a_request_is_replayed_after_a_restart_and_for_a_day,
             what_is_finished_goes_by_age_and_what_is_not_stays, a_busy_resource_does_not_push_out_other_jobs,

@@ -71,7 +71,7 @@ pub(super) fn eventful_job() -> Job {
 }
 
 pub(super) fn actor() -> Actor {
-    Actor { key: "Ab0Ab0Ab0A".parse().expect("an id"), name: "ci".into() }
+    Actor::Key { key: "Ab0Ab0Ab0A".parse().expect("an id"), name: "ci".into() }
 }
 
 pub(super) fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {

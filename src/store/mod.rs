@@ -42,7 +42,9 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{EventId, Retention, Timestamp};
 
-pub use admissions::{AdmissionRecords, Admissions, JobWish, MAX_IDEMPOTENCY_KEYS, NoRoom, Reserved, Wish};
+pub use admissions::{
+    AdmissionRecords, Admissions, JobWish, MAX_IDEMPOTENCY_KEYS, NoRoom, Reserved, UnfinishedJob, Wish,
+};
 pub use adoption::{AdoptedLane, Adoption, Which};
 pub use error::StoreError;
 pub use observer::Observer;

@@ -87,8 +87,8 @@ pub struct AuditView {
     /// The code of the problem that was the answer; `null` if it was not refused.
     #[schema(value_type = Option<Code>)]
     pub code: Option<String>,
-    /// The key that came with the request, if it is or was one of this gateway; it may have been revoked or have expired.
-    /// `null` if there was none, or one that the gateway does not know.
+    /// Who made the attempt. A key is or was one of this gateway; it may have been revoked or have expired. `null` if
+    /// there was none, or one that the gateway does not know.
     pub actor: Option<ActorView>,
     /// The address that the request came from; `null` for one from the command line.
     pub address: Option<String>,

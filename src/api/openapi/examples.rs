@@ -6,6 +6,11 @@ use serde_json::{Value, json};
 use crate::api::view::SettingsView;
 use crate::domain::Settings;
 
+/// The owner of a key.
+fn example_actor() -> Value {
+    json!({"kind": "key", "key": "4fJ2kQ9xZa", "name": "queue watcher", "revision": null})
+}
+
 /// A job on its way from 1 to 5.
 pub fn example_job() -> Value {
     json!({
@@ -25,7 +30,7 @@ pub fn example_job() -> Value {
         "externalChanges": [],
         "settings": example_settings(),
         "reason": "queue depth 812", "labels": {"team": "data"},
-        "submittedBy": {"key": "4fJ2kQ9xZa", "name": "queue watcher"}, "canceledBy": null, "error": null, "endingAs": null, "supersededBy": null,
+        "submittedBy": example_actor(), "canceledBy": null, "error": null, "endingAs": null, "supersededBy": null,
         "createdAt": "2026-01-31T12:00:00.007Z", "startedAt": "2026-01-31T12:00:00.007Z",
         "updatedAt": "2026-01-31T12:01:02.004Z", "deadlineAt": "2026-02-01T12:00:00.007Z", "finishedAt": null,
         "version": 7
@@ -49,7 +54,7 @@ pub fn example_new_job() -> Value {
 pub fn example_canceled_job() -> Value {
     let changes = json!({
         "state": "canceled", "waitingFor": null, "endingAs": null,
-        "canceledBy": {"key": "4fJ2kQ9xZa", "name": "queue watcher"},
+        "canceledBy": example_actor(),
         "progress": {"completedSteps": 1, "totalSteps": 4, "percent": 25, "estimatedCompletionAt": null},
         "updatedAt": "2026-01-31T12:02:10.300Z", "finishedAt": "2026-01-31T12:02:10.300Z", "version": 8
     });
@@ -148,7 +153,7 @@ pub fn example_audit() -> Value {
     });
     let accepted = json!({
         "at": "2026-01-31T12:00:00.007Z", "outcome": "accepted", "code": null,
-        "actor": {"key": "4fJ2kQ9xZa", "name": "queue watcher"}, "address": "192.0.2.6",
+        "actor": example_actor(), "address": "192.0.2.6",
         "requestId": "0b0b8c0e-7a9c-4a58-a1f5-4bd7e6b3a001", "resource": "worker",
         "job": "0198c3f2-7a00-7000-8000-000000000001"
     });

@@ -16,7 +16,7 @@ use crate::api::audit::AuditOutcome;
 use crate::api::keys::KeyState;
 use crate::api::problem::Code;
 use crate::api::view::NotReadyReason;
-use crate::domain::{Action, ErrorCode, OnConflict, Op, Scope, StateName, StepOutcome, WaitReason};
+use crate::domain::{Action, ActorKind, ErrorCode, OnConflict, Op, Scope, StateName, StepOutcome, WaitReason};
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
@@ -114,6 +114,7 @@ fn objects(schemas: &mut Schemas) -> impl Iterator<Item = &mut Object> {
 
 /// Says of every enumeration what its values mean.
 fn explain_all_values(schemas: &mut Schemas) {
+    explain(schemas, "ActorKind", &meanings::<ActorKind>());
     explain(schemas, "AuditAction", &meanings::<Action>());
     explain(schemas, "AuditOutcome", &meanings::<AuditOutcome>());
     explain(schemas, "JobErrorCode", &meanings::<ErrorCode>());

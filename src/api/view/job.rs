@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::WireTime;
 use crate::api::openapi::examples;
 use crate::domain::{
-    Actor, Alias, Capacity, Ending, ErrorCode, ExternalChange, Goal, Job, JobError, Op, Settings, SidecarAnswer,
-    StateName, Step, StepOutcome, WaitReason, Waiting,
+    Actor, ActorKind, Alias, Capacity, Ending, ErrorCode, ExternalChange, Goal, Job, JobError, Op, Settings,
+    SidecarAnswer, StateName, Step, StepOutcome, WaitReason, Waiting,
 };
 
 /// The address of job `id`.
@@ -57,9 +57,9 @@ pub struct JobView {
     pub reason: Option<String>,
     /// The labels that came with the job; empty if none did.
     pub labels: BTreeMap<String, String>,
-    /// The key that the job was submitted with; `null` if there was none.
+    /// Who submitted the job; `null` for a caller without a key.
     pub submitted_by: Option<ActorView>,
-    /// The key that the job was canceled with; `null` if it was not canceled, or without a key.
+    /// Who canceled the job; `null` if it was not canceled, or by a caller without a key.
     pub canceled_by: Option<ActorView>,
     /// Why the job failed; `null` if it did not.
     pub error: Option<JobErrorView>,
@@ -127,21 +127,33 @@ impl From<&Job> for JobView {
     }
 }
 
-/// The owner of an API key.
+/// Who did something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Actor)]
 pub struct ActorView {
-    /// The id of the key.
+    /// Whether it was the owner of a key, a policy or the operator.
+    pub kind: ActorKind,
+    /// The id of the key; `null` unless `kind` is `key`.
     #[schema(example = "4fJ2kQ9xZa")]
-    pub key: String,
-    /// The name of the key.
+    pub key: Option<String>,
+    /// The name of the key; `null` unless `kind` is `key`.
     #[schema(example = "queue watcher")]
-    pub name: String,
+    pub name: Option<String>,
+    /// The revision of the policy; `null` unless `kind` is `policy`.
+    #[schema(minimum = 1)]
+    pub revision: Option<u64>,
 }
 
 impl From<&Actor> for ActorView {
     fn from(actor: &Actor) -> Self {
-        Self { key: actor.key.to_string(), name: actor.name.as_ref().to_owned() }
+        let none = Self { kind: actor.kind(), key: None, name: None, revision: None };
+        match actor {
+            Actor::Key { key, name } => {
+                Self { key: Some(key.to_string()), name: Some(name.as_ref().to_owned()), ..none }
+            }
+            Actor::Policy { revision } => Self { revision: Some(*revision), ..none },
+            Actor::Operator => none,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::capture::Captured;
 use crate::cli::testing;
 use crate::clock::wall_now;
-use crate::domain::{Action, AuditEntry, AuditVerdict, KeyRecord, Reach, Scope, Timestamp};
+use crate::domain::{Action, Actor, AuditEntry, AuditVerdict, KeyRecord, Reach, Scope, Timestamp};
 use crate::store::sqlite::{Journal as _, KeyStore, SqliteJournal, SqliteReader};
 use crate::store::{KeyChange, StoreReader as _, Unit};
 
@@ -93,7 +93,10 @@ fn every_change_is_recorded_as_one_of_the_command_line() {
     );
     for entry in entries {
         assert_eq!(entry.subject.key.as_ref(), Some(token.id()));
-        assert_eq!((entry.attempt.request, entry.attempt.actor, entry.attempt.address), (None, None, None));
+        assert_eq!(
+            (entry.attempt.request, entry.attempt.actor, entry.attempt.address),
+            (None, Some(Actor::Operator), None)
+        );
     }
 }
 

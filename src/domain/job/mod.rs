@@ -72,10 +72,10 @@ pub struct Job {
     /// Where in a distributed trace its submission belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,
-    /// Who submitted it, if a key was shown.
+    /// Who submitted it; `None` for a caller without a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitted_by: Option<Actor>,
-    /// Who canceled it, if a key was shown.
+    /// Who canceled it; `None` for a caller without a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canceled_by: Option<Actor>,
     /// When it was accepted.
@@ -135,7 +135,12 @@ impl Job {
 
     /// The API key it was submitted with.
     pub fn submitted_with(&self) -> Option<&KeyId> {
-        self.submitted_by.as_ref().map(|actor| &actor.key)
+        self.submitted_by.as_ref().and_then(Actor::key)
+    }
+
+    /// Whether the policy of the resource submitted it.
+    pub fn is_of_policy(&self) -> bool {
+        self.submitted_by.as_ref().is_some_and(Actor::is_policy)
     }
 
     /// A job as it is when it is accepted.

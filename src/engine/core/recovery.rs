@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn actor(number: usize) -> Actor {
-        Actor { key: format!("key{number}key{number}ab").parse().expect("an id"), name: "".into() }
+        Actor::Key { key: format!("key{number}key{number}ab").parse().expect("an id"), name: "".into() }
     }
 
     fn recovered(adoption: Adoption) -> Core {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::requests::audited;
 use super::{Core, Effect};
 use crate::domain::{
-    Action, Actor, Admission, Alias, AuditEntry, AuditVerdict, Goal, Job, JobId, JobRequest, OnConflict,
+    Action, Admission, Alias, AuditEntry, AuditVerdict, Goal, Job, JobId, JobRequest, KeyId, OnConflict,
     ResourceConfig, Timestamp,
 };
 use crate::engine::requests::{Answer, Refusal, ReplyTo};
@@ -62,7 +62,7 @@ impl Core {
     }
 
     fn wish(&self, request: &JobRequest, key: Option<SubmitKey>, job: Option<JobWish>, now: Timestamp) -> Wish {
-        let owner = submitter(request).map(|actor| actor.key.clone());
+        let owner = submitter_key(request).cloned();
         Wish { resource: request.resource.clone(), owner, key, job, limits: self.scaling.limits, now }
     }
 
@@ -70,7 +70,7 @@ impl Core {
     fn job_wish(&self, request: &JobRequest) -> JobWish {
         let lane = self.lane(&request.resource).filter(|_| request.on_conflict == OnConflict::Supersede);
         let superseded = || lane.into_iter().flat_map(|lane| lane.jobs());
-        let key = submitter(request).map(|actor| &actor.key);
+        let key = submitter_key(request);
         let is_own = |job: &Arc<Job>| key.is_some() && job.submitted_with() == key;
         JobWish {
             text_bytes: request.text_bytes(),
@@ -114,7 +114,7 @@ impl Core {
             Admission::QueueFull => Err(Refusal::QueueFull { limit: queue_length }),
             Admission::Accept => {
                 if !self.scaling.resources.contains_key(&request.resource) {
-                    self.unlisted.admit(&request.resource, submitter(request).map(|actor| &actor.key))?;
+                    self.unlisted.admit(&request.resource, submitter_key(request))?;
                 }
                 Ok((rules, None))
             }
@@ -154,7 +154,7 @@ impl Core {
             Ok((rules, None)) if self.lane(&resource).is_some() => self.accept(submission, rules, reservation, now),
             Ok((_, None)) => {
                 if !self.scaling.resources.contains_key(&resource) {
-                    self.unlisted.add(&resource, submitter(&submission.request).map(|actor| &actor.key));
+                    self.unlisted.add(&resource, submitter_key(&submission.request));
                 }
                 let waiting = self.placed.entry(resource.clone()).or_default();
                 if waiting.is_empty() {
@@ -218,8 +218,8 @@ impl Core {
     }
 }
 
-fn submitter(request: &JobRequest) -> Option<&Actor> {
-    request.attempt.as_ref().and_then(|attempt| attempt.actor.as_ref())
+fn submitter_key(request: &JobRequest) -> Option<&KeyId> {
+    request.attempt.as_ref()?.actor.as_ref()?.key()
 }
 
 fn entry(

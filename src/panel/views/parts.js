@@ -7,7 +7,7 @@ import { extendHistory } from "../live.js";
 import { Plot } from "../plot.js";
 import { hrefs } from "../routes.js";
 import { changed, store } from "../store.js";
-import { Component, h } from "../vendor/preact.mjs";
+import { Component, Fragment, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
 
 const SIGNS = {
@@ -48,8 +48,12 @@ export const Notice = ({ tone, role, title, children }) =>
 export const JobLink = ({ id, children }) =>
   h("a", { href: hrefs.job(id), title: id }, children ?? h("code", null, format.shortId(id)));
 
-/** Whose key something was done with. */
-export const Actor = ({ actor: { name, key } }) => h("span", { class: "actor" }, name, " ", h("code", null, key));
+/** Who did something: the owner of a key, a policy or the operator. */
+export const Actor = ({ actor: { kind, name, key, revision } }) =>
+  h("span", { class: "actor" },
+    kind === "policy" ? `policy, revision ${revision}`
+      : kind === "operator" ? "operator"
+      : h(Fragment, null, name, " ", h("code", null, key)));
 
 /** What went wrong with a request, in the gateway's words. */
 export function Refusal({ error, fields = [], children }) {

@@ -45,7 +45,7 @@ fn entry_of(wish: &Wish, job: u128) -> IdempotencyEntry {
 }
 
 fn by(owner: &str, job: Job) -> Job {
-    Job { submitted_by: Some(Actor { key: key_id(owner), name: "ci".into() }), ..job }
+    Job { submitted_by: Some(Actor::Key { key: key_id(owner), name: "ci".into() }), ..job }
 }
 
 #[track_caller]
@@ -84,6 +84,24 @@ pub async fn limits_on_jobs_count_reservations(house: &mut dyn House) {
     assert_eq!(scene.reserve(wish("c", Some(ONE), 0)).await, too_many_of_key);
     scene.put(jobs([by(ONE, ended(1, Ending::Succeeded, NOW))])).await;
     granted(scene.reserve(wish("c", Some(ONE), 0)).await);
+}
+
+pub async fn jobs_of_policies_take_no_places(house: &mut dyn House) {
+    let mut scene = Scene::set(house).await;
+    let of_policy = |job: Job| Job { submitted_by: Some(Actor::Policy { revision: 7 }), ..job };
+    let limits = Limits { active_jobs: 2, ..SMALL };
+    let ask = async |scene: &Scene<'_>| scene.reserve(Wish { limits, ..wish("c", None, 0) }).await;
+    scene.put(jobs([of_policy(job(1, "a")), job(2, "b")])).await;
+    for _ in 0..2 {
+        let place = granted(ask(&scene).await);
+        assert_eq!(ask(&scene).await, Err(NoRoom::TooManyJobs { limit: 2 }));
+        scene.store.give_back(place);
+        scene.restart().await;
+    }
+    scene.put(jobs([of_policy(ended(1, Ending::Succeeded, NOW))])).await;
+    let place = granted(ask(&scene).await);
+    assert_eq!(ask(&scene).await, Err(NoRoom::TooManyJobs { limit: 2 }), "its end frees nothing");
+    scene.store.give_back(place);
 }
 
 pub async fn limits_on_text_are_per_resource_and_key(house: &mut dyn House) {

@@ -12,7 +12,7 @@ use crate::store::{IdempotencyEntry, JobFilter, KEY_RETENTION, MAX_TEXT_BYTES, U
 const TEN: Retention = Retention { count: 10, ..ALL_KEPT };
 
 fn actor(number: u32) -> Actor {
-    Actor { key: format!("{number:010}").parse().expect("an id"), name: "ci".into() }
+    Actor::Key { key: format!("{number:010}").parse().expect("an id"), name: "ci".into() }
 }
 
 /// A finished job that ended so many milliseconds after the others.

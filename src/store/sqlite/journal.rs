@@ -33,7 +33,7 @@ use super::{SqliteError, lanes};
 use crate::clock::Anchor;
 use crate::domain::{EventId, KeyRecord, Retention, Timestamp};
 use crate::files::FileId;
-use crate::store::{AdmissionRecords, Excess, Held, Holder, IdempotencyEntry, KeyChange, Pruned, Unit};
+use crate::store::{AdmissionRecords, Excess, Held, Holder, IdempotencyEntry, KeyChange, Pruned, UnfinishedJob, Unit};
 
 /// The size of the largest store that is checked whole when it is opened; that takes a tenth of a second.
 const CHECKED_AT_ONCE_BYTES: u64 = 128 << 20;
@@ -215,8 +215,12 @@ impl SqliteJournal {
     fn read_admissions(&self) -> Result<AdmissionRecords, Unreadable> {
         let entries = "SELECT key, fingerprint, joined, job, answered_ms FROM answers";
         let entries = self.collect("idempotency key", entries, parse_entry)?;
-        let unfinished = "SELECT id, owner FROM jobs WHERE state IN ('queued', 'running')";
-        let unfinished = self.collect("job", unfinished, |row| Ok((parsed(row, 0)?, parsed_or_null(row, 1)?)))?;
+        let unfinished = "SELECT id, owner, coalesce(record ->> '$.submitted_by.kind', '') = 'policy' \
+            FROM jobs WHERE state IN ('queued', 'running')";
+        let unfinished = self.collect("job", unfinished, |row| {
+            let (id, owner) = (parsed(row, 0)?, parsed_or_null(row, 1)?);
+            Ok(UnfinishedJob { id, owner, is_of_policy: row.get(2)? })
+        })?;
         let held = |row: &Row| -> rusqlite::Result<Held> { Ok(Held { jobs: row.get(1)?, text_bytes: row.get(2)? }) };
         let by_resource = "SELECT resource, count(*), sum(text_bytes) FROM jobs GROUP BY resource";
         let mut holders =

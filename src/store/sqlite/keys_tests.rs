@@ -6,7 +6,7 @@ use crate::domain::{Action, Actor, Attempt, AuditVerdict, RetentionClass, Subjec
 use crate::store::StoreReader as _;
 
 fn entry(number: u32, actor: Option<u32>, verdict: AuditVerdict) -> AuditEntry {
-    let actor = actor.map(|number| Actor { key: id(number), name: "ci".into() });
+    let actor = actor.map(|number| Actor::Key { key: id(number), name: "ci".into() });
     let attempt = Attempt { request: None, actor, address: Some([192, 0, 2, 1].into()) };
     let subject = Subject { key: Some(id(number)), ..Subject::default() };
     AuditEntry { at: NOW, attempt, action: Action::RevokeKey, subject, verdict }

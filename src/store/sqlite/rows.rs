@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::records::json;
 use super::{key_rows, lanes};
 use crate::domain::{
-    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, RetentionClass, Timestamp,
+    AbridgedJob, Actor, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyId, RetentionClass, Timestamp,
 };
 use crate::store::{IdempotencyEntry, MAX_LOGGED_VERSIONS, MAX_TIMELINE, Unit};
 
@@ -147,7 +147,7 @@ fn write_audit<'a>(db: &Connection, entries: impl Iterator<Item = &'a AuditEntry
     let mut insert =
         db.prepare_cached("INSERT INTO audit (shelf, seq, at, owner, record) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (seq, entry) in (next_seq..).zip(entries) {
-        let owner = entry.attempt.actor.as_ref().map(|actor| actor.key.as_str());
+        let owner = entry.attempt.actor.as_ref().and_then(Actor::key).map(KeyId::as_str);
         insert.execute(params![entry.retention_class().as_str(), seq, entry.at.to_string(), owner, json(entry)?])?;
     }
     Ok(())

@@ -113,7 +113,8 @@ async fn a_running_gateway_obeys_at_once() {
     let actions: Vec<_> = by_command.iter().map(|entry| (entry["action"].as_str(), entry["key"].as_str())).collect();
     let (revoked, made) = (Some("revoke_key"), Some("create_key"));
     assert_eq!(actions, [(revoked, Some(id(&key))), (made, Some(id(&key))), (made, Some(id(&admin)))]);
-    assert!(by_command.iter().all(|entry| entry["actor"].is_null() && entry["address"].is_null()), "{by_command:#?}");
+    let operator = json!({"kind": "operator", "key": null, "name": null, "revision": null});
+    assert!(by_command.iter().all(|entry| entry["actor"] == operator && entry["address"].is_null()), "{by_command:#?}");
 }
 
 #[actix_web::test]
@@ -305,7 +306,7 @@ async fn client_commands_take_the_key_from_the_environment_or_a_file() {
     for key in [&read, &scale] {
         assert!(!told.iter().any(|said| said.contains(&key[13..45])), "{told:#?}");
     }
-    assert!(told[5].contains(&format!("\"submittedBy\":{{\"key\":\"{}\"", id(&scale))), "{}", told[5]);
+    assert!(told[5].contains(&format!("\"submittedBy\":{{\"kind\":\"key\",\"key\":\"{}\"", id(&scale))), "{}", told[5]);
     revoke(&data, &read);
     let output = run_to_its_end(&mut client(&gateway, &read, &["jobs"]));
     let said = text(&output.stderr);

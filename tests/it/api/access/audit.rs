@@ -21,6 +21,11 @@ fn summary(entry: &Value) -> (&str, &str, Option<&str>, Option<&str>) {
     )
 }
 
+/// The actor that the owner of `key` is.
+fn owner(key: &Token, name: &str) -> Value {
+    json!({"kind": "key", "key": key.id().as_str(), "name": name, "revision": null})
+}
+
 #[actix_web::test]
 async fn what_was_accepted_and_what_was_refused_is_kept_in_order() {
     let scene = Scene::start(&UNLIMITED);
@@ -63,7 +68,7 @@ async fn what_was_accepted_and_what_was_refused_is_kept_in_order() {
     let accepted = &entries[9];
     assert_eq!((&accepted["resource"], &accepted["job"]), (&json!("worker"), &json!(job)));
     assert_eq!((&accepted["requestId"], &accepted["address"]), (&json!(request_id), &json!("127.0.0.1")));
-    assert_eq!(accepted["actor"], json!({"key": scaler.id().as_str(), "name": "scale"}));
+    assert_eq!(accepted["actor"], owner(&scaler, "scale"));
     assert_eq!(entries[2]["key"], json!(scaler.id().as_str()));
     assert_eq!(entries[7]["resource"], "worker", "what was understood before it was refused");
 
@@ -103,10 +108,10 @@ async fn jobs_know_who_asked_for_them() {
     for id in [job, queued] {
         let path = format!("/v1/jobs/{id}");
         let submitted = scene.get(&path, &one).await.json();
-        assert_eq!(submitted["submittedBy"], json!({"key": one.id().as_str(), "name": "scale"}));
+        assert_eq!(submitted["submittedBy"], owner(&one, "scale"));
         assert_eq!(submitted["canceledBy"], json!(null));
         let canceled = scene.ask(&Raw::new("POST", &format!("{path}/cancel")), &other).await.json();
-        assert_eq!(canceled["canceledBy"], json!({"key": other.id().as_str(), "name": "admin"}));
+        assert_eq!(canceled["canceledBy"], owner(&other, "admin"));
     }
 }
 
