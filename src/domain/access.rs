@@ -1,7 +1,7 @@
 //! Who may do what: API keys as they are kept, what they allow, and who has done something.
 //!
 //! What is secret about a key never comes here: a record has only its hash. Rejected: roles made of single permissions,
-//! because three scopes, each including the one before it, and a list of resources say all there is to say about this API.
+//! because four scopes and a list of resources say all there is to say about this API.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -75,29 +75,18 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// What a key allows. Each scope includes those before it.
+/// What a key allows. `admin` includes `scale`, and `scale` includes `read` and `push`.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    EnumMessage,
-    VariantArray,
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
+    /// The key may push values of metrics, and do nothing else.
+    Push,
     /// The key may look at jobs and resources, and plan jobs.
     #[default]
     Read,
-    /// The key may also submit jobs and cancel them.
+    /// The key may also submit jobs and cancel them, and push values of metrics.
     Scale,
     /// The key may also make and revoke keys, and read who tried to change what.
     Admin,
@@ -105,16 +94,27 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Scale, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Push, Self::Read, Self::Scale, Self::Admin];
 
     /// Whether a key with this scope may do what takes one of the scopes `needed`.
     pub fn suffices_for(self, needed: &[Self]) -> bool {
-        needed.iter().any(|needed| self >= *needed)
+        needed.iter().any(|needed| self.includes(*needed))
+    }
+
+    /// Whether a key with this scope may do all that one with `other` may do.
+    const fn includes(self, other: Self) -> bool {
+        match self {
+            Self::Push => matches!(other, Self::Push),
+            Self::Read => matches!(other, Self::Read),
+            Self::Scale => !matches!(other, Self::Admin),
+            Self::Admin => true,
+        }
     }
 
     /// The scope as it appears in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Push => "push",
             Self::Read => "read",
             Self::Scale => "scale",
             Self::Admin => "admin",
@@ -323,8 +323,19 @@ mod tests {
     }
 
     #[test]
-    fn scopes_include_those_before_them() {
-        assert!(Scope::ALL.is_sorted());
+    fn a_scope_suffices_for_what_it_includes() {
+        use Scope::{Admin, Push, Read, Scale};
+        for (needed, sufficient) in [
+            (&[Push][..], &[Push, Scale, Admin][..]),
+            (&[Read], &[Read, Scale, Admin]),
+            (&[Scale], &[Scale, Admin]),
+            (&[Admin], &[Admin]),
+            (&[Push, Read], &[Push, Read, Scale, Admin]),
+            (&[], &[]),
+        ] {
+            let found: Vec<Scope> = Scope::ALL.into_iter().filter(|scope| scope.suffices_for(needed)).collect();
+            assert_eq!(found, sufficient, "{needed:?}");
+        }
     }
 
     #[test]

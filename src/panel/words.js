@@ -132,11 +132,12 @@ export function kindLook(entry) {
   return { tone: "run", sign: entry.kind === "change_sent" ? "arrow" : "dot" };
 }
 
-/** What keys allow, each scope including those before it: name, and what it is for. */
+/** What keys allow: name, and what it is for. */
 export const SCOPES = [
   ["read", "to look at jobs and resources, and to plan"],
-  ["scale", "to submit and cancel jobs as well"],
+  ["scale", "to submit and cancel jobs and to push metrics as well"],
   ["admin", "to make and revoke keys as well"],
+  ["push", "to push metrics, and nothing else"],
 ];
 
 const KEY_STATES = {

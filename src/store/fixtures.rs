@@ -143,7 +143,7 @@ pub(super) fn key(number: u32) -> KeyRecord {
         id: key_id(number),
         name: format!("key {number}"),
         hash: [number as u8; 32],
-        scope: Scope::ALL[number as usize % 3],
+        scope: Scope::ALL[number as usize % Scope::ALL.len()],
         reach: if number.is_multiple_of(2) { Reach::EVERYTHING } else { Reach::only([alias("worker"), alias("api")]) },
         created_at: NOW,
         expires_at: (number == 3).then_some(NOW + Duration::from_secs(1)),

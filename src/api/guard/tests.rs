@@ -17,9 +17,14 @@ struct Scene {
 
 /// A guard that wants a key, with one to read in its store, and lets each caller ask twice a second.
 async fn scene() -> Scene {
+    scene_with(Scope::Read).await
+}
+
+/// The same, but the key has this `scope`.
+async fn scene_with(scope: Scope) -> Scene {
     let directory = tempfile::tempdir().expect("a directory");
     let mut journal = SqliteJournal::open(directory.path()).expect("a store");
-    let wanted = NewKey { name: "ci".into(), scope: Scope::Read, reach: Reach::EVERYTHING, lifetime: None };
+    let wanted = NewKey { name: "ci".into(), scope, reach: Reach::EVERYTHING, lifetime: None };
     let (token, record) = wanted.issue(wall_now()).expect("randomness");
     journal.commit(&[Unit { keys: vec![KeyChange::Added(record)], ..Unit::default() }], 0).expect("committed");
     let (store, inbox) = SqliteStore::channel();
@@ -36,12 +41,17 @@ async fn scene() -> Scene {
 impl Scene {
     /// The denial of a request from this address, if it is refused.
     async fn ask(&self, address: &str, key: Option<&str>) -> Option<Code> {
+        self.ask_for(&[Scope::Read], address, key).await
+    }
+
+    /// The denial of a request from this address that takes one of the scopes `needed`, if it is refused.
+    async fn ask_for(&self, needed: &[Scope], address: &str, key: Option<&str>) -> Option<Code> {
         let address: SocketAddr = format!("{address}:1").parse().expect("an address");
         let request = TestRequest::default().peer_addr(address);
         let request = key.map_or(TestRequest::default().peer_addr(address), |key| {
             request.insert_header((AUTHORIZATION, format!("Bearer {key}")))
         });
-        self.guard.check(&request.to_http_request(), &[Scope::Read]).await.denial.map(|denial| denial.error.code())
+        self.guard.check(&request.to_http_request(), needed).await.denial.map(|denial| denial.error.code())
     }
 }
 
@@ -59,6 +69,24 @@ async fn strangers_are_counted_by_address_and_owners_by_key() {
     let good = Some(scene.token.expose());
     assert_eq!((scene.ask("192.0.2.1", good).await, scene.ask("192.0.2.2", good).await), (None, None));
     assert_eq!(scene.ask("192.0.2.3", good).await, Some(Code::RateLimited), "wherever the owner is");
+}
+
+#[actix_web::test]
+async fn a_key_to_push_opens_nothing_but_what_lists_its_scope() {
+    let open: [(Scope, &[Option<Code>]); 3] = [
+        (Scope::Push, &[None, Some(Code::InsufficientScope)]),
+        (Scope::Read, &[Some(Code::InsufficientScope), None]),
+        (Scope::Scale, &[None, None]),
+    ];
+    for (scope, expected) in open {
+        let scene = scene_with(scope).await;
+        let key = Some(scene.token.expose());
+        let mut answers = Vec::new();
+        for needed in [Scope::Push, Scope::Read] {
+            answers.push(scene.ask_for(&[needed], "192.0.2.1", key).await);
+        }
+        assert_eq!(answers, expected, "{scope:?}");
+    }
 }
 
 /// Also what is refused because of where it comes from, so that its record has a limit.

@@ -27,8 +27,8 @@ pub struct CreateArgs {
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// What it allows: read, to look at jobs and resources; scale, also to submit and cancel jobs; admin, also to make
-    /// and revoke keys, and to read who tried to change what
+    /// What it allows: push, to push metrics and nothing else; read, to look at jobs and resources; scale, also to submit
+    /// and cancel jobs and to push metrics; admin, also to make and revoke keys, and to read who tried to change what
     #[arg(long, value_name = "SCOPE", value_enum, hide_possible_values = false)]
     scope: Scope,
 

@@ -16,6 +16,7 @@ enum Shows {
     WrongKey,
     ExpiredKey,
     RevokedKey,
+    PushKey,
     ReadKey,
     ScaleKey,
     /// A key to scale another resource.
@@ -24,11 +25,12 @@ enum Shows {
 }
 
 impl Shows {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Nothing,
         Self::WrongKey,
         Self::ExpiredKey,
         Self::RevokedKey,
+        Self::PushKey,
         Self::ReadKey,
         Self::ScaleKey,
         Self::ScaleKeyElsewhere,
@@ -96,14 +98,16 @@ fn refusal(shows: Shows, whom: For) -> Option<(u16, &'static str)> {
         (_, ExpiredKey) => Some((401, "key_expired")),
         (_, RevokedKey) => Some((401, "key_revoked")),
         (_, AdminKey) => None,
-        (For::Admin, _) | (For::ScaleWorker | For::ScaleJob, ReadKey) => Some((403, "insufficient_scope")),
+        (For::Admin, _) | (_, PushKey) | (For::ScaleWorker | For::ScaleJob, ReadKey) => {
+            Some((403, "insufficient_scope"))
+        }
         (For::ReadWorker | For::ReadAll | For::ScaleWorker, ScaleKeyElsewhere) => Some((403, "resource_forbidden")),
         (For::ReadJob | For::ScaleJob, ScaleKeyElsewhere) => Some((404, "job_not_found")),
         (For::Read | For::ReadWorker | For::ReadAll | For::ScaleWorker | For::ReadJob | For::ScaleJob, _) => None,
     }
 }
 
-struct Keys([(Shows, Option<Token>); 8]);
+struct Keys([(Shows, Option<Token>); 9]);
 
 impl Keys {
     async fn make(scene: &Scene) -> Self {
@@ -116,6 +120,7 @@ impl Keys {
             (Shows::WrongKey, Some(Token::generate().expect("randomness"))),
             (Shows::ExpiredKey, Some(expired.clone())),
             (Shows::RevokedKey, Some(revoked)),
+            (Shows::PushKey, Some(scene.key_with("push").await)),
             (Shows::ReadKey, Some(scene.key_with("read").await)),
             (Shows::ScaleKey, Some(scene.key_with("scale").await)),
             (Shows::ScaleKeyElsewhere, Some(elsewhere)),
@@ -180,7 +185,7 @@ async fn readiness_has_details_for_readers_alone() {
         let ready = answer.json();
         assert_eq!((answer.status, &ready["status"]), (200, &json!("ready")), "{shows:?}: {}", answer.text());
         let (sees_sidecar, sees_jobs) = match shows {
-            Shows::Nothing | Shows::WrongKey | Shows::ExpiredKey | Shows::RevokedKey => (false, false),
+            Shows::Nothing | Shows::WrongKey | Shows::ExpiredKey | Shows::RevokedKey | Shows::PushKey => (false, false),
             Shows::ScaleKeyElsewhere => (true, false),
             Shows::ReadKey | Shows::ScaleKey | Shows::AdminKey => (true, true),
         };
