@@ -5,12 +5,14 @@
 //!
 //! Missing is not zero: nothing here turns an absent, old or senseless value into a number.
 
+mod climb;
 mod decision;
 mod demand;
 mod document;
 mod metric;
 mod schedule;
 
+pub use climb::{Due, Pace};
 pub use decision::{Action, Alternative, Beyond, Decision, DecisionId, Limiter, Opinion, Says, StageValue, Trigger};
 pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind};
 pub use document::{
@@ -18,4 +20,7 @@ pub use document::{
     Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,
 };
 pub use metric::{MetricState, Missing, Sample, Series};
-pub use schedule::{Ready, Weekly, When, Window};
+pub use schedule::{
+    CronExpression, CronField, CronWindow, DayOfWeek, InvalidCron, MAX_CRON_CHARS, MAX_RECURRING_WINDOW, Occurrence,
+    Ready, Transition, UnknownZone, Weekly, When, Window, transitions, zone,
+};
