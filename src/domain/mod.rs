@@ -21,6 +21,7 @@ mod reading;
 mod scaling;
 pub mod seconds;
 mod settings;
+mod step_durations;
 mod time;
 mod trace;
 mod waiting;
@@ -47,6 +48,7 @@ pub use settings::{
     Bounds, InvalidSetting, MAX_DEADLINE, MAX_POLL_INTERVAL, MAX_WAIT, MIN_POLL_INTERVAL, Setting, SettingLimits,
     SettingRange, SettingValue, Settings, SettingsOverrides,
 };
+pub use step_durations::{DurationSummary, StepDurations};
 pub use time::Timestamp;
 pub use trace::{MAX_TRACE_STATE_CHARS, Origin, TraceContext};
 pub use waiting::{WaitReason, Waiting};

@@ -8,6 +8,8 @@
 use std::time::Duration;
 
 use super::super::capacity::{Capacity, Op};
+use super::super::settings::Settings;
+use super::super::step_durations::StepDurations;
 use super::super::time::Timestamp;
 
 /// How fast the capacity of a resource can change.
@@ -33,6 +35,14 @@ pub struct Due {
 }
 
 impl Pace {
+    /// The pace of steps with these `settings`: each takes as long as nine in ten did, and `expected_change` in a
+    /// direction of which too few are known.
+    pub fn learned(settings: &Settings, durations: &StepDurations, expected_change: Duration) -> Self {
+        let of = |op| durations.summary(op).map_or(expected_change, |summary| summary.p90);
+        let Settings { step_size, cooldown, .. } = *settings;
+        Self { step_size, cooldown, up: of(Op::Add), down: of(Op::Remove) }
+    }
+
     /// The time from sending the first step until the last one is at rest; zero if there is nothing to climb.
     pub fn time_to_climb(&self, from: Capacity, to: Capacity) -> Duration {
         self.time_of_steps(self.steps_up(from, to))
@@ -146,6 +156,18 @@ mod tests {
             let expected = Duration::from_secs(seconds);
             assert_eq!(pace.time_to_climb(units(from), units(to)), expected, "{from} to {to}: {pace:?}");
         }
+    }
+
+    #[test]
+    fn steps_take_as_long_as_nine_in_ten_did_or_as_the_document_expects() {
+        let mut durations = StepDurations::default();
+        for seconds in [40, 50, 60, 70, 80] {
+            durations.note(Op::Add, Duration::from_secs(seconds));
+        }
+        durations.note(Op::Remove, Duration::from_secs(7));
+        let settings = Settings { step_size: 2, ..Settings::DEFAULT };
+        let learned = Pace::learned(&settings, &durations, Duration::from_secs(900));
+        assert_eq!(learned, pace(2, 300, 80, 900));
     }
 
     /// From 2 to 10, a step of 1 every 5 minutes and a minute for each change: 36 minutes.
