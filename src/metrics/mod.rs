@@ -22,6 +22,7 @@ mod jobs;
 mod process;
 mod requests;
 mod scrape;
+mod sources;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,6 +36,7 @@ pub use connections::{ConnectionMetrics, EndReason};
 pub use jobs::JobMetrics;
 pub use requests::{RequestMetrics, RouteMetrics};
 pub use scrape::{Family, Scrape};
+pub use sources::{SourceMetrics, SourceOutcome, SourceTimer};
 
 /// Everything that is counted in one gateway.
 pub struct Metrics {
@@ -42,6 +44,8 @@ pub struct Metrics {
     pub jobs: JobMetrics,
     /// Calls to the sidecar.
     pub calls: CallMetrics,
+    /// Requests for the metrics of policies.
+    pub sources: SourceMetrics,
     /// The work of the store.
     pub commits: CommitMetrics,
     /// The file of the record of attempts.
@@ -65,6 +69,7 @@ impl Metrics {
         Ok(Self {
             jobs: JobMetrics::register(&registry)?,
             calls: CallMetrics::register(&registry, Instant::now())?,
+            sources: SourceMetrics::register(&registry)?,
             commits: CommitMetrics::register(&registry)?,
             audit: AuditMetrics::register(&registry)?,
             requests: RequestMetrics::register(&registry)?,
