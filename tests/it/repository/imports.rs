@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 14] = [
     &["clock"],
     &["metrics"],
     &["audit_file"],
-    &["sidecar", "store"],
+    &["sidecar", "sources", "store"],
     &["table"],
     &["access", "feed"],
     &["config"],
