@@ -125,7 +125,7 @@ impl Puller {
             content_type: text_of(&headers, &header::CONTENT_TYPE),
             location_host: text_of(&headers, &header::LOCATION).map(|location| host_of(url, &location)),
             body: if status == 200 { body? } else { body.unwrap_or_default() },
-            is_whole: headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING),
+            is_whole: headers.contains_key(header::CONTENT_LENGTH),
         })
     }
 }
@@ -174,6 +174,10 @@ async fn read_body(
             return Err(too_large());
         }
         body.extend_from_slice(&chunk);
+    }
+    // awc takes the end of the connection for that of the body.
+    if claimed.is_some_and(|length| length != body.len()) {
+        return Err(no_answer("the answer broke off"));
     }
     Ok(body)
 }

@@ -47,7 +47,9 @@ pub(super) fn in_words(error: &io::Error) -> Option<String> {
 
 fn certificate_in_words(error: &CertificateError) -> String {
     match error {
-        CertificateError::UnknownIssuer => "it is of an authority that this machine does not trust".to_owned(),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "it is of an authority that this machine does not trust".to_owned()
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another name".to_owned()
         }
