@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::policies::KeptPolicies;
 use crate::clock::Anchor;
+use crate::domain::policy::Decision;
 use crate::domain::{Alias, EventId, HistoryEntry, Job, JobEvent, JobId, LaneRecord, Timestamp};
 use crate::store::{
-    AdmissionRecords, AdoptedLane, Adoption, Epoch, Held, Holder, IdempotencyEntry, LaneChange, RecordChange,
-    UnfinishedJob, Unit,
+    AdmissionRecords, AdoptedLane, Adoption, Epoch, Held, Holder, IdempotencyEntry, LaneChange, Observations,
+    RecordChange, UnfinishedJob, Unit,
 };
 
 /// The id of the first version of a job.
@@ -26,6 +28,7 @@ pub struct Disk {
     /// The versions of all jobs, in order.
     versions: Vec<JobEvent>,
     timelines: HashMap<Alias, Vec<HistoryEntry>>,
+    policies: KeptPolicies,
     pub(super) clock: Option<Anchor>,
     /// What a broken store does to a unit before it writes it. For tests that must notice.
     pub corrupt: Option<fn(&mut Unit)>,
@@ -64,6 +67,11 @@ impl Disk {
         self.timelines.get(resource).map_or(&[], Vec::as_slice)
     }
 
+    /// What was decided about `resource`, in order.
+    pub fn decisions(&self, resource: &Alias) -> &[Decision] {
+        self.policies.decisions(resource)
+    }
+
     /// What the request with this `key` led to.
     pub fn entry(&self, key: &str) -> Option<&IdempotencyEntry> {
         self.entries.get(key)
@@ -92,9 +100,15 @@ impl Disk {
                 RecordChange::Remove => drop(self.lanes.remove(&resource)),
             }
         }
+        self.policies.write(unit.policies);
         for entry in unit.entries {
             self.entries.insert(entry.key.clone(), entry);
         }
+    }
+
+    /// Writes what was observed about a resource that belongs to the process.
+    pub(super) fn record(&mut self, observations: Observations) {
+        self.policies.record(observations);
     }
 
     /// Everything finished in here is by another clock from now on.
@@ -105,6 +119,7 @@ impl Disk {
         for entry in self.entries.values_mut() {
             entry.answered_at = entry.answered_at.on_another_clock(before, after);
         }
+        self.policies.change_clock(before, after);
     }
 
     fn unfinished(&self) -> impl Iterator<Item = &Arc<Job>> {
@@ -124,10 +139,10 @@ impl Disk {
         };
         let jobs = self.unfinished().filter(|job| job.resource == *resource).map(stored).collect();
         let record = self.lanes.get(resource).cloned().unwrap_or_else(|| LaneRecord::new(resource.clone()));
-        AdoptedLane { epoch, record, jobs }
+        AdoptedLane { epoch, record, jobs, policy: self.policies.adopt(resource) }
     }
 
-    /// All lanes, those with a record first, in adoptions counted from 1.
+    /// All lanes, those with a record first, then those with jobs, in adoptions counted from 1.
     fn adopt_all(&self) -> Adoption {
         let mut resources: Vec<&Alias> = self.lanes.keys().collect();
         for job in self.unfinished() {
@@ -135,6 +150,8 @@ impl Disk {
                 resources.push(&job.resource);
             }
         }
+        let others: Vec<&Alias> = self.policies.in_force().filter(|resource| !resources.contains(resource)).collect();
+        resources.extend(others);
         let lanes = resources.into_iter().zip(1..).map(|(resource, epoch)| self.adopt(resource, epoch));
         Adoption { lanes: lanes.collect(), restored_at: None }
     }

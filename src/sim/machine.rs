@@ -21,7 +21,7 @@ use crate::domain::{
 };
 use crate::engine::{Answer, Core, Effect, ReplyTo};
 use crate::sidecar::RawReading;
-use crate::store::{Admissions, Epoch, SubmitKey, Unit, Wish};
+use crate::store::{Admissions, Epoch, Observations, SubmitKey, Unit, Wish};
 
 /// When every run begins.
 pub const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -70,6 +70,8 @@ pub trait Surroundings {
 enum Event {
     /// A commit is done.
     Committed(Unit),
+    /// What was observed is on the disk.
+    Recorded(Vec<Observations>),
     /// The lanes whose commits failed are adopted again.
     RetryDue,
     /// A change is on its way to the sidecar.
@@ -82,7 +84,7 @@ impl Event {
     fn is_call_of(&self, resource: &Alias) -> bool {
         match self {
             Self::Dispatched(of, ..) | Self::Reading(of, ..) | Self::Answered(of, ..) => of == resource,
-            Self::Committed(_) | Self::RetryDue => false,
+            Self::Committed(_) | Self::Recorded(_) | Self::RetryDue => false,
         }
     }
 }
@@ -276,6 +278,7 @@ impl<S: Surroundings> Machine<S> {
         let clock = self.clock();
         match event {
             Event::Committed(unit) => self.end_commit(unit),
+            Event::Recorded(batch) => self.end_record(batch),
             Event::RetryDue => self.adopt_evicted(),
             Event::Dispatched(resource, call, change) => {
                 let (after, answer) = self.surroundings.change(self.now, &resource, change, &self.disk);

@@ -11,6 +11,7 @@
 mod disk;
 mod link;
 mod machine;
+mod policies;
 pub mod sidecar;
 
 use std::time::Duration;

@@ -1,22 +1,23 @@
 //! What the owner of lanes takes over.
 
+use super::policy::PolicyRecord;
 use super::unit::Epoch;
 use crate::domain::{Alias, JobEvent, LaneRecord, Timestamp};
 
 /// The lanes to be adopted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// All that have a record or an unfinished job.
+    /// All that have a record, an unfinished job, or something else that is in force: a policy or its state, claims, a hold.
     All,
     /// Those of these resources, whether there is anything about them or not.
     These(Vec<Alias>),
 }
 
 /// What an owner needs to carry on with lanes where another one stopped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Adoption {
-    /// The lanes: first those with a record, by name, then those with jobs only, in the order of their first jobs; or
-    /// in the order in which they were asked for.
+    /// The lanes: first those with a record, by name, then those with jobs, in the order of their first jobs, then the
+    /// others, by name; or in the order in which they were asked for.
     pub lanes: Vec<AdoptedLane>,
     /// When the store was restored from a backup, if it was: nothing in it tells what was done since the backup and
     /// before this.
@@ -24,7 +25,7 @@ pub struct Adoption {
 }
 
 /// A lane that belongs to the caller it was given to, until a unit about it is refused or another caller adopts it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AdoptedLane {
     /// Identifies the adoption.
     pub epoch: Epoch,
@@ -33,6 +34,8 @@ pub struct AdoptedLane {
     /// Its unfinished jobs, in order of submission, each with the id of its present version; 0 if that is older than
     /// the log.
     pub jobs: Vec<JobEvent>,
+    /// What is kept about its policy, if there is anything.
+    pub policy: Option<Box<PolicyRecord>>,
 }
 
 impl Adoption {
@@ -41,6 +44,9 @@ impl Adoption {
     pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
         for lane in &mut self.lanes {
             lane.record.change_state.carry_over(here, there);
+            if let Some(policy) = &mut lane.policy {
+                policy.carry_over(here, there);
+            }
         }
         self.restored_at = self.restored_at.map(|at| at.on_another_clock(here, there));
     }

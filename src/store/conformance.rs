@@ -5,6 +5,7 @@
 
 mod admissions;
 mod keys;
+mod policies;
 mod reading;
 mod retention;
 mod units;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 
 pub(super) use self::admissions::*;
 pub(super) use self::keys::*;
+pub(super) use self::policies::*;
 pub(super) use self::reading::*;
 pub(super) use self::retention::*;
 pub(super) use self::units::*;
@@ -55,6 +57,10 @@ macro_rules! suite {
             attempts_are_paged_newest_first,
             keys_come_back_as_they_were_and_change_as_told, that_there_was_a_key_is_never_forgotten,
             dead_keys_are_kept_for_a_while_and_living_ones_always,
+            a_policy_comes_back_whole_after_a_restart, revisions_go_on_after_a_policy_was_deleted,
+            the_end_of_a_policy_ends_its_claims_and_not_the_hold, changes_of_a_unit_count_in_their_order,
+            a_decision_replaces_the_newest_one_with_its_id, a_policy_change_without_its_lane_is_refused,
+            a_policy_is_durable_with_its_job_or_not_at_all, what_is_in_force_is_adopted_without_a_lane,
         }
     };
     (@ $house:expr; $($name:ident),* $(,)?) => {

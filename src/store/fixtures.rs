@@ -3,13 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::policy::{
+    Beyond, Claim, ClaimKind, Decision, Direction, Hold, HoldKind, Limiter, MetricState, Mode, Name, Opinion, Sample,
+    Says, StageValue, Trigger,
+};
 use crate::domain::{
     Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Change, ChangeState, Ending, ExternalChange,
     Goal, HistoryEntry, Job, JobId, JobRequest, JobState, KeyId, KeyRecord, LaneRecord, LastChangeError, Move,
     OnConflict, Op, Reach, ResourceEvent, Retention, Scope, SentChange, Settings, SidecarAnswer, Stage, Status, Step,
     StepOutcome, Subject, Timestamp, TraceContext, WaitDeadlines, WaitReason,
 };
-use crate::store::{IdempotencyEntry, LaneChange, RecordChange, Unit};
+use crate::store::{
+    IdempotencyEntry, LaneChange, PolicyChange, PolicyState, PolicyWrite, RecordChange, Revision, Unit,
+};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 pub(super) const ALL_KEPT: Retention = Retention { age: Duration::from_hours(24), count: 1000 };
@@ -150,4 +156,82 @@ pub(super) fn key(number: u32) -> KeyRecord {
         revoked_at: None,
         last_used_at: None,
     }
+}
+
+pub(super) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(super) fn name(name: &str) -> Name {
+    name.parse().expect("a name")
+}
+
+pub(super) fn revision(number: u64, document: Option<&str>) -> Revision {
+    Revision { number, at: NOW + seconds(number), by: Some(actor()), document: document.map(str::to_owned) }
+}
+
+pub(super) fn state(text: &str) -> PolicyState {
+    PolicyState { at: NOW, text: text.into() }
+}
+
+pub(super) fn claim(id: u128) -> Claim {
+    Claim {
+        id: JobId::from_u128(id),
+        units: units(8),
+        kind: ClaimKind::Extra,
+        from: NOW,
+        until: NOW + seconds(3600),
+        owner: Some("nightly".into()),
+        reason: None,
+        by: Some(actor()),
+        created_at: NOW,
+    }
+}
+
+pub(super) fn hold() -> Hold {
+    let kind = HoldKind::Direction(Direction::Down);
+    Hold { kind, until: NOW + seconds(60), reason: Some("a release".into()), by: None, created_at: NOW }
+}
+
+/// A decision about `worker` in which nothing is left out.
+pub(super) fn decision(id: u128) -> Decision {
+    let opinion = |name_of: &str, says| Opinion { name: name(name_of), says, detail: "because".into() };
+    let missing = MetricState::Missing { reason: crate::domain::policy::Missing::Stale, last: None, since: Some(NOW) };
+    Decision {
+        id: JobId::from_u128(id),
+        resource: alias("worker"),
+        at: NOW,
+        trigger: Trigger::Metric,
+        mode: Mode::Active,
+        policy_revision: 7,
+        capacity: Some(units(3)),
+        status: Some(Status::new("ACTIVE")),
+        target: Some(units(3)),
+        metrics: [(name("queue"), MetricState::Fresh(Sample { at: NOW, value: 812.5 })), (name("rps"), missing)].into(),
+        rules: vec![
+            opinion("queue", Says::Wants(Some(units(9)))),
+            opinion("ahead", Says::Wants(None)),
+            opinion("office", Says::Bounds { min: Some(units(10)), max: None }),
+        ],
+        stages: vec![StageValue { stage: Limiter::Rules, value: units(9), detail: None }],
+        wanted: Some(units(9)),
+        decided: Some(units(10)),
+        limited_by: Some(Limiter::Windows),
+        action: crate::domain::policy::Action::Submitted,
+        job_id: Some(JobId::from_u128(7)),
+        otherwise_if: vec![crate::domain::policy::Alternative {
+            rule: name("queue"),
+            at: Beyond::Above(900.0),
+            wants: units(10),
+        }],
+        detail: "From 3 to 10: office needs 10.".into(),
+        count: 1,
+        last_at: NOW,
+    }
+}
+
+/// Changes of what is kept about the policy of `resource`.
+pub(super) fn changes(resource: &str, writes: impl IntoIterator<Item = PolicyWrite>) -> Vec<PolicyChange> {
+    let change = |write| PolicyChange { resource: alias(resource), write };
+    writes.into_iter().map(change).collect()
 }

@@ -32,6 +32,7 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod observer;
+mod policy;
 mod read;
 mod retention;
 pub mod sqlite;
@@ -48,10 +49,12 @@ pub use admissions::{
 pub use adoption::{AdoptedLane, Adoption, Which};
 pub use error::StoreError;
 pub use observer::Observer;
+pub use policy::{Observations, PolicyChange, PolicyRecord, PolicyState, PolicyWrite, Revision};
 pub use read::{EventFilter, JobCounts, JobFilter, KeysState, LogPage, Page, Position, StoreReader, begins_after};
 pub use retention::{
-    AuditExcess, Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_DEAD_KEYS, MAX_LOGGED_VERSIONS, MAX_TEXT_BYTES,
-    MAX_TIMELINE, Pruned, PrunedJob,
+    ADOPTED_SAMPLES, AuditExcess, DECISION_RETENTION, Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_DEAD_KEYS,
+    MAX_DECISIONS, MAX_LOGGED_VERSIONS, MAX_REVISIONS, MAX_TEXT_BYTES, MAX_TIMELINE, MINUTE_RETENTION, Pruned,
+    PrunedJob, RAW_RETENTION, RETIRED_RETENTION, REVISION_RETENTION,
 };
 pub use unit::{Epoch, IdempotencyEntry, KeyChange, LaneChange, RecordChange, ReservationId, SubmitKey, Unit};
 

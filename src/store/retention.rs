@@ -18,6 +18,25 @@ pub const MAX_LOGGED_VERSIONS: u64 = 50_000;
 pub const MAX_TIMELINE: u32 = 10_000;
 /// Most revoked and expired API keys that are kept, so that a caller that still uses one is told what is wrong with it.
 pub const MAX_DEAD_KEYS: u32 = 1000;
+/// Revisions of a policy that are kept, the newest ones.
+pub const MAX_REVISIONS: u64 = 50;
+/// How long the revisions of a policy are kept that was deleted. Its number is never forgotten.
+pub const REVISION_RETENTION: Duration = Duration::from_hours(30 * 24);
+/// Most decisions of one resource, the newest ones, give or take those of some minutes: at one in five minutes, what
+/// is decided in a month. A usual one takes a kilobyte or two, one with all metrics and rules that a policy may have
+/// about ten.
+pub const MAX_DECISIONS: u32 = 10_000;
+/// How long a decision is kept, counted from when it was taken last.
+pub const DECISION_RETENTION: Duration = Duration::from_hours(30 * 24);
+/// How long samples are kept as they came, one a second: twice the longest time that a rule looks back.
+pub const RAW_RETENTION: Duration = Duration::from_hours(2);
+/// How long samples are kept by the minute: two of the longest patterns that are learned, and a week.
+pub const MINUTE_RETENTION: Duration = Duration::from_hours(35 * 24);
+/// How long the samples of a policy are kept that was deleted: one that is put again soon goes on as it was.
+pub const RETIRED_RETENTION: Duration = Duration::from_hours(24);
+/// How far before the newest sample of a metric those go back that its owner carries on with: the longest time that a
+/// rule looks back.
+pub const ADOPTED_SAMPLES: Duration = Duration::from_hours(1);
 /// How long an answer to a request with an idempotency key is kept: a day is promised, the hour on top makes up for
 /// clocks that differ.
 pub const KEY_RETENTION: Duration = Duration::from_hours(25);

@@ -4,18 +4,21 @@
 
 use std::sync::Arc;
 
+use super::policy::PolicyChange;
 use crate::domain::{Alias, AuditEntry, HistoryEntry, Job, JobId, KeyId, KeyRecord, LaneRecord, Timestamp};
 
 /// Numbers the adoptions of lanes: a unit that names an earlier adoption of a lane than the latest one is refused.
 pub type Epoch = u64;
 
 /// Records that become durable together or not at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Unit {
     /// The lanes that it is about. Only their owner can commit it. Without any, every caller can.
     pub lanes: Vec<LaneChange>,
     /// Jobs, new or in a new version, which also goes into the log of versions.
     pub jobs: Vec<Arc<Job>>,
+    /// Changes of what is kept about policies, in order; of resources whose lanes are in `lanes`.
+    pub policies: Vec<PolicyChange>,
     /// What requests with an idempotency key led to.
     pub entries: Vec<IdempotencyEntry>,
     /// What happened to resources, in order.

@@ -45,6 +45,13 @@ impl Claim {
     pub fn counts_at(&self, now: Timestamp) -> bool {
         self.from <= now && now < self.until
     }
+
+    /// Carries it over to a clock that shows `there` when the one so far shows `here`: it lasts as long as before.
+    pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
+        for at in [&mut self.from, &mut self.until, &mut self.created_at] {
+            *at = at.on_another_clock(here, there);
+        }
+    }
 }
 
 /// What the units of a claim mean.
@@ -107,5 +114,12 @@ impl Hold {
     /// Whether it counts at `now`.
     pub fn counts_at(&self, now: Timestamp) -> bool {
         now < self.until
+    }
+
+    /// Carries it over to a clock that shows `there` when the one so far shows `here`: it lasts as long as before.
+    pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
+        for at in [&mut self.until, &mut self.created_at] {
+            *at = at.on_another_clock(here, there);
+        }
     }
 }

@@ -25,7 +25,7 @@ impl Core {
 
     /// Takes a lane over from the store and lets it begin.
     pub fn adopt(&mut self, adopted: AdoptedLane, now: Timestamp) {
-        let AdoptedLane { epoch, mut record, jobs } = adopted;
+        let AdoptedLane { epoch, mut record, jobs, .. } = adopted;
         let resource = record.resource.clone();
         if let Some(at) = self.restored_at {
             record.suppose_unknown_change(at, &self.scaling.in_force(&resource).settings);
@@ -98,7 +98,7 @@ mod tests {
         });
         let lanes = records.zip(1..).map(|(record, epoch)| {
             let jobs = jobs_of.remove(&record.resource).unwrap_or_default();
-            AdoptedLane { epoch, record, jobs }
+            AdoptedLane { epoch, record, jobs, policy: None }
         });
         Adoption { lanes: lanes.collect(), restored_at: None }
     }
@@ -125,7 +125,7 @@ mod tests {
         let core = recovered(adoption.clone());
         assert_eq!(core.unfinished_jobs(), RESOURCES * 3);
         assert_eq!(core.lanes.all().count(), RESOURCES);
-        for AdoptedLane { epoch, record, jobs } in adoption.lanes {
+        for AdoptedLane { epoch, record, jobs, .. } in adoption.lanes {
             let lane = core.lane(&record.resource).expect("a lane");
             let found = lane.jobs().map(|job| job.id).collect::<Vec<_>>();
             assert_eq!(found, jobs.iter().map(|event| event.job.id).collect::<Vec<_>>());

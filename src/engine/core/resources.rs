@@ -53,7 +53,9 @@ mod tests {
         let scaling = ScalingConfig::default();
         let resources = listed.iter().map(|name| (named(name), scaling.in_force(&named(name)))).collect();
         let records = scaled.into_iter().map(LaneRecord::new);
-        let lanes = records.zip(1..).map(|(record, epoch)| AdoptedLane { epoch, record, jobs: Vec::new() }).collect();
+        let lanes = records.zip(1..);
+        let lanes =
+            lanes.map(|(record, epoch)| AdoptedLane { epoch, record, jobs: Vec::new(), policy: None }).collect();
         let adoption = Adoption { lanes, restored_at: None };
         Core::recover(Arc::new(ScalingConfig { resources, ..scaling }), adoption, Timestamp::from_millis(0))
     }

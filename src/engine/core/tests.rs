@@ -11,7 +11,7 @@ fn core(scaling: ScalingConfig) -> Core {
 
 /// A lane that was adopted with nothing in the store about it.
 fn empty(resource: &Alias, epoch: Epoch) -> AdoptedLane {
-    AdoptedLane { epoch, record: LaneRecord::new(resource.clone()), jobs: Vec::new() }
+    AdoptedLane { epoch, record: LaneRecord::new(resource.clone()), jobs: Vec::new(), policy: None }
 }
 
 /// Submits a request for `resource` with a key of its own, which the store grants; the answer once all is committed.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Event, Machine, Surroundings};
 use crate::domain::{Alias, EventId, JobEvent, JobId};
 use crate::engine::ReplyTo;
-use crate::store::{RecordChange, Unit, Wish};
+use crate::store::{Observations, RecordChange, Unit, Wish};
 
 /// How long after a failed commit its lanes are adopted again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -58,8 +58,23 @@ impl<S: Surroundings> Machine<S> {
         self.reserve_again();
     }
 
+    /// Hands over what was observed. A process that dies before it is on the disk loses it.
+    pub fn record(&mut self, batch: Vec<Observations>) {
+        self.disk_busy_until = self.disk_busy_until.max(self.now + self.commit_takes);
+        self.schedule(self.disk_busy_until.since(self.now), Event::Recorded(batch));
+    }
+
+    /// A broken store writes none of it, and tells no one.
+    pub(super) fn end_record(&mut self, batch: Vec<Observations>) {
+        let is_owned = |part: &Observations| self.owned.get(&part.resource) == Some(&part.epoch);
+        let owned: Vec<_> = batch.into_iter().filter(is_owned).collect();
+        if !self.is_broken {
+            owned.into_iter().for_each(|part| self.disk.record(part));
+        }
+    }
+
     pub(super) fn owns(&self, unit: &Unit) -> bool {
-        unit.lanes.iter().all(|lane| self.owned.get(&lane.resource) == Some(&lane.epoch))
+        unit.covers_policies() && unit.lanes.iter().all(|lane| self.owned.get(&lane.resource) == Some(&lane.epoch))
     }
 
     /// Writes the unit; the versions of jobs in it.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use super::lanes;
+use super::records::Unreadable;
+use super::{lanes, policies};
 use crate::clock::Anchor;
 use crate::domain::{LaneRecord, Timestamp};
 
@@ -26,14 +27,16 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Option<Anchor>> {
     Ok(uptime.map(|uptime_ms| Anchor { boot, uptime: Duration::from_millis(uptime_ms), shown }))
 }
 
-/// Writes the `anchor` of another clock, the `records` of all lanes by it, and moves all other points in time so far
-/// forward.
+/// Writes the `anchor` of another clock, which shows `to` when the one so far shows `from`, the `records` of all lanes by
+/// it, and moves all other points in time.
 pub(super) fn write(
     db: &mut Connection,
     anchor: Option<&Anchor>,
     records: &[LaneRecord],
-    forward_millis: i64,
-) -> rusqlite::Result<()> {
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<(), Unreadable> {
+    let forward_millis = to.as_millis().saturating_sub(from.as_millis());
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     lanes::write_records(&transaction, records.iter().map(|record| (&record.resource, Some(record))))?;
     // What is kept for days is not rewritten for the few milliseconds that two clocks are always apart.
@@ -41,6 +44,7 @@ pub(super) fn write(
         transaction.execute("UPDATE answers SET answered_ms = answered_ms + ?1", [forward_millis])?;
         transaction.execute("UPDATE jobs SET finished_ms = finished_ms + ?1", [forward_millis])?;
         transaction.execute("UPDATE timeline SET at_ms = at_ms + ?1", [forward_millis])?;
+        policies::carry_over(&transaction, from, to)?;
     }
     transaction.execute("UPDATE backup SET restored_ms = restored_ms + ?1", [forward_millis])?;
     transaction.execute("DELETE FROM clock", [])?;
@@ -49,5 +53,6 @@ pub(super) fn write(
         let row = params![boot, uptime_ms, shown.as_millis()];
         transaction.execute("INSERT INTO clock (only, boot, uptime_ms, shown_ms) VALUES (1, ?1, ?2, ?3)", row)?;
     }
-    transaction.commit()
+    transaction.commit()?;
+    Ok(())
 }

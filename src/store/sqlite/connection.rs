@@ -18,7 +18,7 @@ const CACHE_KIB: i64 = 8192;
 /// some hundred of them, and what a start reads is still little.
 pub(super) const CHECKPOINT_PAGES: i64 = 4096;
 /// More statements than there are: one that is not kept is parsed anew each time, which takes longer than what it does.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 /// A connection that only reads, to a store that another process has open.
 pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {

@@ -32,18 +32,24 @@ impl Epochs {
         }
     }
 
-    /// Whether `unit` comes from the owner of all its lanes. If not, they have no owner from now on.
+    /// Whether `unit` comes from the owner of all its lanes, and they are all that it changes anything about. If not, they
+    /// have no owner from now on.
     pub fn admit(&mut self, unit: &Unit) -> bool {
-        let is_owned = unit.lanes.iter().all(|lane| self.current.get(&lane.resource) == Some(&lane.epoch));
+        let is_owned = unit.covers_policies() && unit.lanes.iter().all(|lane| self.owns(&lane.resource, lane.epoch));
         if !is_owned {
             self.evict(unit);
         }
         is_owned
     }
 
+    /// Whether the lane of `resource` was not adopted again since `epoch`.
+    pub fn owns(&self, resource: &Alias, epoch: Epoch) -> bool {
+        self.current.get(resource) == Some(&epoch)
+    }
+
     pub fn evict(&mut self, unit: &Unit) {
         for lane in &unit.lanes {
-            if self.current.get(&lane.resource) == Some(&lane.epoch) {
+            if self.owns(&lane.resource, lane.epoch) {
                 self.current.remove(&lane.resource);
             }
         }

@@ -141,8 +141,7 @@ impl SqliteJournal {
         for record in &mut records {
             record.change_state.carry_over(from, to);
         }
-        let forward_millis = to.as_millis().saturating_sub(from.as_millis());
-        clock_row::write(&mut self.db, anchor, &records, forward_millis).map_err(|error| self.explain(error))
+        clock_row::write(&mut self.db, anchor, &records, from, to).map_err(|error| unreadable(&self.path, error))
     }
 
     pub(super) fn read_api_keys(&self) -> rusqlite::Result<Vec<KeyRecord>> {

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::connection::{explain, open_to_read};
 use super::records::{Unreadable, parse_job, unreadable};
-use super::{SqliteError, backup, lanes};
+use super::{SqliteError, backup, lanes, policies};
 use crate::domain::{Alias, EventId, JobEvent, LaneRecord};
 use crate::store::{AdoptedLane, Adoption, Epoch, Which};
 
@@ -73,10 +73,14 @@ fn all(db: &Connection, begin: impl Fn(&Alias) -> Epoch) -> Result<Adoption, Unr
     let recorded = lanes::read(db)?;
     let has_record: BTreeSet<&Alias> = recorded.iter().map(|record| &record.resource).collect();
     in_order.retain(|resource| !has_record.contains(resource));
+    let mut policy_of = policies::read(db)?;
+    let is_among = |resource: &&Alias| has_record.contains(*resource) || jobs_of.contains_key(*resource);
+    in_order.extend(policy_of.keys().filter(|resource| !is_among(resource)).cloned());
     let unrecorded: Vec<LaneRecord> = in_order.into_iter().map(LaneRecord::new).collect();
     let lanes = recorded.into_iter().chain(unrecorded).map(|record| AdoptedLane {
         epoch: begin(&record.resource),
         jobs: jobs_of.remove(&record.resource).unwrap_or_default(),
+        policy: policy_of.remove(&record.resource).map(Box::new),
         record,
     });
     let lanes = lanes.collect();
@@ -86,7 +90,8 @@ fn all(db: &Connection, begin: impl Fn(&Alias) -> Epoch) -> Result<Adoption, Unr
 fn one(db: &Connection, resource: &Alias, epoch: Epoch) -> Result<AdoptedLane, Unreadable> {
     let record = lanes::read_one(db, resource)?.unwrap_or_else(|| LaneRecord::new(resource.clone()));
     let sql = "SELECT id, record, event FROM jobs WHERE resource = ?1 AND state IN ('queued', 'running') ORDER BY seq";
-    Ok(AdoptedLane { epoch, record, jobs: read_jobs(db, sql, [resource.as_str()])? })
+    let (jobs, policy) = (read_jobs(db, sql, [resource.as_str()])?, policies::read_one(db, resource)?.map(Box::new));
+    Ok(AdoptedLane { epoch, record, jobs, policy })
 }
 
 fn read_jobs(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<JobEvent>, Unreadable> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use super::records::json;
-use super::{key_rows, lanes};
+use super::{key_rows, lanes, policies};
 use crate::domain::{
     AbridgedJob, Actor, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyId, RetentionClass, Timestamp,
 };
@@ -23,6 +23,7 @@ pub(super) fn write(db: &Connection, units: &[Unit], first_event: EventId) -> ru
     let jobs = units.iter().flat_map(|unit| &unit.jobs);
     write_jobs(db, (first_event..).zip(jobs).map(|(id, job)| JobEvent { id, job: Arc::clone(job) }))?;
     lanes::write(db, units)?;
+    policies::write(db, units.iter().flat_map(|unit| &unit.policies))?;
     for unit in units {
         write_entries(db, &unit.entries)?;
         write_history(db, &unit.history)?;

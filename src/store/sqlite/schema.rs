@@ -217,6 +217,83 @@ pub(super) const MIGRATIONS: &[&str] = &[
     FROM audit_of_old ORDER BY 1, 2;
     DROP TABLE audit_of_old;
 ",
+    // Policies. What is rewritten every second is apart from what is not, and so close together that a thousand
+    // resources change some dozen pages of it. The place of a sample is that of its second, since all metrics have one
+    // in the same second; by the minute, that of its metric, since those are written once and read along. Times of
+    // samples are by a clock that is so many seconds behind the other times in here as `samples_clock` says; what was
+    // put into minutes are those of the minutes before `minute`, and in that one of the series up to `series`.
+    "
+    CREATE TABLE policies (
+        resource TEXT    NOT NULL PRIMARY KEY,
+        revision INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE policy_revisions (
+        seq      INTEGER PRIMARY KEY,
+        resource TEXT    NOT NULL,
+        number   INTEGER NOT NULL,
+        at_ms    INTEGER NOT NULL,
+        actor    TEXT,
+        document TEXT,
+        UNIQUE (resource, number)
+    );
+    CREATE TABLE policy_states (
+        seq      INTEGER PRIMARY KEY,
+        resource TEXT    NOT NULL UNIQUE,
+        at_ms    INTEGER NOT NULL,
+        state    TEXT    NOT NULL
+    );
+    CREATE TABLE claims (
+        resource TEXT NOT NULL,
+        id       TEXT NOT NULL,
+        record   TEXT NOT NULL,
+        PRIMARY KEY (resource, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE holds (
+        resource TEXT NOT NULL PRIMARY KEY,
+        record   TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE decisions (
+        seq      INTEGER PRIMARY KEY,
+        resource TEXT    NOT NULL,
+        id       TEXT    NOT NULL,
+        last_ms  INTEGER NOT NULL,
+        record   TEXT    NOT NULL
+    );
+    CREATE INDEX decisions_by_resource ON decisions (resource, seq);
+
+    CREATE TABLE series (
+        id         INTEGER PRIMARY KEY AUTOINCREMENT,
+        resource   TEXT    NOT NULL,
+        metric     TEXT    NOT NULL,
+        newest_ms  INTEGER NOT NULL,
+        newest     REAL    NOT NULL,
+        retired_ms INTEGER,
+        UNIQUE (resource, metric)
+    );
+    CREATE TABLE samples_raw (
+        second INTEGER NOT NULL,
+        series INTEGER NOT NULL,
+        millis INTEGER NOT NULL,
+        value  REAL    NOT NULL,
+        PRIMARY KEY (second, series)
+    ) WITHOUT ROWID;
+    CREATE TABLE samples_minute (
+        series INTEGER NOT NULL,
+        minute INTEGER NOT NULL,
+        sum    REAL    NOT NULL,
+        most   REAL    NOT NULL,
+        count  INTEGER NOT NULL,
+        PRIMARY KEY (series, minute)
+    ) WITHOUT ROWID;
+    CREATE TABLE samples_clock (
+        only   INTEGER PRIMARY KEY CHECK (only = 1),
+        behind INTEGER NOT NULL,
+        minute INTEGER NOT NULL,
+        series INTEGER NOT NULL
+    );
+    INSERT INTO samples_clock (only, behind, minute, series) VALUES (1, 0, -9000000000000, 0);
+",
 ];
 
 /// The version this release reads and writes.

@@ -1,0 +1,103 @@
+//! Samples of metrics as rows: as they came, and by the minute.
+//!
+//! All times in these tables are seconds by a clock of their own ([`SamplesClock`]), so that carrying them over to
+//! another clock is one row, whatever there is of them.
+//!
+//! A sample is written once, into a table in the order of time: a second of a thousand metrics is a few pages. Its
+//! minute is worked out once that is over. Rejected: keeping the minute up with every sample, because it changes a page
+//! for each metric every second.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row, params};
+
+use super::policies::collect;
+use super::records::{Unreadable, parsed};
+use crate::domain::policy::{Name, Sample};
+use crate::domain::{Alias, Timestamp};
+use crate::store::ADOPTED_SAMPLES;
+
+/// The clock that the seconds of samples are by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SamplesClock {
+    /// How many seconds it is behind the clock of the store.
+    behind: i64,
+}
+
+impl SamplesClock {
+    pub(super) fn read(db: &Connection) -> rusqlite::Result<Self> {
+        let sql = "SELECT behind FROM samples_clock";
+        db.prepare_cached(sql)?.query_row([], |row| Ok(Self { behind: row.get(0)? }))
+    }
+
+    /// The second of `at`, and the milliseconds in it.
+    pub(super) fn second(&self, at: Timestamp) -> (i64, i64) {
+        let millis = at.as_millis();
+        (millis.div_euclid(1000).saturating_sub(self.behind), millis.rem_euclid(1000))
+    }
+
+    /// The moment so many milliseconds after the beginning of `second`.
+    pub(super) fn moment(&self, second: i64, millis: i64) -> Timestamp {
+        Timestamp::from_millis(second.saturating_add(self.behind).saturating_mul(1000).saturating_add(millis))
+    }
+}
+
+/// Carries all samples over to a clock that is so far ahead of the one before.
+pub(super) fn carry_over(db: &Connection, forward_millis: i64) -> rusqlite::Result<()> {
+    // To the nearest second: samples of one clock cannot come to lie in the same.
+    let seconds = forward_millis.saturating_add(500).div_euclid(1000);
+    db.execute("UPDATE samples_clock SET behind = behind + ?1", [seconds])?;
+    db.execute("UPDATE series SET newest_ms = newest_ms + ?1, retired_ms = retired_ms + ?1", [seconds * 1000]).map(drop)
+}
+
+/// The policy of `resource` was deleted at this moment.
+pub(super) fn retire(db: &Connection, resource: &Alias, at: Timestamp) -> rusqlite::Result<()> {
+    let sql = "UPDATE series SET retired_ms = ?2 WHERE resource = ?1 AND retired_ms IS NULL";
+    db.prepare_cached(sql)?.execute(params![resource.as_str(), at.as_millis()]).map(drop)
+}
+
+/// The metrics of `resource` that are in use: their series, and their newest samples.
+pub(super) fn metrics(db: &Connection, resource: &Alias) -> Result<Vec<(i64, Name, Sample)>, Unreadable> {
+    let sql = "SELECT resource, id, metric, newest_ms, newest FROM series \
+        WHERE resource = ?1 AND retired_ms IS NULL ORDER BY metric";
+    let parse = |row: &Row| {
+        let sample = Sample { at: Timestamp::from_millis(row.get(3)?), value: row.get(4)? };
+        Ok((row.get(1)?, parsed(row, 2)?, sample))
+    };
+    collect(db, "metric of", sql, [resource.as_str()], parse)
+}
+
+/// What the owner of `resource` carries on with.
+pub(super) fn adopted(db: &Connection, resource: &Alias) -> Result<BTreeMap<Name, Vec<Sample>>, Unreadable> {
+    let clock = SamplesClock::read(db)?;
+    let of_metric = |(series, metric, newest): (i64, Name, Sample)| {
+        let (from, until) = (clock.second(newest.at - ADOPTED_SAMPLES).0, clock.second(newest.at).0 + 1);
+        let mut samples = raw(db, clock, series, from..until, usize::MAX)?;
+        // Which may have been so long ago that it is not kept as it came.
+        if samples.last().is_none_or(|last| last.at < newest.at) {
+            samples.push(newest);
+        }
+        Ok((metric, samples))
+    };
+    metrics(db, resource)?.into_iter().map(of_metric).collect()
+}
+
+/// Samples of a series as they came, oldest first: each second is looked up, so that those of others are not read.
+pub(super) fn raw(
+    db: &Connection,
+    clock: SamplesClock,
+    series: i64,
+    seconds: std::ops::Range<i64>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Sample>> {
+    let mut statement = db.prepare_cached(
+        "WITH RECURSIVE seconds (second) AS ( \
+             SELECT ?2 UNION ALL SELECT second + 1 FROM seconds WHERE second + 1 < ?3 \
+         ) SELECT second, millis, value FROM seconds CROSS JOIN samples_raw USING (second) \
+         WHERE series = ?1 LIMIT ?4",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let sample = |row: &Row| Ok(Sample { at: clock.moment(row.get(0)?, row.get(1)?), value: row.get(2)? });
+    let rows = statement.query_map(params![series, seconds.start, seconds.end, limit], sample)?;
+    rows.collect()
+}
