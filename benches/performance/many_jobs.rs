@@ -37,13 +37,13 @@ pub enum Shape {
     Finished { reason_chars: usize },
     /// Of [`RESOURCES`] resources and in all states; the newest of each resource are unfinished.
     Mixed,
-    /// Each of a resource of its own, cooling down after its first step of four.
-    CoolingDown,
+    /// Each of a resource of its own, cooling down after its first step of four, with a reason so long.
+    CoolingDown { reason_chars: usize },
 }
 
 pub fn measure(table: &mut Table) {
     let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk");
-    fill(directory.path(), JOBS, Shape::CoolingDown);
+    fill(directory.path(), JOBS, Shape::CoolingDown { reason_chars: 0 });
     let empty = TempDir::new().expect("a directory");
     let idle = Process::gateway(empty.path(), "http://127.0.0.1:9", &[]).resident_kib();
     // What was written just now would be on its way to the disk meanwhile.
@@ -144,12 +144,18 @@ fn make(number: usize, count: usize, shape: Shape, now: Timestamp) -> (Job, Opti
     match shape {
         Shape::Finished { reason_chars } => {
             let job = accepted(number, "worker", now);
-            let reason = (reason_chars > 0).then(|| "x".repeat(reason_chars));
-            (over(Job { reason, ..stepped(job, now) }, Ending::Succeeded, now), None)
+            (over(Job { reason: reason(reason_chars), ..stepped(job, now) }, Ending::Succeeded, now), None)
         }
         Shape::Mixed => (mixed(number, count, now), None),
-        Shape::CoolingDown => cooling_down(number, now),
+        Shape::CoolingDown { reason_chars } => {
+            let (job, lane) = cooling_down(number, now);
+            (Job { reason: reason(reason_chars), ..job }, lane)
+        }
     }
+}
+
+fn reason(chars: usize) -> Option<String> {
+    (chars > 0).then(|| "x".repeat(chars))
 }
 
 fn accepted(number: usize, resource: &str, now: Timestamp) -> Job {
@@ -217,7 +223,7 @@ fn mixed(number: usize, count: usize, now: Timestamp) -> Job {
 }
 
 fn cooling_down(number: usize, now: Timestamp) -> (Job, Option<LaneRecord>) {
-    let resource: Alias = format!("resource-{number}").parse().expect("an alias");
+    let resource: Alias = format!("resource-{number:06}").parse().expect("an alias");
     let until = now + COOLDOWN;
     let waiting = Some(Waiting::for_cooldown(until, Some(now)));
     let job = Job { waiting, ..stepped(accepted(number, resource.as_str(), now), now) };
