@@ -6,5 +6,6 @@ mod http_contract;
 mod http_input;
 mod http_process;
 mod openapi;
+mod scene;
 mod streams;
 mod tls;

@@ -2,41 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use super::scene::Scene;
 use crate::support::events::{Event, Events, ask};
 use crate::support::gateway::{Gateway, PATIENCE, Raw};
-use crate::support::sidecar::Sidecar;
 use scalegate::api::view::JobView;
 use scalegate::domain::StateName;
-use scalegate::sim::sidecar::Behaviour;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 const QUICK: [&str; 6] = ["--cooldown", "500ms", "--settle", "200ms", "--poll-interval", "50ms"];
 const SLOW: [&str; 6] = ["--cooldown", "10m", "--settle", "200ms", "--poll-interval", "50ms"];
 
-struct Scene {
-    gateway: Gateway,
-    sidecar: Sidecar,
-    dir: TempDir,
-}
-
 impl Scene {
-    fn start(more: &[&str]) -> Self {
-        let behaviour = Behaviour { provisioning: Duration::from_millis(200), ..Behaviour::default() };
-        let (sidecar, dir) = (Sidecar::start(behaviour), TempDir::new().expect("a directory"));
-        let gateway = Gateway::start(dir.path(), sidecar.address(), more);
-        Self { gateway, sidecar, dir }
-    }
-
-    fn restarted(self, more: &[&str]) -> Self {
-        let Self { gateway, sidecar, dir } = self;
-        gateway.kill();
-        let gateway = Gateway::start(dir.path(), sidecar.address(), more);
-        Self { gateway, sidecar, dir }
-    }
-
     async fn submit(&self, resource: &str, target: u32) -> JobView {
         self.gateway.submit(&json!({"resource": resource, "targetCapacity": target})).await
     }

@@ -95,7 +95,7 @@ async fn canceling() {
     });
     let job = scene.gateway.submit(&json!({"resource": "slow", "targetCapacity": 3})).await;
     let cancel = format!("/v1/jobs/{}/cancel", job.id);
-    scene.gateway.wait_for(job.id, |_| scene.changes() == 2).await;
+    scene.gateway.wait_for(job.id, |_| scene.sidecar.changes().len() == 2).await;
     for _ in 0..3 {
         let canceled = scene.gateway.post(&cancel, &Value::Null).await;
         assert_eq!((canceled.status, canceled.job().state), (200, StateName::Running));
@@ -103,7 +103,10 @@ async fn canceling() {
         assert!(seconds(&canceled, "retry-after") > 0);
     }
     let job = scene.gateway.finish(job.id).await;
-    assert_eq!((job.state, job.steps[0].outcome.as_str(), scene.changes()), (StateName::Canceled, "confirmed", 2));
+    assert_eq!(
+        (job.state, job.steps[0].outcome.as_str(), scene.sidecar.changes().len()),
+        (StateName::Canceled, "confirmed", 2)
+    );
     scene.gateway.refuses(&Raw::new("POST", &cancel), 409, "job_finished").await;
 
     let done = scene.gateway.submit(&json!({"resource": "done", "targetCapacity": 1})).await;

@@ -33,13 +33,13 @@ async fn plans_change_nothing() {
         .refuses(&Raw::post("/v1/plans", r#"{"resource": "worker", "delta": -2}"#), 422, "out_of_bounds")
         .await;
 
-    assert_eq!(scene.changes(), 0, "the sidecar saw no change");
+    assert_eq!(scene.sidecar.changes().len(), 0, "the sidecar saw no change");
     assert_eq!(scene.gateway.get("/v1/jobs").await.json(), json!({"jobs": [], "nextPageToken": null}));
     let job = scene.cooling_job("worker").await;
     let joins: Plan =
         parsed(&scene.gateway.post("/v1/plans", &json!({"resource": "worker", "targetCapacity": 8})).await);
     assert_eq!(joins.joins, Some(job.id));
-    assert_eq!(scene.changes(), 1);
+    assert_eq!(scene.sidecar.changes().len(), 1);
 }
 
 #[actix_web::test]
