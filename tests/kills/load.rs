@@ -161,7 +161,7 @@ impl Client {
         }
     }
 
-    /// Asks for a job once more; what is known of it now.
+    /// Asks for a job once more; how it is now.
     async fn poll(&mut self, before: Option<Arc<Sight>>, prefer: Option<&str>) -> Option<Arc<Sight>> {
         let before = before?;
         let url = format!("http://{}/v1/jobs/{}", self.address().await, before.job.id);

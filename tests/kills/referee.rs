@@ -180,7 +180,7 @@ impl Referee {
 
     // ---- jobs -------------------------------------------------------------------------------------------------
 
-    /// A job to ask about, with what is known of it before; most often one of the latest.
+    /// A job to ask about, as it was last seen; most often one of the latest.
     pub fn some_job(&self, choose: impl FnOnce(usize) -> usize, any: bool) -> Option<Arc<Sight>> {
         let state = self.state();
         let from = if any { 0 } else { state.known.len().saturating_sub(LATEST) };
