@@ -19,7 +19,7 @@ use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
 use super::{ApiState, list};
 use crate::domain::{Action, Alias, Job, JobId, JobRequest, Scope, StateName, Subject, Timestamp, WaitReason};
-use crate::engine::{Answer, OBSERVE_TIMEOUT, Submitted};
+use crate::engine::{Answer, JobChange, OBSERVE_TIMEOUT, Submitted};
 use crate::store::JobFilter;
 use crate::table::Published;
 
@@ -95,7 +95,7 @@ pub async fn submit(
         Submitted::Answer(Answer::Created(job)) => (false, job, false),
         Submitted::Answer(Answer::Joined(job)) => (true, job, false),
         Submitted::Answer(Answer::Refused(refusal)) => return Err(refusal.into()),
-        Submitted::Answer(Answer::Canceled(_)) => return Err(ApiError::new(Code::InternalError, "A wrong answer.")),
+        Submitted::Answer(Answer::Changed(_)) => return Err(ApiError::new(Code::InternalError, "A wrong answer.")),
         Submitted::Replayed { job, joined } => (joined, job, true),
         Submitted::Gone => return Err(ApiError::answered_job_gone()),
     };
@@ -268,8 +268,8 @@ pub async fn cancel_job(
     if published.is_over() {
         return Err(ApiError::job_finished(published.job()));
     }
-    match state.engine.cancel(id, Some(caller.attempt())).await.map_err(ApiError::of_change)? {
-        Answer::Canceled(job) => Ok(with_new_job(&mut HttpResponse::Ok(), &job, state.clock.now())),
+    match state.engine.change(id, JobChange::Cancel, Some(caller.attempt())).await.map_err(ApiError::of_change)? {
+        Answer::Changed(job) => Ok(with_new_job(&mut HttpResponse::Ok(), &job, state.clock.now())),
         // It ended between the look at the table and the engine's.
         _ => Err(ApiError::job_finished(state.find_job(&caller, id).await?.as_ref().unwrap_or(&published).job())),
     }

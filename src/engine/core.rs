@@ -5,7 +5,7 @@
 //! so. A unit that is refused evicts its lanes: they are adopted anew from the store, and other lanes go on. The same code runs
 //! live, in recovery, and under simulation in virtual time.
 //!
-//! Events: [`Core::submit`], [`Core::cancel`], [`Core::on_reserved`], [`Core::adopt`], [`Core::on_committed`],
+//! Events: [`Core::submit`], [`Core::change`], [`Core::on_reserved`], [`Core::adopt`], [`Core::on_committed`],
 //! [`Core::on_adoption_failed`], [`Core::on_reading`], [`Core::on_observation`], [`Core::on_change_answer`], [`Core::wake_due`],
 //! [`Core::forget`], [`Core::drain`]. After each of them, [`Core::take_effects`] has what is to be done.
 

@@ -113,7 +113,7 @@ fn storage_unavailable(error: &StoreError) -> Unavailable {
 /// A request that waits for the core's answer.
 enum Waiting {
     Submit(oneshot::Sender<Result<Submitted, Unavailable>>),
-    Cancel(oneshot::Sender<Result<Answer, Unavailable>>),
+    Change(oneshot::Sender<Result<Answer, Unavailable>>),
 }
 
 /// Something asked of the sidecar or the store that is done.

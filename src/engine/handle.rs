@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::requests::{Answer, JobPlan, Refusal, ResourceView};
+use super::requests::{Answer, JobChange, JobPlan, Refusal, ResourceView};
 use crate::domain::{Alias, Attempt, Job, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
 use crate::store::SubmitKey;
 
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What is asked of the engine.
 pub(super) enum Command {
     Submit(Box<JobRequest>, Option<SubmitKey>, oneshot::Sender<Result<Submitted, Unavailable>>),
-    Cancel(JobId, Option<Attempt>, oneshot::Sender<Result<Answer, Unavailable>>),
+    Change(JobId, JobChange, Option<Attempt>, oneshot::Sender<Result<Answer, Unavailable>>),
     Plan(Box<JobRequest>, oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>),
     Observe(Alias, Option<TraceContext>, oneshot::Sender<Result<Option<ResourceStatus>, Unavailable>>),
     ListResources {
@@ -129,12 +129,12 @@ impl EngineHandle {
         self.ask(PATIENCE, |reply| Command::Submit(Box::new(request), key, reply)).await
     }
 
-    /// Cancels an unfinished job; `attempt` says for whom, if that is to be recorded.
+    /// Changes an unfinished job; `attempt` says for whom, if that is to be recorded.
     ///
     /// # Errors
     /// If the engine cannot take it.
-    pub async fn cancel(&self, id: JobId, attempt: Option<Attempt>) -> Result<Answer, Unavailable> {
-        self.ask(PATIENCE, |reply| Command::Cancel(id, attempt, reply)).await
+    pub async fn change(&self, id: JobId, change: JobChange, attempt: Option<Attempt>) -> Result<Answer, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::Change(id, change, attempt, reply)).await
     }
 
     /// Says what a request would do. Reads the sidecar, waiting for it at most `patience`.

@@ -27,7 +27,7 @@ pub use handle::{
     EngineHandle, EngineInbox, Health, PlanError, ResourceStatus, SidecarContact, Submitted, Unavailable,
 };
 pub use projections::Projections;
-pub use requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView};
+pub use requests::{Answer, JobChange, JobPlan, Refusal, ReplyTo, ResourceView};
 
 /// A running engine.
 pub struct RunningEngine {

@@ -11,6 +11,13 @@ use crate::store::NoRoom;
 /// Identifies a request that waits for its answer.
 pub type ReplyTo = u64;
 
+/// A change to an unfinished job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobChange {
+    /// It ends as canceled, at once or when its change in flight is resolved.
+    Cancel,
+}
+
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -18,8 +25,8 @@ pub enum Answer {
     Created(Arc<Job>),
     /// An unfinished job does the same already.
     Joined(Arc<Job>),
-    /// The job is canceled, or will be once its change in flight is resolved.
-    Canceled(Arc<Job>),
+    /// The job with the [`JobChange`] that was asked for, or as it was if that changes nothing.
+    Changed(Arc<Job>),
     /// No.
     Refused(Refusal),
 }

@@ -19,7 +19,7 @@ use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, EventId, HistoryEntry, JobEvent, JobId, JobRequest, Move, Notice, ReadFailure,
     Reading, ScalingConfig, Timestamp,
 };
-use crate::engine::{Answer, Core, Effect, ReplyTo};
+use crate::engine::{Answer, Core, Effect, JobChange, ReplyTo};
 use crate::sidecar::RawReading;
 use crate::store::{Admissions, Epoch, Observations, SubmitKey, Unit, Wish};
 
@@ -216,7 +216,7 @@ impl<S: Surroundings> Machine<S> {
     /// Cancels the job that [`Machine::submit`] returned the id of.
     pub fn cancel(&mut self, id: JobId) {
         let (to, clock) = (self.take_request(), self.clock());
-        self.core.cancel(id, &self.resources[&id], None, to, clock);
+        self.core.change(id, JobChange::Cancel, &self.resources[&id], None, to, clock);
         self.perform();
     }
 

@@ -471,7 +471,7 @@ impl Surroundings for Referee {
     fn answered(&mut self, now: Timestamp, to: ReplyTo, answer: Answer, disk: &Disk) {
         let request = self.requests.remove(&to);
         self.tell(now, || format!("answer {to}: {}", summary(&answer)));
-        let (Answer::Created(job) | Answer::Joined(job) | Answer::Canceled(job)) = &answer else { return };
+        let (Answer::Created(job) | Answer::Joined(job) | Answer::Changed(job)) = &answer else { return };
         let durable = disk.job(job.id).is_some_and(|stored| stored.version >= job.version);
         self.demand(durable, || format!("accepted is durable: {job:#?} is not on disk"));
         let shown = self.table.get(&job.id).is_some_and(|shown| shown.version >= job.version);
@@ -538,7 +538,7 @@ fn summary(answer: &Answer) -> String {
     match answer {
         Answer::Created(job) => format!("created {}", short(job.id)),
         Answer::Joined(job) => format!("joined {}", short(job.id)),
-        Answer::Canceled(job) => format!("canceled {}", short(job.id)),
+        Answer::Changed(job) => format!("changed {}", short(job.id)),
         Answer::Refused(Refusal::Busy { by }) => format!("busy with {}", short(by.id)),
         Answer::Refused(refusal) => format!("refused: {refusal:?}"),
     }

@@ -1,29 +1,42 @@
-//! Requests other than to scale: cancellations, plans, and views of a resource.
+//! Requests other than to scale: changes of jobs, plans, and views of a resource.
 
 use super::{Core, Effect};
 use crate::domain::{
     Action, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Goal, Job, JobId, JobRequest, Lane, OnConflict,
     Reading, Subject, Timestamp, estimate,
 };
-use crate::engine::requests::{Answer, JobPlan, Refusal, ReplyTo, ResourceView};
+use crate::engine::requests::{Answer, JobChange, JobPlan, Refusal, ReplyTo, ResourceView};
 use crate::store::Unit;
 
 impl Core {
-    /// Cancels the job `id` for `resource`, if it is unfinished.
-    pub fn cancel(&mut self, id: JobId, resource: &Alias, attempt: Option<Attempt>, reply_to: ReplyTo, now: Timestamp) {
+    /// Changes the job `id` for `resource`, if it is unfinished.
+    pub fn change(
+        &mut self,
+        id: JobId,
+        change: JobChange,
+        resource: &Alias,
+        attempt: Option<Attempt>,
+        reply_to: ReplyTo,
+        now: Timestamp,
+    ) {
         let Some(before) = self.lane(resource).and_then(|lane| lane.job(id)).cloned() else {
             self.refuse(resource, reply_to, Refusal::NotUnfinished);
             return;
         };
         let by = attempt.as_ref().and_then(|attempt| attempt.actor.clone());
-        let outcome = self.run(resource, now, |lane, turn| {
-            lane.cancel(id, by, turn);
+        let action = match change {
+            JobChange::Cancel => Action::CancelJob,
+        };
+        let outcome = self.run(resource, now, |lane, turn| match change {
+            JobChange::Cancel => {
+                lane.cancel(id, by, turn);
+            }
         });
         let changed = outcome.jobs.iter().find(|job| job.id == id).cloned();
         let verdict = if changed.is_some() { AuditVerdict::Accepted } else { AuditVerdict::Unchanged };
         let job = changed.unwrap_or(before);
-        let audit: Vec<AuditEntry> = audited(attempt, Action::CancelJob, &job, verdict, now).into_iter().collect();
-        let reply = Effect::Reply(reply_to, Answer::Canceled(job));
+        let audit: Vec<AuditEntry> = audited(attempt, action, &job, verdict, now).into_iter().collect();
+        let reply = Effect::Reply(reply_to, Answer::Changed(job));
         let changes_nothing = outcome.jobs.is_empty() && audit.is_empty();
         let (at_once, after) = if changes_nothing { (Some(reply), None) } else { (None, Some(reply)) };
         let unit = Unit { audit, ..Unit::default() };

@@ -1,6 +1,7 @@
 use super::*;
 use crate::domain::LaneRecord;
 use crate::domain::{Capacity, Goal, JobRequest, OnConflict};
+use crate::engine::requests::JobChange;
 use crate::store::{AdoptedLane, Epoch, NoRoom, Reserved, SubmitKey};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -112,7 +113,7 @@ fn readings_of_strangers_are_not_kept() {
     });
     assert_eq!(told.collect::<Vec<_>>(), [listed.clone(), scaled.clone()], "each once");
     assert!(core.observations.contains_key(&scaled));
-    core.cancel(JobId::from_u128(0), &scaled, None, 0, NOW);
+    core.change(JobId::from_u128(0), JobChange::Cancel, &scaled, None, 0, NOW);
     while !core.is_quiet() {
         core.on_committed(Some(1), NOW);
     }
@@ -128,7 +129,7 @@ fn lanes_that_nothing_has_to_remember_are_forgotten() {
         submit(&mut core, name.as_str(), number, NOW);
     }
     for number in [0, 1] {
-        core.cancel(JobId::from_u128(number), &names[number as usize], None, 0, NOW);
+        core.change(JobId::from_u128(number), JobChange::Cancel, &names[number as usize], None, 0, NOW);
     }
     drop(core.take_effects());
     core.on_committed(Some(1), NOW);

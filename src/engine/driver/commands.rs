@@ -40,7 +40,7 @@ impl<S: Sidecar> Engine<S> {
                 let reply_to = self.await_answer(Waiting::Submit(reply));
                 self.core.submit(id, *request, key, reply_to, now);
             }
-            Command::Cancel(id, attempt, reply) => {
+            Command::Change(id, change, attempt, reply) => {
                 // A caller cannot mean a job that was never shown.
                 let Some(job) = self.projections.table.get(id) else {
                     drop(reply.send(Ok(Answer::Refused(Refusal::NotUnfinished))));
@@ -49,8 +49,8 @@ impl<S: Sidecar> Engine<S> {
                 if self.evicted.contains_key(&job.job().resource) {
                     return drop(reply.send(Err(lane_unavailable())));
                 }
-                let reply_to = self.await_answer(Waiting::Cancel(reply));
-                self.core.cancel(id, &job.job().resource, attempt, reply_to, now);
+                let reply_to = self.await_answer(Waiting::Change(reply));
+                self.core.change(id, change, &job.job().resource, attempt, reply_to, now);
             }
             Command::Plan(request, reply) if self.evicted.contains_key(&request.resource) => {
                 drop(reply.send(Err(lane_unavailable())));
@@ -165,7 +165,7 @@ impl<S: Sidecar> Engine<S> {
         // The caller may have hung up.
         match self.waiting.remove(&to) {
             Some(Waiting::Submit(reply)) => drop(reply.send(Ok(Submitted::Answer(answer)))),
-            Some(Waiting::Cancel(reply)) => drop(reply.send(Ok(answer))),
+            Some(Waiting::Change(reply)) => drop(reply.send(Ok(answer))),
             None => {}
         }
     }
@@ -198,7 +198,7 @@ impl<S: Sidecar> Engine<S> {
         };
         match self.waiting.remove(&to) {
             Some(Waiting::Submit(reply)) => drop(reply.send(Err(unavailable))),
-            Some(Waiting::Cancel(reply)) => drop(reply.send(Err(unavailable))),
+            Some(Waiting::Change(reply)) => drop(reply.send(Err(unavailable))),
             None => {}
         }
     }
@@ -214,7 +214,7 @@ impl Command {
         let why = why.clone();
         match self {
             Self::Submit(_, _, reply) => drop(reply.send(Err(why))),
-            Self::Cancel(_, _, reply) => drop(reply.send(Err(why))),
+            Self::Change(_, _, _, reply) => drop(reply.send(Err(why))),
             Self::Plan(_, reply) => drop(reply.send(Err(why))),
             Self::Observe(_, _, reply) => drop(reply.send(Err(why))),
             Self::ListResources { reply, .. } => drop(reply.send(Err(why))),

@@ -9,7 +9,7 @@ use scalegate::domain::{
     StepOutcome,
 };
 use scalegate::engine::{
-    Answer, EngineDied, EngineHandle, Parts, Projections, RunningEngine, Submitted, Unavailable,
+    Answer, EngineDied, EngineHandle, JobChange, Parts, Projections, RunningEngine, Submitted, Unavailable,
 };
 use scalegate::metrics::Metrics;
 use scalegate::store::sqlite::{Journal, SqliteJournal, SqliteReader, SqliteStore};
@@ -105,7 +105,7 @@ impl Rig {
     }
 
     pub async fn cancel(&self, id: JobId) -> Result<Answer, Unavailable> {
-        self.handle.cancel(id, None).await
+        self.handle.change(id, JobChange::Cancel, None).await
     }
 
     pub fn job(&self, id: JobId) -> Arc<Job> {
