@@ -11,6 +11,7 @@ mod jobs;
 mod keys;
 mod openapi;
 mod output;
+mod policy;
 mod scale;
 mod serve;
 mod simulate;
@@ -48,6 +49,7 @@ enum Command {
     Scale(Box<scale::ScaleArgs>),
     Jobs(Box<jobs::JobsArgs>),
     Keys(Box<keys::KeysArgs>),
+    Policy(Box<policy::PolicyArgs>),
     Backup(Box<backup::BackupArgs>),
     Simulate(Box<simulate::SimulateArgs>),
     Healthcheck(Box<healthcheck::HealthcheckArgs>),
@@ -62,6 +64,7 @@ impl Cli {
         let _log = FlushAtEnd;
         let command = match self.command {
             Command::Keys(args) => return keys::run(*args).into(),
+            Command::Policy(args) => return policy::run(*args).into(),
             Command::Backup(args) => return backup::run(*args).into(),
             Command::Openapi => return openapi::run(),
             command => command,
@@ -76,6 +79,7 @@ impl Cli {
                 Command::Healthcheck(args) => healthcheck::run(*args).await.into(),
                 // These need no runtime.
                 Command::Keys(args) => keys::run(*args).into(),
+                Command::Policy(args) => policy::run(*args).into(),
                 Command::Backup(args) => backup::run(*args).into(),
                 Command::Openapi => openapi::run(),
             }

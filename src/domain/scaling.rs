@@ -65,7 +65,8 @@ impl ScalingConfig {
         self.resource(alias).unwrap_or_else(|| self.unlisted())
     }
 
-    fn unlisted(&self) -> ResourceConfig {
+    /// The rules for a resource that is not listed.
+    pub fn unlisted(&self) -> ResourceConfig {
         ResourceConfig { bounds: Bounds::NONE, settings: self.settings, setting_limits: self.setting_limits }
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom up; parts on one floor do not import each other.
 const FLOORS: [&[&str]; 14] = [
     &["domain", "files", "printable", "suggest"],
-    &["clock"],
+    &["clock", "policy"],
     &["metrics"],
     &["audit_file"],
     &["sidecar", "sources", "store"],

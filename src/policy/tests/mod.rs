@@ -1,0 +1,4 @@
+mod reading;
+mod round_trip;
+mod summary;
+mod warnings;
