@@ -19,7 +19,7 @@ pub use document::{
     Aggregate, Band, Behavior, Follow, InvalidName, MAX_METRICS, MAX_RULES, MetricSpec, Mode, Name, OnMissing, Policy,
     Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,
 };
-pub use metric::{MetricState, Missing, Sample, Series};
+pub use metric::{Insertion, MetricState, Missing, Sample, Series, stale_at};
 pub use schedule::{
     CronExpression, CronField, CronWindow, DayOfWeek, InvalidCron, MAX_CRON_CHARS, MAX_RECURRING_WINDOW, Occurrence,
     Ready, Transition, UnknownZone, Weekly, When, Window, transitions, zone,
