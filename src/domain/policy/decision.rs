@@ -15,7 +15,7 @@ use super::super::job_id::JobId;
 use super::super::reading::Status;
 use super::super::time::Timestamp;
 use super::document::{Mode, Name};
-use super::metric::MetricState;
+use super::metric::{MetricState, Missing};
 
 /// Identifies a decision.
 pub type DecisionId = Uuid;
@@ -43,6 +43,9 @@ pub struct Decision {
     pub target: Option<Capacity>,
     /// The metrics as they were.
     pub metrics: BTreeMap<Name, MetricState>,
+    /// The metrics of the last of several equal decisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_metrics: Option<BTreeMap<Name, MetricState>>,
     /// What each rule said, in the order of the document.
     pub rules: Vec<Opinion>,
     /// The first stage, and those that changed the number, in their order.
@@ -65,6 +68,31 @@ pub struct Decision {
     pub count: u64,
     /// When the last of them was taken.
     pub last_at: Timestamp,
+}
+
+impl Decision {
+    /// Whether `later`, which follows it, is the same decision again: nothing was done, and nothing else came of it. Values
+    /// may differ, as long as every rule wants the same.
+    pub fn is_like(&self, later: &Self) -> bool {
+        let says = |decision: &Self| -> Vec<Says> { decision.rules.iter().map(|rule| rule.says).collect() };
+        let states = |decision: &Self| -> Vec<Option<Missing>> {
+            decision.metrics.values().map(MetricState::missing_reason).collect()
+        };
+        matches!(self.action, Action::None | Action::Advised)
+            && self.action == later.action
+            && (self.policy_revision, self.mode) == (later.policy_revision, later.mode)
+            && (self.decided, self.wanted, self.limited_by) == (later.decided, later.wanted, later.limited_by)
+            && says(self) == says(later)
+            && self.metrics.keys().eq(later.metrics.keys())
+            && states(self) == states(later)
+    }
+
+    /// Counts `later`, an equal decision, as this one: its time and its values are the last.
+    pub fn absorb(&mut self, later: Self) {
+        self.count = self.count.saturating_add(later.count);
+        self.last_at = later.last_at;
+        self.last_metrics = Some(later.last_metrics.unwrap_or(later.metrics));
+    }
 }
 
 /// What a decision was taken for.

@@ -53,6 +53,24 @@ pub enum MetricState {
     },
 }
 
+impl MetricState {
+    /// The value, if it has one.
+    pub fn fresh(&self) -> Option<Sample> {
+        match self {
+            Self::Fresh(sample) => Some(*sample),
+            Self::Missing { .. } => None,
+        }
+    }
+
+    /// Why it has no value, if it has none.
+    pub fn missing_reason(&self) -> Option<Missing> {
+        match self {
+            Self::Fresh(_) => None,
+            Self::Missing { reason, .. } => Some(*reason),
+        }
+    }
+}
+
 /// The recent samples of one metric, oldest first and at most one a second, and the failure after the newest one.
 ///
 /// A source that fails says nothing about the value: the newest one counts until it is too old. A source that answers
@@ -84,6 +102,11 @@ pub enum Insertion {
 impl Series {
     /// Most time that samples are kept for: the longest time that a threshold must be breached.
     pub const MAX_SPAN: Duration = Duration::from_hours(1);
+
+    /// A series without samples.
+    pub const fn new() -> Self {
+        Self { samples: VecDeque::new(), failure: None }
+    }
 
     /// Adds a sample, and drops those that are more than `span` older, but for the newest of them: it was the value when
     /// the span began. Of one second the last sample counts.

@@ -3,16 +3,31 @@
 //! [`Policy`] is the document. Everything here is pure: no I/O, no clock, and the time is an argument. A policy never
 //! changes capacity itself: what it decides becomes a job of its own, in the same lane as the jobs of people.
 //!
+//! Start reading at [`decide`]: events in, a [`Decision`] and an [`Act`] out, and the [`PolicyState`] that the next one needs.
+//!
 //! Missing is not zero: nothing here turns an absent, old or senseless value into a number.
 
+mod act;
+mod behavior;
 mod climb;
+mod condition;
+mod decide;
 mod decision;
 mod demand;
 mod document;
+mod explain;
 mod metric;
+mod rules;
 mod schedule;
+mod stages;
+mod state;
+mod timer;
+mod windows;
 
+pub use act::Act;
 pub use climb::{Due, Pace};
+pub use condition::{Condition, ConditionCode};
+pub use decide::{Inputs, LastReading, Outcome, OwnJob, decide};
 pub use decision::{Action, Alternative, Beyond, Decision, DecisionId, Limiter, Opinion, Says, StageValue, Trigger};
 pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind};
 pub use document::{
@@ -24,3 +39,4 @@ pub use schedule::{
     CronExpression, CronField, CronWindow, DayOfWeek, InvalidCron, MAX_CRON_CHARS, MAX_RECURRING_WINDOW, Occurrence,
     Ready, Transition, UnknownZone, Weekly, When, Window, transitions, zone,
 };
+pub use state::{JobEnd, PolicyState};

@@ -1,0 +1,129 @@
+//! How fast wishes are followed: stabilisation, then limits of speed.
+//!
+//! What there is is raised to the least wish of the window for rises, then lowered to the greatest wish of the window for
+//! falls. So a rise waits until all wishes of its window ask for one. Rejected: the greatest wish for rises as well,
+//! which adds capacity while the load is low.
+
+mod allowance;
+#[cfg(test)]
+mod tests;
+mod wishes;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::capacity::Capacity;
+use super::super::time::Timestamp;
+use super::document::Behavior;
+use super::explain::seconds;
+use super::rules::plus;
+use super::timer::Timer;
+use allowance::{Allowance, Moves};
+pub use wishes::Wishes;
+
+/// What `behavior` remembers: at most 256 entries of 60 bytes of JSON, thus 16 KiB.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BehaviorMemory {
+    /// What was wanted.
+    pub wishes: Wishes,
+    rises: Moves,
+    falls: Moves,
+}
+
+/// A number after this stage, and why it is another one than before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Smoothed {
+    /// The number.
+    pub value: Capacity,
+    /// The reason, as a sentence fragment.
+    pub detail: Option<String>,
+}
+
+impl BehaviorMemory {
+    /// Enters `wanted` as the wish of `now`, and follows the wishes from what there is as fast as allowed.
+    pub fn follow(
+        &mut self,
+        behavior: &Behavior,
+        wanted: Capacity,
+        present: Capacity,
+        now: Timestamp,
+        timer: &mut Timer,
+    ) -> Smoothed {
+        self.wishes.enter(wanted, now);
+        let (stable, waits_until) = self.stabilise(behavior, wanted, present, now, timer);
+        let (value, allowance) = self.limit_speed(behavior, stable, present, now);
+        let detail = if value != stable {
+            let (period, word) =
+                if stable > present { (behavior.up.period, "more") } else { (behavior.down.period, "less") };
+            if let Some(at) = allowance.and_then(|allowance| allowance.more_at) {
+                timer.note(at);
+            }
+            let units = value.distance(present);
+            let amount = if units == 0 { format!("no {word}") } else { format!("at most {units} {word}") };
+            Some(format!("{amount} in {}", seconds(period)))
+        } else if value != wanted {
+            let (direction, window) = if wanted > present {
+                ("up", behavior.up.stabilization)
+            } else {
+                ("down", behavior.down.stabilization)
+            };
+            let until = waits_until.map_or(String::new(), |at| format!(", until {}", super::explain::clock(at, now)));
+            Some(format!("{direction} only as all wishes of {} agree{until}", seconds(window)))
+        } else {
+            None
+        };
+        Smoothed { value, detail }
+    }
+
+    /// What there is, moved as far as all wishes of a window agree, and when it moves next.
+    fn stabilise(
+        &self,
+        behavior: &Behavior,
+        wanted: Capacity,
+        present: Capacity,
+        now: Timestamp,
+        timer: &mut Timer,
+    ) -> (Capacity, Option<Timestamp>) {
+        let (least, least_until) = self.wishes.least(behavior.up.stabilization, now).unwrap_or((wanted, None));
+        let (greatest, greatest_until) =
+            self.wishes.greatest(behavior.down.stabilization, now).unwrap_or((wanted, None));
+        let stable = present.max(least).min(greatest);
+        // Only the side on which the present wish lies beyond can move by time alone.
+        let next = if wanted > stable {
+            least_until
+        } else if wanted < stable {
+            greatest_until
+        } else {
+            None
+        };
+        if let Some(at) = next {
+            timer.note(at);
+        }
+        (stable, next)
+    }
+
+    fn limit_speed(
+        &self,
+        behavior: &Behavior,
+        stable: Capacity,
+        present: Capacity,
+        now: Timestamp,
+    ) -> (Capacity, Option<Allowance>) {
+        if stable > present {
+            let left = self.rises.left(&behavior.up, present, now);
+            (left.map_or(stable, |left| stable.min(plus(present, i64::from(left.units)))), left)
+        } else {
+            let left = self.falls.left(&behavior.down, present, now);
+            (left.map_or(stable, |left| stable.max(plus(present, -i64::from(left.units)))), left)
+        }
+    }
+
+    /// Notes that the target is moved from what there is to `value` because of the rules.
+    pub fn note_move(&mut self, behavior: &Behavior, present: Capacity, value: Capacity, now: Timestamp) {
+        let units = value.distance(present);
+        if value > present {
+            self.rises.note(present, units, &behavior.up, now);
+        } else {
+            self.falls.note(present, units, &behavior.down, now);
+        }
+    }
+}
