@@ -208,6 +208,7 @@ pub(super) fn decision(id: u128) -> Decision {
         status: Some(Status::new("ACTIVE")),
         target: Some(units(3)),
         metrics: [(name("queue"), MetricState::Fresh(Sample { at: NOW, value: 812.5 })), (name("rps"), missing)].into(),
+        last_metrics: None,
         rules: vec![
             opinion("queue", Says::Wants(Some(units(9)))),
             opinion("ahead", Says::Wants(None)),
