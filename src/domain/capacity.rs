@@ -131,6 +131,14 @@ impl Move {
             if from < target { (Op::Add, Capacity(from.0 + units)) } else { (Op::Remove, Capacity(from.0 - units)) };
         Some(Self { op, units, from, to })
     }
+
+    /// Whether it leads toward `target`, and not past it.
+    pub fn is_toward(&self, target: Capacity) -> bool {
+        match self.op {
+            Op::Add => self.to <= target,
+            Op::Remove => target <= self.to,
+        }
+    }
 }
 
 impl fmt::Display for Move {

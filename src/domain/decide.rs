@@ -101,7 +101,7 @@ fn await_rest(job: &Job, reading: &Reading, now: Timestamp) -> Result<NextAction
 
 fn check_effort(job: &Job, capacity: Capacity, target: Capacity) -> Result<(), JobError> {
     let ahead = capacity.distance(target).div_ceil(job.settings.step_size.max(1)) as usize;
-    if job.steps.is_empty() && ahead > MAX_STEPS {
+    if job.counted_steps().is_empty() && ahead > MAX_STEPS {
         return Err(JobError::new(
             ErrorCode::OutOfBounds,
             format!(
@@ -113,13 +113,13 @@ fn check_effort(job: &Job, capacity: Capacity, target: Capacity) -> Result<(), J
     if job.fruitless_steps() >= MAX_FRUITLESS_STEPS {
         return Err(fruitless(job, capacity));
     }
-    if job.external_changes.len() >= MAX_EXTERNAL_CHANGES {
+    if job.counted_external_changes().len() >= MAX_EXTERNAL_CHANGES {
         return Err(JobError::new(
             ErrorCode::NoProgress,
             format!("Another program changed the capacity {MAX_EXTERNAL_CHANGES} times while this job ran."),
         ));
     }
-    if job.steps.len() >= MAX_STEPS {
+    if job.counted_steps().len() >= MAX_STEPS {
         return Err(JobError::new(ErrorCode::NoProgress, format!("The target was not reached in {MAX_STEPS} steps.")));
     }
     Ok(())

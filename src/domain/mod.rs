@@ -37,8 +37,8 @@ pub use decide::{MAX_EXTERNAL_CHANGES, MAX_FRUITLESS_STEPS};
 pub use estimate::{CompletionEstimate, PlannedStep, estimate};
 pub use history::{AbridgedJob, EventId, HistoryEntry, JobEvent, ResourceEvent};
 pub use job::{
-    Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobRequest, JobState, LastChangeError, MAX_STEPS,
-    OnConflict, StateName, Step, StepOutcome, WaitDeadlines,
+    Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobRequest, JobState, LastChangeError, MAX_RETARGETS,
+    MAX_STEPS, OnConflict, Retarget, Retargets, StateName, Step, StepOutcome, WaitDeadlines,
 };
 pub use job_id::JobId;
 pub use lane::{Admission, Call, CallId, ChangeAnswer, Lane, LaneRecord, Notice, Outcome, Turn};

@@ -5,12 +5,14 @@
 //! so. A unit that is refused evicts its lanes: they are adopted anew from the store, and other lanes go on. The same code runs
 //! live, in recovery, and under simulation in virtual time.
 //!
-//! Events: [`Core::submit`], [`Core::change`], [`Core::on_reserved`], [`Core::adopt`], [`Core::on_committed`],
+//! Events: [`Core::submit`], [`Core::change`], [`Core::submit_for_policy`], [`Core::retarget`],
+//! [`Core::cancel_for_policy`], [`Core::on_reserved`], [`Core::adopt`], [`Core::on_committed`],
 //! [`Core::on_adoption_failed`], [`Core::on_reading`], [`Core::on_observation`], [`Core::on_change_answer`], [`Core::wake_due`],
 //! [`Core::forget`], [`Core::drain`]. After each of them, [`Core::take_effects`] has what is to be done.
 
 mod lanes;
 mod pending;
+mod policy_jobs;
 mod recovery;
 mod requests;
 mod resources;
@@ -91,6 +93,8 @@ pub struct Core {
     submissions: HashMap<ReplyTo, Submission>,
     /// Requests with a reservation that wait for their lane.
     placed: BTreeMap<Alias, Vec<Placed>>,
+    /// Lanes whose adoption was asked for.
+    adopting: BTreeSet<Alias>,
     /// The last reading of each resource that is listed or was scaled lately.
     observations: HashMap<Alias, Reading>,
     /// When the store was restored from a backup, if it was: no earlier change is known of.
@@ -112,6 +116,7 @@ impl Core {
             unlisted: UnlistedLanes::default(),
             submissions: HashMap::new(),
             placed: BTreeMap::new(),
+            adopting: BTreeSet::new(),
             observations: HashMap::new(),
             restored_at,
             next_call: 1,

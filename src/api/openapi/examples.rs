@@ -27,7 +27,7 @@ pub fn example_job() -> Value {
             "index": 1, "op": "add", "units": 1, "fromCapacity": 1, "toCapacity": 2,
             "sentAt": "2026-01-31T12:00:00.111Z", "resolvedAt": "2026-01-31T12:00:31.420Z", "outcome": "confirmed"
         }],
-        "externalChanges": [],
+        "externalChanges": [], "retargets": [], "retargetCount": 0,
         "settings": example_settings(),
         "reason": "queue depth 812", "labels": {"team": "data"},
         "submittedBy": example_actor(), "canceledBy": null, "error": null, "endingAs": null, "supersededBy": null,

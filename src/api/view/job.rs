@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::WireTime;
 use crate::api::openapi::examples;
 use crate::domain::{
-    Actor, ActorKind, Alias, Capacity, Ending, ErrorCode, ExternalChange, Goal, Job, JobError, Op, Settings,
+    Actor, ActorKind, Alias, Capacity, Ending, ErrorCode, ExternalChange, Goal, Job, JobError, Op, Retarget, Settings,
     SidecarAnswer, StateName, Step, StepOutcome, WaitReason, Waiting,
 };
 
@@ -51,6 +51,10 @@ pub struct JobView {
     pub steps: Vec<StepView>,
     /// Changes of the capacity that were noticed while the job ran and that it did not make.
     pub external_changes: Vec<ExternalChangeView>,
+    /// The newest targets that the policy gave the job instead of the one before, in order, at most 20.
+    pub retargets: Vec<RetargetView>,
+    /// How often the policy gave the job another target.
+    pub retarget_count: u64,
     /// The settings that the job runs with.
     pub settings: SettingsView,
     /// The note that came with the job; `null` if none did.
@@ -109,6 +113,8 @@ impl From<&Job> for JobView {
             progress: progress(job),
             steps: (1..).zip(&job.steps).map(|(index, step)| StepView::new(index, step)).collect(),
             external_changes: job.external_changes.iter().map(ExternalChangeView::from).collect(),
+            retargets: job.retargets.newest.iter().map(RetargetView::from).collect(),
+            retarget_count: job.retargets.count,
             settings: SettingsView::from(&job.settings),
             reason: job.reason.clone(),
             labels: job.labels.clone(),
@@ -270,6 +276,35 @@ impl From<&ExternalChange> for ExternalChangeView {
     }
 }
 
+/// A target that a job was given instead of the one before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Retarget)]
+pub struct RetargetView {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: WireTime,
+    /// The target before.
+    #[schema(maximum = 1_000_000)]
+    pub from: u32,
+    /// The target since.
+    #[schema(maximum = 1_000_000)]
+    pub to: u32,
+    /// The id of the decision that asked for it.
+    pub decision_id: Uuid,
+}
+
+impl From<&Retarget> for RetargetView {
+    fn from(retarget: &Retarget) -> Self {
+        Self {
+            at: WireTime(retarget.at),
+            from: retarget.from.units(),
+            to: retarget.to.units(),
+            decision_id: retarget.decision,
+        }
+    }
+}
+
 /// The settings of a job. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -363,7 +398,7 @@ pub fn render_job(job: &Job) -> Bytes {
 
 fn progress(job: &Job) -> ProgressView {
     let completed = u32::try_from(job.completed_steps()).unwrap_or(u32::MAX);
-    let percent = match (job.ended(), job.start, job.current, job.target) {
+    let percent = match (job.ended(), job.progress_start(), job.current, job.target) {
         (Some(Ending::Succeeded), ..) => 100,
         (_, Some(start), Some(current), Some(target)) if start != target => {
             let whole = u64::from(start.distance(target));

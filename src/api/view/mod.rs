@@ -16,8 +16,8 @@ use crate::domain::{Alias, Timestamp};
 
 pub use health::{Alive, NotReadyReason, Ready, SidecarContactView};
 pub use job::{
-    ActorView, ExternalChangeView, JobErrorView, JobList, JobView, ProgressView, SettingsView, SidecarView, StepView,
-    WaitingView, job_path, render_job,
+    ActorView, ExternalChangeView, JobErrorView, JobList, JobView, ProgressView, RetargetView, SettingsView,
+    SidecarView, StepView, WaitingView, job_path, render_job,
 };
 pub use plan::{Plan, PlanStep};
 pub use resource::{BoundsView, Observation, Resource, ResourceList};

@@ -1,6 +1,7 @@
 //! A job: the wish "scale this resource to that capacity", and everything that has happened to it.
 
 mod request;
+mod retarget;
 mod state;
 mod step;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use request::{Goal, JobRequest, OnConflict};
+pub use retarget::{MAX_RETARGETS, Retarget, Retargets};
 pub use state::{Ending, ErrorCode, JobError, JobState, StateName};
 pub use step::{ExternalChange, LastChangeError, Step, StepOutcome};
 
@@ -106,6 +108,9 @@ pub struct Job {
     /// What others did meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external_changes: Vec<ExternalChange>,
+    /// The targets it was given instead of its first one.
+    #[serde(default, skip_serializing_if = "Retargets::is_empty")]
+    pub retargets: Retargets,
     /// When its waits are given up.
     #[serde(default, rename = "patience", skip_serializing_if = "WaitDeadlines::is_unlimited")]
     pub wait_deadlines: WaitDeadlines,
@@ -170,6 +175,7 @@ impl Job {
             waiting: None,
             steps: Vec::new(),
             external_changes: Vec::new(),
+            retargets: Retargets::default(),
             wait_deadlines: WaitDeadlines::default(),
             last_change_error: None,
             estimated_completion_at: None,
@@ -220,9 +226,9 @@ impl Job {
         self.waiting = Some(Waiting { reason, until, detail });
     }
 
-    /// Steps that did what they were to do.
+    /// Steps that did what they were to do, since it has its present target.
     pub fn completed_steps(&self) -> usize {
-        self.steps.iter().filter(|step| step.outcome == StepOutcome::Confirmed).count()
+        self.counted_steps().iter().filter(|step| step.outcome == StepOutcome::Confirmed).count()
     }
 
     /// Steps still to go, as far as is known.

@@ -2,6 +2,7 @@
 //!
 //! [`Lane::admit`] must never change anything: plans are made with it, too.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::super::access::Actor;
@@ -9,6 +10,7 @@ use super::super::history::ResourceEvent;
 use super::super::job::{Ending, Goal, Job, OnConflict};
 use super::super::job_id::JobId;
 use super::super::waiting::Waiting;
+use super::queue::Queue;
 use super::{Lane, Turn, end_job, words};
 
 /// What becomes of a request to scale a resource.
@@ -25,13 +27,26 @@ pub enum Admission {
 }
 
 impl Lane {
-    /// What would become of a request for `goal`.
+    /// The unfinished jobs that people submitted.
+    pub fn jobs_of_people(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.jobs().filter(|job| !job.is_of_policy())
+    }
+
+    /// Whether the policy of the resource may submit a job.
+    ///
+    /// # Errors
+    /// The unfinished job of a person that comes before it.
+    pub fn admit_policy(&self) -> Result<(), Arc<Job>> {
+        self.jobs_of_people().next().map_or(Ok(()), |job| Err(Arc::clone(job)))
+    }
+
+    /// What would become of a person's request for `goal`. The job of a policy stops no request: it makes room.
     pub fn admit(&self, goal: Goal, on_conflict: OnConflict, queue_length: usize) -> Admission {
-        let Some(last) = self.queue.last().or(self.active.as_ref()) else {
+        let (Some(first), Some(last)) = (self.jobs_of_people().next(), self.jobs_of_people().last()) else {
             return Admission::Accept;
         };
         // A caller that supersedes the jobs in line does not want to join one that waits behind them.
-        let at_once = self.queue.is_empty() || on_conflict != OnConflict::Supersede;
+        let at_once = first.id == last.id || on_conflict != OnConflict::Supersede;
         if let Goal::Target(target) = goal
             && last.target == Some(target)
             && last.ending.is_none()
@@ -40,21 +55,26 @@ impl Lane {
             return Admission::Join(Arc::clone(last));
         }
         match on_conflict {
-            OnConflict::Reject => Admission::Busy(Arc::clone(self.active.as_ref().unwrap_or(last))),
-            OnConflict::Queue if self.queue.jobs().len() >= queue_length => Admission::QueueFull,
+            OnConflict::Reject => Admission::Busy(Arc::clone(first)),
+            OnConflict::Queue if self.queued_of_people() >= queue_length => Admission::QueueFull,
             OnConflict::Queue | OnConflict::Supersede => Admission::Accept,
         }
     }
 
-    /// Takes in a job that [`Lane::admit`] accepts. It is among [`super::Outcome::jobs`] afterwards.
+    fn queued_of_people(&self) -> usize {
+        self.queue.jobs().filter(|job| !job.is_of_policy()).count()
+    }
+
+    /// Takes in a job that [`Lane::admit`] or [`Lane::admit_policy`] accepts. The job of a policy ends as superseded by it. It is among [`super::Outcome::jobs`] afterwards.
     pub fn submit(&mut self, mut job: Job, on_conflict: OnConflict, turn: &mut Turn) {
         let id = job.id;
         turn.note(id, words::accepted(&job));
         turn.record(ResourceEvent::JobAccepted { job: id, goal: job.goal, reason: job.reason.clone() });
         job.waiting = Some(Waiting::for_turn(job.deadline_at));
         self.event(turn, |lane, turn| {
-            if on_conflict == OnConflict::Supersede {
-                lane.supersede(id, turn);
+            match on_conflict {
+                OnConflict::Supersede => lane.supersede(id, |_| true, turn),
+                OnConflict::Reject | OnConflict::Queue => lane.supersede(id, Job::is_of_policy, turn),
             }
             lane.queue.push(Arc::new(job));
         });
@@ -64,12 +84,17 @@ impl Lane {
         }
     }
 
-    fn supersede(&mut self, by: JobId, turn: &mut Turn) {
-        for job in self.queue.take() {
+    /// Ends the unfinished jobs that are `meant`.
+    fn supersede(&mut self, by: JobId, meant: impl Fn(&Job) -> bool, turn: &mut Turn) {
+        let (ended, kept) = self.queue.take().into_iter().partition(|job| meant(job));
+        self.queue = Queue::of(kept);
+        let ended: VecDeque<Arc<Job>> = ended;
+        for job in ended {
             end_job(job, Ending::Superseded { by }, turn);
         }
         if let Some(active) = &mut self.active
             && active.ending.is_none()
+            && meant(active)
         {
             Arc::make_mut(active).ending = Some(Ending::Superseded { by });
         }

@@ -35,6 +35,8 @@ impl Lane {
         let (Some(mut active), Some(mut change)) = (self.active.take(), self.change) else { return };
         let job = Arc::make_mut(&mut active);
         let withdrawn = !turn.may_send || job.ending.is_some() || job.deadline_at <= turn.now;
+        // A policy may have given the job another target since.
+        let withdrawn = withdrawn || !job.target.is_some_and(|target| change.movement.is_toward(target));
         if withdrawn || turn.now.since(change.sent.at) > MAX_INTENT_AGE {
             turn.note(job.id, format!("{} withdrawn before it was sent", change.movement));
             self.resolve(job, StepOutcome::NotApplied, turn);

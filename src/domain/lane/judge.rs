@@ -144,7 +144,7 @@ impl Lane {
             turn.warn(job.id, format!("another program changed the capacity from {expected} to {capacity}"));
             turn.record(ResourceEvent::ExternalChange { job: job.id, from: expected, to: capacity });
             // What happened before the job began is not the job's business.
-            if job.start.is_some() && job.external_changes.len() < MAX_EXTERNAL_CHANGES {
+            if job.start.is_some() && job.counted_external_changes().len() < MAX_EXTERNAL_CHANGES {
                 job.external_changes.push(ExternalChange { noticed_at: turn.now, from: expected, to: capacity });
             }
         }

@@ -19,6 +19,7 @@ mod queue;
 mod record;
 mod response;
 mod restart;
+mod retarget;
 mod turn;
 mod words;
 

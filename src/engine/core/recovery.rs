@@ -27,6 +27,7 @@ impl Core {
     pub fn adopt(&mut self, adopted: AdoptedLane, now: Timestamp) {
         let AdoptedLane { epoch, mut record, jobs, .. } = adopted;
         let resource = record.resource.clone();
+        self.adopting.remove(&resource);
         if let Some(at) = self.restored_at {
             record.suppose_unknown_change(at, &self.scaling.in_force(&resource).settings);
         }

@@ -56,7 +56,7 @@ impl Core {
         let settings = rules.settings.with(&request.overrides);
         let waits_for = lane
             .filter(|_| request.on_conflict == OnConflict::Queue || joined.is_some())
-            .and_then(|lane| lane.queue().last().or(lane.active()));
+            .and_then(|lane| lane.jobs_of_people().last());
         let (start, begin) = match waits_for {
             Some(job) => (job.target.unwrap_or(reading.capacity), job.estimated_completion_at.unwrap_or(now).max(now)),
             None => (reading.capacity, now),

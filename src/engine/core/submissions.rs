@@ -66,10 +66,10 @@ impl Core {
         Wish { resource: request.resource.clone(), owner, key, job, limits: self.scaling.limits, now }
     }
 
-    /// What `request` takes as a job. Superseding frees the places of all jobs before it.
+    /// What `request` takes as a job. Superseding frees the places of all jobs before it; those of policies have none.
     fn job_wish(&self, request: &JobRequest) -> JobWish {
         let lane = self.lane(&request.resource).filter(|_| request.on_conflict == OnConflict::Supersede);
-        let superseded = || lane.into_iter().flat_map(|lane| lane.jobs());
+        let superseded = || lane.into_iter().flat_map(|lane| lane.jobs_of_people());
         let key = submitter_key(request);
         let is_own = |job: &Arc<Job>| key.is_some() && job.submitted_with() == key;
         JobWish {
@@ -156,12 +156,16 @@ impl Core {
                 if !self.scaling.resources.contains_key(&resource) {
                     self.unlisted.add(&resource, submitter_key(&submission.request));
                 }
-                let waiting = self.placed.entry(resource.clone()).or_default();
-                if waiting.is_empty() {
-                    self.effects.push(Effect::Adopt(resource));
-                }
-                waiting.push(Placed { submission, reservation });
+                self.ask_for_lane(&resource);
+                self.placed.entry(resource).or_default().push(Placed { submission, reservation });
             }
+        }
+    }
+
+    /// Asks for the adoption of the lane of `resource`, unless that is under way.
+    pub(super) fn ask_for_lane(&mut self, resource: &Alias) {
+        if self.adopting.insert(resource.clone()) {
+            self.effects.push(Effect::Adopt(resource.clone()));
         }
     }
 
@@ -174,6 +178,7 @@ impl Core {
 
     /// The lane of `resource` cannot be adopted at present.
     pub fn on_adoption_failed(&mut self, resource: &Alias) {
+        self.adopting.remove(resource);
         // Without a lane, nothing would take it out again.
         self.unlisted.remove(resource);
         for Placed { submission, reservation } in self.placed.remove(resource).unwrap_or_default() {

@@ -56,7 +56,7 @@ async fn a_job_has_all_its_fields() {
     assert_eq!(
         names.join(" "),
         "canceledBy createdAt currentCapacity deadlineAt delta endingAs error externalChanges finishedAt id labels \
-        progress reason resource settings startCapacity startedAt state steps submittedBy supersededBy targetCapacity updatedAt version \
+        progress reason resource retargetCount retargets settings startCapacity startedAt state steps submittedBy supersededBy targetCapacity updatedAt version \
         waitingFor"
     );
 }
