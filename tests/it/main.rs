@@ -8,5 +8,6 @@ mod api;
 mod cli;
 mod engine;
 mod repository;
+mod sources;
 mod store;
 mod telemetry;
