@@ -22,16 +22,19 @@ pub enum StoreOperation {
     Load,
     /// Remove what is no longer kept.
     Prune,
+    /// Keep what policies observe.
+    Record,
 }
 
 impl StoreOperation {
-    const ALL: [Self; 3] = [Self::Commit, Self::Load, Self::Prune];
+    const ALL: [Self; 4] = [Self::Commit, Self::Load, Self::Prune, Self::Record];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Commit => "commit",
             Self::Load => "load",
             Self::Prune => "prune",
+            Self::Record => "record",
         }
     }
 }

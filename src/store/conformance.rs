@@ -5,6 +5,7 @@
 
 mod admissions;
 mod keys;
+mod observations;
 mod policies;
 mod reading;
 mod retention;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 
 pub(super) use self::admissions::*;
 pub(super) use self::keys::*;
+pub(super) use self::observations::*;
 pub(super) use self::policies::*;
 pub(super) use self::reading::*;
 pub(super) use self::retention::*;
@@ -33,7 +35,8 @@ pub(super) trait House {
     /// The store as a process finds it that starts now. One that was opened before is closed first.
     async fn open(&mut self) -> (Arc<dyn Store>, Arc<dyn StoreReader>);
 
-    /// From now on, or no longer, a record of the lane of the resource `cursed` cannot be written.
+    /// From now on, or no longer, neither a record of the lane of the resource `cursed` nor a state of its policy can be
+    /// written.
     fn curse(&mut self, is_cursed: bool);
 }
 
@@ -61,6 +64,9 @@ macro_rules! suite {
             the_end_of_a_policy_ends_its_claims_and_not_the_hold, changes_of_a_unit_count_in_their_order,
             a_decision_replaces_the_newest_one_with_its_id, a_policy_change_without_its_lane_is_refused,
             a_policy_is_durable_with_its_job_or_not_at_all, what_is_in_force_is_adopted_without_a_lane,
+            what_was_observed_comes_back_after_a_restart, the_last_sample_of_a_second_counts,
+            the_samples_of_the_last_hour_are_adopted, what_is_handed_over_later_is_written_later,
+            only_owners_record, a_batch_that_fails_takes_no_lanes, metrics_of_a_deleted_policy_are_out_of_use,
         }
     };
     (@ $house:expr; $($name:ident),* $(,)?) => {

@@ -5,7 +5,8 @@ use std::error::Error;
 /// Why a store did not do what it was asked for.
 ///
 /// After any of them a caller of [`Store::commit`](super::Store::commit) does not own the lanes of the unit any more
-/// and has to adopt them anew; each variant says what else.
+/// and has to adopt them anew, and one of [`Store::record`](super::Store::record) still owns them; each variant says
+/// what else.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operation failed. A unit may be durable all the same; nothing else was done. What it says is for the
@@ -29,6 +30,9 @@ pub enum StoreError {
     /// Too many units without lanes wait already. The unit is not durable. Ask again, after a pause.
     #[error("too much waits to be written already")]
     Congested,
+    /// Little room is left on the disk, and it is kept for jobs. What was observed is not written. Ask again later.
+    #[error("little room is left on the disk, and it is kept for jobs")]
+    Scarce,
     /// The store was closed, or has died. Whether the unit is durable is not known. No later attempt will succeed.
     #[error("the store is closed")]
     Closed,

@@ -14,7 +14,8 @@ use crate::domain::{
     StepOutcome, Subject, Timestamp, TraceContext, WaitDeadlines, WaitReason,
 };
 use crate::store::{
-    IdempotencyEntry, LaneChange, PolicyChange, PolicyState, PolicyWrite, RecordChange, Revision, Unit,
+    Epoch, IdempotencyEntry, LaneChange, Observations, PolicyChange, PolicyState, PolicyWrite, RecordChange, Revision,
+    Unit,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -229,6 +230,17 @@ pub(super) fn decision(id: u128) -> Decision {
         count: 1,
         last_at: NOW,
     }
+}
+
+/// So many seconds after [`NOW`].
+pub(super) fn sample(second: u64, value: f64) -> Sample {
+    Sample { at: NOW + seconds(second), value }
+}
+
+/// Samples of the metric `queue` of `resource`, observed by the owner of this adoption of its lane.
+pub(super) fn observed(resource: &str, epoch: Epoch, samples: impl IntoIterator<Item = Sample>) -> Observations {
+    let samples = samples.into_iter().map(|sample| (name("queue"), sample)).collect();
+    Observations { resource: alias(resource), epoch, samples, state: None, decisions: Vec::new() }
 }
 
 /// Changes of what is kept about the policy of `resource`.

@@ -62,6 +62,9 @@ pub use unit::{Epoch, IdempotencyEntry, KeyChange, LaneChange, RecordChange, Res
 /// which those of the others follow. Dropping it does not call the commit back.
 pub type Commit = BoxFuture<'static, Vec<Result<EventId, StoreError>>>;
 
+/// Whether a batch of observations was written. Dropping it does not call the batch back.
+pub type Recording = BoxFuture<'static, Result<(), StoreError>>;
+
 /// The writing side of a store. Its methods may be called by any number of tasks at once.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -77,6 +80,17 @@ pub trait Store: Send + Sync + 'static {
     /// The caller must not act on a unit, nor answer for it, before its result is good; after an error it adopts the
     /// lanes again and carries on from what it gets.
     fn commit(&self, units: Vec<Unit>) -> Commit;
+
+    /// Has `batch` written as soon as no unit waits, a little at a time. It is handed over when this is called; of one
+    /// resource, what is handed over later, here or in a unit, is written later. A good result says that it survives the
+    /// end of the process, and that readers see it; the end of the machine may take the last moments of it.
+    ///
+    /// What is about a lane whose adoption does not count any more is left out without an error. An error means that what
+    /// was not written yet of this batch never will be, and nothing else: lanes stay with their owners. The first thing
+    /// to be given up when the disk becomes full ([`StoreError::Scarce`]).
+    ///
+    /// The caller has one batch on its way at the most, or batches pile up before a disk that hangs.
+    fn record(&self, batch: Vec<Observations>) -> Recording;
 
     /// Takes lanes over, from an earlier owner too, whose units about them are refused from then on. Also the way to
     /// make a store usable again after an error. Units that were handed over before are durable by then, or never will

@@ -29,6 +29,11 @@ impl Observer {
         self.counted(StoreOperation::Prune, pruned)
     }
 
+    /// Something was recorded, or could not be.
+    pub(super) fn recorded<T, E>(&self, recorded: Result<T, E>) -> Result<T, E> {
+        self.counted(StoreOperation::Record, recorded)
+    }
+
     /// A commit of `units` took so long, and succeeded or not.
     pub(super) fn committed(&self, units: &[Unit], took: Duration, is_durable: bool) {
         self.metrics.commits.committed(units.len(), took);

@@ -22,7 +22,7 @@ pub const MAX_DEAD_KEYS: u32 = 1000;
 pub const MAX_REVISIONS: u64 = 50;
 /// How long the revisions of a policy are kept that was deleted. Its number is never forgotten.
 pub const REVISION_RETENTION: Duration = Duration::from_hours(30 * 24);
-/// Most decisions of one resource, the newest ones, give or take those of some minutes: at one in five minutes, what
+/// Most decisions of one resource, the newest ones, give or take some dozens: at one in five minutes, what
 /// is decided in a month. A usual one takes a kilobyte or two, one with all metrics and rules that a policy may have
 /// about ten.
 pub const MAX_DECISIONS: u32 = 10_000;

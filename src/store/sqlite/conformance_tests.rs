@@ -37,10 +37,16 @@ impl House for DataDirectory {
     }
 
     fn curse(&mut self, is_cursed: bool) {
-        let trigger = "CREATE TRIGGER refuse BEFORE INSERT ON lanes WHEN NEW.resource = 'cursed' \
-            BEGIN SELECT RAISE(ABORT, 'cursed'); END";
-        let sql = if is_cursed { trigger } else { "DROP TRIGGER refuse" };
-        shell(self.directory.path()).execute_batch(sql).expect("changed");
+        for table in ["lanes", "policy_states"] {
+            let sql = match is_cursed {
+                true => format!(
+                    "CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} WHEN NEW.resource = 'cursed' \
+                     BEGIN SELECT RAISE(ABORT, 'cursed'); END"
+                ),
+                false => format!("DROP TRIGGER refuse_{table}"),
+            };
+            shell(self.directory.path()).execute_batch(&sql).expect("changed");
+        }
     }
 }
 

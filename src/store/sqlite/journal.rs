@@ -27,13 +27,16 @@ use super::records::{Unreadable, name_of, parsed, parsed_or_null, unreadable};
 use super::reserve::Reserve;
 use super::rows;
 use super::schema::{self, Kind};
+use super::spare_room::SpareRoom;
 use super::wal;
 use super::writer::{Journal, Opened};
 use super::{SqliteError, lanes};
 use crate::clock::Anchor;
 use crate::domain::{EventId, KeyRecord, Retention, Timestamp};
 use crate::files::FileId;
-use crate::store::{AdmissionRecords, Excess, Held, Holder, IdempotencyEntry, KeyChange, Pruned, UnfinishedJob, Unit};
+use crate::store::{
+    AdmissionRecords, Excess, Held, Holder, IdempotencyEntry, KeyChange, Observations, Pruned, UnfinishedJob, Unit,
+};
 
 /// The size of the largest store that is checked whole when it is opened; that takes a tenth of a second.
 const CHECKED_AT_ONCE_BYTES: u64 = 128 << 20;
@@ -60,6 +63,7 @@ pub struct SqliteJournal {
     attempts_since_count: Option<usize>,
     log: LogKeeper,
     reserve: Reserve,
+    spare_room: SpareRoom,
     /// Held for as long as the journal lives; the system lets go of it if the process dies.
     _lock: File,
 }
@@ -108,6 +112,7 @@ impl SqliteJournal {
             attempts_since_count: None,
             log,
             reserve,
+            spare_room: SpareRoom::of(directory),
             _lock: lock,
         })
     }
@@ -172,6 +177,17 @@ impl SqliteJournal {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         rows::write(&transaction, units, first_event)?;
         transaction.commit()
+    }
+
+    /// Without waiting for the disk: the next commit does so for this as well. Otherwise what is written every second would
+    /// hold up jobs, and wake the disk of a gateway on which nothing else happens.
+    fn write_unsynced(&mut self, observations: &[Observations]) -> rusqlite::Result<()> {
+        self.db.pragma_update(None, "synchronous", "NORMAL")?;
+        let written = self.db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+            rows::write_observations(&transaction, observations)?;
+            transaction.commit()
+        });
+        self.db.pragma_update(None, "synchronous", "FULL").and(written)
     }
 
     /// Notes that the configuration gives an API key, at `at`.
@@ -287,6 +303,17 @@ impl Journal for SqliteJournal {
             // They have no jobs that could become versions.
             self.commit(units, 0)
         })
+    }
+
+    fn has_spare_room(&mut self) -> bool {
+        self.spare_room.is_there()
+    }
+
+    fn record(&mut self, observations: &[Observations]) -> Result<(), SqliteError> {
+        self.write_unsynced(observations).map_err(|error| self.explain(error))?;
+        self.still_there()?;
+        self.log.keep_short(&self.db, Instant::now());
+        Ok(())
     }
 
     fn reopen(&mut self) -> Result<Opened, SqliteError> {

@@ -154,6 +154,7 @@ fn every_commit_is_synced() {
         let level: i64 = journal.db.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("a level");
         assert_eq!(level, 2, "FULL");
         journal.contents().expect("a new connection");
+        journal.record(&[observed("worker", 0, [sample(1, 1.0)])]).expect("recorded");
     }
 }
 

@@ -147,9 +147,7 @@ pub(super) fn collect<T>(
 /// Moves what is still to come, and what it is told from, by so much.
 pub(super) fn carry_over(db: &Connection, from: Timestamp, to: Timestamp) -> Result<(), Unreadable> {
     let forward_millis = to.as_millis().saturating_sub(from.as_millis());
-    for sql in ["UPDATE policy_states SET at_ms = at_ms + ?1", "UPDATE decisions SET last_ms = last_ms + ?1"] {
-        db.execute(sql, [forward_millis])?;
-    }
+    db.execute("UPDATE policy_states SET at_ms = at_ms + ?1", [forward_millis])?;
     let pair = |row: &Row| Ok((parsed::<Alias>(row, 0)?, record::<Claim>(row, 1)?));
     for (resource, mut claim) in collect(db, "claim on", "SELECT resource, record FROM claims", [], pair)? {
         claim.carry_over(from, to);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use super::records::json;
-use super::{key_rows, lanes, policies};
+use super::{decisions, key_rows, lanes, policies, samples};
 use crate::domain::{
     AbridgedJob, Actor, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyId, RetentionClass, Timestamp,
 };
-use crate::store::{IdempotencyEntry, MAX_LOGGED_VERSIONS, MAX_TIMELINE, Unit};
+use crate::store::{IdempotencyEntry, MAX_LOGGED_VERSIONS, MAX_TIMELINE, Observations, Unit};
 
 /// What is too many in a log is removed when so many more are in it: each removal costs a search, even of nothing.
 pub(super) const TRIMMED_TOGETHER: u64 = 64;
@@ -30,6 +30,16 @@ pub(super) fn write(db: &Connection, units: &[Unit], first_event: EventId) -> ru
         key_rows::write(db, &unit.keys)?;
     }
     write_audit(db, units.iter().flat_map(|unit| &unit.audit))
+}
+
+/// Writes what was observed, in its order. Must be called within a transaction.
+pub(super) fn write_observations(db: &Connection, observations: &[Observations]) -> rusqlite::Result<()> {
+    for Observations { resource, epoch: _, samples, state, decisions } in observations {
+        samples::write(db, resource, samples)?;
+        state.iter().try_for_each(|state| policies::write_state(db, resource, state))?;
+        decisions.iter().try_for_each(|decision| decisions::write(db, resource, decision))?;
+    }
+    Ok(())
 }
 
 /// The last of some versions of a job.

@@ -9,11 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::policies::collect;
 use super::records::{Unreadable, parsed};
-use crate::domain::policy::{Name, Sample};
+use crate::domain::policy::{MAX_METRICS, Name, Sample};
 use crate::domain::{Alias, Timestamp};
 use crate::store::ADOPTED_SAMPLES;
 
@@ -48,6 +48,43 @@ pub(super) fn carry_over(db: &Connection, forward_millis: i64) -> rusqlite::Resu
     let seconds = forward_millis.saturating_add(500).div_euclid(1000);
     db.execute("UPDATE samples_clock SET behind = behind + ?1", [seconds])?;
     db.execute("UPDATE series SET newest_ms = newest_ms + ?1, retired_ms = retired_ms + ?1", [seconds * 1000]).map(drop)
+}
+
+/// Writes `samples` of `resource`, in their order. Of one metric in one second, the last one stays.
+pub(super) fn write(db: &Connection, resource: &Alias, samples: &[(Name, Sample)]) -> rusqlite::Result<()> {
+    let clock = SamplesClock::read(db)?;
+    let mut insert = db.prepare_cached(
+        "INSERT INTO samples_raw (second, series, millis, value) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT DO UPDATE SET millis = ?3, value = ?4",
+    )?;
+    for (metric, Sample { at, value }) in samples {
+        let series = series(db, resource, metric, *at, *value)?;
+        let (second, millis) = clock.second(*at);
+        insert.execute(params![second, series, millis, value])?;
+    }
+    Ok(())
+}
+
+/// The series of a metric, whose newest sample is this one unless there is a newer one.
+fn series(db: &Connection, resource: &Alias, metric: &Name, at: Timestamp, value: f64) -> rusqlite::Result<i64> {
+    let row = params![resource.as_str(), metric.as_str(), at.as_millis(), value];
+    let mut update = db.prepare_cached(
+        "UPDATE series SET newest_ms = max(newest_ms, ?3), newest = iif(?3 >= newest_ms, ?4, newest), retired_ms = NULL \
+         WHERE resource = ?1 AND metric = ?2 RETURNING id",
+    )?;
+    if let Some(id) = update.query_row(row, |row| row.get(0)).optional()? {
+        return Ok(id);
+    }
+    let sql = "INSERT INTO series (resource, metric, newest_ms, newest) VALUES (?1, ?2, ?3, ?4)";
+    db.prepare_cached(sql)?.execute(row)?;
+    let id = db.last_insert_rowid();
+    // Metrics that were renamed make room for those of now.
+    let mut retire = db.prepare_cached(
+        "UPDATE series SET retired_ms = ?2 WHERE resource = ?1 AND retired_ms IS NULL AND id NOT IN ( \
+         SELECT id FROM series WHERE resource = ?1 AND retired_ms IS NULL ORDER BY newest_ms DESC, id DESC LIMIT ?3)",
+    )?;
+    retire.execute(params![resource.as_str(), at.as_millis(), MAX_METRICS as i64])?;
+    Ok(id)
 }
 
 /// The policy of `resource` was deleted at this moment.

@@ -219,9 +219,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
 ",
     // Policies. What is rewritten every second is apart from what is not, and so close together that a thousand
     // resources change some dozen pages of it. The place of a sample is that of its second, since all metrics have one
-    // in the same second; by the minute, that of its metric, since those are written once and read along. Times of
-    // samples are by a clock that is so many seconds behind the other times in here as `samples_clock` says; what was
-    // put into minutes are those of the minutes before `minute`, and in that one of the series up to `series`.
+    // in the same second; by the minute, that of its metric, since those are written once and read along. The
+    // seconds of samples and decisions are by a clock that is so far behind the other times in here as `samples_clock`
+    // says; what was put into minutes are the samples of the minutes before `minute`, and in that one of the series up to
+    // `series`.
     "
     CREATE TABLE policies (
         resource TEXT    NOT NULL PRIMARY KEY,
@@ -256,11 +257,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE TABLE decisions (
         seq      INTEGER PRIMARY KEY,
         resource TEXT    NOT NULL,
+        number   INTEGER NOT NULL,
         id       TEXT    NOT NULL,
-        last_ms  INTEGER NOT NULL,
-        record   TEXT    NOT NULL
+        last     INTEGER NOT NULL,
+        record   TEXT    NOT NULL,
+        UNIQUE (resource, number)
     );
-    CREATE INDEX decisions_by_resource ON decisions (resource, seq);
 
     CREATE TABLE series (
         id         INTEGER PRIMARY KEY AUTOINCREMENT,

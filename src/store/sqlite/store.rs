@@ -13,7 +13,8 @@ use super::epochs::Epochs;
 use super::lane_reader::LaneReader;
 use crate::domain::{EventId, Retention, Timestamp};
 use crate::store::{
-    Admissions, Adoption, Commit, NoRoom, Pruned, ReservationId, Reserved, Store, StoreError, Unit, Which, Wish,
+    Admissions, Adoption, Commit, NoRoom, Observations, Pruned, Recording, ReservationId, Reserved, Store, StoreError,
+    Unit, Which, Wish,
 };
 
 /// Most commits of units without lanes that wait at a time: several full groups, and some megabytes if the disk hangs.
@@ -23,6 +24,7 @@ pub(super) const MAX_WITHOUT_LANES: usize = 4096;
 pub(super) enum Request {
     Commit(Group),
     Adopt(Which, oneshot::Sender<Result<(), StoreError>>),
+    Record(Vec<Observations>, oneshot::Sender<Result<(), StoreError>>),
     Prune(Retention, Timestamp, oneshot::Sender<Result<Pruned, StoreError>>),
     Close,
 }
@@ -61,8 +63,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// See the module's documentation.
 ///
 /// The queue is not bounded here but by those who feed it: of each resource, the engine has one intent on its way at
-/// the most, and what follows from one reading; it takes no requests while the disk is stuck; units without lanes need
-/// a permit.
+/// the most, and what follows from one reading, and of all of them one batch of observations; it takes no requests while
+/// the disk is stuck; units without lanes need a permit.
 pub struct SqliteStore {
     requests: mpsc::UnboundedSender<Request>,
     shared: Arc<Shared>,
@@ -125,6 +127,13 @@ impl Store for SqliteStore {
         // If the thread is gone, so is the other end of the answer.
         let _ = self.requests.send(Request::Commit(Group { units, reply, permit }));
         async move { answer.await.unwrap_or_else(|_| all(|| StoreError::Closed)) }.boxed()
+    }
+
+    fn record(&self, batch: Vec<Observations>) -> Recording {
+        let (reply, answer) = oneshot::channel();
+        // If the thread is gone, so is the other end of the answer.
+        let _ = self.requests.send(Request::Record(batch, reply));
+        async move { answer.await.unwrap_or(Err(StoreError::Closed)) }.boxed()
     }
 
     async fn adopt(&self, which: Which) -> Result<Adoption, StoreError> {

@@ -2,20 +2,27 @@
 //!
 //! One writer, and group commit: what has queued up while the disk was busy goes into the next transaction together,
 //! and fails together. After a failed commit what is on the disk is uncertain: the file is opened anew before anything
-//! else is written, and no unit about a lane of the failed group is written before the lane is adopted again. Rejected:
-//! handing blocking calls to a thread pool, because the order of commits would be lost, on which the engine relies.
+//! else is written, and no unit about a lane of the failed group is written before the lane is adopted again.
+//!
+//! What was observed ([`Recordings`]) waits for what is at hand and is written in pieces, one between two groups; sooner if a
+//! unit about the same resource comes. Rejected: waiting until nothing is at hand, which may never be.
+//!
+//! Rejected: handing blocking calls to a thread pool, because the order of commits would be lost, on which the engine relies.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
 use super::SqliteError;
 use super::lane_reader::LaneReader;
+use super::recordings::Recordings;
 use super::store::{Failure, Group, Request, Shared, StoreInbox, lock};
-use crate::domain::{EventId, Retention, Timestamp};
-use crate::store::{AdmissionRecords, Excess, KeyChange, Observer, Pruned, StoreError, Unit};
+use crate::domain::{Alias, EventId, Retention, Timestamp};
+use crate::store::{AdmissionRecords, Excess, KeyChange, Observations, Observer, Pruned, StoreError, Unit, Which};
 
 /// Most units in one transaction: enough that the cost of syncing no longer matters, few enough that the first one does
 /// not wait for long.
@@ -37,6 +44,15 @@ pub trait Journal: Send + 'static {
     /// # Errors
     /// If they may not be durable.
     fn commit_urgently(&mut self, units: &[Unit]) -> Result<(), SqliteError>;
+
+    /// Whether there is so much room on the disk that some of it is left for what may be lost.
+    fn has_spare_room(&mut self) -> bool;
+
+    /// Writes what was observed, all of it or nothing, so that it survives the end of the process.
+    ///
+    /// # Errors
+    /// If it may not have been written. The store is not usable then.
+    fn record(&mut self, observations: &[Observations]) -> Result<(), SqliteError>;
 
     /// Makes a store usable again after an error, at the first call also one that was just opened.
     ///
@@ -72,7 +88,8 @@ impl StoreInbox {
     /// # Errors
     /// If the system refuses one more thread.
     pub fn start<J: Journal>(self, journal: J, observer: Observer) -> std::io::Result<JoinHandle<()>> {
-        let writer = Writer { journal, shared: self.shared, observer, next_event: 0, is_open: false };
+        let (shared, recordings) = (self.shared, Recordings::default());
+        let writer = Writer { journal, shared, observer, next_event: 0, is_open: false, recordings };
         std::thread::Builder::new().name("store".into()).spawn(move || writer.run(self.requests))
     }
 }
@@ -83,29 +100,90 @@ struct Writer<J> {
     shared: Arc<Shared>,
     observer: Observer,
     next_event: EventId,
-    /// Whether it was ever opened.
+    /// Whether it was ever opened, and was not found unusable since by what was observed.
     is_open: bool,
+    recordings: Recordings,
 }
 
 impl<J: Journal> Writer<J> {
     fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request>) {
         let mut held_back = None;
-        while let Some(request) = held_back.take().or_else(|| inbox.blocking_recv()) {
+        while let Some(request) = held_back.take().or_else(|| self.next(&mut inbox)) {
             // A caller may be gone by the time of its answer.
             match request {
                 Request::Commit(group) => {
                     let mut groups = vec![group];
                     held_back = gather(&mut groups, &mut inbox);
+                    let units = groups.iter().flat_map(|group| &group.units);
+                    let about: HashSet<&Alias> =
+                        units.flat_map(|unit| &unit.lanes).map(|lane| &lane.resource).collect();
+                    self.record_all(|resource| about.contains(resource));
                     self.commit(groups);
+                    self.record_some();
                 }
+                Request::Record(batch, reply) => self.recordings.add(batch, reply),
                 Request::Adopt(which, reply) => {
+                    // What cannot be written at present may still be once the store is open again.
+                    if lock(&self.shared.failure).is_none() {
+                        self.record_all(|resource| match &which {
+                            Which::All => true,
+                            Which::These(resources) => resources.contains(resource),
+                        });
+                    }
                     lock(&self.shared.epochs).revoke(&which);
                     drop(reply.send(self.open(true)));
                 }
                 Request::Prune(retention, now, reply) => drop(reply.send(self.prune(retention, now))),
-                Request::Close => return,
+                Request::Close => break,
             }
         }
+        self.record_all(|_| true);
+    }
+
+    /// The next request. As long as there is none, what was observed is written.
+    fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
+        while !self.recordings.is_empty() {
+            match inbox.try_recv() {
+                Err(TryRecvError::Empty) => self.record_some(),
+                Ok(request) => return Some(request),
+                Err(TryRecvError::Disconnected) => return None,
+            }
+        }
+        inbox.blocking_recv()
+    }
+
+    /// Writes of what was observed what is about these resources, and all that came before it.
+    fn record_all(&mut self, is_about: impl Fn(&Alias) -> bool) {
+        while self.recordings.has_any(&is_about) {
+            self.record_some();
+        }
+    }
+
+    /// Writes some of what was observed, if there is anything.
+    fn record_some(&mut self) {
+        if let Some(piece) = self.recordings.take_some() {
+            let written = self.record(piece);
+            self.recordings.settle(written);
+        }
+    }
+
+    /// Writes those of `observations` that come from the owners of their lanes. No failure takes a lane from its owner: the
+    /// store is only opened anew before anything else is written.
+    fn record(&mut self, mut observations: Vec<Observations>) -> Result<(), StoreError> {
+        {
+            let epochs = lock(&self.shared.epochs);
+            observations.retain(|part| epochs.owns(&part.resource, part.epoch));
+        }
+        if observations.is_empty() {
+            return Ok(());
+        }
+        self.open(false)?;
+        if !self.journal.has_spare_room() {
+            return Err(StoreError::Scarce);
+        }
+        let recorded = self.observer.recorded(self.journal.record(&observations));
+        self.is_open = recorded.is_ok();
+        Ok(recorded?)
     }
 
     /// Opens the store if it is not, or not any more. Not `at_once` means: not soon after an attempt that failed.

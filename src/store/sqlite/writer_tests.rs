@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use futures_util::FutureExt as _;
@@ -15,6 +16,8 @@ use crate::store::{Epoch, LaneChange, RecordChange, Store as _, Which};
 enum Asked {
     /// A commit of units, by the first lane of each.
     Commit(Vec<String>),
+    /// What was observed about these resources.
+    Record(Vec<String>),
     Reopen,
     Prune,
 }
@@ -25,6 +28,7 @@ struct Puppet {
     asked: Sender<Asked>,
     verdicts: Receiver<bool>,
     reopens_fail: Receiver<()>,
+    is_scarce: Arc<AtomicBool>,
     inner: SqliteJournal,
 }
 
@@ -47,6 +51,18 @@ impl Journal for Puppet {
 
     fn commit_urgently(&mut self, units: &[Unit]) -> Result<(), SqliteError> {
         self.commit(units, 0)
+    }
+
+    fn has_spare_room(&mut self) -> bool {
+        !self.is_scarce.load(Ordering::SeqCst)
+    }
+
+    fn record(&mut self, observations: &[Observations]) -> Result<(), SqliteError> {
+        self.report(Asked::Record(observations.iter().map(|part| part.resource.to_string()).collect()));
+        match self.verdicts.recv() {
+            Ok(true) => Ok(()),
+            _ => Err(failure()),
+        }
     }
 
     fn reopen(&mut self) -> Result<Opened, SqliteError> {
@@ -74,6 +90,7 @@ struct Stage {
     asked: Receiver<Asked>,
     verdicts: Sender<bool>,
     reopens_fail: Sender<()>,
+    is_scarce: Arc<AtomicBool>,
     _directory: tempfile::TempDir,
 }
 
@@ -85,11 +102,13 @@ impl Stage {
         let (verdicts, orders) = channel();
         let (reopens_fail, failures) = channel();
         let inner = fixtures::open(directory.path());
-        let puppet = Puppet { asked: report, verdicts: orders, reopens_fail: failures, inner };
+        let is_scarce = Arc::new(AtomicBool::default());
+        let scarce = Arc::clone(&is_scarce);
+        let puppet = Puppet { asked: report, verdicts: orders, reopens_fail: failures, is_scarce: scarce, inner };
         let (store, inbox) = SqliteStore::channel();
         let thread = inbox.start(puppet, observer()).expect("a thread");
         store.adopt(Which::All).await.expect("readable");
-        let stage = Self { store, thread, asked, verdicts, reopens_fail, _directory: directory };
+        let stage = Self { store, thread, asked, verdicts, reopens_fail, is_scarce, _directory: directory };
         assert_eq!(stage.asked(), Asked::Reopen);
         stage
     }
@@ -305,4 +324,90 @@ fn only_changes_of_keys_are_urgent() {
     ] {
         assert!(!is_urgent(&other), "{other:?}");
     }
+}
+
+fn records(names: &[&str]) -> Asked {
+    Asked::Record(names.iter().map(ToString::to_string).collect())
+}
+
+fn batch(resources: impl IntoIterator<Item = (String, Epoch)>) -> Vec<Observations> {
+    resources.into_iter().map(|(name, epoch)| fixtures::observed(&name, epoch, [fixtures::sample(1, 1.0)])).collect()
+}
+
+/// Two pieces of a batch, with a group between them that came after it; one about what is in the second piece waits.
+#[tokio::test]
+async fn what_was_observed_is_written_between_commits_and_before_a_later_unit_about_it() {
+    let stage = Stage::set().await;
+    let (a, b, c) = (stage.adopt("a").await, stage.adopt("b").await, stage.adopt("c").await);
+    let mut large = batch([("a".into(), a), ("b".into(), b)]);
+    large[0].samples = vec![large[0].samples[0].clone(); 600];
+    let first = stage.store.commit(vec![about("c", c)]);
+    assert_eq!(stage.asked(), commits(&["c"]));
+    let recording = stage.store.record(large);
+    let second = stage.store.commit(vec![about("c", c), about("a", a)]);
+    stage.verdict(true);
+    assert_eq!(stage.asked(), records(&["a"]), "before the unit about it");
+    let third = stage.store.commit(vec![about("c", c)]);
+    stage.verdict(true);
+    assert_eq!(stage.asked(), commits(&["c", "a"]), "which does not wait for the rest");
+    stage.verdict(true);
+    assert_eq!(stage.asked(), records(&["b"]), "between two commits");
+    stage.verdict(true);
+    assert_eq!(stage.asked(), commits(&["c"]));
+    stage.verdict(true);
+    assert!(recording.await.is_ok());
+    for commit in [first, second, third] {
+        assert!(commit.await.iter().all(Result::is_ok));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_takes_no_lanes_and_has_the_store_opened_again() {
+    let stage = Stage::set().await;
+    let a = stage.adopt("a").await;
+    for good in [false, true] {
+        stage.verdict(good);
+        assert_eq!(stage.store.record(batch([("a".into(), a)])).await.is_ok(), good);
+        stage.verdict(true);
+        assert_eq!(words(&stage.store.commit(vec![about("a", a)]).await), ["good"]);
+    }
+    let asked: Vec<Asked> = stage.asked.try_iter().collect();
+    assert_eq!(asked, [records(&["a"]), Asked::Reopen, commits(&["a"]), records(&["a"]), commits(&["a"])]);
+}
+
+/// Jobs and changes of keys go on in the room that is left.
+#[tokio::test]
+async fn what_was_observed_is_given_up_first_when_room_becomes_scarce() {
+    let stage = Stage::set().await;
+    let a = stage.adopt("a").await;
+    stage.is_scarce.store(true, Ordering::SeqCst);
+    let refused = stage.store.record(batch([("a".into(), a)])).await;
+    assert!(matches!(refused, Err(StoreError::Scarce)));
+    let revoked = KeyChange::Revoked { id: fixtures::key_id(1), at: NOW };
+    for unit in [about("a", a), Unit { keys: vec![revoked], ..Unit::default() }] {
+        stage.verdict(true);
+        assert_eq!(words(&stage.store.commit(vec![unit]).await), ["good"]);
+    }
+    stage.is_scarce.store(false, Ordering::SeqCst);
+    stage.verdict(true);
+    assert!(stage.store.record(batch([("a".into(), a)])).await.is_ok());
+    let asked: Vec<Asked> = stage.asked.try_iter().collect();
+    assert_eq!(asked, [commits(&["a"]), commits(&["none"]), records(&["a"])]);
+}
+
+/// The next owner is given what was observed before it came.
+#[tokio::test]
+async fn an_adoption_waits_for_what_was_observed() {
+    let stage = Stage::set().await;
+    let (a, b) = (stage.adopt("a").await, stage.adopt("b").await);
+    let first = stage.store.commit(vec![about("b", b)]);
+    assert_eq!(stage.asked(), commits(&["b"]));
+    let recording = stage.store.record(batch([("a".into(), a)]));
+    let mut adoption = Box::pin(stage.adopt("a"));
+    assert!((&mut adoption).now_or_never().is_none());
+    stage.verdict(true);
+    assert_eq!(stage.asked(), records(&["a"]));
+    stage.verdict(true);
+    adoption.await;
+    assert!(recording.await.is_ok() && first.await[0].is_ok());
 }

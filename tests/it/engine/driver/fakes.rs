@@ -12,8 +12,8 @@ use scalegate::domain::{
 use scalegate::sidecar::{RawReading, Sidecar};
 use scalegate::store::sqlite::{Journal, LaneReader, Opened, SqliteError, SqliteJournal, SqliteStore};
 use scalegate::store::{
-    Adoption, Commit, Excess, NoRoom, Pruned, RecordChange, ReservationId, Reserved, Store, StoreError, Unit, Which,
-    Wish,
+    Adoption, Commit, Excess, NoRoom, Observations, Pruned, RecordChange, Recording, ReservationId, Reserved, Store,
+    StoreError, Unit, Which, Wish,
 };
 use tokio::sync::watch;
 
@@ -170,6 +170,14 @@ impl Journal for FakeJournal {
         self.commit(units, 0)
     }
 
+    fn has_spare_room(&mut self) -> bool {
+        self.inner.has_spare_room()
+    }
+
+    fn record(&mut self, observations: &[Observations]) -> Result<(), SqliteError> {
+        if self.disk.broken.load(Ordering::SeqCst) { Err(failure()) } else { self.inner.record(observations) }
+    }
+
     fn reopen(&mut self) -> Result<Opened, SqliteError> {
         self.disk.loads.fetch_add(1, Ordering::SeqCst);
         if self.disk.unreadable.load(Ordering::SeqCst) { Err(failure()) } else { self.inner.reopen() }
@@ -208,6 +216,10 @@ impl FakeStore {
 impl Store for FakeStore {
     fn commit(&self, units: Vec<Unit>) -> Commit {
         self.inner.commit(units)
+    }
+
+    fn record(&self, batch: Vec<Observations>) -> Recording {
+        self.inner.record(batch)
     }
 
     async fn adopt(&self, which: Which) -> Result<Adoption, StoreError> {

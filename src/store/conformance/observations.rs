@@ -1,0 +1,150 @@
+//! What is observed about resources: samples, states and decisions that no job waits for.
+
+use super::{House, Scene, about, changing};
+use crate::domain::policy::{Name, Sample};
+use crate::store::fixtures::{NOW, changes, decision, name, observed, revision, sample, state};
+use crate::store::{ADOPTED_SAMPLES, Observations, PolicyRecord, PolicyWrite as Write, RecordChange, Unit};
+
+async fn record(scene: &Scene<'_>, batch: Vec<Observations>) {
+    scene.store.record(batch).await.expect("recorded");
+}
+
+async fn found(scene: &Scene<'_>, name: &str) -> PolicyRecord {
+    *scene.adopt(name).await.policy.unwrap_or_default()
+}
+
+/// The samples of the metric `queue` that the next owner of a resource is given.
+async fn adopted(scene: &Scene<'_>, resource: &str) -> Vec<Sample> {
+    found(scene, resource).await.samples.remove(&name("queue")).unwrap_or_default()
+}
+
+pub async fn what_was_observed_comes_back_after_a_restart(house: &mut dyn House) {
+    let mut scene = Scene::set(house).await;
+    let epoch = scene.adopt("worker").await.epoch;
+    let mut observations = observed("worker", epoch, [sample(1, 0.1), sample(2, 1e300)]);
+    observations.samples.push((name("rps"), sample(2, -2.5)));
+    observations.state = Some(state("s"));
+    observations.decisions = vec![decision(1), decision(2)];
+    record(&scene, vec![observations]).await;
+    let expected = PolicyRecord {
+        state: Some(state("s")),
+        samples: [(name("queue"), vec![sample(1, 0.1), sample(2, 1e300)]), (name("rps"), vec![sample(2, -2.5)])].into(),
+        last_decision: Some(Box::new(decision(2))),
+        ..PolicyRecord::default()
+    };
+    assert_eq!(found(&scene, "worker").await, expected);
+    let adopted = scene.restart().await.lanes.remove(0);
+    assert_eq!(adopted.policy, Some(Box::new(expected)));
+}
+
+pub async fn the_last_sample_of_a_second_counts(house: &mut dyn House) {
+    let scene = Scene::set(house).await;
+    let epoch = scene.adopt("worker").await.epoch;
+    let at = |millis, value| Sample { at: NOW + std::time::Duration::from_millis(millis), value };
+    record(&scene, vec![observed("worker", epoch, [at(0, 1.0), at(400, 2.0), at(1000, 3.0)])]).await;
+    record(&scene, vec![observed("worker", epoch, [at(1999, 4.0), at(2000, 5.0)])]).await;
+    assert_eq!(adopted(&scene, "worker").await, [at(400, 2.0), at(1999, 4.0), at(2000, 5.0)]);
+}
+
+/// Of each metric, whenever it was observed last.
+pub async fn the_samples_of_the_last_hour_are_adopted(house: &mut dyn House) {
+    let mut scene = Scene::set(house).await;
+    let hour = ADOPTED_SAMPLES.as_secs();
+    let epoch = scene.adopt("worker").await.epoch;
+    let mut observations = observed("worker", epoch, [0, 1, hour, hour + 1].map(|second| sample(second, 1.0)));
+    observations.samples.extend([0, 1].map(|second| (name("old"), sample(second, 2.0))));
+    record(&scene, vec![observations]).await;
+    let old = [0, 1].map(|second| sample(second, 2.0)).to_vec();
+    let recent = [1, hour, hour + 1].map(|second| sample(second, 1.0)).to_vec();
+    let expected: std::collections::BTreeMap<Name, Vec<Sample>> = [(name("old"), old), (name("queue"), recent)].into();
+    assert_eq!(found(&scene, "worker").await.samples, expected);
+    // All at once it is read in another way.
+    let epoch = scene.adopt("worker").await.epoch;
+    let policies = changes("worker", [Write::Revision(revision(1, Some("one")))]);
+    scene.put(Unit { policies, ..about("worker", epoch) }).await;
+    let adopted = scene.restart().await.lanes.remove(0);
+    assert_eq!(adopted.policy.expect("one").samples, expected);
+}
+
+/// Many others come first, so that the unit finds the batch unwritten.
+pub async fn what_is_handed_over_later_is_written_later(house: &mut dyn House) {
+    let scene = Scene::set(house).await;
+    let mut batch = Vec::new();
+    for number in 0..400 {
+        let resource = format!("other-{number}");
+        let epoch = scene.adopt(&resource).await.epoch;
+        batch.push(observed(&resource, epoch, (0..20).map(|second| sample(second, 1.0))));
+    }
+    let epoch = scene.adopt("worker").await.epoch;
+    let noting = |text, id| Observations {
+        state: Some(state(text)),
+        decisions: vec![decision(id)],
+        ..observed("worker", epoch, [])
+    };
+    batch.push(noting("first", 1));
+    let first = scene.store.record(batch);
+    let second = Write::Decision(Box::new(decision(2)));
+    let policies = changes("worker", [Write::State(state("second")), second]);
+    let unit = scene.store.commit(vec![Unit { policies, ..about("worker", epoch) }]);
+    assert!(unit.await.remove(0).is_ok());
+    let after_unit = found(&scene, "worker").await;
+    assert_eq!((after_unit.state, after_unit.last_decision), (Some(state("second")), Some(Box::new(decision(2)))));
+    first.await.expect("recorded");
+    let after_all = found(&scene, "worker").await;
+    assert_eq!(after_all.state, Some(state("second")));
+    let epoch = scene.adopt("worker").await.epoch;
+    record(&scene, vec![Observations { epoch, ..noting("third", 3) }]).await;
+    let last = found(&scene, "worker").await;
+    assert_eq!((last.state, last.last_decision), (Some(state("third")), Some(Box::new(decision(3)))));
+}
+
+pub async fn only_owners_record(house: &mut dyn House) {
+    let scene = Scene::set(house).await;
+    let [stale, other] = [scene.adopt("worker").await.epoch, scene.adopt("other").await.epoch];
+    let current = scene.adopt("worker").await.epoch;
+    record(&scene, vec![observed("worker", stale, [sample(1, 1.0)]), observed("other", other, [sample(1, 2.0)])]).await;
+    record(&scene, vec![observed("worker", stale, [sample(2, 3.0)])]).await;
+    assert_eq!(scene.results(vec![about("worker", current)]).await, ["good"], "the owner still has it");
+    assert_eq!(adopted(&scene, "worker").await, []);
+    assert_eq!(adopted(&scene, "other").await, [sample(1, 2.0)]);
+    // A lane that was released has no owner.
+    let epoch = scene.adopt("worker").await.epoch;
+    assert_eq!(scene.results(vec![changing("worker", epoch, RecordChange::Remove)]).await, ["good"]);
+    record(&scene, vec![observed("worker", epoch, [sample(1, 1.0)])]).await;
+    assert_eq!(adopted(&scene, "worker").await, []);
+}
+
+pub async fn a_batch_that_fails_takes_no_lanes(house: &mut dyn House) {
+    let scene = Scene::set(house).await;
+    let [cursed, other] = [scene.adopt("cursed").await.epoch, scene.adopt("other").await.epoch];
+    let batch = |second| {
+        let noting = Observations { state: Some(state("s")), ..observed("cursed", cursed, [sample(second, 1.0)]) };
+        vec![observed("other", other, [sample(second, 2.0)]), noting]
+    };
+    scene.house.curse(true);
+    assert!(scene.store.record(batch(1)).await.is_err());
+    assert_eq!(scene.results(vec![about("cursed", cursed), about("other", other)]).await, ["good"; 2]);
+    scene.house.curse(false);
+    record(&scene, batch(2)).await;
+    assert_eq!(scene.results(vec![about("cursed", cursed), about("other", other)]).await, ["good"; 2]);
+    for (resource, value) in [("cursed", 1.0), ("other", 2.0)] {
+        assert_eq!(adopted(&scene, resource).await, [sample(2, value)], "of a piece nothing is left, or all");
+    }
+}
+
+/// One that is put again soon goes on with what is observed again.
+pub async fn metrics_of_a_deleted_policy_are_out_of_use(house: &mut dyn House) {
+    let scene = Scene::set(house).await;
+    let epoch = scene.adopt("worker").await.epoch;
+    let mut observations = observed("worker", epoch, [sample(1, 1.0)]);
+    observations.samples.push((name("rps"), sample(1, 2.0)));
+    record(&scene, vec![observations]).await;
+    let revise = |revision| changes("worker", [Write::Revision(revision)]);
+    scene.put(Unit { policies: revise(revision(1, None)), ..about("worker", epoch) }).await;
+    assert_eq!(found(&scene, "worker").await.samples, [].into());
+    let epoch = scene.adopt("worker").await.epoch;
+    scene.put(Unit { policies: revise(revision(2, Some("again"))), ..about("worker", epoch) }).await;
+    record(&scene, vec![observed("worker", epoch, [sample(9, 9.0)])]).await;
+    let expected = [(name("queue"), vec![sample(1, 1.0), sample(9, 9.0)])];
+    assert_eq!(found(&scene, "worker").await.samples, expected.into());
+}
