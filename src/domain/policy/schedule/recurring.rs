@@ -17,9 +17,6 @@ use super::local::{date_at, first_instant};
 /// How far ahead an occurrence is looked for. A 29 February can be eight years away.
 const HORIZON_YEARS: i16 = 10;
 
-/// Longest time by which clocks were ever put back: Kwajalein once lived through a day twice.
-const LONGEST_REPETITION: Duration = Duration::from_hours(24);
-
 /// A window whose occurrences begin on local dates.
 pub(super) trait Recurring {
     /// The zone of its local times.
@@ -82,7 +79,7 @@ impl<'a, R: Recurring> Search<'a, R> {
     fn new(window: &'a R, now: Timestamp) -> Option<Self> {
         let date = date_at(window.zone(), now)?.yesterday().ok()?;
         let last = date.with().year(date.year().checked_add(HORIZON_YEARS)?).day(1).build().ok()?;
-        Some(Self { window, date, last, complete_until: now - LONGEST_REPETITION * 3, found: VecDeque::new() })
+        Some(Self { window, date, last, complete_until: now, found: VecDeque::new() })
     }
 
     /// Looks at one more date; none at the end of the calendar.
@@ -97,7 +94,8 @@ impl<'a, R: Recurring> Search<'a, R> {
         } else {
             self.date = self.date.last_of_month().tomorrow().ok()?;
         }
-        self.complete_until = first_instant(self.window.zone(), self.date.at(0, 0, 0, 0))? - LONGEST_REPETITION;
+        // However far clocks go back, first instants are in the order of their local times.
+        self.complete_until = first_instant(self.window.zone(), self.date.at(0, 0, 0, 0))?;
         Some(())
     }
 }

@@ -54,6 +54,7 @@ fn zones_and_moments() -> impl Strategy<Value = (&'static str, Timestamp)> {
         ("Australia/Lord_Howe", "2026-10-04T00:00:00Z"),
         ("America/Santiago", "2026-04-05T00:00:00Z"),
         ("America/Santiago", "2026-09-06T00:00:00Z"),
+        ("America/St_Johns", "2010-11-07T00:00:00Z"),
         ("Asia/Kathmandu", "2026-12-31T18:00:00Z"),
         ("UTC", "2028-02-29T00:00:00Z"),
     ]);

@@ -134,3 +134,26 @@ fn clocks_that_go_back_over_midnight_keep_the_order_of_occurrences() {
         "from the first 23:30 until 00:30"
     );
 }
+
+/// St. John's, 2010-11-07: 00:01 became 23:01 of the day before, so that today begins before yesterday's last hour comes
+/// again.
+#[test]
+fn a_day_that_begins_twice_has_its_occurrences_in_order() {
+    let st_johns = "America/St_Johns";
+    let when = When::Cron(cron(st_johns, "*/30 * * * *", 60));
+    let opens: Vec<_> = first_from(&when, "2010-11-07T01:00:00Z", 12).iter().map(|next| next.opens).collect();
+    let half_hours = (0..12).map(|index| at("2010-11-07T01:00:00Z") + Duration::from_mins(30 * index));
+    assert_eq!(opens, half_hours.collect::<Vec<_>>());
+    for (text, expected) in [
+        ("30 23 * * *", ["11-07T02:00", "11-08T03:00"]),
+        ("0 0 * * *", ["11-07T02:30", "11-08T03:30"]),
+        ("30 0 * * *", ["11-07T04:00", "11-08T04:00"]),
+    ] {
+        let when = When::Cron(cron(st_johns, text, 60));
+        let opens = first_from(&when, "2010-11-06T12:00:00Z", 2).iter().map(|next| next.opens).collect::<Vec<_>>();
+        assert_eq!(opens, expected.map(|minute| at(&format!("2010-{minute}:00Z"))), "{text}");
+    }
+    let nightly = When::Weekly(weekly(st_johns, EVERY_DAY, "23:30", "00:00"));
+    let night = first_from(&nightly, "2010-11-06T12:00:00Z", 1);
+    assert_eq!(night, [occurrence("2010-11-07T02:00:00Z", "2010-11-07T02:30:00Z")], "the first time alone");
+}
