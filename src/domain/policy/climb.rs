@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::super::capacity::{Capacity, Op};
+use super::super::change_state::MAX_DISPATCH;
 use super::super::settings::Settings;
 use super::super::step_durations::StepDurations;
 use super::super::time::Timestamp;
@@ -37,10 +38,13 @@ pub struct Due {
 impl Pace {
     /// The pace of steps with these `settings`: each takes as long as nine in ten did, and `expected_change` in a
     /// direction of which too few are known.
+    ///
+    /// Each step has [`MAX_DISPATCH`] besides: it is read, committed and answered before it counts as sent, and without
+    /// that a climb of many steps would end late.
     pub fn learned(settings: &Settings, durations: &StepDurations, expected_change: Duration) -> Self {
-        let of = |op| durations.summary(op).map_or(expected_change, |summary| summary.p90);
+        let of = |op| durations.summary(op).map_or(expected_change, |summary| summary.p90) + MAX_DISPATCH;
         let Settings { step_size, cooldown, .. } = *settings;
-        Self { step_size, cooldown, up: of(Op::Add), down: of(Op::Remove) }
+        Self { step_size, cooldown: cooldown + MAX_DISPATCH, up: of(Op::Add), down: of(Op::Remove) }
     }
 
     /// The time from sending the first step until the last one is at rest; zero if there is nothing to climb.
@@ -167,7 +171,16 @@ mod tests {
         durations.note(Op::Remove, Duration::from_secs(7));
         let settings = Settings { step_size: 2, ..Settings::DEFAULT };
         let learned = Pace::learned(&settings, &durations, Duration::from_secs(900));
-        assert_eq!(learned, pace(2, 300, 80, 900));
+        assert_eq!(learned, pace(2, 301, 81, 901), "and a second to be sent");
+    }
+
+    /// From 2 to 10 by 1: 8 seconds more than without it.
+    #[test]
+    fn a_climb_has_time_for_the_dispatch_of_each_step() {
+        let settings = Settings { step_size: 1, ..Settings::DEFAULT };
+        let learned = Pace::learned(&settings, &StepDurations::default(), Duration::from_mins(1));
+        let expected = Duration::from_mins(36) + Duration::from_secs(8);
+        assert_eq!(learned.time_to_climb(units(2), units(10)), expected);
     }
 
     /// From 2 to 10, a step of 1 every 5 minutes and a minute for each change: 36 minutes.
