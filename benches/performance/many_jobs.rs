@@ -230,7 +230,7 @@ fn cooling_down(number: usize, now: Timestamp) -> (Job, Option<LaneRecord>) {
     let sent = SentChange { at: now, op: Some(Op::Add), cooldown: COOLDOWN, settle: Settings::DEFAULT.settle };
     let change_state =
         ChangeState { last_change: Some(sent), fresh_from: Some(now), expected: Some(units(2)), provisioning: None };
-    (job, Some(LaneRecord { resource, change_state, change: None }))
+    (job, Some(LaneRecord { change_state, ..LaneRecord::new(resource) }))
 }
 
 fn units(units: i64) -> Capacity {

@@ -102,7 +102,7 @@ mod tests {
         let change =
             stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, effect_timeout: HOUR, stage });
         let change_state = ChangeState { last_change: Some(sent), fresh_from: Some(NOON), ..ChangeState::default() };
-        LaneRecord { resource: "worker".parse().expect("an alias"), change_state, change }
+        LaneRecord { change_state, change, ..LaneRecord::new("worker".parse().expect("an alias")) }
     }
 
     fn store_left_behind(directory: &Path, stage: Option<Stage>) -> SqliteJournal {

@@ -1,6 +1,6 @@
 //! How long changes of a resource really take, learned from those that were confirmed.
 //!
-//! A duration runs from sending a change until the resource is at rest. Only steps whose job saw no external change count:
+//! A duration runs from sending a change until the resource is at rest. Only steps that no external change met count:
 //! another program's doing would be taken for ours. Few steps prove nothing, so that fewer than [`LEAST_KNOWN`] have no
 //! summary, and callers say what they expect instead. Rejected: a mean, which one slow change in ten hardly moves.
 
@@ -37,6 +37,11 @@ pub struct DurationSummary {
 }
 
 impl StepDurations {
+    /// Whether none are known.
+    pub fn is_empty(&self) -> bool {
+        self.up.is_empty() && self.down.is_empty()
+    }
+
     /// Notes that a step in the direction of `op` took `duration`.
     pub fn note(&mut self, op: Op, duration: Duration) {
         let known = match op {
@@ -49,8 +54,13 @@ impl StepDurations {
         }
     }
 
-    /// What the steps in the direction of `op` took, if there were enough of them.
+    /// What the steps in the direction of `op` took, if there were enough of them to expect it of the next one.
     pub fn summary(&self, op: Op) -> Option<DurationSummary> {
+        self.observed(op).filter(|summary| summary.count >= LEAST_KNOWN)
+    }
+
+    /// What the steps in the direction of `op` took, however few they are; none if there are none.
+    pub fn observed(&self, op: Op) -> Option<DurationSummary> {
         let known = match op {
             Op::Add => &self.up,
             Op::Remove => &self.down,
@@ -61,8 +71,7 @@ impl StepDurations {
             let rank = (sorted.len() * percent).div_ceil(100).checked_sub(1)?;
             sorted.get(rank).copied().map(Duration::from_millis)
         };
-        (sorted.len() >= LEAST_KNOWN)
-            .then(|| Some(DurationSummary { p50: no_longer(50)?, p90: no_longer(90)?, count: sorted.len() }))?
+        Some(DurationSummary { p50: no_longer(50)?, p90: no_longer(90)?, count: sorted.len() })
     }
 }
 
@@ -81,16 +90,20 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_were_seen() {
         for (seconds, expected) in [
-            (vec![1, 2, 3, 4], None),
+            (vec![4, 1, 3, 2], Some((2, 4, 4))),
+            (vec![7], Some((7, 7, 1))),
+            (vec![], None),
             (vec![5, 4, 3, 2, 1], Some((3, 5, 5))),
             ((1..=10).collect(), Some((5, 9, 10))),
             ((1..=11).rev().collect(), Some((6, 10, 11))),
             (vec![60, 60, 60, 60, 60, 60, 60, 60, 60, 900], Some((60, 60, 10))),
             (vec![60, 60, 60, 60, 60, 60, 60, 60, 900, 900], Some((60, 900, 10))),
         ] {
-            let found = noted(Op::Add, seconds.clone()).summary(Op::Add);
-            let found = found.map(|found| (found.p50.as_secs(), found.p90.as_secs(), found.count));
-            assert_eq!(found, expected, "{seconds:?}");
+            let durations = noted(Op::Add, seconds.clone());
+            let of = |found: DurationSummary| (found.p50.as_secs(), found.p90.as_secs(), found.count);
+            assert_eq!(durations.observed(Op::Add).map(of), expected, "{seconds:?}");
+            let enough = expected.filter(|_| seconds.len() >= 5);
+            assert_eq!(durations.summary(Op::Add).map(of), enough, "{seconds:?}");
         }
     }
 

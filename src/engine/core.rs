@@ -266,10 +266,16 @@ impl Core {
         }
     }
 
-    /// Forgets, and so releases, the lanes that can no longer matter, and about which no commit is under way.
+    /// Forgets, and so releases, the lanes that can no longer matter, and about which no commit is under way. The lane of
+    /// a listed resource stays as long as it knows how long steps take: that is as true after a quiet week, and the
+    /// configuration bounds how many there are. Callers can ask for any other name.
     pub fn forget(&mut self, now: Timestamp) {
-        let pending = self.pending.lanes();
-        for (resource, epoch) in self.lanes.forget(now, |resource| pending.contains(resource)) {
+        let (pending, listed) = (self.pending.lanes(), &self.scaling.resources);
+        let kept = |lane: &Lane| {
+            let is_learned = listed.contains_key(lane.resource()) && !lane.step_durations().is_empty();
+            is_learned || pending.contains(lane.resource())
+        };
+        for (resource, epoch) in self.lanes.forget(now, kept) {
             if !self.scaling.resources.contains_key(&resource) {
                 self.unlisted.remove(&resource);
                 self.observations.remove(&resource);

@@ -11,7 +11,7 @@ use crate::domain::{
     Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Change, ChangeState, Ending, ExternalChange,
     Goal, HistoryEntry, Job, JobId, JobRequest, JobState, KeyId, KeyRecord, LaneRecord, LastChangeError, Move,
     OnConflict, Op, Reach, ResourceEvent, Retention, Scope, SentChange, Settings, SidecarAnswer, Stage, Status, Step,
-    StepOutcome, Subject, Timestamp, TraceContext, WaitDeadlines, WaitReason,
+    StepDurations, StepOutcome, Subject, Timestamp, TraceContext, WaitDeadlines, WaitReason,
 };
 use crate::store::{
     Epoch, IdempotencyEntry, LaneChange, Observations, PolicyChange, PolicyState, PolicyWrite, RecordChange, Revision,
@@ -86,6 +86,10 @@ pub(super) fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {
         SentChange { at: NOW, op: Some(Op::Add), cooldown: Duration::from_secs(300), settle: Duration::from_secs(90) };
     let movement = Move::toward(units(1), units(5), 2).expect("a distance");
     let effect_timeout = Duration::from_secs(900);
+    let mut step_durations = StepDurations::default();
+    for (op, seconds) in [(Op::Add, 60), (Op::Add, 61), (Op::Remove, 7)] {
+        step_durations.note(op, Duration::from_secs(seconds));
+    }
     LaneRecord {
         resource: alias(resource),
         change_state: ChangeState {
@@ -95,6 +99,7 @@ pub(super) fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {
             provisioning: Some(Duration::from_secs(60)),
         },
         change: stage.map(|stage| Change { job: JobId::from_u128(7), movement, sent, effect_timeout, stage }),
+        step_durations,
     }
 }
 

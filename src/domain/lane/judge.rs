@@ -141,6 +141,7 @@ impl Lane {
             if outcome == StepOutcome::Confirmed { turn.note(job.id, message) } else { turn.warn(job.id, message) }
         }
         if let Some(expected) = instead_of {
+            self.watched = None;
             turn.warn(job.id, format!("another program changed the capacity from {expected} to {capacity}"));
             turn.record(ResourceEvent::ExternalChange { job: job.id, from: expected, to: capacity });
             // What happened before the job began is not the job's business.
@@ -155,6 +156,13 @@ impl Lane {
             let after_a_change = job.steps.last().is_some_and(|step| step.outcome == StepOutcome::Confirmed);
             if job.wait_deadlines.active_by.take().is_some() && after_a_change {
                 self.change_state.provisioning = self.change_state.last_change.map(|last| observed_at.since(last.at));
+            }
+            let rested = self.watched.take();
+            if let Some((op, duration)) =
+                rested.and_then(|watched| watched.duration_until(reading.received_at, job.settings.poll_interval))
+            {
+                self.step_durations.note(op, duration);
+                turn.outcome.record = true;
             }
         } else {
             let limit = job.wait_limit_from(turn.now);

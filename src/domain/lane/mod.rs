@@ -21,6 +21,7 @@ mod response;
 mod restart;
 mod retarget;
 mod turn;
+mod watch;
 mod words;
 
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ use super::history::ResourceEvent;
 use super::job::{Ending, Job, JobState};
 use super::job_id::JobId;
 use super::reading::{ReadFailure, Reading};
+use super::step_durations::StepDurations;
 use super::time::Timestamp;
 use super::waiting::WaitReason;
 pub use admission::Admission;
@@ -41,6 +43,7 @@ use queue::Queue;
 pub use record::LaneRecord;
 pub use response::ChangeAnswer;
 pub use turn::{Call, CallId, Notice, Outcome, Turn};
+use watch::WatchedChange;
 
 /// What the lane is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub struct Lane {
     resource: Alias,
     change_state: ChangeState,
     change: Option<Change>,
+    step_durations: StepDurations,
+    watched: Option<WatchedChange>,
     active: Option<Arc<Job>>,
     /// `active` as it was last handed out to be committed.
     handed_out: Option<Arc<Job>>,
@@ -102,6 +107,8 @@ impl Lane {
             resource: record.resource,
             change_state: record.change_state,
             change: record.change,
+            step_durations: record.step_durations,
+            watched: None,
             handed_out: active.clone(),
             active,
             queue: Queue::of(queue),
@@ -118,7 +125,12 @@ impl Lane {
 
     /// The part of the lane that must survive a restart.
     pub fn record(&self) -> LaneRecord {
-        LaneRecord { resource: self.resource.clone(), change_state: self.change_state, change: self.change }
+        LaneRecord {
+            resource: self.resource.clone(),
+            change_state: self.change_state,
+            change: self.change,
+            step_durations: self.step_durations.clone(),
+        }
     }
 
     /// What earlier changes mean for later ones.
@@ -129,6 +141,11 @@ impl Lane {
     /// The unresolved change.
     pub fn change(&self) -> Option<&Change> {
         self.change.as_ref()
+    }
+
+    /// How long its steps took.
+    pub fn step_durations(&self) -> &StepDurations {
+        &self.step_durations
     }
 
     /// The job being worked on.
@@ -146,7 +163,7 @@ impl Lane {
         self.active.iter().chain(self.queue.jobs())
     }
 
-    /// Whether the lane can be forgotten: nothing about it has to be remembered.
+    /// Whether the lane can be forgotten: nothing about it has to be remembered, except perhaps how long its steps took.
     pub fn is_forgettable(&self, now: Timestamp) -> bool {
         self.active.is_none() && self.queue.is_empty() && self.change_state.is_forgettable(now)
     }
@@ -182,7 +199,11 @@ impl Lane {
         self.event(turn, |lane, turn| {
             let Some(mut job) = lane.active.take() else { return };
             let next = match reading {
-                Ok(reading) => lane.judge(Arc::make_mut(&mut job), &reading, turn),
+                Ok(reading) => {
+                    let next = lane.judge(Arc::make_mut(&mut job), &reading, turn);
+                    lane.watched.iter_mut().for_each(|watched| watched.hear(reading.received_at));
+                    next
+                }
                 Err(failure) => lane.on_read_failure(Arc::make_mut(&mut job), failure, turn),
             };
             lane.active = Some(job);
@@ -334,9 +355,7 @@ mod tests {
             let job = Job::accept(JobId::from_u128(id), request, Settings::DEFAULT, Timestamp::from_millis(0));
             Arc::new(Job { state: JobState::Running, ..job })
         };
-        let record =
-            LaneRecord { resource: job(1).resource.clone(), change_state: ChangeState::default(), change: None };
-        let lane = Lane::restore(record, [job(1), job(2)]);
+        let lane = Lane::restore(LaneRecord::new(job(1).resource.clone()), [job(1), job(2)]);
         assert_eq!(lane.active(), Some(&job(1)));
         assert_eq!(lane.queue().map(|job| job.id).collect::<Vec<_>>(), [JobId::from_u128(2)]);
     }

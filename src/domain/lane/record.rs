@@ -3,6 +3,7 @@
 use super::super::alias::Alias;
 use super::super::change_state::{Change, ChangeState};
 use super::super::settings::Settings;
+use super::super::step_durations::StepDurations;
 use super::super::time::Timestamp;
 
 /// The part of a lane, besides its jobs, that must survive a restart.
@@ -14,12 +15,14 @@ pub struct LaneRecord {
     pub change_state: ChangeState,
     /// The unresolved change.
     pub change: Option<Change>,
+    /// How long its steps took.
+    pub step_durations: StepDurations,
 }
 
 impl LaneRecord {
     /// The lane of a `resource` of which nothing is remembered.
     pub fn new(resource: Alias) -> Self {
-        Self { resource, change_state: ChangeState::default(), change: None }
+        Self { resource, change_state: ChangeState::default(), change: None, step_durations: StepDurations::default() }
     }
 
     /// Fits it to a store that was restored at `at`: between the backup and that moment, changes may have been sent that are not

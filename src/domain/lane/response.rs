@@ -5,7 +5,7 @@ use super::super::history::ResourceEvent;
 use super::super::job::{Ending, ErrorCode, Job, JobError, LastChangeError, StepOutcome};
 use super::super::reading::SidecarAnswer;
 use super::super::waiting::WaitReason;
-use super::{Lane, Next, Turn, pace};
+use super::{Lane, Next, Turn, WatchedChange, pace};
 
 /// The sidecar's answer to a change, as far as it tells whether the change takes effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ impl Lane {
         if reached_sidecar {
             change.ended(now);
             change.sent = self.change_state.record_sent(change.sent);
+            self.watched = Some(WatchedChange::new(&change));
             job.wait_deadlines.active_by = Some(job.wait_limit_from(change.sent.at));
         }
         match answer {
@@ -56,6 +57,7 @@ impl Lane {
             }
             ChangeAnswer::Acknowledged => {
                 turn.note(job.id, format!("{movement} accepted by the sidecar"));
+                self.watched.iter_mut().for_each(|watched| watched.hear(now));
                 change.stage = Stage::Acknowledged;
                 self.change = Some(change);
                 // The answer may come after the timeout: one reading is due even then, at once.
@@ -93,6 +95,9 @@ impl Lane {
     /// Clears the unresolved change and notes its outcome on the step of the job that made it.
     pub(super) fn resolve(&mut self, job: &mut Job, outcome: StepOutcome, turn: &mut Turn) {
         let Some(change) = self.change.take() else { return };
+        if outcome != StepOutcome::Confirmed {
+            self.watched = None;
+        }
         turn.record(ResourceEvent::ChangeResolved { job: change.job, movement: change.movement, outcome });
         if change.job == job.id
             && let Some(step) = job.steps.last_mut()

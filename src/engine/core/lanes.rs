@@ -66,8 +66,8 @@ impl Lanes {
     }
 
     /// Takes out the lanes that no later event needs, unless they are `kept`; their names and adoptions.
-    pub fn forget(&mut self, now: Timestamp, kept: impl Fn(&Alias) -> bool) -> Vec<(Alias, Epoch)> {
-        let forgettable = self.slots.iter().filter(|(resource, slot)| slot.lane.is_forgettable(now) && !kept(resource));
+    pub fn forget(&mut self, now: Timestamp, kept: impl Fn(&Lane) -> bool) -> Vec<(Alias, Epoch)> {
+        let forgettable = self.slots.iter().filter(|(_, slot)| slot.lane.is_forgettable(now) && !kept(&slot.lane));
         let forgettable: Vec<_> = forgettable.map(|(resource, slot)| (resource.clone(), slot.epoch)).collect();
         forgettable.iter().for_each(|(resource, _)| drop(self.remove(resource)));
         forgettable

@@ -87,7 +87,7 @@ mod tests {
             let (job, effect_timeout, stage) = (JobId::nil(), Duration::from_hours(1), Stage::Acknowledged);
             let change = resource.is_multiple_of(7).then_some(Change { job, movement, sent, effect_timeout, stage });
             let change_state = ChangeState { last_change: Some(sent), ..ChangeState::default() };
-            LaneRecord { resource: named(resource), change_state, change }
+            LaneRecord { change_state, change, ..LaneRecord::new(named(resource)) }
         };
         let mut jobs_of: HashMap<Alias, Vec<JobEvent>> = HashMap::new();
         for event in (0..RESOURCES * 4).map(job).filter(|event| event.job.ended().is_none()) {

@@ -198,6 +198,7 @@ fn the_stored_form_is_this() {
         stored(&format!("SELECT {columns} FROM lanes")),
         "worker 1800000000000 add 300000 90000 1800000000000 3 60000"
     );
+    assert_eq!(stored("SELECT step_durations FROM lanes"), r#"{"up":[60000,61000],"down":[7000]}"#);
     assert_eq!(
         stored("SELECT change FROM lanes"),
         concat!(

@@ -1,5 +1,5 @@
-//! Lanes as rows: a column each for what earlier changes mean for later ones, and JSON for the change that is
-//! unresolved, which few have.
+//! Lanes as rows: a column each for what earlier changes mean for later ones, and JSON for what is read and written
+//! whole: the change that is unresolved, which few have, and how long steps took.
 //!
 //! Rejected: a record in JSON, as jobs have one, because of the time that a start with very many jobs spends on making
 //! sense of records, a fifth went to those of lanes.
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row, params};
+use serde::de::DeserializeOwned;
 
 use super::records::{Unreadable, json, name_of};
 use crate::domain::{Alias, Capacity, ChangeState, LaneRecord, Op, SentChange, Timestamp};
@@ -34,12 +35,12 @@ pub(super) fn write_records<'a>(
     records: impl IntoIterator<Item = (&'a Alias, Option<&'a LaneRecord>)>,
 ) -> rusqlite::Result<()> {
     let mut replace = db.prepare_cached(
-        "REPLACE INTO lanes (resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "REPLACE INTO lanes (resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change, \
+         step_durations) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
     let mut forget = db.prepare_cached("DELETE FROM lanes WHERE resource = ?1")?;
     for (resource, lane) in records {
-        let Some(LaneRecord { change_state, change, .. }) = lane else {
+        let Some(LaneRecord { resource: _, change_state, change, step_durations }) = lane else {
             forget.execute([resource.as_str()])?;
             continue;
         };
@@ -54,6 +55,7 @@ pub(super) fn write_records<'a>(
             expected.map(Capacity::units),
             provisioning.map(millis),
             change.as_ref().map(json).transpose()?,
+            (!step_durations.is_empty()).then(|| json(step_durations)).transpose()?,
         ])?;
     }
     Ok(())
@@ -63,8 +65,7 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-const COLUMNS: &str =
-    "resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change";
+const COLUMNS: &str = "resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change, step_durations";
 
 /// All lanes, by name.
 pub(super) fn read(db: &Connection) -> Result<Vec<LaneRecord>, Unreadable> {
@@ -96,9 +97,14 @@ fn understand(row: &Row) -> Result<LaneRecord, String> {
         expected: column::<i64>(row, 6)?.map(Capacity::new).transpose().map_err(text)?,
         provisioning: column::<u64>(row, 7)?.map(Duration::from_millis),
     };
-    let change = row.get_ref(8).map_err(text)?.as_str_or_null().map_err(text)?;
-    let change = change.map(serde_json::from_str).transpose().map_err(text)?;
-    Ok(LaneRecord { resource, change_state, change })
+    let (change, step_durations) = (record(row, 8)?, record(row, 9)?.unwrap_or_default());
+    Ok(LaneRecord { resource, change_state, change, step_durations })
+}
+
+/// The record in JSON at `place`, if there is one.
+fn record<T: DeserializeOwned>(row: &Row, place: usize) -> Result<Option<T>, String> {
+    let record = row.get_ref(place).map_err(text)?.as_str_or_null().map_err(text)?;
+    record.map(serde_json::from_str).transpose().map_err(text)
 }
 
 fn last_change(row: &Row) -> Result<Option<SentChange>, String> {

@@ -296,6 +296,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     );
     INSERT INTO samples_clock (only, behind, minute, series) VALUES (1, 0, -9000000000000, 0);
 ",
+    // How long the steps of a resource took.
+    "
+    ALTER TABLE lanes ADD COLUMN step_durations TEXT;
+",
 ];
 
 /// The version this release reads and writes.

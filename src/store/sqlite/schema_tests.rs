@@ -6,7 +6,7 @@ use rusqlite::params;
 use super::super::fixtures::*;
 use super::super::{Journal as _, SqliteReader};
 use super::*;
-use crate::domain::{ChangeState, Job, JobEvent, JobId, LaneRecord, SentChange, Stage};
+use crate::domain::{ChangeState, Job, JobEvent, JobId, LaneRecord, SentChange, Stage, StepDurations};
 use crate::store::{EventFilter, Position, StoreReader as _, Unit};
 
 /// As version 1 was released.
@@ -70,13 +70,14 @@ fn a_store_of_version_1_becomes_a_current_one_and_loses_nothing() {
     let snapshot = journal.contents().expect("readable");
     assert_eq!(snapshot.jobs, [JobEvent { id: 0, job: Arc::new(job) }], "older than the log of versions");
     let since = NOW + Duration::from_secs(60);
-    let unused = LaneRecord { change_state: ChangeState::default(), ..lane("unused", None) };
-    let mut nameless = lane("worker", None);
+    let unused = LaneRecord::new(alias("unused"));
+    let not_noted = |record: LaneRecord| LaneRecord { step_durations: StepDurations::default(), ..record };
+    let mut nameless = not_noted(lane("worker", None));
     nameless.change_state = ChangeState {
         last_change: nameless.change_state.last_change.map(|last| SentChange { op: None, ..last }),
         ..nameless.change_state
     };
-    assert_eq!(snapshot.lanes, [lane("api", Some(Stage::Unknown { since })), unused, nameless]);
+    assert_eq!(snapshot.lanes, [not_noted(lane("api", Some(Stage::Unknown { since }))), unused, nameless]);
     assert_eq!(snapshot.entries, [entry]);
     assert_eq!(journal.clock_anchor().expect("readable"), None);
     journal.change_clock(Some(&anchor("this")), NOW, NOW).expect("changed");

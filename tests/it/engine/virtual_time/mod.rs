@@ -2,6 +2,7 @@
 
 mod changes;
 mod cooldown;
+mod durations;
 mod jobs;
 mod limits;
 mod reaching;
