@@ -26,6 +26,9 @@ pub async fn run(args: ServeArgs) -> ExitCode {
         telemetry::complain(error);
         return ExitCode::from(2);
     }
+    if let Some(exposed) = loaded.file_with_secrets().and_then(config::exposure) {
+        tracing::warn!("a secret is not secret: {exposed}");
+    }
     let traces = match Traces::from_environment() {
         Ok(traces) => traces,
         Err(error) => {

@@ -26,7 +26,8 @@ Traces are exported by OTLP (http/protobuf) if the standard variable OTEL_EXPORT
 http://collector:4318, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set. OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES,
 OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_TIMEOUT and OTEL_BSP_* are obeyed as well.
 
-SCALEGATE_ADMIN_KEY may hold the admin key itself. There is no flag for it: other processes can see flags.
+SCALEGATE_ADMIN_KEY may hold the admin key itself, and SCALEGATE_METRIC_SECRETS_<NAME> the value of a header for metrics of
+policies. There are no flags for them: other processes can see flags.
 
 An unknown variable SCALEGATE_* stops the start; those of others are left alone.
 

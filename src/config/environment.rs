@@ -19,6 +19,34 @@ const PREFIX: &str = "SCALEGATE_";
 const OTHER_VARIABLES: [&str; 5] =
     ["SCALEGATE_SERVER", "SCALEGATE_KEY", "SCALEGATE_CA_FILE", "SCALEGATE_LOG", super::access::ADMIN_KEY];
 
+/// What a variable with a secret for policies begins with. The name of the secret follows, in capital letters.
+pub(super) const METRIC_SECRET: &str = "SCALEGATE_METRIC_SECRETS_";
+
+/// Secrets in variables of their own, which no flag has. It has no `Debug`, so that none is shown.
+#[derive(Default)]
+pub(super) struct SecretVariables {
+    pub admin_key: Option<OsString>,
+    /// Name and value of each variable with a secret for policies.
+    pub metric_secrets: Vec<(String, OsString)>,
+}
+
+impl SecretVariables {
+    /// Those of `environment`. Empty ones count as unset.
+    pub fn of(environment: Vec<(OsString, OsString)>) -> Self {
+        let mut secrets = Self::default();
+        for (name, value) in environment.into_iter().filter(|(_, value)| !value.is_empty()) {
+            let name = name.to_string_lossy().into_owned();
+            if name == super::access::ADMIN_KEY {
+                secrets.admin_key = Some(value);
+            } else if name.starts_with(METRIC_SECRET) {
+                secrets.metric_secrets.push((name, value));
+            }
+        }
+        secrets.metric_secrets.sort();
+        secrets
+    }
+}
+
 /// Every variable of `environment` that looks like one of ours and is not. Empty ones count as unset.
 pub(super) fn unknown_variables(environment: &[(OsString, OsString)]) -> Vec<Problem> {
     let options = ServeArgs::augment_args(clap::Command::new("serve"));
@@ -28,6 +56,7 @@ pub(super) fn unknown_variables(environment: &[(OsString, OsString)]) -> Vec<Pro
     let mut unknown: Vec<String> = set
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
         .filter(|(name, _)| name.starts_with(PREFIX) && !known.contains(&name.as_str()))
+        .filter(|(name, _)| !name.starts_with(METRIC_SECRET))
         .filter(|(name, value)| !is_service_link(name, value))
         .map(|(name, _)| name)
         .collect();

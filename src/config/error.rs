@@ -20,12 +20,12 @@ pub enum ConfigError {
         error: io::Error,
     },
     /// The configuration file is not TOML, or has something else in place of a table.
-    #[error("the configuration file {} is not valid\n  {}", one_line(path), indented(error))]
+    #[error("the configuration file {} is not valid\n  {}", one_line(path), detail.trim_end().replace('\n', "\n  "))]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// The line, and what was expected.
-        error: Box<toml::de::Error>,
+        /// In several lines: the line, unless it may hold a secret, and what was expected.
+        detail: String,
     },
     /// Values that were read but cannot be used: all of them, so that they can be mended in one go.
     #[error("the configuration is not valid{}", Listed(problems))]
@@ -33,11 +33,6 @@ pub enum ConfigError {
         /// At least one.
         problems: Vec<Problem>,
     },
-}
-
-/// What is wrong with a file, in several lines, each of which is shown as a part of the message that it belongs to.
-fn indented(error: &toml::de::Error) -> String {
-    error.to_string().trim_end().replace('\n', "\n  ")
 }
 
 /// One thing wrong with the configuration. `name` is always the option as the user spelled it: `--cooldown`,
@@ -97,10 +92,10 @@ pub enum Problem {
         /// Why it is needed.
         what: String,
     },
-    /// The admin key cannot be used. It is not shown.
+    /// A secret cannot be used. It is not shown.
     #[error("{name}: {detail}")]
-    AdminKey {
-        /// The option.
+    Secret {
+        /// The option, variable or key.
         name: String,
         /// Why.
         detail: String,

@@ -30,6 +30,7 @@ mod jobs;
 mod layers;
 mod print;
 mod resolve;
+mod secrets;
 mod sidecar_url;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub use value::{capacity as parse_capacity, duration as parse_duration};
 use self::value::{address, duration_between, path};
 
 use crate::domain::{Alias, Limits, ResourceConfig, Retention, ScalingConfig, SettingLimits, Settings};
+use crate::sources::{MetricHosts, Secrets};
 
 const SERVER: &str = "Server";
 const LIMITS: &str = "Limits and retention";
@@ -93,6 +95,22 @@ pub struct Config {
     /// Who may call.
     #[command(flatten)]
     pub access: Access,
+
+    /// Hosts, each with its port, that policies put over HTTP may have asked for metrics [default: none]
+    // Without it, whoever may put a policy could have the gateway call anything that it can reach.
+    #[arg(
+        long,
+        env = "SCALEGATE_METRIC_HOSTS",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "HOST:PORT,...",
+        help_heading = "Metrics of policies"
+    )]
+    pub metric_hosts: MetricHosts,
+
+    /// What requests for metrics may send as headers, by the names that policies use. The values are never printed.
+    #[arg(skip)]
+    pub metric_secrets: Secrets,
 
     /// General settings of jobs.
     #[command(flatten)]
@@ -151,8 +169,8 @@ pub enum LogFormat {
 
 /// The configuration that `args`, the file they name and the defaults give together.
 ///
-/// The parsed `args` already contain the environment's values; `environment` is searched only for variables that look
-/// like ours and are not. Give it [`std::env::vars_os`].
+/// The parsed `args` already contain the environment's values of options; `environment` is searched for secrets, and for
+/// variables that look like ours and are not. Give it [`std::env::vars_os`].
 ///
 /// # Errors
 /// If the file cannot be read, or any value, key or variable is wrong. All wrong values are reported at once; a file
@@ -165,8 +183,7 @@ pub fn load(
     let mut problems = environment::unknown_variables(&environment);
     let path = resolve::config_file(args, &mut problems);
     let file = path.as_deref().map(file::File::read).transpose()?.unwrap_or_default();
-    let admin_key = environment.into_iter().find(|(name, value)| name == access::ADMIN_KEY && !value.is_empty());
-    resolve::resolve(args, path, file, admin_key.map(|(_, value)| value), problems)
+    resolve::resolve(args, path, file, environment::SecretVariables::of(environment), problems)
 }
 
 /// The data directory of the gateway that `args` describe, for a command that works on it: only what they say of the

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::access;
 use super::args::ServeArgs;
+use super::environment::SecretVariables;
 use super::error::{ConfigError, Problem};
 use super::file::{File, Section};
 use super::jobs::ResourceRows;
@@ -41,7 +42,7 @@ pub(super) fn resolve(
     args: &ServeArgs,
     path: Option<PathBuf>,
     file: File,
-    admin_key: Option<OsString>,
+    secrets: SecretVariables,
     problems: Vec<Problem>,
 ) -> Result<Loaded, ConfigError> {
     let mut layers = Layers { file: path.as_deref(), problems };
@@ -51,7 +52,9 @@ pub(super) fn resolve(
     layers.check_settings(&mut general, &config.settings, &config.setting_limits);
     layers.check_care(&general, &config.settings, &config.setting_limits, |_| true);
     layers.check_key_rule(&general, &config);
-    config.access.admin_key = layers.admin_key(&general, config.access.admin_key_file.as_deref(), admin_key);
+    config.access.admin_key = layers.admin_key(&general, config.access.admin_key_file.as_deref(), secrets.admin_key);
+    let secret_origins;
+    (config.metric_secrets, secret_origins) = layers.metric_secrets(&file.secrets, &secrets.metric_secrets);
     if config.only_listed && file.resources.is_empty() {
         layers.problems.push(Problem::NothingListed { name: layers.name(&general, "only_listed") });
     }
@@ -71,7 +74,7 @@ pub(super) fn resolve(
     }
     let problems = layers.problems;
     if problems.is_empty() {
-        Ok(Loaded { config, file: path, general, tables })
+        Ok(Loaded { config, file: path, general, secrets: secret_origins, tables })
     } else {
         Err(ConfigError::Invalid { problems })
     }
@@ -166,7 +169,7 @@ impl Layers<'_> {
             (Some(path), None) => access::read_key(path)
                 .map_err(|why| (self.name(general, "admin_key_file"), format!("{why}; {HOW_TO_GET_A_KEY}"))),
         };
-        read.map_err(|(name, detail)| self.problems.push(Problem::AdminKey { name, detail })).ok()
+        read.map_err(|(name, detail)| self.problems.push(Problem::Secret { name, detail })).ok()
     }
 
     /// What is chosen for the resource `alias`, whose table begins at `line`, and what that means.

@@ -17,6 +17,7 @@ use url::Url;
 use super::{Hosts, LogFormat, Origins};
 use crate::domain::{Capacity, MAX_CAPACITY};
 use crate::printable;
+use crate::sources::MetricHosts;
 
 /// A duration as people write it: `5m`, `1h 30m`, `250ms`, `7d`. A day is 24 hours.
 ///
@@ -182,7 +183,7 @@ impl Kind {
         let is = |kinds: &[TypeId]| kinds.iter().any(|kind| option.get_value_parser().type_id() == *kind);
         if is(&[TypeId::of::<u32>(), TypeId::of::<usize>(), TypeId::of::<Capacity>()]) {
             Self::Number
-        } else if is(&[TypeId::of::<Hosts>(), TypeId::of::<Origins>()]) {
+        } else if is(&[TypeId::of::<Hosts>(), TypeId::of::<Origins>(), TypeId::of::<MetricHosts>()]) {
             Self::List
         } else if is(&[TypeId::of::<Duration>()]) {
             Self::Duration

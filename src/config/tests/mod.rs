@@ -3,6 +3,7 @@
 mod access;
 mod printing;
 mod refusals;
+mod secrets;
 
 use std::fs;
 
@@ -62,6 +63,7 @@ fn values(option: &clap::Arg) -> [&'static str; 3] {
         ("sidecar_url", _) => ["\"http://a\"", "\"http://b:2\"", "\"http://c\""],
         ("log_format", _) => ["\"json\""; 3],
         ("allowed_origins", _) => ["[\"http://a:1\"]", "[\"https://d\", \"https://a\"]", "[\"https://e\"]"],
+        ("metric_hosts", _) => ["[\"a:1\", \"[::1]:2\"]", "[\"d:3\"]", "[\"e:4\"]"],
         (_, Kind::Text) => ["\"/a\"", "\"b\"", "\"./c\""],
         (_, Kind::Duration) => ["\"1s\"", "\"2000ms\"", "\"3s\""],
         (_, Kind::Number) => ["11", "12", "13"],

@@ -40,6 +40,8 @@ fn a_wrong_option_is_named_as_it_was_spelled() {
         ("allowed_hosts", "a,,b", "must be names of hosts"),
         ("allowed_origins", "ops.test", "\"ops.test\" must be origins as browsers send them"),
         ("allowed_origins", "https://ops.test/", "must be origins as browsers send them"),
+        ("metric_hosts", "api", "\"api\" must be hosts with their ports, such as prometheus:9090"),
+        ("metric_hosts", "a:1,,b:2", "must be hosts with their ports"),
         ("max_queue_length", "10001", "10001 must be between 0 and 10000"),
         ("keep_finished_for", "0s", "\"0s\" must be between \"1s\" and \"365d\""),
         ("keep_finished_count", "0", "0 must be between 1 and 1000000"),
