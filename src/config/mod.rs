@@ -97,7 +97,7 @@ pub struct Config {
     pub access: Access,
 
     /// Hosts, each with its port, that policies put over HTTP may have asked for metrics [default: none]
-    // Without it, whoever may put a policy could have the gateway call anything that it can reach.
+    // Without it, a caller who may put a policy could have the gateway call anything that it can reach.
     #[arg(
         long,
         env = "SCALEGATE_METRIC_HOSTS",

@@ -31,8 +31,22 @@ const MAX_SERIES_NAME_BYTES: usize = 255;
 const MAX_LABEL_VALUE_BYTES: usize = 1024;
 /// Most labels, and most headers: more than series and requests have in practice.
 const MAX_ENTRIES: usize = 16;
-/// Headers that belong to the connection or the transport; a secret in one of them would break the request.
-const FORBIDDEN_HEADERS: [&str; 6] = ["connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"];
+/// Headers that say how a request is made. A policy that could set them could make two requests of one, or have an
+/// answer sent in a form that is not read.
+const FORBIDDEN_HEADERS: [&str; 12] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 const TYPES: [&str; 4] = ["push", "http", "scrape", "prometheus"];
 
@@ -172,12 +186,16 @@ fn headers(fields: &mut Fields) -> Option<BTreeMap<String, String>> {
     Some(headers)
 }
 
-fn header_name(header: &str) -> Result<(), String> {
+/// Checks that a policy may set the header `header`.
+///
+/// # Errors
+/// Why not, as the end of a sentence.
+pub(crate) fn header_name(header: &str) -> Result<(), String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if header.is_empty() || header.len() > MAX_SERIES_NAME_BYTES || !header.bytes().all(is_token) {
         Err("is not the name of a header".to_owned())
     } else if FORBIDDEN_HEADERS.contains(&header.to_ascii_lowercase().as_str()) {
-        Err("must not be set: it belongs to the connection".to_owned())
+        Err("must not be set: it says how the request is made".to_owned())
     } else {
         Ok(())
     }

@@ -28,7 +28,9 @@ mod warnings;
 
 pub use canonical::{Object, canonical};
 pub use document::{Document, MAX_DOCUMENT_BYTES, Unreadable};
+pub(crate) use metrics::header_name;
 pub use problem::Problem;
+pub(crate) use problem::child as child_pointer;
 pub use read::READ_ONLY;
 pub use resource::{followed, problems_for};
 pub use summary::summary;

@@ -43,6 +43,6 @@ impl Problems {
 }
 
 /// The pointer to `name` in the object at `pointer`.
-pub(super) fn child(pointer: &str, name: &str) -> String {
+pub(crate) fn child(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }

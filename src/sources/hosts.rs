@@ -1,6 +1,6 @@
 //! Which hosts policies that come over HTTP may have asked.
 //!
-//! Without this, whoever may change a policy could have the gateway call anything that it can reach. The text counts and
+//! Without this, a caller who may change a policy could have the gateway call anything that it can reach. The text counts and
 //! not what it resolves to: `localhost:9100` does not allow `127.0.0.1:9100` nor the other way round, and a name stays
 //! allowed whatever address it has today. Rejected: to look names up and compare addresses, because the answer may be
 //! another one when the request is made.

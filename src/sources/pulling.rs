@@ -5,7 +5,7 @@
 //! source, and without sources none. To read an answer of the largest size takes some milliseconds, for which the thread
 //! does nothing else; a thread of its own would cost more at usual sizes than it would save.
 //!
-//! Whether a host may be asked at all is decided where policies are accepted, by [`MetricHosts`](super::MetricHosts): it
+//! Whether a host may be asked at all is decided where policies are accepted, by [`problems_of`](super::problems_of): it
 //! depends on who wrote the policy, which is not known here.
 
 use std::collections::{BTreeMap, VecDeque};

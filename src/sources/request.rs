@@ -5,26 +5,10 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use crate::domain::policy::{Missing, Source};
+use crate::policy::header_name;
 
 use super::NoValue;
 use super::puller::REQUEST_TIMEOUT;
-
-/// Headers that say how a request is made. A policy that could set them could make two requests of one, or have an
-/// answer sent in a form that is not read.
-const OWN_HEADERS: [&str; 12] = [
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "range",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// What an answer is expected to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,8 +42,8 @@ impl Request {
             Source::Scrape { url, headers, .. } => (parse_url(url)?, headers, Form::Exposition),
             Source::Prometheus { url, headers, query, .. } => (query_url(parse_url(url)?, query), headers, Form::Query),
         };
-        if let Some(own) = headers.keys().find(|name| !may_be_set(name)) {
-            return Err(failed(format!("the header {own} cannot be set")));
+        for name in headers.keys() {
+            header_name(name).map_err(|why| failed(format!("the header {name:?} {why}")))?;
         }
         Ok(Some(Self { url, headers: headers.clone(), form }))
     }
@@ -92,13 +76,6 @@ impl Request {
         let port = self.url.port_or_known_default().unwrap_or_default();
         format!("{}:{port}", self.url.host_str().unwrap_or_default())
     }
-}
-
-/// Whether a policy may set the header `name`.
-pub fn may_be_set(name: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let is_name = !name.is_empty() && name.bytes().all(is_token);
-    is_name && !OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 fn failed(detail: String) -> NoValue {
@@ -159,10 +136,13 @@ mod tests {
             (http("/stats", &[]), "the URL is wrong: relative URL without a base"),
             (http("http://", &[]), "the URL is wrong: empty host"),
             (http("http://user:x@api/", &[]), "the URL contains a user name or password"),
-            (http("http://api/", &["Transfer-Encoding"]), "the header Transfer-Encoding cannot be set"),
-            (http("http://api/", &["HOST"]), "the header HOST cannot be set"),
-            (http("http://api/", &["a b"]), "the header a b cannot be set"),
-            (http("http://api/", &[""]), "the header  cannot be set"),
+            (
+                http("http://api/", &["Transfer-Encoding"]),
+                "the header \"Transfer-Encoding\" must not be set: it says how the request is made",
+            ),
+            (http("http://api/", &["HOST"]), "the header \"HOST\" must not be set: it says how the request is made"),
+            (http("http://api/", &["a b"]), "the header \"a b\" is not the name of a header"),
+            (http("http://api/", &[""]), "the header \"\" is not the name of a header"),
         ] {
             assert_eq!(Request::of(&source), Err(failed(why.to_owned())), "{source:?}");
         }

@@ -126,7 +126,7 @@ fn what_is_wrong_is_told_where_it_is() {
         ("/metrics/ready/source/pointer", Some(json!("queue")), "must be a JSON pointer such as /queue/ready"),
         ("/metrics/ready/source/pointer", Some(json!("/a~2")), "must be a JSON pointer such as /queue/ready"),
         ("/metrics/ready/source/headers", Some(json!([])), "must be an object of strings, not an array"),
-        ("/metrics/ready/source/headers/Host", Some(json!("x")), "must not be set: it belongs to the connection"),
+        ("/metrics/ready/source/headers/Host", Some(json!("x")), "must not be set: it says how the request is made"),
         ("/metrics/ready/source/headers/a b", Some(json!("x")), "is not the name of a header"),
         ("/metrics/ready/source/headers/X", Some(json!("Bearer abc")), "is the name of a secret: it must be a letter"),
         ("/metrics/ready/source/headers", Some(json!({"a": "x", "A": "y"})), "has A twice"),
