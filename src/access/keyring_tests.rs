@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::access::NewKey;
+use crate::domain::policy::{Decision, Name};
 use crate::domain::{Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId};
-use crate::store::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position};
+use crate::store::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, Revision, Series};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -66,6 +67,22 @@ impl StoreReader for Store {
     }
 
     async fn timeline(&self, _: &Alias, _: Option<Position>, _: usize) -> Result<Page<HistoryEntry>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn policy_revisions(&self, _: &Alias) -> Result<Vec<Revision>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn decisions(&self, _: &Alias, _: Option<Position>, _: usize) -> Result<Page<Decision>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn metric_names(&self, _: &Alias) -> Result<Vec<Name>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn series(&self, _: &Alias, _: &Name, _: Timestamp, _: Timestamp, _: Duration) -> Result<Series, StoreError> {
         Err(StoreError::Closed)
     }
 

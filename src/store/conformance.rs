@@ -66,7 +66,8 @@ macro_rules! suite {
             a_policy_is_durable_with_its_job_or_not_at_all, what_is_in_force_is_adopted_without_a_lane,
             what_was_observed_comes_back_after_a_restart, the_last_sample_of_a_second_counts,
             the_samples_of_the_last_hour_are_adopted, what_is_handed_over_later_is_written_later,
-            only_owners_record, a_batch_that_fails_takes_no_lanes, metrics_of_a_deleted_policy_are_out_of_use,
+            only_owners_record, revisions_are_listed_newest_first, decisions_are_paged_newest_first,
+            only_the_newest_decisions_are_kept, a_page_of_decisions_is_bounded, a_metric_is_told_in_steps, a_series_has_not_too_many_points, a_batch_that_fails_takes_no_lanes, metrics_of_a_deleted_policy_are_out_of_use,
         }
     };
     (@ $house:expr; $($name:ident),* $(,)?) => {

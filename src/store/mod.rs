@@ -50,7 +50,10 @@ pub use adoption::{AdoptedLane, Adoption, Which};
 pub use error::StoreError;
 pub use observer::Observer;
 pub use policy::{Observations, PolicyChange, PolicyRecord, PolicyState, PolicyWrite, Revision};
-pub use read::{EventFilter, JobCounts, JobFilter, KeysState, LogPage, Page, Position, StoreReader, begins_after};
+pub use read::{
+    EventFilter, JobCounts, JobFilter, KeysState, LogPage, MAX_POINTS, Page, Point, Position, Series, StoreReader,
+    begins_after,
+};
 pub use retention::{
     ADOPTED_SAMPLES, AuditExcess, DECISION_RETENTION, Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_DEAD_KEYS,
     MAX_DECISIONS, MAX_LOGGED_VERSIONS, MAX_REVISIONS, MAX_TEXT_BYTES, MAX_TIMELINE, MINUTE_RETENTION, Pruned,

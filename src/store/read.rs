@@ -7,11 +7,14 @@
 //! be one `Arc<dyn StoreReader>` for all handlers. Rejected: a type parameter instead, because it would run through
 //! every handler; and boxes written by hand, because they say the same in three times as many words.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
-use super::StoreError;
+use super::{Revision, StoreError};
+use crate::domain::policy::{Decision, Name};
 use crate::domain::{
-    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, Job, JobEvent, JobId, KeyRecord, Reach, StateName,
+    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, Job, JobEvent, JobId, KeyRecord, Reach, StateName, Timestamp,
 };
 
 /// Which jobs to list.
@@ -89,6 +92,31 @@ pub type JobCounts = [(StateName, u64); StateName::ALL.len()];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeysState(pub [u64; 5]);
 
+/// Most points in a series.
+pub const MAX_POINTS: usize = 5000;
+
+/// The values of a metric in steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// The length of each step.
+    pub step: Duration,
+    /// Those steps in which there was a value, oldest first; at most [`MAX_POINTS`].
+    pub points: Vec<Point>,
+}
+
+/// The values of a metric in one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// When the step begins.
+    pub at: Timestamp,
+    /// The mean of the values.
+    pub mean: f64,
+    /// The largest of them.
+    pub max: f64,
+    /// How many there were.
+    pub count: u64,
+}
+
 /// The reading side of a store. All methods fail if it cannot be read, or if what is in it makes no sense.
 ///
 /// A read that was begun may go on when its future is dropped.
@@ -135,6 +163,34 @@ pub trait StoreReader: Send + Sync + 'static {
 
     /// At most `size` attempts to change something after `after`, newest first.
     async fn audit(&self, after: Option<Position>, size: usize) -> Result<Page<AuditEntry>, StoreError>;
+
+    /// The revisions of the policy of `resource` that are kept, newest first, its end among them if it was deleted.
+    async fn policy_revisions(&self, resource: &Alias) -> Result<Vec<Revision>, StoreError>;
+
+    /// At most `size` decisions about `resource` after `after`, newest first; fewer, but one at least, if they are large.
+    async fn decisions(
+        &self,
+        resource: &Alias,
+        after: Option<Position>,
+        size: usize,
+    ) -> Result<Page<Decision>, StoreError>;
+
+    /// The metrics of `resource` of which samples are kept, in use or not, by name.
+    async fn metric_names(&self, resource: &Alias) -> Result<Vec<Name>, StoreError>;
+
+    /// The values of a metric from `from` to before `to`; none if it was never observed.
+    ///
+    /// The length of a step is at least `step`, but longer if there would be more than [`MAX_POINTS`], and a whole number
+    /// of seconds, or of minutes if it is longer than one. Steps begin at multiples of it, the first one at `from` or
+    /// before. A minute whose samples are not kept as they came counts in the step in which it begins.
+    async fn series(
+        &self,
+        resource: &Alias,
+        metric: &Name,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Series, StoreError>;
 
     /// All API keys, oldest first. Never waits for other reads.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;

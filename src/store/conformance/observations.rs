@@ -1,9 +1,13 @@
 //! What is observed about resources: samples, states and decisions that no job waits for.
 
+use super::reading::all;
 use super::{House, Scene, about, changing};
-use crate::domain::policy::{Name, Sample};
-use crate::store::fixtures::{NOW, changes, decision, name, observed, revision, sample, state};
-use crate::store::{ADOPTED_SAMPLES, Observations, PolicyRecord, PolicyWrite as Write, RecordChange, Unit};
+use crate::domain::Timestamp;
+use crate::domain::policy::{Decision, Name, Sample};
+use crate::store::fixtures::{NOW, alias, changes, decision, name, observed, revision, sample, seconds, state};
+use crate::store::{
+    ADOPTED_SAMPLES, MAX_DECISIONS, Observations, Point, PolicyRecord, PolicyWrite as Write, RecordChange, Series, Unit,
+};
 
 async fn record(scene: &Scene<'_>, batch: Vec<Observations>) {
     scene.store.record(batch).await.expect("recorded");
@@ -147,4 +151,117 @@ pub async fn metrics_of_a_deleted_policy_are_out_of_use(house: &mut dyn House) {
     record(&scene, vec![observed("worker", epoch, [sample(9, 9.0)])]).await;
     let expected = [(name("queue"), vec![sample(1, 1.0), sample(9, 9.0)])];
     assert_eq!(found(&scene, "worker").await.samples, expected.into());
+}
+
+pub async fn decisions_are_paged_newest_first(house: &mut dyn House) {
+    let mut scene = Scene::set(house).await;
+    let epoch = scene.adopt("worker").await.epoch;
+    for ids in [1..=3, 4..=7] {
+        let decisions = ids.map(decision).collect();
+        record(&scene, vec![Observations { decisions, ..observed("worker", epoch, []) }]).await;
+    }
+    let other = scene.adopt("api").await.epoch;
+    record(&scene, vec![Observations { decisions: vec![decision(9)], ..observed("api", other, []) }]).await;
+    let again = Decision { count: 2, last_at: NOW + seconds(9), ..decision(7) };
+    let write = Write::Decision(Box::new(again.clone()));
+    scene.put(Unit { policies: changes("worker", [write]), ..about("worker", epoch) }).await;
+    let expected: Vec<Decision> = std::iter::once(again).chain((1..=6).rev().map(decision)).collect();
+    for size in [1, 2, 3, 7, 8] {
+        let read = async |after| scene.reader.decisions(&alias("worker"), after, size).await.expect("a page");
+        assert_eq!(all(size, read).await, expected, "by {size}");
+        scene.restart().await;
+    }
+    assert_eq!(scene.reader.decisions(&alias("x"), None, 9).await.expect("a page").entries, []);
+}
+
+pub async fn a_page_of_decisions_is_bounded(house: &mut dyn House) {
+    let scene = Scene::set(house).await;
+    let epoch = scene.adopt("worker").await.epoch;
+    let decisions = (1..=40).map(|id| Decision { detail: "x".repeat(100_000), ..decision(id) }).collect();
+    record(&scene, vec![Observations { decisions, ..observed("worker", epoch, []) }]).await;
+    let page = scene.reader.decisions(&alias("worker"), None, 40).await.expect("a page");
+    assert!((1..=20).contains(&page.entries.len()) && page.next == page.entries.last().map(|(place, _)| *place));
+}
+
+pub async fn only_the_newest_decisions_are_kept(house: &mut dyn House) {
+    let scene = Scene::set(house).await;
+    let (epoch, other) = (scene.adopt("worker").await.epoch, scene.adopt("api").await.epoch);
+    record(&scene, vec![Observations { decisions: vec![decision(1)], ..observed("api", other, []) }]).await;
+    let many = u128::from(MAX_DECISIONS) + 200;
+    for first in (1..=many).step_by(1000) {
+        let decisions = (first..=many.min(first + 999)).map(decision).collect();
+        record(&scene, vec![Observations { decisions, ..observed("worker", epoch, []) }]).await;
+    }
+    let mut kept = Vec::new();
+    let mut after = None;
+    loop {
+        let page = scene.reader.decisions(&alias("worker"), after, 2000).await.expect("a page");
+        after = page.next;
+        kept.extend(page.items());
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(kept[0], decision(many));
+    let most = MAX_DECISIONS as usize;
+    assert!((most..most + 100).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(scene.reader.decisions(&alias("api"), None, 9).await.expect("a page").entries.len(), 1);
+}
+
+fn point(second: u64, mean: f64, max: f64, count: u64) -> Point {
+    Point { at: NOW + seconds(second), mean, max, count }
+}
+
+async fn series(scene: &Scene<'_>, from: u64, to: u64, step: u64) -> Series {
+    let (from, to) = (NOW + seconds(from), NOW + seconds(to));
+    scene.reader.series(&alias("worker"), &name("queue"), from, to, seconds(step)).await.expect("readable")
+}
+
+pub async fn a_metric_is_told_in_steps(house: &mut dyn House) {
+    let mut scene = Scene::set(house).await;
+    let epoch = scene.adopt("worker").await.epoch;
+    let mut observations =
+        observed("worker", epoch, [(0, 1.0), (59, 4.0), (60, -8.0), (300, 2.0)].map(|(at, value)| sample(at, value)));
+    observations.samples.push((name("rps"), sample(1, 99.0)));
+    record(&scene, vec![observations]).await;
+    for _ in 0..2 {
+        for (from, to, step, expected) in [
+            (
+                0,
+                301,
+                1,
+                vec![point(0, 1.0, 1.0, 1), point(59, 4.0, 4.0, 1), point(60, -8.0, -8.0, 1), point(300, 2.0, 2.0, 1)],
+            ),
+            (0, 300, 60, vec![point(0, 2.5, 4.0, 2), point(60, -8.0, -8.0, 1)]),
+            (30, 60, 20, vec![point(40, 4.0, 4.0, 1)]),
+            (30, 60, 60, vec![point(0, 2.5, 4.0, 2)]),
+            (0, 9999, 120, vec![point(0, -1.0, 4.0, 3), point(240, 2.0, 2.0, 1)]),
+            (61, 300, 1, vec![]),
+            (300, 0, 1, vec![]),
+        ] {
+            let found = series(&scene, from, to, step).await;
+            assert_eq!(found, Series { step: seconds(step), points: expected }, "{from} to {to} by {step}");
+        }
+        let ever = [Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX)];
+        for step in [std::time::Duration::ZERO, std::time::Duration::MAX] {
+            let found = scene.reader.series(&alias("worker"), &name("queue"), ever[0], ever[1], step).await;
+            let counts: Vec<u64> = found.expect("readable").points.iter().map(|point| point.count).collect();
+            assert_eq!(counts, [4], "all of time in steps of {step:?}");
+        }
+        let unknown = scene.reader.series(&alias("worker"), &name("x"), NOW, NOW + seconds(9), seconds(1)).await;
+        assert_eq!(unknown.expect("readable").points, []);
+        let names = scene.reader.metric_names(&alias("worker")).await.expect("readable");
+        assert_eq!(names, [name("queue"), name("rps")]);
+        scene.restart().await;
+    }
+}
+
+pub async fn a_series_has_not_too_many_points(house: &mut dyn House) {
+    let scene = Scene::set(house).await;
+    let epoch = scene.adopt("worker").await.epoch;
+    record(&scene, vec![observed("worker", epoch, (0..6000).map(|second| sample(second, 1.0)))]).await;
+    let found = series(&scene, 0, 6000, 1).await;
+    assert_eq!((found.step, found.points.len()), (seconds(2), 3000));
+    assert!(found.points.iter().all(|point| (point.mean, point.count) == (1.0, 2)));
+    assert_eq!(series(&scene, 0, 4000, 1).await.points.len(), 4000);
 }

@@ -4,7 +4,7 @@ use super::{House, Scene, about, writing};
 use crate::domain::policy::{Claim, Decision};
 use crate::domain::{JobId, Stage};
 use crate::store::fixtures::{NOW, alias, changes, claim, decision, hold, job, jobs, lane, revision, seconds, state};
-use crate::store::{AdoptedLane, PolicyRecord, PolicyWrite as Write, Unit};
+use crate::store::{AdoptedLane, MAX_REVISIONS, PolicyRecord, PolicyWrite as Write, Revision, Unit};
 
 /// Commits these changes of the policy of `worker`, as the owner of its lane.
 async fn write(scene: &Scene<'_>, writes: impl IntoIterator<Item = Write>) {
@@ -52,6 +52,23 @@ pub async fn revisions_go_on_after_a_policy_was_deleted(house: &mut dyn House) {
     assert_eq!(found(&scene).await.revision, Some(revision(2, None)));
     write(&scene, [Write::Revision(revision(3, Some("three")))]).await;
     assert_eq!(found(&scene).await.revision, Some(revision(3, Some("three"))));
+}
+
+pub async fn revisions_are_listed_newest_first(house: &mut dyn House) {
+    let mut scene = Scene::set(house).await;
+    let all = |scene: &Scene<'_>| {
+        let reader = std::sync::Arc::clone(&scene.reader);
+        async move { reader.policy_revisions(&alias("worker")).await.expect("readable") }
+    };
+    assert_eq!(all(&scene).await, []);
+    let mut expected = vec![revision(1, Some("one")), Revision { by: None, ..revision(2, None) }];
+    write(&scene, expected.iter().cloned().map(Write::Revision)).await;
+    expected.reverse();
+    assert_eq!(all(&scene).await, expected);
+    write(&scene, (3..=MAX_REVISIONS + 5).map(|number| Write::Revision(revision(number, Some("more"))))).await;
+    scene.restart().await;
+    let numbers: Vec<u64> = all(&scene).await.iter().map(|revision| revision.number).collect();
+    assert_eq!(numbers, (6..=MAX_REVISIONS + 5).rev().collect::<Vec<_>>());
 }
 
 pub async fn the_end_of_a_policy_ends_its_claims_and_not_the_hold(house: &mut dyn House) {

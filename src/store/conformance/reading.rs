@@ -9,7 +9,7 @@ use crate::store::fixtures::{NOW, accepted_at, alias, ended, eventful_job, job, 
 use crate::store::{EventFilter, JobFilter, Page, Position, Unit, begins_after};
 
 /// All pages that `read` gives, joined; each is as large as it may be.
-async fn all<T>(size: usize, read: impl AsyncFn(Option<Position>) -> Page<T>) -> Vec<T> {
+pub(super) async fn all<T>(size: usize, read: impl AsyncFn(Option<Position>) -> Page<T>) -> Vec<T> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = read(after).await;

@@ -37,6 +37,7 @@ mod reserve;
 mod rows;
 mod samples;
 mod schema;
+mod series;
 mod spare_room;
 mod store;
 mod wal;

@@ -108,6 +108,34 @@ pub(super) fn find_entries(
     rows.collect()
 }
 
+pub(super) const DECISIONS_SQL: &str =
+    "SELECT number, record FROM decisions WHERE resource = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3";
+
+/// The decisions about `resource` after `after`, newest first, at most `size` and those that begin within the first
+/// `bytes`, and whether there are more.
+pub(super) fn find_decisions(
+    db: &Connection,
+    resource: &Alias,
+    after: Option<Position>,
+    size: usize,
+    bytes: usize,
+) -> rusqlite::Result<(Vec<(i64, String)>, bool)> {
+    let after = after.map_or(i64::MAX, |position| position.0);
+    let limit = i64::try_from(size).unwrap_or(i64::MAX).saturating_add(1);
+    let mut statement = db.prepare_cached(DECISIONS_SQL)?;
+    let mut rows = statement.query(params![resource.as_str(), after, limit])?;
+    let (mut found, mut length) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        if found.len() == size || length >= bytes {
+            return Ok((found, true));
+        }
+        let record: String = row.get(1)?;
+        length += record.len();
+        found.push((row.get(0)?, record));
+    }
+    Ok((found, false))
+}
+
 /// The entries of each class are in order, and only have to be merged.
 pub(super) fn attempts_sql() -> String {
     let of_one = |class: RetentionClass| {

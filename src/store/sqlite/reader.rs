@@ -10,6 +10,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -21,18 +22,24 @@ use super::directory::database_path;
 use super::key_changes::{self, key_changes_path};
 use super::key_rows;
 use super::lane_reader::next_event;
-use super::queries::{find, find_attempts, find_entries, find_versions, lacks_a_job, oldest_version, piece_end};
+use super::queries::{
+    find, find_attempts, find_decisions, find_entries, find_versions, lacks_a_job, oldest_version, piece_end,
+};
 use super::records::{Unreadable, unreadable};
-use super::wal;
-use crate::domain::{AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyRecord, StateName};
+use super::{policies, samples, series, wal};
+use crate::domain::policy::{Decision, Name};
+use crate::domain::{
+    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyRecord, StateName, Timestamp,
+};
 use crate::files;
 use crate::store::{
-    EventFilter, JobCounts, JobFilter, KeysState, LogPage, Page, Position, StoreError, StoreReader, begins_after,
+    EventFilter, JobCounts, JobFilter, KeysState, LogPage, MAX_REVISIONS, Page, Position, Revision, Series, StoreError,
+    StoreReader, begins_after,
 };
 
 /// Reads at a time, those of the keys aside. A read takes a processor, and two to four are there.
 const READERS: usize = 4;
-/// Bytes of records after which a page of jobs ends: twice of what an answer holds.
+/// Bytes of records after which a page of jobs or decisions ends: twice of what an answer holds.
 const PAGE_BYTES: usize = 1024 * 1024;
 
 /// See the module's documentation.
@@ -196,16 +203,54 @@ impl StoreReader for SqliteReader {
     ) -> Result<Page<HistoryEntry>, StoreError> {
         let resource = resource.clone();
         let read = move |db: &Connection| {
-            let found = find_entries(db, &resource, after, size + 1)?;
-            page(found, size, |number| format!("entry {number} of the timeline of {resource}"))
+            let (found, has_more) = first(find_entries(db, &resource, after, size + 1)?, size);
+            page(found, has_more, |number| format!("entry {number} of the timeline of {resource}"))
         };
         self.readers.read(read).await
     }
 
     async fn audit(&self, after: Option<Position>, size: usize) -> Result<Page<AuditEntry>, StoreError> {
-        let read =
-            move |db: &Connection| page(find_attempts(db, after, size + 1)?, size, |seq| format!("audit entry {seq}"));
+        let read = move |db: &Connection| {
+            let (found, has_more) = first(find_attempts(db, after, size + 1)?, size);
+            page(found, has_more, |seq| format!("audit entry {seq}"))
+        };
         self.readers.read(read).await
+    }
+
+    async fn policy_revisions(&self, resource: &Alias) -> Result<Vec<Revision>, StoreError> {
+        let resource = resource.clone();
+        self.readers.read(move |db| policies::revisions(db, &resource, MAX_REVISIONS)).await
+    }
+
+    async fn decisions(
+        &self,
+        resource: &Alias,
+        after: Option<Position>,
+        size: usize,
+    ) -> Result<Page<Decision>, StoreError> {
+        let resource = resource.clone();
+        let read = move |db: &Connection| {
+            let (found, has_more) = find_decisions(db, &resource, after, size, PAGE_BYTES)?;
+            page(found, has_more, |number| format!("decision {number} about {resource}"))
+        };
+        self.readers.read(read).await
+    }
+
+    async fn metric_names(&self, resource: &Alias) -> Result<Vec<Name>, StoreError> {
+        let resource = resource.clone();
+        self.readers.read(move |db| samples::names(db, &resource)).await
+    }
+
+    async fn series(
+        &self,
+        resource: &Alias,
+        metric: &Name,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Series, StoreError> {
+        let (resource, metric) = (resource.clone(), metric.clone());
+        self.readers.read(move |db| Ok(series::read(db, &resource, &metric, from, to, step)?)).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
@@ -257,14 +302,19 @@ fn read_jobs_page(
     Ok(Page { entries, next })
 }
 
-/// The first `size` of what was `found`; each is called as `name` says. There is a next page if more was found.
-fn page<T: serde::de::DeserializeOwned>(
-    mut found: Vec<(i64, String)>,
-    size: usize,
-    name: impl Fn(i64) -> String,
-) -> Result<Page<T>, Unreadable> {
+/// The first `size` of what was `found`, and whether there is more.
+fn first(mut found: Vec<(i64, String)>, size: usize) -> (Vec<(i64, String)>, bool) {
     let has_more = found.len() > size;
     found.truncate(size);
+    (found, has_more)
+}
+
+/// What was `found`; each is called as `name` says.
+fn page<T: serde::de::DeserializeOwned>(
+    found: Vec<(i64, String)>,
+    has_more: bool,
+    name: impl Fn(i64) -> String,
+) -> Result<Page<T>, Unreadable> {
     let entries = found.into_iter().map(|(seq, text)| Ok((Position(seq), parse(&text, || name(seq))?)));
     let entries = entries.collect::<Result<Vec<_>, Unreadable>>()?;
     let next = entries.last().filter(|_| has_more).map(|(position, _)| *position);

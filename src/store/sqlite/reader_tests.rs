@@ -1,5 +1,5 @@
 use super::super::fixtures::{NOW, alias, directory, ended, job, jobs, open, readings, shell};
-use super::super::queries::{ENTRIES_SQL, PIECE_ROWS, Run, VERSION, versions_sql};
+use super::super::queries::{DECISIONS_SQL, ENTRIES_SQL, PIECE_ROWS, Run, VERSION, versions_sql};
 use super::super::rows::TRIMMED_TOGETHER;
 use super::super::{Journal as _, SqliteJournal};
 use super::*;
@@ -61,7 +61,9 @@ fn no_query_reads_more_than_it_shows() {
     ] {
         assert_plan(&versions_sql(&filter, VERSION, "ORDER BY seq LIMIT ?4"), index);
     }
-    assert_plan(ENTRIES_SQL, "(resource=? AND number<?)");
+    for sql in [ENTRIES_SQL, DECISIONS_SQL] {
+        assert_plan(sql, "(resource=? AND number<?)");
+    }
 }
 
 fn only(resources: &[&str]) -> EventFilter {

@@ -17,23 +17,32 @@ use crate::domain::policy::{MAX_METRICS, Name, Sample};
 use crate::domain::{Alias, Timestamp};
 use crate::store::ADOPTED_SAMPLES;
 
-/// The clock that the seconds of samples are by.
+/// The clock that the seconds of samples are by, and up to where minutes were worked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SamplesClock {
     /// How many seconds it is behind the clock of the store.
     behind: i64,
+    /// What came before this minute is in minutes, and in it that of the series up to this one.
+    pub worked_out: (i64, i64),
 }
 
 impl SamplesClock {
     pub(super) fn read(db: &Connection) -> rusqlite::Result<Self> {
-        let sql = "SELECT behind FROM samples_clock";
-        db.prepare_cached(sql)?.query_row([], |row| Ok(Self { behind: row.get(0)? }))
+        let sql = "SELECT behind, minute, series FROM samples_clock";
+        let clock = |row: &Row| Ok(Self { behind: row.get(0)?, worked_out: (row.get(1)?, row.get(2)?) });
+        db.prepare_cached(sql)?.query_row([], clock)
     }
 
     /// The second of `at`, and the milliseconds in it.
     pub(super) fn second(&self, at: Timestamp) -> (i64, i64) {
         let millis = at.as_millis();
         (millis.div_euclid(1000).saturating_sub(self.behind), millis.rem_euclid(1000))
+    }
+
+    /// The first minute of `series` that is not worked out.
+    pub(super) fn first_open_minute(&self, series: i64) -> i64 {
+        let (minute, up_to) = self.worked_out;
+        if series > up_to { minute } else { minute.saturating_add(1) }
     }
 
     /// The moment so many milliseconds after the beginning of `second`.
@@ -109,7 +118,7 @@ pub(super) fn adopted(db: &Connection, resource: &Alias) -> Result<BTreeMap<Name
     let clock = SamplesClock::read(db)?;
     let of_metric = |(series, metric, newest): (i64, Name, Sample)| {
         let (from, until) = (clock.second(newest.at - ADOPTED_SAMPLES).0, clock.second(newest.at).0 + 1);
-        let mut samples = raw(db, clock, series, from..until, usize::MAX)?;
+        let mut samples = raw(db, clock, series, from..until)?;
         // Which may have been so long ago that it is not kept as it came.
         if samples.last().is_none_or(|last| last.at < newest.at) {
             samples.push(newest);
@@ -125,16 +134,20 @@ pub(super) fn raw(
     clock: SamplesClock,
     series: i64,
     seconds: std::ops::Range<i64>,
-    limit: usize,
 ) -> rusqlite::Result<Vec<Sample>> {
     let mut statement = db.prepare_cached(
         "WITH RECURSIVE seconds (second) AS ( \
-             SELECT ?2 UNION ALL SELECT second + 1 FROM seconds WHERE second + 1 < ?3 \
+             SELECT ?2 WHERE ?2 < ?3 UNION ALL SELECT second + 1 FROM seconds WHERE second + 1 < ?3 \
          ) SELECT second, millis, value FROM seconds CROSS JOIN samples_raw USING (second) \
-         WHERE series = ?1 LIMIT ?4",
+         WHERE series = ?1",
     )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let sample = |row: &Row| Ok(Sample { at: clock.moment(row.get(0)?, row.get(1)?), value: row.get(2)? });
-    let rows = statement.query_map(params![series, seconds.start, seconds.end, limit], sample)?;
+    let rows = statement.query_map(params![series, seconds.start, seconds.end], sample)?;
     rows.collect()
+}
+
+/// The metrics of `resource` of which there are samples, in use or not, by name.
+pub(super) fn names(db: &Connection, resource: &Alias) -> Result<Vec<Name>, Unreadable> {
+    let sql = "SELECT resource, metric FROM series WHERE resource = ?1 ORDER BY metric";
+    collect(db, "metric of", sql, [resource.as_str()], |row| parsed(row, 1))
 }
