@@ -28,6 +28,8 @@ pub struct StepDurations {
 /// What the steps of one direction took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DurationSummary {
+    /// None took less.
+    pub shortest: Duration,
     /// Half of them took no longer.
     pub p50: Duration,
     /// Nine in ten took no longer.
@@ -71,7 +73,8 @@ impl StepDurations {
             let rank = (sorted.len() * percent).div_ceil(100).checked_sub(1)?;
             sorted.get(rank).copied().map(Duration::from_millis)
         };
-        Some(DurationSummary { p50: no_longer(50)?, p90: no_longer(90)?, count: sorted.len() })
+        let shortest = Duration::from_millis(*sorted.first()?);
+        Some(DurationSummary { shortest, p50: no_longer(50)?, p90: no_longer(90)?, count: sorted.len() })
     }
 }
 
@@ -90,17 +93,19 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_were_seen() {
         for (seconds, expected) in [
-            (vec![4, 1, 3, 2], Some((2, 4, 4))),
-            (vec![7], Some((7, 7, 1))),
+            (vec![4, 1, 3, 2], Some((1, 2, 4, 4))),
+            (vec![7], Some((7, 7, 7, 1))),
             (vec![], None),
-            (vec![5, 4, 3, 2, 1], Some((3, 5, 5))),
-            ((1..=10).collect(), Some((5, 9, 10))),
-            ((1..=11).rev().collect(), Some((6, 10, 11))),
-            (vec![60, 60, 60, 60, 60, 60, 60, 60, 60, 900], Some((60, 60, 10))),
-            (vec![60, 60, 60, 60, 60, 60, 60, 60, 900, 900], Some((60, 900, 10))),
+            (vec![5, 4, 3, 2, 1], Some((1, 3, 5, 5))),
+            ((1..=10).collect(), Some((1, 5, 9, 10))),
+            ((1..=11).rev().collect(), Some((1, 6, 10, 11))),
+            (vec![60, 60, 60, 60, 60, 60, 60, 60, 60, 900], Some((60, 60, 60, 10))),
+            (vec![60, 60, 60, 60, 60, 60, 60, 60, 900, 900], Some((60, 60, 900, 10))),
         ] {
             let durations = noted(Op::Add, seconds.clone());
-            let of = |found: DurationSummary| (found.p50.as_secs(), found.p90.as_secs(), found.count);
+            let of = |found: DurationSummary| {
+                (found.shortest.as_secs(), found.p50.as_secs(), found.p90.as_secs(), found.count)
+            };
             assert_eq!(durations.observed(Op::Add).map(of), expected, "{seconds:?}");
             let enough = expected.filter(|_| seconds.len() >= 5);
             assert_eq!(durations.summary(Op::Add).map(of), enough, "{seconds:?}");
@@ -111,7 +116,10 @@ mod tests {
     fn only_the_newest_steps_of_the_same_direction_count() {
         let mut durations = noted(Op::Add, [9000; 50].into_iter().chain([60; 50]));
         let sixty = Duration::from_secs(60);
-        assert_eq!(durations.summary(Op::Add), Some(DurationSummary { p50: sixty, p90: sixty, count: 50 }));
+        assert_eq!(
+            durations.summary(Op::Add),
+            Some(DurationSummary { shortest: sixty, p50: sixty, p90: sixty, count: 50 })
+        );
         assert_eq!(durations.summary(Op::Remove), None);
         durations.note(Op::Add, Duration::from_secs(61));
         assert_eq!(durations.summary(Op::Add).map(|summary| summary.count), Some(50));

@@ -78,7 +78,7 @@ impl Projections {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Capacity, Goal, Job, JobId, JobRequest, ScalingConfig, Settings, Timestamp};
+    use crate::domain::{Capacity, Goal, Job, JobId, JobRequest, ScalingConfig, Settings, StepDurations, Timestamp};
 
     #[test]
     fn jobs_on_their_way_to_the_disk_are_not_shown() {
@@ -96,6 +96,7 @@ mod tests {
             next_change_at: None,
             active: Some(job(1, 2)),
             queue: vec![JobId::from_u128(2), JobId::from_u128(3)],
+            step_durations: StepDurations::default(),
         };
         let mut nothing = view.clone();
         projections.trim(&mut nothing);

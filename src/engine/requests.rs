@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{
     Alias, Bounds, Capacity, CompletionEstimate, InvalidSetting, Job, JobId, Reading, ResourceConfig, Settings,
-    Timestamp,
+    StepDurations, Timestamp,
 };
 use crate::store::NoRoom;
 
@@ -127,4 +127,6 @@ pub struct ResourceView {
     pub active: Option<Arc<Job>>,
     /// The jobs waiting, in order.
     pub queue: Vec<JobId>,
+    /// How long its steps took.
+    pub step_durations: StepDurations,
 }

@@ -315,7 +315,8 @@ impl Lane {
         let job = Arc::make_mut(active);
         job.version += 1;
         job.updated_at = turn.now;
-        job.estimated_completion_at = estimate_completion(job, &self.change_state, in_flight, turn.now);
+        job.estimated_completion_at =
+            estimate_completion(job, &self.change_state, &self.step_durations, in_flight, turn.now);
         self.handed_out = Some(Arc::clone(active));
         turn.outcome.jobs.push(Arc::clone(active));
     }

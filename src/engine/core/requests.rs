@@ -69,11 +69,9 @@ impl Core {
                 .ok_or(Refusal::DeltaOutOfBounds { start, delta, bounds: rules.bounds })?,
         };
         let change_state = self.change_state_of(&request.resource, lane);
-        let estimate = estimate(start, target, &settings, &change_state, begin).ok_or(Refusal::TooManySteps {
-            start,
-            target,
-            step_size: settings.step_size,
-        })?;
+        let durations = lane.map(|lane| lane.step_durations().clone()).unwrap_or_default();
+        let too_many = Refusal::TooManySteps { start, target, step_size: settings.step_size };
+        let estimate = estimate(start, target, &settings, &change_state, &durations, begin).ok_or(too_many)?;
         Ok(JobPlan { start, target, settings, estimate, joins: joined })
     }
 
@@ -92,6 +90,7 @@ impl Core {
             next_change_at: self.change_state_of(resource, lane).next_change_at(rules.settings.cooldown),
             active: lane.and_then(|lane| lane.active().cloned()),
             queue: lane.map_or_else(Vec::new, |lane| lane.queue().map(|job| job.id).collect()),
+            step_durations: lane.map(|lane| lane.step_durations().clone()).unwrap_or_default(),
         })
     }
 }

@@ -31,12 +31,15 @@ fn each_step_teaches_how_long_it_took_in_its_direction() {
             let mut world = World::new(Behaviour { provisioning, timestamps, ..start_at(1) });
             scale(&mut world, 7);
             let up = learned(&world);
-            let DurationSummary { p50, p90, count } = up.summary(Op::Add).expect("six steps");
+            let DurationSummary { shortest, p50, p90, count } = up.summary(Op::Add).expect("six steps");
             assert_eq!((count, up.observed(Op::Remove)), (6, None));
             // What has no timestamp is not believed before the change has settled; then readings are a poll interval apart.
             let seen = if timestamps == TimestampMode::Missing { provisioning.max(secs(90)) } else { provisioning };
             let latest = seen + secs(30).max(seen / 50) + secs(1);
-            assert!(provisioning <= p50 && p50 <= p90 && p90 <= latest, "{timestamps:?}, {provisioning:?}: {up:?}");
+            assert!(
+                provisioning <= shortest && shortest <= p50 && p50 <= p90 && p90 <= latest,
+                "{timestamps:?}, {provisioning:?}: {up:?}"
+            );
             scale(&mut world, 2);
             let down = learned(&world);
             assert_eq!(down.observed(Op::Add), up.observed(Op::Add));
@@ -140,4 +143,20 @@ fn what_was_learned_of_a_listed_resource_is_not_forgotten() {
         scale(&mut world, 8);
         assert_eq!(count(&world, Op::Add), if is_listed { 7 } else { 1 });
     }
+}
+
+#[test]
+fn one_slow_step_does_not_change_what_is_expected_of_the_next() {
+    let mut world = World::new(start_at(1));
+    scale(&mut world, 7);
+    world.surroundings.sidecar.model.behaviour_mut().provisioning = secs(700);
+    scale(&mut world, 8);
+    let id = world.submit(9, cooldown(300));
+    world.run_until(|world| world.changes().len() == 8);
+    world.run_for(secs(1));
+    let (job, now) = (world.job(id), world.now);
+    let expected = job.estimated_completion_at.expect("it is under way").since(now);
+    assert!((secs(50)..secs(100)).contains(&expected), "{expected:?}");
+    let shown = world.core().resource(&worker()).expect("a view").step_durations;
+    assert_eq!(shown, learned(&world));
 }
