@@ -281,7 +281,7 @@ impl From<&ExternalChange> for ExternalChangeView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Retarget)]
 pub struct RetargetView {
-    /// When.
+    /// When the job got another target.
     #[schema(value_type = String, format = DateTime)]
     pub at: WireTime,
     /// The target before.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::WireTime;
 use super::job::SettingsView;
-use crate::domain::{Alias, ReadFailure, Reading, SettingLimits, Timestamp};
+use crate::domain::{Alias, DurationSummary, Op, ReadFailure, Reading, SettingLimits, StepDurations, Timestamp};
 use crate::engine::ResourceView;
 
 /// A resource, with everything that the gateway knows about it.
@@ -42,6 +42,8 @@ pub struct Resource {
     pub queue: Vec<Uuid>,
     /// Whether the resource is listed in the configuration.
     pub listed: bool,
+    /// How long its last steps took.
+    pub step_durations: StepDurationsView,
 }
 
 impl Resource {
@@ -61,6 +63,7 @@ impl Resource {
             active_job: view.active.as_ref().map(|job| job.id),
             queue: view.queue.clone(),
             listed: view.listed,
+            step_durations: StepDurationsView::from(&view.step_durations),
         }
     }
 }
@@ -121,6 +124,47 @@ impl From<&SettingLimits> for SettingLimitsView {
     }
 }
 
+/// How long the last steps of a resource took, of each direction at most 50: from sending a change until a reading showed
+/// the resource ready. Steps that were not confirmed, that another program interfered with, or that the gateway could not
+/// watch are left out. Estimates and plans rest on them from the fifth on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = StepDurations)]
+pub struct StepDurationsView {
+    /// Those that added units; `null` while there are none.
+    pub up: Option<DurationSummaryView>,
+    /// Those that removed units; `null` while there are none.
+    pub down: Option<DurationSummaryView>,
+}
+
+impl From<&StepDurations> for StepDurationsView {
+    fn from(durations: &StepDurations) -> Self {
+        let of = |op| durations.observed(op).map(DurationSummaryView::from);
+        Self { up: of(Op::Add), down: of(Op::Remove) }
+    }
+}
+
+/// What the last steps of one direction took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DurationSummary)]
+pub struct DurationSummaryView {
+    /// Half of them took no longer, in seconds.
+    #[schema(minimum = 0)]
+    pub p50_seconds: f64,
+    /// Nine in ten of them took no longer, in seconds.
+    #[schema(minimum = 0)]
+    pub p90_seconds: f64,
+    /// How many they are.
+    #[schema(minimum = 1, maximum = 50)]
+    pub count: usize,
+}
+
+impl From<DurationSummary> for DurationSummaryView {
+    fn from(summary: DurationSummary) -> Self {
+        Self { p50_seconds: summary.p50.as_secs_f64(), p90_seconds: summary.p90.as_secs_f64(), count: summary.count }
+    }
+}
+
 /// A page of the resources that are listed in the configuration or were scaled lately.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -129,4 +173,20 @@ pub struct ResourceList {
     pub resources: Vec<Resource>,
     /// The `pageToken` of the next page; `null` on the last one.
     pub next_page_token: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_shown_from_the_first_step_of_a_direction_on() {
+        let shown = |durations: &StepDurations| serde_json::to_value(StepDurationsView::from(durations)).expect("JSON");
+        let mut durations = StepDurations::default();
+        assert_eq!(shown(&durations), serde_json::json!({"up": null, "down": null}));
+        durations.note(Op::Remove, Duration::from_millis(7250));
+        durations.note(Op::Remove, Duration::from_secs(3));
+        let down = serde_json::json!({"p50Seconds": 3.0, "p90Seconds": 7.25, "count": 2});
+        assert_eq!(shown(&durations), serde_json::json!({"up": null, "down": down}));
+    }
 }
