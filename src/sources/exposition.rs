@@ -84,6 +84,7 @@ impl TextSample<'_> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exposition<'a> {
     samples: Vec<TextSample<'a>>,
+    may_lack_lines: bool,
 }
 
 impl<'a> Exposition<'a> {
@@ -103,31 +104,13 @@ impl<'a> Exposition<'a> {
         if dialect == Dialect::Prometheus && !is_whole && !text.ends_with('\n') {
             return Err(NoValue::invalid("the last line of the answer has no end: it may be cut off"));
         }
-        Self::parse(text, dialect).map_err(|error| NoValue::invalid(error.to_string()))
+        let samples = parse(text, dialect).map_err(|error| NoValue::invalid(error.to_string()))?;
+        Ok(Self { samples, may_lack_lines: dialect == Dialect::Prometheus && !is_whole })
     }
 
-    fn parse(text: &'a str, dialect: Dialect) -> Result<Self, Malformed> {
-        let mut samples = Vec::new();
-        let mut lines = text.split('\n').zip(1..);
-        while let Some((line, number)) = lines.next() {
-            if line == "# EOF" {
-                return match lines.find(|(line, _)| !line.is_empty()) {
-                    Some((_, line)) => Err(Malformed { line, why: "it comes after the end, # EOF" }),
-                    None => Ok(Self { samples }),
-                };
-            }
-            let mut cursor = Cursor { rest: line };
-            cursor.skip_blanks();
-            if !cursor.rest.is_empty() && !cursor.rest.starts_with('#') {
-                samples.push(cursor.sample(dialect).map_err(|why| Malformed { line: number, why })?);
-            }
-        }
-        match dialect {
-            Dialect::Prometheus => Ok(Self { samples }),
-            Dialect::OpenMetrics => {
-                Err(Malformed { line: text.lines().count(), why: "the text ends without # EOF: it may be cut off" })
-            }
-        }
+    /// Whether lines may be missing at the end: the text marks none, and neither did the answer.
+    pub fn may_lack_lines(&self) -> bool {
+        self.may_lack_lines
     }
 
     /// The series of `metric` that have all of `labels`.
@@ -146,6 +129,30 @@ impl<'a> Exposition<'a> {
             }
         }
         Ok(selected)
+    }
+}
+
+fn parse(text: &str, dialect: Dialect) -> Result<Vec<TextSample<'_>>, Malformed> {
+    let mut samples = Vec::new();
+    let mut lines = text.split('\n').zip(1..);
+    while let Some((line, number)) = lines.next() {
+        if line == "# EOF" {
+            return match lines.find(|(line, _)| !line.is_empty()) {
+                Some((_, line)) => Err(Malformed { line, why: "it comes after the end, # EOF" }),
+                None => Ok(samples),
+            };
+        }
+        let mut cursor = Cursor { rest: line };
+        cursor.skip_blanks();
+        if !cursor.rest.is_empty() && !cursor.rest.starts_with('#') {
+            samples.push(cursor.sample(dialect).map_err(|why| Malformed { line: number, why })?);
+        }
+    }
+    match dialect {
+        Dialect::Prometheus => Ok(samples),
+        Dialect::OpenMetrics => {
+            Err(Malformed { line: text.lines().count(), why: "the text ends without # EOF: it may be cut off" })
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! who may not be allowed to see what the gateway can reach.
 
 mod aggregate;
+mod connect;
 mod document;
 mod exposition;
 mod hosts;

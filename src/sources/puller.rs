@@ -1,39 +1,44 @@
-//! Fetches one answer over HTTP, by way of awc.
+//! Fetches one answer over HTTP, by way of hyper.
 //!
 //! It must never follow a redirect, since where it leads was not checked; never read more than it has a
-//! limit for, whatever the headers claim; and never wait longer than its timeout. Each request has a connection of its
-//! own. Rejected: to keep connections, because at usual intervals servers have closed them by the next request, which
-//! then fails, and awc can take a late answer for that to the next request.
+//! limit for, whatever the headers claim; never wait longer than its timeout; and never take the part of an answer that
+//! came before the connection broke for the whole. Each request has a connection of its own.
+//!
+//! Rejected: to keep connections, because at usual intervals servers have closed them by the next request, which then
+//! fails. Rejected: awc, with which the sidecar is asked. It takes the end of the connection for that of an answer in
+//! chunks, so that the sum of the series that came before would count as the sum of all; and it takes an answer with neither
+//! a length nor chunks for an empty one.
 
-use std::sync::Arc;
+use std::error::Error as _;
+use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
-use actix_web::error::{ParseError, PayloadError};
-use actix_web::http::header::{self, HeaderMap, HeaderName};
-use actix_web::web::Bytes;
-use awc::error::{ConnectError, SendRequestError};
-use awc::{Client, Connector};
-use futures_util::{Stream, StreamExt as _};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::sync::OnceCell;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper_util::rt::TokioIo;
+use rustls::RootCertStore;
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 use crate::metrics::SourceOutcome;
 use crate::printable::one_line;
 
+use super::connect::Connector;
 use super::request::Request;
 use super::secrets::Secrets;
 use super::tls;
 
 /// Longest time from the look-up of a name to the end of an answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for a connection, and again for its handshake.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer that is read.
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// Most bytes of an answer that wait to be looked at, which is the largest head. Several times what servers send.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
 /// How much of a host's name is shown.
 const MAX_HOST_CHARS: usize = 100;
+const USER_AGENT: &str = concat!("scalegate/", env!("CARGO_PKG_VERSION"));
 
 /// An answer to a request, whatever its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,22 +74,19 @@ pub trait Fetch: 'static {
 pub struct Puller {
     secrets: Secrets,
     timeout: Duration,
-    plain: Client,
-    /// Given, or else those of the machine, which are read when they are first needed.
-    roots: Option<RootCertStore>,
-    secure: OnceCell<Client>,
+    connector: Connector,
 }
 
 impl Puller {
-    /// Sends `secrets` where requests name them. Must be made and used on one thread, within a `LocalSet`.
+    /// Sends `secrets` where requests name them.
     pub fn new(secrets: Secrets) -> Self {
-        Self { secrets, timeout: REQUEST_TIMEOUT, plain: client(None), roots: None, secure: OnceCell::new() }
+        Self { secrets, timeout: REQUEST_TIMEOUT, connector: Connector::default() }
     }
 
     /// Trusts `roots` alone, instead of what this machine trusts.
     #[must_use]
     pub fn trusting(self, roots: RootCertStore) -> Self {
-        Self { roots: Some(roots), ..self }
+        Self { connector: Connector::trusting(roots), ..self }
     }
 
     /// Waits at most `timeout`.
@@ -93,40 +95,38 @@ impl Puller {
         Self { timeout, ..self }
     }
 
-    async fn client(&self, url: &Url) -> Result<&Client, Failure> {
-        if url.scheme() != "https" {
-            return Ok(&self.plain);
-        }
-        let make = || async {
-            let roots = match self.roots.clone() {
-                Some(roots) => roots,
-                None => tokio::task::spawn_blocking(tls::system_roots).await.map_err(|error| error.to_string())?,
-            };
-            Ok(client(Some(tls::client_config(roots)?)))
+    async fn exchange(&self, request: &Request) -> Result<Answer, Failure> {
+        let sent = self.message(request)?;
+        let stream = self.connector.connect(request.url()).await.map_err(|why| no_answer(one_line(why)))?;
+        let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER_BYTES).handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| explain(&error))?;
+        let conversation = async {
+            let response = sender.send_request(sent).await.map_err(|error| explain(&error))?;
+            read(request.url(), response).await
         };
-        self.secure.get_or_try_init(make).await.map_err(|why: String| no_answer(why))
+        tokio::select! {
+            answer = conversation => answer,
+            never = carry(connection) => never,
+        }
     }
 
-    async fn exchange(&self, request: &Request) -> Result<Answer, Failure> {
+    /// `request` as it is sent. Without one of its secrets, nothing is.
+    fn message(&self, request: &Request) -> Result<hyper::Request<String>, Failure> {
         let url = request.url();
-        let mut sending = self.client(url).await?.get(url.as_str()).force_close().no_decompress();
-        sending = sending.insert_header((header::ACCEPT, request.accept()));
-        sending = sending.insert_header((header::ACCEPT_ENCODING, "identity"));
+        let mut message = hyper::Request::get(&url[Position::BeforePath..Position::AfterQuery])
+            .header(header::HOST, url.authority())
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT, request.accept())
+            .header(header::ACCEPT_ENCODING, "identity")
+            .header(header::CONNECTION, "close");
         for (name, secret) in request.headers() {
             let value = self.secrets.value(secret).ok_or_else(|| no_answer(format!("there is no secret {secret}")))?;
-            sending = sending.insert_header((name.as_str(), value));
+            let unfit = |_| no_answer(format!("the secret {secret} is no value of a header"));
+            let mut value = HeaderValue::from_str(value).map_err(unfit)?;
+            value.set_sensitive(true);
+            message = message.header(name.as_str(), value);
         }
-        let mut response = sending.send().await.map_err(explain)?;
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        let body = read_body(&headers, &mut response).await;
-        Ok(Answer {
-            status,
-            content_type: text_of(&headers, &header::CONTENT_TYPE),
-            location_host: text_of(&headers, &header::LOCATION).map(|location| host_of(url, &location)),
-            body: if status == 200 { body? } else { body.unwrap_or_default() },
-            is_whole: headers.contains_key(header::CONTENT_LENGTH),
-        })
+        message.body(String::new()).map_err(|error| no_answer(one_line(format!("it cannot be asked: {error}"))))
     }
 }
 
@@ -138,48 +138,57 @@ impl Fetch for Puller {
     }
 }
 
-fn client(tls: Option<Arc<ClientConfig>>) -> Client {
-    // No limit on connections: how many there are is decided where requests are made.
-    let connector = Connector::new().timeout(CONNECT_TIMEOUT).handshake_timeout(CONNECT_TIMEOUT).limit(0);
-    let connector = match tls {
-        Some(config) => connector.rustls_0_23(config),
-        None => connector,
-    };
-    Client::builder()
-        .connector(connector)
-        .disable_timeout()
-        .disable_redirects()
-        .add_default_header((header::USER_AGENT, concat!("scalegate/", env!("CARGO_PKG_VERSION"))))
-        .finish()
+/// Moves what is sent and received. It never ends: what went wrong is told to the one who waits for the answer.
+async fn carry<T>(connection: impl Future<Output = hyper::Result<()>>) -> T {
+    let _ = connection.await;
+    std::future::pending().await
 }
 
-async fn read_body(
-    headers: &HeaderMap,
-    chunks: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
-) -> Result<Vec<u8>, Failure> {
+async fn read(url: &Url, response: hyper::Response<Incoming>) -> Result<Answer, Failure> {
+    let (head, body) = response.into_parts();
+    let status = head.status.as_u16();
+    let body = read_body(&head.headers, body).await;
+    Ok(Answer {
+        status,
+        content_type: text_of(&head.headers, &header::CONTENT_TYPE),
+        location_host: text_of(&head.headers, &header::LOCATION).map(|location| host_of(url, &location)),
+        body: if status == 200 { body? } else { body.unwrap_or_default() },
+        is_whole: tells_its_end(&head.headers),
+    })
+}
+
+/// Whether the end of a body with `headers` is told by them or by its last chunk. If so, hyper has seen it.
+fn tells_its_end(headers: &HeaderMap) -> bool {
+    match headers.get_all(header::TRANSFER_ENCODING).iter().next_back() {
+        Some(encodings) => encodings.as_bytes().to_ascii_lowercase().trim_ascii_end().ends_with(b"chunked"),
+        None => headers.contains_key(header::CONTENT_LENGTH),
+    }
+}
+
+async fn read_body(headers: &HeaderMap, mut body: Incoming) -> Result<Vec<u8>, Failure> {
     let encoding =
         text_of(headers, &header::CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
     if encoding.is_some() {
         return Err(bad_answer("the answer is compressed, which was not asked for"));
     }
     let too_large = || bad_answer(format!("the answer is larger than {MAX_ANSWER_BYTES} bytes"));
-    let claimed = text_of(headers, &header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-    if claimed.is_some_and(|length| length > MAX_ANSWER_BYTES) {
+    if body.size_hint().lower() > MAX_ANSWER_BYTES as u64 {
         return Err(too_large());
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| no_answer(one_line(format!("the answer broke off: {error}"))))?;
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+    let mut read = Vec::new();
+    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|error| match error.is_incomplete_message() {
+            true => no_answer("the answer broke off"),
+            false => no_answer(one_line(format!("the answer broke off: {}", cause(&error)))),
+        })?;
+        // Other frames are trailers, which say nothing here.
+        let Ok(chunk) = frame.into_data() else { continue };
+        if read.len() + chunk.len() > MAX_ANSWER_BYTES {
             return Err(too_large());
         }
-        body.extend_from_slice(&chunk);
+        read.extend_from_slice(&chunk);
     }
-    // awc takes the end of the connection for that of the body.
-    if claimed.is_some_and(|length| length != body.len()) {
-        return Err(no_answer("the answer broke off"));
-    }
-    Ok(body)
+    Ok(read)
 }
 
 fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
@@ -200,31 +209,20 @@ fn bad_answer(detail: impl Into<String>) -> Failure {
     Failure { outcome: SourceOutcome::ErrorAnswer, detail: detail.into() }
 }
 
-/// awc reports a connection that was closed before an answer as one that could not be made, with
-/// [`ConnectError::Disconnected`].
-fn explain(error: SendRequestError) -> Failure {
-    let tls = match &error {
-        SendRequestError::Connect(ConnectError::Io(error)) | SendRequestError::Send(error) => tls::in_words(error),
-        _ => None,
-    };
-    if let Some(detail) = tls {
-        return no_answer(one_line(detail));
+/// Why there is not even the head of an answer.
+fn explain(error: &hyper::Error) -> Failure {
+    if error.is_parse() {
+        return bad_answer(one_line(format!("the answer is not HTTP: {error}")));
     }
-    no_answer(one_line(match error {
-        SendRequestError::Connect(ConnectError::Disconnected) => {
-            "the connection was closed without an answer".to_owned()
-        }
-        SendRequestError::Connect(ConnectError::Timeout) => {
-            format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
-        }
-        SendRequestError::Connect(ConnectError::Resolver(_) | ConnectError::NoRecords) => {
-            "its name is not known".to_owned()
-        }
-        SendRequestError::Connect(error) => format!("cannot connect: {error}"),
-        SendRequestError::Response(ParseError::Io(error)) | SendRequestError::Send(error) => {
-            format!("the connection failed: {error}")
-        }
-        SendRequestError::Response(error) => return bad_answer(one_line(format!("the answer is not HTTP: {error}"))),
-        other => other.to_string(),
-    }))
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return no_answer("the connection was closed without an answer");
+    }
+    let io_error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let detail = io_error.and_then(tls::in_words).unwrap_or_else(|| format!("the connection failed: {}", cause(error)));
+    no_answer(one_line(detail))
+}
+
+/// The innermost reason that there is.
+fn cause(error: &hyper::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

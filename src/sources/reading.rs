@@ -100,7 +100,13 @@ impl Reader {
                 at_once(query_result(&answer.body, *aggregate))
             }
             (Source::Scrape { metric, labels, aggregate, .. }, Content::Exposition(exposition)) => {
-                let selected = exposition.as_ref().map_err(Clone::clone).and_then(|text| text.select(metric, labels));
+                let selected = exposition.as_ref().map_err(Clone::clone).and_then(|text| match aggregate {
+                    // A sum of some is none of all. A series by itself is whole, as its line is.
+                    Some(_) if text.may_lack_lines() => Err(NoValue::invalid(
+                        "the answer does not say where it ends, so series may be missing: it has neither a length nor chunks",
+                    )),
+                    _ => text.select(metric, labels),
+                });
                 let selected = match selected {
                     Ok(selected) => selected,
                     Err(error) => return Some(Err(error)),

@@ -53,6 +53,25 @@ fn each_metric_reads_the_same_answer_its_own_way() {
 }
 
 #[test]
+fn series_are_added_up_only_if_none_can_be_missing() {
+    let [plain, marked] = ["jobs 3\n", "jobs 3\n# EOF\n"];
+    let open_metrics = Some("application/openmetrics-text; version=1.0.0".to_owned());
+    for (body, content_type, is_whole, aggregate, is_value) in [
+        (plain, None, true, Some(Aggregate::Sum), true),
+        (plain, None, false, Some(Aggregate::Sum), false),
+        (plain, None, false, Some(Aggregate::Max), false),
+        (plain, None, false, None, true),
+        (marked, open_metrics, false, Some(Aggregate::Sum), true),
+    ] {
+        let answer = Answer { content_type, is_whole, ..answer(200, body) };
+        let content = Content::of(&answer, Form::Exposition).expect("content");
+        let mut reader = Reader::new(scrape("jobs", &[], aggregate, false));
+        let read = reader.read(&content, ASKED, |stamp| stamp).expect("an outcome");
+        assert_eq!(read.is_ok(), is_value, "{body} {is_whole} {aggregate:?}: {read:?}");
+    }
+}
+
+#[test]
 fn a_counter_becomes_a_rate_from_its_second_reading_on() {
     let mut reader = Reader::new(scrape("served_total", &[], Some(Aggregate::Sum), true));
     let text = |one: u32, other: u32| format!("served_total{{w=\"1\"}} {one}\nserved_total{{w=\"2\"}} {other}\n");

@@ -71,6 +71,13 @@ async fn every_way_in_which_a_source_can_answer_or_fail_has_its_meaning() {
         ("a number", ok("{\"a\":812}"), End::Close, Ok(812.0)),
         ("a number without its length", raw("HTTP/1.0 200 OK\r\n\r\n{\"a\":812}"), End::Close, Ok(812.0)),
         ("a number in chunks", raw(&format!("{chunked}4\r\n{{\"a\"\r\n3\r\n:8}}\r\n0\r\n\r\n")), End::Stay, Ok(8.0)),
+        ("a number without length and chunks", raw("HTTP/1.1 200 OK\r\n\r\n{\"a\":812}"), End::Close, Ok(812.0)),
+        (
+            "a number after a hint",
+            raw("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.0 200 OK\r\n\r\n{\"a\":812}"),
+            End::Close,
+            Ok(812.0),
+        ),
         ("the largest answer", ok(&largest), End::Close, Ok(1.0)),
         ("a string", ok("{\"a\":\"812\"}"), End::Close, Err((Invalid, "there is a string at /a"))),
         ("null", ok("{\"a\":null}"), End::Close, Err((Invalid, "there is null at /a"))),
@@ -133,6 +140,9 @@ async fn every_way_in_which_a_source_can_answer_or_fail_has_its_meaning() {
 #[actix_web::test]
 async fn what_breaks_off_or_is_not_there_is_a_failure() {
     for (what, bytes) in [
+        ("a chunk that ends early", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{\"a\":1}"),
+        ("an end without the last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{\"a\":1}\r\n"),
+        ("an end within the last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{\"a\":1}\r\n0"),
         ("a length that is not kept", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"a\":1}"),
         ("no HTTP", "220 smtp.example ESMTP\r\n"),
     ] {
