@@ -3,6 +3,7 @@
 //! Each server follows a script, byte by byte, and says what it was asked.
 
 mod node_exporter;
+mod prometheus;
 mod server;
 mod tls;
 
