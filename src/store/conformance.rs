@@ -8,6 +8,7 @@ mod keys;
 mod observations;
 mod policies;
 mod reading;
+mod recorded;
 mod retention;
 mod units;
 
@@ -20,6 +21,7 @@ pub(super) use self::keys::*;
 pub(super) use self::observations::*;
 pub(super) use self::policies::*;
 pub(super) use self::reading::*;
+pub(super) use self::recorded::*;
 pub(super) use self::retention::*;
 pub(super) use self::units::*;
 use super::fixtures::alias;
@@ -67,7 +69,8 @@ macro_rules! suite {
             what_was_observed_comes_back_after_a_restart, the_last_sample_of_a_second_counts,
             the_samples_of_the_last_hour_are_adopted, what_is_handed_over_later_is_written_later,
             only_owners_record, revisions_are_listed_newest_first, decisions_are_paged_newest_first,
-            only_the_newest_decisions_are_kept, a_page_of_decisions_is_bounded, a_metric_is_told_in_steps, a_series_has_not_too_many_points, a_batch_that_fails_takes_no_lanes, metrics_of_a_deleted_policy_are_out_of_use,
+            only_the_newest_decisions_are_kept, a_page_of_decisions_is_bounded, a_metric_is_told_in_steps, a_series_has_not_too_many_points,
+            samples_become_minutes_and_go, late_samples_are_in_their_minutes, decisions_go_by_age, what_is_left_of_a_deleted_policy_goes, a_batch_that_fails_takes_no_lanes, metrics_of_a_deleted_policy_are_out_of_use,
         }
     };
     (@ $house:expr; $($name:ident),* $(,)?) => {

@@ -22,7 +22,7 @@ use super::key_rows;
 use super::lane_reader::{self, LaneReader};
 use super::lock::lock;
 use super::log_length::LogKeeper;
-use super::prune::{self, Removed};
+use super::prune::{self, Removed, Turns};
 use super::records::{Unreadable, name_of, parsed, parsed_or_null, unreadable};
 use super::reserve::Reserve;
 use super::rows;
@@ -57,8 +57,8 @@ pub struct SqliteJournal {
     just_opened: bool,
     /// The database and its log, as they were found.
     files: [FileId; 2],
-    /// Timelines take turns in being looked at for what is too old.
-    timelines_pruned_up_to: Option<String>,
+    /// Resources take turns in being looked at for what is too old.
+    turns: Turns,
     /// Audit entries that were written since they were last counted; `None` if they never were.
     attempts_since_count: Option<usize>,
     log: LogKeeper,
@@ -108,7 +108,7 @@ impl SqliteJournal {
             db,
             just_opened: true,
             files,
-            timelines_pruned_up_to: None,
+            turns: Turns::default(),
             attempts_since_count: None,
             log,
             reserve,
@@ -272,8 +272,7 @@ impl SqliteJournal {
         excess: Option<&Excess>,
     ) -> rusqlite::Result<Removed> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut removed =
-            prune::remove_old(&transaction, retention, now, self.timelines_pruned_up_to.as_deref(), excess)?;
+        let mut removed = prune::remove_old(&transaction, retention, now, self.turns.clone(), excess)?;
         let is_time_to_count = self.attempts_since_count.is_none_or(|written| written >= ATTEMPTS_UNCOUNTED);
         let too_many_attempts = is_time_to_count && prune::remove_attempts(&transaction)?;
         removed.more |= too_many_attempts;
@@ -330,9 +329,9 @@ impl Journal for SqliteJournal {
     }
 
     fn prune(&mut self, retention: Retention, now: Timestamp, excess: Option<&Excess>) -> Result<Pruned, SqliteError> {
-        let Removed { jobs, timelines_up_to, more } =
+        let Removed { jobs, turns, more } =
             self.remove_old(retention, now, excess).map_err(|error| self.explain(error))?;
-        self.timelines_pruned_up_to = timelines_up_to;
+        self.turns = turns;
         self.reserve.make();
         // Once a minute, also where nothing else is written.
         self.log.keep_short(&self.db, Instant::now());

@@ -27,6 +27,7 @@ mod lane_reader;
 mod lanes;
 mod lock;
 mod log_length;
+mod minutes;
 mod policies;
 mod prune;
 mod queries;

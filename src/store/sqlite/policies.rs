@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::records::{Unreadable, json, name_of, parsed, senseless};
 use super::{decisions, samples};
-use crate::domain::policy::{Claim, Hold};
+use crate::domain::policy::{Claim, Hold, Name, Sample};
 use crate::domain::{Alias, Timestamp};
 use crate::store::{MAX_REVISIONS, PolicyChange, PolicyRecord, PolicyState, PolicyWrite, Revision};
 
@@ -79,8 +79,9 @@ pub(super) fn read(db: &Connection) -> Result<BTreeMap<Alias, PolicyRecord>, Unr
     let sql = "SELECT resource FROM policies UNION SELECT resource FROM policy_states \
         UNION SELECT resource FROM claims UNION SELECT resource FROM holds";
     let resources = collect(db, "policy of", sql, [], |row| parsed::<Alias>(row, 0))?;
+    let mut samples = samples::all_adopted(db)?;
     let records = resources.into_iter().map(|resource| {
-        let record = read_one(db, &resource)?.unwrap_or_default();
+        let record = read_record(db, &resource, samples.remove(&resource).unwrap_or_default())?;
         Ok((resource, record))
     });
     records.collect()
@@ -88,21 +89,30 @@ pub(super) fn read(db: &Connection) -> Result<BTreeMap<Alias, PolicyRecord>, Unr
 
 /// What there is about `resource`, if there is anything.
 pub(super) fn read_one(db: &Connection, resource: &Alias) -> Result<Option<PolicyRecord>, Unreadable> {
+    let record = read_record(db, resource, samples::adopted(db, resource)?)?;
+    Ok((record != PolicyRecord::default()).then_some(record))
+}
+
+/// What there is about `resource`, whose samples are these.
+fn read_record(
+    db: &Connection,
+    resource: &Alias,
+    samples: BTreeMap<Name, Vec<Sample>>,
+) -> Result<PolicyRecord, Unreadable> {
     let of = [resource.as_str()];
     let state = "SELECT resource, at_ms, state FROM policy_states WHERE resource = ?1";
     let parse_state =
         |row: &Row| Ok(PolicyState { at: Timestamp::from_millis(row.get(1)?), text: row.get::<_, String>(2)? });
     let hold = "SELECT resource, record FROM holds WHERE resource = ?1";
     let claims = "SELECT resource, record FROM claims WHERE resource = ?1 ORDER BY id";
-    let record = PolicyRecord {
+    Ok(PolicyRecord {
         revision: revisions(db, resource, 1)?.pop(),
         state: collect(db, "state of the policy of", state, of, parse_state)?.pop(),
         claims: collect(db, "claim on", claims, of, |row| record::<Claim>(row, 1))?,
         hold: collect(db, "hold of", hold, of, |row| record::<Hold>(row, 1))?.pop(),
-        samples: samples::adopted(db, resource)?,
+        samples,
         last_decision: decisions::newest(db, resource)?.map(Box::new),
-    };
-    Ok((record != PolicyRecord::default()).then_some(record))
+    })
 }
 
 /// The newest revisions of the policy of `resource`, at most so many.
@@ -161,3 +171,7 @@ pub(super) fn carry_over(db: &Connection, from: Timestamp, to: Timestamp) -> Res
     samples::carry_over(db, forward_millis)?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "policies_tests.rs"]
+mod tests;

@@ -3,43 +3,65 @@
 //! A little at a time, so that commits are not held up. Rejected: an index of everything by its age, because each
 //! commit would have to keep it up, for something that is done once a minute and may be late.
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
+use super::minutes;
 use super::records::{parse_pruned_job, parsed_or_null};
+use super::samples::SamplesClock;
 use crate::domain::{KeyId, Retention, RetentionClass, Timestamp};
-use crate::store::{AuditExcess, Excess, Holder, KEY_RETENTION, PrunedJob};
+use crate::store::{AuditExcess, DECISION_RETENTION, Excess, Holder, KEY_RETENTION, PrunedJob, REVISION_RETENTION};
 
 /// Most jobs, answers, entries of timelines, and audit entries of a class, removed in one go: at a few microseconds
 /// each, commits wait for some milliseconds at the most.
 pub(super) const PRUNE_CHUNK: usize = 500;
-/// Most timelines looked at in one go, at a few microseconds each. Ten thousand have their turn in twenty minutes.
-const TIMELINES_TOGETHER: usize = 500;
+/// Most resources, or series, looked at in one go, at a few microseconds each. Ten thousand have their turn in twenty
+/// minutes.
+const TURNS_TOGETHER: usize = 500;
+
+/// How far what takes turns was looked at: each up to this resource or series; none, if up to the last one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turns {
+    timelines: Option<String>,
+    decisions: Option<String>,
+    revisions: Option<String>,
+    minutes: Option<i64>,
+}
 
 /// What was removed in one go.
 pub(super) struct Removed {
     /// These jobs.
     pub jobs: Vec<PrunedJob>,
-    /// The resource whose timeline was looked at last; none if that was the last one.
-    pub timelines_up_to: Option<String>,
+    /// Up to where it was looked.
+    pub turns: Turns,
     /// Whether something is left to be removed.
     pub more: bool,
 }
 
-/// Removes some of what `retention` does not cover at `now`; of timelines, those of the resources after
-/// `timelines_after`. Must be called within a transaction.
+/// Removes some of what `retention` does not cover at `now`; of what takes turns, after what was looked at before. Must be
+/// called within a transaction.
 pub(super) fn remove_old(
     db: &Connection,
     retention: Retention,
     now: Timestamp,
-    timelines_after: Option<&str>,
+    turns: Turns,
     excess: Option<&Excess>,
 ) -> rusqlite::Result<Removed> {
     let jobs = remove_jobs(db, retention, now, excess)?;
     let answers = remove_answers(db, (now - KEY_RETENTION).as_millis())?;
-    let (timelines_up_to, entries_left) = remove_entries(db, (now - retention.age).as_millis(), timelines_after)?;
+    let (timelines, entries_left) = remove_in_turn(db, ENTRIES, (now - retention.age).as_millis(), turns.timelines)?;
+    let too_old = SamplesClock::read(db)?.second(now - DECISION_RETENTION).0;
+    let (decisions, decisions_left) = remove_in_turn(db, DECISIONS, too_old, turns.decisions)?;
+    let too_old = (now - REVISION_RETENTION).as_millis();
+    let (revisions, revisions_left) = remove_in_turn(db, REVISIONS, too_old, turns.revisions)?;
+    let minutes_open = minutes::work_out(db, now)?;
+    let samples_left = minutes::remove_raw(db, now)? | minutes::remove_series(db, now)?;
+    let (minutes, minutes_left) = remove_in_turn(db, MINUTES, minutes::first_kept(db, now)? - 1, turns.minutes)?;
     let has_excess = excess.is_some() && !jobs.is_empty();
-    let more = has_excess || jobs.len() == PRUNE_CHUNK || answers == PRUNE_CHUNK || entries_left;
-    Ok(Removed { jobs, timelines_up_to, more })
+    let is_full = has_excess || jobs.len() == PRUNE_CHUNK || answers == PRUNE_CHUNK;
+    let is_left = entries_left || decisions_left || revisions_left || minutes_open || samples_left || minutes_left;
+    let turns = Turns { timelines, decisions, revisions, minutes };
+    Ok(Removed { jobs, turns, more: is_full || is_left })
 }
 
 /// Finished jobs that no live idempotency key needs.
@@ -127,28 +149,62 @@ fn remove_answers(db: &Connection, too_old_ms: i64) -> rusqlite::Result<usize> {
     .execute(params![too_old_ms, PRUNE_CHUNK as i64])
 }
 
-/// Removes entries up to `too_old_ms`; the resource looked at last, and whether there is more to be removed at once.
-fn remove_entries(db: &Connection, too_old_ms: i64, after: Option<&str>) -> rusqlite::Result<(Option<String>, bool)> {
-    let mut oldest = db
-        .prepare_cached("SELECT resource, at_ms FROM timeline WHERE resource > ?1 ORDER BY resource, number LIMIT 1")?;
-    let mut remove = db.prepare_cached(
-        "DELETE FROM timeline WHERE resource = ?1 AND at_ms <= ?2 \
-         AND number IN (SELECT number FROM timeline WHERE resource = ?1 ORDER BY number LIMIT ?3)",
-    )?;
-    // No resource has an empty name.
-    let mut last = after.unwrap_or_default().to_owned();
+/// What takes turns: a query for the next holder after one, with the age of the oldest that it has, and the statement that
+/// removes of a holder what is so old or older, at most so much.
+type InTurn = [&'static str; 2];
+
+const ENTRIES: InTurn = [
+    "SELECT resource, at_ms FROM timeline WHERE resource > ?1 ORDER BY resource, number LIMIT 1",
+    "DELETE FROM timeline WHERE resource = ?1 AND at_ms <= ?2 \
+     AND number IN (SELECT number FROM timeline WHERE resource = ?1 ORDER BY number LIMIT ?3)",
+];
+
+const DECISIONS: InTurn = [
+    "SELECT resource, last FROM decisions WHERE resource > ?1 ORDER BY resource, number LIMIT 1",
+    "DELETE FROM decisions WHERE resource = ?1 AND last <= ?2 \
+     AND number IN (SELECT number FROM decisions WHERE resource = ?1 ORDER BY number LIMIT ?3)",
+];
+
+/// Those of policies that were deleted, but for the last ones, which remember the numbers.
+const REVISIONS: InTurn = [
+    "SELECT resource, coalesce(( \
+         SELECT iif(document IS NULL, at_ms, NULL) FROM policy_revisions AS own \
+         WHERE own.resource = any.resource ORDER BY number DESC LIMIT 1 \
+     ), 9223372036854775807) FROM policy_revisions AS any WHERE resource > ?1 ORDER BY resource, number LIMIT 1",
+    "DELETE FROM policy_revisions WHERE resource = ?1 AND at_ms <= ?2 \
+     AND number IN (SELECT number FROM policy_revisions WHERE resource = ?1 ORDER BY number LIMIT ?3) \
+     AND number < (SELECT max(number) FROM policy_revisions WHERE resource = ?1)",
+];
+
+const MINUTES: InTurn = [
+    "SELECT series, minute FROM samples_minute WHERE series > ?1 ORDER BY series, minute LIMIT 1",
+    "DELETE FROM samples_minute WHERE series = ?1 AND minute <= ?2 \
+     AND minute IN (SELECT minute FROM samples_minute WHERE series = ?1 ORDER BY minute LIMIT ?3)",
+];
+
+/// Removes what is `too_old` or older of the holders after one; the holder looked at last, and whether there is more to be
+/// removed at once.
+fn remove_in_turn<K: Clone + Default + FromSql + ToSql>(
+    db: &Connection,
+    [oldest, remove]: InTurn,
+    too_old: i64,
+    after: Option<K>,
+) -> rusqlite::Result<(Option<K>, bool)> {
+    let (mut oldest, mut remove) = (db.prepare_cached(oldest)?, db.prepare_cached(remove)?);
+    // No resource has an empty name, and no series the number 0.
+    let mut last = after.unwrap_or_default();
     let mut room = PRUNE_CHUNK;
-    for _ in 0..TIMELINES_TOGETHER {
-        let next: Option<(String, i64)> = oldest.query_row([&last], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let Some((resource, oldest_ms)) = next else { return Ok((None, false)) };
-        if oldest_ms <= too_old_ms {
-            room -= remove.execute(params![resource, too_old_ms, room as i64])?;
+    for _ in 0..TURNS_TOGETHER {
+        let next: Option<(K, i64)> = oldest.query_row([&last], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((holder, age)) = next else { return Ok((None, false)) };
+        if age <= too_old {
+            room -= remove.execute(params![holder, too_old, room as i64])?;
             if room == 0 {
                 // There may be more of this one.
                 return Ok((Some(last), true));
             }
         }
-        last = resource;
+        last = holder;
     }
     Ok((Some(last), false))
 }

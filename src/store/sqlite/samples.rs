@@ -4,13 +4,14 @@
 //! another clock is one row, whatever there is of them.
 //!
 //! A sample is written once, into a table in the order of time: a second of a thousand metrics is a few pages. Its
-//! minute is worked out once that is over. Rejected: keeping the minute up with every sample, because it changes a page
-//! for each metric every second.
+//! minute is worked out once that is over ([`minutes`]). Rejected: keeping the minute up with every sample, because it
+//! changes a page for each metric every second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::minutes;
 use super::policies::collect;
 use super::records::{Unreadable, parsed};
 use crate::domain::policy::{MAX_METRICS, Name, Sample};
@@ -70,6 +71,10 @@ pub(super) fn write(db: &Connection, resource: &Alias, samples: &[(Name, Sample)
         let series = series(db, resource, metric, *at, *value)?;
         let (second, millis) = clock.second(*at);
         insert.execute(params![second, series, millis, value])?;
+        let minute = second.div_euclid(60);
+        if minute < clock.first_open_minute(series) {
+            minutes::add(db, series, minute, *value)?;
+        }
     }
     Ok(())
 }
@@ -106,11 +111,12 @@ pub(super) fn retire(db: &Connection, resource: &Alias, at: Timestamp) -> rusqli
 pub(super) fn metrics(db: &Connection, resource: &Alias) -> Result<Vec<(i64, Name, Sample)>, Unreadable> {
     let sql = "SELECT resource, id, metric, newest_ms, newest FROM series \
         WHERE resource = ?1 AND retired_ms IS NULL ORDER BY metric";
-    let parse = |row: &Row| {
-        let sample = Sample { at: Timestamp::from_millis(row.get(3)?), value: row.get(4)? };
-        Ok((row.get(1)?, parsed(row, 2)?, sample))
-    };
-    collect(db, "metric of", sql, [resource.as_str()], parse)
+    collect(db, "metric of", sql, [resource.as_str()], |row| Ok((row.get(1)?, parsed(row, 2)?, newest_sample(row)?)))
+}
+
+/// The newest sample in a row of a series.
+fn newest_sample(row: &Row) -> rusqlite::Result<Sample> {
+    Ok(Sample { at: Timestamp::from_millis(row.get("newest_ms")?), value: row.get("newest")? })
 }
 
 /// What the owner of `resource` carries on with.
@@ -118,14 +124,45 @@ pub(super) fn adopted(db: &Connection, resource: &Alias) -> Result<BTreeMap<Name
     let clock = SamplesClock::read(db)?;
     let of_metric = |(series, metric, newest): (i64, Name, Sample)| {
         let (from, until) = (clock.second(newest.at - ADOPTED_SAMPLES).0, clock.second(newest.at).0 + 1);
-        let mut samples = raw(db, clock, series, from..until)?;
-        // Which may have been so long ago that it is not kept as it came.
-        if samples.last().is_none_or(|last| last.at < newest.at) {
-            samples.push(newest);
-        }
-        Ok((metric, samples))
+        Ok((metric, up_to(raw(db, clock, series, from..until)?, newest)))
     };
     metrics(db, resource)?.into_iter().map(of_metric).collect()
+}
+
+/// The same of all resources, in one look at the samples of the last hours: each second of each metric looked up by itself
+/// would take many times as long.
+pub(super) fn all_adopted(db: &Connection) -> Result<HashMap<Alias, BTreeMap<Name, Vec<Sample>>>, Unreadable> {
+    let clock = SamplesClock::read(db)?;
+    let sql = "SELECT resource, id, metric, newest_ms, newest FROM series WHERE retired_ms IS NULL";
+    let of_row = |row: &Row| Ok((row.get::<_, i64>(1)?, (parsed(row, 0)?, parsed(row, 2)?, newest_sample(row)?)));
+    let metrics = collect(db, "metric of", sql, [], of_row)?;
+    let mut samples: HashMap<i64, (i64, Vec<Sample>)> = HashMap::new();
+    for (series, (_, _, newest)) in &metrics {
+        samples.insert(*series, (clock.second(newest.at - ADOPTED_SAMPLES).0, Vec::new()));
+    }
+    let mut statement = db.prepare_cached("SELECT second, series, millis, value FROM samples_raw ORDER BY second")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let second = row.get(0)?;
+        if let Some((_, samples)) = samples.get_mut(&row.get(1)?).filter(|(from, _)| *from <= second) {
+            samples.push(Sample { at: clock.moment(second, row.get(2)?), value: row.get(3)? });
+        }
+    }
+    let mut found: HashMap<Alias, BTreeMap<Name, Vec<Sample>>> = HashMap::new();
+    for (series, (resource, metric, newest)) in metrics {
+        let (_, samples) = samples.remove(&series).unwrap_or_default();
+        found.entry(resource).or_default().insert(metric, up_to(samples, newest));
+    }
+    Ok(found)
+}
+
+/// Samples of a metric as they are kept, and its newest one, which may have been so long ago that it is not kept as it
+/// came.
+fn up_to(mut samples: Vec<Sample>, newest: Sample) -> Vec<Sample> {
+    if samples.last().is_none_or(|last| last.at < newest.at) {
+        samples.push(newest);
+    }
+    samples
 }
 
 /// Samples of a series as they came, oldest first: each second is looked up, so that those of others are not read.
