@@ -25,6 +25,7 @@ use crate::clock::{Present, wall_now};
 use crate::config::{self, Access, Config};
 use crate::engine::{EngineDied, EngineHandle, Parts, Projections, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
+use crate::sources::SourceRules;
 use crate::store::sqlite::{
     SqliteError, SqliteJournal, SqliteReader, SqliteStore, check_large, is_of_store, log_length,
 };
@@ -96,12 +97,13 @@ impl Gateway {
         let jobs: u64 = counts.iter().map(|(_, number)| number).sum();
         let unfinished: u64 = counts.iter().filter(|(state, _)| !state.is_over()).map(|(_, number)| number).sum();
         let store_thread = store_inbox.start(journal, Observer::new(Arc::clone(&projections.metrics), audit_file))?;
+        let sources = SourceRules { hosts: config.metric_hosts.clone(), secrets: config.metric_secrets.clone() };
         let (scaling, retention) = (Arc::new(config.scaling()), config.retention);
         let sidecar = sidecar_at(config.sidecar_url.as_str(), &projections);
         let of_engine = Arc::clone(&store) as Arc<dyn Store>;
         let parts = move || {
             let sidecar = sidecar();
-            Parts { sidecar, store: of_engine, reader, projections, scaling, retention, clock, wall }
+            Parts { sidecar, store: of_engine, reader, projections, scaling, retention, clock, sources, wall }
         };
         let mut engine = RunningEngine::start((engine, engine_inbox), parts)?;
         engine.begun().await??;

@@ -12,6 +12,7 @@ use dashmap::DashMap;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
+use crate::domain::policy::Decision;
 use crate::domain::{Alias, EventId, HistoryEntry, JobId};
 use crate::table::Published;
 
@@ -30,6 +31,8 @@ pub enum News {
     Job(Published),
     /// Something happened to a resource.
     History(Arc<(Alias, HistoryEntry)>),
+    /// A policy decided.
+    Decision(Arc<Decision>),
     /// Jobs may have changed without a word: ask the log.
     Reloaded,
     /// Streams are used up: each stream writes to its caller now, which shows whether the caller is still connected.
@@ -96,6 +99,13 @@ impl Feed {
         }
     }
 
+    /// Tells of a decision of a policy.
+    pub fn tell_decision(&self, decision: Decision) {
+        if self.all.receiver_count() > 0 {
+            drop(self.all.send(News::Decision(Arc::new(decision))));
+        }
+    }
+
     /// Lanes were read anew; the next version of a job will be `next_event`.
     pub fn reloaded(&self, next_event: EventId) {
         self.latest.fetch_max(next_event.saturating_sub(1), Ordering::AcqRel);
@@ -131,6 +141,19 @@ impl Listener {
     /// If the listener fell behind, or the feed is gone.
     pub async fn recv(&mut self) -> Result<News, RecvError> {
         self.receiver.recv().await
+    }
+
+    /// Ends when there is news of `resource`, or of what may concern it.
+    pub async fn hear_of(&mut self, resource: &Alias) {
+        loop {
+            match self.recv().await {
+                Ok(News::Job(published)) if published.job().resource != *resource => {}
+                Ok(News::History(news)) if news.0 != *resource => {}
+                Ok(News::Decision(decision)) if decision.resource != *resource => {}
+                Ok(News::RollCall) => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
     }
 
     /// The next news, if it is there already.
@@ -170,7 +193,7 @@ mod tests {
         let news = std::iter::from_fn(|| listener.try_recv().ok());
         let of = |news| match news {
             News::Job(published) => Some(published.event()),
-            News::History(_) | News::Reloaded | News::RollCall => None,
+            News::History(_) | News::Decision(_) | News::Reloaded | News::RollCall => None,
         };
         news.map(of).collect()
     }

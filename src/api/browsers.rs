@@ -28,10 +28,11 @@ use crate::config::Access;
 /// How long a browser may remember what a page of another origin may do, in seconds.
 const PREFLIGHT_MAX_AGE: usize = 600;
 /// What a page of another origin may send.
-const REQUEST_HEADERS: [&str; 8] = [
+const REQUEST_HEADERS: [&str; 9] = [
     "Authorization",
     "Content-Type",
     "Idempotency-Key",
+    "If-Match",
     "If-None-Match",
     "Last-Event-ID",
     "Prefer",
@@ -112,7 +113,7 @@ impl BrowserRules {
     /// Tells browsers what pages of the configured origins may do.
     pub fn cors(&self) -> Cors {
         let cors = Cors::default()
-            .allowed_methods([Method::GET, Method::HEAD, Method::POST])
+            .allowed_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
             .allowed_headers(REQUEST_HEADERS)
             .expose_headers(RESPONSE_HEADERS)
             .max_age(PREFLIGHT_MAX_AGE);

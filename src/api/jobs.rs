@@ -29,7 +29,7 @@ const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=30;
 /// The scopes, the audit action and the problems of each operation.
 pub(super) const ROUTES: &[Route] = &[
     Route::post("/v1/jobs").needs(&[Scope::Scale]).records(Action::SubmitJob).problems(problems![
-        ResourceForbidden JobNotFound ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge
+        ResourceForbidden JobNotFound ResourceNotFound BodyTimeout ResourceBusy ResourceHeld BodyTooLarge
         UnsupportedMediaType ValidationFailed OutOfBounds IdempotencyKeyReused TooManyJobsOfKey
         TooManyIdempotencyKeys TooMuchText TooManyResources QueueFull TooManyJobs Overloaded OutcomeUnknown
     ]),
@@ -40,7 +40,7 @@ pub(super) const ROUTES: &[Route] = &[
         .records(Action::CancelJob)
         .problems(problems![JobNotFound JobFinished Overloaded OutcomeUnknown]),
     Route::post("/v1/plans").needs(&[Scope::Read]).problems(problems![
-        ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy BodyTooLarge UnsupportedMediaType
+        ResourceForbidden ResourceNotFound BodyTimeout ResourceBusy ResourceHeld BodyTooLarge UnsupportedMediaType
         ValidationFailed OutOfBounds TooManyJobsOfKey TooMuchText TooManyResources QueueFull
         SidecarUnreachable TooManyJobs Overloaded
     ]),
@@ -95,7 +95,9 @@ pub async fn submit(
         Submitted::Answer(Answer::Created(job)) => (false, job, false),
         Submitted::Answer(Answer::Joined(job)) => (true, job, false),
         Submitted::Answer(Answer::Refused(refusal)) => return Err(refusal.into()),
-        Submitted::Answer(Answer::Changed(_)) => return Err(ApiError::new(Code::InternalError, "A wrong answer.")),
+        Submitted::Answer(Answer::Changed(_) | Answer::Policy(_)) => {
+            return Err(ApiError::new(Code::InternalError, "A wrong answer."));
+        }
         Submitted::Replayed { job, joined } => (joined, job, true),
         Submitted::Gone => return Err(ApiError::answered_job_gone()),
     };

@@ -9,6 +9,8 @@ mod browsers;
 mod caller;
 mod connection_limits;
 mod connections;
+mod decisions;
+mod demand;
 mod docs;
 mod events;
 mod files;
@@ -24,11 +26,13 @@ mod measure;
 mod metrics;
 pub mod openapi;
 mod panel;
+mod policies;
 mod problem;
 mod query;
 mod reads;
 mod resources;
 mod routes;
+mod samples;
 mod server;
 mod stream;
 mod submission;
@@ -202,6 +206,25 @@ fn documented(registry: &mut impl HandlerRegistry) {
         .service(resources::list_resources)
         .service(resources::get_resource)
         .service(timeline::list_timeline_entries)
+        .service(policies::list_policies)
+        .service(policies::get_policy)
+        .service(policies::put_policy)
+        .service(policies::delete_policy)
+        .service(policies::list_policy_revisions)
+        .service(policies::evaluate_policy)
+        .service(decisions::list_decisions)
+        .service(decisions::get_outlook)
+        .service(samples::push_metrics)
+        .service(samples::push_metric)
+        .service(samples::read_metric)
+        .service(demand::put_hold)
+        .service(demand::get_hold)
+        .service(demand::delete_hold)
+        .service(demand::create_claim)
+        .service(demand::list_claims)
+        .service(demand::get_claim)
+        .service(demand::renew_claim)
+        .service(demand::delete_claim)
         .service(keys::create_key)
         .service(keys::list_keys)
         .service(keys::get_key)
@@ -219,6 +242,11 @@ pub fn routes() -> Routes {
         events::ROUTES,
         resources::ROUTES,
         timeline::ROUTES,
+        policies::ROUTES,
+        decisions::ROUTES,
+        samples::ROUTES,
+        demand::HOLD_ROUTES,
+        demand::CLAIM_ROUTES,
         keys::ROUTES,
         audit::ROUTES,
         health::ROUTES,

@@ -65,6 +65,7 @@ pub fn document() -> OpenApi {
             tag("jobs", "Requests to scale a resource, and what becomes of them."),
             tag("events", "Streams of changes."),
             tag("resources", "Resources with their readings, bounds, settings and jobs."),
+            tag("policies", "Policies that decide targets, with their metrics, decisions, holds and claims."),
             tag("access", "API keys, and the record of what was done with them."),
             tag("health", "For probes."),
             tag("operations", "For those who run the gateway."),
@@ -93,7 +94,12 @@ fn tag(name: &str, description: &str) -> utoipa::openapi::Tag {
 }
 
 fn operations(document: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
-    document.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]).flatten()
+    document
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(|item| [&mut item.get, &mut item.put, &mut item.post, &mut item.delete])
+        .flatten()
 }
 
 /// The schemas that only problem documents refer to, which are not written into the handlers' annotations.
@@ -111,7 +117,13 @@ fn add_declarations(document: &mut OpenApi) {
     let routes = super::routes();
     let components = document.components.get_or_insert_default();
     for (pattern, item) in &mut document.paths.paths {
-        for (method, described) in [(Method::GET, &mut item.get), (Method::POST, &mut item.post)] {
+        let described = [
+            (Method::GET, &mut item.get),
+            (Method::PUT, &mut item.put),
+            (Method::POST, &mut item.post),
+            (Method::DELETE, &mut item.delete),
+        ];
+        for (method, described) in described {
             let (Some(described), Some(declared)) = (described, routes.declared(&method, pattern)) else { continue };
             let keyless = (!declared.needs_key()).then(SecurityRequirement::default);
             let scopes = declared.needs.iter().chain(declared.tells_more_to);

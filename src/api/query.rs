@@ -1,5 +1,7 @@
 //! How query strings are read: everything in them that does not make sense is named, at once.
 
+use std::time::Duration;
+
 use actix_web::web;
 use serde_json::{Value, json};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
@@ -9,7 +11,7 @@ use utoipa::{IntoParams, PartialSchema};
 
 use super::input::escaped;
 use super::problem::{ApiError, FieldErrors};
-use crate::domain::{Alias, InvalidAlias, StateName};
+use crate::domain::{Alias, InvalidAlias, StateName, Timestamp};
 use crate::store::Position;
 
 /// Entries on a page unless the caller says otherwise.
@@ -128,6 +130,125 @@ impl IntoParams for ResourcePaging {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         page_parameters(MAX_PAGE_SIZE, Alias::schema(), &json!("worker"))
     }
+}
+
+/// The time that an outlook is asked for.
+#[derive(Debug, PartialEq)]
+pub struct OutlookQuery {
+    /// Its beginning; now if left out.
+    pub from: Option<Timestamp>,
+    /// Its length, in hours.
+    pub hours: f64,
+}
+
+/// Longest outlook, in hours: a year of it is more than is planned, and its windows are listed one by one.
+const MAX_OUTLOOK_HOURS: f64 = 400.0;
+
+impl OutlookQuery {
+    /// Parses a query string.
+    ///
+    /// # Errors
+    /// Everything in it that does not make sense, at once.
+    pub fn parse(query: &str) -> Result<Self, ApiError> {
+        let mut parsed = Self { from: None, hours: 24.0 };
+        each_parameter(query, &[], |name, value| match name {
+            "from" => point_in_time(value).map(|from| parsed.from = Some(from)),
+            "hours" => {
+                let hours = value.parse().ok().filter(|hours| *hours > 0.0 && *hours <= MAX_OUTLOOK_HOURS);
+                parsed.hours = hours.ok_or_else(|| format!("must be above 0 and at most {MAX_OUTLOOK_HOURS}"))?;
+                Ok(())
+            }
+            _ => Err("is not a parameter of an outlook".to_owned()),
+        })?;
+        Ok(parsed)
+    }
+}
+
+impl IntoParams for OutlookQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let hours = ObjectBuilder::new().schema_type(Type::Number).maximum(Some(MAX_OUTLOOK_HOURS));
+        vec![
+            time_parameter("from", "Where the outlook begins; now if left out."),
+            ParameterBuilder::new()
+                .name("hours")
+                .schema(Some(hours.exclusive_minimum(Some(0.0)).default(Some(json!(24)))))
+                .description(Some("How far the outlook goes, in hours."))
+                .parameter_in(ParameterIn::Query)
+                .example(Some(json!(24)))
+                .build(),
+        ]
+    }
+}
+
+/// The part of a series that is asked for.
+#[derive(Debug, PartialEq)]
+pub struct SeriesQuery {
+    /// Its beginning; an hour before its end if left out.
+    pub from: Option<Timestamp>,
+    /// Its end; now if left out.
+    pub to: Option<Timestamp>,
+    /// The distance of its points.
+    pub step: Duration,
+}
+
+/// Longest distance of two points of a series.
+const MAX_STEP_SECONDS: f64 = 86_400.0;
+
+impl SeriesQuery {
+    /// Parses a query string.
+    ///
+    /// # Errors
+    /// Everything in it that does not make sense, at once.
+    pub fn parse(query: &str) -> Result<Self, ApiError> {
+        let mut parsed = Self { from: None, to: None, step: Duration::from_mins(1) };
+        each_parameter(query, &[], |name, value| match name {
+            "from" => point_in_time(value).map(|from| parsed.from = Some(from)),
+            "to" => point_in_time(value).map(|to| parsed.to = Some(to)),
+            "stepSeconds" => {
+                let seconds = value.parse().ok().filter(|seconds| (1.0..=MAX_STEP_SECONDS).contains(seconds));
+                let seconds: f64 = seconds.ok_or_else(|| format!("must be between 1 and {MAX_STEP_SECONDS}"))?;
+                parsed.step = Duration::from_secs_f64(seconds);
+                Ok(())
+            }
+            _ => Err("is not a parameter of a series".to_owned()),
+        })?;
+        Ok(parsed)
+    }
+}
+
+impl IntoParams for SeriesQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let step = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(1.0)).maximum(Some(MAX_STEP_SECONDS));
+        vec![
+            time_parameter("from", "Where the series begins; an hour before its end if left out."),
+            time_parameter("to", "Where the series ends; now if left out."),
+            ParameterBuilder::new()
+                .name("stepSeconds")
+                .schema(Some(step.default(Some(json!(60)))))
+                .description(Some("The distance of two points, in seconds."))
+                .parameter_in(ParameterIn::Query)
+                .example(Some(json!(60)))
+                .build(),
+        ]
+    }
+}
+
+fn point_in_time(value: &str) -> Result<Timestamp, String> {
+    let parsed = value.parse::<jiff::Timestamp>();
+    let time = parsed.map_err(|_| "must be a time like 2026-01-31T12:00:00Z".to_owned())?;
+    Ok(Timestamp::from_millis(time.as_millisecond()))
+}
+
+fn time_parameter(name: &str, description: &str) -> Parameter {
+    let time =
+        ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    ParameterBuilder::new()
+        .name(name)
+        .schema(Some(time))
+        .description(Some(description))
+        .parameter_in(ParameterIn::Query)
+        .example(Some(json!("2026-01-31T12:00:00Z")))
+        .build()
 }
 
 /// The parameters of a list in pages of `size`, with this `token`.

@@ -52,6 +52,16 @@ impl Route {
         Self::new(Method::POST, pattern)
     }
 
+    /// What is put at `pattern`, which is that of the router.
+    pub const fn put(pattern: &'static str) -> Self {
+        Self::new(Method::PUT, pattern)
+    }
+
+    /// What is deleted at `pattern`, which is that of the router.
+    pub const fn delete(pattern: &'static str) -> Self {
+        Self::new(Method::DELETE, pattern)
+    }
+
     /// For admins, unless the declaration goes on.
     const fn new(method: Method, pattern: &'static str) -> Self {
         let operation = Operation { needs: &[Scope::Admin], ..Operation::OPEN };
@@ -234,14 +244,9 @@ impl Routes {
     /// The methods at `path`, if there is anything.
     fn methods(&self, path: &str) -> Option<Vec<&str>> {
         let operations = self.0[self.place(path)?].operations.iter();
-        let mut methods: Vec<&str> = operations
-            .flat_map(|(method, _)| match method.as_str() {
-                "GET" => &["GET", "HEAD"][..],
-                "POST" => &["POST"],
-                _ => &[],
-            })
-            .copied()
-            .collect();
+        let head = |method: &Method| (method == Method::GET).then_some("HEAD");
+        let mut methods: Vec<&str> =
+            operations.flat_map(|(method, _)| head(method).into_iter().chain([method.as_str()])).collect();
         methods.sort_unstable();
         Some(methods)
     }
@@ -310,7 +315,9 @@ mod tests {
         let declared = declared.map(|(method, pattern, _)| (method.to_string(), pattern.to_owned()));
         assert_eq!(declared.collect::<BTreeSet<_>>(), documented);
         for (method, pattern, operation) in routes.operations() {
-            let changes_something = method != Method::GET && pattern != "/v1/plans";
+            // Plans and evaluations change nothing, and values of metrics are no attempts to change something.
+            let is_no_change = pattern == "/v1/plans" || pattern.ends_with("/evaluate") || pattern.contains("/metrics");
+            let changes_something = method != Method::GET && !is_no_change;
             assert_eq!(operation.action.is_some(), changes_something, "{method} {pattern}");
             let needs_more_than_read = !operation.needs.is_empty() && !operation.needs.contains(&Scope::Read);
             assert!(operation.action.is_none() || needs_more_than_read, "{method} {pattern}");

@@ -277,7 +277,7 @@ impl Follower {
             }
             Ok(News::RollCall) => self.show_life(),
             Ok(News::Reloaded) => self.stage = Stage::Log { until: self.state.feed.latest() },
-            Ok(News::Job(_) | News::History(_)) => {}
+            Ok(News::Job(_) | News::History(_) | News::Decision(_)) => {}
             Err(RecvError::Lagged(_)) => self.end(StreamEnd::TooSlow),
             Err(RecvError::Closed) => self.end(StreamEnd::Stopping),
         }

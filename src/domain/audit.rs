@@ -55,6 +55,20 @@ pub enum Action {
     CreateKey,
     /// A key was to be revoked.
     RevokeKey,
+    /// A policy was to be put.
+    PutPolicy,
+    /// A policy was to be deleted.
+    DeletePolicy,
+    /// A hold was to be put.
+    PutHold,
+    /// A hold was to be ended.
+    DeleteHold,
+    /// A claim was to be made.
+    CreateClaim,
+    /// A claim was to be given another end.
+    RenewClaim,
+    /// A claim was to be ended.
+    DeleteClaim,
 }
 
 impl Action {
@@ -65,6 +79,13 @@ impl Action {
             Self::CancelJob => "cancel_job",
             Self::CreateKey => "create_key",
             Self::RevokeKey => "revoke_key",
+            Self::PutPolicy => "put_policy",
+            Self::DeletePolicy => "delete_policy",
+            Self::PutHold => "put_hold",
+            Self::DeleteHold => "delete_hold",
+            Self::CreateClaim => "create_claim",
+            Self::RenewClaim => "renew_claim",
+            Self::DeleteClaim => "delete_claim",
         }
     }
 }
@@ -169,7 +190,15 @@ impl AuditEntry {
         match (&self.verdict, &self.attempt.actor) {
             (AuditVerdict::Accepted, _) => match self.action {
                 Action::CreateKey | Action::RevokeKey => RetentionClass::Keys,
-                Action::SubmitJob | Action::CancelJob => RetentionClass::Obeyed,
+                Action::SubmitJob
+                | Action::CancelJob
+                | Action::PutPolicy
+                | Action::DeletePolicy
+                | Action::PutHold
+                | Action::DeleteHold
+                | Action::CreateClaim
+                | Action::RenewClaim
+                | Action::DeleteClaim => RetentionClass::Obeyed,
             },
             (AuditVerdict::Unchanged, _) => RetentionClass::Repeated,
             (AuditVerdict::Refused { .. }, Some(_)) => RetentionClass::Refused,

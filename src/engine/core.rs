@@ -5,13 +5,15 @@
 //! so. A unit that is refused evicts its lanes: they are adopted anew from the store, and other lanes go on. The same code runs
 //! live, in recovery, and under simulation in virtual time.
 //!
-//! Events: [`Core::submit`], [`Core::change`], [`Core::submit_for_policy`], [`Core::retarget`],
-//! [`Core::cancel_for_policy`], [`Core::on_reserved`], [`Core::adopt`], [`Core::on_committed`],
+//! Events: [`Core::submit`], [`Core::change`], [`Core::change_policy`], [`Core::on_metric`], [`Core::on_reserved`],
+//! [`Core::adopt`], [`Core::on_committed`],
 //! [`Core::on_adoption_failed`], [`Core::on_reading`], [`Core::on_observation`], [`Core::on_change_answer`], [`Core::wake_due`],
 //! [`Core::forget`], [`Core::drain`]. After each of them, [`Core::take_effects`] has what is to be done.
 
+mod ids;
 mod lanes;
 mod pending;
+mod policies;
 mod policy_jobs;
 mod recovery;
 mod requests;
@@ -22,17 +24,23 @@ mod unlisted;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use ids::Ids;
 use lanes::Lanes;
 use pending::{Dependents, PendingUnits};
+use policies::Standings;
 use submissions::{Placed, Submission};
 use unlisted::UnlistedLanes;
 
+use super::policy_requests::PolicyRequest;
 use super::requests::{Answer, Refusal, ReplyTo};
+use crate::domain::policy::{Decision, MetricSpec, Name};
 use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, ChangeState, EventId, HistoryEntry, JobEvent, JobId, Lane, Notice, Origin,
     Outcome, ReadFailure, Reading, ResourceEvent, ScalingConfig, Timestamp, Turn,
 };
-use crate::store::{LaneChange, RecordChange, ReservationId, Unit, Wish};
+use crate::policy::Problem;
+use crate::sources::SourceRules;
+use crate::store::{LaneChange, Observations, RecordChange, ReservationId, Unit, Wish};
 
 /// Something the engine is to do.
 #[derive(Debug)]
@@ -63,8 +71,20 @@ pub enum Effect {
         /// On whose behalf.
         origin: Origin,
     },
+    /// Make durable what policies observed and decided without acting; nothing waits for it.
+    Record(Vec<Observations>),
+    /// Have the sidecar asked for the capacity of a resource that no job reads; [`Core::on_observation`] follows.
+    Observe(Alias),
+    /// Pull these metrics of a resource from now on, and no others; [`Core::on_metric`] follows.
+    Watch(Alias, BTreeMap<Name, MetricSpec>),
     /// Show the job to readers.
     PublishJob(JobEvent),
+    /// Tell the operator that the policy of a resource, as it is kept, makes no sense to this release.
+    UnreadablePolicy(Alias),
+    /// Tell the operator which sources of the policy of a resource are not asked, and why.
+    SourcesRefused(Alias, Vec<Problem>),
+    /// Show a decision to those who watch.
+    PublishDecision(Box<Decision>),
     /// Show what happened to a resource to those who watch it.
     PublishHistory(Alias, HistoryEntry),
     /// Answer a request.
@@ -93,8 +113,15 @@ pub struct Core {
     submissions: HashMap<ReplyTo, Submission>,
     /// Requests with a reservation that wait for their lane.
     placed: BTreeMap<Alias, Vec<Placed>>,
+    /// Changes of policies, holds and claims that wait for their lane.
+    changes: BTreeMap<Alias, Vec<(PolicyRequest, ReplyTo)>>,
     /// Lanes whose adoption was asked for.
     adopting: BTreeSet<Alias>,
+    /// What stands about resources besides their jobs.
+    standings: Standings,
+    /// Which sources of metrics may be asked.
+    sources: SourceRules,
+    ids: Ids,
     /// The last reading of each resource that is listed or was scaled lately.
     observations: HashMap<Alias, Reading>,
     /// When the store was restored from a backup, if it was: no earlier change is known of.
@@ -116,7 +143,11 @@ impl Core {
             unlisted: UnlistedLanes::default(),
             submissions: HashMap::new(),
             placed: BTreeMap::new(),
+            changes: BTreeMap::new(),
             adopting: BTreeSet::new(),
+            standings: Standings::default(),
+            sources: SourceRules::default(),
+            ids: Ids::default(),
             observations: HashMap::new(),
             restored_at,
             next_call: 1,
@@ -127,6 +158,18 @@ impl Core {
         }
     }
 
+    /// The same, with ids of decisions and jobs that no core with another `seed` makes.
+    #[must_use]
+    pub fn with_ids(self, seed: [u8; 6]) -> Self {
+        Self { ids: Ids::seeded(seed), ..self }
+    }
+
+    /// The same, with these rules for the sources of metrics.
+    #[must_use]
+    pub fn with_sources(self, sources: SourceRules) -> Self {
+        Self { sources, ..self }
+    }
+
     /// What is to be done, in order; empties the list.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
@@ -134,7 +177,7 @@ impl Core {
 
     /// When [`Core::wake_due`] is to be called next.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.lanes.next_wake()
+        self.lanes.next_wake().into_iter().chain(self.standings.next_wake()).min()
     }
 
     /// Number of unfinished jobs.
@@ -198,6 +241,7 @@ impl Core {
     /// with it are given up too.
     fn evict(&mut self, resource: &Alias, jobs: &[JobId]) {
         let Some(lane) = self.lanes.remove(resource) else { return };
+        self.abandon_standing(resource);
         let Dependents { jobs: later, lanes } = self.pending.evict(resource);
         let jobs = jobs.iter().copied().chain(later.iter().copied()).chain(lane.jobs().map(|job| job.id)).collect();
         self.sending.retain(|_, changing| changing != resource);
@@ -220,14 +264,14 @@ impl Core {
         let mut outcome = self.run(resource, now, |lane, turn| lane.on_reading(call, reading, turn));
         // It was read before anything followed from it.
         outcome.history.splice(..0, noted);
-        self.apply_outcome(resource, outcome, Unit::default(), Vec::new());
+        self.apply_outcome(resource, outcome, Unit::default(), Vec::new(), now);
     }
 
     /// The sidecar answered a caller who only observes. Nothing is decided on such a reading.
     pub fn on_observation(&mut self, resource: &Alias, reading: &Reading, now: Timestamp) {
         if let Some(entry) = self.note(resource, reading, now) {
             let outcome = Outcome { history: vec![entry], ..Outcome::default() };
-            self.apply_outcome(resource, outcome, Unit::default(), Vec::new());
+            self.apply_outcome(resource, outcome, Unit::default(), Vec::new(), now);
         }
     }
 
@@ -250,6 +294,7 @@ impl Core {
         let Reading { status, capacity, .. } = reading.clone();
         let is_new = before.is_none_or(|before| (&before.status, before.capacity) != (&status, capacity));
         self.observations.insert(resource.clone(), reading.clone());
+        self.trigger_if_news(resource);
         is_new.then_some(HistoryEntry { at: now, what: ResourceEvent::Reading { status, capacity } })
     }
 
@@ -264,6 +309,7 @@ impl Core {
         while let Some(resource) = self.lanes.take_due(now) {
             self.turn(&resource, now, |lane, turn| lane.on_wake(turn));
         }
+        self.attend_due(now);
     }
 
     /// Forgets, and so releases, the lanes that can no longer matter, and about which no commit is under way. The lane of
@@ -272,8 +318,9 @@ impl Core {
     pub fn forget(&mut self, now: Timestamp) {
         let (pending, listed) = (self.pending.lanes(), &self.scaling.resources);
         let kept = |lane: &Lane| {
-            let is_learned = listed.contains_key(lane.resource()) && !lane.step_durations().is_empty();
-            is_learned || pending.contains(lane.resource())
+            let resource = lane.resource();
+            let is_learned = listed.contains_key(resource) && !lane.step_durations().is_empty();
+            is_learned || pending.contains(resource) || self.standings.stands(resource)
         };
         for (resource, epoch) in self.lanes.forget(now, kept) {
             if !self.scaling.resources.contains_key(&resource) {
@@ -289,7 +336,7 @@ impl Core {
 
     fn turn(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) {
         let outcome = self.run(resource, now, event);
-        self.apply_outcome(resource, outcome, Unit::default(), Vec::new());
+        self.apply_outcome(resource, outcome, Unit::default(), Vec::new(), now);
     }
 
     fn run(&mut self, resource: &Alias, now: Timestamp, event: impl FnOnce(&mut Lane, &mut Turn)) -> Outcome {
@@ -301,7 +348,14 @@ impl Core {
     }
 
     /// Turns what a lane asks for into effects, in the order that keeps the promises; `after` are those that wait for `unit`.
-    fn apply_outcome(&mut self, resource: &Alias, outcome: Outcome, mut unit: Unit, after: Vec<Effect>) {
+    pub(super) fn apply_outcome(
+        &mut self,
+        resource: &Alias,
+        outcome: Outcome,
+        mut unit: Unit,
+        after: Vec<Effect>,
+        now: Timestamp,
+    ) {
         self.lanes.set_timer(resource);
         let Outcome { jobs, record, intent, call, history, notices } = outcome;
         if let Some((id, call)) = call {
@@ -315,6 +369,7 @@ impl Core {
         // Lines of the log come last: no answer should wait for one.
         let noted = notices.into_iter().map(|notice| Effect::Log(resource.clone(), notice));
         let mut effects: Vec<Effect> = told.chain(after).chain(noted).collect();
+        unit.policies.extend(self.follow_jobs(resource, &jobs, &history, now));
         unit.jobs.extend(jobs);
         unit.history.extend(history.into_iter().map(|entry| (resource.clone(), entry)));
         if !record && !intent && unit == Unit::default() {

@@ -7,6 +7,7 @@
 mod calls;
 mod commands;
 mod eviction;
+mod policies;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -19,7 +20,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
-use uuid::ContextV7;
+use uuid::{ContextV7, Uuid};
 
 pub use self::commands::OBSERVE_TIMEOUT;
 use self::eviction::Readopted;
@@ -34,7 +35,9 @@ use crate::domain::{
     Alias, CallId, ChangeAnswer, EventId, JobId, JobRequest, Notice, ReadFailure, Reading, Retention, ScalingConfig,
     Timestamp,
 };
+use crate::policy::Problem;
 use crate::sidecar::Sidecar;
+use crate::sources::{Puller, SourceRules, Sources};
 use crate::store::{NoRoom, Pruned, Reserved, Store, StoreError, StoreReader, Unit, Which, Wish};
 
 /// How often old jobs, keys and lanes are removed. They may be kept a little longer than asked for.
@@ -56,6 +59,8 @@ pub struct Parts<S> {
     pub retention: Retention,
     /// The time.
     pub clock: Clock,
+    /// Which sources of metrics may be asked.
+    pub sources: SourceRules,
     /// How the wall's clock, by which the sidecar tells the time, compares to it.
     pub wall: WallWatch,
 }
@@ -76,9 +81,12 @@ pub(super) async fn run<S: Sidecar>(
         Ok(adoption) => adoption,
         Err(error) => return drop(begun.send(Err(error))),
     };
+    let metrics = Arc::clone(&parts.projections.metrics);
+    let puller = Puller::new(parts.sources.secrets.clone());
+    let core = Core::new(parts.scaling, None).with_ids(random()).with_sources(parts.sources);
     parts.projections.show_first(adoption.lanes.iter().flat_map(|lane| &lane.jobs));
     let mut engine = Engine {
-        core: Core::recover(parts.scaling, adoption, parts.clock.now()),
+        core: core.carry_on(adoption, parts.clock.now()),
         sidecar: Rc::new(parts.sidecar),
         store: parts.store,
         reader: parts.reader,
@@ -95,6 +103,7 @@ pub(super) async fn run<S: Sidecar>(
         reads: HashMap::new(),
         changes: HashMap::new(),
         shared_reads: SharedReads::default(),
+        sources: Sources::new(puller, parts.clock, metrics),
         waiting: HashMap::new(),
         next_reply: 0,
         evicted: BTreeMap::new(),
@@ -104,6 +113,14 @@ pub(super) async fn run<S: Sidecar>(
     };
     let _ = begun.send(Ok(()));
     engine.work(&mut commands, &mut stop).await;
+}
+
+/// What tells the ids of this process from those of others.
+fn random() -> [u8; 6] {
+    let mut seed = [0; 6];
+    // The end of such an id is drawn by chance.
+    seed.copy_from_slice(&Uuid::now_v7().as_bytes()[10..]);
+    seed
 }
 
 fn storage_unavailable(error: &StoreError) -> Unavailable {
@@ -118,15 +135,45 @@ enum Waiting {
 
 /// Something asked of the sidecar or the store that is done.
 enum Done {
-    Read { resource: Alias, call: CallId, reading: Result<Reading, ReadFailure> },
-    Change { resource: Alias, call: CallId, answer: ChangeAnswer },
-    Observed { resource: Alias, number: ReadNumber, reading: Result<Reading, ReadFailure> },
-    Pruned { as_of: Timestamp, removed: Result<Pruned, StoreError> },
-    Reserved { to: ReplyTo, decided: Result<Result<Reserved, NoRoom>, StoreError> },
+    Read {
+        resource: Alias,
+        call: CallId,
+        reading: Result<Reading, ReadFailure>,
+    },
+    Change {
+        resource: Alias,
+        call: CallId,
+        answer: ChangeAnswer,
+    },
+    Observed {
+        resource: Alias,
+        number: ReadNumber,
+        reading: Result<Reading, ReadFailure>,
+    },
+    Pruned {
+        as_of: Timestamp,
+        removed: Result<Pruned, StoreError>,
+    },
+    Reserved {
+        to: ReplyTo,
+        decided: Result<Result<Reserved, NoRoom>, StoreError>,
+    },
+    /// What policies observed is written, or lost.
+    Recorded,
     RetryDue,
-    Adopted { which: Vec<Alias>, adopted: Result<Readopted, StoreError> },
-    PlanAdmitted { request: Box<JobRequest>, reply: PlanReply, decided: Result<Result<Reserved, NoRoom>, StoreError> },
-    Replayed { to: ReplyTo, answer: Result<Submitted, Unavailable> },
+    Adopted {
+        which: Vec<Alias>,
+        adopted: Result<Readopted, StoreError>,
+    },
+    PlanAdmitted {
+        request: Box<JobRequest>,
+        reply: PlanReply,
+        decided: Result<Result<Reserved, NoRoom>, StoreError>,
+    },
+    Replayed {
+        to: ReplyTo,
+        answer: Result<Submitted, Unavailable>,
+    },
 }
 
 /// What became of the units of one commit, in their order.
@@ -156,6 +203,8 @@ struct Engine<S> {
     /// The change on its way for each resource, if there is one.
     changes: HashMap<Alias, AbortHandle>,
     shared_reads: SharedReads,
+    /// The metrics that are pulled.
+    sources: Sources<Puller>,
     waiting: HashMap<ReplyTo, Waiting>,
     next_reply: ReplyTo,
     /// The evicted lanes, to be adopted again, each with its jobs: newer versions of these may be durable than readers were shown.
@@ -182,6 +231,7 @@ impl<S: Sidecar> Engine<S> {
                     Some(command) => self.take(command),
                     None => return,
                 },
+                observation = self.sources.next() => self.on_metric(observation),
                 () = sleep(wake_in.unwrap_or_default()), if wake_in.is_some() => self.wake(),
                 _ = housekeeping.tick() => self.clean_up(),
                 _ = stop.wait_for(Option::is_some) => break,
@@ -287,6 +337,7 @@ impl<S: Sidecar> Engine<S> {
                     self.observe(request.resource.clone(), request.trace.take(), Waiter::Plan(request, reply));
                 }
             },
+            Done::Recorded => {}
             Done::RetryDue => {
                 self.is_retrying = false;
                 self.adopt(self.evicted.keys().cloned().collect());
@@ -365,6 +416,15 @@ impl<S: Sidecar> Engine<S> {
             Effect::Adopt(resource) => self.adopt(vec![resource]),
             Effect::Evicted { resource, jobs } => self.evict(resource, jobs),
             Effect::Call { resource, id, call, origin } => self.call(resource, id, call, origin),
+            Effect::Record(observations) => self.record(observations),
+            Effect::Observe(resource) => self.observe(resource, None, Waiter::Policy),
+            Effect::Watch(resource, metrics) => self.watch(resource, metrics),
+            Effect::UnreadablePolicy(resource) => tracing::error!(
+                %resource,
+                "the policy of the resource makes no sense to this release: it is kept, and not followed"
+            ),
+            Effect::SourcesRefused(resource, problems) => tell_of_refused_sources(&resource, &problems),
+            Effect::PublishDecision(decision) => self.projections.feed.tell_decision(*decision),
             Effect::PublishJob(event) => self.projections.show(event, &self.clock),
             Effect::PublishHistory(resource, entry) => self.projections.tell(resource, entry),
             Effect::Reply(to, answer) => self.answer(to, answer),
@@ -397,6 +457,12 @@ fn unless_panicked(done: Result<Done, JoinError>) -> Option<Done> {
         Ok(done) => Some(done),
         Err(error) if error.is_cancelled() => None,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn tell_of_refused_sources(resource: &Alias, problems: &[Problem]) {
+    for Problem { pointer, detail } in problems {
+        tracing::warn!(%resource, "a source of the policy is not asked, and its metric is missing: {pointer} {detail}");
     }
 }
 

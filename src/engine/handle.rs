@@ -1,11 +1,14 @@
 //! How the rest of the process talks to the engine: over a bounded channel, with a reply.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::policy_requests::{PolicyAnswer, PolicyRefusal, PolicyRequest, PolicyView, StandingView};
 use super::requests::{Answer, JobChange, JobPlan, Refusal, ResourceView};
+use crate::domain::policy::{Decision, Name, Policy};
 use crate::domain::{Alias, Attempt, Job, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
 use crate::store::SubmitKey;
 
@@ -27,11 +30,25 @@ pub(super) enum Command {
         size: usize,
         reply: oneshot::Sender<Result<Vec<ResourceView>, Unavailable>>,
     },
+    ChangePolicy(Box<PolicyRequest>, oneshot::Sender<Result<Answer, Unavailable>>),
+    Standing(Alias, oneshot::Sender<Result<StandingView, Unavailable>>),
+    ListPolicies {
+        reach: Reach,
+        after: Option<Alias>,
+        size: usize,
+        reply: oneshot::Sender<Result<Vec<(Alias, PolicyView)>, Unavailable>>,
+    },
+    Evaluate {
+        resource: Alias,
+        policy: Option<Box<Policy>>,
+        values: BTreeMap<Name, f64>,
+        reply: oneshot::Sender<Result<Result<Decision, PolicyRefusal>, Unavailable>>,
+    },
     Health(oneshot::Sender<Result<Health, Unavailable>>),
 }
 
 /// The answer to a submission.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Submitted {
     /// The engine's own.
     Answer(Answer),
@@ -175,6 +192,55 @@ impl EngineHandle {
         size: usize,
     ) -> Result<Vec<ResourceView>, Unavailable> {
         self.ask(PATIENCE, |reply| Command::ListResources { reach, after, size, reply }).await
+    }
+
+    /// Changes what stands about a resource: its policy, its hold, its claims, or the values of its metrics. The answer comes
+    /// once the change is durable, for values of metrics at once.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn change_policy(&self, request: PolicyRequest) -> Result<PolicyAnswer, Unavailable> {
+        match self.ask(PATIENCE, |reply| Command::ChangePolicy(Box::new(request), reply)).await? {
+            Answer::Policy(answer) => Ok(answer),
+            // The engine answers each request in its own words.
+            _ => Err(Unavailable::Interrupted),
+        }
+    }
+
+    /// What stands about a resource besides its jobs.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn standing(&self, resource: Alias) -> Result<StandingView, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::Standing(resource, reply)).await
+    }
+
+    /// The policies of the resources within `reach`, by the names of these: the first `size` of those that come after
+    /// `after`.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn policies(
+        &self,
+        reach: Reach,
+        after: Option<Alias>,
+        size: usize,
+    ) -> Result<Vec<(Alias, PolicyView)>, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::ListPolicies { reach, after, size, reply }).await
+    }
+
+    /// The decision that `policy`, or else the one in force, would take now, with these values of metrics in place of those
+    /// that are held.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn evaluate(
+        &self,
+        resource: Alias,
+        policy: Option<Box<Policy>>,
+        values: BTreeMap<Name, f64>,
+    ) -> Result<Result<Decision, PolicyRefusal>, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::Evaluate { resource, policy, values, reply }).await
     }
 
     /// How the engine is doing.

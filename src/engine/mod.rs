@@ -8,6 +8,7 @@ mod commits;
 mod core;
 mod driver;
 mod handle;
+mod policy_requests;
 mod projections;
 mod requests;
 mod shared_reads;
@@ -25,6 +26,9 @@ pub use self::core::{Core, Effect};
 pub use driver::{OBSERVE_TIMEOUT, Parts};
 pub use handle::{
     EngineHandle, EngineInbox, Health, PlanError, ResourceStatus, SidecarContact, Submitted, Unavailable,
+};
+pub use policy_requests::{
+    ClaimView, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, PolicyView, Precondition, StandingView,
 };
 pub use projections::Projections;
 pub use requests::{Answer, JobChange, JobPlan, Refusal, ReplyTo, ResourceView};

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::policy_requests::PolicyAnswer;
+use crate::domain::policy::Hold;
 use crate::domain::{
     Alias, Bounds, Capacity, CompletionEstimate, InvalidSetting, Job, JobId, Reading, ResourceConfig, Settings,
     StepDurations, Timestamp,
@@ -19,7 +21,7 @@ pub enum JobChange {
 }
 
 /// The answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// A job was made of it.
     Created(Arc<Job>),
@@ -27,6 +29,8 @@ pub enum Answer {
     Joined(Arc<Job>),
     /// The job with the [`JobChange`] that was asked for, or as it was if that changes nothing.
     Changed(Arc<Job>),
+    /// What came of a change of a policy, a hold, a claim or a metric.
+    Policy(PolicyAnswer),
     /// No.
     Refused(Refusal),
 }
@@ -69,6 +73,8 @@ pub enum Refusal {
         /// In steps of this size.
         step_size: u32,
     },
+    /// A hold stops it.
+    Held(Box<Hold>),
     /// The resource has an unfinished job.
     Busy {
         /// That job.

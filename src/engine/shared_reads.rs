@@ -3,7 +3,7 @@
 //! A caller who asks for a slow resource sixty times costs the sidecar one call, and takes one place of those there are for
 //! all resources. Requests that find no place are refused at once: one slow resource delays no answer about another one.
 //!
-//! It must never serve a decision. A caller that joins a read on its way gets a reading that was asked for up to ten seconds
+//! It must never serve a decision of a lane. A caller that joins a read on its way gets a reading that was asked for up to ten seconds
 //! before its own request, which is right for a picture and for a plan, and not for a job: lanes ask for their own readings, and
 //! judge the age of each. The reverse is allowed: a caller joins the reading of a job that is on its way, up to a minute old, and
 //! a reading that a job gets is the answer to a shared read: once a job has succeeded no caller is shown a capacity from before
@@ -36,6 +36,8 @@ const MOST_WAITERS: usize = 1000;
 pub(super) enum Waiter {
     Plan(Box<JobRequest>, oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>),
     Observe(oneshot::Sender<Result<Option<ResourceStatus>, Unavailable>>),
+    /// A policy, which is told by the core and judges the age of the reading.
+    Policy,
 }
 
 impl Waiter {
@@ -44,6 +46,8 @@ impl Waiter {
         match self {
             Self::Plan(_, reply) => drop(reply.send(Err(Unavailable::Busy))),
             Self::Observe(reply) => drop(reply.send(Err(Unavailable::Busy))),
+            // It asks again.
+            Self::Policy => {}
         }
     }
 
@@ -51,6 +55,7 @@ impl Waiter {
         match self {
             Self::Plan(_, reply) => reply.is_closed(),
             Self::Observe(reply) => reply.is_closed(),
+            Self::Policy => false,
         }
     }
 }

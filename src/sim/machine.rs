@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::{Delayed, Disk, Restored};
 use crate::clock::{Present, Start, WallWatch};
+use crate::domain::policy::{Decision, MetricSpec, Name};
 use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, EventId, HistoryEntry, JobEvent, JobId, JobRequest, Move, Notice, ReadFailure,
     Reading, ScalingConfig, Timestamp,
@@ -62,6 +63,12 @@ pub trait Surroundings {
     /// A request is answered with the job of the same one before.
     fn replayed(&mut self, _now: Timestamp, _to: ReplyTo, _job: JobId, _disk: &Disk) {}
 
+    /// These metrics of `resource` are to be pulled from now on.
+    fn watched(&mut self, _now: Timestamp, _resource: &Alias, _metrics: &BTreeMap<Name, MetricSpec>) {}
+
+    /// Those who watch are told of a decision.
+    fn decided(&mut self, _now: Timestamp, _decision: &Decision, _disk: &Disk) {}
+
     /// The operator is told something.
     fn noticed(&mut self, _now: Timestamp, _resource: &Alias, _notice: &Notice) {}
 }
@@ -78,12 +85,15 @@ enum Event {
     Dispatched(Alias, CallId, Move),
     Reading(Alias, CallId, Timestamp, Result<RawReading, ReadFailure>),
     Answered(Alias, CallId, ChangeAnswer),
+    /// A reading that no job asked for.
+    Observed(Alias, Timestamp, Result<RawReading, ReadFailure>),
 }
 
 impl Event {
     fn is_call_of(&self, resource: &Alias) -> bool {
         match self {
             Self::Dispatched(of, ..) | Self::Reading(of, ..) | Self::Answered(of, ..) => of == resource,
+            Self::Observed(of, ..) => of == resource,
             Self::Committed(_) | Self::Recorded(_) | Self::RetryDue => false,
         }
     }
@@ -288,6 +298,12 @@ impl<S: Surroundings> Machine<S> {
                 let reading = raw.map(|raw| self.timed(raw, asked_at));
                 self.core.on_reading(&resource, call, reading, clock);
             }
+            Event::Observed(resource, asked_at, raw) => {
+                if let Ok(raw) = raw {
+                    let reading = self.timed(raw, asked_at);
+                    self.core.on_observation(&resource, &reading, clock);
+                }
+            }
             Event::Answered(resource, call, answer) => self.core.on_change_answer(&resource, call, answer, clock),
         }
     }
@@ -384,6 +400,14 @@ impl<S: Surroundings> Machine<S> {
             Effect::Call { resource, id, call: Call::Change(change), .. } => {
                 self.schedule(self.dispatch_takes, Event::Dispatched(resource, id, change));
             }
+            Effect::Record(observations) => self.record(observations),
+            Effect::Observe(resource) => {
+                let (after, raw) = self.surroundings.read(now, &resource);
+                self.schedule(after, Event::Observed(resource, clock, raw));
+            }
+            Effect::Watch(resource, metrics) => self.surroundings.watched(now, &resource, &metrics),
+            Effect::UnreadablePolicy(_) | Effect::SourcesRefused(..) => {}
+            Effect::PublishDecision(decision) => self.surroundings.decided(now, &decision, &self.disk),
             Effect::PublishJob(event) => self.surroundings.published(now, &event, &self.disk),
             Effect::PublishHistory(resource, entry) => self.surroundings.told(now, &resource, &entry, &self.disk),
             Effect::Reply(to, answer) => self.surroundings.answered(now, to, answer, &self.disk),

@@ -31,7 +31,7 @@ pub use aggregate::combine;
 pub use document::number_at;
 pub use exposition::{Dialect, Exposition, Malformed, TextSample};
 pub use hosts::MetricHosts;
-pub use permission::problems_of;
+pub use permission::{SourceRules, problems_of};
 pub use prometheus::{error_message, query_result};
 pub use puller::{Answer, Failure, Fetch, MAX_ANSWER_BYTES, Puller, REQUEST_TIMEOUT};
 pub use pulling::{Observation, Sources};

@@ -9,6 +9,15 @@ use crate::policy::{Problem, child_pointer};
 use super::request::Request;
 use super::{MetricHosts, Secrets};
 
+/// Which sources the operator lets policies name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceRules {
+    /// The hosts that may be asked for metrics of policies that come over HTTP.
+    pub hosts: MetricHosts,
+    /// What the headers of requests can hold.
+    pub secrets: Secrets,
+}
+
 /// What keeps the gateway from asking the sources of `policy`. `hosts` are those that may be asked; `None` for a policy in
 /// the configuration file, whose hosts are the operator's own choice.
 pub fn problems_of(policy: &Policy, hosts: Option<&MetricHosts>, secrets: &Secrets) -> Vec<Problem> {

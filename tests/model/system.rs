@@ -14,6 +14,7 @@ use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, ProcessState}
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{Bounds, Limits, ResourceConfig, Retention, ScalingConfig, SettingLimits, Settings};
 use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
+use scalegate::sources::SourceRules;
 use scalegate::store::sqlite::{SqliteJournal, SqliteReader, SqliteStore};
 use scalegate::store::{Observer, Store, StoreReader};
 use scalegate::telemetry::Traces;
@@ -78,7 +79,17 @@ impl Gateway {
             let (scaling, retention) = (Arc::new(scaling()), Retention::DEFAULT);
             let store = Arc::clone(&store) as Arc<dyn Store>;
             let reader = Arc::clone(&reader);
-            move || Parts { sidecar, store, reader, projections, scaling, retention, clock, wall }
+            move || Parts {
+                sidecar,
+                store,
+                reader,
+                projections,
+                scaling,
+                retention,
+                clock,
+                sources: SourceRules::default(),
+                wall,
+            }
         };
         let mut engine = RunningEngine::start(EngineHandle::channel(), parts).expect("a thread");
         engine.begun().await.expect("it lives").expect("readable");

@@ -540,6 +540,7 @@ fn summary(answer: &Answer) -> String {
         Answer::Joined(job) => format!("joined {}", short(job.id)),
         Answer::Changed(job) => format!("changed {}", short(job.id)),
         Answer::Refused(Refusal::Busy { by }) => format!("busy with {}", short(by.id)),
+        Answer::Policy(answer) => format!("about a policy: {answer:?}"),
         Answer::Refused(refusal) => format!("refused: {refusal:?}"),
     }
 }

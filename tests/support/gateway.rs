@@ -362,7 +362,17 @@ impl Raw {
 
     /// A POST with this body, declared as JSON.
     pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self::new("POST", target).header("Content-Type", "application/json").body(body)
+        Self::with_json("POST", target, body)
+    }
+
+    /// A PUT with this body, declared as JSON.
+    pub fn put(target: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::with_json("PUT", target, body)
+    }
+
+    /// A request with this body, declared as JSON.
+    pub fn with_json(method: &str, target: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::new(method, target).header("Content-Type", "application/json").body(body)
     }
 
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {

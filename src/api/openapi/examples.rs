@@ -1,7 +1,14 @@
 //! The examples in the OpenAPI document: one story of a resource, its job, and the keys of its callers. They must fit their
 //! types, which the tests below check.
 
+mod policies;
+
 use serde_json::{Value, json};
+
+pub use policies::{
+    example_claim, example_decision, example_hold, example_outlook, example_policy, example_policy_entry,
+    example_policy_revisions,
+};
 
 use crate::api::view::SettingsView;
 use crate::domain::Settings;

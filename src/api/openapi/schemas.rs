@@ -15,13 +15,30 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 use crate::api::audit::AuditOutcome;
 use crate::api::keys::KeyState;
 use crate::api::problem::Code;
-use crate::api::view::NotReadyReason;
+use crate::api::view::{MetricStateName, NotReadyReason};
+use crate::domain::policy::{self, ClaimKind, Direction, Limiter, Missing, Mode, Trigger};
 use crate::domain::{Action, ActorKind, ErrorCode, OnConflict, Op, Scope, StateName, StepOutcome, WaitReason};
+use crate::policy::WarningCode;
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 /// What requests may leave out; every other schema is one of answers.
-const REQUESTS: [&str; 2] = ["NewJob", "NewKey"];
+const REQUESTS: [&str; 14] = [
+    "ClaimRenewal",
+    "DecisionAlternative",
+    "NewClaim",
+    "NewHold",
+    "NewJob",
+    "NewKey",
+    "NewSamples",
+    "Policy",
+    "PolicyBehavior",
+    "PolicyEvaluation",
+    "PolicyIdle",
+    "PolicyJob",
+    "PolicyMetric",
+    "PolicySmoothing",
+];
 const MAY_GROW: &str = "Later releases may add values. A client should expect values that it does not know.";
 
 /// Completes the derived schemas.
@@ -117,11 +134,20 @@ fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "ActorKind", &meanings::<ActorKind>());
     explain(schemas, "AuditAction", &meanings::<Action>());
     explain(schemas, "AuditOutcome", &meanings::<AuditOutcome>());
+    explain(schemas, "ClaimKind", &meanings::<ClaimKind>());
+    explain(schemas, "DecisionAction", &meanings::<policy::Action>());
+    explain(schemas, "DecisionStage", &meanings::<Limiter>());
+    explain(schemas, "DecisionTrigger", &meanings::<Trigger>());
+    explain(schemas, "Direction", &meanings::<Direction>());
     explain(schemas, "JobErrorCode", &meanings::<ErrorCode>());
     explain(schemas, "JobState", &meanings::<StateName>());
     explain(schemas, "KeyState", &meanings::<KeyState>());
+    explain(schemas, "MetricFreshness", &meanings::<MetricStateName>());
+    explain(schemas, "MetricMissingReason", &meanings::<Missing>());
     explain(schemas, "NotReadyReason", &meanings::<NotReadyReason>());
     explain(schemas, "OnConflict", &meanings::<OnConflict>());
+    explain(schemas, "PolicyMode", &meanings::<Mode>());
+    explain(schemas, "PolicyWarningCode", &meanings::<WarningCode>());
     let titles: Vec<String> = Code::ALL.iter().map(|code| format!("{}.", code.title())).collect();
     explain(schemas, "ProblemCode", &titles);
     explain(schemas, "Scope", &meanings::<Scope>());

@@ -1,8 +1,9 @@
 //! What the engine and the store refuse or cannot do, as problems.
 
 use super::{ApiError, Code, FieldErrors};
-use crate::domain::{Job, MAX_STEPS};
-use crate::engine::{PlanError, Refusal, Unavailable};
+use crate::domain::policy::{Direction, Hold, HoldKind};
+use crate::domain::{Actor, Alias, Job, MAX_STEPS};
+use crate::engine::{PlanError, PolicyRefusal, Refusal, Unavailable};
 use crate::store::NoRoom;
 
 impl From<Refusal> for ApiError {
@@ -39,6 +40,7 @@ impl From<Refusal> for ApiError {
                 ),
             )
             .at("/stepSize"),
+            Refusal::Held(hold) => Self::new(Code::ResourceHeld, held_detail(&hold)),
             Refusal::Busy { by } => Self::new(Code::ResourceBusy, busy_detail(&by)).with_job(by.id),
             Refusal::QueueFull { limit } => {
                 Self::new(Code::QueueFull, format!("{limit} jobs are waiting for this resource already."))
@@ -61,6 +63,21 @@ fn too_many_resources(limit: usize, are_scaled: &str) -> String {
          configuration, or wait until others are forgotten: a day after their last change, and a minute after their last \
          job if there was none."
     )
+}
+
+fn held_detail(hold: &Hold) -> String {
+    let by = match hold.by.as_ref() {
+        Some(Actor::Key { key, name }) => format!(" by the key {key} ({name})"),
+        _ => String::new(),
+    };
+    let what = match hold.kind {
+        HoldKind::Capacity(capacity) => format!("The resource is held at capacity {capacity}"),
+        HoldKind::Direction(Direction::Both) => "The resource is held".to_owned(),
+        HoldKind::Direction(Direction::Up) => "The resource is held on the way up".to_owned(),
+        HoldKind::Direction(Direction::Down) => "The resource is held on the way down".to_owned(),
+    };
+    let why = hold.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{what} until {}{by}{why}.", hold.until)
 }
 
 fn busy_detail(job: &Job) -> String {
@@ -132,6 +149,73 @@ impl From<PlanError> for ApiError {
         match error {
             PlanError::Refused(refusal) => refusal.into(),
             PlanError::NoReading(failure) => Self::no_reading(failure),
+        }
+    }
+}
+
+impl From<PolicyRefusal> for ApiError {
+    fn from(refusal: PolicyRefusal) -> Self {
+        match refusal {
+            PolicyRefusal::ResourceNotListed => {
+                Self::new(Code::ResourceNotFound, "It is not among the resources this gateway is configured for.")
+            }
+            PolicyRefusal::TooManyResources { limit } => {
+                Self::new(Code::TooManyResources, too_many_resources(limit, "are in use"))
+            }
+            PolicyRefusal::NoPolicy => Self::new(Code::PolicyNotFound, "There is no policy for the resource."),
+            PolicyRefusal::NoActivePolicy => Self::new(
+                Code::NoPolicy,
+                "It takes a policy that acts: put one for the resource, with the mode active.",
+            ),
+            PolicyRefusal::BeyondLimits { problems } => {
+                let mut errors = FieldErrors::default();
+                problems.into_iter().for_each(|problem| errors.add(problem.pointer, problem.detail));
+                Self::invalid(errors)
+            }
+            PolicyRefusal::InFile => Self::new(
+                Code::PolicyInFile,
+                "The policy of the resource is given by the gateway's configuration. Change it there.",
+            ),
+            PolicyRefusal::Precondition { revision } => Self::new(
+                Code::PreconditionFailed,
+                revision.map_or("There is no policy for the resource.".to_owned(), |revision| {
+                    format!("The policy of the resource is in revision {revision}.")
+                }),
+            ),
+            PolicyRefusal::FollowsItself { circle } => {
+                let circle: Vec<&str> = circle.iter().map(Alias::as_str).collect();
+                Self::invalid_field(
+                    "/rules",
+                    format!("would have resources follow each other in a circle: {}", circle.join(", ")),
+                )
+            }
+            PolicyRefusal::NoMetric { name } => {
+                Self::new(Code::MetricNotFound, format!("The policy has no metric \"{name}\"."))
+            }
+            PolicyRefusal::NotPushed { name } => {
+                Self::invalid_field("/path/name", format!("names the metric {name}, which is pulled from its source"))
+            }
+            PolicyRefusal::Negative { name } => Self::invalid_field(
+                "/value",
+                format!("must not be negative for the metric {name}, which does not allow it"),
+            ),
+            PolicyRefusal::NoHold => Self::new(Code::HoldNotFound, "There is no hold on the resource."),
+            PolicyRefusal::NoClaim => {
+                Self::new(Code::ClaimNotFound, "There is no such claim. A claim is gone when it has ended.")
+            }
+            PolicyRefusal::NotYours => {
+                Self::new(Code::ClaimForbidden, "Only the key that made a claim, or an admin, can change it.")
+            }
+            PolicyRefusal::TooManyClaims { limit } => {
+                Self::new(Code::TooManyClaims, format!("There are {limit} claims on the resource already."))
+            }
+            PolicyRefusal::TooManyClaimsOfKey { limit } => Self::new(
+                Code::TooManyClaims,
+                format!("There are {limit} claims of this API key on the resource already."),
+            ),
+            PolicyRefusal::ClaimAboveMax { max } => {
+                Self::invalid_field("/units", format!("must be at most {max}, the largest capacity of the policy"))
+            }
         }
     }
 }

@@ -5,6 +5,8 @@ mod number;
 #[cfg(test)]
 mod tests;
 
+pub(super) use labels::check_text;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

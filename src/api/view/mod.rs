@@ -1,5 +1,6 @@
 //! What answers look like on the wire.
 
+mod decision;
 mod health;
 mod job;
 mod plan;
@@ -14,6 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::{Alias, Timestamp};
 
+pub use decision::{DecisionView, MetricStateName};
 pub use health::{Alive, NotReadyReason, Ready, SidecarContactView};
 pub use job::{
     ActorView, ExternalChangeView, JobErrorView, JobList, JobView, ProgressView, RetargetView, SettingsView,

@@ -135,7 +135,7 @@ pub enum Action {
     Retargeted,
     /// The unfinished job of the policy was canceled.
     Canceled,
-    /// Nothing.
+    /// Nothing was done.
     #[default]
     None,
     /// Nothing, since the policy only advises: it would have acted.
@@ -211,7 +211,7 @@ pub enum Limiter {
     Windows,
     /// The bounds of the policy.
     Bounds,
-    /// A hold.
+    /// A hold on the resource.
     Hold,
     /// The bounds in the configuration.
     File,

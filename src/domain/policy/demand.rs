@@ -101,12 +101,12 @@ pub enum HoldKind {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Up and down.
+    /// Changes up and down.
     #[default]
     Both,
-    /// Up.
+    /// Changes that add units.
     Up,
-    /// Down.
+    /// Changes that remove units.
     Down,
 }
 

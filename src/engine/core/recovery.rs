@@ -15,17 +15,22 @@ use crate::store::{AdoptedLane, Adoption, Unit};
 impl Core {
     /// Carries on from `adoption` at `now`: adopts all of its lanes, in their order.
     pub fn recover(scaling: Arc<ScalingConfig>, adoption: Adoption, now: Timestamp) -> Self {
+        Self::new(scaling, None).carry_on(adoption, now)
+    }
+
+    /// The same with a core that was made for it, which nothing has happened to yet.
+    pub fn carry_on(mut self, adoption: Adoption, now: Timestamp) -> Self {
         // A clock that was set back does not put it into the future.
-        let mut core = Self::new(scaling, adoption.restored_at.map(|at| at.min(now)));
+        self.restored_at = adoption.restored_at.map(|at| at.min(now));
         for lane in adoption.lanes {
-            core.adopt(lane, now);
+            self.adopt(lane, now);
         }
-        core
+        self
     }
 
     /// Takes a lane over from the store and lets it begin.
     pub fn adopt(&mut self, adopted: AdoptedLane, now: Timestamp) {
-        let AdoptedLane { epoch, mut record, jobs, .. } = adopted;
+        let AdoptedLane { epoch, mut record, jobs, policy } = adopted;
         let resource = record.resource.clone();
         self.adopting.remove(&resource);
         if let Some(at) = self.restored_at {
@@ -35,8 +40,11 @@ impl Core {
             self.unlisted.add(&resource, jobs.first().and_then(|event| event.job.submitted_with()));
         }
         self.lanes.insert(Lane::restore(record, jobs.into_iter().map(|event| event.job)), epoch);
+        if let Some(policy) = policy {
+            self.adopt_standing(&resource, *policy, now);
+        }
         let outcome = self.run(&resource, now, |lane, turn| lane.recover(turn));
-        self.apply_outcome(&resource, outcome, Unit::default(), Vec::new());
+        self.apply_outcome(&resource, outcome, Unit::default(), Vec::new(), now);
         self.place_waiting(&resource, now);
     }
 }

@@ -40,7 +40,7 @@ impl Core {
         let changes_nothing = outcome.jobs.is_empty() && audit.is_empty();
         let (at_once, after) = if changes_nothing { (Some(reply), None) } else { (None, Some(reply)) };
         let unit = Unit { audit, ..Unit::default() };
-        self.apply_outcome(resource, outcome, unit, after.into_iter().collect());
+        self.apply_outcome(resource, outcome, unit, after.into_iter().collect(), now);
         if let Some(reply) = at_once {
             self.after_pending(resource, reply);
         }

@@ -104,6 +104,9 @@ impl Core {
         {
             return Err(Refusal::OutOfBounds { target, bounds: rules.bounds });
         }
+        if let Some(hold) = self.hold_against(request) {
+            return Err(Refusal::Held(Box::new(hold.clone())));
+        }
         let queue_length = self.scaling.limits.queue_length;
         let lane = self.lane(&request.resource);
         let admission =
@@ -174,6 +177,9 @@ impl Core {
         for placed in self.placed.remove(resource).unwrap_or_default() {
             self.place(placed, now);
         }
+        for (request, reply_to) in self.changes.remove(resource).unwrap_or_default() {
+            self.change_policy(request, reply_to, now);
+        }
     }
 
     /// The lane of `resource` cannot be adopted at present.
@@ -184,6 +190,8 @@ impl Core {
         for Placed { submission, reservation } in self.placed.remove(resource).unwrap_or_default() {
             self.give_up(submission.reply_to, reservation);
         }
+        let changes = self.changes.remove(resource).unwrap_or_default();
+        self.effects.extend(changes.into_iter().map(|(_, reply_to)| Effect::Abandon(reply_to)));
     }
 
     fn give_up(&mut self, reply_to: ReplyTo, reservation: ReservationId) {
@@ -203,7 +211,7 @@ impl Core {
             unit.entries.extend(key.map(|key| entry(key, false, id, now)));
             after.push(Effect::Reply(reply_to, Answer::Created(job)));
         }
-        self.apply_outcome(&resource, outcome, unit, after);
+        self.apply_outcome(&resource, outcome, unit, after, now);
     }
 
     fn join(&mut self, job: Arc<Job>, submission: Submission, reservation: ReservationId, now: Timestamp) {

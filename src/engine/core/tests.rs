@@ -1,7 +1,6 @@
 use super::*;
 use crate::domain::LaneRecord;
-use crate::domain::policy::DecisionId;
-use crate::domain::{Actor, Capacity, Goal, JobRequest, OnConflict, SettingsOverrides};
+use crate::domain::{Capacity, Goal, JobRequest, OnConflict};
 use crate::engine::requests::JobChange;
 use crate::store::{AdoptedLane, Epoch, NoRoom, Reserved, SubmitKey};
 
@@ -202,32 +201,4 @@ fn an_older_reading_that_comes_late_is_not_shown() {
     assert_eq!(observe(5, 6, 7), (5, true));
     assert_eq!(observe(3, 0, 9), (5, false));
     assert_eq!(observe(4, 8, 10), (4, true));
-}
-
-/// The lane is adopted first; then the job needs neither a reservation nor an answer, and makes room for a person's.
-#[test]
-fn the_job_of_a_policy_takes_no_place_and_makes_room() {
-    let mut core = core(ScalingConfig::default());
-    let worker: Alias = "worker".parse().expect("an alias");
-    let to = |units| Capacity::new(units).expect("a small number");
-    let (one, overrides) = (JobId::from_u128(1), SettingsOverrides::default());
-    for asked in [1, 0] {
-        assert_eq!(core.submit_for_policy(one, (&worker, to(5)), &overrides, 7, NOW), Ok(None));
-        let adopts = core.take_effects().iter().filter(|effect| matches!(effect, Effect::Adopt(_))).count();
-        assert_eq!(adopts, asked, "it is asked for once");
-    }
-    core.adopt(empty(&worker, 1), NOW);
-    let job = core.submit_for_policy(one, (&worker, to(5)), &overrides, 7, NOW).expect("accepted").expect("a lane");
-    assert_eq!(job.submitted_by, Some(Actor::Policy { revision: 7 }));
-    let effects = core.take_effects();
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Commit(_))), "{effects:?}");
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Reserve(..) | Effect::Reply(..))), "{effects:?}");
-    core.on_committed(Some(1), NOW);
-    assert_eq!(core.retarget(one, (&worker, to(3)), DecisionId::nil(), NOW), Ok(()));
-    let other = core.retarget(JobId::from_u128(9), (&worker, to(3)), DecisionId::nil(), NOW);
-    assert_eq!(other, Err(Refusal::NotUnfinished));
-    assert!(matches!(submit(&mut core, "worker", 2, NOW), Answer::Created(_)));
-    let busy = core.submit_for_policy(JobId::from_u128(3), (&worker, to(5)), &overrides, 7, NOW);
-    assert!(matches!(busy, Err(Refusal::Busy { by }) if by.id == JobId::from_u128(2)));
-    assert!(!core.cancel_for_policy(JobId::from_u128(2), &worker, 7, NOW), "the job of a person");
 }

@@ -65,6 +65,23 @@ impl<S: Sidecar> Engine<S> {
                 views.iter_mut().for_each(|view| self.projections.trim(view));
                 drop(reply.send(Ok(views)));
             }
+            Command::ChangePolicy(request, reply) if self.evicted.contains_key(&request.resource) => {
+                drop(reply.send(Err(lane_unavailable())));
+            }
+            Command::ChangePolicy(request, reply) => {
+                let reply_to = self.await_answer(Waiting::Change(reply));
+                self.core.change_policy(*request, reply_to, now);
+            }
+            Command::Standing(resource, reply) if self.evicted.contains_key(&resource) => {
+                drop(reply.send(Err(lane_unavailable())));
+            }
+            Command::Standing(resource, reply) => drop(reply.send(Ok(self.core.standing(&resource, now)))),
+            Command::ListPolicies { reach, after, size, reply } => {
+                drop(reply.send(Ok(self.core.policies(&reach, after.as_ref(), size))));
+            }
+            Command::Evaluate { resource, policy, values, reply } => {
+                drop(reply.send(Ok(self.core.evaluate(&resource, policy.as_deref(), &values, now))));
+            }
             Command::Health(reply) => {
                 let health = Health { unfinished_jobs: self.core.unfinished_jobs(), sidecar: self.contact.clone() };
                 drop(reply.send(Ok(health)));
@@ -136,6 +153,8 @@ impl<S: Sidecar> Engine<S> {
     ) {
         for waiter in waiters {
             match waiter {
+                // The core was told.
+                Waiter::Policy => {}
                 Waiter::Observe(reply) => drop(reply.send(Ok(self.show(resource, reading.clone())))),
                 Waiter::Plan(request, reply) => {
                     let plan = match reading {
@@ -218,6 +237,10 @@ impl Command {
             Self::Plan(_, reply) => drop(reply.send(Err(why))),
             Self::Observe(_, _, reply) => drop(reply.send(Err(why))),
             Self::ListResources { reply, .. } => drop(reply.send(Err(why))),
+            Self::ChangePolicy(_, reply) => drop(reply.send(Err(why))),
+            Self::Standing(_, reply) => drop(reply.send(Err(why))),
+            Self::ListPolicies { reply, .. } => drop(reply.send(Err(why))),
+            Self::Evaluate { reply, .. } => drop(reply.send(Err(why))),
             Self::Health(reply) => drop(reply.send(Err(why))),
         }
     }

@@ -17,6 +17,7 @@ use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
 use scalegate::feed::Feed;
 use scalegate::metrics::Metrics;
 use scalegate::sidecar::{RawReading, Sidecar};
+use scalegate::sources::SourceRules;
 use scalegate::store::sqlite::{SqliteJournal, SqliteReader, SqliteStore};
 use scalegate::store::{Observer, Store, StoreReader, Unit, commit_one};
 use scalegate::table::JobTable;
@@ -92,6 +93,7 @@ impl Stage {
             scaling: Arc::new(ScalingConfig::default()),
             retention: Retention::DEFAULT,
             clock,
+            sources: SourceRules::default(),
             wall: WallWatch::begin(clock.now(), wall_now(), false),
         })
         .expect("a thread");

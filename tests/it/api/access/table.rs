@@ -55,6 +55,8 @@ enum For {
     /// Who may scale the resource of the job.
     ScaleJob,
     Admin,
+    /// Keys that may push metrics of the resource.
+    PushWorker,
 }
 
 /// All routes: method, path with `{job}`, `{worker}` and `{key}` filled in for each caller, body, whom it is for, and
@@ -81,12 +83,41 @@ const TABLE: &[(&str, &str, &str, For, u16)] = &[
     ("GET", "/v1/resources", "", For::Read, 200),
     ("GET", "/v1/resources/worker", "", For::ReadWorker, 200),
     ("GET", "/v1/resources/worker/timeline", "", For::ReadWorker, 200),
+    ("GET", "/v1/policies", "", For::Read, 200),
+    ("PUT", "/v1/resources/worker/policy", POLICY, For::Admin, 201),
+    ("GET", "/v1/resources/worker/policy", "", For::ReadWorker, 200),
+    ("GET", "/v1/resources/worker/policy/revisions", "", For::ReadWorker, 200),
+    ("POST", "/v1/resources/worker/policy/evaluate", "{}", For::ReadWorker, 200),
+    ("POST", "/v1/resources/worker/metrics", r#"{"queue": 1}"#, For::PushWorker, 202),
+    ("POST", "/v1/resources/worker/metrics/queue", r#"{"value": 1}"#, For::PushWorker, 202),
+    ("GET", "/v1/resources/worker/metrics/queue", "", For::ReadWorker, 200),
+    ("GET", "/v1/resources/worker/decisions", "", For::ReadWorker, 200),
+    ("GET", "/v1/resources/worker/outlook", "", For::ReadWorker, 200),
+    ("DELETE", "/v1/resources/worker/hold", "", For::ScaleWorker, 404),
+    ("PUT", "/v1/resources/worker/hold", r#"{"forSeconds": 3600}"#, For::ScaleWorker, 200),
+    ("GET", "/v1/resources/worker/hold", "", For::ReadWorker, 200),
+    ("POST", "/v1/resources/worker/claims", r#"{"units": 1, "forSeconds": 3600}"#, For::ScaleWorker, 201),
+    ("GET", "/v1/resources/worker/claims", "", For::ReadWorker, 200),
+    ("GET", "/v1/resources/worker/claims/0198c3f2-7a00-7000-8000-000000000009", "", For::ReadWorker, 404),
+    (
+        "POST",
+        "/v1/resources/worker/claims/0198c3f2-7a00-7000-8000-000000000009/renew",
+        r#"{"forSeconds": 1}"#,
+        For::ScaleWorker,
+        404,
+    ),
+    ("DELETE", "/v1/resources/worker/claims/0198c3f2-7a00-7000-8000-000000000009", "", For::ScaleWorker, 404),
+    ("DELETE", "/v1/resources/worker/policy", "", For::Admin, 204),
     ("POST", "/v1/keys", r#"{"name": "x", "scope": "read"}"#, For::Admin, 201),
     ("GET", "/v1/keys", "", For::Admin, 200),
     ("GET", "/v1/keys/{key}", "", For::Admin, 200),
     ("POST", "/v1/keys/{key}/revoke", "", For::Admin, 200),
     ("GET", "/v1/audit", "", For::Admin, 200),
 ];
+
+/// A policy that a resource can have whatever else stands about it.
+const POLICY: &str = r#"{"min": 1, "max": 9, "metrics": {"queue": {"source": {"type": "push"}}},
+    "rules": [{"name": "queue", "type": "target", "metric": "queue", "perUnit": 1}]}"#;
 
 /// What a caller who shows `shows` is told instead of being admitted.
 fn refusal(shows: Shows, whom: For) -> Option<(u16, &'static str)> {
@@ -98,6 +129,9 @@ fn refusal(shows: Shows, whom: For) -> Option<(u16, &'static str)> {
         (_, ExpiredKey) => Some((401, "key_expired")),
         (_, RevokedKey) => Some((401, "key_revoked")),
         (_, AdminKey) => None,
+        (For::PushWorker, PushKey | ScaleKey) => None,
+        (For::PushWorker, ScaleKeyElsewhere) => Some((403, "resource_forbidden")),
+        (For::PushWorker, ReadKey) => Some((403, "insufficient_scope")),
         (For::Admin, _) | (_, PushKey) | (For::ScaleWorker | For::ScaleJob, ReadKey) => {
             Some((403, "insufficient_scope"))
         }
@@ -149,7 +183,8 @@ async fn every_route_for_every_caller() {
         for shows in Shows::ALL {
             let victim = scene.key_with("read").await;
             let path = path.replace("{job}", &finished).replace("{key}", victim.id().as_str());
-            let mut request = if body.is_empty() { Raw::new(method, &path) } else { Raw::post(&path, *body) };
+            let mut request =
+                if body.is_empty() { Raw::new(method, &path) } else { Raw::with_json(method, &path, *body) };
             if let Some(key) = keys.of(shows) {
                 request = with_key(&request, key.expose());
             }
@@ -239,7 +274,8 @@ async fn no_spelling_of_a_path_is_a_way_around() {
         let spellings = letters.map(|(at, letter)| format!("{}%{:02X}{}", &path[..at], letter as u32, &path[at + 1..]));
         for spelling in spellings.chain([path.replace('/', "//"), format!("{path}/"), path.replace('/', "/./")]) {
             let target = format!("{spelling}?{query}");
-            let request = if body.is_empty() { Raw::new(method, &target) } else { Raw::post(&target, *body) };
+            let request =
+                if body.is_empty() { Raw::new(method, &target) } else { Raw::with_json(method, &target, *body) };
             let status = scene.gateway.raw(&request).await.status;
             assert!(matches!(status, 401 | 404), "{method} {target} ({whom:?}) is answered with {status}");
         }

@@ -4,6 +4,7 @@
 mod conflicts;
 mod idempotency;
 mod jobs;
+mod policies;
 mod polling;
 mod resources;
 

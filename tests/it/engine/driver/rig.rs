@@ -12,6 +12,7 @@ use scalegate::engine::{
     Answer, EngineDied, EngineHandle, JobChange, Parts, Projections, RunningEngine, Submitted, Unavailable,
 };
 use scalegate::metrics::Metrics;
+use scalegate::sources::SourceRules;
 use scalegate::store::sqlite::{Journal, SqliteJournal, SqliteReader, SqliteStore};
 use scalegate::store::{JobFilter, Observer, Store, StoreReader, Which};
 use scalegate::table::JobTable;
@@ -88,6 +89,7 @@ impl Rig {
                 scaling: Arc::new(ScalingConfig::default()),
                 retention,
                 clock,
+                sources: SourceRules::default(),
                 wall: WallWatch::begin(clock.now(), wall_now(), false),
             }
         };

@@ -1,0 +1,184 @@
+//! What policies decided, and what is ahead of them.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, get, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::caller::Caller;
+use super::demand::resource;
+use super::openapi::examples;
+use super::problem::{ApiError, Code};
+use super::query::{OutlookQuery, Paging};
+use super::routes::{Route, problems};
+use super::view::{DecisionView, WireTime};
+use super::{ApiState, list};
+use crate::domain::policy::{Claim, ClaimKind, Transition, transitions};
+use crate::domain::{Alias, Capacity, Scope};
+
+/// Most transitions in an outlook: a window a minute for an hour is nothing that people read on.
+const MAX_TRANSITIONS: usize = 1000;
+
+/// The scopes, the audit action and the problems of each operation.
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/v1/resources/{alias}/decisions")
+        .needs(&[Scope::Read])
+        .problems(problems![ResourceForbidden ValidationFailed Overloaded]),
+    Route::get("/v1/resources/{alias}/outlook")
+        .needs(&[Scope::Read])
+        .problems(problems![ResourceForbidden ResourceNotFound PolicyNotFound ValidationFailed Overloaded]),
+];
+
+/// List decisions
+///
+/// What the policy of a resource decided, newest first, a page at a time. Decisions in a row that are equal are one entry
+/// with a `count`. 10,000 are kept for a resource, at most 30 days long. A page also ends at about half a megabyte, with a
+/// token.
+#[utoipa::path(
+    operation_id = "listDecisions", tag = "policies",
+    params(("alias" = Alias, Path, description = "The alias of the resource.", example = "worker"), Paging),
+    responses((status = 200, description = "A page of decisions.", body = DecisionList,
+        example = json!({"decisions": [examples::example_decision()], "nextPageToken": null})))
+)]
+#[get("/v1/resources/{alias}/decisions")]
+pub async fn list_decisions(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    caller: Caller,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let alias = resource(&request, &caller, &path)?;
+    let paging = Paging::parse(request.query_string())?;
+    let page = state
+        .read(&caller, "decisions", async move |reader| reader.decisions(&alias, paging.after, paging.size).await)
+        .await?;
+    Ok(list::answer(&request, "decisions", page, |decision| list::json(&DecisionView::from(decision))))
+}
+
+/// A page of decisions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionList {
+    /// The decisions of the page, newest first.
+    pub decisions: Vec<DecisionView>,
+    /// The `pageToken` of the next page; `null` on the last one.
+    pub next_page_token: Option<String>,
+}
+
+/// Look ahead
+///
+/// The windows that open and close, and the claims, from a point in time for some hours.
+#[utoipa::path(
+    operation_id = "getOutlook", tag = "policies",
+    params(("alias" = Alias, Path, description = "The alias of the resource.", example = "worker"), OutlookQuery),
+    responses((status = 200, description = "What is ahead.", body = Outlook, example = json!(examples::example_outlook())))
+)]
+#[get("/v1/resources/{alias}/outlook")]
+pub async fn get_outlook(
+    state: web::Data<ApiState>,
+    request: HttpRequest,
+    caller: Caller,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let alias = resource(&request, &caller, &path)?;
+    let OutlookQuery { from, hours } = OutlookQuery::parse(request.query_string())?;
+    let from = from.unwrap_or(state.clock.now());
+    let to = from + Duration::from_secs_f64(hours * 3600.0);
+    let standing = state.engine.standing(alias.clone()).await?;
+    let Some(view) = standing.policy else {
+        return Err(ApiError::new(Code::PolicyNotFound, format!("There is no policy for \"{alias}\".")));
+    };
+    let transitions = transitions(&view.policy.rules, from, to, MAX_TRANSITIONS);
+    let claims = standing.claims.iter().map(|view| &view.claim);
+    let claims = claims.filter(|claim| claim.from < to && from < claim.until).map(ClaimAhead::from);
+    Ok(HttpResponse::Ok().json(Outlook {
+        from: WireTime(from),
+        to: WireTime(to),
+        transitions: transitions.iter().map(TransitionView::from).collect(),
+        claims: claims.collect(),
+    }))
+}
+
+/// What is ahead of a resource.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Outlook {
+    /// The beginning of the time that the outlook is for.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: WireTime,
+    /// The end of the time that the outlook is for.
+    #[schema(value_type = String, format = DateTime)]
+    pub to: WireTime,
+    /// The windows that open and close, in the order of time: at most 1000.
+    pub transitions: Vec<TransitionView>,
+    /// The claims that count at some time in between.
+    pub claims: Vec<ClaimAhead>,
+}
+
+/// A window that opens or closes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = WindowTransition)]
+pub struct TransitionView {
+    /// When it happens.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: WireTime,
+    /// The same in the time zone of the window, with the offset from UTC.
+    pub local: String,
+    /// The name of the rule.
+    pub rule: String,
+    /// Whether the window opens; it closes if not.
+    pub opens: bool,
+    /// The least capacity while the window is open; `null` if it sets none.
+    #[schema(maximum = 1_000_000)]
+    pub min: Option<u32>,
+    /// The largest capacity while the window is open; `null` if it sets none.
+    #[schema(maximum = 1_000_000)]
+    pub max: Option<u32>,
+}
+
+impl From<&Transition> for TransitionView {
+    fn from(transition: &Transition) -> Self {
+        Self {
+            at: WireTime(transition.at),
+            local: transition.local.clone(),
+            rule: transition.rule.to_string(),
+            opens: transition.opens,
+            min: transition.min.map(Capacity::units),
+            max: transition.max.map(Capacity::units),
+        }
+    }
+}
+
+/// A claim that counts at some time ahead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimAhead {
+    /// The id of the claim.
+    pub id: Uuid,
+    /// How many units.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub units: u32,
+    /// What the units mean.
+    pub kind: ClaimKind,
+    /// When the claim begins or began to count.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: WireTime,
+    /// When the claim ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: WireTime,
+}
+
+impl From<&Claim> for ClaimAhead {
+    fn from(claim: &Claim) -> Self {
+        Self {
+            id: claim.id,
+            units: claim.units.units(),
+            kind: claim.kind,
+            from: WireTime(claim.from),
+            until: WireTime(claim.until),
+        }
+    }
+}

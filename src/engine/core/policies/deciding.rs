@@ -1,0 +1,296 @@
+//! When a policy decides, on what, and what is done about it.
+
+use std::collections::BTreeMap;
+
+use super::super::{Core, Effect};
+use super::{InForce, Standing, TOGETHER, changes_of, metrics_of};
+use crate::domain::policy::{
+    self, Act, Decision, DecisionId, Inputs, LastReading, Mode, Name, OwnJob, Pace, Policy, RuleKind, Sample, Series,
+    Trigger,
+};
+use crate::domain::{Alias, Capacity, Lane, Settings, StepDurations, Timestamp};
+use crate::engine::policy_requests::PolicyRefusal;
+use crate::store::{PolicyWrite, Unit};
+
+impl Core {
+    /// Attends to all resources whose time has come.
+    pub(in crate::engine::core) fn attend_due(&mut self, now: Timestamp) {
+        while let Some(resource) = self.standings.take_due(now) {
+            self.attend(&resource, now);
+            self.standings.set_timer(&resource);
+        }
+        self.record_due(now);
+    }
+
+    fn attend(&mut self, resource: &Alias, now: Timestamp) {
+        self.end_what_is_over(resource, now);
+        self.read_if_due(resource, now);
+        let Some(in_force) = self.standings.in_force_mut(resource) else { return };
+        if in_force.wake_at.is_some_and(|at| at <= now) {
+            in_force.trigger.get_or_insert(Trigger::Time);
+        }
+        if in_force.decides_at().is_some_and(|at| at <= now) && !self.draining {
+            self.decide(resource, now);
+        }
+    }
+
+    /// Takes away the hold and the claims whose time is over.
+    fn end_what_is_over(&mut self, resource: &Alias, now: Timestamp) {
+        let Some(standing) = self.standings.get(resource) else { return };
+        let is_released = standing.hold.as_ref().is_some_and(|hold| !hold.counts_at(now));
+        let ended: Vec<_> = standing.claims.iter().filter(|claim| claim.until <= now).map(|claim| claim.id).collect();
+        if (!is_released && ended.is_empty()) || self.draining {
+            return;
+        }
+        let mut writes: Vec<PolicyWrite> = ended.into_iter().map(PolicyWrite::ClaimEnded).collect();
+        if is_released {
+            writes.push(PolicyWrite::Hold(None));
+        }
+        self.standings.change(resource, |standing| {
+            standing.claims.retain(|claim| now < claim.until);
+            standing.hold.take_if(|hold| !hold.counts_at(now));
+        });
+        self.commit_standing(resource, writes, Vec::new(), Vec::new());
+        self.standings.trigger(resource, if is_released { Trigger::Hold } else { Trigger::Claim });
+    }
+
+    /// Has the resource read, unless a job reads it.
+    fn read_if_due(&mut self, resource: &Alias, now: Timestamp) {
+        let is_idle = self.lane(resource).is_some_and(|lane| lane.active().is_none());
+        let scaling = self.scaling.in_force(resource);
+        let due = self.standings.in_force_mut(resource).filter(|in_force| in_force.read_at <= now);
+        let Some(in_force) = due else { return };
+        in_force.read_at = now + scaling.settings.with(&in_force.policy.job).poll_interval;
+        if is_idle && in_force.policy.mode != Mode::Off && !self.draining {
+            self.effects.push(Effect::Observe(resource.clone()));
+        }
+    }
+
+    /// Has the policy of `resource` decide, and does what it says.
+    fn decide(&mut self, resource: &Alias, now: Timestamp) {
+        let id = self.ids.next(now);
+        let Some(standing) = self.standings.get(resource) else { return };
+        let Some(in_force) = &standing.in_force else { return };
+        let (trigger, policy) = (in_force.trigger.unwrap_or(Trigger::Time), &in_force.policy);
+        let with = Given { id, trigger, revision: in_force.revision.number, policy, series: &in_force.series };
+        let outcome = self.evaluate_with(resource, standing, &with, now);
+        let target_before = in_force.decision.as_ref().and_then(|decision| decision.decided);
+        let policy::Outcome { decision, state, conditions, act, wake_at } = outcome;
+        let Some(in_force) = self.standings.in_force_mut(resource) else { return };
+        in_force.trigger = None;
+        in_force.decided_at = Some(now);
+        in_force.wake_at = wake_at;
+        in_force.conditions = conditions;
+        in_force.unwritten.state |= in_force.state != state;
+        in_force.state = state;
+        let is_new_target = decision.as_ref().is_some_and(|decision| decision.decided != target_before);
+        self.carry_out(resource, act, decision, now);
+        if is_new_target {
+            self.trigger_followers(resource);
+        }
+    }
+
+    /// Does what a decision says, with the decision in the same unit; or notes the decision to be written soon.
+    fn carry_out(&mut self, resource: &Alias, act: Act, decision: Option<Decision>, now: Timestamp) {
+        let job = match act {
+            Act::Submit { .. } => Some(self.ids.next(now)),
+            Act::Nothing | Act::Retarget { .. } | Act::Cancel { .. } => None,
+        };
+        let decision = decision.map(|mut decision| {
+            decision.job_id = decision.job_id.or(job);
+            decision
+        });
+        let Some(in_force) = self.standings.in_force_mut(resource) else { return };
+        in_force.take_decision(decision);
+        let (revision, overrides) = (in_force.revision.number, in_force.policy.job);
+        let id = in_force.decision.as_ref().map_or_else(DecisionId::nil, |decision| decision.id);
+        if act == Act::Nothing {
+            self.standings.write_soon(resource, now);
+        } else {
+            let unit = self.unit_of_decision(resource);
+            match act {
+                Act::Nothing => {}
+                Act::Submit { target } => {
+                    let job = job.unwrap_or_default();
+                    self.submit_for_policy(job, (resource, target), &overrides, revision, unit, now);
+                }
+                Act::Retarget { job, target } => self.retarget(job, (resource, target), id, unit, now),
+                Act::Cancel { job } => self.cancel_for_policy(job, resource, revision, unit, now),
+            }
+        }
+        if let Some(decision) = self.standings.in_force(resource).and_then(|in_force| in_force.decision.clone()) {
+            self.effects.push(Effect::PublishDecision(Box::new(decision)));
+        }
+    }
+
+    /// A unit with the last decision of `resource`, and what the policy remembers after it.
+    fn unit_of_decision(&mut self, resource: &Alias) -> Unit {
+        let Some(in_force) = self.standings.in_force_mut(resource) else { return Unit::default() };
+        (in_force.unwritten.state, in_force.unwritten.decision) = (false, false);
+        let decision = in_force.decision.clone().map(|decision| PolicyWrite::Decision(Box::new(decision)));
+        let writes = decision.into_iter().chain([PolicyWrite::State(in_force.stored_state())]).collect();
+        Unit { policies: changes_of(resource, writes), ..Unit::default() }
+    }
+
+    /// The decision that `policy`, or else the one in force, would take at `now`, with these values of metrics in place of
+    /// those that are held.
+    ///
+    /// # Errors
+    /// If there is no policy, or it has no such metric.
+    pub fn evaluate(
+        &self,
+        resource: &Alias,
+        policy: Option<&Policy>,
+        values: &BTreeMap<Name, f64>,
+        now: Timestamp,
+    ) -> Result<Decision, PolicyRefusal> {
+        let empty = Standing::default();
+        let standing = self.standings.get(resource).unwrap_or(&empty);
+        let in_force = standing.in_force.as_ref();
+        let policy = policy.or(in_force.map(|in_force| &*in_force.policy)).ok_or(PolicyRefusal::NoPolicy)?;
+        let mut series: BTreeMap<Name, Series> =
+            in_force.map(|in_force| metrics_of(&in_force.series, policy, &in_force.policy)).unwrap_or_default();
+        for (name, value) in values {
+            if !policy.metrics.contains_key(name) {
+                return Err(PolicyRefusal::NoMetric { name: name.clone() });
+            }
+            let mut given = Series::new();
+            given.insert(Sample { at: now, value: *value }, std::time::Duration::ZERO);
+            series.insert(name.clone(), given);
+        }
+        // A policy that is off is tried as if it advised.
+        let advising = Policy { mode: Mode::Advise, ..policy.clone() };
+        let policy = if policy.mode == Mode::Off { &advising } else { policy };
+        let revision = in_force.map_or(0, |in_force| in_force.revision.number);
+        let with = Given { id: DecisionId::nil(), trigger: Trigger::Request, revision, policy, series: &series };
+        let decision = self.evaluate_with(resource, standing, &with, now).decision;
+        decision.ok_or(PolicyRefusal::NoPolicy)
+    }
+
+    fn evaluate_with(
+        &self,
+        resource: &Alias,
+        standing: &Standing,
+        with: &Given<'_>,
+        now: Timestamp,
+    ) -> policy::Outcome {
+        let rules = self.scaling.in_force(resource);
+        let settings = rules.settings.with(&with.policy.job).within(&rules.setting_limits);
+        let lane = self.lane(resource);
+        let (followed, unknown) = (self.followed(with.policy), StepDurations::default());
+        let inputs = Inputs {
+            id: with.id,
+            resource,
+            trigger: with.trigger,
+            revision: with.revision,
+            reading: lane.and_then(|lane| self.usable_reading(resource, lane, &settings)),
+            own_job: lane.and_then(own_job),
+            others_job: lane.and_then(|lane| lane.jobs_of_people().next()).map(|job| job.id),
+            metrics: with.series,
+            followed: &followed,
+            claims: &standing.claims,
+            hold: standing.hold.as_ref(),
+            file_bounds: rules.bounds,
+            pace: Pace::learned(
+                &settings,
+                lane.map_or(&unknown, |lane| lane.step_durations()),
+                with.policy.expected_change,
+            ),
+            cooldown_until: self.change_state_of(resource, lane).next_change_at(settings.cooldown),
+            last_effect_at: standing.in_force.as_ref().and_then(|in_force| in_force.last_effect_at),
+        };
+        let fresh = policy::PolicyState::new();
+        let state = standing.in_force.as_ref().map_or(&fresh, |in_force| &in_force.state);
+        policy::decide(with.policy, &inputs, state, now)
+    }
+
+    /// The last reading that shows what became of all changes, if there is one.
+    pub(super) fn usable_reading<'a>(
+        &'a self,
+        resource: &Alias,
+        lane: &Lane,
+        settings: &Settings,
+    ) -> Option<LastReading<'a>> {
+        let reading = self.observations.get(resource)?;
+        let change_state = lane.change_state();
+        let observed_at = reading.observed_at(change_state.longest_settle(settings.settle));
+        // While a job works, it knows better than the last reading which capacity can be believed.
+        let believed = lane.active().and_then(|job| job.current);
+        let is_usable = lane.change().is_none() && change_state.fresh_from.is_none_or(|from| observed_at >= from);
+        let capacity = believed.or(is_usable.then_some(reading.capacity)).or(change_state.expected)?;
+        Some(LastReading { capacity, status: &reading.status, observed_at })
+    }
+
+    /// Has the policy of `resource` decide anew if the last usable reading is not the one it decided on: most readings show
+    /// nothing new, and a decision for each would make the values of metrics wait.
+    pub(in crate::engine::core) fn trigger_if_news(&mut self, resource: &Alias) {
+        let Some((in_force, lane)) = self.standings.in_force(resource).zip(self.lane(resource)) else { return };
+        let settings = self.scaling.in_force(resource).settings.with(&in_force.policy.job);
+        let shown = self.usable_reading(resource, lane, &settings).map(|reading| (reading.capacity, reading.status));
+        let decision = in_force.decision.as_ref();
+        let known = decision.and_then(|decision| Some((decision.capacity?, decision.status.as_ref()?)));
+        if shown != known {
+            self.standings.trigger(resource, Trigger::Reading);
+        }
+    }
+
+    /// The targets of the resources that `policy` follows, as far as they are known.
+    fn followed(&self, policy: &Policy) -> BTreeMap<Alias, Capacity> {
+        let followed = crate::policy::followed(policy).into_iter();
+        followed.filter_map(|resource| Some((resource.clone(), self.target_of(resource)?))).collect()
+    }
+
+    /// The capacity that `resource` is on its way to, or else has.
+    fn target_of(&self, resource: &Alias) -> Option<Capacity> {
+        let lane = self.lane(resource);
+        let of_job = lane.and_then(|lane| lane.jobs().last()).and_then(|job| job.target);
+        of_job.or_else(|| self.observations.get(resource).map(|reading| reading.capacity))
+    }
+
+    /// Has the policies decide anew that follow `resource`.
+    pub(in crate::engine::core) fn trigger_followers(&mut self, resource: &Alias) {
+        let followers: Vec<Alias> = self.standings.followers_of(resource).cloned().collect();
+        followers.iter().for_each(|follower| self.standings.trigger(follower, Trigger::Followed));
+    }
+}
+
+/// Before everything.
+const LONG_AGO: Timestamp = Timestamp::from_millis(i64::MIN);
+
+/// What is given from outside for an evaluation.
+struct Given<'a> {
+    id: DecisionId,
+    trigger: Trigger,
+    revision: u64,
+    policy: &'a Policy,
+    series: &'a BTreeMap<Name, Series>,
+}
+
+/// The unfinished job of the policy, unless it is about to end.
+pub(super) fn own_job(lane: &Lane) -> Option<OwnJob> {
+    let own = lane.jobs().filter(|job| job.is_of_policy() && job.ending.is_none()).last()?;
+    Some(OwnJob { id: own.id, target: own.target? })
+}
+
+impl InForce {
+    /// When the policy decides next.
+    pub(super) fn decides_at(&self) -> Option<Timestamp> {
+        let triggered = self.trigger.map(|_| self.decided_at.map_or(LONG_AGO, |at| at + TOGETHER));
+        triggered.into_iter().chain(self.wake_at).min()
+    }
+
+    /// Notes `decision` as the last one. Equal ones that follow each other are one.
+    fn take_decision(&mut self, decision: Option<Decision>) {
+        let Some(decision) = decision else { return };
+        self.unwritten.decision = true;
+        match &mut self.decision {
+            Some(last) if last.is_like(&decision) => last.absorb(decision),
+            last => *last = Some(decision),
+        }
+    }
+}
+
+/// Whether a rule of `policy` follows `resource`.
+pub(super) fn follows(policy: &Policy, resource: &Alias) -> bool {
+    policy.rules.iter().any(|rule| matches!(&rule.kind, RuleKind::Follow(follow) if follow.resource == *resource))
+}

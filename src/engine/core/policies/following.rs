@@ -1,0 +1,170 @@
+//! What policies learn from the jobs and readings of their resources, and how they come and go with their lanes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::{Core, Effect};
+use super::{InForce, Standing, changes_of, first_reading, pulled};
+use crate::domain::policy::{JobEnd, Missing, Name, Policy, PolicyState, Sample, Series, Trigger};
+use crate::domain::{
+    Actor, Alias, Capacity, Ending, ErrorCode, HistoryEntry, Job, Op, ResourceEvent, StepOutcome, Timestamp,
+};
+use crate::policy::Document;
+use crate::sources::problems_of;
+use crate::store::{PolicyChange, PolicyRecord, PolicyWrite};
+
+impl Core {
+    /// What the policy of `resource` has to remember of these versions of jobs, and of what has just happened.
+    pub(in crate::engine::core) fn follow_jobs(
+        &mut self,
+        resource: &Alias,
+        jobs: &[Arc<Job>],
+        history: &[HistoryEntry],
+        now: Timestamp,
+    ) -> Vec<PolicyChange> {
+        if history.iter().any(|entry| matches!(entry.what, ResourceEvent::JobAccepted { .. })) {
+            self.trigger_followers(resource);
+        }
+        let Some(in_force) = self.standings.in_force_mut(resource) else { return Vec::new() };
+        let mut is_changed = false;
+        for job in jobs.iter().filter(|job| job.is_of_policy()) {
+            if let Some(end) = job.ended().and_then(|ending| end_of(job, ending)) {
+                in_force.state.on_job_ended(direction(job), end, now);
+                is_changed = true;
+            }
+        }
+        for entry in history {
+            match entry.what {
+                ResourceEvent::ChangeResolved { outcome: StepOutcome::Confirmed, .. } => {
+                    in_force.last_effect_at = Some(entry.at);
+                }
+                ResourceEvent::ExternalChange { .. } => {
+                    in_force.state.on_external_change();
+                    is_changed = true;
+                }
+                _ => {}
+            }
+        }
+        let is_news = |what: &ResourceEvent| {
+            matches!(
+                what,
+                ResourceEvent::JobAccepted { .. }
+                    | ResourceEvent::JobEnded { .. }
+                    | ResourceEvent::ExternalChange { .. }
+            )
+        };
+        let changes = if is_changed {
+            in_force.unwritten.state = false;
+            changes_of(resource, vec![PolicyWrite::State(in_force.stored_state())])
+        } else {
+            Vec::new()
+        };
+        if history.iter().any(|entry| is_news(&entry.what)) {
+            self.standings.trigger(resource, Trigger::Job);
+        }
+        changes
+    }
+
+    /// A metric of `resource` that is pulled was asked for at `at`, with this result.
+    pub fn on_metric(
+        &mut self,
+        resource: &Alias,
+        name: &Name,
+        at: Timestamp,
+        result: Result<f64, Missing>,
+        now: Timestamp,
+    ) {
+        let Some(in_force) = self.standings.in_force_mut(resource) else { return };
+        if !in_force.policy.metrics.contains_key(name) {
+            return;
+        }
+        match result {
+            Ok(value) => drop(in_force.take_in(name, vec![Sample { at, value }])),
+            Err(missing) => in_force.series.entry(name.clone()).or_default().fail(at, missing),
+        }
+        self.standings.write_soon(resource, now);
+        self.standings.trigger(resource, Trigger::Metric);
+    }
+
+    /// Takes over what stands about `resource` with its lane.
+    pub(in crate::engine::core) fn adopt_standing(&mut self, resource: &Alias, record: PolicyRecord, now: Timestamp) {
+        let PolicyRecord { revision, state, claims, hold, samples, last_decision } = record;
+        let last_revision = revision.as_ref().map_or(0, |revision| revision.number);
+        let in_force = revision.and_then(|revision| {
+            let document = revision.document.as_deref()?;
+            let policy = match Document::from_json(document).map(|document| document.policy()) {
+                Ok(Ok(policy)) => Arc::new(policy),
+                // Another release wrote it: it is not followed, and not lost.
+                _ => {
+                    self.effects.push(Effect::UnreadablePolicy(resource.clone()));
+                    return None;
+                }
+            };
+            self.watch(resource, &policy, false);
+            let mut in_force = InForce::new(revision, policy, false, first_reading(resource, now));
+            if let Some(state) = state.and_then(|state| serde_json::from_str::<PolicyState>(&state.text).ok()) {
+                in_force.state = state;
+            }
+            in_force.series = series_of(samples, &in_force);
+            in_force.decision = last_decision.map(|decision| *decision);
+            in_force.trigger = Some(Trigger::Start);
+            Some(in_force)
+        });
+        self.standings.change(resource, |standing| *standing = Standing { hold, claims, in_force, last_revision });
+    }
+
+    /// Has the metrics of `policy` pulled from now on, as far as the operator lets it.
+    pub(super) fn watch(&mut self, resource: &Alias, policy: &Policy, is_in_file: bool) {
+        let hosts = (!is_in_file).then_some(&self.sources.hosts);
+        let problems = problems_of(policy, hosts, &self.sources.secrets);
+        self.effects.push(Effect::Watch(resource.clone(), pulled(policy, &problems)));
+        if !problems.is_empty() {
+            self.effects.push(Effect::SourcesRefused(resource.clone(), problems));
+        }
+    }
+
+    /// Gives up what stands about `resource` with its lane.
+    pub(in crate::engine::core) fn abandon_standing(&mut self, resource: &Alias) {
+        if self.standings.in_force(resource).is_some() {
+            self.effects.push(Effect::Watch(resource.clone(), BTreeMap::new()));
+        }
+        self.standings.remove(resource);
+    }
+}
+
+fn series_of(samples: BTreeMap<Name, Vec<Sample>>, in_force: &InForce) -> BTreeMap<Name, Series> {
+    let known = samples.into_iter().filter(|(name, _)| in_force.policy.metrics.contains_key(name));
+    let series = known.map(|(name, samples)| {
+        let (mut series, span) = (Series::new(), in_force.span_of(&name));
+        for sample in samples {
+            series.insert(sample, span);
+        }
+        (name, series)
+    });
+    series.collect()
+}
+
+/// The direction in which `job` was to go, as far as it came.
+fn direction(job: &Job) -> Op {
+    let from = job.current.or(job.start).unwrap_or(Capacity::ZERO);
+    match job.target {
+        Some(target) if target < from => Op::Remove,
+        Some(target) if target == from && job.start.is_some_and(|start| target < start) => Op::Remove,
+        _ => Op::Add,
+    }
+}
+
+/// What the end of its job means to a policy.
+fn end_of(job: &Job, ending: &Ending) -> Option<JobEnd> {
+    Some(match ending {
+        Ending::Succeeded => JobEnd::Succeeded,
+        Ending::Failed(error) => {
+            let rejected = job.steps.last().filter(|step| step.outcome == StepOutcome::Rejected);
+            let refused = rejected.filter(|_| error.code == ErrorCode::SidecarRejected);
+            JobEnd::Failed { code: error.code, refused: refused.map(|step| step.to) }
+        }
+        Ending::Canceled if matches!(job.canceled_by, Some(Actor::Policy { .. })) => JobEnd::Replaced,
+        Ending::Canceled => JobEnd::CanceledByPerson,
+        Ending::Superseded { .. } => JobEnd::Replaced,
+    })
+}

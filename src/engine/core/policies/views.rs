@@ -1,0 +1,76 @@
+//! What stands about resources, as it is shown, and what a hold means to requests.
+
+use super::super::Core;
+use crate::domain::policy::{Claim, ClaimKind, Direction, Hold, HoldKind};
+use crate::domain::{Alias, Capacity, Goal, JobRequest, Reach, Timestamp};
+use crate::engine::policy_requests::{ClaimView, PolicyView, StandingView};
+
+impl Core {
+    /// What stands about `resource` at `now`.
+    pub fn standing(&self, resource: &Alias, now: Timestamp) -> StandingView {
+        let Some(standing) = self.standings.get(resource) else { return StandingView::default() };
+        let rules = self.scaling.in_force(resource);
+        let claims = standing
+            .claims
+            .iter()
+            .filter(|claim| now < claim.until)
+            .map(|claim| ClaimView { is_satisfied: self.satisfies(resource, claim, now), claim: claim.clone() });
+        StandingView {
+            policy: standing.in_force.as_ref().map(|in_force| in_force.view(rules)),
+            hold: standing.hold.clone().filter(|hold| hold.counts_at(now)),
+            claims: claims.collect(),
+        }
+    }
+
+    /// The policies of the resources within `reach`, by the names of these: the first `size` of those that come after
+    /// `after`.
+    pub fn policies(&self, reach: &Reach, after: Option<&Alias>, size: usize) -> Vec<(Alias, PolicyView)> {
+        let all = self.standings.with_policies(after).filter(|(resource, _)| reach.includes(resource));
+        let views = all.map(|(resource, in_force)| (resource.clone(), in_force.view(self.scaling.in_force(resource))));
+        views.take(size).collect()
+    }
+
+    /// Whether `claim` counts and `resource` is at rest with at least what its policy decided with it.
+    pub(super) fn satisfies(&self, resource: &Alias, claim: &Claim, now: Timestamp) -> bool {
+        let in_force = self.standings.in_force(resource);
+        let Some((in_force, lane)) = in_force.zip(self.lane(resource)) else { return false };
+        let decision = in_force.decision.as_ref().filter(|decision| decision.last_at >= claim.from);
+        let decided = decision.and_then(|decision| decision.decided);
+        let settings = self.scaling.in_force(resource).settings.with(&in_force.policy.job);
+        let reading = self.usable_reading(resource, lane, &settings);
+        let least = if claim.kind == ClaimKind::AtLeast { claim.units } else { Capacity::ZERO };
+        let is_met = decided.zip(reading).is_some_and(|(decided, reading)| {
+            reading.capacity >= decided.max(least) && reading.status.is_at_rest(reading.capacity)
+        });
+        // A claim that the last decision does not know of yet has not been answered.
+        claim.counts_at(now) && in_force.trigger.is_none() && is_met
+    }
+
+    /// The hold that stops `request`, if there is one.
+    pub(in crate::engine::core) fn hold_against(&self, request: &JobRequest) -> Option<&Hold> {
+        let hold = self.standings.get(&request.resource)?.hold.as_ref()?;
+        let present = self.present_capacity(&request.resource);
+        let target = match request.goal {
+            Goal::Target(target) => Some(target),
+            Goal::Delta(delta) => {
+                present.and_then(|present| Capacity::new(i64::from(present.units()) + i64::from(delta)).ok())
+            }
+        };
+        let is_free = match (hold.kind, target, present) {
+            (HoldKind::Capacity(pinned), target, _) => target == Some(pinned),
+            (HoldKind::Direction(Direction::Up), Some(target), Some(present)) => target <= present,
+            (HoldKind::Direction(Direction::Down), Some(target), Some(present)) => target >= present,
+            (HoldKind::Direction(Direction::Both), Some(target), Some(present)) => target == present,
+            // Without a usable reading the direction is not known.
+            (HoldKind::Direction(_), _, _) => false,
+        };
+        (!is_free).then_some(hold)
+    }
+
+    /// The capacity by the last usable reading.
+    fn present_capacity(&self, resource: &Alias) -> Option<Capacity> {
+        let lane = self.lane(resource)?;
+        let settings = self.scaling.in_force(resource).settings;
+        self.usable_reading(resource, lane, &settings).map(|reading| reading.capacity)
+    }
+}

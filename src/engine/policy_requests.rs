@@ -1,0 +1,223 @@
+//! What can be asked of the engine about policies, holds and claims, and what it answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::policy::{Claim, ClaimId, Condition, Decision, Hold, Name, Policy, Sample};
+use crate::domain::{Actor, Alias, Attempt, Capacity, ResourceConfig, Timestamp};
+use crate::policy::Problem;
+
+/// A change of what stands about one resource.
+#[derive(Clone, Debug)]
+pub struct PolicyRequest {
+    /// The resource.
+    pub resource: Alias,
+    /// What to do.
+    pub change: PolicyChangeRequest,
+    /// Who asks for it, for the audit record.
+    pub attempt: Option<Attempt>,
+}
+
+/// What to do about a policy, a hold, claims or metrics of a resource.
+#[derive(Clone, Debug)]
+pub enum PolicyChangeRequest {
+    /// Puts a policy in force.
+    Put {
+        /// The policy.
+        policy: Box<Policy>,
+        /// What must be in force before.
+        precondition: Precondition,
+    },
+    /// Ends the policy, its claims and its job.
+    Delete {
+        /// What must be in force before.
+        precondition: Precondition,
+    },
+    /// Puts a hold.
+    Hold(Hold),
+    /// Ends the hold.
+    EndHold,
+    /// Makes a claim.
+    Claim(Claim),
+    /// Gives a claim another end.
+    RenewClaim {
+        /// The claim.
+        id: ClaimId,
+        /// When it ends.
+        until: Timestamp,
+        /// Whether the caller may renew claims of others.
+        is_admin: bool,
+    },
+    /// Ends a claim.
+    EndClaim {
+        /// The claim.
+        id: ClaimId,
+        /// Whether the caller may end claims of others.
+        is_admin: bool,
+    },
+    /// Takes in values of metrics.
+    Push(BTreeMap<Name, Vec<Sample>>),
+}
+
+/// What must be in force for a change to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// Anything or nothing.
+    #[default]
+    None,
+    /// Nothing.
+    Absent,
+    /// A policy in any revision.
+    Present,
+    /// A policy in one of these revisions.
+    Revisions(Vec<u64>),
+}
+
+impl Precondition {
+    /// Whether it holds with this `revision` in force, if there is any.
+    pub fn holds(&self, revision: Option<u64>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Absent => revision.is_none(),
+            Self::Present => revision.is_some(),
+            Self::Revisions(revisions) => revision.is_some_and(|revision| revisions.contains(&revision)),
+        }
+    }
+}
+
+/// What came of a [`PolicyRequest`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum PolicyAnswer {
+    /// The policy is in force.
+    Put {
+        /// How it is in force.
+        view: Box<PolicyView>,
+        /// Whether there was none before.
+        is_new: bool,
+    },
+    /// The policy, the hold or the claim is gone.
+    Gone,
+    /// The hold is in force.
+    Hold(Hold),
+    /// The claim counts, or will.
+    Claim(ClaimView),
+    /// The values are taken in.
+    Pushed {
+        /// So many of them.
+        accepted: u64,
+        /// So many others were ignored, since there were newer ones.
+        ignored: u64,
+    },
+    /// No.
+    Refused(PolicyRefusal),
+}
+
+/// Why a [`PolicyRequest`] is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyRefusal {
+    /// The operator allows only listed resources, and this is none of them.
+    ResourceNotListed,
+    /// Too many resources that the configuration does not list are in use.
+    TooManyResources {
+        /// So many may be.
+        limit: usize,
+    },
+    /// There is no policy.
+    NoPolicy,
+    /// There is no policy that acts.
+    NoActivePolicy,
+    /// The policy asks for what the operator does not allow.
+    BeyondLimits {
+        /// Where; at least one.
+        problems: Vec<Problem>,
+    },
+    /// The policy is in the configuration file.
+    InFile,
+    /// Another revision is in force than the caller knows.
+    Precondition {
+        /// The one in force, if there is one.
+        revision: Option<u64>,
+    },
+    /// The policies would follow each other in a circle.
+    FollowsItself {
+        /// The resources of the circle, in order.
+        circle: Vec<Alias>,
+    },
+    /// There is no such metric in the policy.
+    NoMetric {
+        /// Its name.
+        name: Name,
+    },
+    /// The metric is not one that callers push.
+    NotPushed {
+        /// Its name.
+        name: Name,
+    },
+    /// A value is negative, and the metric does not allow that.
+    Negative {
+        /// The metric.
+        name: Name,
+    },
+    /// There is no hold.
+    NoHold,
+    /// There is no such claim.
+    NoClaim,
+    /// The claim is another key's.
+    NotYours,
+    /// There are too many claims on the resource.
+    TooManyClaims {
+        /// So many may be.
+        limit: usize,
+    },
+    /// There are too many claims of the key on the resource.
+    TooManyClaimsOfKey {
+        /// So many may be.
+        limit: usize,
+    },
+    /// The claim is for more than the policy may give.
+    ClaimAboveMax {
+        /// The policy's largest capacity.
+        max: Capacity,
+    },
+}
+
+/// A policy in force, with what it does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyView {
+    /// The number of its revision.
+    pub revision: u64,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who put it, if a key did.
+    pub by: Option<Actor>,
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// The operator's rules for the resource.
+    pub rules: ResourceConfig,
+    /// Whether it is in the configuration file.
+    pub is_in_file: bool,
+    /// Its last decision.
+    pub decision: Option<Decision>,
+    /// What keeps it from acting as it would.
+    pub conditions: Vec<Condition>,
+}
+
+/// A claim, and whether it is met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimView {
+    /// The claim.
+    pub claim: Claim,
+    /// Whether the resource is at rest with at least the capacity that the policy decided with it.
+    pub is_satisfied: bool,
+}
+
+/// What stands about a resource besides its jobs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StandingView {
+    /// The policy in force.
+    pub policy: Option<PolicyView>,
+    /// The hold.
+    pub hold: Option<Hold>,
+    /// The claims that count or will, oldest first.
+    pub claims: Vec<ClaimView>,
+}

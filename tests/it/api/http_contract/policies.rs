@@ -1,0 +1,208 @@
+//! Policies from the outside: put, fed with a metric, explained, held, claimed from, and still there after a kill.
+
+use std::time::Duration;
+
+use super::{SHORT_COOLDOWN, Scene};
+use crate::support::gateway::{Gateway, Raw, Response};
+use serde_json::{Value, json};
+
+const POLICY: &str = "/v1/resources/worker/policy";
+
+/// One unit for each 100 of a pushed metric, down at once.
+fn by_queue() -> Value {
+    json!({"min": 1, "max": 20, "metrics": {"queue": {"source": {"type": "push"}}},
+           "rules": [{"name": "queue", "type": "target", "metric": "queue", "perUnit": 100}],
+           "behavior": {"down": {"stabilizationSeconds": 0}},
+           "job": {"pollIntervalSeconds": 0.1, "stepSize": 10}})
+}
+
+impl Gateway {
+    async fn put(&self, path: &str, body: &Value) -> Response {
+        self.raw(&Raw::put(path, body.to_string())).await
+    }
+
+    async fn push(&self, value: f64) {
+        let answer = self.post("/v1/resources/worker/metrics/queue", &json!({"value": value})).await;
+        assert_eq!((answer.status, answer.json()), (202, json!({"accepted": 1, "ignored": 0})));
+    }
+
+    /// The last decision, once it is so.
+    async fn decision(&self, is_so: impl Fn(&Value) -> bool) -> Value {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = self.get("/v1/resources/worker/decisions?pageSize=1").await.json();
+            let last = answer["decisions"][0].clone();
+            if is_so(&last) {
+                return last;
+            }
+            assert!(std::time::Instant::now() < deadline, "{last}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn capacity(&self, units: u64) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let resource = self.get("/v1/resources/worker").await.json();
+            if resource["capacity"] == json!(units) && resource["status"] == json!("ACTIVE") {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{resource}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_pushed_metric_scales_and_the_ledger_says_why() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    let put = scene.gateway.put(POLICY, &by_queue()).await;
+    assert_eq!((put.status, put.header("etag")), (201, Some("\"1\"")), "{}", put.text());
+    scene.gateway.push(512.0).await;
+    let decision = scene.gateway.decision(|last| last["decided"] == json!(6)).await;
+    assert_eq!((&decision["wanted"], &decision["limitedBy"]), (&json!(6), &Value::Null));
+    assert_eq!(decision["metrics"]["queue"]["value"], json!(512.0));
+    let alternatives =
+        json!([{"rule": "queue", "above": 600.0, "wants": 7}, {"rule": "queue", "atMost": 500.0, "wants": 5}]);
+    assert_eq!(decision["otherwiseIf"], alternatives);
+    scene.gateway.capacity(6).await;
+    scene.gateway.push(150.0).await;
+    scene.gateway.capacity(2).await;
+    let jobs = scene.gateway.get("/v1/jobs").await.json();
+    let by = &jobs["jobs"][0]["submittedBy"];
+    assert_eq!((&by["kind"], &by["revision"]), (&json!("policy"), &json!(1)));
+}
+
+#[actix_web::test]
+async fn what_get_gives_can_be_put_again() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    scene.gateway.put(POLICY, &by_queue()).await;
+    let got = scene.gateway.get(POLICY).await;
+    let again = scene.gateway.put(POLICY, &got.json()).await;
+    assert_eq!((again.status, again.header("etag")), (200, Some("\"1\"")), "nothing has changed");
+    assert_eq!(again.json(), got.json());
+    let revisions = scene.gateway.get("/v1/resources/worker/policy/revisions").await.json();
+    assert_eq!(revisions["revisions"].as_array().map(Vec::len), Some(1));
+    let listed = scene.gateway.get("/v1/policies").await.json();
+    assert_eq!(
+        (&listed["policies"][0]["resource"], &listed["policies"][0]["mode"]),
+        (&json!("worker"), &json!("active"))
+    );
+}
+
+#[actix_web::test]
+async fn etags_guard_against_lost_updates() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    let mut wider = by_queue();
+    wider["max"] = json!(30);
+    let put = |body: &Value, header: &str, tag: &str| Raw::put(POLICY, body.to_string()).header(header, tag);
+    scene.gateway.refuses(&put(&by_queue(), "If-Match", "\"1\""), 412, "precondition_failed").await;
+    assert_eq!(scene.gateway.raw(&put(&by_queue(), "If-None-Match", "*")).await.status, 201);
+    scene.gateway.refuses(&put(&wider, "If-None-Match", "*"), 412, "precondition_failed").await;
+    scene.gateway.refuses(&put(&wider, "If-Match", "7"), 422, "validation_failed").await;
+    let changed = scene.gateway.raw(&put(&wider, "If-Match", "\"1\"")).await;
+    assert_eq!((changed.status, changed.header("etag")), (200, Some("\"2\"")));
+    assert_eq!(scene.gateway.raw(&Raw::new("DELETE", POLICY)).await.status, 204);
+    scene.gateway.refuses(&Raw::get(POLICY), 404, "policy_not_found").await;
+}
+
+#[actix_web::test]
+async fn everything_wrong_is_told_at_once() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    let body = json!({"min": 5, "max": "20", "metrics": {"queue": {"source": {"type": "push"}, "colour": 1}},
+                      "rules": [{"name": "queue", "type": "target", "metric": "queu", "perUnit": 0}]});
+    let problem = scene.gateway.refuses(&Raw::put(POLICY, body.to_string()), 422, "validation_failed").await;
+    let pointers: Vec<&str> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
+    for pointer in ["/max", "/metrics/queue/colour", "/rules/0/metric", "/rules/0/perUnit"] {
+        assert!(pointers.contains(&pointer), "{pointer}: {pointers:?}");
+    }
+    let http = json!({"min": 1, "max": 2, "metrics": {"q": {"source": {"type": "http", "url": "http://10.0.0.1/x", "pointer": "/a"}}},
+                      "rules": [{"name": "q", "type": "target", "metric": "q", "perUnit": 1}]});
+    let problem = scene.gateway.refuses(&Raw::put(POLICY, http.to_string()), 422, "validation_failed").await;
+    assert_eq!(problem.errors[0].pointer, "/metrics/q/source/url", "no host may be asked unless the operator says so");
+}
+
+#[actix_web::test]
+async fn values_that_make_no_sense_are_refused() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    let path = "/v1/resources/worker/metrics/queue";
+    scene.gateway.refuses(&Raw::post(path, r#"{"value": 1}"#), 404, "policy_not_found").await;
+    scene.gateway.put(POLICY, &by_queue()).await;
+    scene
+        .gateway
+        .refuses(&Raw::post("/v1/resources/worker/metrics/queu", r#"{"value": 1}"#), 404, "metric_not_found")
+        .await;
+    for body in [
+        r#"{}"#,
+        r#"{"value": "1"}"#,
+        r#"{"value": null}"#,
+        r#"{"value": -1}"#,
+        r#"{"value": 1e999}"#,
+        r#"{"value": 1, "samples": []}"#,
+        r#"{"samples": []}"#,
+        r#"{"samples": [{"at": "2126-01-01T00:00:00Z", "value": 1}]}"#,
+        r#"{"samples": [{"at": "now", "value": 1}]}"#,
+        r#"{"forecast": [{"at": "2026-01-01T00:00:00Z", "value": 1}]}"#,
+    ] {
+        scene.gateway.refuses(&Raw::post(path, body), 422, "validation_failed").await;
+    }
+}
+
+#[actix_web::test]
+async fn a_hold_refuses_jobs_and_a_claim_wakes_a_resource() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    let claims = "/v1/resources/worker/claims";
+    scene.gateway.refuses(&Raw::post(claims, r#"{"units": 4, "forSeconds": 60}"#), 409, "no_policy").await;
+    scene.gateway.put(POLICY, &by_queue()).await;
+    scene.gateway.push(100.0).await;
+    let hold = scene.gateway.put("/v1/resources/worker/hold", &json!({"forSeconds": 60, "reason": "migration"})).await;
+    assert_eq!((hold.status, &hold.json()["direction"]), (200, &json!("both")));
+    let job = Raw::post("/v1/jobs", r#"{"resource": "worker", "targetCapacity": 9}"#);
+    let problem = scene.gateway.refuses(&job, 409, "resource_held").await;
+    assert!(problem.detail.contains("migration"), "{}", problem.detail);
+    assert_eq!(scene.gateway.raw(&Raw::new("DELETE", "/v1/resources/worker/hold")).await.status, 204);
+    let claim = Raw::post(claims, r#"{"units": 4, "forSeconds": 60, "owner": "import"}"#).header("Prefer", "wait=20");
+    let claimed = scene.gateway.raw(&claim).await;
+    assert_eq!((claimed.status, &claimed.json()["satisfied"]), (201, &json!(true)), "{}", claimed.text());
+    scene.gateway.capacity(4).await;
+    let path = claimed.header("location").expect("a location").to_owned();
+    assert_eq!(scene.gateway.raw(&Raw::new("DELETE", &path)).await.status, 204);
+    scene.gateway.capacity(1).await;
+}
+
+#[actix_web::test]
+async fn a_kill_loses_no_policy_no_claim_and_no_hold() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    scene.gateway.put(POLICY, &by_queue()).await;
+    let claim = scene.gateway.post("/v1/resources/worker/claims", &json!({"units": 3, "forSeconds": 600})).await.json();
+    let hold =
+        scene.gateway.put("/v1/resources/worker/hold", &json!({"forSeconds": 600, "direction": "down"})).await.json();
+    let policy = scene.gateway.get(POLICY).await.json();
+    let scene = scene.restarted(&SHORT_COOLDOWN);
+    assert_eq!(scene.gateway.get(POLICY).await.json(), policy);
+    assert_eq!(scene.gateway.get("/v1/resources/worker/hold").await.json(), hold);
+    let claims = scene.gateway.get("/v1/resources/worker/claims").await.json();
+    assert_eq!(claims["claims"][0]["id"], claim["id"]);
+    scene.gateway.capacity(3).await;
+}
+
+#[actix_web::test]
+async fn an_evaluation_shows_what_a_policy_would_do_and_does_nothing() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    let path = "/v1/resources/worker/policy/evaluate";
+    scene.gateway.refuses(&Raw::post(path, "{}"), 404, "policy_not_found").await;
+    scene.gateway.put(POLICY, &by_queue()).await;
+    scene.gateway.push(100.0).await;
+    scene.gateway.decision(|last| last["decided"] == json!(1)).await;
+    let answer = scene.gateway.post(path, &json!({"metrics": {"queue": 1234}})).await.json();
+    assert_eq!((&answer["decided"], &answer["action"]), (&json!(13), &json!("submitted")));
+    let mut other = by_queue();
+    other["rules"][0]["perUnit"] = json!(50);
+    let answer = scene.gateway.post(path, &json!({"policy": other, "metrics": {"queue": 500}})).await.json();
+    assert_eq!(answer["decided"], json!(10));
+    other["max"] = json!(0);
+    let problem =
+        scene.gateway.refuses(&Raw::post(path, json!({"policy": other}).to_string()), 422, "validation_failed").await;
+    assert_eq!(problem.errors[0].pointer, "/policy/max");
+    assert_eq!(scene.sidecar.changes().len(), 0);
+}
