@@ -6,6 +6,7 @@
 
 mod failure;
 mod key;
+mod policies;
 mod server;
 mod stream;
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! The command line.
 
 mod backup;
+mod claim;
 mod client;
 mod demo;
 mod directory;
 mod exit;
 mod follow;
 mod healthcheck;
+mod hold;
 mod jobs;
 mod keys;
+mod metric;
 mod openapi;
 mod output;
 mod policy;
@@ -18,6 +21,7 @@ mod simulate;
 mod table;
 #[cfg(test)]
 mod testing;
+mod why;
 mod words;
 
 use std::io::Write as _;
@@ -48,8 +52,12 @@ enum Command {
     Demo(Box<demo::DemoArgs>),
     Scale(Box<scale::ScaleArgs>),
     Jobs(Box<jobs::JobsArgs>),
-    Keys(Box<keys::KeysArgs>),
+    Why(Box<why::WhyArgs>),
     Policy(Box<policy::PolicyArgs>),
+    Metric(Box<metric::MetricArgs>),
+    Hold(Box<hold::HoldArgs>),
+    Claim(Box<claim::ClaimArgs>),
+    Keys(Box<keys::KeysArgs>),
     Backup(Box<backup::BackupArgs>),
     Simulate(Box<simulate::SimulateArgs>),
     Healthcheck(Box<healthcheck::HealthcheckArgs>),
@@ -64,7 +72,6 @@ impl Cli {
         let _log = FlushAtEnd;
         let command = match self.command {
             Command::Keys(args) => return keys::run(*args).into(),
-            Command::Policy(args) => return policy::run(*args).into(),
             Command::Backup(args) => return backup::run(*args).into(),
             Command::Openapi => return openapi::run(),
             command => command,
@@ -75,11 +82,15 @@ impl Cli {
                 Command::Demo(args) => demo::run(*args).await,
                 Command::Scale(args) => scale::run(*args).await.into(),
                 Command::Jobs(args) => jobs::run(*args).await.into(),
+                Command::Policy(args) => policy::run(*args).await.into(),
+                Command::Metric(args) => metric::run(*args).await.into(),
+                Command::Hold(args) => hold::run(*args).await.into(),
+                Command::Claim(args) => claim::run(*args).await.into(),
+                Command::Why(args) => why::run(*args).await.into(),
                 Command::Simulate(args) => simulate::run(*args).await,
                 Command::Healthcheck(args) => healthcheck::run(*args).await.into(),
                 // These need no runtime.
                 Command::Keys(args) => keys::run(*args).into(),
-                Command::Policy(args) => policy::run(*args).into(),
                 Command::Backup(args) => backup::run(*args).into(),
                 Command::Openapi => openapi::run(),
             }

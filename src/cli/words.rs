@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::api::view::{JobView, ProgressView, StepView, WaitingView};
 use crate::clock::Clock;
+use crate::domain::policy::Mode;
 use crate::domain::{StateName, Timestamp};
 
 /// The time by this machine's clock, for ages and countdowns only.
@@ -25,6 +26,13 @@ pub fn time_near(at: Timestamp, near: Timestamp) -> String {
 /// Date and time to the second: `2026-01-31 12:00:31Z`.
 pub fn full_time(at: Timestamp) -> String {
     formatted(at, "%Y-%m-%d %H:%M:%SZ")
+}
+
+/// When something was or will be, and how far from `now`: `12:00:31Z (5m ago)`.
+pub fn moment(at: Timestamp, now: Timestamp) -> String {
+    let distance =
+        if at > now { format!("in {}", brief(at.since(now))) } else { format!("{} ago", brief(now.since(at))) };
+    format!("{} ({distance})", time_near(at, now))
 }
 
 fn formatted(at: Timestamp, format: &str) -> String {
@@ -62,6 +70,15 @@ pub fn setting(seconds: f64) -> String {
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) if exact(&duration) => brief(duration),
         _ => format!("{seconds}s"),
+    }
+}
+
+/// The mode of a policy, as its document has it.
+pub fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Active => "active",
+        Mode::Advise => "advise",
+        Mode::Off => "off",
     }
 }
 

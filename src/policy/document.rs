@@ -63,6 +63,14 @@ impl Document {
         let value = object_of(table, "", &mut problems);
         Self { value, problems }
     }
+
+    /// The document in JSON, for a reader elsewhere.
+    ///
+    /// # Errors
+    /// What is wrong with its text, which JSON could not tell.
+    pub fn into_json(self) -> Result<Value, Vec<Problem>> {
+        if self.problems.is_empty() { Ok(self.value) } else { Err(self.problems) }
+    }
 }
 
 impl From<Value> for Document {

@@ -21,7 +21,7 @@ use crate::domain::{Action, Alias, Scope};
 use crate::engine::{PolicyAnswer, PolicyChangeRequest, PolicyView};
 use crate::policy::{Document, Problem};
 
-use document::PolicyDocument;
+pub use document::PolicyDocument;
 use evaluation::{Evaluation, Trial};
 use wire::{PolicyEntry, PolicyList, PolicyRevision, PolicyRevisionList};
 

@@ -15,7 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::{Alias, Timestamp};
 
-pub use decision::{DecisionView, MetricStateName};
+pub use decision::{AlternativeView, DecisionView, MetricStateName, MetricStateView};
 pub use health::{Alive, NotReadyReason, Ready, SidecarContactView};
 pub use job::{
     ActorView, ExternalChangeView, JobErrorView, JobList, JobView, ProgressView, RetargetView, SettingsView,

@@ -167,14 +167,19 @@ impl Failure {
         }
     }
 
+    /// Whether the gateway says no with this `code`.
+    pub fn has_code(&self, code: Code) -> bool {
+        matches!(self, Self::Problem { problem, .. } if problem.code == code)
+    }
+
     /// Whether it came too late for the job.
     pub fn is_about_a_finished_job(&self) -> bool {
-        matches!(self, Self::Problem { problem, .. } if problem.code == Code::JobFinished)
+        self.has_code(Code::JobFinished)
     }
 
     /// Whether the request was one too many in its second, and was not looked at for that.
     pub(super) fn is_rate_limit(&self) -> bool {
-        matches!(self, Self::Problem { problem, .. } if problem.code == Code::RateLimited)
+        self.has_code(Code::RateLimited)
     }
 
     /// Whether this is what a gateway that restarts, or a proxy before it, looks like.

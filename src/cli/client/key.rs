@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::{Client, Failure, ServerArgs, ServerUrl};
 use crate::access::Token;
+use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::config::{exposure, parse_key, read_key};
 
@@ -40,6 +41,23 @@ impl GatewayArgs {
             output.notice(format_args!("warning: the API key can be read on the way to {server}: use https://"));
         }
         Client::connect(server, key.as_ref(), &self.server.trust()?)
+    }
+
+    /// What `command` makes of that gateway. Why it does not work is told on standard error. Must be called within an actix
+    /// runtime.
+    pub async fn run(
+        &self,
+        output: &mut Output,
+        command: impl AsyncFnOnce(&Client, &mut Output) -> Result<Exit, Failure>,
+    ) -> Exit {
+        let done = match self.client(output) {
+            Ok(client) => command(&client, output).await,
+            Err(usage) => Err(usage),
+        };
+        done.unwrap_or_else(|failure| {
+            output.notice(&failure);
+            failure.exit()
+        })
     }
 
     /// The key in the file, or else in what the environment has.

@@ -80,15 +80,8 @@ fn settings(job: &JobView) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// `2026-01-31 12:00:00Z (5m ago)`
 fn moment(at: WireTime, now: Timestamp) -> String {
-    let at = at.0;
-    let distance = if at > now {
-        format!("in {}", words::brief(at.since(now)))
-    } else {
-        format!("{} ago", words::brief(now.since(at)))
-    };
-    format!("{} ({distance})", words::time_near(at, now))
+    words::moment(at.0, now)
 }
 
 fn step_line(step: &StepView, now: Timestamp) -> String {

@@ -1,22 +1,20 @@
 //! `scalegate policy check`: what a document says, without a gateway.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
-use crate::api::view::WireTime;
+use super::file;
+use super::words::{MAX_TRANSITIONS, errors, transitions, warnings};
+use crate::api::TransitionView;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
-use crate::cli::{table, words};
-use crate::domain::policy::{Policy, Transition, transitions};
-use crate::domain::{Alias, Capacity, ScalingConfig, Timestamp};
-use crate::policy::{
-    Document, MAX_DOCUMENT_BYTES, Object, Problem, Unreadable, Warning, canonical, problems_for, summary, warnings,
-};
+use crate::cli::words::now;
+use crate::domain::policy::{self, Policy};
+use crate::domain::{Alias, ScalingConfig, Timestamp};
+use crate::policy::{Document, Object, Problem, Warning, canonical, problems_for, summary};
 
 /// The exit codes, for the end of `--help`.
 const HELP: &str = "\
@@ -25,9 +23,7 @@ Exit codes:
   1  the policy is not valid
   2  the command line makes no sense, or the file cannot be read";
 
-/// Most beginnings and ends of windows that are shown.
-const MAX_SHOWN: usize = 20;
-/// How far ahead they are looked for.
+/// How far ahead beginnings and ends of windows are looked for.
 const HORIZON: Duration = Duration::from_hours(366 * 24);
 
 /// Check a policy and say what it does, without a gateway.
@@ -62,39 +58,16 @@ struct Report {
     policy: Option<Object>,
 }
 
-/// A beginning or an end of a window, as the outlook of the API has it.
-#[derive(Serialize)]
-struct TransitionView {
-    at: WireTime,
-    local: String,
-    rule: String,
-    opens: bool,
-    min: Option<Capacity>,
-    max: Option<Capacity>,
-}
-
-/// Why there is nothing to check.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("cannot read {}: {error}", path.display())]
-    Io { path: PathBuf, error: io::Error },
-    #[error("{} {error}", path.display())]
-    Unreadable { path: PathBuf, error: Unreadable },
-}
-
 impl CheckArgs {
     pub(super) fn run(self, output: &mut Output) -> Exit {
-        let document = match self.document() {
+        let document = match file::document(&self.file) {
             Ok(document) => document,
             Err(failure) => {
                 output.notice(&failure);
-                return match failure {
-                    Failure::Io { .. } => Exit::Usage,
-                    Failure::Unreadable { .. } => Exit::Failed,
-                };
+                return failure.exit();
             }
         };
-        let report = Report::on(&document, self.resource.as_ref(), words::now());
+        let report = Report::on(&document, self.resource.as_ref(), now());
         let exit = if report.valid { Exit::Done } else { Exit::Failed };
         if self.json {
             output.json(&report);
@@ -103,25 +76,6 @@ impl CheckArgs {
         }
         exit
     }
-
-    fn document(&self) -> Result<Document, Failure> {
-        let text = read(&self.file).map_err(|error| Failure::Io { path: self.file.clone(), error })?;
-        let is_toml = self.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
-        let document = if is_toml { Document::from_toml(&text) } else { Document::from_json(&text) };
-        document.map_err(|error| Failure::Unreadable { path: self.file.clone(), error })
-    }
-}
-
-/// The text of the file at `path`, or as much of it as shows that it is too long.
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let most = MAX_DOCUMENT_BYTES as u64 + 1;
-    if path == Path::new("-") {
-        io::stdin().take(most).read_to_string(&mut text)?;
-    } else {
-        File::open(path)?.take(most).read_to_string(&mut text)?;
-    }
-    Ok(text)
 }
 
 impl Report {
@@ -140,13 +94,13 @@ impl Report {
                 return Self::refused(errors);
             }
         }
-        let coming = transitions(&policy.rules, now, now + HORIZON, MAX_SHOWN);
+        let coming = policy::transitions(&policy.rules, now, now + HORIZON, MAX_TRANSITIONS);
         Self {
             valid: true,
             errors: Vec::new(),
-            warnings: warnings(policy, &scaling.unlisted(), now),
+            warnings: crate::policy::warnings(policy, &scaling.unlisted(), now),
             summary: summary(policy, resource.map_or("the resource", Alias::as_str)),
-            transitions: coming.into_iter().map(TransitionView::from).collect(),
+            transitions: coming.iter().map(TransitionView::from).collect(),
             policy: Some(canonical(policy)),
         }
     }
@@ -157,26 +111,9 @@ impl Report {
 
     /// The report for people.
     fn lines(&self) -> Vec<String> {
-        let place = |pointer: &str| if pointer.is_empty() { "the document".to_owned() } else { pointer.to_owned() };
-        let errors = self.errors.iter().map(|error| format!("error: {} {}", place(&error.pointer), error.detail));
-        let warnings = self.warnings.iter().map(|found| format!("warning: {}: {}", found.pointer, found.detail));
-        let mut lines: Vec<String> = errors.chain(warnings).chain(self.summary.iter().cloned()).collect();
-        if !self.transitions.is_empty() {
-            let bound = |bound: Option<Capacity>| bound.map_or(String::new(), |bound| bound.to_string());
-            let rows = self.transitions.iter().map(|transition| {
-                let does = if transition.opens { "opens" } else { "closes" };
-                let (min, max) = (bound(transition.min), bound(transition.max));
-                [transition.local.clone(), transition.rule.clone(), does.to_owned(), min, max]
-            });
-            lines.extend(table::lines(["NEXT", "SCHEDULE", "", "MIN", "MAX"], rows));
-        }
+        let mut lines: Vec<String> = errors(&self.errors).chain(warnings(&self.warnings)).collect();
+        lines.extend(self.summary.iter().cloned());
+        lines.extend(transitions(&self.transitions));
         lines
-    }
-}
-
-impl From<Transition> for TransitionView {
-    fn from(transition: Transition) -> Self {
-        let Transition { at, local, rule, opens, min, max } = transition;
-        Self { at: WireTime(at), local, rule: rule.to_string(), opens, min, max }
     }
 }

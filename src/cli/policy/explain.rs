@@ -1,0 +1,40 @@
+//! `scalegate policy explain`.
+
+use clap::Args;
+
+use super::words;
+use crate::cli::client::{Client, Failure, GatewayArgs};
+use crate::cli::exit::{self, Exit};
+use crate::cli::output::Output;
+use crate::domain::Alias;
+
+/// How far ahead the beginnings and ends of windows are asked for, in hours: as far as a gateway looks.
+const AHEAD_HOURS: u32 = 400;
+
+/// Say what the policy of a resource does.
+///
+/// In English sentences, with what in it is surely not meant, and with what its schedules do next.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = exit::HELP)]
+pub struct ExplainArgs {
+    /// The resource, by its alias
+    #[arg(value_name = "RESOURCE")]
+    resource: Alias,
+
+    #[command(flatten)]
+    gateway: GatewayArgs,
+}
+
+impl ExplainArgs {
+    pub(super) async fn run(self, output: &mut Output) -> Exit {
+        self.gateway.run(output, async |client, output| self.run_at(client, output).await).await
+    }
+
+    async fn run_at(&self, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
+        let policy = client.policy(&self.resource).await?;
+        let outlook = client.find_outlook(&self.resource, AHEAD_HOURS).await?;
+        output.lines(words::explanation(&policy));
+        output.lines(outlook.iter().flat_map(|outlook| words::transitions(&outlook.transitions)));
+        Ok(Exit::Done)
+    }
+}
