@@ -1,5 +1,7 @@
 //! What Prometheus scrapes.
 
+mod policies;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,11 +63,13 @@ pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpR
     describe_gateway(&mut scrape, &state, views.is_some(), counts.as_ref());
     if let Some(mut views) = views {
         describe_waits(&mut scrape, &views);
+        policies::describe_number(&mut scrape, &views);
         // A stable order, so that each scrape names the same ones; the list comes by name.
         views.sort_by_key(|view| !view.listed);
         describe_number(&mut scrape, views.len());
         views.truncate(MAX_NAMED);
         describe_resources(&mut scrape, &views, state.clock.now());
+        policies::describe(&mut scrape, &views, state.clock.now());
     }
     let text = state.metrics.render(scrape).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the metrics cannot be written");

@@ -424,7 +424,7 @@ impl<S: Sidecar> Engine<S> {
                 "the policy of the resource makes no sense to this release: it is kept, and not followed"
             ),
             Effect::SourcesRefused(resource, problems) => tell_of_refused_sources(&resource, &problems),
-            Effect::PublishDecision(decision) => self.projections.feed.tell_decision(*decision),
+            Effect::PublishDecision(decision) => self.projections.tell_decision(*decision),
             Effect::PublishJob(event) => self.projections.show(event, &self.clock),
             Effect::PublishHistory(resource, entry) => self.projections.tell(resource, entry),
             Effect::Reply(to, answer) => self.answer(to, answer),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::policy::{Claim, ClaimId, Condition, Decision, Hold, Name, Policy, Sample};
-use crate::domain::{Actor, Alias, Attempt, Capacity, ResourceConfig, Timestamp};
+use crate::domain::{Actor, Alias, Attempt, Capacity, JobId, ResourceConfig, Timestamp};
 use crate::policy::Problem;
 
 /// A change of what stands about one resource.
@@ -216,6 +216,8 @@ pub struct ClaimView {
 pub struct StandingView {
     /// The policy in force.
     pub policy: Option<PolicyView>,
+    /// The unfinished job of the policy.
+    pub own_job: Option<JobId>,
     /// The hold.
     pub hold: Option<Hold>,
     /// The claims that count or will, oldest first.

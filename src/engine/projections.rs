@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::requests::ResourceView;
 use crate::clock::Clock;
+use crate::domain::policy::Decision;
 use crate::domain::{Alias, EventId, HistoryEntry, JobEvent};
 use crate::feed::Feed;
 use crate::metrics::Metrics;
@@ -45,11 +46,18 @@ impl Projections {
     pub(super) fn trim(&self, view: &mut ResourceView) {
         view.active = view.active.take().and_then(|job| Some(Arc::clone(self.table.get(job.id)?.job())));
         view.queue.retain(|id| self.table.get(*id).is_some());
+        view.standing.own_job.take_if(|id| self.table.get(*id).is_none());
     }
 
     /// Tells of something that happened to a resource.
     pub(super) fn tell(&self, resource: Alias, entry: HistoryEntry) {
         self.feed.tell(resource, entry);
+    }
+
+    /// Tells of a decision of a policy, and counts it.
+    pub(super) fn tell_decision(&self, decision: Decision) {
+        self.metrics.policies.decided(decision.action);
+        self.feed.tell_decision(decision);
     }
 
     /// Shows what was in the store at the start, which is no news.
@@ -79,6 +87,7 @@ impl Projections {
 mod tests {
     use super::*;
     use crate::domain::{Capacity, Goal, Job, JobId, JobRequest, ScalingConfig, Settings, StepDurations, Timestamp};
+    use crate::engine::StandingView;
 
     #[test]
     fn jobs_on_their_way_to_the_disk_are_not_shown() {
@@ -97,15 +106,17 @@ mod tests {
             active: Some(job(1, 2)),
             queue: vec![JobId::from_u128(2), JobId::from_u128(3)],
             step_durations: StepDurations::default(),
+            standing: StandingView { own_job: Some(JobId::from_u128(1)), ..StandingView::default() },
         };
         let mut nothing = view.clone();
         projections.trim(&mut nothing);
-        assert_eq!((nothing.active, nothing.queue), (None, vec![]));
+        assert_eq!((nothing.active, nothing.queue, nothing.standing.own_job), (None, vec![], None));
         for id in [1, 3] {
             projections.table.publish(JobEvent { id: 1, job: job(id, 1) });
         }
         let mut shown = view;
         projections.trim(&mut shown);
         assert_eq!((shown.active, shown.queue), (Some(job(1, 1)), vec![JobId::from_u128(3)]));
+        assert_eq!(shown.standing.own_job, Some(JobId::from_u128(1)));
     }
 }

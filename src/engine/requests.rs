@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::policy_requests::PolicyAnswer;
+use super::policy_requests::{PolicyAnswer, StandingView};
 use crate::domain::policy::Hold;
 use crate::domain::{
     Alias, Bounds, Capacity, CompletionEstimate, InvalidSetting, Job, JobId, Reading, ResourceConfig, Settings,
@@ -117,7 +117,7 @@ pub struct JobPlan {
 }
 
 /// Everything known about a resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ResourceView {
     /// Its alias.
     pub resource: Alias,
@@ -135,4 +135,6 @@ pub struct ResourceView {
     pub queue: Vec<JobId>,
     /// How long its steps took.
     pub step_durations: StepDurations,
+    /// What stands about it besides its jobs.
+    pub standing: StandingView,
 }

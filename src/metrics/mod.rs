@@ -12,13 +12,15 @@
 //!
 //! Every label has a bound: states, codes, reasons, operations and outcomes are enumerations; routes are the patterns of
 //! the API, never paths; methods and statuses beyond those in use count as `other`; of resources, whose names are chosen by
-//! callers, at most a thousand are named in a scrape. Jobs, callers and messages are never labels.
+//! callers, at most a thousand are named in a scrape, and with them the metrics of their policies, at most sixteen each. Jobs,
+//! callers, rules and messages are never labels.
 
 mod audit;
 mod calls;
 mod commits;
 mod connections;
 mod jobs;
+mod policies;
 mod process;
 mod requests;
 mod scrape;
@@ -34,6 +36,7 @@ pub use calls::{CallMetrics, CallOutcome, CallTimer, Operation};
 pub use commits::{CommitMetrics, StoreOperation};
 pub use connections::{ConnectionMetrics, EndReason};
 pub use jobs::JobMetrics;
+pub use policies::PolicyMetrics;
 pub use requests::{RequestMetrics, RouteMetrics};
 pub use scrape::{Family, Scrape};
 pub use sources::{SourceMetrics, SourceOutcome, SourceTimer};
@@ -44,6 +47,8 @@ pub struct Metrics {
     pub jobs: JobMetrics,
     /// Calls to the sidecar.
     pub calls: CallMetrics,
+    /// What policies decide.
+    pub policies: PolicyMetrics,
     /// Requests for the metrics of policies.
     pub sources: SourceMetrics,
     /// The work of the store.
@@ -69,6 +74,7 @@ impl Metrics {
         Ok(Self {
             jobs: JobMetrics::register(&registry)?,
             calls: CallMetrics::register(&registry, Instant::now())?,
+            policies: PolicyMetrics::register(&registry)?,
             sources: SourceMetrics::register(&registry)?,
             commits: CommitMetrics::register(&registry)?,
             audit: AuditMetrics::register(&registry)?,

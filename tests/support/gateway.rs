@@ -287,6 +287,13 @@ impl Gateway {
     }
 
     /// Submits a job that must be accepted.
+    /// Puts what must be taken.
+    pub async fn must_put(&self, path: &str, body: &Value) -> Response {
+        let response = self.raw(&Raw::put(path, body.to_string())).await;
+        assert!(matches!(response.status, 200 | 201), "{path}: {} {}", response.status, response.text());
+        response
+    }
+
     pub async fn submit(&self, body: &Value) -> JobView {
         let response = self.post("/v1/jobs", body).await;
         assert_eq!(response.status, 202, "{}", String::from_utf8_lossy(&response.body));

@@ -1,7 +1,7 @@
 //! What keeps a policy from acting, or from deciding well, for the time being.
 
 use serde::{Deserialize, Serialize};
-use strum::{EnumMessage, VariantArray};
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use super::super::capacity::Op;
@@ -34,9 +34,11 @@ pub struct Condition {
     Deserialize,
     ToSchema,
     EnumMessage,
+    IntoStaticStr,
     VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[schema(as = PolicyConditionCode)]
 pub enum ConditionCode {
     /// There is no usable reading yet.
@@ -57,4 +59,11 @@ pub enum ConditionCode {
     MetricMissing,
     /// Windows contradict each other.
     WindowsContradict,
+}
+
+impl ConditionCode {
+    /// The code as it appears in the API.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }

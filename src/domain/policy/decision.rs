@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use strum::{EnumMessage, VariantArray};
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -124,9 +124,22 @@ pub enum Trigger {
 
 /// What was done about a decision.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumMessage,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[schema(as = DecisionAction)]
 pub enum Action {
     /// A job was submitted.
@@ -140,6 +153,13 @@ pub enum Action {
     None,
     /// Nothing, since the policy only advises: it would have acted.
     Advised,
+}
+
+impl Action {
+    /// The action's name in the API.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// What one rule said.

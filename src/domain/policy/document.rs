@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use strum::{EnumMessage, VariantArray};
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use super::super::alias::Alias;
@@ -114,9 +114,22 @@ impl Policy {
 
 /// Whether a policy acts on what it decides.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumMessage,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[schema(as = PolicyMode)]
 pub enum Mode {
     /// It decides and scales.
@@ -126,6 +139,13 @@ pub enum Mode {
     Advise,
     /// It neither decides nor scales.
     Off,
+}
+
+impl Mode {
+    /// The mode's name in the API.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// Where a metric comes from and how long a value counts.

@@ -2,8 +2,8 @@
 
 use super::{Core, Effect};
 use crate::domain::{
-    Action, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Goal, Job, JobId, JobRequest, Lane, OnConflict,
-    Reading, Subject, Timestamp, estimate,
+    Action, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Goal, Job, JobId, JobRequest, OnConflict, Reading,
+    Subject, Timestamp, estimate,
 };
 use crate::engine::requests::{Answer, JobChange, JobPlan, Refusal, ReplyTo, ResourceView};
 use crate::store::Unit;
@@ -76,11 +76,8 @@ impl Core {
     }
 
     /// Everything known about `resource`, or `None` if it may not be scaled here.
-    pub fn resource(&self, resource: &Alias) -> Option<ResourceView> {
-        self.view(resource, self.lane(resource))
-    }
-
-    pub(super) fn view(&self, resource: &Alias, lane: Option<&Lane>) -> Option<ResourceView> {
+    pub fn resource(&self, resource: &Alias, now: Timestamp) -> Option<ResourceView> {
+        let lane = self.lane(resource);
         let rules = self.scaling.resource(resource)?;
         Some(ResourceView {
             resource: resource.clone(),
@@ -91,6 +88,7 @@ impl Core {
             active: lane.and_then(|lane| lane.active().cloned()),
             queue: lane.map_or_else(Vec::new, |lane| lane.queue().map(|job| job.id).collect()),
             step_durations: lane.map(|lane| lane.step_durations().clone()).unwrap_or_default(),
+            standing: self.standing(resource, now),
         })
     }
 }

@@ -10,16 +10,16 @@ use std::ops::Bound;
 
 use super::super::requests::ResourceView;
 use super::Core;
-use crate::domain::{Alias, Reach};
+use crate::domain::{Alias, Reach, Timestamp};
 
 impl Core {
     /// Everything known about the resources within `reach` that are listed or were scaled lately, by name: the first
     /// `size` of those that come after `after`. What it costs depends on `size` and not on how many there are.
-    pub fn resources(&self, reach: &Reach, after: Option<&Alias>, size: usize) -> Vec<ResourceView> {
+    pub fn resources(&self, reach: &Reach, after: Option<&Alias>, size: usize, now: Timestamp) -> Vec<ResourceView> {
         let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         if let Some(own) = reach.resources() {
             let known = own.range::<Alias, _>(from).filter(|resource| self.is_known(resource));
-            return known.filter_map(|resource| self.resource(resource)).take(size).collect();
+            return known.filter_map(|resource| self.resource(resource, now)).take(size).collect();
         }
         let mut scaled = self.lanes.names(from).peekable();
         let mut listed = self.scaling.resources.range::<Alias, _>(from).map(|(resource, _)| resource).peekable();
@@ -32,7 +32,7 @@ impl Core {
             (Some(_), _) => scaled.next(),
             (None, _) => listed.next(),
         });
-        in_order.filter_map(|resource| self.resource(resource)).take(size).collect()
+        in_order.filter_map(|resource| self.resource(resource, now)).take(size).collect()
     }
 }
 
@@ -42,8 +42,10 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::domain::{LaneRecord, ScalingConfig, Timestamp};
+    use crate::domain::{LaneRecord, ScalingConfig};
     use crate::store::{AdoptedLane, Adoption};
+
+    const NOW: Timestamp = Timestamp::from_millis(0);
 
     fn named(name: &str) -> Alias {
         name.parse().expect("an alias")
@@ -57,11 +59,11 @@ mod tests {
         let lanes =
             lanes.map(|(record, epoch)| AdoptedLane { epoch, record, jobs: Vec::new(), policy: None }).collect();
         let adoption = Adoption { lanes, restored_at: None };
-        Core::recover(Arc::new(ScalingConfig { resources, ..scaling }), adoption, Timestamp::from_millis(0))
+        Core::recover(Arc::new(ScalingConfig { resources, ..scaling }), adoption, NOW)
     }
 
     fn page(core: &Core, reach: &Reach, after: Option<&str>, size: usize) -> Vec<String> {
-        let views = core.resources(reach, after.map(named).as_ref(), size);
+        let views = core.resources(reach, after.map(named).as_ref(), size, NOW);
         views.into_iter().map(|view| view.resource.as_str().to_owned()).collect()
     }
 
@@ -99,7 +101,7 @@ mod tests {
         let fastest = |core: &Core, reach: &Reach| {
             let once = |_| {
                 let begun = Instant::now();
-                assert_eq!(core.resources(reach, Some(&named("r00010")), 20).len(), 20);
+                assert_eq!(core.resources(reach, Some(&named("r00010")), 20, NOW).len(), 20);
                 begun.elapsed()
             };
             (0..200).map(once).min().expect("some")

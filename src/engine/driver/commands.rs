@@ -56,12 +56,12 @@ impl<S: Sidecar> Engine<S> {
                 drop(reply.send(Err(lane_unavailable())));
             }
             Command::Plan(request, reply) => self.admit_plan(request, reply, now),
-            Command::Observe(resource, _, reply) if self.core.resource(&resource).is_none() => {
+            Command::Observe(resource, _, reply) if self.core.resource(&resource, now).is_none() => {
                 drop(reply.send(Ok(None)))
             }
             Command::Observe(resource, trace, reply) => self.observe(resource, trace, Waiter::Observe(reply)),
             Command::ListResources { reach, after, size, reply } => {
-                let mut views = self.core.resources(&reach, after.as_ref(), size);
+                let mut views = self.core.resources(&reach, after.as_ref(), size, now);
                 views.iter_mut().for_each(|view| self.projections.trim(view));
                 drop(reply.send(Ok(views)));
             }
@@ -169,7 +169,7 @@ impl<S: Sidecar> Engine<S> {
 
     /// The status of a resource, with a reading that was made for it.
     pub(super) fn show(&self, resource: &Alias, reading: Result<Reading, ReadFailure>) -> Option<ResourceStatus> {
-        let mut view = self.core.resource(resource)?;
+        let mut view = self.core.resource(resource, self.clock.now())?;
         self.projections.trim(&mut view);
         Some(match reading {
             Ok(reading) => {

@@ -362,6 +362,58 @@ async fn requests_are_counted_by_route() {
     assert!(number < 15, "{number} series\n{}", scrape.text);
 }
 
+/// A policy that decides on one metric, lacks another and is held.
+#[actix_web::test]
+async fn policies_are_shown_with_what_they_lack_and_what_stops_them() {
+    let (sidecar, dir) = (sidecar(), TempDir::new().expect("a directory"));
+    let gateway = Gateway::start(dir.path(), sidecar.address(), &SHORT_COOLDOWN);
+    gateway.must_put("/v1/resources/worker/hold", &json!({"forSeconds": 600, "direction": "up"})).await;
+    gateway.must_put("/v1/resources/worker/policy", &policy()).await;
+    let mut off = policy();
+    off["mode"] = json!("off");
+    gateway.must_put("/v1/resources/other/policy", &off).await;
+    let pushed = gateway.post("/v1/resources/worker/metrics/queue", &json!({"value": 4000})).await;
+    assert_eq!(pushed.status, 202, "{pushed:?}");
+    let wanted = "scalegate_policy_wanted_capacity{resource=\"worker\"}";
+    let scrape = until(&gateway, "the value counts", |scrape| scrape.like(wanted) == [(wanted, 40.0)]).await;
+    assert_eq!(scrape.value("scalegate_policy_max_capacity{resource=\"worker\"}"), 9.0);
+    assert_eq!(scrape.value("scalegate_policy_decided_capacity{resource=\"worker\"}"), 1.0, "it is held");
+    for (metric, missing) in [("queue", 0.0), ("rps", 1.0)] {
+        let series = format!("scalegate_policy_metric_missing{{metric=\"{metric}\",resource=\"worker\"}}");
+        assert_eq!(scrape.value(&series), missing, "{metric}");
+    }
+    let conditions = scrape.like("scalegate_policy_condition");
+    let condition = |code: &str| format!("scalegate_policy_condition{{code=\"{code}\",resource=\"worker\"}}");
+    assert_eq!(conditions, [(&*condition("held"), 1.0), (&*condition("metric_missing"), 1.0)]);
+    let remaining = scrape.value("scalegate_resource_hold_remaining_seconds{resource=\"worker\"}");
+    assert!(remaining > 500.0 && remaining <= 600.0, "{remaining}");
+    for (mode, count) in [("active", 1.0), ("advise", 0.0), ("off", 1.0)] {
+        assert_eq!(scrape.value(&format!("scalegate_policies{{mode=\"{mode}\"}}")), count, "{mode}");
+    }
+    assert!(scrape.value("scalegate_policy_decisions_total{action=\"none\"}") >= 1.0);
+    assert_eq!(scrape.value("scalegate_policy_decisions_total{action=\"submitted\"}"), 0.0);
+    assert_eq!(scrape.like("scalegate_policy_decided_capacity{resource=\"other\"}"), [], "it is off");
+
+    let released = gateway.raw(&Raw::new("DELETE", "/v1/resources/worker/hold")).await;
+    assert_eq!(released.status, 204, "{released:?}");
+    let submitted = "scalegate_policy_decisions_total{action=\"submitted\"}";
+    let scrape = until(&gateway, "it acts", |scrape| scrape.value(submitted) == 1.0).await;
+    assert_eq!(scrape.value("scalegate_policy_decided_capacity{resource=\"worker\"}"), 9.0);
+    assert_eq!(scrape.like("scalegate_resource_hold_remaining_seconds"), []);
+}
+
+/// A policy of a metric that is pushed, and of one that never comes.
+fn policy() -> Value {
+    json!({
+        "min": 1, "max": 9,
+        "metrics": {"queue": {"source": {"type": "push"}}, "rps": {"source": {"type": "push"}}},
+        "rules": [
+            {"name": "queue", "type": "target", "metric": "queue", "perUnit": 100},
+            {"name": "rps", "type": "target", "metric": "rps", "perUnit": 100},
+        ],
+    })
+}
+
 /// At most a thousand resources are named, and always the same ones.
 #[actix_web::test]
 async fn the_number_of_series_is_bounded() {
@@ -404,7 +456,12 @@ fn names_in(text: &str, types: &BTreeMap<String, String>) -> BTreeSet<String> {
 async fn dashboard_and_alerts_ask_for_what_is_there() {
     let (sidecar, dir) = (sidecar(), TempDir::new().expect("a directory"));
     let gateway = busy_gateway(dir.path(), &sidecar).await;
-    let scrape = Scrape::of(&gateway).await;
+    gateway.must_put("/v1/resources/idle/policy", &policy()).await;
+    gateway.must_put("/v1/resources/idle/hold", &json!({"forSeconds": 600})).await;
+    let scrape = until(&gateway, "the policy knows of the hold", |scrape| {
+        !scrape.like("scalegate_policy_condition{code=\"held\"").is_empty()
+    })
+    .await;
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let read = |name: &str| std::fs::read_to_string(here.join(name)).expect("the example");
     let exported: BTreeSet<String> = scrape.types.keys().cloned().collect();

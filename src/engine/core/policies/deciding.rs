@@ -119,7 +119,8 @@ impl Core {
             }
         }
         if let Some(decision) = self.standings.in_force(resource).and_then(|in_force| in_force.decision.clone()) {
-            self.effects.push(Effect::PublishDecision(Box::new(decision)));
+            // Its job is not shown before it is durable.
+            self.after_pending(resource, Effect::PublishDecision(Box::new(decision)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What stands about resources, as it is shown, and what a hold means to requests.
 
 use super::super::Core;
+use super::deciding::own_job;
 use crate::domain::policy::{Claim, ClaimKind, Direction, Hold, HoldKind};
 use crate::domain::{Alias, Capacity, Goal, JobRequest, Reach, Timestamp};
 use crate::engine::policy_requests::{ClaimView, PolicyView, StandingView};
@@ -17,6 +18,7 @@ impl Core {
             .map(|claim| ClaimView { is_satisfied: self.satisfies(resource, claim, now), claim: claim.clone() });
         StandingView {
             policy: standing.in_force.as_ref().map(|in_force| in_force.view(rules)),
+            own_job: self.lane(resource).and_then(own_job).map(|job| job.id),
             hold: standing.hold.clone().filter(|hold| hold.counts_at(now)),
             claims: claims.collect(),
         }

@@ -157,6 +157,6 @@ fn one_slow_step_does_not_change_what_is_expected_of_the_next() {
     let (job, now) = (world.job(id), world.now);
     let expected = job.estimated_completion_at.expect("it is under way").since(now);
     assert!((secs(50)..secs(100)).contains(&expected), "{expected:?}");
-    let shown = world.core().resource(&worker()).expect("a view").step_durations;
+    let shown = world.core().resource(&worker(), now).expect("a view").step_durations;
     assert_eq!(shown, learned(&world));
 }

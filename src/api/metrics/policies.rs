@@ -1,0 +1,96 @@
+//! What policies decided last, what they lack and what keeps them from acting, for those who should know when it lasts.
+//!
+//! Since when something is so is not said: `for` in an alert counts that, across restarts of the gateway, and no two clocks are
+//! compared.
+
+use std::collections::BTreeSet;
+
+use strum::VariantArray as _;
+
+use crate::domain::policy::{ConditionCode, Decision, Mode};
+use crate::domain::{Capacity, Timestamp};
+use crate::engine::{PolicyView, ResourceView};
+use crate::metrics::Scrape;
+
+/// The number of policies, over all resources, named or not.
+pub(super) fn describe_number(scrape: &mut Scrape, views: &[ResourceView]) {
+    let help = "Policies in force, by mode: active; advise: it decides and changes nothing; off: it does not decide.";
+    scrape.gauge("scalegate_policies", help, |family| {
+        for mode in Mode::VARIANTS {
+            let policies = views.iter().filter_map(|view| view.standing.policy.as_ref());
+            let count = policies.filter(|policy| policy.policy.mode == *mode).count();
+            family.add(&[("mode", mode.as_str())], count as f64);
+        }
+    });
+}
+
+/// What the policies of these resources decided last.
+pub(super) fn describe(scrape: &mut Scrape, views: &[ResourceView], now: Timestamp) {
+    describe_capacities(scrape, views);
+    let help = "1 if the metric of the policy was missing at its last decision, 0 if it had a value. Missing is not zero: what the \
+                rule does then is its onMissing.";
+    scrape.gauge("scalegate_policy_metric_missing", help, |family| {
+        for (view, decision) in decided(views) {
+            for (metric, state) in &decision.metrics {
+                let labels = [("metric", metric.as_str()), ("resource", view.resource.as_str())];
+                family.add(&labels, f64::from(u8::from(state.fresh().is_none())));
+            }
+        }
+    });
+    let help = "1 with the code of what keeps the policy of the resource from acting, or from deciding well; absent while \
+                nothing does.";
+    scrape.gauge("scalegate_policy_condition", help, |family| {
+        for (view, policy) in deciding(views) {
+            // One code may be there for both directions, and for several metrics.
+            let codes: BTreeSet<ConditionCode> = policy.conditions.iter().map(|condition| condition.code).collect();
+            for code in codes {
+                family.add(&[("code", code.as_str()), ("resource", view.resource.as_str())], 1.0);
+            }
+        }
+    });
+    let help = "Time until the hold on the resource ends by itself; absent while there is none.";
+    scrape.gauge("scalegate_resource_hold_remaining_seconds", help, |family| {
+        for view in views {
+            let remaining = view.standing.hold.as_ref().map(|hold| hold.until.since(now).as_secs_f64());
+            remaining.into_iter().for_each(|value| family.add(&[("resource", view.resource.as_str())], value));
+        }
+    });
+}
+
+fn describe_capacities(scrape: &mut Scrape, views: &[ResourceView]) {
+    let mut each = |name: &str, help: &str, value: &dyn Fn(&PolicyView, &Decision) -> Option<Capacity>| {
+        scrape.gauge(name, help, |family| {
+            for (view, policy) in deciding(views) {
+                if let Some(capacity) = policy.decision.as_ref().and_then(|decision| value(policy, decision)) {
+                    family.add(&[("resource", view.resource.as_str())], f64::from(capacity.units()));
+                }
+            }
+        });
+    };
+    each(
+        "scalegate_policy_wanted_capacity",
+        "Capacity that the rules of the policy of the resource wanted last, in units, before anything limited it.",
+        &|_, decision| decision.wanted,
+    );
+    each(
+        "scalegate_policy_decided_capacity",
+        "Capacity that the policy of the resource decided last, in units; absent while there is no reading to decide on.",
+        &|_, decision| decision.decided,
+    );
+    each(
+        "scalegate_policy_max_capacity",
+        "Largest capacity that the policy of the resource may decide, in units.",
+        &|policy, _| Some(policy.policy.max.min(policy.rules.bounds.max)),
+    );
+}
+
+/// The policies that decide.
+fn deciding(views: &[ResourceView]) -> impl Iterator<Item = (&ResourceView, &PolicyView)> {
+    let policies = views.iter().filter_map(|view| Some((view, view.standing.policy.as_ref()?)));
+    policies.filter(|(_, policy)| policy.policy.mode != Mode::Off)
+}
+
+/// Their last decisions.
+fn decided(views: &[ResourceView]) -> impl Iterator<Item = (&ResourceView, &Decision)> {
+    deciding(views).filter_map(|(view, policy)| Some((view, policy.decision.as_ref()?)))
+}
