@@ -57,13 +57,14 @@ pub async fn job_events(
 
 /// Follow all jobs
 ///
-/// Server-sent events, without end: a `job` event, with an `id`, for every change of every job, and a `timeline` event,
-/// without one, for everything that goes into a resource's timeline.
+/// Server-sent events, without end: a `job` event, with an `id`, for every change of every job; a `timeline` event, without
+/// one, for everything that goes into a resource's timeline; and a `decision` event, without one, for each decision of a
+/// policy. A decision that repeats the one before has its `id`, and a larger `count`.
 ///
 /// `ready` comes first. Its `resumed` says whether the stream goes on after `Last-Event-ID`. If it does not, list what
 /// there is after `ready` has come: whatever changes from then on comes as an event. `job` events are neither missed nor
-/// repeated when a connection is resumed; `timeline` events are told once, to those who listen. For the rest see the
-/// events of a single job.
+/// repeated when a connection is resumed; the others are told once, to those who listen. For the rest see the events of a
+/// single job.
 #[utoipa::path(
     operation_id = "followAllJobs", tag = "events",
     params(

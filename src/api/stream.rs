@@ -20,7 +20,7 @@ use super::ApiState;
 use super::caller::Caller;
 use super::problem::{ApiError, Code};
 use super::timeline::TimelineEntry;
-use super::view::render_job;
+use super::view::{DecisionView, render_job};
 use crate::access::Permit;
 use crate::domain::{AbridgedJob, Alias, EventId, JobId};
 use crate::feed::{Listener, News};
@@ -274,6 +274,10 @@ impl Follower {
                 let entry = TimelineEvent { resource: resource.as_str().to_owned(), entry: TimelineEntry::from(entry) };
                 // Only maps with keys that are not text can fail to become JSON, and there are none.
                 self.write("timeline", None, &serde_json::to_vec(&entry).unwrap_or_default());
+            }
+            Ok(News::Decision(decision)) if self.wants(&decision.resource) => {
+                let decision = DecisionView::from(&*decision);
+                self.write("decision", None, &serde_json::to_vec(&decision).unwrap_or_default());
             }
             Ok(News::RollCall) => self.show_life(),
             Ok(News::Reloaded) => self.stage = Stage::Log { until: self.state.feed.latest() },
