@@ -11,7 +11,7 @@ use super::traced::trace_of;
 use super::view::{Resource, ResourceList};
 use super::{ApiState, input};
 use crate::domain::{Alias, Scope};
-use crate::engine::{OBSERVE_TIMEOUT, ResourceStatus};
+use crate::engine::{OBSERVE_TIMEOUT, ResourceStatus, StandingView};
 
 /// The scopes, the audit action and the problems of each operation.
 pub(super) const ROUTES: &[Route] = &[
@@ -24,13 +24,14 @@ pub(super) const ROUTES: &[Route] = &[
 /// List resources
 ///
 /// The resources that are listed in the configuration or were scaled lately, with their last readings, in the order of
-/// their aliases. The sidecar is not asked.
+/// their aliases. The sidecar is not asked. What explains the last decision of a policy, and the claims, are only in the
+/// answer about a single resource.
 #[utoipa::path(
     operation_id = "listResources", tag = "resources",
     params(ResourcePaging),
     responses(
         (status = 200, description = "The resources that the key may see.", body = ResourceList,
-            example = json!({"resources": [examples::example_resource()], "nextPageToken": null})),
+            example = json!({"resources": [examples::example_listed_resource()], "nextPageToken": null})),
     )
 )]
 #[get("/v1/resources")]
@@ -46,13 +47,14 @@ pub async fn list_resources(
     let page = views.get(..size).unwrap_or(&views);
     let last = page.last().filter(|_| page.len() < views.len());
     let next_page_token = last.map(|view| view.resource.as_str().to_owned());
-    let resources = page.iter().map(|view| Resource::new(view, None, now)).collect();
+    let resources = page.iter().map(|view| Resource::in_list(view, now)).collect();
     Ok(HttpResponse::Ok().json(ResourceList { resources, next_page_token }))
 }
 
 /// Look at a resource
 ///
-/// Reads the resource's capacity and shows it with everything the gateway knows: bounds, settings, cooldown, jobs. If the
+/// Reads the resource's capacity and shows it with everything the gateway knows: bounds, settings, cooldown, jobs, and what
+/// decides its target: policy, hold, claims. If the
 /// sidecar gives no reading, the last one is shown and `readFailure` says why. Requests that come while a reading of the
 /// resource is on its way share it. If readings of too many other resources are, the answer is 503 `overloaded`, at once.
 #[utoipa::path(
@@ -77,7 +79,8 @@ pub async fn get_resource(
         let detail = format!("\"{alias}\" is not among the resources this gateway is configured for.");
         return Err(ApiError::new(Code::ResourceNotFound, detail));
     };
-    let unknown = !view.listed && view.observation.is_none() && view.active.is_none();
+    let is_idle = view.active.is_none() && view.standing == StandingView::default();
+    let unknown = !view.listed && view.observation.is_none() && is_idle;
     match failure {
         Some(failure) if unknown => Err(ApiError::no_reading(failure)),
         failure => Ok(HttpResponse::Ok().json(Resource::new(&view, failure.as_ref(), state.clock.now()))),

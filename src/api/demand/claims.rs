@@ -15,7 +15,7 @@ use crate::api::input::{JsonBody, preferred_wait};
 use crate::api::openapi::examples;
 use crate::api::problem::{ApiError, Code, FieldErrors};
 use crate::api::routes::{Route, problems};
-use crate::api::view::{ActorView, WireTime};
+use crate::api::view::ClaimView;
 use crate::domain::policy::{Claim, ClaimId, ClaimKind};
 use crate::domain::{Action, Actor, Alias, Capacity, Scope, Timestamp};
 use crate::engine::{self, PolicyAnswer, PolicyChangeRequest};
@@ -121,59 +121,6 @@ pub struct ClaimRenewal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2_592_000)]
     pub for_seconds: Option<f64>,
-}
-
-/// A demand of a caller, which ends by itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Claim)]
-pub struct ClaimView {
-    /// The id of the claim, a UUIDv7.
-    pub id: Uuid,
-    /// The resource that units are claimed of.
-    #[schema(value_type = Alias)]
-    pub resource: String,
-    /// How many units.
-    #[schema(minimum = 1, maximum = 1_000_000)]
-    pub units: u32,
-    /// What the units mean.
-    pub kind: ClaimKind,
-    /// When the claim begins or began to count.
-    #[schema(value_type = String, format = DateTime)]
-    pub from: WireTime,
-    /// When the claim ends.
-    #[schema(value_type = String, format = DateTime)]
-    pub until: WireTime,
-    /// Whom the claim is for; `null` if that was not said.
-    pub owner: Option<String>,
-    /// The note that came with the claim; `null` if none did.
-    pub reason: Option<String>,
-    /// Who made the claim; `null` if no key was shown.
-    pub by: Option<ActorView>,
-    /// When the claim was made.
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: WireTime,
-    /// Whether the claim counts now and the resource is ready with at least what the policy decided with it.
-    pub satisfied: bool,
-}
-
-impl ClaimView {
-    fn new(resource: &Alias, view: &engine::ClaimView) -> Self {
-        let claim = &view.claim;
-        Self {
-            id: claim.id,
-            resource: resource.as_str().to_owned(),
-            units: claim.units.units(),
-            kind: claim.kind,
-            from: WireTime(claim.from),
-            until: WireTime(claim.until),
-            owner: claim.owner.as_deref().map(str::to_owned),
-            reason: claim.reason.as_deref().map(str::to_owned),
-            by: claim.by.as_ref().map(ActorView::from),
-            created_at: WireTime(claim.created_at),
-            satisfied: view.is_satisfied,
-        }
-    }
 }
 
 /// The claims on a resource.

@@ -11,7 +11,7 @@ use crate::api::input::JsonBody;
 use crate::api::openapi::examples;
 use crate::api::problem::{ApiError, Code, FieldErrors};
 use crate::api::routes::{Route, problems};
-use crate::api::view::{ActorView, WireTime};
+use crate::api::view::HoldView;
 use crate::domain::policy::{Direction, Hold, HoldKind};
 use crate::domain::{Action, Actor, Alias, Capacity, Scope, Timestamp};
 use crate::engine::{PolicyAnswer, PolicyChangeRequest};
@@ -74,45 +74,6 @@ impl NewHold {
         match (until, kind, errors.is_empty()) {
             (Some(until), Some(kind), true) => Ok(Hold { kind, until, reason, by, created_at: now }),
             _ => Err(ApiError::invalid(errors)),
-        }
-    }
-}
-
-/// A hold: a stop put on the scaling of a resource, which ends by itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Hold)]
-pub struct HoldView {
-    /// The direction that is stopped; `null` if the resource is kept at a capacity.
-    pub direction: Option<Direction>,
-    /// The capacity that the resource is kept at; `null` if a direction is stopped.
-    #[schema(maximum = 1_000_000)]
-    pub capacity: Option<u32>,
-    /// When the hold ends.
-    #[schema(value_type = String, format = DateTime)]
-    pub until: WireTime,
-    /// The note that came with the hold; `null` if none did.
-    pub reason: Option<String>,
-    /// Who put the hold; `null` if no key was shown.
-    pub by: Option<ActorView>,
-    /// When the hold was put.
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: WireTime,
-}
-
-impl From<&Hold> for HoldView {
-    fn from(hold: &Hold) -> Self {
-        let (direction, capacity) = match hold.kind {
-            HoldKind::Direction(direction) => (Some(direction), None),
-            HoldKind::Capacity(capacity) => (None, Some(capacity.units())),
-        };
-        Self {
-            direction,
-            capacity,
-            until: WireTime(hold.until),
-            reason: hold.reason.as_deref().map(str::to_owned),
-            by: hold.by.as_ref().map(ActorView::from),
-            created_at: WireTime(hold.created_at),
         }
     }
 }

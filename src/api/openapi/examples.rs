@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 pub use policies::{
     example_claim, example_decision, example_hold, example_outlook, example_policy, example_policy_entry,
-    example_policy_revisions,
+    example_policy_revisions, example_resource_policy,
 };
 
 use crate::api::view::SettingsView;
@@ -107,7 +107,8 @@ pub fn example_events() -> String {
     let told = json!({"resource": "worker", "entry": example_timeline()["entries"][0]});
     format!(
         "retry: 2000\n\nid: 1769860800017\nevent: ready\ndata: {{\"resumed\":false}}\n\nevent: timeline\ndata: {told}\n\n\
-         id: 1769860800018\nevent: job\ndata: {}\n\n: heartbeat\n\n",
+         event: decision\ndata: {}\n\nid: 1769860800018\nevent: job\ndata: {}\n\n: heartbeat\n\n",
+        example_decision(),
         example_job()
     )
 }
@@ -178,8 +179,17 @@ pub fn example_resource() -> Value {
         "settingLimits": {"minCooldownSeconds": 60.0, "maxStepSize": 2, "minSettleSeconds": 0.0},
         "cooldownRemainingSeconds": 238.1,
         "activeJob": "0198c3f2-7a00-7000-8000-000000000001", "queue": [], "listed": true,
-        "stepDurations": {"up": {"p50Seconds": 62.4, "p90Seconds": 80.15, "count": 12}, "down": null}
+        "stepDurations": {"up": {"p50Seconds": 62.4, "p90Seconds": 80.15, "count": 12}, "down": null},
+        "policy": example_resource_policy(), "hold": null, "claims": [example_claim()]
     })
+}
+
+/// The same resource in a list.
+pub fn example_listed_resource() -> Value {
+    let mut resource = example_resource();
+    resource["policy"]["lastDecision"] = Value::Null;
+    resource["claims"] = Value::Null;
+    resource
 }
 
 #[cfg(test)]
@@ -188,7 +198,7 @@ mod tests {
     use crate::api::audit::AuditList;
     use crate::api::keys::{CreatedKey, KeyView};
     use crate::api::timeline::Timeline;
-    use crate::api::view::{JobView, Plan, Resource};
+    use crate::api::view::{HoldView, JobView, Plan, Resource};
 
     #[test]
     fn the_examples_are_what_the_types_say() {
@@ -201,6 +211,8 @@ mod tests {
         round_trip::<JobView>(&example_canceled_job());
         round_trip::<Plan>(&example_plan());
         round_trip::<Resource>(&example_resource());
+        round_trip::<Resource>(&example_listed_resource());
+        round_trip::<HoldView>(&example_hold());
         round_trip::<Timeline>(&example_timeline());
         round_trip::<KeyView>(&example_key());
         round_trip::<KeyView>(&example_revoked_key());

@@ -5,6 +5,7 @@ mod health;
 mod job;
 mod plan;
 mod resource;
+mod standing;
 
 use std::borrow::Cow;
 
@@ -23,6 +24,7 @@ pub use job::{
 };
 pub use plan::{Plan, PlanStep};
 pub use resource::{BoundsView, Observation, Resource, ResourceList};
+pub use standing::{ClaimView, ConditionView, HoldView, ResourcePolicy};
 
 /// The pattern of an alias, which is what [`Alias`] admits.
 const ALIAS: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$";

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::WireTime;
 use super::job::SettingsView;
+use super::{ClaimView, HoldView, ResourcePolicy, WireTime};
 use crate::domain::{Alias, DurationSummary, Op, ReadFailure, Reading, SettingLimits, StepDurations, Timestamp};
 use crate::engine::ResourceView;
 
@@ -44,18 +44,36 @@ pub struct Resource {
     pub listed: bool,
     /// How long its last steps took.
     pub step_durations: StepDurationsView,
+    /// The policy that decides the target; `null` if there is none.
+    pub policy: Option<ResourcePolicy>,
+    /// The hold that is in force; `null` if there is none.
+    pub hold: Option<HoldView>,
+    /// The claims that count or will, oldest first; `null` in lists.
+    pub claims: Option<Vec<ClaimView>>,
 }
 
 impl Resource {
     /// The resource as it is at `now`, and why there is no newer reading.
     pub fn new(view: &ResourceView, failure: Option<&ReadFailure>, now: Timestamp) -> Self {
+        let claims = view.standing.claims.iter().map(|claim| ClaimView::new(&view.resource, claim));
+        Self {
+            read_failure: failure.map(|failure| failure.detail.clone()),
+            policy: ResourcePolicy::of(&view.standing, true),
+            claims: Some(claims.collect()),
+            ..Self::in_list(view, now)
+        }
+    }
+
+    /// The same for a list: without what explains the last decision, which is some kilobytes, and without the claims, of which
+    /// there may be a hundred.
+    pub fn in_list(view: &ResourceView, now: Timestamp) -> Self {
         let remaining = view.next_change_at.map_or(Duration::ZERO, |at| at.since(now));
         Self {
             resource: view.resource.as_str().to_owned(),
             status: view.observation.as_ref().map(|reading| reading.status.as_str().to_owned()),
             capacity: view.observation.as_ref().map(|reading| reading.capacity.units()),
             last_observation: view.observation.as_ref().map(Observation::from),
-            read_failure: failure.map(|failure| failure.detail.clone()),
+            read_failure: None,
             bounds: BoundsView { min: view.rules.bounds.min.units(), max: view.rules.bounds.max.units() },
             settings: SettingsView::from(&view.rules.settings),
             setting_limits: SettingLimitsView::from(&view.rules.setting_limits),
@@ -64,6 +82,9 @@ impl Resource {
             queue: view.queue.clone(),
             listed: view.listed,
             step_durations: StepDurationsView::from(&view.step_durations),
+            policy: ResourcePolicy::of(&view.standing, false),
+            hold: view.standing.hold.as_ref().map(HoldView::from),
+            claims: None,
         }
     }
 }

@@ -44,7 +44,7 @@ pub fn example_decision() -> Value {
         "id": "0198c3f2-7a00-7000-8000-00000000000d", "resource": "worker", "at": "2026-01-31T12:00:00.111Z",
         "trigger": "metric", "mode": "active", "policyRevision": 7, "capacity": 3, "status": "ACTIVE", "target": 3,
         "metrics": {"queue": {
-            "state": "fresh", "value": 812, "observedAt": "2026-01-31T12:00:00.108Z", "ageSeconds": 0.003, "reason": null
+            "state": "fresh", "value": 812.0, "observedAt": "2026-01-31T12:00:00.108Z", "ageSeconds": 0.003, "reason": null
         }},
         "lastMetrics": null,
         "rules": [
@@ -54,9 +54,22 @@ pub fn example_decision() -> Value {
         "stages": [{"stage": "rules", "value": 9, "detail": null}, {"stage": "windows", "value": 10, "detail": "min 10 by office"}],
         "wanted": 9, "decided": 10, "limitedBy": "windows", "action": "submitted",
         "jobId": "0198c3f2-7a00-7000-8000-000000000001",
-        "otherwiseIf": [{"rule": "queue", "above": 900, "wants": 10}, {"rule": "queue", "atMost": 800, "wants": 8}],
+        "otherwiseIf": [{"rule": "queue", "above": 900.0, "wants": 10}, {"rule": "queue", "atMost": 800.0, "wants": 8}],
         "detail": "From 3 to 10: office needs 10 until 17:00; queue alone would need 9.", "count": 1,
         "lastAt": "2026-01-31T12:00:00.111Z"
+    })
+}
+
+/// The policy as the resource shows it.
+pub fn example_resource_policy() -> Value {
+    let decision = example_decision();
+    json!({
+        "revision": 7, "mode": "active", "inFile": false, "decided": decision["decided"], "decidedAt": decision["lastAt"],
+        "detail": decision["detail"], "lastDecision": decision, "jobId": decision["jobId"],
+        "conditions": [{
+            "code": "back_off", "direction": "remove", "until": "2026-01-31T12:04:00.000Z",
+            "detail": "A job failed on the way down (sidecar_rejected); the next one begins after 12:04."
+        }]
     })
 }
 

@@ -1,0 +1,170 @@
+//! How what stands about a resource is shown besides its jobs: its policy, a hold, claims.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{ActorView, DecisionView, WireTime};
+use crate::domain::policy::{ClaimKind, Condition, ConditionCode, Decision, Direction, Hold, HoldKind, Mode};
+use crate::domain::{Alias, Capacity, Op};
+use crate::engine::{self, StandingView};
+
+/// The policy of a resource and what it does. `GET /v1/resources/{alias}/policy` has its text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourcePolicy {
+    /// The number of the revision in force.
+    pub revision: u64,
+    /// Whether the policy acts.
+    pub mode: Mode,
+    /// Whether the policy is in the configuration file, and so cannot be changed over HTTP.
+    pub in_file: bool,
+    /// The capacity that the policy decided last; `null` if it has not decided, or had nothing to decide on.
+    #[schema(maximum = 1_000_000)]
+    pub decided: Option<u32>,
+    /// When the policy last decided; `null` if it has not.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub decided_at: Option<WireTime>,
+    /// The last decision in a sentence or two; `null` if there is none.
+    pub detail: Option<String>,
+    /// The last decision with everything that explains it; `null` if there is none, and in lists.
+    pub last_decision: Option<DecisionView>,
+    /// The id of the policy's unfinished job; `null` if there is none.
+    pub job_id: Option<Uuid>,
+    /// What keeps the policy from acting, or from deciding well, for the time being.
+    pub conditions: Vec<ConditionView>,
+}
+
+impl ResourcePolicy {
+    /// The policy in `standing`, if there is one; its decision is whole if it is to be `explained`.
+    pub fn of(standing: &StandingView, explained: bool) -> Option<Self> {
+        let view = standing.policy.as_ref()?;
+        let decision = view.decision.as_ref();
+        Some(Self {
+            revision: view.revision,
+            mode: view.policy.mode,
+            in_file: view.is_in_file,
+            decided: decision.and_then(|decision| decision.decided).map(Capacity::units),
+            decided_at: decision.map(|decision: &Decision| WireTime(decision.last_at)),
+            detail: decision.map(|decision| decision.detail.clone()),
+            last_decision: decision.filter(|_| explained).map(DecisionView::from),
+            job_id: standing.own_job,
+            conditions: view.conditions.iter().map(ConditionView::from).collect(),
+        })
+    }
+}
+
+/// What keeps a policy from acting, or from deciding well, for the time being.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PolicyCondition)]
+pub struct ConditionView {
+    /// What it is.
+    pub code: ConditionCode,
+    /// The direction that the condition is about: `add` is up, `remove` is down; `null` if it is about both.
+    pub direction: Option<Op>,
+    /// The condition in a sentence.
+    pub detail: String,
+    /// When the condition ends by itself; `null` if that is not known.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<WireTime>,
+}
+
+impl From<&Condition> for ConditionView {
+    fn from(condition: &Condition) -> Self {
+        let Condition { code, direction, detail, until } = condition;
+        Self { code: *code, direction: *direction, detail: detail.clone(), until: until.map(WireTime) }
+    }
+}
+
+/// A hold: a stop put on the scaling of a resource, which ends by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Hold)]
+pub struct HoldView {
+    /// The direction that is stopped; `null` if the resource is kept at a capacity.
+    pub direction: Option<Direction>,
+    /// The capacity that the resource is kept at; `null` if a direction is stopped.
+    #[schema(maximum = 1_000_000)]
+    pub capacity: Option<u32>,
+    /// When the hold ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: WireTime,
+    /// The note that came with the hold; `null` if none did.
+    pub reason: Option<String>,
+    /// Who put the hold; `null` if no key was shown.
+    pub by: Option<ActorView>,
+    /// When the hold was put.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: WireTime,
+}
+
+impl From<&Hold> for HoldView {
+    fn from(hold: &Hold) -> Self {
+        let (direction, capacity) = match hold.kind {
+            HoldKind::Direction(direction) => (Some(direction), None),
+            HoldKind::Capacity(capacity) => (None, Some(capacity.units())),
+        };
+        Self {
+            direction,
+            capacity,
+            until: WireTime(hold.until),
+            reason: hold.reason.as_deref().map(str::to_owned),
+            by: hold.by.as_ref().map(ActorView::from),
+            created_at: WireTime(hold.created_at),
+        }
+    }
+}
+
+/// A demand of a caller, which ends by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Claim)]
+pub struct ClaimView {
+    /// The id of the claim, a UUIDv7.
+    pub id: Uuid,
+    /// The resource that units are claimed of.
+    #[schema(value_type = Alias)]
+    pub resource: String,
+    /// How many units.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub units: u32,
+    /// What the units mean.
+    pub kind: ClaimKind,
+    /// When the claim begins or began to count.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: WireTime,
+    /// When the claim ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: WireTime,
+    /// Whom the claim is for; `null` if that was not said.
+    pub owner: Option<String>,
+    /// The note that came with the claim; `null` if none did.
+    pub reason: Option<String>,
+    /// Who made the claim; `null` if no key was shown.
+    pub by: Option<ActorView>,
+    /// When the claim was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: WireTime,
+    /// Whether the claim counts now and the resource is ready with at least what the policy decided with it.
+    pub satisfied: bool,
+}
+
+impl ClaimView {
+    /// The claim `view` on `resource`.
+    pub fn new(resource: &Alias, view: &engine::ClaimView) -> Self {
+        let claim = &view.claim;
+        Self {
+            id: claim.id,
+            resource: resource.as_str().to_owned(),
+            units: claim.units.units(),
+            kind: claim.kind,
+            from: WireTime(claim.from),
+            until: WireTime(claim.until),
+            owner: claim.owner.as_deref().map(str::to_owned),
+            reason: claim.reason.as_deref().map(str::to_owned),
+            by: claim.by.as_ref().map(ActorView::from),
+            created_at: WireTime(claim.created_at),
+            satisfied: view.is_satisfied,
+        }
+    }
+}
