@@ -49,6 +49,14 @@ pub enum Problem {
         /// What is wrong with that.
         detail: String,
     },
+    /// Something in a policy.
+    #[error("{name}: {detail}")]
+    Policy {
+        /// Its place.
+        name: String,
+        /// What is wrong there.
+        detail: String,
+    },
     /// Bounds of a resource that nothing lies between.
     #[error("{name}: min = {min} is greater than max = {max}")]
     BoundsReversed {

@@ -72,6 +72,8 @@ struct MetricSecrets {
 pub(super) const RESOURCES: &str = "resources";
 /// The table of secrets.
 pub(super) const METRIC_SECRETS: &str = "metric_secrets";
+/// The table of the policy in that of a resource.
+pub(super) const POLICY: &str = "policy";
 /// What the name of the table of secrets contains even where it is misspelt in the usual ways.
 const SECRET: &str = "secret";
 

@@ -13,7 +13,7 @@ use clap::{Arg, Args, Command};
 
 use super::args::{Given, with_switches};
 use super::error::Problem;
-use super::file::{Entry, METRIC_SECRETS, RESOURCES, Section};
+use super::file::{Entry, METRIC_SECRETS, POLICY, RESOURCES, Section};
 use super::value::{self, Kind};
 use super::{one_line, table_key};
 use crate::domain::Alias;
@@ -166,6 +166,8 @@ impl Layers<'_> {
         let mut keys: Vec<&str> = options.iter().map(|option| option.get_id().as_str()).collect();
         if resource.is_none() {
             keys.extend([RESOURCES, METRIC_SECRETS]);
+        } else {
+            keys.push(POLICY);
         }
         for Entry { key, line, .. } in section.iter().filter(|entry| !keys.contains(&entry.key.as_str())) {
             let name = in_file(&in_table(resource, key), *line, self.file);

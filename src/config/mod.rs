@@ -28,6 +28,7 @@ mod error;
 mod file;
 mod jobs;
 mod layers;
+mod policies;
 mod print;
 mod resolve;
 mod secrets;
@@ -40,6 +41,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Access, Hosts, Origins, TlsFiles, exposure, parse_key, read_key};
@@ -51,6 +53,7 @@ pub use value::{capacity as parse_capacity, duration as parse_duration};
 
 use self::value::{address, duration_between, path};
 
+use crate::domain::policy::Policy;
 use crate::domain::{Alias, Limits, ResourceConfig, Retention, ScalingConfig, SettingLimits, Settings};
 use crate::sources::{MetricHosts, Secrets};
 
@@ -58,7 +61,7 @@ const SERVER: &str = "Server";
 const LIMITS: &str = "Limits and retention";
 
 /// Everything `scalegate serve` needs to know, each value within its range.
-#[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
+#[derive(clap::Args, Clone, Debug, PartialEq)]
 #[command(next_help_heading = SERVER)]
 pub struct Config {
     /// Address and port to listen on; port 0 takes a free one
@@ -137,6 +140,10 @@ pub struct Config {
     /// Listed resources, with the general settings filled in where the file gives none of their own.
     #[arg(skip)]
     pub resources: BTreeMap<Alias, ResourceConfig>,
+
+    /// Policies of listed resources.
+    #[arg(skip)]
+    pub policies: BTreeMap<Alias, Arc<Policy>>,
 }
 
 impl Config {
@@ -146,6 +153,7 @@ impl Config {
             settings: self.settings,
             setting_limits: self.setting_limits,
             resources: self.resources.clone(),
+            policies: self.policies.clone(),
             only_listed: self.only_listed,
             limits: self.limits,
         }

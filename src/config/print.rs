@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::file::METRIC_SECRETS;
+use super::file::{METRIC_SECRETS, POLICY};
 use super::layers::{Choice, Choices, Origin, flag, variable};
 use super::secrets::SecretOrigins;
-use super::{Config, one_line, table_key};
+use super::{Config, one_line, policies, table_key};
 use crate::domain::Alias;
 
 /// A configuration, and where each of its values was taken from.
@@ -54,6 +54,10 @@ impl Loaded {
                     }
                     false => self.line(key, choice),
                 };
+            }
+            if let Some(policy) = self.config.policies.get(alias) {
+                let origin = Origin::File { line: 0, resource: None };
+                text += &format!("{POLICY} = {}  # {}\n", policies::to_toml(policy), self.source(POLICY, &origin));
             }
         }
         text

@@ -63,6 +63,9 @@ pub(super) fn resolve(
         match alias.parse::<Alias>() {
             Ok(alias) => {
                 let (choices, resource) = layers.resource(&alias, line, &section, &general);
+                if let Some(policy) = layers.policy(&alias, &section, &resource, &config.metric_secrets) {
+                    config.policies.insert(alias.clone(), policy);
+                }
                 config.resources.insert(alias.clone(), resource);
                 tables.insert(alias, choices);
             }
@@ -72,6 +75,7 @@ pub(super) fn resolve(
             }
         }
     }
+    layers.check_circles(&config.policies);
     let problems = layers.problems;
     if problems.is_empty() {
         Ok(Loaded { config, file: path, general, secrets: secret_origins, tables })

@@ -1,13 +1,15 @@
 //! What the operator has laid down: default settings, bounds and limits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::alias::Alias;
+use super::policy::Policy;
 use super::settings::{Bounds, SettingLimits, Settings};
 
 /// The operator's rules, fixed for the life of the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ScalingConfig {
     /// Settings of a resource that is not listed.
     pub settings: Settings,
@@ -15,6 +17,8 @@ pub struct ScalingConfig {
     pub setting_limits: SettingLimits,
     /// Listed resources.
     pub resources: BTreeMap<Alias, ResourceConfig>,
+    /// The policies that the operator has laid down, of listed resources.
+    pub policies: BTreeMap<Alias, Arc<Policy>>,
     /// Whether only listed resources may be scaled.
     pub only_listed: bool,
     /// How much work is accepted.
@@ -77,6 +81,7 @@ impl Default for ScalingConfig {
             settings: Settings::DEFAULT,
             setting_limits: SettingLimits::NONE,
             resources: BTreeMap::new(),
+            policies: BTreeMap::new(),
             only_listed: false,
             limits: Limits::DEFAULT,
         }

@@ -1,6 +1,7 @@
 //! Whole configurations: command line, environment and file together.
 
 mod access;
+mod policies;
 mod printing;
 mod refusals;
 mod secrets;

@@ -25,6 +25,11 @@ impl Core {
         for lane in adoption.lanes {
             self.adopt(lane, now);
         }
+        // A policy in the file needs a lane even if its resource never had one.
+        let scaling = Arc::clone(&self.scaling);
+        for resource in scaling.policies.keys().filter(|resource| self.lane(resource).is_none()).collect::<Vec<_>>() {
+            self.ask_for_lane(resource);
+        }
         self
     }
 
@@ -40,11 +45,15 @@ impl Core {
             self.unlisted.add(&resource, jobs.first().and_then(|event| event.job.submitted_with()));
         }
         self.lanes.insert(Lane::restore(record, jobs.into_iter().map(|event| event.job)), epoch);
-        if let Some(policy) = policy {
-            self.adopt_standing(&resource, *policy, now);
-        }
+        let ended = match policy {
+            None if !self.scaling.policies.contains_key(&resource) => None,
+            record => self.adopt_standing(&resource, record.map(|record| *record).unwrap_or_default(), now),
+        };
         let outcome = self.run(&resource, now, |lane, turn| lane.recover(turn));
         self.apply_outcome(&resource, outcome, Unit::default(), Vec::new(), now);
+        if let Some(revision) = ended {
+            self.end_policy(&resource, revision, now);
+        }
         self.place_waiting(&resource, now);
     }
 }

@@ -6,6 +6,7 @@ mod http_contract;
 mod http_input;
 mod http_process;
 mod openapi;
+mod policy_in_file;
 mod policy_in_view;
 mod scene;
 mod streams;

@@ -263,8 +263,11 @@ impl Core {
     /// Whether the resources that `policy` follows lead to `resource`, along `path`.
     fn leads_to(&self, resource: &Alias, policy: &Policy, path: &mut Vec<Alias>) -> bool {
         for followed in followed(policy) {
+            // A circle that this policy is not part of: one of policies that were put, and of the file.
+            if followed != resource && path.contains(followed) {
+                continue;
+            }
             path.push(followed.clone());
-            // No circle was admitted before, so that each way ends.
             let further = self.standings.in_force(followed).map(|in_force| Arc::clone(&in_force.policy));
             if followed == resource || further.is_some_and(|further| self.leads_to(resource, &further, path)) {
                 return true;

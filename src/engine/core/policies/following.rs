@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Core, Effect};
-use super::{InForce, Standing, changes_of, first_reading, pulled};
+use super::deciding::own_job;
+use super::{InForce, Standing, StoredState, changes_of, first_reading, pulled};
 use crate::domain::policy::{JobEnd, Missing, Name, Policy, PolicyState, Sample, Series, Trigger};
 use crate::domain::{
     Actor, Alias, Capacity, Ending, ErrorCode, HistoryEntry, Job, Op, ResourceEvent, StepOutcome, Timestamp,
 };
 use crate::policy::Document;
 use crate::sources::problems_of;
-use crate::store::{PolicyChange, PolicyRecord, PolicyWrite};
+use crate::store::{PolicyChange, PolicyRecord, PolicyWrite, Revision, Unit};
 
 impl Core {
     /// What the policy of `resource` has to remember of these versions of jobs, and of what has just happened.
@@ -86,8 +87,50 @@ impl Core {
         self.standings.trigger(resource, Trigger::Metric);
     }
 
-    /// Takes over what stands about `resource` with its lane.
-    pub(in crate::engine::core) fn adopt_standing(&mut self, resource: &Alias, record: PolicyRecord, now: Timestamp) {
+    /// Takes over what stands about `resource` with its lane: the policy in the configuration file, or else the stored one.
+    /// The revision that ends the stored one, or the one that is no longer in the file, is to be committed.
+    pub(in crate::engine::core) fn adopt_standing(
+        &mut self,
+        resource: &Alias,
+        record: PolicyRecord,
+        now: Timestamp,
+    ) -> Option<Revision> {
+        let is_stored = record.revision.as_ref().is_some_and(|revision| revision.document.is_some());
+        let in_file = self.scaling.policies.get(resource).map(Arc::clone);
+        // A policy in the file leaves a state without a revision.
+        let is_over = if in_file.is_some() { is_stored } else { !is_stored && record.state.is_some() };
+        let last = record.revision.as_ref().map_or(0, |revision| revision.number);
+        let end = Revision { number: last + 1, at: now, by: Some(Actor::Operator), document: None };
+        let (record, end) = if is_over {
+            (PolicyRecord { revision: Some(end.clone()), hold: record.hold, ..PolicyRecord::default() }, Some(end))
+        } else {
+            (record, None)
+        };
+        match in_file {
+            Some(policy) => self.adopt_from_file(resource, policy, record, now),
+            None => self.adopt_stored(resource, record, now),
+        }
+        end
+    }
+
+    fn adopt_from_file(&mut self, resource: &Alias, policy: Arc<Policy>, record: PolicyRecord, now: Timestamp) {
+        let PolicyRecord { revision, state, claims, hold, samples, last_decision } = record;
+        let last_revision = revision.as_ref().map_or(0, |revision| revision.number);
+        self.watch(resource, &policy, true);
+        let revision = Revision { number: last_revision, at: now, by: Some(Actor::Operator), document: None };
+        let mut in_force = InForce::new(revision, policy, true, first_reading(resource, now));
+        // Without a state, the last decision is one of a policy that was deleted.
+        in_force.decision = last_decision.filter(|_| state.is_some()).map(|decision| *decision);
+        in_force.carry_on(state, samples);
+        // The state tells a later process that there was a policy.
+        in_force.unwritten.state = true;
+        self.standings.change(resource, |standing| {
+            *standing = Standing { hold, claims, in_force: Some(in_force), last_revision };
+        });
+        self.standings.write_soon(resource, now);
+    }
+
+    fn adopt_stored(&mut self, resource: &Alias, record: PolicyRecord, now: Timestamp) {
         let PolicyRecord { revision, state, claims, hold, samples, last_decision } = record;
         let last_revision = revision.as_ref().map_or(0, |revision| revision.number);
         let in_force = revision.and_then(|revision| {
@@ -102,15 +145,21 @@ impl Core {
             };
             self.watch(resource, &policy, false);
             let mut in_force = InForce::new(revision, policy, false, first_reading(resource, now));
-            if let Some(state) = state.and_then(|state| serde_json::from_str::<PolicyState>(&state.text).ok()) {
-                in_force.state = state;
-            }
-            in_force.series = series_of(samples, &in_force);
             in_force.decision = last_decision.map(|decision| *decision);
-            in_force.trigger = Some(Trigger::Start);
+            in_force.carry_on(state, samples);
             Some(in_force)
         });
         self.standings.change(resource, |standing| *standing = Standing { hold, claims, in_force, last_revision });
+    }
+
+    /// Makes the `end` of a policy of `resource` durable, and cancels its job unless another policy takes it over.
+    pub(in crate::engine::core) fn end_policy(&mut self, resource: &Alias, end: Revision, now: Timestamp) {
+        let revision = end.number;
+        self.commit_standing(resource, vec![PolicyWrite::Revision(end)], Vec::new(), Vec::new());
+        let own_job = self.lane(resource).and_then(own_job).filter(|_| self.standings.in_force(resource).is_none());
+        if let Some(job) = own_job {
+            self.cancel_for_policy(job.id, resource, revision, Unit::default(), now);
+        }
     }
 
     /// Has the metrics of `policy` pulled from now on, as far as the operator lets it.
@@ -129,6 +178,17 @@ impl Core {
             self.effects.push(Effect::Watch(resource.clone(), BTreeMap::new()));
         }
         self.standings.remove(resource);
+    }
+}
+
+impl InForce {
+    /// Takes over what a process before it knew, and decides at once.
+    fn carry_on(&mut self, state: Option<StoredState>, samples: BTreeMap<Name, Vec<Sample>>) {
+        if let Some(state) = state.and_then(|state| serde_json::from_str::<PolicyState>(&state.text).ok()) {
+            self.state = state;
+        }
+        self.series = series_of(samples, self);
+        self.trigger = Some(Trigger::Start);
     }
 }
 

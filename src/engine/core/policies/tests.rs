@@ -125,6 +125,10 @@ impl Scene {
     fn keep(&mut self, unit: &Unit) {
         for change in &unit.policies {
             match change.write.clone() {
+                PolicyWrite::Revision(revision) if revision.document.is_none() => {
+                    let hold = self.kept.hold.take();
+                    self.kept = PolicyRecord { revision: Some(revision), hold, ..PolicyRecord::default() };
+                }
                 PolicyWrite::Revision(revision) => self.kept.revision = Some(revision),
                 PolicyWrite::State(state) => self.kept.state = Some(state),
                 PolicyWrite::Claim(claim) => {
@@ -234,12 +238,16 @@ impl Scene {
 
     /// The process dies; another one carries on from what is durable.
     fn restart(&mut self) {
+        self.restart_with(ScalingConfig::default());
+    }
+
+    fn restart_with(&mut self, scaling: ScalingConfig) {
         let jobs = self.core.lane(&worker()).into_iter().flat_map(|lane| lane.jobs());
         let jobs = jobs.map(|job| crate::domain::JobEvent { id: 1, job: Arc::clone(job) }).collect();
         let record = self.core.lane(&worker()).map_or_else(|| LaneRecord::new(worker()), |lane| lane.record());
         let lane = AdoptedLane { epoch: 2, record, jobs, policy: Some(Box::new(self.kept.clone())) };
         let adoption = Adoption { lanes: vec![lane], restored_at: None };
-        self.core = Core::recover(Arc::new(ScalingConfig::default()), adoption, self.now);
+        self.core = Core::recover(Arc::new(scaling), adoption, self.now);
         self.perform();
     }
 }
@@ -483,4 +491,83 @@ fn an_evaluation_changes_nothing() {
     assert!(matches!(refused, Err(PolicyRefusal::NoMetric { .. })));
     scene.perform();
     assert!(scene.units.is_empty() && scene.target().is_none());
+}
+
+// ---- policies in the configuration file -----------------------------------------------------------------------------
+
+fn with_file(document: Value) -> ScalingConfig {
+    let policies = BTreeMap::from([(worker(), Arc::from(policy(document)))]);
+    ScalingConfig { policies, ..ScalingConfig::default() }
+}
+
+impl Scene {
+    fn is_in_file(&self) -> Option<bool> {
+        self.core.standing(&worker(), self.now).policy.map(|policy| policy.is_in_file)
+    }
+
+    fn unfinished(&self) -> Vec<(Option<Capacity>, bool)> {
+        let jobs = self.core.lane(&worker()).into_iter().flat_map(|lane| lane.jobs());
+        jobs.map(|job| (job.target, job.ending.is_some())).collect()
+    }
+}
+
+#[test]
+fn a_policy_in_the_file_acts_from_the_first_start_and_cannot_be_changed() {
+    let mut scene = Scene::new();
+    let nothing = Adoption { lanes: Vec::new(), restored_at: None };
+    scene.core = Core::recover(Arc::new(with_file(by_queue())), nothing, NOW);
+    scene.wait(60);
+    assert_eq!(scene.is_in_file(), Some(true));
+    scene.push(900.0);
+    assert_eq!(scene.unfinished(), [(Some(units(9)), false)]);
+    let refused = PolicyAnswer::Refused(PolicyRefusal::InFile);
+    for precondition in [Precondition::None, Precondition::Present, Precondition::Absent] {
+        let put = PolicyChangeRequest::Put { policy: policy(by_queue()), precondition: precondition.clone() };
+        assert_eq!(scene.ask(put), refused);
+        assert_eq!(scene.ask(PolicyChangeRequest::Delete { precondition }), refused);
+    }
+    assert_eq!(scene.kept.revision, None);
+}
+
+#[test]
+fn a_policy_in_the_file_deletes_a_stored_one_once_and_keeps_its_state_across_restarts() {
+    let mut scene = Scene::with(by_queue());
+    scene.ask(PolicyChangeRequest::Claim(claim(1, 2, 3600)));
+    let mut document = by_queue();
+    document["max"] = json!(5);
+    for start in 0..3 {
+        scene.restart_with(with_file(document.clone()));
+        let kept = scene.kept.revision.clone().expect("a revision");
+        assert_eq!((kept.number, kept.by, kept.document), (2, Some(Actor::Operator), None), "{start}");
+        assert_eq!(scene.is_in_file(), Some(true));
+        scene.wait(10);
+        assert!(scene.kept.state.is_some() && scene.kept.claims.is_empty());
+    }
+    scene.push(900.0);
+    let before = scene.core.standing(&worker(), scene.now).policy.and_then(|policy| policy.decision);
+    scene.wait(2);
+    scene.restart_with(with_file(document));
+    let after = scene.core.standing(&worker(), scene.now).policy.and_then(|policy| policy.decision);
+    assert_eq!(before.as_ref().map(|decision| decision.decided), Some(Some(units(5))));
+    assert_eq!(after.map(|decision| decision.decided), before.map(|decision| decision.decided));
+    scene.wait(10);
+    assert_eq!(scene.unfinished(), [(Some(units(5)), false)], "the same job goes on");
+}
+
+#[test]
+fn a_policy_that_is_no_longer_in_the_file_ends_with_its_job() {
+    let mut scene = Scene::with(by_queue());
+    scene.restart_with(with_file(by_queue()));
+    scene.wait(10);
+    scene.push(900.0);
+    assert_eq!(scene.unfinished(), [(Some(units(9)), false)]);
+    scene.wait(2);
+    scene.restart();
+    assert_eq!((scene.is_in_file(), scene.unfinished()), (None, vec![]));
+    assert_eq!((scene.kept.revision.as_ref().map(|kept| kept.number), &scene.kept.state), (Some(3), &None));
+    // Once.
+    scene.restart();
+    assert_eq!(scene.kept.revision.as_ref().map(|kept| kept.number), Some(3));
+    let put = PolicyChangeRequest::Put { policy: policy(by_queue()), precondition: Precondition::Absent };
+    assert!(matches!(scene.ask(put), PolicyAnswer::Put { is_new: true, .. }));
 }
