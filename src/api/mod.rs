@@ -61,7 +61,7 @@ pub use audit::{AuditRecorder, audit_line};
 pub use browsers::BrowserRules;
 pub use connection_limits::ConnectionLimits;
 pub use decisions::{DecisionList, Outlook, TransitionView};
-pub use demand::{ClaimView, HoldView, NewClaim, NewHold};
+pub use demand::{NewClaim, NewHold};
 pub use guard::{Guard, KeyRule};
 pub use policies::PolicyDocument;
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};

@@ -15,8 +15,8 @@ use super::submission::check_text;
 use crate::domain::{Alias, Subject, Timestamp, seconds};
 use crate::engine::{PolicyAnswer, PolicyChangeRequest, PolicyRequest};
 
-pub use claims::{ClaimView, NewClaim};
-pub use holds::{HoldView, NewHold};
+pub use claims::NewClaim;
+pub use holds::NewHold;
 
 pub(super) use claims::{create_claim, delete_claim, get_claim, list_claims, renew_claim};
 pub(super) use holds::{delete_hold, get_hold, put_hold};

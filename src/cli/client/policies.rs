@@ -11,10 +11,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Client, Failure};
-use crate::api::view::DecisionView;
-use crate::api::{
-    ClaimView, Code, DecisionList, HoldView, NewClaim, NewHold, NewSamples, Outlook, PolicyDocument, Pushed,
-};
+use crate::api::view::{ClaimView, DecisionView, HoldView};
+use crate::api::{Code, DecisionList, NewClaim, NewHold, NewSamples, Outlook, PolicyDocument, Pushed};
 use crate::domain::Alias;
 use crate::domain::policy::Name;
 

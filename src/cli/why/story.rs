@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::api::view::HoldView;
 use crate::api::view::{AlternativeView, DecisionView, MetricStateView, WireTime};
-use crate::api::{HoldView, Outlook, PolicyDocument};
+use crate::api::{Outlook, PolicyDocument};
 use crate::cli::{hold, words};
 use crate::domain::Timestamp;
 use crate::domain::policy::{Action, ClaimKind, Limiter, Missing, Trigger};
