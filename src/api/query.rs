@@ -247,7 +247,7 @@ fn time_parameter(name: &str, description: &str) -> Parameter {
         .schema(Some(time))
         .description(Some(description))
         .parameter_in(ParameterIn::Query)
-        .example(Some(json!("2026-01-31T12:00:00Z")))
+        .example(Some(json!("2026-01-31T12:00:00.000Z")))
         .build()
 }
 

@@ -90,7 +90,7 @@ pub struct Pushed {
     ),
     request_body(content = NewSamples, description = "One value, or several with their times.", examples(
         ("value" = (summary = "The value now", value = json!({"value": 812}))),
-        ("samples" = (summary = "Values with their times", value = json!({"samples": [{"at": "2026-01-31T12:00:00Z", "value": 812}]})))
+        ("samples" = (summary = "Values with their times", value = json!({"samples": [{"at": "2026-01-31T12:00:00.000Z", "value": 812}]})))
     )),
     responses((status = 202, description = "The values are taken in.", body = Pushed, example = json!({"accepted": 1, "ignored": 0})))
 )]

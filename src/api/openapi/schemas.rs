@@ -16,7 +16,7 @@ use crate::api::audit::AuditOutcome;
 use crate::api::keys::KeyState;
 use crate::api::problem::Code;
 use crate::api::view::{MetricStateName, NotReadyReason};
-use crate::domain::policy::{self, ClaimKind, Direction, Limiter, Missing, Mode, Trigger};
+use crate::domain::policy::{self, ClaimKind, ConditionCode, Direction, Limiter, Missing, Mode, Trigger};
 use crate::domain::{Action, ActorKind, ErrorCode, OnConflict, Op, Scope, StateName, StepOutcome, WaitReason};
 use crate::policy::WarningCode;
 
@@ -146,6 +146,7 @@ fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "MetricMissingReason", &meanings::<Missing>());
     explain(schemas, "NotReadyReason", &meanings::<NotReadyReason>());
     explain(schemas, "OnConflict", &meanings::<OnConflict>());
+    explain(schemas, "PolicyConditionCode", &meanings::<ConditionCode>());
     explain(schemas, "PolicyMode", &meanings::<Mode>());
     explain(schemas, "PolicyWarningCode", &meanings::<WarningCode>());
     let titles: Vec<String> = Code::ALL.iter().map(|code| format!("{}.", code.title())).collect();

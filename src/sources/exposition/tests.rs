@@ -172,7 +172,7 @@ fn the_content_type_tells_the_dialect() {
 /// What Debian's prometheus-node-exporter serves, shortened by whole metrics.
 #[test]
 fn a_real_exporter_is_understood() {
-    let text = include_str!("../../../tests/fixtures/node-exporter.txt");
+    let text = include_str!("node-exporter.txt");
     for (metric, wanted, count) in [
         ("node_load1", &[][..], 1),
         ("node_cpu_seconds_total", &[], 16),

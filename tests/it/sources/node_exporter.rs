@@ -33,7 +33,7 @@ async fn a_text_whose_last_chunk_is_missing_has_no_sum() {
 
 #[actix_web::test]
 async fn series_are_aggregated_only_as_it_was_asked_for() {
-    let text = include_str!("../../fixtures/node-exporter.txt");
+    let text = include_str!("../../../src/sources/exposition/node-exporter.txt");
     let server = Server::start(answer("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", text), End::Close).await;
     let metric = "node_cpu_seconds_total";
     let several = format!("there are 2 series of {metric}; say how to aggregate them, or select one");
