@@ -20,8 +20,8 @@ use crate::domain::{Alias, Scope, Timestamp};
 use crate::engine::{PolicyAnswer, PolicyChangeRequest};
 use crate::store::Point;
 
-/// Most values in one request: an hour of them, one a second.
-const MAX_SAMPLES: usize = 3600;
+/// Most values in one request: what a body has room for, however they are written.
+const MAX_SAMPLES: usize = 500;
 /// How far ahead of the gateway's clock a value may be: it counts as of now. Clocks of containers differ by less.
 const MAX_AHEAD: Duration = Duration::from_mins(1);
 
@@ -47,13 +47,13 @@ pub struct NewSamples {
     /// The value now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// Values with their times, in any order: at most 3600.
+    /// Values with their times, in any order: at most 500.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 3600)]
+    #[schema(max_items = 500)]
     pub samples: Option<Vec<NewSample>>,
     /// A prediction made elsewhere. Not yet: a request with it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 3600)]
+    #[schema(max_items = 500)]
     pub forecast: Option<Vec<NewSample>>,
 }
 
