@@ -154,8 +154,8 @@ impl OutlookQuery {
         each_parameter(query, &[], |name, value| match name {
             "from" => point_in_time(value).map(|from| parsed.from = Some(from)),
             "hours" => {
-                let hours = value.parse().ok().filter(|hours| *hours > 0.0 && *hours <= MAX_OUTLOOK_HOURS);
-                parsed.hours = hours.ok_or_else(|| format!("must be above 0 and at most {MAX_OUTLOOK_HOURS}"))?;
+                let hours = value.parse().ok().filter(|hours| (1.0..=MAX_OUTLOOK_HOURS).contains(hours));
+                parsed.hours = hours.ok_or_else(|| format!("must be between 1 and {MAX_OUTLOOK_HOURS}"))?;
                 Ok(())
             }
             _ => Err("is not a parameter of an outlook".to_owned()),
@@ -171,7 +171,7 @@ impl IntoParams for OutlookQuery {
             time_parameter("from", "Where the outlook begins; now if left out."),
             ParameterBuilder::new()
                 .name("hours")
-                .schema(Some(hours.exclusive_minimum(Some(0.0)).default(Some(json!(24)))))
+                .schema(Some(hours.minimum(Some(1.0)).default(Some(json!(24)))))
                 .description(Some("How far the outlook goes, in hours."))
                 .parameter_in(ParameterIn::Query)
                 .example(Some(json!(24)))

@@ -47,27 +47,23 @@ pub struct PolicyDocument {
     pub job: Option<PolicyJobDocument>,
     /// The alias of the resource. Only in answers; ignored in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Alias>, read_only)]
+    #[schema(value_type = Option<Alias>)]
     pub resource: Option<String>,
     /// The number of the revision. Only in answers; ignored in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(read_only)]
     pub revision: Option<u64>,
     /// When the revision was made. Only in answers; ignored in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, read_only)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub updated_at: Option<WireTime>,
     /// Who made the revision; `null` if no key was shown. Only in answers; ignored in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(read_only)]
     pub updated_by: Option<ActorView>,
     /// What the policy does, in English sentences. Only in answers; ignored in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(read_only)]
     pub summary: Option<Vec<String>>,
     /// What in the policy is probably not meant. Only in answers; ignored in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(read_only)]
     pub warnings: Option<Vec<Warning>>,
 }
 
