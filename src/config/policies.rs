@@ -1,7 +1,7 @@
 //! The policies of the configuration file: `[resources.<alias>.policy]`.
 //!
 //! They are checked like those that come over HTTP, for the resource that they are for, and each mistake is told with its place.
-//! Hosts are not checked: whoever writes the file is trusted with them.
+//! Hosts are not checked: the operator, who writes the file, is trusted with them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,11 +4,11 @@ use super::super::capacity::{Capacity, Op};
 use super::super::job_id::JobId;
 use super::super::time::Timestamp;
 use super::condition::{Condition, ConditionCode};
-use super::decide::{Inputs, OwnJob};
 use super::decision::Action;
 use super::demand::{Direction, Hold, HoldKind};
 use super::document::Mode;
 use super::explain::clock;
+use super::inputs::{Inputs, OwnJob};
 use super::state::PolicyState;
 use super::timer::Timer;
 

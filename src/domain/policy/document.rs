@@ -1,6 +1,6 @@
 //! What a policy says, once every field is checked.
 //!
-//! The text of a document and its errors are not here: whoever builds a [`Policy`] keeps to the ranges that the fields
+//! The text of a document and its errors are not here: the code that builds a [`Policy`] keeps to the ranges that the fields
 //! name. Rejected: one type that derives its own JSON, because `serde` stops at the first mistake and callers are told
 //! all of them at once.
 

@@ -36,7 +36,7 @@ pub enum Missing {
     SourceFailed,
 }
 
-/// What is known of a metric at one moment.
+/// The value of a metric at one moment, or why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricState {
@@ -167,7 +167,7 @@ impl Series {
         self.failure.and_then(|failure| Some((failure.refuted_since?, failure.reason)))
     }
 
-    /// What is known of the metric at `now`. `waiting_since` is when the policy began to wait for a first value.
+    /// The value of the metric at `now`, or why there is none. `waiting_since` is when the policy began to wait for a first value.
     pub fn state(&self, spec: &MetricSpec, waiting_since: Timestamp, now: Timestamp) -> MetricState {
         let Some(last) = self.newest() else {
             let reason = self.failure.map_or(Missing::Never, |failure| failure.reason);

@@ -16,6 +16,7 @@ mod decision;
 mod demand;
 mod document;
 mod explain;
+mod inputs;
 mod metric;
 mod rules;
 mod schedule;
@@ -27,13 +28,14 @@ mod windows;
 pub use act::Act;
 pub use climb::{Due, Pace};
 pub use condition::{Condition, ConditionCode};
-pub use decide::{Inputs, LastReading, Outcome, OwnJob, decide};
+pub use decide::{Outcome, decide};
 pub use decision::{Action, Alternative, Beyond, Decision, DecisionId, Limiter, Opinion, Says, StageValue, Trigger};
 pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind};
 pub use document::{
     Aggregate, Band, Behavior, Follow, InvalidName, MAX_METRICS, MAX_RULES, MetricSpec, Mode, Name, OnMissing, Policy,
     Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,
 };
+pub use inputs::{Inputs, LastReading, OwnJob};
 pub use metric::{Insertion, MetricState, Missing, Sample, Series, stale_at};
 pub use schedule::{
     CronExpression, CronField, CronWindow, DayOfWeek, InvalidCron, MAX_CRON_CHARS, MAX_RECURRING_WINDOW, Occurrence,

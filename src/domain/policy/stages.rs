@@ -2,11 +2,11 @@
 
 use super::super::capacity::{Capacity, Op};
 use super::super::time::Timestamp;
-use super::decide::Inputs;
 use super::decision::{Limiter, StageValue};
 use super::demand::{Claim, ClaimKind, Direction, Hold, HoldKind};
 use super::document::{Name, Policy};
 use super::explain::{clock, seconds};
+use super::inputs::Inputs;
 use super::rules::{Recommendation, plus};
 use super::state::PolicyState;
 use super::timer::Timer;

@@ -177,7 +177,7 @@ impl PolicyState {
         }
     }
 
-    /// A movement was seen that nobody asked the gateway for: what there is then is a wish.
+    /// Another program changed the capacity: the new capacity counts as a wish.
     pub fn on_external_change(&mut self) {
         self.enters_present = true;
     }

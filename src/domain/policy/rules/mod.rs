@@ -34,7 +34,7 @@ pub struct Observed<'a> {
     pub spec: &'a MetricSpec,
     /// Its samples.
     pub series: &'a Series,
-    /// What is known of it now.
+    /// Its present value, or why there is none.
     pub state: MetricState,
 }
 

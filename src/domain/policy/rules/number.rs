@@ -7,7 +7,7 @@
 use super::super::super::capacity::Capacity;
 
 /// How far a quotient may be from a whole number and count as it, as a share of it. The two conversions from decimal and
-/// the operations of a rule err by less than 1e-15 together; what somebody means by a value differs by far more than this.
+/// the operations of a rule err by less than 1e-15 together; two values that a caller means to differ are much further apart.
 const EPSILON: f64 = 1e-12;
 
 /// ⌈`load` / `per_unit`⌉ as a capacity: 0 for a load of 0 or less, [`Capacity::MAX`] for what is more than that.

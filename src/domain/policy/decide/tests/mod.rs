@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::super::climb::Pace;
+use super::super::decision::Trigger;
+use super::super::demand::{Claim, Hold};
+use super::super::inputs::OwnJob;
 use super::*;
 use crate::domain::capacity::Op;
 use crate::domain::job::ErrorCode;
@@ -17,6 +21,7 @@ use crate::domain::policy::{
     Source, Target, When, Window,
 };
 use crate::domain::settings::SettingsOverrides;
+use crate::domain::{Alias, Bounds, JobId, Status};
 
 /// 2027-01-15T08:00:00Z.
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);

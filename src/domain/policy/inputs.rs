@@ -1,0 +1,73 @@
+//! What a decision is made of.
+//!
+//! It must hold facts alone, as they are at one moment: what follows from them is decided elsewhere. A file of its own,
+//! because the stages of a decision need it as much as the function that runs them.
+
+use std::collections::BTreeMap;
+
+use super::super::alias::Alias;
+use super::super::capacity::Capacity;
+use super::super::job_id::JobId;
+use super::super::reading::Status;
+use super::super::settings::Bounds;
+use super::super::time::Timestamp;
+use super::climb::Pace;
+use super::decision::{DecisionId, Trigger};
+use super::demand::{Claim, Hold};
+use super::document::Name;
+use super::metric::Series;
+
+/// What a decision is made of, besides the policy, its memory and the time.
+#[derive(Clone, Debug)]
+pub struct Inputs<'a> {
+    /// The id of the decision.
+    pub id: DecisionId,
+    /// The resource.
+    pub resource: &'a Alias,
+    /// What the decision is taken for.
+    pub trigger: Trigger,
+    /// The revision of the policy.
+    pub revision: u64,
+    /// The last usable reading.
+    pub reading: Option<LastReading<'a>>,
+    /// The unfinished job of the policy.
+    pub own_job: Option<OwnJob>,
+    /// An unfinished job of a caller.
+    pub others_job: Option<JobId>,
+    /// The metrics of the policy.
+    pub metrics: &'a BTreeMap<Name, Series>,
+    /// The targets of the resources that are followed: of the unfinished job, else the capacity.
+    pub followed: &'a BTreeMap<Alias, Capacity>,
+    /// The claims on the resource; those that do not count yet are asked for their beginning.
+    pub claims: &'a [Claim],
+    /// The hold on the resource.
+    pub hold: Option<&'a Hold>,
+    /// The bounds of the configuration.
+    pub file_bounds: Bounds,
+    /// How fast changes are: the settings of the policy's jobs, and what was learned.
+    pub pace: Pace,
+    /// When the cooldown that runs is over.
+    pub cooldown_until: Option<Timestamp>,
+    /// When the last change of the resource took effect.
+    pub last_effect_at: Option<Timestamp>,
+}
+
+/// The last usable reading of a resource.
+#[derive(Clone, Copy, Debug)]
+pub struct LastReading<'a> {
+    /// Capacity.
+    pub capacity: Capacity,
+    /// Status.
+    pub status: &'a Status,
+    /// When it was observed.
+    pub observed_at: Timestamp,
+}
+
+/// The unfinished job of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnJob {
+    /// Its id.
+    pub id: JobId,
+    /// Its target.
+    pub target: Capacity,
+}
