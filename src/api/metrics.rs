@@ -57,7 +57,8 @@ pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpR
     state.check_recovered(Code::StorageUnavailable)?;
     let counts = state.read(&caller, "number of jobs", async |reader: Arc<dyn StoreReader>| reader.job_counts().await);
     let counts = timeout(STORE_PATIENCE, counts).await.ok().and_then(Result::ok);
-    // Asked last: scrapes that wait for the store together must not each keep all resources meanwhile.
+    // One scrape at a time: all resources take some hundred kilobytes, and scrapes that wait together must not each keep them.
+    let _turn = state.scrapes.lock().await;
     let views = timeout(ENGINE_PATIENCE, all_resources(&state.engine)).await.ok().and_then(Result::ok);
     let mut scrape = Scrape::default();
     describe_gateway(&mut scrape, &state, views.is_some(), counts.as_ref());
@@ -71,10 +72,12 @@ pub async fn metrics(state: web::Data<ApiState>, caller: Caller) -> Result<HttpR
         describe_resources(&mut scrape, &views, state.clock.now());
         policies::describe(&mut scrape, &views, state.clock.now());
     }
-    let text = state.metrics.render(scrape).map_err(|error| {
+    let mut text = state.metrics.render(scrape).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the metrics cannot be written");
         ApiError::new(Code::InternalError, "The metrics cannot be written.")
     })?;
+    // It grew by doubling, and may have to wait for its reader.
+    text.shrink_to_fit();
     Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(text))
 }
 

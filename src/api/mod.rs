@@ -45,7 +45,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::HttpServiceFactory;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use utoipa_actix_web::OpenApiFactory;
 
 use crate::access::FairQueue;
@@ -100,6 +100,8 @@ pub struct ApiState {
     pub long_polls: Semaphore,
     /// Permits for streams.
     pub streams: Arc<Semaphore>,
+    /// The turn of the scrape that reads all resources.
+    pub scrapes: Mutex<()>,
     store_log_bytes: Option<Gauge>,
     recovered: Arc<AtomicBool>,
     stopping: watch::Receiver<bool>,
@@ -152,6 +154,7 @@ impl ApiState {
             connection_limits,
             long_polls,
             streams,
+            scrapes: Mutex::new(()),
             store_log_bytes: None,
             recovered,
             stopping,

@@ -13,8 +13,8 @@ use crate::support::gateway::{PATIENCE, Raw, take_answer};
 /// Clients of each attack: fewer than there may be connections, so that nothing but what they make the gateway keep is
 /// limited.
 const CLIENTS: usize = 400;
-/// Most memory under any attack: half a megabyte for each client. The largest answers are those of `/metrics`.
-const MOST: usize = 200 << 20;
+/// Most memory under any attack.
+const MOST: usize = 100 << 20;
 /// Most memory that stays when the attackers have gone, beyond what there was before the first of them: a page that
 /// each of some thousand small pieces keeps in use.
 const MOST_LEFT: usize = 20 << 20;
