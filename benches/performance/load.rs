@@ -71,9 +71,14 @@ pub async fn load(
 
 /// Appends a request to submit a job.
 pub fn post(path: &str, key: &str, body: &str, bytes: &mut Vec<u8>) {
+    request("POST", path, key, body, bytes);
+}
+
+/// Appends a request with a body.
+pub fn request(method: &str, path: &str, key: &str, body: &str, bytes: &mut Vec<u8>) {
     let length = body.len();
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
     );
     bytes.extend_from_slice(request.as_bytes());
@@ -133,8 +138,13 @@ fn content_length(head: &[u8]) -> usize {
 
 /// Processor time used by this process so far.
 fn own_cpu() -> Duration {
+    cpu("self")
+}
+
+/// Processor time used by `process`, a number or `self`, so far.
+pub fn cpu(process: &str) -> Duration {
     const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("Linux");
     let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
     let ticks: u64 = [11, 12].iter().filter_map(|field| fields.get(*field)?.parse::<u64>().ok()).sum();
     Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND)

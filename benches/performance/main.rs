@@ -8,6 +8,7 @@ mod idle;
 mod lists;
 mod load;
 mod many_jobs;
+mod policies;
 mod polls;
 mod process;
 mod python;
@@ -24,13 +25,14 @@ use table::Table;
 /// A part of the benchmark, by the name it is asked for with.
 type Part = (&'static str, fn(&mut Table));
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("polls", polls::measure),
     ("submissions", submissions::measure),
     ("many-jobs", many_jobs::measure),
     ("lists", lists::measure),
     ("time-to-target", time_to_target::measure),
     ("steps", steps::measure),
+    ("policies", policies::measure),
     ("idle", idle::measure),
     ("python", python::measure),
 ];

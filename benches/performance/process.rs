@@ -155,6 +155,11 @@ impl Process {
         line.trim().parse().expect("a number")
     }
 
+    /// Processor time it used so far.
+    pub fn cpu(&self) -> Duration {
+        super::load::cpu(&self.child.id().to_string())
+    }
+
     /// How often its threads were woken so far.
     pub fn wake_ups(&self) -> u64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it lives");
