@@ -4,7 +4,6 @@
 //! another program's doing would be taken for ours. Few steps prove nothing, so that fewer than [`LEAST_KNOWN`] have no
 //! summary, and callers say what they expect instead. Rejected: a mean, which one slow change in ten hardly moves.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,9 +19,9 @@ const LEAST_KNOWN: usize = 5;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepDurations {
     /// Milliseconds of the steps that added units, oldest first.
-    up: VecDeque<u64>,
+    up: Vec<u64>,
     /// Milliseconds of those that removed some, oldest first.
-    down: VecDeque<u64>,
+    down: Vec<u64>,
 }
 
 /// What the steps of one direction took.
@@ -50,10 +49,8 @@ impl StepDurations {
             Op::Add => &mut self.up,
             Op::Remove => &mut self.down,
         };
-        known.push_back(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-        while known.len() > MOST_KNOWN {
-            known.pop_front();
-        }
+        known.push(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        known.drain(..known.len().saturating_sub(MOST_KNOWN));
     }
 
     /// What the steps in the direction of `op` took, if there were enough of them to expect it of the next one.
@@ -67,7 +64,7 @@ impl StepDurations {
             Op::Add => &self.up,
             Op::Remove => &self.down,
         };
-        let mut sorted: Vec<u64> = known.iter().copied().collect();
+        let mut sorted = known.clone();
         sorted.sort_unstable();
         let no_longer = |percent: usize| {
             let rank = (sorted.len() * percent).div_ceil(100).checked_sub(1)?;
