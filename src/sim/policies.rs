@@ -59,15 +59,11 @@ impl KeptPolicies {
         decisions.into_iter().for_each(|decision| kept.decide(decision));
     }
 
-    /// Everything that still matters is by another clock from now on.
+    /// What was observed and remembered is by another clock from now on. Claims and holds end when their callers were told.
     pub fn change_clock(&mut self, before: Timestamp, after: Timestamp) {
         for kept in self.0.values_mut() {
             if let Some(state) = &mut kept.state {
                 state.at = state.at.on_another_clock(before, after);
-            }
-            kept.claims.values_mut().for_each(|claim| claim.carry_over(before, after));
-            if let Some(hold) = &mut kept.hold {
-                hold.carry_over(before, after);
             }
             for samples in kept.samples.values_mut() {
                 let moved = std::mem::take(samples).into_values().map(|sample| {

@@ -94,15 +94,12 @@ pub struct PolicyRecord {
 }
 
 impl PolicyRecord {
-    /// Carries what still matters over to a clock that shows `there` when the one so far shows `here`: how long ago it
-    /// was, and how long it lasts, stays the same. Revisions and decisions are shown as they were.
+    /// Carries what was observed over to a clock that shows `there` when the one so far shows `here`: how long ago it was
+    /// stays the same. Claims and holds end at the times of the day that their callers were told. Revisions and decisions
+    /// are shown as they were.
     pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
         if let Some(state) = &mut self.state {
             state.at = state.at.on_another_clock(here, there);
-        }
-        self.claims.iter_mut().for_each(|claim| claim.carry_over(here, there));
-        if let Some(hold) = &mut self.hold {
-            hold.carry_over(here, there);
         }
         for sample in self.samples.values_mut().flatten() {
             sample.at = sample.at.on_another_clock(here, there);

@@ -1,4 +1,8 @@
 //! What callers ask of a policy for a time: claims and holds.
+//!
+//! Their ends are times of the day, as the caller was told them: they stay when the clock is set, like those of windows.
+//! Rejected: to move them with the clock, so that they last as long as before, because a hold until 17:00 would end at
+//! another time than its caller knows of.
 
 use std::sync::Arc;
 
@@ -44,13 +48,6 @@ impl Claim {
     /// Whether it counts at `now`.
     pub fn counts_at(&self, now: Timestamp) -> bool {
         self.from <= now && now < self.until
-    }
-
-    /// Carries it over to a clock that shows `there` when the one so far shows `here`: it lasts as long as before.
-    pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
-        for at in [&mut self.from, &mut self.until, &mut self.created_at] {
-            *at = at.on_another_clock(here, there);
-        }
     }
 }
 
@@ -110,16 +107,39 @@ pub enum Direction {
     Down,
 }
 
+/// Where the capacity of a resource is or may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// The least that it may be.
+    pub lowest: Capacity,
+    /// The most that it may be.
+    pub highest: Capacity,
+}
+
+impl Whereabouts {
+    /// Of a resource whose last usable reading showed `capacity`, and whose change under way, if there is one, leads to
+    /// `in_flight`: it may have taken effect already, and may never.
+    pub fn of(capacity: Capacity, in_flight: Option<Capacity>) -> Self {
+        let other = in_flight.unwrap_or(capacity);
+        Self { lowest: capacity.min(other), highest: capacity.max(other) }
+    }
+}
+
 impl Hold {
     /// Whether it counts at `now`.
     pub fn counts_at(&self, now: Timestamp) -> bool {
         now < self.until
     }
 
-    /// Carries it over to a clock that shows `there` when the one so far shows `here`: it lasts as long as before.
-    pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
-        for at in [&mut self.until, &mut self.created_at] {
-            *at = at.on_another_clock(here, there);
+    /// Whether it blocks the way from any place where the capacity may be to `target`. A pin blocks none: the job of a policy
+    /// is led to it.
+    pub fn blocks(&self, there: Whereabouts, target: Capacity) -> bool {
+        let HoldKind::Direction(direction) = self.kind else { return false };
+        let (rises, falls) = (target > there.lowest, target < there.highest);
+        match direction {
+            Direction::Both => rises || falls,
+            Direction::Up => rises,
+            Direction::Down => falls,
         }
     }
 }

@@ -177,6 +177,41 @@ impl PolicyState {
         }
     }
 
+    /// Carries it over to a clock that shows `there` when the one so far shows `here`: how long ago everything was, and how
+    /// long every pause lasts, stays the same.
+    pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
+        let mut carry_over = |at: &mut Timestamp| *at = at.on_another_clock(here, there);
+        self.change_past(&mut carry_over);
+        for direction in [&mut self.up, &mut self.down] {
+            direction.back_off.iter_mut().map(|pause| &mut pause.until).for_each(&mut carry_over);
+            direction.canceled_until.iter_mut().for_each(&mut carry_over);
+        }
+    }
+
+    /// Cuts back what lies in the future because the clock was set backwards while it was not watched: it counts as if it
+    /// had been at `now`, and no pause is longer than it can be.
+    pub fn rebase(&mut self, now: Timestamp) {
+        self.change_past(&mut |at| *at = (*at).min(now));
+        for direction in [&mut self.up, &mut self.down] {
+            if let Some(pause) = &mut direction.back_off {
+                pause.until = pause.until.min(now + pause_after(pause.failures));
+            }
+            direction.canceled_until = direction.canceled_until.map(|until| until.min(now + AFTER_CANCEL));
+        }
+    }
+
+    /// Applies `change` to each point in time at which something happened.
+    fn change_past(&mut self, change: &mut impl FnMut(&mut Timestamp)) {
+        self.behavior.change_times(change);
+        self.rules.values_mut().for_each(|rule| rule.change_times(change));
+        for metric in self.metrics.values_mut() {
+            change(&mut metric.waiting_since);
+            metric.refuted.iter_mut().for_each(|(since, _)| change(since));
+        }
+        self.idle_since.iter_mut().for_each(&mut *change);
+        self.seen.iter_mut().filter_map(|seen| seen.since.as_mut()).for_each(change);
+    }
+
     /// Another program changed the capacity: the new capacity counts as a wish.
     pub fn on_external_change(&mut self) {
         self.enters_present = true;

@@ -44,7 +44,7 @@ pub(super) fn write(
         transaction.execute("UPDATE answers SET answered_ms = answered_ms + ?1", [forward_millis])?;
         transaction.execute("UPDATE jobs SET finished_ms = finished_ms + ?1", [forward_millis])?;
         transaction.execute("UPDATE timeline SET at_ms = at_ms + ?1", [forward_millis])?;
-        policies::carry_over(&transaction, from, to)?;
+        policies::carry_over(&transaction, forward_millis)?;
     }
     transaction.execute("UPDATE backup SET restored_ms = restored_ms + ?1", [forward_millis])?;
     transaction.execute("DELETE FROM clock", [])?;

@@ -154,22 +154,10 @@ pub(super) fn collect<T>(
     Ok(found)
 }
 
-/// Moves what is still to come, and what it is told from, by so much.
-pub(super) fn carry_over(db: &Connection, from: Timestamp, to: Timestamp) -> Result<(), Unreadable> {
-    let forward_millis = to.as_millis().saturating_sub(from.as_millis());
+/// Moves the times of states and samples by so much. Claims and holds end at the times that their callers were told.
+pub(super) fn carry_over(db: &Connection, forward_millis: i64) -> rusqlite::Result<()> {
     db.execute("UPDATE policy_states SET at_ms = at_ms + ?1", [forward_millis])?;
-    let pair = |row: &Row| Ok((parsed::<Alias>(row, 0)?, record::<Claim>(row, 1)?));
-    for (resource, mut claim) in collect(db, "claim on", "SELECT resource, record FROM claims", [], pair)? {
-        claim.carry_over(from, to);
-        write_claim(db, &resource, &claim)?;
-    }
-    let pair = |row: &Row| Ok((parsed::<Alias>(row, 0)?, record::<Hold>(row, 1)?));
-    for (resource, mut hold) in collect(db, "hold of", "SELECT resource, record FROM holds", [], pair)? {
-        hold.carry_over(from, to);
-        write_hold(db, &resource, Some(&hold))?;
-    }
-    samples::carry_over(db, forward_millis)?;
-    Ok(())
+    samples::carry_over(db, forward_millis)
 }
 
 #[cfg(test)]

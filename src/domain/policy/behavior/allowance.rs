@@ -47,6 +47,11 @@ impl Moves {
         }
     }
 
+    /// Applies `change` to each point in time in it.
+    pub fn change_times(&mut self, change: &mut impl FnMut(&mut Timestamp)) {
+        self.0.iter_mut().for_each(|step| change(&mut step.at));
+    }
+
     /// How much is left of the limits of `smoothing`, given what there is; nothing if they set none.
     pub fn left(&self, smoothing: &Smoothing, present: Capacity, now: Timestamp) -> Option<Allowance> {
         let counted = || self.0.iter().filter(|step| step.at + smoothing.period > now);

@@ -42,6 +42,13 @@ impl Wishes {
         enter(&mut self.least, wants, now, |old, new| old >= new);
     }
 
+    /// Applies `change` to each point in time in it.
+    pub fn change_times(&mut self, change: &mut impl FnMut(&mut Timestamp)) {
+        for wish in self.greatest.iter_mut().chain(&mut self.least) {
+            wish.replaced_at.iter_mut().for_each(&mut *change);
+        }
+    }
+
     /// The greatest wish of the last `window`, and when the next smaller one counts in its place.
     pub fn greatest(&self, window: Duration, now: Timestamp) -> Option<(Capacity, Option<Timestamp>)> {
         first_counted(&self.greatest, window, now)
