@@ -5,7 +5,7 @@ use super::super::job_id::JobId;
 use super::super::time::Timestamp;
 use super::condition::{Condition, ConditionCode};
 use super::decision::Action;
-use super::demand::{Direction, Hold, HoldKind};
+use super::demand::Whereabouts;
 use super::document::Mode;
 use super::explain::clock;
 use super::inputs::{Inputs, OwnJob};
@@ -17,7 +17,7 @@ use super::timer::Timer;
 pub enum Act {
     /// Nothing.
     Nothing,
-    /// Submit a job.
+    /// Submit a job, which takes the place of an unfinished one of the policy.
     Submit {
         /// Its target.
         target: Capacity,
@@ -72,13 +72,20 @@ pub fn act<'c>(
     conditions: &'c [Condition],
 ) -> (Act, Option<&'c Condition>) {
     let total_stop = conditions.iter().find(|condition| {
-        matches!(condition.code, ConditionCode::NoReading | ConditionCode::ResourceFailed | ConditionCode::OthersJob)
+        matches!(
+            condition.code,
+            ConditionCode::NoReading
+                | ConditionCode::ResourceFailed
+                | ConditionCode::OthersJob
+                | ConditionCode::FollowsItself
+        )
     });
     if total_stop.is_some() {
         return (Act::Nothing, total_stop.filter(|_| decided != target(inputs.own_job, capacity)));
     }
+    let there = Whereabouts::of(capacity, inputs.in_flight);
     if let (Some(job), Some(hold)) = (inputs.own_job, inputs.hold)
-        && blocks(hold, capacity, job.target)
+        && hold.blocks(there, job.target)
     {
         return (Act::Cancel { job: job.id }, None);
     }
@@ -88,14 +95,20 @@ pub fn act<'c>(
                 && matches!(condition.code, ConditionCode::BackOff | ConditionCode::CanceledByPerson)
         })
     };
-    // Judged against what there really is: back from a target that is further away is no change in this direction.
+    // Judged against what there really is: back from a target that is further away is no change in this direction. While a
+    // change is under way, its job goes where that leads, and no farther.
+    let (lowest, highest) = match inputs.own_job {
+        Some(_) => (there.lowest, there.highest),
+        None => (capacity, capacity),
+    };
     let (allowed, blocked_by) = match (paused(Op::Add), paused(Op::Remove)) {
-        (Some(condition), _) if decided > capacity => (capacity, Some(condition)),
-        (_, Some(condition)) if decided < capacity => (capacity, Some(condition)),
+        (Some(condition), _) if decided > there.lowest => (lowest, Some(condition)),
+        (_, Some(condition)) if decided < there.highest => (highest, Some(condition)),
         _ => (decided, None),
     };
     let act = match inputs.own_job {
         Some(job) if job.target == allowed => Act::Nothing,
+        Some(job) if job.is_worn_out => Act::Submit { target: allowed },
         Some(job) => Act::Retarget { job: job.id, target: allowed },
         None if allowed == capacity => Act::Nothing,
         None => Act::Submit { target: allowed },
@@ -106,16 +119,6 @@ pub fn act<'c>(
 /// The target of the job, else the capacity.
 pub fn target(job: Option<OwnJob>, capacity: Capacity) -> Capacity {
     job.map_or(capacity, |job| job.target)
-}
-
-/// Whether the hold blocks the way from `capacity` to `target`. A pin blocks none: the job is led to it.
-fn blocks(hold: &Hold, capacity: Capacity, target: Capacity) -> bool {
-    let HoldKind::Direction(direction) = hold.kind else { return false };
-    match direction {
-        Direction::Both => target != capacity,
-        Direction::Up => target > capacity,
-        Direction::Down => target < capacity,
-    }
 }
 
 /// What keeps a policy of this mode from acting, whatever it decides.
@@ -136,6 +139,12 @@ pub fn conditions(mode: Mode, inputs: &Inputs<'_>, state: &PolicyState, timer: &
     if let Some(job) = inputs.others_job {
         let detail = format!("Job {job} of a caller is unfinished. To keep the policy away for longer, make a hold.");
         add(ConditionCode::OthersJob, None, detail, None);
+    }
+    if !inputs.circle.is_empty() {
+        let circle = inputs.circle.iter().map(|resource| resource.as_str()).collect::<Vec<_>>().join(", ");
+        let detail =
+            format!("Resources follow each other in a circle ({circle}); none of their policies changes anything.");
+        add(ConditionCode::FollowsItself, None, detail, None);
     }
     if let Some(hold) = inputs.hold.filter(|hold| hold.counts_at(now)) {
         timer.note(hold.until);
@@ -168,7 +177,7 @@ fn pauses(state: &PolicyState, op: Op, word: &str, now: Timestamp) -> Vec<(Condi
     }
     if let Some(until) = direction.canceled_until.filter(|until| *until > now) {
         let detail = format!(
-            "A person canceled a job; the policy changes nothing on the way {word} before {}.",
+            "A person canceled a job on the way {word}; the next one that way begins after {}.",
             clock(until, now)
         );
         pauses.push((ConditionCode::CanceledByPerson, detail, until));

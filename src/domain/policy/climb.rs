@@ -20,6 +20,8 @@ pub struct Pace {
     pub step_size: u32,
     /// Least time between two changes.
     pub cooldown: Duration,
+    /// Least time between two changes in opposite directions.
+    pub settle: Duration,
     /// How long a change that adds units takes, from sending to rest.
     pub up: Duration,
     /// How long a change that removes units takes, from sending to rest.
@@ -43,8 +45,9 @@ impl Pace {
     /// that a climb of many steps would end late.
     pub fn learned(settings: &Settings, durations: &StepDurations, expected_change: Duration) -> Self {
         let of = |op| durations.summary(op).map_or(expected_change, |summary| summary.p90) + MAX_DISPATCH;
-        let Settings { step_size, cooldown, .. } = *settings;
-        Self { step_size, cooldown: cooldown + MAX_DISPATCH, up: of(Op::Add), down: of(Op::Remove) }
+        let Settings { step_size, cooldown, settle, .. } = *settings;
+        let [cooldown, settle] = [cooldown, settle].map(|wait| wait + MAX_DISPATCH);
+        Self { step_size, cooldown, settle, up: of(Op::Add), down: of(Op::Remove) }
     }
 
     /// The time from sending the first step until the last one is at rest; zero if there is nothing to climb.
@@ -70,18 +73,42 @@ impl Pace {
         (floor < due.min).then(|| due.at - self.time_to_climb(floor, due.min))
     }
 
-    /// Whether a change from `from` to `to` that is sent at `sent_at` leaves time to meet `due`: the next one can follow when
-    /// its cooldown is over and it is at rest. A change after which `due` is met no later than without it always does,
-    /// or a climb that is late could not begin.
+    /// Whether the way from `from` to `to`, whose first change is sent at `sent_at`, leaves time to meet `due`: each change can
+    /// follow when the cooldown of the one before is over and that one is at rest, and the climb after a fall when that has
+    /// settled. All changes of the way count, since a
+    /// job may send them without another decision between them. A way after which `due` is met no later than without it
+    /// always leaves time, or a climb that is late could not begin.
     pub fn leaves_time(&self, from: Capacity, to: Capacity, sent_at: Timestamp, due: Due) -> bool {
-        let without = sent_at + self.time_to_climb(from, due.min);
-        let with = if to < due.min {
-            let op = if to > from { Op::Add } else { Op::Remove };
-            sent_at + self.cooldown.max(self.time_of_change(op)) + self.time_to_climb(to, due.min)
-        } else {
+        if to >= due.min || to == from {
             return true;
+        }
+        let steps = self.steps(from.distance(to));
+        let way = if to > from {
+            self.period().saturating_mul(steps)
+        } else {
+            let period = self.cooldown.max(self.down);
+            period.saturating_mul(steps).max(period.saturating_mul(steps.saturating_sub(1)).saturating_add(self.settle))
         };
+        let without = sent_at + self.time_to_climb(from, due.min);
+        let with = sent_at + way.saturating_add(self.time_to_climb(to, due.min));
         with <= due.at.max(without)
+    }
+
+    /// The least capacity on the way down from `from` to `to` that [leaves time](Self::leaves_time) to meet `due`.
+    pub fn lowest_in_time(&self, from: Capacity, to: Capacity, sent_at: Timestamp, due: Due) -> Capacity {
+        if self.leaves_time(from, to, sent_at, due) {
+            return to;
+        }
+        // The lower, the later: what lies between a capacity that is late and one that is not is halved.
+        let (mut late, mut in_time) = (to.units(), from.min(due.min).units());
+        while in_time.saturating_sub(late) > 1 {
+            let middle = late.midpoint(in_time);
+            match Capacity::try_from(middle) {
+                Ok(units) if self.leaves_time(from, units, sent_at, due) => in_time = middle,
+                _ => late = middle,
+            }
+        }
+        Capacity::try_from(in_time).unwrap_or(from)
     }
 
     /// How long one change takes, from sending to rest.
@@ -93,7 +120,11 @@ impl Pace {
     }
 
     fn steps_up(&self, from: Capacity, to: Capacity) -> u32 {
-        to.units().saturating_sub(from.units()).div_ceil(self.step_size.max(1))
+        self.steps(to.units().saturating_sub(from.units()))
+    }
+
+    fn steps(&self, units: u32) -> u32 {
+        units.div_ceil(self.step_size.max(1))
     }
 
     fn time_of_steps(&self, steps: u32) -> Duration {
@@ -135,8 +166,8 @@ mod tests {
     }
 
     fn pace(step_size: u32, cooldown: u64, up: u64, down: u64) -> Pace {
-        let seconds = Duration::from_secs;
-        Pace { step_size, cooldown: seconds(cooldown), up: seconds(up), down: seconds(down) }
+        let [cooldown, up, down] = [cooldown, up, down].map(Duration::from_secs);
+        Pace { step_size, cooldown, settle: Duration::ZERO, up, down }
     }
 
     fn due(min: u32, seconds: u64) -> Due {
@@ -171,7 +202,8 @@ mod tests {
         durations.note(Op::Remove, Duration::from_secs(7));
         let settings = Settings { step_size: 2, ..Settings::DEFAULT };
         let learned = Pace::learned(&settings, &durations, Duration::from_secs(900));
-        assert_eq!(learned, pace(2, 301, 81, 901), "and a second to be sent");
+        let expected = Pace { settle: Duration::from_secs(91), ..pace(2, 301, 81, 901) };
+        assert_eq!(learned, expected, "and a second to be sent");
     }
 
     /// From 2 to 10 by 1: 8 seconds more than without it.
@@ -229,8 +261,10 @@ mod tests {
             (5, 6, 100, true, "a step of a climb that is late all the same"),
             (5, 4, 100, false, "it is late already, and would be later"),
             (12, 10, 5, true, "it stays at what is due"),
-            (12, 9, 300 + 60, true, "one step after the cooldown"),
-            (12, 9, 300 + 59, false, "one step too late"),
+            (10, 9, 300 + 60, true, "one step after the cooldown"),
+            (10, 9, 300 + 59, false, "one step too late"),
+            (12, 9, 3 * 300 + 60, true, "one step after three cooldowns"),
+            (12, 9, 3 * 300 + 59, false, "one step too late for a way of three"),
             (9, 12, 5, true, "more than is due"),
         ] {
             assert_eq!(pace.leaves_time(units(from), units(to), before(seconds), due(10, opens)), leaves, "{why}");
@@ -242,6 +276,26 @@ mod tests {
         let pace = pace(1, 300, 60, 900);
         assert!(pace.leaves_time(units(10), units(9), at(0), due(10, 900 + 60)));
         assert!(!pace.leaves_time(units(10), units(9), at(0), due(10, 900 + 59)));
+    }
+
+    #[test]
+    fn a_fall_goes_as_low_as_there_is_time_to_come_back_from() {
+        let pace = pace(2, 0, 60, 120);
+        let lowest = |time| pace.lowest_in_time(units(12), units(1), at(0), due(10, time)).units();
+        let found = [0, 60, 239, 299, 300, 419, 480, 659, 660, 900, 3600].map(lowest);
+        assert_eq!(found, [10, 10, 10, 10, 8, 8, 6, 6, 4, 2, 1]);
+    }
+
+    #[test]
+    fn a_climb_after_a_fall_waits_until_that_has_settled() {
+        let pace = Pace { settle: Duration::from_secs(90), ..pace(1, 30, 60, 20) };
+        for (to, time, leaves) in
+            [(9, 90 + 60, true), (9, 90 + 59, false), (8, 30 + 90 + 120, true), (8, 30 + 90 + 119, false)]
+        {
+            assert_eq!(pace.leaves_time(units(10), units(to), at(0), due(10, time)), leaves, "{to} in {time} s");
+        }
+        let slow = Pace { settle: Duration::from_secs(5), ..pace };
+        assert!(slow.leaves_time(units(10), units(9), at(0), due(10, 30 + 60)), "the cooldown is longer");
     }
 
     proptest! {

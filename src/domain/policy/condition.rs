@@ -47,6 +47,8 @@ pub enum ConditionCode {
     ResourceFailed,
     /// A job of a caller is unfinished: the policy submits nothing meanwhile.
     OthersJob,
+    /// Resources follow each other in a circle: their policies change nothing.
+    FollowsItself,
     /// Jobs in one direction have failed: the policy pauses there.
     BackOff,
     /// The platform refused a capacity: it is a limit meanwhile.

@@ -87,11 +87,18 @@ impl Decision {
             && states(self) == states(later)
     }
 
-    /// Counts `later`, an equal decision, as this one: its time and its values are the last.
+    /// Counts `later`, an equal decision, as this one. Its words and values are the last ones: a sentence that says "now 3"
+    /// must not stay for hours. What it was taken for, when, and the metrics then, are those of the first.
     pub fn absorb(&mut self, later: Self) {
-        self.count = self.count.saturating_add(later.count);
-        self.last_at = later.last_at;
-        self.last_metrics = Some(later.last_metrics.unwrap_or(later.metrics));
+        *self = Self {
+            id: self.id,
+            at: self.at,
+            trigger: self.trigger,
+            count: self.count.saturating_add(later.count),
+            last_metrics: Some(later.last_metrics.unwrap_or(later.metrics)),
+            metrics: std::mem::take(&mut self.metrics),
+            ..later
+        };
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Inputs<'a> {
     pub metrics: &'a BTreeMap<Name, Series>,
     /// The targets of the resources that are followed: of the unfinished job, else the capacity.
     pub followed: &'a BTreeMap<Alias, Capacity>,
+    /// The circle in which resources follow each other through this one, from it and back to it; empty if there is none.
+    pub circle: &'a [Alias],
     /// The claims on the resource; those that do not count yet are asked for their beginning.
     pub claims: &'a [Claim],
     /// The hold on the resource.
@@ -46,8 +48,11 @@ pub struct Inputs<'a> {
     pub file_bounds: Bounds,
     /// How fast changes are: the settings of the policy's jobs, and what was learned.
     pub pace: Pace,
-    /// When the cooldown that runs is over.
-    pub cooldown_until: Option<Timestamp>,
+    /// The capacity that the change under way leads to, if there is one: nothing has shown yet what became of it.
+    pub in_flight: Option<Capacity>,
+    /// When the next change can be sent at the earliest: the cooldown that runs is over then, and the resource at rest as far
+    /// as is known.
+    pub next_change_at: Option<Timestamp>,
     /// When the last change of the resource took effect.
     pub last_effect_at: Option<Timestamp>,
 }
@@ -70,4 +75,6 @@ pub struct OwnJob {
     pub id: JobId,
     /// Its target.
     pub target: Capacity,
+    /// Whether another job is to take its place instead of another retarget.
+    pub is_worn_out: bool,
 }

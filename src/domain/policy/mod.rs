@@ -30,7 +30,7 @@ pub use climb::{Due, Pace};
 pub use condition::{Condition, ConditionCode};
 pub use decide::{Outcome, decide};
 pub use decision::{Action, Alternative, Beyond, Decision, DecisionId, Limiter, Opinion, Says, StageValue, Trigger};
-pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind};
+pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind, Whereabouts};
 pub use document::{
     Aggregate, Band, Behavior, Follow, InvalidName, MAX_METRICS, MAX_RULES, MetricSpec, Mode, Name, OnMissing, Policy,
     Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,

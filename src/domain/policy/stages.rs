@@ -3,7 +3,7 @@
 use super::super::capacity::{Capacity, Op};
 use super::super::time::Timestamp;
 use super::decision::{Limiter, StageValue};
-use super::demand::{Claim, ClaimKind, Direction, Hold, HoldKind};
+use super::demand::{Claim, ClaimKind, Direction, HoldKind, Whereabouts};
 use super::document::{Name, Policy};
 use super::explain::{clock, seconds};
 use super::inputs::Inputs;
@@ -152,14 +152,15 @@ pub fn claims(trace: &mut Trace, asked: &Asked, now: Timestamp) {
 pub fn windows(trace: &mut Trace, windows: &Windows, inputs: &Inputs<'_>, capacity: Capacity, sent_at: Timestamp) {
     if let Some(min) = &windows.min {
         let value = trace.value.max(min.units);
-        trace.set(Limiter::Windows, value, || format!("min {} by {} {}", min.units, min.rule, min.when));
+        trace.set(Limiter::Windows, value, || min.detail.clone());
     }
-    if let Some((least, detail)) = windows.least_in_time(&inputs.pace, capacity, trace.value, sent_at) {
+    let from = inputs.in_flight.unwrap_or(capacity);
+    if let Some((least, detail)) = windows.least_in_time(&inputs.pace, from, trace.value, sent_at) {
         trace.set(Limiter::Windows, least, || detail);
     }
     if let Some(max) = &windows.max {
         let value = trace.value.min(max.units);
-        trace.set(Limiter::Windows, value, || format!("max {} by {} {}", max.units, max.rule, max.when));
+        trace.set(Limiter::Windows, value, || max.detail.clone());
     }
 }
 
@@ -173,15 +174,15 @@ pub fn bounds(trace: &mut Trace, policy: &Policy) {
     trace.set(Limiter::Bounds, value, || format!("{word} {bound} of the policy"));
 }
 
-/// A hold, judged against the capacity there really is.
-pub fn hold(trace: &mut Trace, hold: Option<&Hold>, capacity: Capacity, now: Timestamp) {
-    let Some(hold) = hold else { return };
-    let until = clock(hold.until, now);
+/// A hold, judged against the capacity there really is, and against the one that a change under way leads to.
+pub fn hold(trace: &mut Trace, inputs: &Inputs<'_>, capacity: Capacity, now: Timestamp) {
+    let Some(hold) = inputs.hold else { return };
+    let (until, there) = (clock(hold.until, now), Whereabouts::of(capacity, inputs.in_flight));
     let (value, what) = match hold.kind {
         HoldKind::Capacity(pin) => (pin, format!("pinned to {pin}")),
         HoldKind::Direction(Direction::Both) => (capacity, "no change".to_owned()),
-        HoldKind::Direction(Direction::Up) => (trace.value.min(capacity), "no rise".to_owned()),
-        HoldKind::Direction(Direction::Down) => (trace.value.max(capacity), "no fall".to_owned()),
+        HoldKind::Direction(Direction::Up) => (trace.value.min(there.lowest), "no rise".to_owned()),
+        HoldKind::Direction(Direction::Down) => (trace.value.max(there.highest), "no fall".to_owned()),
     };
     trace.set(Limiter::Hold, value, || format!("{what} by a hold until {until}"));
 }
@@ -205,6 +206,8 @@ pub fn platform(trace: &mut Trace, state: &PolicyState, capacity: Capacity, now:
             Op::Add | Op::Remove => continue,
         };
         let until = clock(pause.until, now);
-        trace.set(Limiter::Platform, value, || format!("the platform refused {refused}, asked again after {until}"));
+        trace.set(Limiter::Platform, value, || {
+            format!("the platform refused {refused}; it is asked again after {until}")
+        });
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::super::capacity::{Capacity, Move};
+use super::super::capacity::Capacity;
 use super::super::time::Timestamp;
 use super::climb::{Due, Pace};
 use super::decision::Says;
@@ -32,8 +32,8 @@ pub struct Bound {
     pub units: Capacity,
     /// The rule.
     pub rule: Name,
-    /// Until or for when, as a sentence fragment.
-    pub when: String,
+    /// Why it counts, as a sentence fragment.
+    pub detail: String,
     is_once: bool,
 }
 
@@ -45,7 +45,8 @@ pub fn windows(policy: &Policy, pace: &Pace, first_change_at: Timestamp, now: Ti
         let RuleKind::Schedule(window) = &rule.kind else { continue };
         let zone = zone_of(&window.when);
         let is_once = matches!(window.when, When::Once(_));
-        let bound = |units, when: &str| Bound { units, rule: rule.name.clone(), when: when.to_owned(), is_once };
+        let name = &rule.name;
+        let bound = |units, detail| Bound { units, rule: name.clone(), detail, is_once };
         let next = window.when.next_after(now);
         if let Some(next) = next {
             timer.note(next.opens);
@@ -53,8 +54,8 @@ pub fn windows(policy: &Policy, pace: &Pace, first_change_at: Timestamp, now: Ti
         if let Some(open) = window.when.open_at(now) {
             timer.note(open.closes);
             let when = format!("until {}", local(open.closes, &zone, now));
-            mins.extend(window.min.map(|min| bound(min, &when)));
-            maxes.extend(window.max.map(|max| bound(max, &when)));
+            mins.extend(window.min.map(|min| bound(min, format!("{name} needs {min} {when}"))));
+            maxes.extend(window.max.map(|max| bound(max, format!("{name} allows {max} {when}"))));
             windows.says.push((rule.name.clone(), Says::Bounds { min: window.min, max: window.max }, when));
             continue;
         }
@@ -73,10 +74,10 @@ pub fn windows(policy: &Policy, pace: &Pace, first_change_at: Timestamp, now: Ti
             }
         }
         let when = match (floor, due) {
-            (Some(_), Some(due)) => format!("for {} at {opens}", due.min),
+            (Some(_), Some(due)) => format!("to have {} at {opens}", due.min),
             _ => format!("opens at {opens}"),
         };
-        floors.extend(floor.map(|floor| bound(floor, &when)));
+        floors.extend(floor.map(|floor| bound(floor, format!("{name} needs {floor} now {when}"))));
         windows.says.push((rule.name.clone(), Says::Bounds { min: floor, max: None }, when));
     }
     windows.settle(mins, maxes, floors);
@@ -118,20 +119,28 @@ impl Windows {
         self.max = max;
     }
 
-    /// The capacity that a change from `capacity` toward `value` must not leave for now: one whose cooldown would make a
-    /// window late. A fall waits; a rise that is too small for its cooldown becomes the beginning of the climb.
+    /// The capacity that the way from `from` toward `value` must not leave for now: changes whose cooldowns would make a
+    /// window late. A fall ends sooner; a rise that is too small for its cooldown becomes the beginning of the climb. The
+    /// first change can be sent at `sent_at`.
     pub fn least_in_time(
         &self,
         pace: &Pace,
-        capacity: Capacity,
+        from: Capacity,
         value: Capacity,
         sent_at: Timestamp,
     ) -> Option<(Capacity, String)> {
-        let first = Move::toward(capacity, value, pace.step_size.max(1))?;
-        let late = self.dues.iter().filter(|(_, due)| !pace.leaves_time(capacity, first.to, sent_at, *due));
-        let (rule, due) = late.max_by_key(|(_, due)| due.min)?;
-        let least = if value < capacity { capacity.min(due.min) } else { due.min };
-        (least > value).then(|| (least, format!("{least} by {rule}: another change now would make it late")))
+        let least = self.dues.iter().map(|(rule, due)| {
+            let least = if value < from {
+                pace.lowest_in_time(from, value, sent_at, *due)
+            } else if pace.leaves_time(from, value, sent_at, *due) {
+                value
+            } else {
+                due.min
+            };
+            (least, rule)
+        });
+        let (least, rule) = least.max_by_key(|(least, _)| *least)?;
+        (least > value).then(|| (least, format!("not below {least} now, or {rule} would be late")))
     }
 }
 

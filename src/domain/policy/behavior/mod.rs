@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::super::capacity::Capacity;
 use super::super::time::Timestamp;
 use super::document::Behavior;
-use super::explain::seconds;
+use super::explain::{clock, seconds};
 use super::rules::plus;
 use super::timer::Timer;
 use allowance::{Allowance, Moves};
@@ -52,22 +52,25 @@ impl BehaviorMemory {
         let (stable, waits_until) = self.stabilise(behavior, wanted, present, now, timer);
         let (value, allowance) = self.limit_speed(behavior, stable, present, now);
         let detail = if value != stable {
-            let (period, word) =
-                if stable > present { (behavior.up.period, "more") } else { (behavior.down.period, "less") };
+            let (period, word, change) = if stable > present {
+                (behavior.up.period, "more", "rise")
+            } else {
+                (behavior.down.period, "less", "fall")
+            };
             if let Some(at) = allowance.and_then(|allowance| allowance.more_at) {
                 timer.note(at);
             }
             let units = value.distance(present);
-            let amount = if units == 0 { format!("no {word}") } else { format!("at most {units} {word}") };
-            Some(format!("{amount} in {}", seconds(period)))
+            let amount = if units == 0 { format!("no further {change}") } else { format!("at most {units} {word}") };
+            Some(format!("{amount} within {}", seconds(period)))
         } else if value != wanted {
             let (direction, window) = if wanted > present {
                 ("up", behavior.up.stabilization)
             } else {
                 ("down", behavior.down.stabilization)
             };
-            let until = waits_until.map_or(String::new(), |at| format!(", until {}", super::explain::clock(at, now)));
-            Some(format!("{direction} only as all wishes of {} agree{until}", seconds(window)))
+            let until = waits_until.map_or(String::new(), |at| format!(", not before {}", clock(at, now)));
+            Some(format!("{direction} only as far as all wishes of the last {} agree{until}", seconds(window)))
         } else {
             None
         };
@@ -115,6 +118,13 @@ impl BehaviorMemory {
             let left = self.falls.left(&behavior.down, present, now);
             (left.map_or(stable, |left| stable.max(plus(present, -i64::from(left.units)))), left)
         }
+    }
+
+    /// Applies `change` to each point in time in it.
+    pub fn change_times(&mut self, change: &mut impl FnMut(&mut Timestamp)) {
+        self.wishes.change_times(change);
+        self.rises.change_times(change);
+        self.falls.change_times(change);
     }
 
     /// Notes that the target is moved from what there is to `value` because of the rules.

@@ -64,7 +64,12 @@ fn stabilisation_ends_at_the_time_that_the_timer_says() {
     let mut timer = Timer::new(at(60));
     let smoothed = memory.follow(&behavior, units(4), units(10), at(60), &mut timer);
     assert_eq!((smoothed.value, timer.at()), (units(10), Some(at(360))));
-    assert!(smoothed.detail.expect("a reason").starts_with("down only as all wishes of 300 s agree, until "));
+    assert!(
+        smoothed
+            .detail
+            .expect("a reason")
+            .starts_with("down only as far as all wishes of the last 300 s agree, not before ")
+    );
 }
 
 #[test]

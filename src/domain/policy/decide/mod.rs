@@ -78,7 +78,7 @@ pub fn decide(policy: &Policy, inputs: &Inputs<'_>, state: &PolicyState, now: Ti
     }
     let (act, blocked_by) = calculation.act(&decided, &conditions, &mut decision);
     calculation.write_down(&mut decision, opinions, &recommendations, wanted, decided);
-    decision.detail = sentence(&decision, blocked_by);
+    decision.detail = sentence(&decision, act, blocked_by);
     let Calculation { state, timer, .. } = calculation;
     Outcome { decision: Some(decision), state, conditions, act, wake_at: timer.at() }
 }
@@ -218,7 +218,7 @@ impl Calculation<'_, '_> {
     }
 
     fn first_change_at(&self) -> Timestamp {
-        self.inputs.cooldown_until.map_or(self.view.now, |until| until.max(self.view.now))
+        self.inputs.next_change_at.map_or(self.view.now, |at| at.max(self.view.now))
     }
 
     fn run_stages(&mut self, wanted: Capacity, recommendations: &[(Name, Recommendation)]) -> Decided {
@@ -234,7 +234,7 @@ impl Calculation<'_, '_> {
         stages::claims(&mut trace, &asked, now);
         stages::windows(&mut trace, &windows, inputs, capacity, sent_at);
         stages::bounds(&mut trace, policy);
-        stages::hold(&mut trace, inputs.hold, capacity, now);
+        stages::hold(&mut trace, inputs, capacity, now);
         stages::file(&mut trace, inputs);
         stages::platform(&mut trace, &self.state, capacity, now);
         let extra = asked.extra.min(trace.value.units().saturating_sub(before_claims.units()));
@@ -273,7 +273,7 @@ impl Calculation<'_, '_> {
                 (leaving, _) => leaving.action(),
             };
             decision.job_id = leaving.job();
-            return (leaving, None);
+            return (leaving, blocked_by);
         }
         if let Some(target) = chosen.target() {
             let moved = super::rules::plus(target, -i64::from(decided.extra));

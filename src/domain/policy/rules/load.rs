@@ -75,10 +75,10 @@ pub fn band_turns(rule: &Band, value: f64, present: Capacity) -> Vec<Turn> {
 pub fn utilization(rule: &Utilization, value: f64, capacity: Capacity, present: Capacity) -> Wish {
     let (low, high) = tolerated(rule);
     if !exceeds(value, high) && !exceeds(low, value) {
-        return (present, format!("{value} is close enough to {}: {present} as it is", rule.target));
+        return (present, format!("{value} is close enough to {}", rule.target));
     }
     let wants = rounded_up(f64::from(capacity.units()) * value / rule.target);
-    (wants, format!("{value} on {capacity} instead of {} needs {wants}", rule.target))
+    (wants, format!("{value} on {capacity} units instead of {} needs {wants}", rule.target))
 }
 
 pub fn utilization_turns(rule: &Utilization, value: f64, capacity: Capacity, present: Capacity) -> Vec<Turn> {

@@ -77,6 +77,14 @@ pub struct RuleMemory {
     pub step: StepMemory,
 }
 
+impl RuleMemory {
+    /// Applies `change` to each point in time in it.
+    pub fn change_times(&mut self, change: &mut impl FnMut(&mut Timestamp)) {
+        let StepMemory { breach, anew_from } = &mut self.step;
+        breach.iter_mut().map(|breach| &mut breach.since).chain(anew_from).for_each(change);
+    }
+}
+
 /// What a rule recommends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recommendation {
@@ -145,7 +153,7 @@ fn recommend_by_utilization(
     }
     if view.counted_from(observed.spec.window).is_some_and(|from| sample.at < from) {
         let detail = match last {
-            Some(wish) => format!("{wish} as before: no value from after the last change yet"),
+            Some(wish) => format!("{wish} as before, since no value is from after the last change yet"),
             None => "no value from after the last change yet".to_owned(),
         };
         return Recommendation::without_alternatives(*last, detail);
@@ -174,7 +182,7 @@ fn recommend_by_step(
 fn recommend_following(rule: &Follow, view: &View<'_>) -> Recommendation {
     let Follow { resource, ratio, offset } = rule;
     let Some(target) = view.followed.get(resource) else {
-        let detail = format!("the target of {resource} is not known: not below {}", view.present);
+        let detail = format!("the target of {resource} is not known, so not below {}", view.present);
         return Recommendation {
             lacks_input: true,
             ..Recommendation::without_alternatives(Some(view.present), detail)
@@ -183,8 +191,16 @@ fn recommend_following(rule: &Follow, view: &View<'_>) -> Recommendation {
     let wants = plus(rounded_up(f64::from(target.units()) * ratio), i64::from(*offset));
     Recommendation::without_alternatives(
         Some(wants),
-        format!("{target} of {resource} at {ratio} and {offset} more need {wants}"),
+        format!("{target} of {resource} at {ratio}{} makes {wants}", describe_offset(*offset)),
     )
+}
+
+fn describe_offset(offset: i32) -> String {
+    match offset {
+        0 => String::new(),
+        1.. => format!(" and {offset} more"),
+        _ => format!(" and {} less", offset.unsigned_abs()),
+    }
 }
 
 /// What counts depends only on since when the metric has been missing, so that it changes once and not back.
@@ -200,18 +216,18 @@ fn recommend_without_value(
         Some(MetricState::Fresh(_)) | None => ("is not there", None),
     };
     let (wants, what) = match on_missing {
-        OnMissing::Hold => (Some(view.present), format!("not below {}", view.present)),
-        OnMissing::Ignore => (None, "no opinion".to_owned()),
+        OnMissing::Hold => (Some(view.present), format!("so not below {}", view.present)),
+        OnMissing::Ignore => (None, "so no opinion".to_owned()),
         OnMissing::Capacity { capacity, after } => {
             let at = since.unwrap_or(view.now) + after;
             timer.note(at);
             if at <= view.now {
-                (Some(capacity), format!("{capacity} as asked for after {} s", after.as_secs_f64()))
+                (Some(capacity), format!("for {} s or longer, so {capacity} as the policy says", after.as_secs_f64()))
             } else {
-                (Some(view.present), format!("not below {}", view.present))
+                (Some(view.present), format!("so not below {}", view.present))
             }
         }
     };
-    let detail = format!("{metric} {reason}: {what}");
+    let detail = format!("{metric} {reason}, {what}");
     Recommendation { lacks_input: true, ..Recommendation::without_alternatives(wants, detail) }
 }

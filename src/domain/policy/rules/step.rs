@@ -64,7 +64,10 @@ pub fn step(
         observed.series.samples().filter(|sample| counted_from.is_none_or(|from| sample.at >= from)).collect();
     let Some(newest) = samples.last() else {
         return match memory.breach {
-            Some(breach) => (Some(breach.wants()), "waits for a value from after the last change".to_owned()),
+            Some(breach) => (
+                Some(breach.wants()),
+                format!("{} as before, since no value is from after the last change yet", breach.wants()),
+            ),
             None => (None, "no value from after the last change yet".to_owned()),
         };
     };
@@ -82,10 +85,10 @@ pub fn step(
             let sign = if breach.change < 0 { '-' } else { '+' };
             let threshold = describe_threshold(rule, breach.change);
             let detail =
-                format!("{} {threshold}: {} {sign} {}", newest.value, breach.base, breach.change.unsigned_abs());
+                format!("{} {threshold}, so {} {sign} {}", newest.value, breach.base, breach.change.unsigned_abs());
             (Some(breach.wants()), detail)
         }
-        None => (None, format!("{} breaches no threshold long enough", newest.value)),
+        None => (None, format!("{} has breached no threshold for long enough", newest.value)),
     }
 }
 
@@ -137,9 +140,9 @@ fn describe_threshold(rule: &StepRule, change: i32) -> String {
     let threshold = rule.steps.iter().find(|step| step.change == change).map(|step| step.threshold);
     let seconds = rule.breach_time.as_secs_f64();
     let beyond = match threshold {
-        Some(Threshold::Above(limit)) => format!("after more than {limit}"),
-        Some(Threshold::Below(limit)) => format!("after less than {limit}"),
-        None => "beyond a threshold".to_owned(),
+        Some(Threshold::Above(limit)) => format!("is above {limit}"),
+        Some(Threshold::Below(limit)) => format!("is below {limit}"),
+        None => "is beyond a threshold".to_owned(),
     };
     if rule.breach_time.is_zero() { beyond } else { format!("{beyond} for {seconds} s") }
 }

@@ -23,12 +23,82 @@ fn a_hold_blocks_its_direction_and_a_pin_sets_the_number() {
         ),
     ] {
         let mut world = World::new(by_queue(), 5);
-        world.own_job = job.map(|target| OwnJob { id: Uuid::nil(), target: units(target) });
+        world.own_job = job.map(own_job);
         world.push(0, "queue", load);
         world.hold = Some(hold(kind, 60));
         let outcome = world.go(0);
         assert_eq!((decision(&outcome).decided, outcome.act), (Some(units(expected)), act), "{why}");
         assert_eq!(outcome.wake_at, Some(at(60)), "it ends by itself");
+    }
+}
+
+/// A change is under way when a hold begins: it may have taken effect already, and may never. What is decided is a change in
+/// the held direction from neither place.
+#[test]
+fn a_hold_is_judged_against_what_there_is_and_what_a_change_leads_to() {
+    let (cancel, nothing) = (Act::Cancel { job: Uuid::nil() }, Act::Nothing);
+    let retarget = |target| Act::Retarget { job: Uuid::nil(), target: units(target) };
+    for (direction, in_flight, load, job, act, why) in [
+        (Direction::Down, 7, 600.0, Some(7), nothing, "6 is a fall once 7 is there"),
+        (Direction::Down, 7, 600.0, Some(6), cancel, "its job would fall to 6 once 7 is there"),
+        (Direction::Down, 7, 900.0, Some(7), retarget(9), "up is free"),
+        (Direction::Down, 3, 200.0, Some(2), cancel, "its job would fall on"),
+        (Direction::Up, 3, 400.0, Some(3), nothing, "4 is a rise once 3 is there"),
+        (Direction::Up, 3, 400.0, Some(4), cancel, "its job would rise to 4 once 3 is there"),
+        (Direction::Up, 3, 200.0, Some(3), retarget(2), "down is free"),
+        (Direction::Up, 7, 900.0, None, nothing, "7 may never be there"),
+        (Direction::Up, 7, 400.0, None, submit(4), "down from both"),
+        (Direction::Both, 7, 500.0, Some(5), cancel, "its job would go back to 5 once 7 is there"),
+        (Direction::Both, 7, 700.0, Some(7), cancel, "7 may never be there"),
+        (Direction::Both, 7, 500.0, None, nothing, "nothing new"),
+    ] {
+        let mut world = World::new(by_queue(), 5);
+        (world.own_job, world.in_flight) = (job.map(own_job), Some(units(in_flight)));
+        world.push(0, "queue", load);
+        world.hold = Some(hold(HoldKind::Direction(direction), 60));
+        assert_eq!(world.look(0).act, act, "{direction:?}, 5 to {in_flight}, {job:?}: {why}");
+    }
+}
+
+/// The same for a direction that is paused after a failure.
+#[test]
+fn a_paused_direction_is_judged_against_what_a_change_leads_to_as_well() {
+    for (op, in_flight, load, job, act, why) in [
+        (Op::Add, 3, 400.0, Some(3), Act::Nothing, "4 is a rise once 3 is there"),
+        (Op::Add, 3, 200.0, Some(3), Act::Retarget { job: Uuid::nil(), target: units(2) }, "down is free"),
+        (Op::Remove, 7, 600.0, Some(7), Act::Nothing, "6 is a fall once 7 is there"),
+        (Op::Add, 7, 900.0, None, Act::Nothing, "nothing new"),
+    ] {
+        let mut world = World::new(by_queue(), 5);
+        (world.own_job, world.in_flight) = (job.map(own_job), Some(units(in_flight)));
+        world.push(0, "queue", load);
+        world.state.on_job_ended(op, JobEnd::CanceledByPerson, NOW);
+        assert_eq!(world.look(0).act, act, "{op:?}, 5 to {in_flight}: {why}");
+    }
+}
+
+#[test]
+fn a_worn_out_job_gives_way_to_a_new_one_when_the_target_changes() {
+    let mut world = World::new(by_queue(), 5);
+    world.own_job = Some(OwnJob { is_worn_out: true, ..own_job(9) });
+    world.push(0, "queue", 900.0);
+    assert_eq!(world.look(0).act, Act::Nothing, "it still does what is wanted");
+    world.push(1, "queue", 700.0);
+    let outcome = world.look(1);
+    assert_eq!((outcome.act, decision(&outcome).action), (submit(7), Action::Submitted));
+}
+
+#[test]
+fn a_policy_in_a_circle_changes_nothing_and_says_so() {
+    let mut world = World::new(by_queue(), 3);
+    world.circle = ["worker", "api", "worker"].map(|alias| alias.parse().expect("an alias")).to_vec();
+    world.push(0, "queue", 900.0);
+    for job in [None, Some(own_job(5))] {
+        world.own_job = job;
+        let outcome = world.look(0);
+        assert_eq!((outcome.act, codes(&outcome)[0]), (Act::Nothing, ConditionCode::FollowsItself));
+        let detail = &decision(&outcome).detail;
+        assert!(detail.contains("follow each other in a circle (worker, api, worker)"), "{detail}");
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod acts;
 mod properties;
+mod punctual;
+mod sentences;
 mod stages;
 
 use std::sync::Arc;
@@ -88,11 +90,13 @@ struct World {
     own_job: Option<OwnJob>,
     others_job: Option<JobId>,
     metrics: BTreeMap<Name, Series>,
+    circle: Vec<Alias>,
     claims: Vec<Claim>,
     hold: Option<Hold>,
     file_bounds: Bounds,
     pace: Pace,
-    cooldown_until: Option<Timestamp>,
+    in_flight: Option<Capacity>,
+    next_change_at: Option<Timestamp>,
     last_effect_at: Option<Timestamp>,
     jobs: u128,
 }
@@ -108,11 +112,13 @@ impl World {
             own_job: None,
             others_job: None,
             metrics: BTreeMap::new(),
+            circle: Vec::new(),
             claims: Vec::new(),
             hold: None,
             file_bounds: Bounds::NONE,
-            pace: Pace { step_size: 1, cooldown: minutes, up: minutes, down: minutes },
-            cooldown_until: None,
+            pace: Pace { step_size: 1, cooldown: minutes, settle: Duration::ZERO, up: minutes, down: minutes },
+            in_flight: None,
+            next_change_at: None,
             last_effect_at: None,
             jobs: 0,
         }
@@ -142,11 +148,13 @@ impl World {
             others_job: self.others_job,
             metrics: &self.metrics,
             followed: &BTreeMap::new(),
+            circle: &self.circle,
             claims: &self.claims,
             hold: self.hold.as_ref(),
             file_bounds: self.file_bounds,
             pace: self.pace,
-            cooldown_until: self.cooldown_until,
+            in_flight: self.in_flight,
+            next_change_at: self.next_change_at,
             last_effect_at: self.last_effect_at,
         };
         decide(&self.policy, &inputs, &self.state, at(second))
@@ -160,9 +168,9 @@ impl World {
             Act::Nothing => {}
             Act::Submit { target } => {
                 self.jobs += 1;
-                self.own_job = Some(OwnJob { id: Uuid::from_u128(self.jobs), target });
+                self.own_job = Some(OwnJob { id: Uuid::from_u128(self.jobs), target, is_worn_out: false });
             }
-            Act::Retarget { job, target } => self.own_job = Some(OwnJob { id: job, target }),
+            Act::Retarget { job, target } => self.own_job = Some(OwnJob { id: job, target, is_worn_out: false }),
             Act::Cancel { .. } => self.own_job = None,
         }
         outcome
@@ -192,6 +200,10 @@ fn decision(outcome: &Outcome) -> &Decision {
 
 fn codes(outcome: &Outcome) -> Vec<ConditionCode> {
     outcome.conditions.iter().map(|condition| condition.code).collect()
+}
+
+fn own_job(target: u32) -> OwnJob {
+    OwnJob { id: Uuid::nil(), target: units(target), is_worn_out: false }
 }
 
 fn submit(target: u32) -> Act {

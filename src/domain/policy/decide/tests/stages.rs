@@ -17,7 +17,7 @@ fn the_highest_wish_wins_and_the_decision_explains_itself() {
     let said = decision(&outcome);
     assert_eq!((said.wanted, said.decided, said.limited_by), (Some(units(9)), Some(units(10)), Some(Limiter::Windows)));
     assert_eq!((outcome.act, said.action), (submit(10), Action::Submitted));
-    assert_eq!(said.detail, "From 3 to 10: min 10 by office until 17:00 UTC; queue alone would need 9.");
+    assert_eq!(said.detail, "From 3 to 10: office needs 10 until 17:00 UTC; queue alone would need 9.");
     let names: Vec<&str> = said.rules.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["queue", "rps", "office"]);
     assert_eq!(said.otherwise_if.len(), 4);
