@@ -5,7 +5,7 @@
 //! so. A unit that is refused evicts its lanes: they are adopted anew from the store, and other lanes go on. The same code runs
 //! live, in recovery, and under simulation in virtual time.
 //!
-//! Events: [`Core::submit`], [`Core::change`], [`Core::change_policy`], [`Core::on_metric`], [`Core::on_reserved`],
+//! Events: [`Core::submit`], [`Core::change`], [`Core::change_policy`], [`Core::on_metric`], [`Core::on_recorded`], [`Core::on_reserved`],
 //! [`Core::adopt`], [`Core::on_committed`],
 //! [`Core::on_adoption_failed`], [`Core::on_reading`], [`Core::on_observation`], [`Core::on_change_answer`], [`Core::wake_due`],
 //! [`Core::forget`], [`Core::drain`]. After each of them, [`Core::take_effects`] has what is to be done.
@@ -71,7 +71,7 @@ pub enum Effect {
         /// On whose behalf.
         origin: Origin,
     },
-    /// Make durable what policies observed and decided without acting; nothing waits for it.
+    /// Make durable what policies observed and decided without acting; [`Core::on_recorded`] follows, and no other before it.
     Record(Vec<Observations>),
     /// Have the sidecar asked for the capacity of a resource that no job reads; [`Core::on_observation`] follows.
     Observe(Alias),
@@ -81,6 +81,8 @@ pub enum Effect {
     PublishJob(JobEvent),
     /// Tell the operator that the policy of a resource, as it is kept, makes no sense to this release.
     UnreadablePolicy(Alias),
+    /// Tell the operator that the policies of these resources follow each other in a circle, from the first back to it.
+    FollowInCircle(Vec<Alias>),
     /// Tell the operator which sources of the policy of a resource are not asked, and why.
     SourcesRefused(Alias, Vec<Problem>),
     /// Show a decision to those who watch.

@@ -337,7 +337,7 @@ impl<S: Sidecar> Engine<S> {
                     self.observe(request.resource.clone(), request.trace.take(), Waiter::Plan(request, reply));
                 }
             },
-            Done::Recorded => {}
+            Done::Recorded => self.core.on_recorded(),
             Done::RetryDue => {
                 self.is_retrying = false;
                 self.adopt(self.evicted.keys().cloned().collect());
@@ -423,6 +423,7 @@ impl<S: Sidecar> Engine<S> {
                 %resource,
                 "the policy of the resource makes no sense to this release: it is kept, and not followed"
             ),
+            Effect::FollowInCircle(circle) => tell_of_circle(&circle),
             Effect::SourcesRefused(resource, problems) => tell_of_refused_sources(&resource, &problems),
             Effect::PublishDecision(decision) => self.projections.tell_decision(*decision),
             Effect::PublishJob(event) => self.projections.show(event, &self.clock),
@@ -464,6 +465,15 @@ fn tell_of_refused_sources(resource: &Alias, problems: &[Problem]) {
     for Problem { pointer, detail } in problems {
         tracing::warn!(%resource, "a source of the policy is not asked, and its metric is missing: {pointer} {detail}");
     }
+}
+
+fn tell_of_circle(circle: &[Alias]) {
+    let circle: Vec<&str> = circle.iter().map(Alias::as_str).collect();
+    tracing::error!(
+        resource = circle.first(),
+        "policies follow each other in a circle: {}; none of them changes anything until one is changed or deleted",
+        circle.join(" follows ")
+    );
 }
 
 fn log(resource: &Alias, notice: &Notice) {

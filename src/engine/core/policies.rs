@@ -20,8 +20,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use recording::Unwritten;
+use serde::{Deserialize, Serialize};
+
 use crate::domain::policy::{
-    Claim, Condition, Decision, Hold, MetricSpec, Name, Policy, PolicyState, RuleKind, Sample, Series, Source, Trigger,
+    Claim, Condition, Decision, Hold, MetricSpec, Name, Policy, PolicyState, RuleKind, Series, Source, Trigger,
 };
 use crate::domain::{Alias, Timestamp};
 use crate::policy::Problem;
@@ -78,15 +81,7 @@ pub(super) struct InForce {
     pub wake_at: Option<Timestamp>,
     /// When the resource is read next, unless a job reads it.
     pub read_at: Timestamp,
-    pub unwritten: Unwritten,
-}
-
-/// What is to be written with the next observations.
-#[derive(Default)]
-pub(super) struct Unwritten {
-    pub samples: Vec<(Name, Sample)>,
-    pub state: bool,
-    pub decision: bool,
+    unwritten: Unwritten,
 }
 
 impl InForce {
@@ -117,7 +112,15 @@ impl InForce {
     fn stored_state(&self) -> StoredState {
         let at = self.decided_at.unwrap_or(self.revision.at);
         // A state has no maps with keys that are not texts, and no numbers that are not finite.
-        StoredState { at, text: serde_json::to_string(&self.state).unwrap_or_default() }
+        StoredState { at, text: serde_json::to_string(&Dated { at, state: &self.state }).unwrap_or_default() }
+    }
+
+    /// Takes over what was stored, by the clock that it is stored by now.
+    fn take_over_state(&mut self, stored: &StoredState, now: Timestamp) {
+        let Ok(Dated { at, mut state }) = serde_json::from_str::<Dated<PolicyState>>(&stored.text) else { return };
+        state.carry_over(at, stored.at);
+        state.rebase(now);
+        self.state = state;
     }
 
     /// How far back the rules look at the samples of `metric`.
@@ -130,6 +133,14 @@ impl InForce {
     }
 }
 
+/// A state and the time beside which it was stored. The store moves that time with its clock, but not this one, which tells by
+/// how much.
+#[derive(Serialize, Deserialize)]
+struct Dated<S> {
+    at: Timestamp,
+    state: S,
+}
+
 /// See the module's documentation.
 #[derive(Default)]
 pub(super) struct Standings {
@@ -140,6 +151,8 @@ pub(super) struct Standings {
     /// The resources of which something is to be written, and when.
     unwritten: BTreeSet<Alias>,
     write_at: Option<Timestamp>,
+    /// Whether what was handed over last is still on its way to the disk.
+    is_recording: bool,
 }
 
 impl Standings {
@@ -206,7 +219,12 @@ impl Standings {
 
     /// When there is something to do next.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(at, _)| *at).into_iter().chain(self.write_at).min()
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(self.writes_at()).min()
+    }
+
+    /// When what is unwritten is handed over, unless that has to wait for what was handed over before.
+    fn writes_at(&self) -> Option<Timestamp> {
+        self.write_at.filter(|_| !self.is_recording)
     }
 
     /// A resource to be attended to by `now`; its timer is gone then.

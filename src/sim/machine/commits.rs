@@ -71,6 +71,7 @@ impl<S: Surroundings> Machine<S> {
         if !self.is_broken {
             owned.into_iter().for_each(|part| self.disk.record(part));
         }
+        self.core.on_recorded();
     }
 
     pub(super) fn owns(&self, unit: &Unit) -> bool {

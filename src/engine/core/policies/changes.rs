@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::super::{Core, Effect};
 use super::deciding::own_job;
 use super::{InForce, changes_of, metrics_of};
-use crate::domain::policy::{Claim, ClaimId, Hold, HoldKind, Insertion, Mode, Name, Policy, Sample, Source, Trigger};
+use crate::domain::policy::{
+    Claim, ClaimId, ConditionCode, Hold, HoldKind, Insertion, Mode, Name, Policy, Sample, Source, Trigger,
+};
 use crate::domain::{Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, ResourceConfig, Subject, Timestamp};
 use crate::engine::policy_requests::{
     ClaimView, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, PolicyView, Precondition,
@@ -219,6 +221,7 @@ impl Core {
                 },
             });
         });
+        self.trigger_circles();
     }
 
     fn delete_policy(
@@ -241,6 +244,7 @@ impl Core {
             standing.in_force = None;
             standing.claims.clear();
         });
+        self.trigger_circles();
         Ok(Change {
             writes: vec![PolicyWrite::Revision(revision)],
             action: Action::DeletePolicy,
@@ -252,29 +256,49 @@ impl Core {
 
     /// Fails if resources would follow each other in a circle with `policy` for `resource`.
     fn check_circle(&self, resource: &Alias, policy: &Policy) -> Result<(), PolicyRefusal> {
-        let mut path = vec![resource.clone()];
-        if self.leads_to(resource, policy, &mut path) {
-            Err(PolicyRefusal::FollowsItself { circle: path })
-        } else {
-            Ok(())
+        match self.circle(resource, policy) {
+            Some(circle) => Err(PolicyRefusal::FollowsItself { circle }),
+            None => Ok(()),
         }
     }
 
-    /// Whether the resources that `policy` follows lead to `resource`, along `path`.
-    fn leads_to(&self, resource: &Alias, policy: &Policy, path: &mut Vec<Alias>) -> bool {
-        for followed in followed(policy) {
-            // A circle that this policy is not part of: one of policies that were put, and of the file.
-            if followed != resource && path.contains(followed) {
-                continue;
+    /// The circle in which resources would follow each other through `resource` with `policy`, from it and back to it.
+    pub(super) fn circle(&self, resource: &Alias, policy: &Policy) -> Option<Vec<Alias>> {
+        // Each with one that follows it. None is looked at twice: resources can follow each other in very many ways.
+        let mut followers: BTreeMap<Alias, Alias> = BTreeMap::new();
+        let mut open = Vec::new();
+        let mut note = |follower: &Alias, policy: &Policy, open: &mut Vec<Alias>| {
+            for followed in followed(policy) {
+                followers.entry(followed.clone()).or_insert_with(|| {
+                    open.push(followed.clone());
+                    follower.clone()
+                });
             }
-            path.push(followed.clone());
-            let further = self.standings.in_force(followed).map(|in_force| Arc::clone(&in_force.policy));
-            if followed == resource || further.is_some_and(|further| self.leads_to(resource, &further, path)) {
-                return true;
+        };
+        note(resource, policy, &mut open);
+        while let Some(next) = open.pop().filter(|next| next != resource) {
+            if let Some(in_force) = self.standings.in_force(&next) {
+                note(&next, &in_force.policy, &mut open);
             }
-            path.pop();
         }
-        false
+        let mut circle = vec![resource.clone()];
+        let mut last = followers.get(resource)?;
+        while last != resource {
+            circle.push(last.clone());
+            last = followers.get(last)?;
+        }
+        circle.push(resource.clone());
+        circle.reverse();
+        Some(circle)
+    }
+
+    /// Has the policies decide anew that follow each other in a circle, which may be over.
+    fn trigger_circles(&mut self) {
+        let in_circle =
+            |in_force: &InForce| in_force.conditions.iter().any(|it| it.code == ConditionCode::FollowsItself);
+        let all = self.standings.with_policies(None).filter(|(_, in_force)| in_circle(in_force));
+        let members: Vec<Alias> = all.map(|(resource, _)| resource.clone()).collect();
+        members.iter().for_each(|member| self.standings.trigger(member, Trigger::Followed));
     }
 }
 
@@ -458,7 +482,7 @@ impl InForce {
         for sample in samples {
             if series.insert(sample, span) == Insertion::Accepted {
                 accepted += 1;
-                self.unwritten.samples.push((name.clone(), sample));
+                self.unwritten.add_sample(name, sample);
             }
         }
         accepted

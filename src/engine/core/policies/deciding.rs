@@ -8,7 +8,7 @@ use crate::domain::policy::{
     self, Act, Decision, DecisionId, Inputs, LastReading, Mode, Name, OwnJob, Pace, Policy, RuleKind, Sample, Series,
     Trigger,
 };
-use crate::domain::{Alias, Capacity, Lane, Settings, StepDurations, Timestamp};
+use crate::domain::{Alias, Capacity, ChangeState, Lane, Op, Settings, StepDurations, Timestamp};
 use crate::engine::policy_requests::PolicyRefusal;
 use crate::store::{PolicyWrite, Unit};
 
@@ -101,7 +101,9 @@ impl Core {
             decision
         });
         let Some(in_force) = self.standings.in_force_mut(resource) else { return };
-        in_force.take_decision(decision);
+        if let Some(decision) = decision {
+            in_force.take_decision(decision);
+        }
         let (revision, overrides) = (in_force.revision.number, in_force.policy.job);
         let id = in_force.decision.as_ref().map_or_else(DecisionId::nil, |decision| decision.id);
         if act == Act::Nothing {
@@ -127,9 +129,10 @@ impl Core {
     /// A unit with the last decision of `resource`, and what the policy remembers after it.
     fn unit_of_decision(&mut self, resource: &Alias) -> Unit {
         let Some(in_force) = self.standings.in_force_mut(resource) else { return Unit::default() };
-        (in_force.unwritten.state, in_force.unwritten.decision) = (false, false);
-        let decision = in_force.decision.clone().map(|decision| PolicyWrite::Decision(Box::new(decision)));
-        let writes = decision.into_iter().chain([PolicyWrite::State(in_force.stored_state())]).collect();
+        in_force.unwritten.state = false;
+        let decisions = in_force.take_unwritten_decisions().into_iter();
+        let decisions = decisions.map(|decision| PolicyWrite::Decision(Box::new(decision)));
+        let writes = decisions.chain([PolicyWrite::State(in_force.stored_state())]).collect();
         Unit { policies: changes_of(resource, writes), ..Unit::default() }
     }
 
@@ -179,30 +182,53 @@ impl Core {
         let settings = rules.settings.with(&with.policy.job).within(&rules.setting_limits);
         let lane = self.lane(resource);
         let (followed, unknown) = (self.followed(with.policy), StepDurations::default());
+        let durations = lane.map_or(&unknown, |lane| lane.step_durations());
+        let pace = Pace::learned(&settings, durations, with.policy.expected_change);
+        let reading = lane.and_then(|lane| self.usable_reading(resource, lane, &settings));
+        let change = lane.and_then(|lane| lane.change());
+        let circle = self.circle(resource, with.policy).unwrap_or_default();
         let inputs = Inputs {
             id: with.id,
             resource,
             trigger: with.trigger,
             revision: with.revision,
-            reading: lane.and_then(|lane| self.usable_reading(resource, lane, &settings)),
+            reading,
             own_job: lane.and_then(own_job),
             others_job: lane.and_then(|lane| lane.jobs_of_people().next()).map(|job| job.id),
             metrics: with.series,
             followed: &followed,
+            circle: &circle,
             claims: &standing.claims,
             hold: standing.hold.as_ref(),
             file_bounds: rules.bounds,
-            pace: Pace::learned(
-                &settings,
-                lane.map_or(&unknown, |lane| lane.step_durations()),
-                with.policy.expected_change,
-            ),
-            cooldown_until: self.change_state_of(resource, lane).next_change_at(settings.cooldown),
+            pace,
+            in_flight: change.map(|change| change.movement.to),
+            next_change_at: self.next_change_at(resource, &settings, &pace, reading.as_ref()),
             last_effect_at: standing.in_force.as_ref().and_then(|in_force| in_force.last_effect_at),
         };
         let fresh = policy::PolicyState::new();
         let state = standing.in_force.as_ref().map_or(&fresh, |in_force| &in_force.state);
         policy::decide(with.policy, &inputs, state, now)
+    }
+
+    /// When the next change of `resource` can be sent at the earliest, as far as is known.
+    fn next_change_at(
+        &self,
+        resource: &Alias,
+        settings: &Settings,
+        pace: &Pace,
+        reading: Option<&LastReading<'_>>,
+    ) -> Option<Timestamp> {
+        let lane = self.lane(resource);
+        let change_state = self.change_state_of(resource, lane);
+        let is_at_rest = reading.is_none_or(|reading| reading.status.is_at_rest(reading.capacity));
+        let in_flight = lane.and_then(|lane| lane.change()).map(|change| change.sent);
+        let under_way = in_flight.or(change_state.last_change.filter(|_| !is_at_rest));
+        let rest_at = under_way.and_then(|sent| Some(sent.at + pace.time_of_change(sent.op?)));
+        let with_change = ChangeState { last_change: in_flight.or(change_state.last_change), ..change_state };
+        // What waits for a time is a rise: a fall has nothing to be late for.
+        let settled_at = with_change.reversal_allowed_at(Op::Add);
+        with_change.next_change_at(settings.cooldown).max(settled_at).max(rest_at)
     }
 
     /// The last reading that shows what became of all changes, if there is one.
@@ -218,7 +244,10 @@ impl Core {
         // While a job works, it knows better than the last reading which capacity can be believed.
         let believed = lane.active().and_then(|job| job.current);
         let is_usable = lane.change().is_none() && change_state.fresh_from.is_none_or(|from| observed_at >= from);
-        let capacity = believed.or(is_usable.then_some(reading.capacity)).or(change_state.expected)?;
+        // A change that its job has left behind is resolved by the next job, and without a capacity there would be none.
+        let is_left = lane.change().is_some() && lane.active().is_none();
+        let shown = (is_usable || is_left).then_some(reading.capacity);
+        let capacity = believed.or(shown).or(change_state.expected)?;
         Some(LastReading { capacity, status: &reading.status, observed_at })
     }
 
@@ -270,7 +299,7 @@ struct Given<'a> {
 /// The unfinished job of the policy, unless it is about to end.
 pub(super) fn own_job(lane: &Lane) -> Option<OwnJob> {
     let own = lane.jobs().filter(|job| job.is_of_policy() && job.ending.is_none()).last()?;
-    Some(OwnJob { id: own.id, target: own.target? })
+    Some(OwnJob { id: own.id, target: own.target?, is_worn_out: own.is_worn_out() })
 }
 
 impl InForce {
@@ -278,16 +307,6 @@ impl InForce {
     pub(super) fn decides_at(&self) -> Option<Timestamp> {
         let triggered = self.trigger.map(|_| self.decided_at.map_or(LONG_AGO, |at| at + TOGETHER));
         triggered.into_iter().chain(self.wake_at).min()
-    }
-
-    /// Notes `decision` as the last one. Equal ones that follow each other are one.
-    fn take_decision(&mut self, decision: Option<Decision>) {
-        let Some(decision) = decision else { return };
-        self.unwritten.decision = true;
-        match &mut self.decision {
-            Some(last) if last.is_like(&decision) => last.absorb(decision),
-            last => *last = Some(decision),
-        }
     }
 }
 

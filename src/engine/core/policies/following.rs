@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::super::{Core, Effect};
 use super::deciding::own_job;
-use super::{InForce, Standing, StoredState, changes_of, first_reading, pulled};
-use crate::domain::policy::{JobEnd, Missing, Name, Policy, PolicyState, Sample, Series, Trigger};
+use super::{InForce, Standing, StoredState, TOGETHER, changes_of, first_reading, pulled};
+use crate::domain::policy::{JobEnd, Missing, Name, Policy, Sample, Series, Trigger};
 use crate::domain::{
     Actor, Alias, Capacity, Ending, ErrorCode, HistoryEntry, Job, Op, ResourceEvent, StepOutcome, Timestamp,
 };
@@ -110,7 +110,17 @@ impl Core {
             Some(policy) => self.adopt_from_file(resource, policy, record, now),
             None => self.adopt_stored(resource, record, now),
         }
+        self.tell_of_circle(resource);
         end
+    }
+
+    /// Tells of the circle in which resources follow each other through `resource`, and has their policies decide anew. Callers
+    /// cannot make one, but the file can.
+    fn tell_of_circle(&mut self, resource: &Alias) {
+        let in_force = self.standings.in_force(resource);
+        let Some(circle) = in_force.and_then(|in_force| self.circle(resource, &in_force.policy)) else { return };
+        circle.iter().for_each(|member| self.standings.trigger(member, Trigger::Followed));
+        self.effects.push(Effect::FollowInCircle(circle));
     }
 
     fn adopt_from_file(&mut self, resource: &Alias, policy: Arc<Policy>, record: PolicyRecord, now: Timestamp) {
@@ -121,7 +131,7 @@ impl Core {
         let mut in_force = InForce::new(revision, policy, true, first_reading(resource, now));
         // Without a state, the last decision is one of a policy that was deleted.
         in_force.decision = last_decision.filter(|_| state.is_some()).map(|decision| *decision);
-        in_force.carry_on(state, samples);
+        in_force.carry_on(state, samples, now);
         // The state tells a later process that there was a policy.
         in_force.unwritten.state = true;
         self.standings.change(resource, |standing| {
@@ -146,7 +156,7 @@ impl Core {
             self.watch(resource, &policy, false);
             let mut in_force = InForce::new(revision, policy, false, first_reading(resource, now));
             in_force.decision = last_decision.map(|decision| *decision);
-            in_force.carry_on(state, samples);
+            in_force.carry_on(state, samples, now);
             Some(in_force)
         });
         self.standings.change(resource, |standing| *standing = Standing { hold, claims, in_force, last_revision });
@@ -183,20 +193,22 @@ impl Core {
 
 impl InForce {
     /// Takes over what a process before it knew, and decides at once.
-    fn carry_on(&mut self, state: Option<StoredState>, samples: BTreeMap<Name, Vec<Sample>>) {
-        if let Some(state) = state.and_then(|state| serde_json::from_str::<PolicyState>(&state.text).ok()) {
-            self.state = state;
+    fn carry_on(&mut self, state: Option<StoredState>, samples: BTreeMap<Name, Vec<Sample>>, now: Timestamp) {
+        if let Some(state) = state {
+            self.take_over_state(&state, now);
         }
-        self.series = series_of(samples, self);
+        self.series = series_of(samples, self, now);
         self.trigger = Some(Trigger::Start);
     }
 }
 
-fn series_of(samples: BTreeMap<Name, Vec<Sample>>, in_force: &InForce) -> BTreeMap<Name, Series> {
+/// The series of `samples`. Those from after `now` are left out: the clock was set backwards while it was not watched, and
+/// they would keep every new value away for as long. What rounding of the clock makes of a sample of now is not meant.
+fn series_of(samples: BTreeMap<Name, Vec<Sample>>, in_force: &InForce, now: Timestamp) -> BTreeMap<Name, Series> {
     let known = samples.into_iter().filter(|(name, _)| in_force.policy.metrics.contains_key(name));
     let series = known.map(|(name, samples)| {
         let (mut series, span) = (Series::new(), in_force.span_of(&name));
-        for sample in samples {
+        for sample in samples.into_iter().filter(|sample| sample.at <= now + TOGETHER) {
             series.insert(sample, span);
         }
         (name, series)

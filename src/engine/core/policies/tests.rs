@@ -1,5 +1,10 @@
 //! Policies in the core: what they submit, what becomes durable with it, and what a restart finds.
 
+mod changing;
+mod circles;
+mod clocks;
+mod recording;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +22,7 @@ use crate::engine::policy_requests::{
 };
 use crate::engine::requests::{Answer, Refusal};
 use crate::policy::Document;
-use crate::store::{AdoptedLane, Adoption, PolicyRecord, PolicyWrite, Unit};
+use crate::store::{AdoptedLane, Adoption, Observations, PolicyRecord, PolicyWrite, Unit};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -51,6 +56,17 @@ struct Scene {
     answers: Vec<Answer>,
     calls: Vec<(CallId, Call)>,
     kept: PolicyRecord,
+    status: &'static str,
+    /// What readings show that no job asked for, instead of what there is, and since when.
+    lagging: Option<(Capacity, Option<Timestamp>)>,
+    /// Whether commits are on their way until they are released.
+    holds_commits: bool,
+    held: Vec<Unit>,
+    /// What was handed over to be written, and whether that takes until it is ended.
+    batches: Vec<Vec<Observations>>,
+    holds_records: bool,
+    /// The circles that the operator was told of.
+    circles: Vec<Vec<Alias>>,
 }
 
 impl Scene {
@@ -65,6 +81,13 @@ impl Scene {
             answers: Vec::new(),
             calls: Vec::new(),
             kept: PolicyRecord::default(),
+            status: "ACTIVE",
+            lagging: None,
+            holds_commits: false,
+            held: Vec::new(),
+            batches: Vec::new(),
+            holds_records: false,
+            circles: Vec::new(),
         }
     }
 
@@ -85,40 +108,64 @@ impl Scene {
             }
             for effect in effects {
                 match effect {
-                    Effect::Commit(unit) => {
-                        self.keep(&unit);
-                        let first = self.next_event;
-                        self.next_event += unit.jobs.len() as u64;
-                        self.units.push(unit);
-                        self.core.on_committed(Some(first), self.now);
-                    }
+                    Effect::Commit(unit) if self.holds_commits => self.held.push(unit),
+                    Effect::Commit(unit) => self.commit(unit),
                     Effect::Adopt(resource) => {
                         let record = LaneRecord::new(resource);
                         let lane = AdoptedLane { epoch: 1, record, jobs: Vec::new(), policy: None };
                         self.core.adopt(lane, self.now);
                     }
                     Effect::Record(observations) => {
-                        for part in observations {
-                            self.kept.state = part.state.or(self.kept.state.take());
-                            for (name, sample) in part.samples {
-                                self.kept.samples.entry(name).or_default().push(sample);
-                            }
-                            self.kept.last_decision =
-                                part.decisions.last().cloned().map(Box::new).or(self.kept.last_decision.take());
+                        self.batches.push(observations);
+                        if !self.holds_records {
+                            self.end_record();
                         }
                     }
                     Effect::Observe(resource) => {
-                        let reading = self.reading();
+                        let mut reading = self.reading();
+                        if let Some((capacity, stamp)) = self.lagging {
+                            (reading.capacity, reading.stamp) = (capacity, stamp);
+                        }
                         self.core.on_observation(&resource, &reading, self.now);
                     }
                     Effect::Call { id, call, .. } => self.calls.push((id, call)),
                     Effect::Reply(_, answer) => self.answers.push(answer),
+                    Effect::FollowInCircle(circle) => self.circles.push(circle),
                     Effect::Reserve(to, _) => {
                         self.core.on_reserved(to, Some(Ok(crate::store::Reserved::Granted(to))), self.now);
                     }
                     _ => {}
                 }
             }
+        }
+    }
+
+    /// The last batch of observations reaches the disk.
+    fn end_record(&mut self) {
+        for part in self.batches.last().cloned().into_iter().flatten() {
+            self.kept.state = part.state.or(self.kept.state.take());
+            for (name, sample) in part.samples {
+                self.kept.samples.entry(name).or_default().push(sample);
+            }
+            self.kept.last_decision = part.decisions.last().cloned().map(Box::new).or(self.kept.last_decision.take());
+        }
+        self.core.on_recorded();
+    }
+
+    fn commit(&mut self, unit: Unit) {
+        self.keep(&unit);
+        let first = self.next_event;
+        self.next_event += unit.jobs.len() as u64;
+        self.units.push(unit);
+        self.core.on_committed(Some(first), self.now);
+    }
+
+    /// The commits on their way reach the disk.
+    fn release_commits(&mut self) {
+        self.holds_commits = false;
+        for unit in std::mem::take(&mut self.held) {
+            self.commit(unit);
+            self.perform();
         }
     }
 
@@ -144,7 +191,7 @@ impl Scene {
 
     fn reading(&self) -> Reading {
         Reading {
-            status: Status::new("ACTIVE"),
+            status: Status::new(self.status),
             capacity: self.capacity,
             stamp: Some(self.now),
             wall_set_at: None,
@@ -242,11 +289,19 @@ impl Scene {
     }
 
     fn restart_with(&mut self, scaling: ScalingConfig) {
+        self.restart_on(scaling, self.now, self.now);
+    }
+
+    /// The same with what is kept carried over from a clock that shows `here` to one that shows `there`.
+    fn restart_on(&mut self, scaling: ScalingConfig, here: Timestamp, there: Timestamp) {
         let jobs = self.core.lane(&worker()).into_iter().flat_map(|lane| lane.jobs());
         let jobs = jobs.map(|job| crate::domain::JobEvent { id: 1, job: Arc::clone(job) }).collect();
         let record = self.core.lane(&worker()).map_or_else(|| LaneRecord::new(worker()), |lane| lane.record());
         let lane = AdoptedLane { epoch: 2, record, jobs, policy: Some(Box::new(self.kept.clone())) };
-        let adoption = Adoption { lanes: vec![lane], restored_at: None };
+        let mut adoption = Adoption { lanes: vec![lane], restored_at: None };
+        adoption.carry_over(here, there);
+        self.kept.carry_over(here, there);
+        self.now = there;
         self.core = Core::recover(Arc::new(scaling), adoption, self.now);
         self.perform();
     }

@@ -2,7 +2,7 @@
 
 use super::super::Core;
 use super::deciding::own_job;
-use crate::domain::policy::{Claim, ClaimKind, Direction, Hold, HoldKind};
+use crate::domain::policy::{Claim, ClaimKind, Hold, HoldKind, Whereabouts};
 use crate::domain::{Alias, Capacity, Goal, JobRequest, Reach, Timestamp};
 use crate::engine::policy_requests::{ClaimView, PolicyView, StandingView};
 
@@ -52,17 +52,17 @@ impl Core {
     pub(in crate::engine::core) fn hold_against(&self, request: &JobRequest) -> Option<&Hold> {
         let hold = self.standings.get(&request.resource)?.hold.as_ref()?;
         let present = self.present_capacity(&request.resource);
+        let change = self.lane(&request.resource).and_then(|lane| lane.change());
+        let there = present.map(|present| Whereabouts::of(present, change.map(|change| change.movement.to)));
         let target = match request.goal {
             Goal::Target(target) => Some(target),
             Goal::Delta(delta) => {
                 present.and_then(|present| Capacity::new(i64::from(present.units()) + i64::from(delta)).ok())
             }
         };
-        let is_free = match (hold.kind, target, present) {
+        let is_free = match (hold.kind, target, there) {
             (HoldKind::Capacity(pinned), target, _) => target == Some(pinned),
-            (HoldKind::Direction(Direction::Up), Some(target), Some(present)) => target <= present,
-            (HoldKind::Direction(Direction::Down), Some(target), Some(present)) => target >= present,
-            (HoldKind::Direction(Direction::Both), Some(target), Some(present)) => target == present,
+            (HoldKind::Direction(_), Some(target), Some(there)) => !hold.blocks(there, target),
             // Without a usable reading the direction is not known.
             (HoldKind::Direction(_), _, _) => false,
         };
