@@ -245,6 +245,7 @@ fn equal_decisions_are_one_with_a_count() {
     first.absorb(second.clone());
     assert_eq!((first.count, first.at, first.last_at), (2, NOW, at(5)));
     assert_eq!(first.last_metrics, Some(second.metrics));
+    assert_eq!((&first.detail, &first.rules), (&second.detail, &second.rules), "no old value stands there for hours");
     world.push(6, "queue", 912.0);
     assert!(!first.is_like(decision(&world.go(6))), "another wish");
     assert!(!first.is_like(decision(&World::new(by_queue(), 9).look(400))), "the metric is missing");
