@@ -131,6 +131,7 @@ async function exchange(via, method, path, { json, headers = {}, timeoutMillis =
     signal: AbortSignal.timeout(timeoutMillis),
     ...more,
   });
+  if (response.status === 204) return { status: 204, body: null };
   try {
     return { status: response.status, body: await response.json() };
   } catch {
@@ -172,6 +173,34 @@ export function timeline(alias, pageToken) {
   if (pageToken) query.set("pageToken", pageToken);
   return get(`/v1/resources/${encodeURIComponent(alias)}/timeline?${query}`);
 }
+
+const standing = (alias, what) => `/v1/resources/${encodeURIComponent(alias)}/${what}`;
+
+/** The text of a resource's policy. */
+export const policy = (alias) => get(standing(alias, "policy"));
+
+/** A page of what a resource's policy decided, newest first. */
+export function decisions(alias, pageToken) {
+  const query = new URLSearchParams({ pageSize: "50" });
+  if (pageToken) query.set("pageToken", pageToken);
+  return get(standing(alias, `decisions?${query}`));
+}
+
+/** The claims on a resource, oldest first. */
+export const claims = async (alias) => (await get(standing(alias, "claims"))).claims;
+
+const scaling = (method, path, json) => withScope("scale", async () => (await call(method, path, { json })).body);
+
+/** Puts a hold on a resource, in the place of the one that is there. */
+export const putHold = (alias, wish) => scaling("PUT", standing(alias, "hold"), wish);
+
+export const endHold = (alias) => scaling("DELETE", standing(alias, "hold"));
+
+export const makeClaim = (alias, wish) => scaling("POST", standing(alias, "claims"), wish);
+
+export const renewClaim = ({ resource: alias, id }, wish) => scaling("POST", standing(alias, `claims/${id}/renew`), wish);
+
+export const endClaim = ({ resource: alias, id }) => scaling("DELETE", standing(alias, `claims/${id}`));
 
 /** A page of jobs, newest first. */
 export function jobs({ resource: alias, states = [], pageSize = 50, pageToken }) {

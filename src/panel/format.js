@@ -9,9 +9,16 @@ const DAY = 24 * HOUR;
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const SHORT_CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const DAY_OF_YEAR = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
-const NUMBER = new Intl.NumberFormat("en");
+const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 20 });
 
 export const number = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value));
+/** A value of a metric: a whole number of up to 15 digits as it is, anything else with six digits. */
+export function value(value) {
+  if (value === null) return "–";
+  if (Number.isSafeInteger(value)) return NUMBER.format(value);
+  const size = Math.abs(value);
+  return size < 1e-6 || size >= 1e15 ? value.toExponential(5) : NUMBER.format(Number(value.toPrecision(6)));
+}
 export const signed = (value) => (value > 0 ? `+${NUMBER.format(value)}` : NUMBER.format(value).replace("-", "−"));
 
 /** `12:03:07`, with the day if it is not today's. */

@@ -8,12 +8,14 @@
 import * as api from "./api.js";
 import { EventStream } from "./events.js";
 import { onSession, session } from "./session.js";
+import { loadLedger, loadStanding } from "./standing.js";
 import {
   changed,
   forgetAll,
   forgetJobs,
   history,
   newList,
+  putDecision,
   putEntry,
   putJob,
   putResource,
@@ -24,6 +26,8 @@ import {
 
 /** Events come in bursts; the list is read once after each. */
 const RELIST_AFTER_MILLIS = 250;
+/** A decision that repeats the one before rarely comes with anything else; there may be thousands of them. */
+const RELIST_AFTER_REPEAT_MILLIS = 3_000;
 /** No event tells whether the sidecar answers. The gateway knows without asking it. */
 const READINESS_EVERY_MILLIS = 15_000;
 /** How often a resource that is looked at, and has no job that has it read anyway, is read. */
@@ -106,6 +110,11 @@ function take({ type, data }) {
     relistSoon();
     changed();
   }
+  if (type === "decision") {
+    const decision = JSON.parse(data);
+    putDecision(decision);
+    relistSoon(decision.count > 1 ? RELIST_AFTER_REPEAT_MILLIS : RELIST_AFTER_MILLIS);
+  }
 }
 
 /** How often events were missed. An answer to what was asked before the last time may be older than what was missed. */
@@ -135,6 +144,7 @@ function reload(resumed) {
   const { list, route } = store;
   // What happened meanwhile is not told again, and an answer on its way may be from before it.
   for (const [alias, known] of store.histories) if (known.loaded || known.problem || known.loading) loadHistory(alias);
+  for (const alias of store.ledgers.keys()) loadLedger(alias);
   relist();
   checkReadiness();
   if (!resumed || !list.loaded || list.problem) loadPage(list, undefined);
@@ -143,24 +153,35 @@ function reload(resumed) {
   if (!resumed || store.jobProblem || !(store.jobs.has(id) || store.missing.has(id))) loadJob(id);
 }
 
+/** The list that is about to be asked for: `{at, timer}`. */
 let relisting = null;
 /** Answers may overtake each other: how often the list was asked for, and the latest of these times whose answer was taken. */
 let relistsAsked = 0;
 let relistTaken = 0;
 
-function relistSoon() {
-  relisting ??= setTimeout(relist, RELIST_AFTER_MILLIS);
+/** Has the list read, unless it will be even sooner. */
+export function relistSoon(afterMillis = RELIST_AFTER_MILLIS) {
+  const at = Date.now() + afterMillis;
+  if (relisting !== null && relisting.at <= at) return;
+  forgetRelisting();
+  relisting = { at, timer: setTimeout(relist, afterMillis) };
+}
+
+function forgetRelisting() {
+  clearTimeout(relisting?.timer);
+  relisting = null;
 }
 
 async function relist() {
-  clearTimeout(relisting);
-  relisting = null;
+  forgetRelisting();
   const number = ++relistsAsked;
   try {
     const resources = await api.resources();
     if (number < relistTaken) return;
     relistTaken = number;
     putResources(resources);
+    const { name, params } = store.route;
+    if (name === "resource") loadStanding(params.alias, { isNews: true });
     loadWhatIsShown();
   } catch (error) {
     if (number < relistTaken) return;
@@ -206,6 +227,7 @@ export function loadWhatIsShown() {
   }
   if (name === "resource") {
     loadHistory(params.alias, { unlessLoaded: true });
+    loadStanding(params.alias);
     look(params.alias, { once: true });
   }
   if (name === "job") {
@@ -349,6 +371,7 @@ export async function look(alias, { once = false } = {}) {
   changed();
   try {
     putResource(await api.resource(alias));
+    if (store.route.params.alias === alias) loadStanding(alias);
     if (store.lookProblem?.alias === alias) store.lookProblem = null;
   } catch (error) {
     store.lookProblem = { alias, error };
@@ -407,8 +430,8 @@ onSession({
     const last = stream;
     stream = newStream();
     last.stop();
-    for (const timer of [relisting, askingSilent, lettingGo]) clearTimeout(timer);
-    relisting = null;
+    for (const timer of [askingSilent, lettingGo]) clearTimeout(timer);
+    forgetRelisting();
     wasReady = false;
     outdated.clear();
     looked.clear();

@@ -5,6 +5,7 @@
 
 import { gatewayNow } from "./api.js";
 import { History } from "./history.js";
+import { Ledger } from "./ledger.js";
 import * as words from "./words.js";
 
 /** Most jobs that a list shows. Older ones are found with a filter. */
@@ -32,6 +33,12 @@ const nothing = () => ({
   /** The list that is shown: of the jobs above, those that match and are not older than its last page. */
   list: newList({ resource: "", states: [] }),
   histories: new Map(),
+  /** By alias: what policies decided, as far as it was asked for, and the newest decision that anything told of. */
+  ledgers: new Map(),
+  decided: new Map(),
+  /** By alias: `{claims, problem}`, and the text of the policy as `{revision, text}`. */
+  claims: new Map(),
+  policyTexts: new Map(),
   /** Aliases being read by request of the user, and the last such reading that failed: `{alias, error}`. */
   reading: new Set(),
   lookProblem: null,
@@ -165,6 +172,8 @@ export function putResources(list) {
 /** Takes in what a look at a resource found. */
 export function putResource(resource) {
   const alias = resource.resource;
+  if (resource.claims) store.claims.set(alias, { claims: resource.claims, problem: null });
+  if (resource.policy?.lastDecision) putDecision(resource.policy.lastDecision);
   putReading(alias, resource);
   const looked = { ...timed(resource), ...store.readings.get(alias), hasReading: true };
   store.looked.set(alias, looked);
@@ -180,6 +189,51 @@ export function history(alias) {
   if (!found) store.histories.set(alias, (found = new History()));
   return found;
 }
+
+export function ledger(alias) {
+  let found = store.ledgers.get(alias);
+  if (!found) store.ledgers.set(alias, (found = new Ledger()));
+  return found;
+}
+
+/** Takes in a decision from any source, unless there is a newer one. */
+export function putDecision(decision) {
+  const known = store.decided.get(decision.resource);
+  if (!known || decision.lastAt >= known.lastAt) store.decided.set(decision.resource, decision);
+  // One that was not shown yet is read when it is.
+  store.ledgers.get(decision.resource)?.add(decision);
+  changed();
+}
+
+/** Takes in a hold that was just put; null if it was ended. */
+export function putHold(alias, hold) {
+  for (const resources of [store.resources, store.looked]) {
+    const resource = resources?.get(alias);
+    if (resource) resources.set(alias, { ...resource, hold });
+  }
+  changed();
+}
+
+/**
+ * The policy of a resource with the newest that anything told of it: its sentence, and the decision as a whole, which lists do
+ * not tell; null if there is no policy.
+ */
+export function policyOf(resource) {
+  const policy = resource?.policy ?? null;
+  if (policy === null) return null;
+  const decision = store.decided.get(resource.resource) ?? null;
+  if (decision === null || decision.lastAt < (policy.decidedAt ?? "")) return { ...policy, decision };
+  return { ...policy, decidedAt: decision.lastAt, detail: decision.detail, decision };
+}
+
+/** The text of the policy of a resource, if it is known in that revision. */
+export function policyText(alias, revision) {
+  const known = store.policyTexts.get(alias);
+  return known?.revision === revision ? known.text : null;
+}
+
+/** The hold on a resource; null if there is none, or if it has ended since it was told of. */
+export const holdOn = ({ hold }) => (hold && Date.parse(hold.until) > gatewayNow() ? hold : null);
 
 const matches = (job, { resource, states }) =>
   (!resource || job.resource === resource) && (states.length === 0 || states.includes(job.state));

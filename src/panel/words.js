@@ -135,8 +135,8 @@ export function kindLook(entry) {
 /** What keys allow: name, and what it is for. */
 export const SCOPES = [
   ["read", "to look at jobs and resources, and to plan"],
-  ["scale", "to submit and cancel jobs and to push metrics as well"],
-  ["admin", "to make and revoke keys as well"],
+  ["scale", "to submit and cancel jobs, to make holds and claims, and to push metrics as well"],
+  ["admin", "to make and revoke keys and to put policies as well"],
   ["push", "to push metrics, and nothing else"],
 ];
 
@@ -154,6 +154,13 @@ const ACTIONS = {
   cancel_job: "Cancel a job",
   create_key: "Create a key",
   revoke_key: "Revoke a key",
+  put_policy: "Put a policy",
+  delete_policy: "Delete a policy",
+  put_hold: "Put a hold",
+  delete_hold: "End a hold",
+  create_claim: "Make a claim",
+  renew_claim: "Renew a claim",
+  delete_claim: "End a claim",
 };
 
 /** What was tried. */

@@ -86,6 +86,18 @@ export class Sidecar {
     if (!response.ok) throw new Error(`the simulated sidecar answered with ${response.status}`);
   }
 
+  /** Waits until the resource is ready with so many units. */
+  async reaches(alias, units) {
+    const deadline = Date.now() + PATIENCE_MILLIS;
+    for (let seen; ; ) {
+      const reading = await (await fetch(`http://${this.address}/resource/${alias}/capacity`)).json();
+      seen = `${reading.status} at ${reading.currentCapacity}`;
+      if (seen === `ACTIVE at ${units}`) return;
+      if (Date.now() > deadline) throw new Error(`${alias} is ${seen}, not ACTIVE at ${units}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
   kill = () => this.process.end("SIGKILL");
 
   stop = () => this.process.end("SIGTERM");
@@ -146,6 +158,15 @@ export class Gateway {
   submit = (wish, key) => this.#ask("POST", "/v1/jobs", { body: wish, key });
 
   cancel = (id) => this.#ask("POST", `/v1/jobs/${id}/cancel`);
+
+  putPolicy = (alias, policy) => this.#ask("PUT", `/v1/resources/${alias}/policy`, { body: policy });
+
+  /** Pushes a value of a metric, as a worker does. */
+  push = (alias, metric, value) => this.#ask("POST", `/v1/resources/${alias}/metrics/${metric}`, { body: { value } });
+
+  putHold = (alias, hold) => this.#ask("PUT", `/v1/resources/${alias}/hold`, { body: hold });
+
+  claim = (alias, claim) => this.#ask("POST", `/v1/resources/${alias}/claims`, { body: claim });
 
   /** Makes an API key. */
   makeKey = (wish) => this.#ask("POST", "/v1/keys", { body: wish });

@@ -579,6 +579,96 @@ test("a form for a key becomes the request for it", async () => {
   ]);
 });
 
+test("a ledger holds each decision once, whatever order news and pages come in", async () => {
+  const found = await within("ledger.js", ({ Ledger }) => {
+    const decision = (id, second, count = 1) => ({ id, count, lastAt: `2026-01-31T12:00:${String(second).padStart(2, "0")}.000Z` });
+    const told = (ledger) => ledger.decisions.map(({ id, count }) => `${id}×${count}`).join(" ");
+    const ledger = new Ledger();
+    // What was decided while the first page was on its way is not on it, or not as often.
+    ledger.add(decision("b", 3));
+    ledger.add(decision("b", 4, 2));
+    ledger.add(decision("c", 5));
+    ledger.addNewest({ decisions: [decision("b", 3), decision("a", 1)], nextPageToken: "older" });
+    const first = told(ledger);
+    ledger.addOlder({ decisions: [decision("z", 0)], nextPageToken: null });
+    ledger.add(decision("c", 6, 2));
+    // An answer that was overtaken does not take anything back.
+    ledger.add(decision("c", 5, 1));
+    const all = told(ledger);
+    for (let index = 0; index < 1000; index += 1) ledger.add(decision(`n${index}`, 7));
+    return [first, all, ledger.decisions.length, ledger.cut, ledger.nextPageToken];
+  });
+  assert.deepEqual(found, ["c×1 b×2 a×1", "c×2 b×2 a×1 z×1", 1000, true, null]);
+});
+
+test("forms for holds and claims become the requests for them, or say what is wrong", async () => {
+  const found = await within("views/demands.js", (module) => {
+    const { secondsOf, emptyHold, emptyClaim, emptyRenewal, holdWishOf, claimWishOf, renewalWishOf } = module;
+    const ahead = (hours) => new Date(Date.now() + hours * 3_600_000);
+    // As the field for a day and a time has it.
+    const local = (date) => new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+    const until = ahead(3);
+    until.setSeconds(0, 0);
+    return {
+      seconds: ["4h", "1h 30m", "90 min", "2d", "0.5h", "10S", "45", "", "h", "4h tomorrow", "-1h"].map(secondsOf),
+      holds: [
+        holdWishOf(emptyHold()),
+        holdWishOf({ ...emptyHold(), stops: "pin", capacity: " 0 ", reason: " migration " }),
+        holdWishOf({ ...emptyHold(), stops: "pin", capacity: "-1", lasting: "0s" }),
+        holdWishOf({ ...emptyHold(), stops: "up", ends: "until", until: local(until) }).wish.until === until.toISOString(),
+        holdWishOf({ ...emptyHold(), ends: "until", until: local(ahead(-1)) }).wrong,
+        holdWishOf({ ...emptyHold(), ends: "until", until: local(ahead(31 * 24)) }).wrong,
+        holdWishOf({ ...emptyHold(), ends: "until" }).wrong,
+      ],
+      claims: [
+        claimWishOf({ ...emptyClaim(), units: "8", owner: "import" }),
+        claimWishOf({ ...emptyClaim(), kind: "extra", units: "0", begins: "later" }).wrong,
+        claimWishOf({ ...emptyClaim(), units: "1", begins: "later", from: local(ahead(4)), ends: "until", until: local(until) }).wrong,
+      ],
+      renewal: renewalWishOf({ ...emptyRenewal(), lasting: "31d" }),
+    };
+  });
+  assert.deepEqual(found, {
+    seconds: [14_400, 5_400, 5_400, 172_800, 1_800, 10, null, null, null, null, null],
+    holds: [
+      { wish: { direction: "both", forSeconds: 14_400 }, wrong: {} },
+      { wish: { capacity: 0, forSeconds: 14_400, reason: "migration" }, wrong: {} },
+      {
+        wish: { capacity: null },
+        wrong: { "/capacity": "must be a whole number", "/forSeconds": "must be between 1 second and 30 days" },
+      },
+      true,
+      { "/until": "must be in the future, and after the begin" },
+      { "/until": "must be within 30 days" },
+      { "/until": "must be a day and a time" },
+    ],
+    claims: [
+      { wish: { kind: "atLeast", units: 8, forSeconds: 7_200, owner: "import" }, wrong: {} },
+      { "/units": "must be a whole number above 0", "/from": "must be a day and a time" },
+      { "/until": "must be in the future, and after the begin" },
+    ],
+    renewal: { wish: {}, wrong: { "/forSeconds": "must be between 1 second and 30 days" } },
+  });
+});
+
+test("values of metrics have few digits, and words of policies a meaning", async () => {
+  const values = await within("format.js", ({ value }) => [812, 0.1 + 0.2, 1234.56789, 0, -3, 1e21, 1e-9, 2 ** 53, null].map(value));
+  assert.deepEqual(values, ["812", "0.3", "1,234.57", "0", "-3", "1.00000e+21", "1.00000e-9", "9.00720e+15", "–"]);
+  const found = await within("policy.js", ({ way, wish, otherwise, held, metricState }) => [
+    way({ target: 3, decided: 10 }), way({ target: 3, decided: 3 }), way({ target: 3, decided: null }),
+    wish({ wants: null, min: 6, max: 6 }), wish({ wants: null, min: 2, max: 6 }), wish({ wants: null, min: null, max: 6 }),
+    wish({ wants: null, min: null, max: null }), wish({ wants: 0, min: null, max: null }),
+    otherwise({ rule: "band", above: 900, wants: 10 }, { rules: [{ name: "band", metric: "queue" }] }).join(", "),
+    otherwise({ rule: "band", atMost: 0, wants: 8 }, null).join(", "),
+    held({ capacity: 0, direction: null }), held({ capacity: null, direction: "both" }),
+    metricState({ state: "missing", reason: "stale" }).text,
+  ]);
+  assert.deepEqual(found, [
+    "3 → 10", "3", "–", "exactly 6", "2 to 6", "at most 6", "–", "0", "queue above 900, band wants 10",
+    "the metric of band at most 0, band wants 8", "Kept at 0", "No changes", "Missing: the newest value is too old",
+  ]);
+});
+
 test("a stream says why it was ended", async () => {
   const found = await within("events.js", ({ EventStream }) =>
     new Promise((resolve) => {

@@ -40,7 +40,7 @@ function KnownJob({ job }) {
     h("section", { class: "card", "aria-label": "Capacity during the job" }, h(JobPlot, { job })),
     h("div", { class: "columns" },
       h("section", { class: "wide", "aria-label": "Steps" },
-        h("h2", null, "Steps"), h(StepTable, { job }), h(ExternalChanges, { job })),
+        h("h2", null, "Steps"), h(StepTable, { job }), h(Retargets, { job }), h(ExternalChanges, { job })),
       h(Facts, { job })));
 }
 
@@ -119,6 +119,14 @@ const ExternalChanges = ({ job }) =>
     h("ul", { class: "plain-list" }, job.externalChanges.map((change) =>
       h("li", { key: change.noticedAt, class: "num" }, h(Time, { at: change.noticedAt }),
         ` ${format.number(change.fromCapacity)} expected, ${format.number(change.toCapacity)} found`))));
+
+const Retargets = ({ job: { retargets, retargetCount } }) =>
+  retargetCount === 0 ? null : h("div", { class: "retargets" },
+    h("h2", null, "Other targets, given by the policy"),
+    h("ul", { class: "plain-list" }, retargets.map(({ at, from, to, decisionId }) =>
+      h("li", { key: decisionId, class: "num" }, h(Time, { at }), ` ${format.number(from)} → ${format.number(to)}`))),
+    retargetCount > retargets.length &&
+      h("p", { class: "quiet" }, `and ${format.number(retargetCount - retargets.length)} earlier ones`));
 
 function Facts({ job }) {
   const { settings } = job;

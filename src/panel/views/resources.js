@@ -13,6 +13,7 @@ import { JobTable } from "./jobs.js";
 import {
   Badge, Fact, Gauge, JobLink, Notice, Progress, Refusal, ResourcePlot, Sign, SpanChoice, Time, currentSpan,
 } from "./parts.js";
+import { PolicyLine, Standing } from "./policy.js";
 
 /** Most jobs below the cards; the page of all jobs has the rest. */
 const RECENT_JOBS = 10;
@@ -76,6 +77,7 @@ function Card({ resource, hasPlot }) {
     h(CapacityLine, { resource, job }),
     h(Gauge, { capacity: resource.capacity, target: job?.targetCapacity ?? null, bounds: resource.bounds }),
     h(ResourceState, { resource, job }),
+    h(PolicyLine, { resource }),
     hasPlot
       ? h(ResourcePlot, { alias, height: 132, span: currentSpan() })
       : h("p", { class: "quiet" }, "Its plot is on ", h("a", { href: hrefs.resource(alias) }, "its own page"), "."),
@@ -163,6 +165,7 @@ export function ResourcePage({ alias }) {
         h("div", { class: "plot-head" }, h(Legend), h("span", { class: "grow" }), h(SpanChoice)),
         h(ResourcePlot, { alias, height: 260, span: currentSpan() })),
       h(Settings, { resource })),
+    h(Standing, { resource }),
     h("h2", null, "Jobs"),
     jobs.length === 0
       ? h("p", { class: "quiet" }, "No jobs.")

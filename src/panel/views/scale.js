@@ -172,6 +172,8 @@ export class ScalePage extends Component {
         error?.code === "resource_busy" && h("div", { class: "actions start" },
           h("button", { type: "button", onClick: () => this.#instead("queue") }, "Queue instead"),
           h("button", { type: "button", onClick: () => this.#instead("supersede") }, "Take its place instead")),
+        error?.code === "resource_held" &&
+          h("p", null, h("a", { href: hrefs.resource(this.state.fields.resource.trim()) }, "To the hold")),
         retry && h("p", null, "Submitting again is safe: the gateway takes it for the same job.")),
       isRefused && error?.code !== "insufficient_scope" &&
         h(Notice, { tone: "idle", title: "The key of this tab submits no jobs" },

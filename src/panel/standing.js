@@ -1,0 +1,79 @@
+/** Reads what stands about a resource besides its jobs: what its policy decided, the policy's text, and claims. */
+
+import * as api from "./api.js";
+import { changed, ledger, policyOf, putDecision, resourceOf, store } from "./store.js";
+
+/** Reads what the page of a resource shows of its policy and was not read yet; where there is news, also what may be old. */
+export function loadStanding(alias, { isNews = false } = {}) {
+  const policy = policyOf(resourceOf(alias));
+  if (!policy) return;
+  const { loaded, loading, problem } = ledger(alias);
+  if (!loaded && !loading && !problem) loadLedger(alias);
+  loadText(alias, policy.revision);
+  if (isNews || !store.claims.has(alias)) loadClaims(alias);
+}
+
+/** Reads the newest page of what a policy decided. What failed is not tried again by itself before the stream is ready again. */
+export function loadLedger(alias) {
+  const known = ledger(alias);
+  known.isWantedAgain = known.loading;
+  return loadPage(alias, (page) => {
+    known.addNewest(page);
+    const [newest] = page.decisions;
+    if (newest) putDecision(newest);
+    // What changed nothing is written a little later than it is told of.
+    const told = store.decided.get(alias);
+    if (told && told.lastAt >= (newest?.lastAt ?? "")) known.add(told);
+  });
+}
+
+export const loadOlderDecisions = (alias) =>
+  loadPage(alias, (page) => ledger(alias).addOlder(page), ledger(alias).nextPageToken);
+
+async function loadPage(alias, take, pageToken) {
+  const known = ledger(alias);
+  if (known.loading) return;
+  known.loading = true;
+  changed();
+  try {
+    take(await api.decisions(alias, pageToken));
+    known.problem = null;
+  } catch (error) {
+    known.problem = error;
+  }
+  known.loading = false;
+  changed();
+  if (known.isWantedAgain) loadLedger(alias);
+}
+
+/** Reads the text of a policy, unless it is known in this revision. */
+async function loadText(alias, revision) {
+  const texts = store.policyTexts;
+  if (texts.get(alias)?.revision === revision) return;
+  texts.set(alias, { revision, text: null });
+  try {
+    texts.set(alias, { revision, text: await api.policy(alias) });
+  } catch {
+    // Without it, less is said about the rules. It is asked for again with the next news.
+    texts.delete(alias);
+  }
+  changed();
+}
+
+/** Answers may overtake each other: how often claims were asked for, and by alias the latest of these times whose answer was taken. */
+let claimsAsked = 0;
+const claimsTaken = new Map();
+
+async function loadClaims(alias) {
+  const number = ++claimsAsked;
+  let told;
+  try {
+    told = { claims: await api.claims(alias), problem: null };
+  } catch (problem) {
+    told = { claims: store.claims.get(alias)?.claims ?? null, problem };
+  }
+  if (number < (claimsTaken.get(alias) ?? 0)) return;
+  claimsTaken.set(alias, number);
+  store.claims.set(alias, told);
+  changed();
+}
