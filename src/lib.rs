@@ -28,7 +28,6 @@ mod printable;
 pub mod sidecar;
 pub mod sim;
 pub mod sources;
-
 pub mod store;
 mod suggest;
 pub mod table;

@@ -35,8 +35,8 @@ the caller's own, of at most 64 letters, digits, dots, dashes and underscores, i
 are answered with a bare 400, 408 or 431, and the connection ends.";
 
 const SECURITY: &str = "\
-An API key, as `Authorization: Bearer sg_…`. Operations name the scope that a key needs: `read`, `scale` or `admin`, each \
-including those before it. A key can be limited to some resources. A gateway on a loopback address admits requests without \
+An API key, as `Authorization: Bearer sg_…`. Operations name the scopes of which a key needs one: `push`, `read`, `scale` or \
+`admin`. `scale` includes `push` and `read`, and `admin` includes all. A key can be limited to some resources. A gateway on a loopback address admits requests without \
 a key until it has its first one.";
 
 /// The document as it is published: [`text`], put down where people can read it, and where a test compares it. A gateway

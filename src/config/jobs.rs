@@ -179,7 +179,7 @@ struct RetentionRows {
     keep_finished_for: Duration,
 
     /// Most finished jobs kept; beyond it the oldest go first
-    // They are held in memory: a few kilobytes times a million.
+    // A few kilobytes of disk each.
     #[arg(long, env = "SCALEGATE_KEEP_FINISHED_COUNT", default_value = "10000",
           value_name = "JOBS", value_parser = number::<usize>(1, 1_000_000))]
     keep_finished_count: usize,

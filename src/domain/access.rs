@@ -86,9 +86,9 @@ pub enum Scope {
     /// The key may look at jobs and resources, and plan jobs.
     #[default]
     Read,
-    /// The key may also submit jobs and cancel them, and push values of metrics.
+    /// The key may also submit jobs and cancel them, push values of metrics, and make and end holds and claims.
     Scale,
-    /// The key may also make and revoke keys, and read who tried to change what.
+    /// The key may also make and revoke keys, put and delete policies, and read who tried to change what.
     Admin,
 }
 

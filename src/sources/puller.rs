@@ -26,12 +26,10 @@ use crate::metrics::SourceOutcome;
 use crate::printable::one_line;
 
 use super::connect::Connector;
-use super::request::Request;
+use super::request::{REQUEST_TIMEOUT, Request};
 use super::secrets::Secrets;
 use super::tls;
 
-/// Longest time from the look-up of a name to the end of an answer.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest answer that is read.
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// Most bytes of an answer that wait to be looked at, which is the largest head. Several times what servers send.

@@ -1,6 +1,7 @@
 //! What is asked of a source.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use url::Url;
 
@@ -8,7 +9,9 @@ use crate::domain::policy::{Missing, Source};
 use crate::policy::header_name;
 
 use super::NoValue;
-use super::puller::REQUEST_TIMEOUT;
+
+/// Longest time from the look-up of a name to the end of an answer.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What an answer is expected to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! What the owner of lanes takes over.
 
+use super::epoch::Epoch;
 use super::policy::PolicyRecord;
-use super::unit::Epoch;
 use crate::domain::{Alias, JobEvent, LaneRecord, Timestamp};
 
 /// The lanes to be adopted.

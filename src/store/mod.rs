@@ -28,6 +28,7 @@ mod admissions;
 mod adoption;
 #[cfg(test)]
 mod conformance;
+mod epoch;
 mod error;
 #[cfg(test)]
 mod fixtures;
@@ -47,6 +48,7 @@ pub use admissions::{
     AdmissionRecords, Admissions, JobWish, MAX_IDEMPOTENCY_KEYS, NoRoom, Reserved, UnfinishedJob, Wish,
 };
 pub use adoption::{AdoptedLane, Adoption, Which};
+pub use epoch::Epoch;
 pub use error::StoreError;
 pub use observer::Observer;
 pub use policy::{Observations, PolicyChange, PolicyRecord, PolicyState, PolicyWrite, Revision};
@@ -59,7 +61,7 @@ pub use retention::{
     MAX_DECISIONS, MAX_LOGGED_VERSIONS, MAX_REVISIONS, MAX_TEXT_BYTES, MAX_TIMELINE, MINUTE_RETENTION, Pruned,
     PrunedJob, RAW_RETENTION, RETIRED_RETENTION, REVISION_RETENTION,
 };
-pub use unit::{Epoch, IdempotencyEntry, KeyChange, LaneChange, RecordChange, ReservationId, SubmitKey, Unit};
+pub use unit::{IdempotencyEntry, KeyChange, LaneChange, RecordChange, ReservationId, SubmitKey, Unit};
 
 /// The results of the units of a commit, in their order: of each, the id of the version that its first job became, by
 /// which those of the others follow. Dropping it does not call the commit back.

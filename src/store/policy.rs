@@ -20,7 +20,7 @@
 
 use std::collections::BTreeMap;
 
-use super::unit::{Epoch, Unit};
+use super::epoch::Epoch;
 use crate::domain::policy::{Claim, ClaimId, Decision, Hold, Name, Sample};
 use crate::domain::{Actor, Alias, Timestamp};
 
@@ -120,12 +120,4 @@ pub struct Observations {
     pub state: Option<PolicyState>,
     /// As [`PolicyWrite::Decision`].
     pub decisions: Vec<Decision>,
-}
-
-impl Unit {
-    /// Whether it is about the lanes of all resources whose policies it changes. One that is not can have no owner.
-    pub fn covers_policies(&self) -> bool {
-        let is_covered = |change: &PolicyChange| self.lanes.iter().any(|lane| lane.resource == change.resource);
-        self.policies.iter().all(is_covered)
-    }
 }

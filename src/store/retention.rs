@@ -30,7 +30,7 @@ pub const MAX_DECISIONS: u32 = 10_000;
 pub const DECISION_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// How long samples are kept as they came, one a second: twice the longest time that a rule looks back.
 pub const RAW_RETENTION: Duration = Duration::from_hours(2);
-/// How long samples are kept by the minute: two of the longest patterns that are learned, and a week.
+/// How long samples are kept by the minute: a week of a metric can be compared with several before it.
 pub const MINUTE_RETENTION: Duration = Duration::from_hours(35 * 24);
 /// How long the samples of a policy are kept that was deleted: one that is put again soon goes on as it was.
 pub const RETIRED_RETENTION: Duration = Duration::from_hours(24);

@@ -4,11 +4,9 @@
 
 use std::sync::Arc;
 
+use super::epoch::Epoch;
 use super::policy::PolicyChange;
 use crate::domain::{Alias, AuditEntry, HistoryEntry, Job, JobId, KeyId, KeyRecord, LaneRecord, Timestamp};
-
-/// Numbers the adoptions of lanes: a unit that names an earlier adoption of a lane than the latest one is refused.
-pub type Epoch = u64;
 
 /// Records that become durable together or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +27,14 @@ pub struct Unit {
     pub audit: Vec<AuditEntry>,
     /// The reservation that it uses up.
     pub reservation: Option<ReservationId>,
+}
+
+impl Unit {
+    /// Whether it is about the lanes of all resources whose policies it changes. One that is not can have no owner.
+    pub fn covers_policies(&self) -> bool {
+        let is_covered = |change: &PolicyChange| self.lanes.iter().any(|lane| lane.resource == change.resource);
+        self.policies.iter().all(is_covered)
+    }
 }
 
 /// Identifies a reservation.

@@ -194,7 +194,11 @@ pub async fn list_policy_revisions(
 ) -> Result<HttpResponse, ApiError> {
     let alias = resource(&request, &caller, &path)?;
     let revisions = state.read(&caller, "revisions", async move |reader| reader.policy_revisions(&alias).await).await?;
-    Ok(HttpResponse::Ok().json(PolicyRevisionList { revisions: revisions.iter().map(PolicyRevision::from).collect() }))
+    let revisions = revisions.iter().map(PolicyRevision::of).collect::<serde_json::Result<_>>().map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "a stored revision of a policy cannot be read");
+        ApiError::new(Code::InternalError, "A stored revision of the policy cannot be read.")
+    })?;
+    Ok(HttpResponse::Ok().json(PolicyRevisionList { revisions }))
 }
 
 /// Try a policy

@@ -83,14 +83,18 @@ pub struct PolicyRevision {
     pub policy: Option<PolicyDocument>,
 }
 
-impl From<&Revision> for PolicyRevision {
-    fn from(revision: &Revision) -> Self {
-        Self {
+impl PolicyRevision {
+    /// What is shown of `revision`.
+    ///
+    /// # Errors
+    /// If what is stored of it is no policy.
+    pub fn of(revision: &Revision) -> serde_json::Result<Self> {
+        Ok(Self {
             revision: revision.number,
             at: WireTime(revision.at),
             by: revision.by.as_ref().map(ActorView::from),
-            policy: revision.document.as_deref().and_then(|document| serde_json::from_str(document).ok()),
-        }
+            policy: revision.document.as_deref().map(serde_json::from_str).transpose()?,
+        })
     }
 }
 

@@ -5,11 +5,13 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::records::{Unreadable, json};
-use super::rows::TRIMMED_TOGETHER;
-use super::samples::SamplesClock;
+use super::samples_clock::SamplesClock;
 use crate::domain::Alias;
 use crate::domain::policy::Decision;
 use crate::store::MAX_DECISIONS;
+
+/// What is too many in a log is removed when so many more are in it: each removal costs a search, even of nothing.
+pub(super) const TRIMMED_TOGETHER: u64 = 64;
 
 /// Writes `decision` in place of the newest one about `resource` if it has the same id, or after it.
 pub(super) fn write(db: &Connection, resource: &Alias, decision: &Decision) -> rusqlite::Result<()> {

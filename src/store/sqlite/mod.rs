@@ -37,6 +37,7 @@ mod records;
 mod reserve;
 mod rows;
 mod samples;
+mod samples_clock;
 mod schema;
 mod series;
 mod spare_room;

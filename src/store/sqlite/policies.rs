@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row, params};
 
-use super::records::{Unreadable, json, name_of, parsed, senseless};
+use super::records::{Unreadable, collect, json, parsed, senseless};
 use super::{decisions, samples};
 use crate::domain::policy::{Claim, Hold, Name, Sample};
 use crate::domain::{Alias, Timestamp};
@@ -135,23 +135,6 @@ pub(super) fn parse_revision(row: &Row) -> rusqlite::Result<Revision> {
 
 fn record<T: serde::de::DeserializeOwned>(row: &Row, column: usize) -> rusqlite::Result<T> {
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| senseless(column, error))
-}
-
-/// What `parse` makes of the rows of a query, each about a `what` that its first column names.
-pub(super) fn collect<T>(
-    db: &Connection,
-    what: &str,
-    sql: &str,
-    parameters: impl rusqlite::Params,
-    parse: impl Fn(&Row) -> rusqlite::Result<T>,
-) -> Result<Vec<T>, Unreadable> {
-    let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query(parameters)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(parse(row).map_err(|error| Unreadable::Row(format!("{what} {}", name_of(row)), error.to_string()))?);
-    }
-    Ok(found)
 }
 
 /// Moves the times of states and samples by so much. Claims and holds end at the times that their callers were told.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
 use super::minutes;
 use super::records::{parse_pruned_job, parsed_or_null};
-use super::samples::SamplesClock;
+use super::samples_clock::SamplesClock;
 use crate::domain::{KeyId, Retention, RetentionClass, Timestamp};
 use crate::store::{AuditExcess, DECISION_RETENTION, Excess, Holder, KEY_RETENTION, PrunedJob, REVISION_RETENTION};
 

@@ -1,6 +1,6 @@
+use super::super::decisions::TRIMMED_TOGETHER;
 use super::super::fixtures::{NOW, alias, directory, ended, job, jobs, open, readings, shell};
 use super::super::queries::{DECISIONS_SQL, ENTRIES_SQL, PIECE_ROWS, Run, VERSION, versions_sql};
-use super::super::rows::TRIMMED_TOGETHER;
 use super::super::{Journal as _, SqliteJournal};
 use super::*;
 use crate::domain::{Ending, Job, JobEvent, JobId, Reach, ResourceEvent};

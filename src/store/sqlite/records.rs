@@ -8,8 +8,8 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rusqlite::Row;
 use rusqlite::types::Type;
+use rusqlite::{Connection, Row};
 
 use super::SqliteError;
 use super::connection::explain;
@@ -83,6 +83,23 @@ where
 /// That the text in a column makes no sense.
 pub(super) fn senseless(column: usize, error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+}
+
+/// What `parse` makes of the rows of a query, each about a `what` that its first column names.
+pub(super) fn collect<T>(
+    db: &Connection,
+    what: &str,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    parse: impl Fn(&Row) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, Unreadable> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(parse(row).map_err(|error| Unreadable::Row(format!("{what} {}", name_of(row)), error.to_string()))?);
+    }
+    Ok(found)
 }
 
 /// The record as it is stored.

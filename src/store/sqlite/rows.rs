@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
+use super::decisions::TRIMMED_TOGETHER;
 use super::records::json;
 use super::{decisions, key_rows, lanes, policies, samples};
 use crate::domain::{
     AbridgedJob, Actor, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyId, RetentionClass, Timestamp,
 };
 use crate::store::{IdempotencyEntry, MAX_LOGGED_VERSIONS, MAX_TIMELINE, Observations, Unit};
-
-/// What is too many in a log is removed when so many more are in it: each removal costs a search, even of nothing.
-pub(super) const TRIMMED_TOGETHER: u64 = 64;
 
 /// Writes all of `units`, in their order; their jobs become the versions `first_event` and following. Must be called
 /// within a transaction.

@@ -7,33 +7,15 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::samples::{self, SamplesClock};
+use super::minutes::Values;
+use super::samples;
+use super::samples_clock::SamplesClock;
 use crate::domain::policy::Name;
 use crate::domain::{Alias, Timestamp};
 use crate::store::{MAX_POINTS, Point, Series};
 
 const SECOND_MILLIS: i64 = 1000;
 const MINUTE_MILLIS: i64 = 60 * SECOND_MILLIS;
-
-/// Values that are told as one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Values {
-    pub sum: f64,
-    pub most: f64,
-    pub count: u64,
-}
-
-impl Values {
-    pub fn of(value: f64) -> Self {
-        Self { sum: value, most: value, count: 1 }
-    }
-
-    /// These and `other` ones. Finite, however large they are.
-    pub fn and(self, other: Self) -> Self {
-        let sum = (self.sum + other.sum).clamp(f64::MIN, f64::MAX);
-        Self { sum, most: self.most.max(other.most), count: self.count + other.count }
-    }
-}
 
 /// What is asked for, in milliseconds.
 struct Span {
