@@ -259,6 +259,11 @@ fn rule(rule: &Rule) -> Object {
             object.add("ratio", number(follow.ratio));
             object.add("offset", follow.offset);
         }
+        RuleKind::Expression(rule) => {
+            object.add("type", "expression");
+            object.add("expression", rule.expression.as_str());
+            object.add("onMissing", on_missing(rule.on_missing));
+        }
         RuleKind::Schedule(window) => add_window(&mut object, window),
     }
     object

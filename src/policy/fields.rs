@@ -21,6 +21,7 @@ pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("an entry of steps", &["above", "below", "change"]),
     ("a rule of type follow", &["resource", "ratio", "offset"]),
     ("a rule of type schedule", &["timeZone", "days", "from", "to", "except", "cron", "at", "until", "ready"]),
+    ("a rule of type expression", &["expression"]),
     ("a rule with a metric", &["onMissing"]),
     ("onMissing", &["capacity"]),
     ("behavior", &["up", "down"]),

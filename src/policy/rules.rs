@@ -11,7 +11,8 @@ use super::scalars::{above_zero, alias, capacity, change, duration, kind_of, nam
 use super::schedule;
 use crate::domain::Capacity;
 use crate::domain::policy::{
-    Band, Follow, MAX_RULES, Name, OnMissing, Rule, RuleKind, StepRule, Target, Threshold, ThresholdChange, Utilization,
+    Band, Expression, ExpressionRule, Follow, InvalidExpression, MAX_RULES, Name, OnMissing, Rule, RuleKind, StepRule,
+    Target, Threshold, ThresholdChange, Utilization,
 };
 use crate::suggest;
 
@@ -70,6 +71,7 @@ fn rule(place: &Place, around: &Surroundings, problems: &mut Problems) -> Option
         "utilization" => utilization(&mut fields, around),
         "step" => step(&mut fields, around),
         "follow" => follow(&mut fields),
+        "expression" => expression(&mut fields, around),
         "schedule" => schedule::read(&mut fields, around.bounds).map(RuleKind::Schedule),
         // Their fields are not known yet, so none can be called unknown.
         later => {
@@ -182,21 +184,38 @@ fn follow(fields: &mut Fields) -> Option<RuleKind> {
     Some(RuleKind::Follow(Follow { resource: resource?, ratio: ratio?, offset: offset? }))
 }
 
+fn expression(fields: &mut Fields, around: &Surroundings) -> Option<RuleKind> {
+    let expression = fields.required("expression", |value| {
+        let expression: Expression =
+            Expression::compile(string(value)?).map_err(|invalid: InvalidExpression| invalid.to_string())?;
+        match &around.metrics {
+            None => Ok(expression),
+            Some(metrics) => match expression.uses().metrics.iter().find(|name| !metrics.contains_key(*name)) {
+                Some(unknown) => Err(format!("has metrics.{unknown}, which {}", no_metric(unknown, metrics))),
+                None => Ok(expression),
+            },
+        }
+    });
+    let on_missing = on_missing(fields);
+    Some(RuleKind::Expression(ExpressionRule { expression: expression?, on_missing: on_missing? }))
+}
+
 /// The metric of a rule.
 fn metric(fields: &mut Fields, around: &Surroundings) -> Option<Name> {
     fields.required("metric", |value| {
         let given = name(value)?;
         let Some(metrics) = &around.metrics else { return Ok(given) };
-        if metrics.contains_key(&given) {
-            return Ok(given);
-        }
-        let names: Vec<&str> = metrics.keys().map(Name::as_str).collect();
-        Err(match (names.as_slice(), suggest::nearest(given.as_str(), &names)) {
-            (_, Some(meant)) => format!("is not one of the metrics; did you mean {meant}?"),
-            ([], None) => "is not one of the metrics: there are none".to_owned(),
-            (names, None) => format!("is not one of the metrics; there are: {}", names.join(", ")),
-        })
+        if metrics.contains_key(&given) { Ok(given) } else { Err(no_metric(&given, metrics)) }
     })
+}
+
+fn no_metric(given: &Name, metrics: &BTreeMap<Name, bool>) -> String {
+    let names: Vec<&str> = metrics.keys().map(Name::as_str).collect();
+    match (names.as_slice(), suggest::nearest(given.as_str(), &names)) {
+        (_, Some(meant)) => format!("is not one of the metrics; did you mean {meant}?"),
+        ([], None) => "is not one of the metrics: there are none".to_owned(),
+        (names, None) => format!("is not one of the metrics; there are: {}", names.join(", ")),
+    }
 }
 
 /// The metric of a rule of a type that divides it by units.

@@ -76,22 +76,27 @@ fn rule(rule: &Rule) -> String {
             };
             (format!("{share}the target of {}{offset}", follow.resource), None)
         }
+        RuleKind::Expression(rule) => {
+            (format!("what \"{}\" gives, rounded up", rule.expression.as_str()), Some(rule.on_missing))
+        }
         RuleKind::Schedule(window) => (self::window(window), None),
     };
-    let missing = on_missing.map_or(String::new(), |on_missing| format!("; {}", missing(on_missing)));
+    let lack = match rule.kind {
+        RuleKind::Expression(_) => "it has no result",
+        _ => "the metric is missing",
+    };
+    let missing = on_missing.map_or(String::new(), |on_missing| format!("; while {lack}, {}", missing(on_missing)));
     format!("{}: {what}{missing}.", rule.name)
 }
 
 fn missing(on_missing: OnMissing) -> String {
     match on_missing {
-        OnMissing::Hold => "while the metric is missing, capacity is not lowered".to_owned(),
-        OnMissing::Ignore => "while the metric is missing, the rule does not count".to_owned(),
-        OnMissing::Capacity { capacity, after } if after.is_zero() => {
-            format!("while the metric is missing, it wants {capacity}")
-        }
+        OnMissing::Hold => "capacity is not lowered".to_owned(),
+        OnMissing::Ignore => "the rule does not count".to_owned(),
+        OnMissing::Capacity { capacity, after } if after.is_zero() => format!("it wants {capacity}"),
         OnMissing::Capacity { capacity, after } => {
             let after = span(after);
-            format!("while the metric is missing, capacity is not lowered, and after {after} it wants {capacity}")
+            format!("capacity is not lowered, and after {after} it wants {capacity}")
         }
     }
 }

@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 
 use super::problem::child;
 use crate::domain::policy::{
-    Band, MetricSpec, Name, OnMissing, Policy, Rule, RuleKind, Source, StepRule, Threshold, When, Window, transitions,
+    Band, ExpressionRule, MetricSpec, Name, OnMissing, Policy, Rule, RuleKind, Source, StepRule, Threshold, When,
+    Window, transitions,
 };
 use crate::domain::{ResourceConfig, Timestamp};
 
@@ -71,6 +72,8 @@ pub enum WarningCode {
     IdleCannotHappen,
     /// The capacity for a missing metric lies outside of the bounds.
     FallbackOutsideBounds,
+    /// An expression makes a capacity of the capacity alone.
+    ExpressionWithoutMetric,
 }
 
 /// What in `policy` is surely not meant on a resource for which the operator has laid down `config`, as of `now`.
@@ -82,13 +85,14 @@ pub fn warnings(policy: &Policy, config: &ResourceConfig, now: Timestamp) -> Vec
             RuleKind::Band(band) => found.check_band(&at, band, policy),
             RuleKind::Step(step) => found.check_thresholds(&at, step),
             RuleKind::Schedule(window) => found.check_window(&at, window, policy, now),
+            RuleKind::Expression(rule) => found.check_expression(&at, rule),
             RuleKind::Target(_) | RuleKind::Utilization(_) | RuleKind::Follow(_) => {}
         }
         found.check_fallback(&at, &rule.kind, policy);
     }
     found.check_contradictions(policy, now);
     let cooldown = config.settings.with(&policy.job).within(&config.setting_limits).cooldown;
-    let used: BTreeSet<&Name> = policy.rules.iter().filter_map(|rule| metric_of(&rule.kind)).collect();
+    let used: BTreeSet<&Name> = policy.rules.iter().flat_map(|rule| metrics_of(&rule.kind)).collect();
     for (name, spec) in &policy.metrics {
         let at = child("/metrics", name.as_str());
         if !used.contains(name) {
@@ -100,14 +104,15 @@ pub fn warnings(policy: &Policy, config: &ResourceConfig, now: Timestamp) -> Vec
     found.0
 }
 
-/// The metric of a rule, if it has one.
-fn metric_of(kind: &RuleKind) -> Option<&Name> {
+/// The metrics of a rule.
+fn metrics_of(kind: &RuleKind) -> Vec<&Name> {
     match kind {
-        RuleKind::Target(target) => Some(&target.metric),
-        RuleKind::Band(band) => Some(&band.metric),
-        RuleKind::Utilization(utilization) => Some(&utilization.metric),
-        RuleKind::Step(step) => Some(&step.metric),
-        RuleKind::Follow(_) | RuleKind::Schedule(_) => None,
+        RuleKind::Target(target) => vec![&target.metric],
+        RuleKind::Band(band) => vec![&band.metric],
+        RuleKind::Utilization(utilization) => vec![&utilization.metric],
+        RuleKind::Step(step) => vec![&step.metric],
+        RuleKind::Expression(rule) => rule.expression.uses().metrics.iter().collect(),
+        RuleKind::Follow(_) | RuleKind::Schedule(_) => Vec::new(),
     }
 }
 
@@ -118,6 +123,7 @@ fn on_missing_of(kind: &RuleKind) -> Option<OnMissing> {
         RuleKind::Band(band) => Some(band.on_missing),
         RuleKind::Utilization(utilization) => Some(utilization.on_missing),
         RuleKind::Step(step) => Some(step.on_missing),
+        RuleKind::Expression(rule) => Some(rule.on_missing),
         RuleKind::Follow(_) | RuleKind::Schedule(_) => None,
     }
 }
@@ -160,6 +166,18 @@ impl Found {
         if least < most {
             let detail = format!("A value between {least} and {most} is above one threshold and below another.");
             self.add(WarningCode::ThresholdsOverlap, &format!("{at}/steps"), detail);
+        }
+    }
+
+    /// Finds an expression that nothing but its own wish moves: what it adds, it adds again.
+    fn check_expression(&mut self, at: &str, rule: &ExpressionRule) {
+        let uses = rule.expression.uses();
+        let variable = if uses.capacity { "capacity" } else { "target" };
+        if uses.metrics.is_empty() && (uses.capacity || uses.target) {
+            let detail = format!(
+                "It uses {variable} without a metric: what it adds or removes, it adds or removes again each time."
+            );
+            self.add(WarningCode::ExpressionWithoutMetric, &format!("{at}/expression"), detail);
         }
     }
 

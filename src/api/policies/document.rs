@@ -33,7 +33,7 @@ pub struct PolicyDocument {
     #[serde(default)]
     pub metrics: BTreeMap<String, MetricDocument>,
     /// The rules: 1 to 32 objects, each with a unique `name`, a `type`, which is `target`, `band`, `utilization`, `step`,
-    /// `schedule` or `follow`, and the fields of that type.
+    /// `schedule`, `follow` or `expression`, and the fields of that type.
     #[schema(value_type = Vec<Object>, min_items = 1, max_items = 32)]
     pub rules: Vec<Value>,
     /// How fast what rules recommend is followed.

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::super::alias::Alias;
 use super::super::capacity::Capacity;
 use super::super::settings::SettingsOverrides;
+use super::expression::Expression;
 use super::schedule::Window;
 
 /// Most metrics of a policy: each one may be pulled every second.
@@ -242,6 +243,8 @@ pub enum RuleKind {
     Step(StepRule),
     /// A share of another resource's target.
     Follow(Follow),
+    /// What a formula gives.
+    Expression(ExpressionRule),
     /// Windows of time with bounds of their own.
     Schedule(Window),
 }
@@ -333,6 +336,15 @@ pub struct Follow {
     pub ratio: f64,
     /// Units to add; may be negative.
     pub offset: i32,
+}
+
+/// What a formula gives, rounded up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpressionRule {
+    /// The formula. The policy has all metrics that it uses.
+    pub expression: Expression,
+    /// What counts while one of its metrics is missing, or while it has no result.
+    pub on_missing: OnMissing,
 }
 
 /// What a rule says while its metric is missing.

@@ -16,6 +16,7 @@ mod decision;
 mod demand;
 mod document;
 mod explain;
+mod expression;
 mod inputs;
 mod metric;
 mod rules;
@@ -32,9 +33,10 @@ pub use decide::{Outcome, decide};
 pub use decision::{Action, Alternative, Beyond, Decision, DecisionId, Limiter, Opinion, Says, StageValue, Trigger};
 pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind, Whereabouts};
 pub use document::{
-    Aggregate, Band, Behavior, Follow, InvalidName, MAX_METRICS, MAX_RULES, MetricSpec, Mode, Name, OnMissing, Policy,
-    Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,
+    Aggregate, Band, Behavior, ExpressionRule, Follow, InvalidName, MAX_METRICS, MAX_RULES, MetricSpec, Mode, Name,
+    OnMissing, Policy, Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,
 };
+pub use expression::{Expression, InvalidExpression, MAX_EXPRESSION_BYTES};
 pub use inputs::{Inputs, LastReading, OwnJob};
 pub use metric::{Insertion, MetricState, Missing, Sample, Series, stale_at};
 pub use schedule::{

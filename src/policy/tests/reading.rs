@@ -34,7 +34,9 @@ pub fn full() -> Value {
              "min": 6, "max": 6},
             {"name": "launch", "type": "schedule", "at": "2026-12-01T08:00:00Z", "until": "2026-12-01T20:00:00Z",
              "min": 18},
-            {"name": "follow", "type": "follow", "resource": "api", "ratio": 0.5, "offset": 1}],
+            {"name": "follow", "type": "follow", "resource": "api", "ratio": 0.5, "offset": 1},
+            {"name": "own", "type": "expression",
+             "expression": "metrics.queue > 1000.0 && capacity < 8 ? capacity + 2 : null"}],
         "behavior": {"up": {"stabilizationSeconds": 0},
                      "down": {"stabilizationSeconds": 300, "maxUnits": 2, "maxPercent": 50, "periodSeconds": 600}},
         "idle": {"afterSeconds": 900},
@@ -71,7 +73,7 @@ fn with(mut document: Value, pointer: &str, value: Option<Value>) -> Value {
 #[test]
 fn the_document_of_the_contract_is_read() {
     let policy = read(full()).expect("valid");
-    assert_eq!((policy.min.units(), policy.max.units(), policy.rules.len(), policy.metrics.len()), (1, 20, 8, 7));
+    assert_eq!((policy.min.units(), policy.max.units(), policy.rules.len(), policy.metrics.len()), (1, 20, 9, 7));
     let least = read(least()).expect("valid");
     assert_eq!((least.mode, least.idle_after, least.expected_change.as_secs()), (Mode::Active, None, 300));
     assert_eq!((least.behavior.up.stabilization.as_secs(), least.behavior.down.stabilization.as_secs()), (0, 300));
@@ -144,7 +146,6 @@ fn what_is_wrong_is_told_where_it_is() {
         ("/rules/1/name", Some(json!("queue")), "is the name of an earlier rule"),
         ("/rules/0/type", Some(json!("traget")), "did you mean target?"),
         ("/rules/0/type", Some(json!("forecast")), "is not there yet"),
-        ("/rules/0/type", Some(json!("expression")), "is not there yet"),
         ("/rules/0/metric", Some(json!("queu")), "is not one of the metrics; did you mean queue?"),
         ("/rules/0/metric", Some(json!("heat")), "must be a metric without allowNegative: for target"),
         ("/rules/1/metric", Some(json!("heat")), "must be a metric without allowNegative: for band"),
@@ -166,6 +167,26 @@ fn what_is_wrong_is_told_where_it_is() {
         ("/rules/7/resource", Some(json!("a b")), "must consist of letters"),
         ("/rules/7/ratio", Some(json!(0)), "must be above 0"),
         ("/rules/7/offset", Some(json!(0.5)), "must be a whole number"),
+        ("/rules/8/expression", None, "is required"),
+        ("/rules/8/expression", Some(json!(1)), "must be a string, not a number"),
+        ("/rules/8/expression", Some(json!("")), "must not be empty"),
+        ("/rules/8/expression", Some(json!("1".repeat(1025))), "has more than 1024 bytes"),
+        ("/rules/8/expression", Some(json!("1 +")), "is not an expression in CEL: "),
+        (
+            "/rules/8/expression",
+            Some(json!("metrics.queu")),
+            "has metrics.queu, which is not one of the metrics; did you",
+        ),
+        (
+            "/rules/8/expression",
+            Some(json!("queue + 1.0")),
+            "has queue: the variables are capacity, target, status, now",
+        ),
+        ("/rules/8/expression", Some(json!("capacity * metrics.queue")), "write double(…) around the whole number"),
+        ("/rules/8/expression", Some(json!("status")), "must give a number or null, not a text"),
+        ("/rules/8/metric", Some(json!("queue")), "is unknown; "),
+        ("/rules/8/onMissing", Some(json!("zero")), "must be hold, ignore or an object"),
+        ("/rules/0/expression", Some(json!("1")), "belongs into a rule of type expression"),
         (
             schedule,
             Some(json!({"name": "x", "type": "schedule", "min": 2})),

@@ -78,8 +78,14 @@ fn each_warning_is_given_where_it_is_true_and_nowhere_else() {
         rule["onMissing"] = json!({"capacity": capacity, "afterSeconds": 60});
         json!([rule])
     };
+    let formula = |text: &str| json!([target(), {"name": "x", "type": "expression", "expression": text}]);
     for (document, expected) in [
         (q(json!([target()])), vec![]),
+        (q(formula("metrics.q > 5.0 ? capacity + 1 : null")), vec![]),
+        (q(formula("now.getHours() < 8 ? 2 : 5")), vec![]),
+        (q(formula("capacity + 1")), vec![(ExpressionWithoutMetric, "/rules/1/expression")]),
+        (q(formula("status == 'ACTIVE' ? target : 3")), vec![(ExpressionWithoutMetric, "/rules/1/expression")]),
+        (ruled(1, json!([{"name": "x", "type": "expression", "expression": "metrics.q"}])), vec![]),
         (q(band(50.0)), vec![]),
         (q(band(50.1)), vec![(BandWithoutGap, "/rules/0/low")]),
         (q(band(100.0)), vec![(BandWithoutGap, "/rules/0/low")]),

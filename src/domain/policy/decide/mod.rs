@@ -146,7 +146,7 @@ fn blank(policy: &Policy, inputs: &Inputs<'_>, metrics: &BTreeMap<Name, Observed
 fn view<'a>(
     policy: &Policy,
     inputs: &Inputs<'a>,
-    reading: &LastReading<'_>,
+    reading: &LastReading<'a>,
     metrics: &'a BTreeMap<Name, Observed<'a>>,
     state: &mut PolicyState,
     now: Timestamp,
@@ -163,6 +163,7 @@ fn view<'a>(
         followed: inputs.followed,
         capacity: reading.capacity,
         reached: less_extra(reading.capacity),
+        status: reading.status,
         at_rest: reading.status.is_at_rest(reading.capacity),
         present,
         settled_at: inputs.last_effect_at.max(changed_at),

@@ -3,6 +3,7 @@
 //! A rule never sees what other rules want, and never turns a missing value into a number: what then counts is what the
 //! document says about missing metrics.
 
+mod expression;
 mod load;
 mod number;
 mod step;
@@ -14,16 +15,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use expression::ExpressionMemory;
 pub use load::Turn;
 pub use number::{plus, units_for};
 pub use step::StepMemory;
 
 use super::super::alias::Alias;
 use super::super::capacity::Capacity;
+use super::super::reading::Status;
 use super::super::time::Timestamp;
 use super::document::{Follow, MetricSpec, Name, OnMissing, Rule, RuleKind, StepRule, Utilization};
 use super::metric::{MetricState, Sample, Series};
 use super::timer::Timer;
+use expression::recommend_by_expression;
 use load::Wish;
 use number::rounded_up;
 
@@ -49,6 +53,8 @@ pub struct View<'a> {
     pub capacity: Capacity,
     /// That capacity less the extra units of claims in it.
     pub reached: Capacity,
+    /// The status of that reading.
+    pub status: &'a Status,
     /// Whether the resource is at rest.
     pub at_rest: bool,
     /// What there is: the target less the extra units of claims in it.
@@ -69,19 +75,26 @@ impl View<'_> {
 /// What a rule remembers from one decision to the next.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RuleMemory {
-    /// Of a `utilization` rule: its last wish.
+    /// Of a `utilization` or `expression` rule: its last wish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wish: Option<Capacity>,
     /// Of a `step` rule: the breach.
     #[serde(default)]
     pub step: StepMemory,
+    /// Of an `expression` rule: what it has seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<ExpressionMemory>,
 }
 
 impl RuleMemory {
     /// Applies `change` to each point in time in it.
     pub fn change_times(&mut self, change: &mut impl FnMut(&mut Timestamp)) {
         let StepMemory { breach, anew_from } = &mut self.step;
-        breach.iter_mut().map(|breach| &mut breach.since).chain(anew_from).for_each(change);
+        let of_expression = self.expression.iter_mut();
+        let of_expression =
+            of_expression.flat_map(|memory| [&mut memory.failing_since, &mut memory.counted_at]).flatten();
+        let of_step = breach.iter_mut().map(|breach| &mut breach.since).chain(anew_from);
+        of_step.chain(of_expression).for_each(change);
     }
 }
 
@@ -113,6 +126,7 @@ pub fn recommend(rule: &Rule, view: &View<'_>, memory: &mut RuleMemory, timer: &
     let on_metric = match &rule.kind {
         RuleKind::Schedule(_) => return None,
         RuleKind::Follow(follow) => return Some(recommend_following(follow, view)),
+        RuleKind::Expression(expression) => return Some(recommend_by_expression(expression, view, memory, timer)),
         RuleKind::Target(target) => (&target.metric, target.on_missing),
         RuleKind::Band(band) => (&band.metric, band.on_missing),
         RuleKind::Utilization(utilization) => (&utilization.metric, utilization.on_missing),
@@ -136,7 +150,7 @@ pub fn recommend(rule: &Rule, view: &View<'_>, memory: &mut RuleMemory, timer: &
         ),
         RuleKind::Utilization(rule) => recommend_by_utilization(rule, observed, sample, view, &mut memory.wish),
         RuleKind::Step(rule) => recommend_by_step(rule, observed, view, &mut memory.step, timer),
-        RuleKind::Follow(_) | RuleKind::Schedule(_) => return None,
+        RuleKind::Follow(_) | RuleKind::Expression(_) | RuleKind::Schedule(_) => return None,
     })
 }
 
@@ -152,11 +166,7 @@ fn recommend_by_utilization(
         return Recommendation::without_alternatives(None, "no average per unit at capacity 0");
     }
     if view.counted_from(observed.spec.window).is_some_and(|from| sample.at < from) {
-        let detail = match last {
-            Some(wish) => format!("{wish} as before, since no value is from after the last change yet"),
-            None => "no value from after the last change yet".to_owned(),
-        };
-        return Recommendation::without_alternatives(*last, detail);
+        return as_before(*last, "no value is from after the last change yet");
     }
     let wish = load::utilization(rule, sample.value, view.capacity, view.present);
     *last = Some(wish.0);
@@ -176,6 +186,12 @@ fn recommend_by_step(
     }
     let (wants, detail) = step::step(rule, observed, view, memory, timer);
     Recommendation::without_alternatives(wants, detail)
+}
+
+/// The last wish, as long as nothing new can be said.
+fn as_before(last: Option<Capacity>, why: &str) -> Recommendation {
+    let detail = last.map_or_else(|| why.to_owned(), |wish| format!("{wish} as before, since {why}"));
+    Recommendation::without_alternatives(last, detail)
 }
 
 /// An unknown target of the other resource holds what there is, like a missing metric.
@@ -203,7 +219,6 @@ fn describe_offset(offset: i32) -> String {
     }
 }
 
-/// What counts depends only on since when the metric has been missing, so that it changes once and not back.
 fn recommend_without_value(
     metric: &Name,
     state: Option<MetricState>,
@@ -215,6 +230,18 @@ fn recommend_without_value(
         Some(MetricState::Missing { reason, since, .. }) => (reason.as_fragment(), since),
         Some(MetricState::Fresh(_)) | None => ("is not there", None),
     };
+    recommend_without_input(&format!("{metric} {reason}"), since, on_missing, view, timer)
+}
+
+/// What a rule says that lacks what it needs since `since`. What counts depends on that time alone, so that it changes once
+/// and not back.
+fn recommend_without_input(
+    lack: &str,
+    since: Option<Timestamp>,
+    on_missing: OnMissing,
+    view: &View<'_>,
+    timer: &mut Timer,
+) -> Recommendation {
     let (wants, what) = match on_missing {
         OnMissing::Hold => (Some(view.present), format!("so not below {}", view.present)),
         OnMissing::Ignore => (None, "so no opinion".to_owned()),
@@ -228,6 +255,6 @@ fn recommend_without_value(
             }
         }
     };
-    let detail = format!("{metric} {reason}, {what}");
+    let detail = format!("{lack}, {what}");
     Recommendation { lacks_input: true, ..Recommendation::without_alternatives(wants, detail) }
 }

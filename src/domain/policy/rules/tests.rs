@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::policy::{Band, Beyond, Missing, Source, Target, Threshold, ThresholdChange};
+use crate::domain::policy::{
+    Band, Beyond, Expression, ExpressionRule, Missing, Source, Target, Threshold, ThresholdChange,
+};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -57,11 +59,13 @@ impl Scene {
         let observed = Observed { spec: &spec, series: &series, state: series.state(&spec, NOW, now) };
         let metrics = BTreeMap::from([(name(), observed)]);
         let followed = BTreeMap::from([("api".parse().expect("an alias"), units(9))]);
+        let status = Status::new("ACTIVE");
         let view = View {
             metrics: &metrics,
             followed: &followed,
             capacity: units(self.capacity),
             reached: units(self.capacity),
+            status: &status,
             at_rest: true,
             present: units(self.present),
             settled_at: self.settled_at.map(at),
@@ -89,6 +93,11 @@ fn band(low: f64, high: f64) -> RuleKind {
 
 fn utilization(target: f64, tolerance: f64) -> RuleKind {
     RuleKind::Utilization(Utilization { metric: name(), target, tolerance, on_missing: OnMissing::Hold })
+}
+
+fn expression(text: &str) -> RuleKind {
+    let expression = Expression::compile(text).expect("an expression");
+    RuleKind::Expression(ExpressionRule { expression, on_missing: OnMissing::Hold })
 }
 
 fn step(seconds: u64) -> RuleKind {
@@ -241,6 +250,91 @@ fn follow_takes_a_share_of_the_other_target() {
 }
 
 #[test]
+fn an_expression_is_rounded_up_within_what_a_capacity_can_be() {
+    for (text, expected) in [
+        ("metrics.load / 100.0", Some(9)),
+        ("1.1 / 0.1", Some(11)),
+        ("-3", Some(0)),
+        ("1e300", Some(1_000_000)),
+        ("-1e300", Some(0)),
+        ("9223372036854775807", Some(1_000_000)),
+        ("status == 'ACTIVE' ? target : 0", Some(5)),
+        ("metrics.load > 1000.0 ? 9 : null", None),
+    ] {
+        let mut scene = Scene { present: 5, ..Scene::new(3, 812.0) };
+        assert_eq!(scene.wants(expression(text)), expected, "{text}");
+        assert!(scene.ask(expression(text)).turns.is_empty());
+    }
+    assert_eq!(
+        Scene::new(3, 812.0).ask(expression("metrics.load / 100.0")).detail,
+        "the formula gives 8.12, which makes 9"
+    );
+    assert_eq!(Scene::new(3, 812.0).ask(expression("null")).detail, "the formula gives null");
+}
+
+#[test]
+fn an_expression_with_capacity_does_not_act_twice_on_one_sample_nor_on_an_average_from_before_the_change() {
+    let rule = || expression("metrics.load > 80.0 ? capacity + 2 : capacity");
+    let mut scene = Scene::new(4, 90.0);
+    assert_eq!(scene.wants(rule()), Some(6));
+    scene = Scene { capacity: 6, present: 6, settled_at: Some(20), now: 21, ..scene };
+    assert_eq!(scene.wants(rule()), Some(6), "the same sample");
+    scene.samples.push((29, 90.0));
+    scene.now = 29;
+    assert_eq!(scene.wants(rule()), Some(6), "it averages over the time before");
+    scene.samples.push((30, 90.0));
+    scene.now = 30;
+    assert_eq!(scene.wants(rule()), Some(8), "the first that counts");
+    assert_eq!(scene.wants(expression("metrics.load")), Some(90), "without capacity it does not wait");
+    let mut new = Scene { settled_at: Some(20), now: 21, ..Scene::new(4, 90.0) };
+    assert_eq!(new.wants(rule()), None, "without an earlier wish");
+}
+
+#[test]
+fn an_expression_with_target_is_worked_out_once_for_each_value() {
+    let rule = || expression("metrics.load > 80.0 ? target + 2 : target");
+    let mut scene = Scene::new(4, 90.0);
+    assert_eq!(scene.wants(rule()), Some(6));
+    scene.present = 6;
+    assert_eq!(scene.wants(rule()), Some(6), "its own wish moved the target");
+    scene.samples.push((10, 90.0));
+    scene.now = 10;
+    assert_eq!(scene.wants(rule()), Some(8));
+}
+
+#[test]
+fn an_expression_without_a_result_counts_as_missing_since_it_began() {
+    let fallback = OnMissing::Capacity { capacity: units(7), after: Duration::from_mins(2) };
+    let compiled = Expression::compile("10 / (capacity - 3)").expect("an expression");
+    let rule = || RuleKind::Expression(ExpressionRule { expression: compiled.clone(), on_missing: fallback });
+    let mut scene = Scene { present: 5, ..Scene::new(3, 1.0) };
+    let said = scene.ask(rule());
+    assert_eq!((said.wants, said.lacks_input), (Some(units(5)), true));
+    assert_eq!(said.detail, "no result, as it divides by 0, so not below 5");
+    assert_eq!(scene.wake_at, Some(at(120)));
+    scene.now = 119;
+    assert_eq!(scene.wants(rule()), Some(5), "not yet");
+    scene.now = 120;
+    assert_eq!(scene.wants(rule()), Some(7), "in time");
+    scene.capacity = 5;
+    assert_eq!(scene.wants(rule()), Some(5), "it has a result again");
+    scene = Scene { capacity: 3, now: 130, ..scene };
+    assert_eq!(scene.wants(rule()), Some(5), "the time begins anew");
+    let said = Scene::missing(5).ask(expression("true ? 1 : metrics.load > 1.0 ? 2 : 3"));
+    assert_eq!(said.detail, "load has no value yet, so not below 5", "all its metrics are needed");
+    assert!(said.lacks_input);
+}
+
+#[test]
+fn an_expression_with_the_time_is_worked_out_each_minute() {
+    let mut scene = Scene { now: 61, ..Scene::new(3, 1.0) };
+    assert_eq!(scene.wants(expression("now.getMinutes()")), Some(1));
+    assert_eq!(scene.wake_at, Some(at(120)));
+    scene.ask(expression("metrics.load"));
+    assert_eq!(scene.wake_at, None, "without it, time changes nothing");
+}
+
+#[test]
 fn a_missing_metric_counts_as_the_document_says_and_never_as_zero() {
     let fallback = OnMissing::Capacity { capacity: units(7), after: Duration::from_mins(2) };
     for (on_missing, now, expected, why) in [
@@ -260,7 +354,7 @@ fn a_missing_metric_counts_as_the_document_says_and_never_as_zero() {
             (now == 119).then(|| at(120)).or((on_missing == fallback && now == 0).then(|| at(120)))
         );
     }
-    for kind in [target(1.0), band(1.0, 2.0), utilization(60.0, 0.1), step(0)] {
+    for kind in [target(1.0), band(1.0, 2.0), utilization(60.0, 0.1), step(0), expression("metrics.load")] {
         for (samples, now) in [(vec![], 0), (vec![(0, f64::NAN)], 0), (vec![(0, 0.0)], 61), (vec![(0, -1.0)], 0)] {
             let mut scene = Scene { samples, now, ..Scene::missing(5) };
             assert_eq!(scene.wants(kind.clone()), Some(5), "{kind:?}");

@@ -206,3 +206,28 @@ async fn an_evaluation_shows_what_a_policy_would_do_and_does_nothing() {
     assert_eq!(problem.errors[0].pointer, "/policy/max");
     assert_eq!(scene.sidecar.changes().len(), 0);
 }
+
+#[actix_web::test]
+async fn an_expression_is_checked_when_it_is_put_and_scales() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    let by_formula = |formula: &str| {
+        let mut policy = by_queue();
+        policy["rules"] = json!([{"name": "own", "type": "expression", "expression": formula}]);
+        policy
+    };
+    let bracketed = format!("{}1{}", "(".repeat(500), ")".repeat(500));
+    for wrong in ["capacity * metrics.queue", "metrics.queu", "status", "1 +", &bracketed] {
+        let refused = scene.gateway.put(POLICY, &by_formula(wrong)).await;
+        assert_eq!(refused.status, 422, "{wrong}: {}", refused.text());
+        assert_eq!(refused.json()["errors"][0]["pointer"], "/rules/0/expression", "{wrong}");
+    }
+    let put = scene.gateway.put(POLICY, &by_formula("metrics.queue > 1000.0 ? capacity + 2 : null")).await;
+    assert_eq!(put.status, 201, "{}", put.text());
+    scene.gateway.push(512.0).await;
+    let is_on_value = |last: &Value| last["metrics"]["queue"]["value"] == json!(512.0) && last["decided"].is_u64();
+    let quiet = scene.gateway.decision(is_on_value).await;
+    assert_eq!((&quiet["rules"][0]["wants"], &quiet["action"]), (&Value::Null, &json!("none")));
+    let before = quiet["capacity"].as_u64().expect("a capacity");
+    scene.gateway.push(1200.0).await;
+    scene.gateway.capacity(before + 2).await;
+}
