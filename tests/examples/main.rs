@@ -5,6 +5,7 @@
 mod support;
 
 mod deployment;
+mod policies;
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -29,23 +30,32 @@ use tokio::sync::mpsc;
 /// Settings with a cooldown that an example sees even if it is slow: it looks every two seconds.
 const SETTINGS: [&str; 6] = ["--cooldown", "4s", "--settle", "1s", "--poll-interval", "100ms"];
 
-/// The languages whose examples are run.
+/// The languages of the examples. Go and Java are run only where they are installed, and not for all programs.
 #[derive(Clone, Copy, Debug)]
 enum Language {
     Python,
     Node,
+    Go,
+    Java,
 }
 
 impl Language {
-    /// The command up to the arguments of the example.
-    fn command(self) -> Command {
-        let (program, file) = match self {
-            Self::Python => (python_with_packages(), "python/scale.py"),
-            Self::Node => ("node".into(), "node/scale.mjs"),
+    /// Makes commands that run `program`, up to its arguments.
+    fn command(self, program: &str) -> impl Fn() -> Command {
+        let (interpreter, file) = match self {
+            Self::Python => (Some(python_with_packages()), examples().join(format!("python/{program}.py"))),
+            Self::Node => (Some("node".into()), examples().join(format!("node/{program}.mjs"))),
+            Self::Go => (None, built_go(program)),
+            Self::Java => {
+                let name = format!("{}{}", program[..1].to_uppercase(), &program[1..]);
+                (Some("java".into()), examples().join(format!("java/{name}.java")))
+            }
         };
-        let mut command = Command::new(program);
-        command.arg(examples().join(file)).env("NO_PROXY", "127.0.0.1");
-        command
+        move || {
+            let mut command = Command::new(interpreter.as_ref().unwrap_or(&file));
+            command.args(interpreter.is_some().then_some(&file)).env("NO_PROXY", "127.0.0.1");
+            command
+        }
     }
 }
 
@@ -65,7 +75,7 @@ struct Outcome {
 }
 
 impl Example {
-    fn start(mut command: Command, server: SocketAddr, arguments: [&str; 2]) -> Self {
+    fn start(mut command: Command, server: SocketAddr, arguments: &[&str]) -> Self {
         command.args(arguments).env("SCALEGATE_SERVER", format!("http://{server}"));
         let mut child = command
             .stdout(Stdio::piped())
@@ -116,14 +126,14 @@ fn behaviour() -> Behaviour {
     Behaviour { provisioning: Duration::from_millis(300), ..Behaviour::default() }
 }
 
-async fn run_against(behaviour: Behaviour, language: Language, arguments: [&str; 2]) -> (Outcome, Sidecar) {
+async fn run_against(behaviour: Behaviour, language: Language, arguments: &[&str]) -> (Outcome, Sidecar) {
     let (sidecar, dir) = (Sidecar::start(behaviour), TempDir::new().expect("a directory"));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
-    (Example::start(language.command(), gateway.address, arguments).end().await, sidecar)
+    (Example::start(language.command("scale")(), gateway.address, arguments).end().await, sidecar)
 }
 
 async fn it_reaches_the_target(language: Language) {
-    let (outcome, sidecar) = run_against(behaviour(), language, ["worker", "3"]).await;
+    let (outcome, sidecar) = run_against(behaviour(), language, &["worker", "3"]).await;
     assert_eq!(outcome.exit_code, Some(0), "{outcome:#?}");
     assert_eq!(outcome.errors, "", "{outcome:#?}");
     assert_eq!(sidecar.capacity(), 3);
@@ -138,14 +148,14 @@ async fn it_reaches_the_target(language: Language) {
 
 async fn it_shows_why_a_job_failed(language: Language) {
     let bounds = Bounds { min: units(0), max: units(1) };
-    let (outcome, _) = run_against(Behaviour { bounds, ..behaviour() }, language, ["worker", "2"]).await;
+    let (outcome, _) = run_against(Behaviour { bounds, ..behaviour() }, language, &["worker", "2"]).await;
     assert_eq!(outcome.exit_code, Some(1), "{outcome:#?}");
     let last = outcome.printed.last().expect("a line");
     assert!(last.starts_with("failed: worker to 2, now 1; sidecar_rejected: The sidecar refused"), "{outcome:#?}");
 }
 
 async fn it_shows_why_a_request_was_refused(language: Language) {
-    let (outcome, sidecar) = run_against(behaviour(), language, ["no alias", "2"]).await;
+    let (outcome, sidecar) = run_against(behaviour(), language, &["no alias", "2"]).await;
     assert_eq!(outcome.exit_code, Some(2), "{outcome:#?}");
     assert_eq!(outcome.printed, [""; 0]);
     assert!(outcome.errors.starts_with("The request does not make sense: resource "), "{outcome:#?}");
@@ -155,11 +165,11 @@ async fn it_shows_why_a_request_was_refused(language: Language) {
 
 async fn it_joins_a_job_with_the_same_target(language: Language) {
     // Before there is a job: the preparations can take longer than that.
-    let command = language.command();
+    let command = language.command("scale")();
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
     let id = gateway.submit(&json!({"resource": "worker", "targetCapacity": 3})).await.id;
-    let outcome = Example::start(command, gateway.address, ["worker", "3"]).end().await;
+    let outcome = Example::start(command, gateway.address, &["worker", "3"]).end().await;
     assert_eq!(outcome.exit_code, Some(0), "{outcome:#?}");
     assert_eq!(outcome.printed[0], format!("job {id} joined: it has the same target"));
 }
@@ -170,18 +180,18 @@ async fn it_shows_the_key_that_it_is_given(language: Language) {
     let create = ["keys", "create", "example", "--scope", "scale", "--resource", "worker", "--data-dir"];
     let created = scalegate().args(create).arg(dir.path()).output().expect("the binary starts");
     let key = String::from_utf8(created.stdout).expect("text");
-    let outcome = Example::start(language.command(), gateway.address, ["worker", "2"]).end().await;
+    let outcome = Example::start(language.command("scale")(), gateway.address, &["worker", "2"]).end().await;
     assert_eq!((outcome.exit_code, &outcome.printed[..]), (Some(2), &[][..]), "{outcome:#?}");
     assert!(outcome.errors.starts_with("An API key is needed: "), "{outcome:#?}");
     let with_key = || {
-        let mut command = language.command();
+        let mut command = language.command("scale")();
         command.env("SCALEGATE_KEY", key.trim_end());
         command
     };
-    let outcome = Example::start(with_key(), gateway.address, ["worker", "2"]).end().await;
+    let outcome = Example::start(with_key(), gateway.address, &["worker", "2"]).end().await;
     assert_eq!((outcome.exit_code, outcome.errors.as_str()), (Some(0), ""), "{outcome:#?}");
     assert_eq!(outcome.printed.last().map(String::as_str), Some("succeeded: worker to 2, now 2"), "{outcome:#?}");
-    let outcome = Example::start(with_key(), gateway.address, ["web", "2"]).end().await;
+    let outcome = Example::start(with_key(), gateway.address, &["web", "2"]).end().await;
     assert_eq!(outcome.exit_code, Some(2), "{outcome:#?}");
     assert!(outcome.errors.trim_end().ends_with(" (resource_forbidden)"), "{outcome:#?}");
 }
@@ -189,7 +199,7 @@ async fn it_shows_the_key_that_it_is_given(language: Language) {
 async fn it_says_when_a_job_was_canceled(language: Language) {
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
-    let mut example = Example::start(language.command(), gateway.address, ["worker", "3"]);
+    let mut example = Example::start(language.command("scale")(), gateway.address, &["worker", "3"]);
     example.wait_for("; cooldown: ").await;
     let jobs = jobs(&gateway).await;
     gateway.post(&format!("/v1/jobs/{}/cancel", jobs.jobs[0].id), &Value::Null).await;
@@ -205,7 +215,7 @@ async fn it_outlives_a_lost_answer_and_a_crash_of_the_gateway(language: Language
     let settings = ["--cooldown", "12s", "--settle", "1s", "--poll-interval", "100ms"];
     let gateway = Gateway::start(dir.path(), sidecar.address(), &settings);
     let street = Street::open(gateway.address).await;
-    let mut example = Example::start(language.command(), street.address, ["worker", "3"]);
+    let mut example = Example::start(language.command("scale")(), street.address, &["worker", "3"]);
     example.wait_for("; cooldown: ").await;
     gateway.kill();
     // An example looks every two seconds.
@@ -323,6 +333,14 @@ fn python_with_packages() -> PathBuf {
     run(pip.args(requirements.iter().flat_map(|file| [Path::new("-r"), file])));
     fs::write(&ready, wanted).expect("a note");
     python
+}
+
+/// A program in Go, built anew.
+fn built_go(program: &str) -> PathBuf {
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("examples-go-{program}"));
+    let package = if program == "scale" { ".".to_owned() } else { format!("./{program}") };
+    run(Command::new("go").current_dir(examples().join("go")).args(["build", "-o"]).arg(&built).arg(package));
+    built
 }
 
 fn run(command: &mut Command) {
