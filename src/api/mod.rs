@@ -63,7 +63,7 @@ pub use connection_limits::ConnectionLimits;
 pub use decisions::{DecisionList, Outlook, TransitionView};
 pub use demand::{NewClaim, NewHold};
 pub use guard::{Guard, KeyRule};
-pub use policies::PolicyDocument;
+pub use policies::{PolicyDocument, RuleDocument, SourceDocument, StepDocument};
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};
 pub use routes::Routes;
 pub use samples::{NewSamples, Pushed};

@@ -16,16 +16,22 @@ use crate::api::audit::AuditOutcome;
 use crate::api::keys::KeyState;
 use crate::api::problem::Code;
 use crate::api::view::{MetricStateName, NotReadyReason};
-use crate::domain::policy::{self, ClaimKind, ConditionCode, Direction, Limiter, Missing, Mode, Trigger};
+use crate::domain::policy::{
+    self, Aggregate, ClaimKind, ConditionCode, DayOfWeek, Direction, Limiter, Missing, Mode, Ready, Trigger,
+};
 use crate::domain::{Action, ActorKind, ErrorCode, OnConflict, Op, Scope, StateName, StepOutcome, WaitReason};
 use crate::policy::WarningCode;
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 /// What requests may leave out; every other schema is one of answers.
-const REQUESTS: [&str; 14] = [
+const REQUESTS: [&str; 26] = [
+    "BandRule",
     "ClaimRenewal",
     "DecisionAlternative",
+    "ExpressionRule",
+    "FollowRule",
+    "HttpSource",
     "NewClaim",
     "NewHold",
     "NewJob",
@@ -38,12 +44,22 @@ const REQUESTS: [&str; 14] = [
     "PolicyJob",
     "PolicyMetric",
     "PolicySmoothing",
+    "PolicyStep",
+    "PrometheusSource",
+    "PushSource",
+    "ScheduleRule",
+    "ScrapeSource",
+    "StepRule",
+    "TargetRule",
+    "UtilizationRule",
 ];
 const MAY_GROW: &str = "Later releases may add values. A client should expect values that it does not know.";
 
 /// Completes the derived schemas.
 pub fn complete(schemas: &mut Schemas) {
-    name_variants(schemas, "TimelineEntry", "kind");
+    name_variants(schemas, "TimelineEntry", "kind", "Entry");
+    name_variants(schemas, "PolicyRule", "type", "Rule");
+    name_variants(schemas, "MetricSource", "type", "Source");
     require_all_fields_of_answers(schemas);
     require_one_goal(schemas);
     forbid_limited_admins(schemas);
@@ -51,18 +67,18 @@ pub fn complete(schemas: &mut Schemas) {
     explain_all_values(schemas);
 }
 
-/// Makes a schema of its own of each variant of `name`, called after the value of `tag` in it. Generators would number variants
+/// Makes a schema of its own of each variant of `name`, called after the value of `tag` in it and `what` it is. Generators would number variants
 /// without a name, and try one after the other where nothing tells which one it is.
-fn name_variants(schemas: &mut Schemas, name: &str, tag: &str) {
+fn name_variants(schemas: &mut Schemas, name: &str, tag: &str, what: &str) {
     let Some(RefOr::T(Schema::OneOf(choice))) = schemas.get_mut(name) else { return };
     let mut variants = Schemas::new();
     let mut mapping: Vec<(String, String)> = Vec::new();
     for item in &mut choice.items {
         let RefOr::T(Schema::Object(object)) = item else { continue };
         let Some(RefOr::T(Schema::Object(tagged))) = object.properties.get_mut(tag) else { continue };
-        tagged.description = Some("What kind of entry this is.".to_owned());
+        tagged.description = Some(format!("What kind of {} this is.", what.to_lowercase()));
         let Some(value) = tagged.enum_values.iter().flatten().find_map(Value::as_str) else { continue };
-        let variant = format!("{}Entry", pascal_case(value));
+        let variant = format!("{}{what}", pascal_case(value));
         let reference = Ref::from_schema_name(&variant);
         mapping.push((value.to_owned(), reference.ref_location.clone()));
         variants.insert(variant, std::mem::replace(item, RefOr::Ref(reference)));
@@ -135,6 +151,7 @@ fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "AuditAction", &meanings::<Action>());
     explain(schemas, "AuditOutcome", &meanings::<AuditOutcome>());
     explain(schemas, "ClaimKind", &meanings::<ClaimKind>());
+    explain(schemas, "DayOfWeek", &meanings::<DayOfWeek>());
     explain(schemas, "DecisionAction", &meanings::<policy::Action>());
     explain(schemas, "DecisionStage", &meanings::<Limiter>());
     explain(schemas, "DecisionTrigger", &meanings::<Trigger>());
@@ -142,6 +159,7 @@ fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "JobErrorCode", &meanings::<ErrorCode>());
     explain(schemas, "JobState", &meanings::<StateName>());
     explain(schemas, "KeyState", &meanings::<KeyState>());
+    explain(schemas, "MetricAggregate", &meanings::<Aggregate>());
     explain(schemas, "MetricFreshness", &meanings::<MetricStateName>());
     explain(schemas, "MetricMissingReason", &meanings::<Missing>());
     explain(schemas, "NotReadyReason", &meanings::<NotReadyReason>());
@@ -154,6 +172,7 @@ fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "Scope", &meanings::<Scope>());
     explain(schemas, "StepOp", &meanings::<Op>());
     explain(schemas, "StepOutcome", &meanings::<StepOutcome>());
+    explain(schemas, "WindowReady", &meanings::<Ready>());
     explain(schemas, "WaitReason", &meanings::<WaitReason>());
 }
 
@@ -169,8 +188,8 @@ fn explain(schemas: &mut Schemas, name: &str, meanings: &[String]) {
     for (value, meaning) in object.enum_values.iter().flatten().filter_map(Value::as_str).zip(meanings) {
         description.push_str(&format!("- `{value}`: {meaning}\n"));
     }
-    // What only requests have is never read by a client.
-    if name != "OnConflict" {
+    // What only requests have is never read by a client, and a week has no other days.
+    if !["OnConflict", "DayOfWeek"].contains(&name) {
         description.push_str(&format!("\n{MAY_GROW}"));
     }
     object.description = Some(description.trim_end().to_owned());

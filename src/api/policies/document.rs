@@ -1,14 +1,14 @@
 //! What a policy looks like on the wire: for the OpenAPI document, and for programs that use this crate.
 //!
-//! Requests are not read into these types: `crate::policy` reads them, and tells all mistakes at once. Sources and rules are
-//! free-form objects here: few generators of clients understand a choice of types within a choice.
+//! Requests are not read into these types: `crate::policy` reads them, and tells all mistakes at once.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::rule::RuleDocument;
+use super::source::SourceDocument;
 use crate::api::view::{ActorView, WireTime};
 use crate::domain::Alias;
 use crate::domain::policy::Mode;
@@ -32,10 +32,9 @@ pub struct PolicyDocument {
     /// The metrics that rules use, by name: at most 16.
     #[serde(default)]
     pub metrics: BTreeMap<String, MetricDocument>,
-    /// The rules: 1 to 32 objects, each with a unique `name`, a `type`, which is `target`, `band`, `utilization`, `step`,
-    /// `schedule`, `follow` or `expression`, and the fields of that type.
-    #[schema(value_type = Vec<Object>, min_items = 1, max_items = 32)]
-    pub rules: Vec<Value>,
+    /// The rules, in any order: 1 to 32 with unique names.
+    #[schema(min_items = 1, max_items = 32)]
+    pub rules: Vec<RuleDocument>,
     /// How fast what rules recommend is followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<BehaviorDocument>,
@@ -72,10 +71,8 @@ pub struct PolicyDocument {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = PolicyMetric)]
 pub struct MetricDocument {
-    /// Where the metric comes from: an object with a `type`, which is `push`, `http`, `scrape` or `prometheus`, and the fields of
-    /// that type.
-    #[schema(value_type = Object)]
-    pub source: Value,
+    /// Where the metric comes from.
+    pub source: SourceDocument,
     /// How often a source that is pulled is asked, in seconds; 30 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 3600)]

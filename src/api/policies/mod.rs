@@ -3,6 +3,8 @@
 mod conditional;
 mod document;
 mod evaluation;
+mod rule;
+mod source;
 mod wire;
 
 use actix_web::http::header::{ETAG, HeaderValue};
@@ -23,6 +25,8 @@ use crate::policy::{Document, Problem};
 
 pub use document::PolicyDocument;
 use evaluation::{Evaluation, Trial};
+pub use rule::{RuleDocument, StepDocument};
+pub use source::SourceDocument;
 use wire::{PolicyEntry, PolicyList, PolicyRevision, PolicyRevisionList};
 
 /// The scopes, the audit action and the problems of each operation.

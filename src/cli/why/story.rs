@@ -130,8 +130,7 @@ impl Story {
     /// The metric of a rule, if the policy that decided is at hand.
     fn metric_of(&self, name: &str) -> Option<&str> {
         let policy = self.policy.as_ref().filter(|policy| policy.revision == Some(self.decision.policy_revision))?;
-        let rule = policy.rules.iter().find(|rule| rule["name"] == name)?;
-        rule["metric"].as_str()
+        policy.rules.iter().find(|rule| rule.name() == name)?.metric()
     }
 
     /// The windows that open and close and the claims that begin and end, the nearest ones.

@@ -211,13 +211,13 @@ pub enum Source {
 #[serde(rename_all = "snake_case")]
 #[schema(as = MetricAggregate)]
 pub enum Aggregate {
-    /// Their sum.
+    /// The sum of all values.
     Sum,
-    /// Their mean.
+    /// The mean of all values.
     Avg,
-    /// The least of them.
+    /// The least of all values.
     Min,
-    /// The greatest of them.
+    /// The greatest of all values.
     Max,
 }
 

@@ -47,19 +47,19 @@ pub struct Weekly {
 )]
 #[serde(rename_all = "UPPERCASE")]
 pub enum DayOfWeek {
-    /// Monday.
+    /// The day is Monday.
     Mon,
-    /// Tuesday.
+    /// The day is Tuesday.
     Tue,
-    /// Wednesday.
+    /// The day is Wednesday.
     Wed,
-    /// Thursday.
+    /// The day is Thursday.
     Thu,
-    /// Friday.
+    /// The day is Friday.
     Fri,
-    /// Saturday.
+    /// The day is Saturday.
     Sat,
-    /// Sunday.
+    /// The day is Sunday.
     Sun,
 }
 
