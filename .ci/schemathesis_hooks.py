@@ -13,7 +13,7 @@ REFUSED_AS_THINGS_ARE = {
 # Refusals of requests whose fields depend on each other, or on what the policy of the resource is: a document can say that
 # of none of them in words that generators of clients understand. tests/it/api/http_contract/policies.rs has them.
 POLICIES = "/v1/resources/{alias}/"
-REFUSED_BY_POLICIES = {"validation_failed", "precondition_failed", "no_policy"}
+REFUSED_BY_POLICIES = {"validation_failed", "precondition_failed", "no_policy", "idempotency_key_reused"}
 
 
 @schemathesis.hook

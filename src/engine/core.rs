@@ -113,6 +113,8 @@ pub struct Core {
     unlisted: UnlistedLanes,
     /// Requests that wait for their reservation.
     submissions: HashMap<ReplyTo, Submission>,
+    /// Claims with an idempotency key that wait for their reservation.
+    keyed_claims: HashMap<ReplyTo, PolicyRequest>,
     /// Requests with a reservation that wait for their lane.
     placed: BTreeMap<Alias, Vec<Placed>>,
     /// Changes of policies, holds and claims that wait for their lane.
@@ -144,6 +146,7 @@ impl Core {
             lanes: Lanes::default(),
             unlisted: UnlistedLanes::default(),
             submissions: HashMap::new(),
+            keyed_claims: HashMap::new(),
             placed: BTreeMap::new(),
             changes: BTreeMap::new(),
             adopting: BTreeSet::new(),

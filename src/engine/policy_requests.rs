@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::domain::policy::{Claim, ClaimId, Condition, Decision, Hold, Name, Policy, Sample};
 use crate::domain::{Actor, Alias, Attempt, Capacity, JobId, ResourceConfig, Timestamp};
 use crate::policy::Problem;
+use crate::store::{NoRoom, SubmitKey};
 
 /// A change of what stands about one resource.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct PolicyRequest {
     pub change: PolicyChangeRequest,
     /// Who asks for it, for the audit record.
     pub attempt: Option<Attempt>,
+    /// The idempotency key, which only a claim can have.
+    pub key: Option<SubmitKey>,
 }
 
 /// What to do about a policy, a hold, claims or metrics of a resource.
@@ -101,6 +104,8 @@ pub enum PolicyAnswer {
     Hold(Hold),
     /// The claim counts, or will.
     Claim(ClaimView),
+    /// The same request made this claim before.
+    SameClaim(ClaimView),
     /// The values are taken in.
     Pushed {
         /// So many of them.
@@ -162,6 +167,10 @@ pub enum PolicyRefusal {
     NoHold,
     /// There is no such claim.
     NoClaim,
+    /// The same request made a claim before, which has ended.
+    SameClaimEnded,
+    /// There is no room for its idempotency key.
+    NoRoom(NoRoom),
     /// The claim is another key's.
     NotYours,
     /// There are too many claims on the resource.

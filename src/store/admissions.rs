@@ -12,6 +12,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
+use uuid::Uuid;
+
 use super::retention::{Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_TEXT_BYTES, PrunedJob};
 use super::unit::{IdempotencyEntry, ReservationId, SubmitKey, Unit, owner_of};
 use crate::domain::{Alias, Job, JobId, KeyId, Limits, Retention, Timestamp};
@@ -54,8 +56,8 @@ pub enum Reserved {
     Granted(ReservationId),
     /// The same request was answered before.
     Replay {
-        /// The job in the answer.
-        job: JobId,
+        /// The id of the job or the claim in the answer.
+        made: Uuid,
         /// Whether the request joined it.
         joined: bool,
     },
@@ -151,7 +153,7 @@ impl Admissions {
         if let Some(key) = &wish.key {
             if let Some(entry) = self.entries.get(&key.key).filter(|entry| is_live(entry, wish.now)) {
                 let is_same = entry.fingerprint == key.fingerprint;
-                let replay = Reserved::Replay { job: entry.job, joined: entry.joined };
+                let replay = Reserved::Replay { made: entry.made, joined: entry.joined };
                 return Some(if is_same { Ok(replay) } else { Err(NoRoom::KeyReused) });
             }
             if self.reservations.values().filter_map(|other| other.key.as_ref()).any(|other| other.key == key.key) {

@@ -104,7 +104,7 @@ pub(super) fn lane(resource: &str, stage: Option<Stage>) -> LaneRecord {
 }
 
 pub(super) fn entry(key: &str, answered_at: Timestamp) -> IdempotencyEntry {
-    IdempotencyEntry { key: key.into(), fingerprint: [7; 32], joined: true, job: JobId::from_u128(7), answered_at }
+    IdempotencyEntry { key: key.into(), fingerprint: [7; 32], joined: true, made: JobId::from_u128(7), answered_at }
 }
 
 /// These records, each written by the owner of its lane.

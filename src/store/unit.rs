@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use super::epoch::Epoch;
+use uuid::Uuid;
+
 use super::policy::PolicyChange;
-use crate::domain::{Alias, AuditEntry, HistoryEntry, Job, JobId, KeyId, KeyRecord, LaneRecord, Timestamp};
+use crate::domain::{Alias, AuditEntry, HistoryEntry, Job, KeyId, KeyRecord, LaneRecord, Timestamp};
 
 /// Records that become durable together or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,7 +90,7 @@ pub enum KeyChange {
     },
 }
 
-/// What a request with an idempotency key led to: the same request gets the same job again.
+/// What a request with an idempotency key led to: the same request gets the same job or claim again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyEntry {
     /// The key, as in [`SubmitKey::key`].
@@ -97,8 +99,8 @@ pub struct IdempotencyEntry {
     pub fingerprint: [u8; 32],
     /// Whether the request joined a job that was there already.
     pub joined: bool,
-    /// The job.
-    pub job: JobId,
+    /// The id of the job or the claim. Which of them it is, the request tells, and with it the fingerprint.
+    pub made: Uuid,
     /// When the request was answered.
     pub answered_at: Timestamp,
 }

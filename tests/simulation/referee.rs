@@ -487,7 +487,7 @@ impl Surroundings for Referee {
     fn replayed(&mut self, now: Timestamp, to: ReplyTo, job: JobId, disk: &Disk) {
         let key = self.requests.remove(&to).and_then(|request| request.key);
         self.tell(now, || format!("answer {to}: as before for key {key:?}: {}", short(job)));
-        let stored = key.as_ref().and_then(|key| disk.entry(key)).map(|entry| entry.job);
+        let stored = key.as_ref().and_then(|key| disk.entry(key)).map(|entry| entry.made);
         self.demand(stored == Some(job), || format!("accepted is durable: {key:?} has {stored:?} on disk, not {job}"));
         let promised = key.as_ref().and_then(|key| self.promised_for.get(key));
         let promised = promised.filter(|(_, at)| now.since(*at) < KEYS_KEPT).map(|(id, _)| *id);

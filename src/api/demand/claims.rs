@@ -8,17 +8,17 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{MAX_REASON_BYTES, change, end, resource, text, time, wrong_answer};
+use super::{MAX_REASON_BYTES, change, end, make, resource, text, time, wrong_answer};
 use crate::api::ApiState;
 use crate::api::caller::Caller;
-use crate::api::input::{JsonBody, preferred_wait};
+use crate::api::input::{self, JsonBody, preferred_wait};
 use crate::api::openapi::examples;
 use crate::api::problem::{ApiError, Code, FieldErrors};
 use crate::api::routes::{Route, problems};
 use crate::api::view::ClaimView;
 use crate::domain::policy::{Claim, ClaimId, ClaimKind};
 use crate::domain::{Action, Actor, Alias, Capacity, Scope, Timestamp};
-use crate::engine::{self, PolicyAnswer, PolicyChangeRequest};
+use crate::engine::{self, PolicyAnswer, PolicyChangeRequest, PolicyRequest};
 
 /// Longest name of an owner, in bytes.
 const MAX_OWNER_BYTES: usize = 100;
@@ -27,8 +27,8 @@ const MAX_OWNER_BYTES: usize = 100;
 pub(in crate::api) const ROUTES: &[Route] = &[
     Route::post("/v1/resources/{alias}/claims").needs(&[Scope::Scale]).records(Action::CreateClaim).problems(
         problems![
-            ResourceForbidden ResourceNotFound BodyTimeout NoPolicy BodyTooLarge UnsupportedMediaType ValidationFailed
-            TooManyClaims Overloaded OutcomeUnknown
+            ResourceForbidden ResourceNotFound ClaimNotFound BodyTimeout NoPolicy BodyTooLarge UnsupportedMediaType
+            ValidationFailed IdempotencyKeyReused TooManyIdempotencyKeys TooManyClaims Overloaded OutcomeUnknown
         ],
     ),
     Route::get("/v1/resources/{alias}/claims")
@@ -135,10 +135,16 @@ pub struct ClaimList {
 /// A demand that ends by itself: the policy of the resource keeps at least so many units, or so many more than it would.
 /// Needs a policy that acts. With `Prefer: wait=60` the answer is held back until the claim is satisfied or 60 seconds have
 /// passed: the way to wake a resource from 0 and wait for it. A resource takes 100 claims, 20 of them from one key.
+///
+/// With an `Idempotency-Key`, the same request sent again gets the same claim and makes none, or 404 `claim_not_found` once
+/// that has ended; keys are kept for at least 24 hours, and are those of submissions. Refused requests are not kept.
 #[utoipa::path(
     operation_id = "createClaim", tag = "policies",
     params(
         ("alias" = Alias, Path, description = "The alias of the resource.", example = "worker"),
+        ("Idempotency-Key" = Option<String>, Header, example = "3f6c1b52-import",
+            pattern = r#"^([!-~]|[!#-~][ -~]{0,253}[!-~]|"[ -~]{0,253}[!#-~]|"[ -~]{1,255}")$"#,
+            description = "At most 255 bytes, bare or in double quotes. Makes it safe to send the request again."),
         ("Prefer" = Option<String>, Header, description = "`wait=` and a whole number of seconds: how long the answer may be held back until the claim is satisfied. More than 60 count as 60. Left out, the answer comes at once.", example = "wait=30"),
     ),
     request_body(content = NewClaim, description = "How many units, and until when.",
@@ -146,6 +152,7 @@ pub struct ClaimList {
     responses(
         (status = 201, description = "The claim as it is now.", body = ClaimView, headers(
             ("Location" = String, description = "The address of the claim."),
+            ("Idempotency-Replayed" = bool, description = "`true` if this claim was made before by the same request."),
             ("Preference-Applied" = String, description = "The wait that was granted.")),
             example = json!(examples::example_claim())),
     )
@@ -160,15 +167,21 @@ pub async fn create_claim(
 ) -> Result<HttpResponse, ApiError> {
     let alias = resource(&request, &caller, &path)?;
     let by = caller.key.as_ref().map(|key| key.actor());
-    let claim = body.0.parse(by, state.clock.now())?;
-    let id = claim.id;
-    let PolicyAnswer::Claim(mut view) =
-        change(&state, &caller, alias.clone(), PolicyChangeRequest::Claim(claim)).await?
-    else {
-        return Err(wrong_answer());
+    // A submission of a job with the same key is another request, and so is a claim on another resource.
+    let what = ("claim", alias.as_str(), &body.0);
+    let key = input::idempotency_key(request.headers(), caller.key_id(), &what)?;
+    let change = PolicyChangeRequest::Claim(body.0.parse(by, state.clock.now())?);
+    let asked = PolicyRequest { resource: alias.clone(), change, attempt: Some(caller.attempt()), key };
+    let (mut view, replayed) = match make(&state, asked).await? {
+        PolicyAnswer::Claim(view) => (view, false),
+        PolicyAnswer::SameClaim(view) => (view, true),
+        _ => return Err(wrong_answer()),
     };
     let mut response = HttpResponse::Created();
-    response.insert_header(("Location", format!("/v1/resources/{alias}/claims/{id}")));
+    response.insert_header(("Location", format!("/v1/resources/{alias}/claims/{}", view.claim.id)));
+    if replayed {
+        response.insert_header(("Idempotency-Replayed", "true"));
+    }
     if let Some(wait) = preferred_wait(request.headers())
         && let Ok(_permit) = state.long_polls.try_acquire()
         && let Some(_own_permit) = state.guard.hold_back(&caller)

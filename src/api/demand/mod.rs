@@ -88,7 +88,11 @@ pub(super) async fn change(
     resource: Alias,
     change: PolicyChangeRequest,
 ) -> Result<PolicyAnswer, ApiError> {
-    let request = PolicyRequest { resource, change, attempt: Some(caller.attempt()) };
+    make(state, PolicyRequest { resource, change, attempt: Some(caller.attempt()), key: None }).await
+}
+
+/// Has the engine do what `request` asks for.
+async fn make(state: &ApiState, request: PolicyRequest) -> Result<PolicyAnswer, ApiError> {
     match state.engine.change_policy(request).await.map_err(ApiError::of_change)? {
         PolicyAnswer::Refused(refusal) => Err(refusal.into()),
         answer => Ok(answer),

@@ -203,6 +203,11 @@ impl From<PolicyRefusal> for ApiError {
             PolicyRefusal::NoClaim => {
                 Self::new(Code::ClaimNotFound, "There is no such claim. A claim is gone when it has ended.")
             }
+            PolicyRefusal::SameClaimEnded => Self::new(
+                Code::ClaimNotFound,
+                "The same request was answered before, with a claim that has ended. Nothing was done.",
+            ),
+            PolicyRefusal::NoRoom(no_room) => no_room.into(),
             PolicyRefusal::NotYours => {
                 Self::new(Code::ClaimForbidden, "Only the key that made a claim, or an admin, can change it.")
             }

@@ -10,6 +10,7 @@
 mod changes;
 mod deciding;
 mod following;
+mod keyed_claims;
 mod recording;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::requests::audited;
 use super::{Core, Effect};
 use crate::domain::{
@@ -126,10 +128,13 @@ impl Core {
 
     /// The answer to [`Effect::Reserve`]; `None` if the store cannot tell.
     pub fn on_reserved(&mut self, reply_to: ReplyTo, decided: Option<Result<Reserved, NoRoom>>, now: Timestamp) {
+        if let Some(request) = self.keyed_claims.remove(&reply_to) {
+            return self.on_claim_reserved(request, reply_to, decided, now);
+        }
         let Some(submission) = self.submissions.remove(&reply_to) else { return };
         match decided {
             Some(Ok(Reserved::Granted(reservation))) => self.place(Placed { submission, reservation }, now),
-            Some(Ok(Reserved::Replay { job, joined })) => {
+            Some(Ok(Reserved::Replay { made: job, joined })) => {
                 self.effects.push(Effect::Replay { to: reply_to, job, joined });
             }
             Some(Err(no_room)) => self.refuse(&submission.request.resource, reply_to, Refusal::NoRoom(no_room)),
@@ -235,11 +240,11 @@ fn submitter_key(request: &JobRequest) -> Option<&KeyId> {
     request.attempt.as_ref()?.actor.as_ref()?.key()
 }
 
-fn entry(
+pub(super) fn entry(
     SubmitKey { key, fingerprint }: SubmitKey,
     joined: bool,
-    job: JobId,
+    made: Uuid,
     answered_at: Timestamp,
 ) -> IdempotencyEntry {
-    IdempotencyEntry { key, fingerprint, joined, job, answered_at }
+    IdempotencyEntry { key, fingerprint, joined, made, answered_at }
 }

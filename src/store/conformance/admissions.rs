@@ -41,7 +41,7 @@ fn keyed(key: &str, owner: Option<&str>, fingerprint: u8, now: Timestamp) -> Wis
 
 fn entry_of(wish: &Wish, job: u128) -> IdempotencyEntry {
     let SubmitKey { key, fingerprint } = wish.key.clone().expect("one with a key");
-    IdempotencyEntry { fingerprint, joined: false, job: JobId::from_u128(job), ..entry(&key, wish.now) }
+    IdempotencyEntry { fingerprint, joined: false, made: JobId::from_u128(job), ..entry(&key, wish.now) }
 }
 
 fn by(owner: &str, job: Job) -> Job {
@@ -136,7 +136,7 @@ pub async fn limits_on_idempotency_keys_are_per_api_key(house: &mut dyn House) {
             granted(scene.reserve(keyed("newer", other, 7, NOW)).await);
         }
         let known = scene.reserve(keyed("2", Some(ONE), 7, NOW)).await;
-        assert_eq!(known, Ok(Reserved::Replay { job: JobId::from_u128(1), joined: false }));
+        assert_eq!(known, Ok(Reserved::Replay { made: JobId::from_u128(1), joined: false }));
         scene.restart().await;
     }
 }
@@ -174,7 +174,7 @@ pub async fn a_request_waits_for_another_one_with_the_same_key(house: &mut dyn H
         }
         let decided = timeout(PATIENCE, second).await.expect("it hears of it").expect("the store can tell");
         if end == "durable" {
-            assert_eq!(decided, Ok(Reserved::Replay { job: JobId::from_u128(7), joined: false }));
+            assert_eq!(decided, Ok(Reserved::Replay { made: JobId::from_u128(7), joined: false }));
         } else {
             granted(decided);
         }
@@ -198,7 +198,7 @@ pub async fn a_request_is_replayed_after_a_restart_and_for_a_day(house: &mut dyn
     let at = |now| keyed("key", None, 7, now);
     let joined = IdempotencyEntry { joined: true, ..entry_of(&at(NOW), 7) };
     scene.put(Unit { entries: vec![joined], ..Unit::default() }).await;
-    let replay = Ok(Reserved::Replay { job: JobId::from_u128(7), joined: true });
+    let replay = Ok(Reserved::Replay { made: JobId::from_u128(7), joined: true });
     let over = NOW + KEY_RETENTION;
     for _ in 0..2 {
         assert_eq!(scene.reserve(at(NOW)).await, replay);
@@ -208,6 +208,6 @@ pub async fn a_request_is_replayed_after_a_restart_and_for_a_day(house: &mut dyn
     granted(scene.reserve(at(over)).await);
     scene.restart().await;
     scene.put(Unit { entries: vec![entry_of(&at(over), 8)], ..Unit::default() }).await;
-    let replay = Ok(Reserved::Replay { job: JobId::from_u128(8), joined: false });
+    let replay = Ok(Reserved::Replay { made: JobId::from_u128(8), joined: false });
     assert_eq!(scene.reserve(at(over)).await, replay, "the key means the new job");
 }

@@ -63,7 +63,7 @@ pub async fn a_busy_key_does_not_push_out_other_jobs(house: &mut dyn House) {
 
 pub async fn a_job_with_a_live_entry_stays(house: &mut dyn House) {
     let scene = Scene::set(house).await;
-    let kept_by = |id: u128| IdempotencyEntry { job: JobId::from_u128(id), ..entry(&id.to_string(), NOW) };
+    let kept_by = |id: u128| IdempotencyEntry { made: JobId::from_u128(id), ..entry(&id.to_string(), NOW) };
     let all = jobs((1..=5).map(|id| finished(id, "worker", 0)));
     scene.put(Unit { entries: vec![kept_by(2), kept_by(4)], ..all }).await;
     let none_kept = Retention { age: Duration::ZERO, count: 0 };
@@ -76,7 +76,7 @@ pub async fn a_job_with_a_live_entry_stays(house: &mut dyn House) {
 /// The jobs of the largest holder stay for its idempotency keys: those of others go when they are too many all the same.
 pub async fn jobs_that_must_stay_do_not_keep_all_others(house: &mut dyn House) {
     let scene = Scene::set(house).await;
-    let kept_by = |id: u128| IdempotencyEntry { job: JobId::from_u128(id), ..entry(&id.to_string(), NOW) };
+    let kept_by = |id: u128| IdempotencyEntry { made: JobId::from_u128(id), ..entry(&id.to_string(), NOW) };
     let busy = jobs((1..=40).map(|id| finished(id, "busy", 0)));
     scene.put(Unit { entries: (1..=40).map(kept_by).collect(), ..busy }).await;
     scene.put(jobs((41..=55).map(|id| finished(id, &format!("quiet-{id}"), 9)))).await;

@@ -349,7 +349,7 @@ fn parse_entry(row: &Row) -> rusqlite::Result<IdempotencyEntry> {
         key: row.get(0)?,
         fingerprint: row.get(1)?,
         joined: row.get(2)?,
-        job: parsed(row, 3)?,
+        made: parsed(row, 3)?,
         answered_at: Timestamp::from_millis(row.get(4)?),
     })
 }

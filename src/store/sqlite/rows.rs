@@ -114,8 +114,8 @@ fn write_entries(db: &Connection, entries: &[IdempotencyEntry]) -> rusqlite::Res
     let mut insert = db.prepare_cached(
         "INSERT OR REPLACE INTO answers (key, fingerprint, joined, answered_ms, job) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    for IdempotencyEntry { key, fingerprint, joined, job, answered_at } in entries {
-        insert.execute(params![key, fingerprint, joined, answered_at.as_millis(), job.to_string()])?;
+    for IdempotencyEntry { key, fingerprint, joined, made, answered_at } in entries {
+        insert.execute(params![key, fingerprint, joined, answered_at.as_millis(), made.to_string()])?;
     }
     Ok(())
 }

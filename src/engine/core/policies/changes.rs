@@ -12,14 +12,16 @@ use super::{InForce, changes_of, metrics_of};
 use crate::domain::policy::{
     Claim, ClaimId, ConditionCode, Hold, HoldKind, Insertion, Mode, Name, Policy, Sample, Source, Trigger,
 };
-use crate::domain::{Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, ResourceConfig, Subject, Timestamp};
+use crate::domain::{
+    Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, KeyId, ResourceConfig, Subject, Timestamp,
+};
 use crate::engine::policy_requests::{
     ClaimView, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, PolicyView, Precondition,
 };
 use crate::engine::requests::{Answer, Refusal, ReplyTo};
 use crate::policy::{canonical, followed, problems_for};
 use crate::sources::problems_of;
-use crate::store::{LaneChange, PolicyWrite, RecordChange, Revision, Unit};
+use crate::store::{LaneChange, PolicyWrite, RecordChange, Revision, Unit, Wish};
 
 /// Most claims on a resource.
 const MAX_CLAIMS: usize = 100;
@@ -27,11 +29,11 @@ const MAX_CLAIMS: usize = 100;
 const MAX_CLAIMS_OF_KEY: usize = 20;
 
 /// What a change comes to.
-struct Change {
+pub(super) struct Change {
     writes: Vec<PolicyWrite>,
     action: Action,
     verdict: AuditVerdict,
-    answer: PolicyAnswer,
+    pub(super) answer: PolicyAnswer,
     trigger: Option<Trigger>,
 }
 
@@ -49,18 +51,24 @@ impl Core {
             self.ask_for_lane(&resource);
             return self.changes.entry(resource).or_default().push((request, reply_to));
         }
-        let PolicyRequest { resource, change, attempt } = request;
+        if let Some(key) = &request.key {
+            let owner = key_of(&request).cloned();
+            let wish = Wish { resource, owner, key: Some(key.clone()), job: None, limits: self.scaling.limits, now };
+            self.keyed_claims.insert(reply_to, request);
+            return self.effects.push(Effect::Reserve(reply_to, Box::new(wish)));
+        }
+        let PolicyRequest { resource, change, attempt, .. } = request;
         if let PolicyChangeRequest::Push(samples) = change {
             let answer = self.push(&resource, samples, now);
             return self.effects.push(Effect::Reply(reply_to, Answer::Policy(answer)));
         }
         match self.make_change(&resource, change, attempt.as_ref(), now) {
             Err(refusal) => self.after_pending(&resource, refused(reply_to, refusal)),
-            Ok(change) => self.commit_change(&resource, change, attempt, reply_to, now),
+            Ok(change) => self.commit_change(&resource, change, attempt, Unit::default(), reply_to, now),
         }
     }
 
-    fn make_change(
+    pub(super) fn make_change(
         &mut self,
         resource: &Alias,
         change: PolicyChangeRequest,
@@ -95,7 +103,7 @@ impl Core {
         if self.lane(resource).is_some() || self.scaling.resources.contains_key(resource) {
             return None;
         }
-        let key = request.attempt.as_ref().and_then(|attempt| attempt.actor.as_ref()).and_then(Actor::key);
+        let key = key_of(request);
         match &request.change {
             PolicyChangeRequest::Put { .. } | PolicyChangeRequest::Hold(_) => {
                 match self.unlisted.admit(resource, key) {
@@ -118,23 +126,23 @@ impl Core {
         }
     }
 
-    fn commit_change(
+    pub(super) fn commit_change(
         &mut self,
         resource: &Alias,
         change: Change,
         attempt: Option<Attempt>,
+        mut unit: Unit,
         reply_to: ReplyTo,
         now: Timestamp,
     ) {
         let Change { writes, action, verdict, answer, trigger } = change;
         let subject = Subject { resource: Some(resource.clone()), ..Subject::default() };
-        let audit: Vec<AuditEntry> =
-            attempt.map(|attempt| AuditEntry { at: now, attempt, action, subject, verdict }).into_iter().collect();
+        unit.audit.extend(attempt.map(|attempt| AuditEntry { at: now, attempt, action, subject, verdict }));
         let reply = Effect::Reply(reply_to, Answer::Policy(answer));
-        if writes.is_empty() && audit.is_empty() {
+        if writes.is_empty() && unit.audit.is_empty() {
             self.after_pending(resource, reply);
         } else {
-            self.commit_standing(resource, writes, audit, vec![reply]);
+            self.commit_standing(resource, writes, unit, vec![reply]);
         }
         self.standings.set_timer(resource);
         if let Some(trigger) = trigger {
@@ -142,17 +150,17 @@ impl Core {
         }
     }
 
-    /// Makes durable what stands about `resource`.
+    /// Makes durable what stands about `resource`, with what else is in `unit`.
     pub(super) fn commit_standing(
         &mut self,
         resource: &Alias,
         writes: Vec<PolicyWrite>,
-        audit: Vec<AuditEntry>,
+        unit: Unit,
         effects: Vec<Effect>,
     ) {
         let Some(epoch) = self.lanes.epoch(resource) else { return };
         let lanes = vec![LaneChange { resource: resource.clone(), epoch, record: RecordChange::Keep }];
-        let unit = Unit { lanes, policies: changes_of(resource, writes), audit, ..Unit::default() };
+        let unit = Unit { lanes, policies: changes_of(resource, writes), ..unit };
         self.commit(unit, effects, None);
     }
 }
@@ -302,7 +310,12 @@ impl Core {
     }
 }
 
-fn refused(reply_to: ReplyTo, refusal: PolicyRefusal) -> Effect {
+/// The API key that a request was made with.
+fn key_of(request: &PolicyRequest) -> Option<&KeyId> {
+    request.attempt.as_ref()?.actor.as_ref()?.key()
+}
+
+pub(super) fn refused(reply_to: ReplyTo, refusal: PolicyRefusal) -> Effect {
     Effect::Reply(reply_to, Answer::Policy(PolicyAnswer::Refused(refusal)))
 }
 

@@ -50,7 +50,7 @@ impl Core {
             standing.claims.retain(|claim| now < claim.until);
             standing.hold.take_if(|hold| !hold.counts_at(now));
         });
-        self.commit_standing(resource, writes, Vec::new(), Vec::new());
+        self.commit_standing(resource, writes, Unit::default(), Vec::new());
         self.standings.trigger(resource, if is_released { Trigger::Hold } else { Trigger::Claim });
     }
 

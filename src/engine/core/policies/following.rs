@@ -165,7 +165,7 @@ impl Core {
     /// Makes the `end` of a policy of `resource` durable, and cancels its job unless another policy takes it over.
     pub(in crate::engine::core) fn end_policy(&mut self, resource: &Alias, end: Revision, now: Timestamp) {
         let revision = end.number;
-        self.commit_standing(resource, vec![PolicyWrite::Revision(end)], Vec::new(), Vec::new());
+        self.commit_standing(resource, vec![PolicyWrite::Revision(end)], Unit::default(), Vec::new());
         let own_job = self.lane(resource).and_then(own_job).filter(|_| self.standings.in_force(resource).is_none());
         if let Some(job) = own_job {
             self.cancel_for_policy(job.id, resource, revision, Unit::default(), now);

@@ -3,6 +3,7 @@
 mod changing;
 mod circles;
 mod clocks;
+mod keyed_claims;
 mod recording;
 
 use std::collections::BTreeMap;
@@ -219,7 +220,7 @@ impl Scene {
     fn ask_as(&mut self, actor: Option<Actor>, change: PolicyChangeRequest) -> PolicyAnswer {
         self.next_reply += 1;
         let attempt = crate::domain::Attempt { request: None, actor, address: None };
-        let request = PolicyRequest { resource: worker(), change, attempt: Some(attempt) };
+        let request = PolicyRequest { resource: worker(), change, attempt: Some(attempt), key: None };
         self.core.change_policy(request, self.next_reply, self.now);
         self.perform();
         match self.answers.pop() {

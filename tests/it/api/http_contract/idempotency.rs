@@ -109,3 +109,53 @@ async fn a_key_sent_128_times_at_once_has_one_job_and_one_first_answer() {
     let above_info: Vec<&Value> = log.iter().filter(|line| line["level"] != "INFO").collect();
     assert!(!log.is_empty() && above_info.is_empty(), "{above_info:#?}");
 }
+
+#[actix_web::test]
+async fn a_claim_with_a_key_is_made_once() {
+    let scene = Scene::start(&LONG_COOLDOWN);
+    let policy = json!({"min": 1, "max": 20, "metrics": {"queue": {"source": {"type": "push"}}},
+                        "rules": [{"name": "queue", "type": "target", "metric": "queue", "perUnit": 100}]});
+    for resource in ["worker", "other"] {
+        let put = Raw::put(&format!("/v1/resources/{resource}/policy"), policy.to_string());
+        assert_eq!(scene.gateway.raw(&put).await.status, 201);
+    }
+    let (claims, body) = ("/v1/resources/worker/claims", json!({"units": 3, "forSeconds": 600, "owner": "import"}));
+    let key = [("Idempotency-Key", "import-1")];
+    let answers = join_all((0..20).map(|_| scene.gateway.post_with(claims, &body, &key))).await;
+    let first: Vec<&Response> =
+        answers.iter().filter(|answer| answer.header("idempotency-replayed").is_none()).collect();
+    assert_eq!(first.len(), 1, "{answers:#?}");
+    let (id, location) = (first[0].json()["id"].clone(), first[0].header("location"));
+    let is_same =
+        |answer: &&Response| (answer.status, &answer.json()["id"], answer.header("location")) == (201, &id, location);
+    assert_eq!(answers.iter().filter(is_same).count(), 20);
+
+    let assert_replayed = async |scene: &Scene| {
+        let again = scene.gateway.post_with(claims, &body, &key).await;
+        assert_eq!((again.status, again.header("idempotency-replayed")), (201, Some("true")), "{}", again.text());
+        assert_eq!((&again.json()["id"], again.header("location")), (&id, location));
+        let listed = scene.gateway.get(claims).await.json();
+        assert_eq!(listed["claims"].as_array().map(Vec::len), Some(1));
+        for (path, other) in [
+            (claims, json!({"units": 4, "forSeconds": 600, "owner": "import"})),
+            ("/v1/resources/other/claims", body.clone()),
+            ("/v1/jobs", json!({"resource": "worker", "targetCapacity": 8})),
+        ] {
+            let request = Raw::post(path, other.to_string()).header("Idempotency-Key", "import-1");
+            scene.gateway.refuses(&request, 422, "idempotency_key_reused").await;
+        }
+    };
+    assert_replayed(&scene).await;
+    let scene = scene.restarted(&LONG_COOLDOWN);
+    assert_replayed(&scene).await;
+    // A refusal is not kept.
+    let too_many =
+        Raw::post(claims, json!({"units": 21, "forSeconds": 600}).to_string()).header("Idempotency-Key", "two");
+    scene.gateway.refuses(&too_many, 422, "validation_failed").await;
+    let fewer = json!({"units": 2, "forSeconds": 600});
+    let made = scene.gateway.post_with(claims, &fewer, &[("Idempotency-Key", "two")]).await;
+    assert_eq!((made.status, made.header("idempotency-replayed")), (201, None));
+    assert_eq!(scene.gateway.raw(&Raw::new("DELETE", location.expect("a location"))).await.status, 204);
+    let request = Raw::post(claims, body.to_string()).header("Idempotency-Key", "import-1");
+    scene.gateway.refuses(&request, 404, "claim_not_found").await;
+}

@@ -175,7 +175,7 @@ fn every_error_is_documented_where_it_can_happen() {
         all(&["too_many_resources"], takes_a_place || (may_begin && method == "PUT"));
         all(&["policy_in_file", "precondition_failed"], path.ends_with("/policy") && method != "GET");
         all(&["hold_not_found"], path.ends_with("/hold") && method != "PUT");
-        all(&["claim_not_found"], path.contains("/claims/{id}"));
+        all(&["claim_not_found"], path.contains("/claims/{id}") || (path.ends_with("/claims") && method == "POST"));
         all(&["claim_forbidden"], path.contains("/claims/{id}") && method != "GET");
         all(&["too_many_claims"], path.ends_with("/claims") && method == "POST");
         all(&["key_configured", "revocation_not_written"], path.ends_with("/revoke"));
