@@ -61,7 +61,7 @@ pub use audit::{AuditRecorder, audit_line};
 pub use browsers::BrowserRules;
 pub use connection_limits::ConnectionLimits;
 pub use decisions::{DecisionList, Outlook, TransitionView};
-pub use demand::{NewClaim, NewHold};
+pub use demand::{ClaimList, NewClaim, NewHold};
 pub use guard::{Guard, KeyRule};
 pub use policies::{PolicyDocument, RuleDocument, SourceDocument, StepDocument};
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};

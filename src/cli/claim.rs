@@ -14,9 +14,9 @@ use uuid::Uuid;
 use super::client::{Client, Failure, GatewayArgs};
 use super::exit::Exit;
 use super::output::Output;
-use super::words;
+use super::{table, words};
 use crate::api::NewClaim;
-use crate::api::view::ClaimView;
+use crate::api::view::{ClaimView, WireTime};
 use crate::config::parse_duration;
 use crate::domain::Alias;
 use crate::domain::policy::ClaimKind;
@@ -24,7 +24,7 @@ use crate::domain::policy::ClaimKind;
 /// The exit codes, for the end of `--help`.
 const HELP: &str = "\
 Exit codes:
-  0  the units are claimed, and with --wait they are there; or the claim is ended
+  0  the units are claimed, and with --wait they are there; or the claims are listed, or the claim is ended
   1  with --wait: the claim ended before the units were there
   2  the command line makes no sense
   4  the gateway refused the request
@@ -33,7 +33,7 @@ Exit codes:
 /// Time between two looks at a claim that is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Claim units of a resource for a time, or end a claim.
+/// Claim units of a resource for a time, list its claims, or end one.
 ///
 /// The policy of the resource keeps at least so many units until the claim ends, as it does by itself. Prints the id of the
 /// claim. With --wait, waits until the resource is ready with them; Ctrl-C ends the waiting, not the claim.
@@ -45,14 +45,16 @@ pub struct ClaimArgs {
     resource: Alias,
 
     /// How many units
-    #[arg(value_name = "UNITS", required_unless_present = "end", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_name = "UNITS", required_unless_present_any = ["end", "list"],
+          value_parser = clap::value_parser!(u32).range(1..))]
     units: Option<u32>,
 
     #[command(flatten)]
     gateway: GatewayArgs,
 
     /// How long, such as 2h; at most 30 days
-    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration, required_unless_present = "end")]
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration,
+          required_unless_present_any = ["end", "list"])]
     lasting: Option<Duration>,
 
     /// Claim the units beside what there would be without the claim
@@ -80,7 +82,11 @@ pub struct ClaimArgs {
           conflicts_with_all = ["units", "lasting", "extra", "wait", "owner", "reason", "json"])]
     end: Option<Uuid>,
 
-    /// Print the claim (with --wait, as it is in the end) as JSON and nothing else
+    /// List the claims on the resource, oldest first
+    #[arg(long, conflicts_with_all = ["units", "lasting", "extra", "wait", "owner", "reason", "end"])]
+    list: bool,
+
+    /// Print the claim (with --wait, as it is in the end), or the list, as JSON and nothing else
     #[arg(long)]
     json: bool,
 }
@@ -101,6 +107,15 @@ impl ClaimArgs {
         if let Some(id) = self.end {
             client.end_claim(&self.resource, id).await?;
             output.line(format_args!("The claim {id} is ended."));
+            return Ok(Exit::Done);
+        }
+        if self.list {
+            let list = client.claims(&self.resource).await?;
+            if self.json {
+                output.json(&list);
+            } else {
+                output.lines(listed(&list.claims));
+            }
             return Ok(Exit::Done);
         }
         let claim = client.claim(&self.resource, &self.claim()).await?;
@@ -164,12 +179,31 @@ impl ClaimArgs {
 
 /// What is claimed, and until when.
 fn claimed(claim: &ClaimView) -> String {
-    let units = match claim.kind {
+    let until = words::time_near(claim.until.0, words::now());
+    format!("Claimed: {} of {} until {until}, claim {}", units(claim), claim.resource, claim.id)
+}
+
+fn units(claim: &ClaimView) -> String {
+    match claim.kind {
         ClaimKind::AtLeast => format!("at least {}", claim.units),
         ClaimKind::Extra => format!("{} extra", claim.units),
-    };
-    let until = words::time_near(claim.until.0, words::now());
-    format!("Claimed: {units} of {} until {until}, claim {}", claim.resource, claim.id)
+    }
+}
+
+/// The claims as a table.
+fn listed(claims: &[ClaimView]) -> Vec<String> {
+    if claims.is_empty() {
+        return vec!["No claims.".to_owned()];
+    }
+    let now = words::now();
+    let time = |at: WireTime| words::time_near(at.0, now);
+    let rows = claims.iter().map(|claim| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let satisfied = if claim.satisfied { "yes" } else { "no" };
+        let (id, from, until) = (claim.id.to_string(), time(claim.from), time(claim.until));
+        [id, units(claim), from, until, satisfied.to_owned(), text(&claim.owner), text(&claim.reason)]
+    });
+    table::lines(["CLAIM", "UNITS", "FROM", "UNTIL", "SATISFIED", "OWNER", "REASON"], rows)
 }
 
 /// The id of a claim as it is written.

@@ -21,7 +21,7 @@ const AHEAD_HOURS: u32 = 48;
 /// Tell why a resource has the target that it has.
 ///
 /// Shows the last decision of its policy: in a sentence, with the metrics it was taken on, what each rule said, what changed the
-/// number, what was done, what would have to change for another outcome, and what is ahead.
+/// number, what was done, what would have to change for another outcome, what keeps the policy from acting now, and what is ahead.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub struct WhyArgs {
@@ -70,8 +70,8 @@ impl WhyArgs {
     /// What else is needed to tell of `decision`. A policy can be deleted at any time, also in between.
     async fn story(&self, client: &Client, decision: DecisionView) -> Result<Story, Failure> {
         let policy = client.find_policy(&self.resource).await?;
-        let hold = client.find_hold(&self.resource).await?;
+        let resource = client.find_resource(&self.resource).await?;
         let outlook = client.find_outlook(&self.resource, AHEAD_HOURS).await?;
-        Ok(Story { decision, policy, hold, outlook })
+        Ok(Story { decision, policy, resource, outlook })
     }
 }

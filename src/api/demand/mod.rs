@@ -15,7 +15,7 @@ use super::submission::check_text;
 use crate::domain::{Alias, Subject, Timestamp, seconds};
 use crate::engine::{PolicyAnswer, PolicyChangeRequest, PolicyRequest};
 
-pub use claims::NewClaim;
+pub use claims::{ClaimList, NewClaim};
 pub use holds::NewHold;
 
 pub(super) use claims::{create_claim, delete_claim, get_claim, list_claims, renew_claim};

@@ -94,6 +94,25 @@ async fn a_claim_is_ended_by_its_id() {
     assert_eq!(exit, Exit::Refused);
 }
 
+#[actix_web::test]
+async fn claims_are_listed() {
+    let list = |claims: &[Value]| Reply::Json(200, json!({"claims": claims}));
+    let mut early = view(true);
+    (early["from"], early["owner"]) = (json!("2026-01-31T12:00:00.000Z"), json!("import"));
+    (early["reason"], early["kind"]) = (json!("before the sale"), json!("extra"));
+    let (exit, captured, stub) = claim(vec![list(&[early.clone()])], &["worker", "--list"]).await;
+    assert_eq!((exit, stub.lines()), (Exit::Done, vec!["GET /v1/resources/worker/claims".to_owned()]));
+    let expected = format!(
+        "CLAIM                                 UNITS    FROM                  UNTIL                 SATISFIED  OWNER   REASON\n\
+         {ID}  8 extra  2026-01-31 12:00:00Z  2199-01-31 16:00:00Z  yes        import  before the sale\n"
+    );
+    assert_eq!(captured.out(), expected, "{}", captured.err());
+    let (_, captured, _) = claim(vec![list(&[])], &["worker", "--list"]).await;
+    assert_eq!(captured.out(), "No claims.\n");
+    let (_, captured, _) = claim(vec![list(&[early.clone()])], &["worker", "--list", "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&captured.out()).expect("JSON"), json!({"claims": [early]}));
+}
+
 #[test]
 fn a_claim_needs_units_and_an_end() {
     for (arguments, words) in [
@@ -103,6 +122,7 @@ fn a_claim_needs_units_and_an_end() {
         (&["worker", "8", "--for", "2"], "write \"2s\" for seconds"),
         (&["worker", "8", "--for", "1h", "--end", ID], "cannot be used with"),
         (&["worker", "--end", "0198c3f2"], "the full id of a claim"),
+        (&["worker", "8", "--for", "1h", "--list"], "cannot be used with"),
     ] {
         let error = testing::parse::<ClaimArgs>(arguments).expect_err("nonsense");
         assert_eq!(error.exit_code(), Exit::Usage as i32);

@@ -11,8 +11,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Client, Failure};
-use crate::api::view::{ClaimView, DecisionView, HoldView};
-use crate::api::{Code, DecisionList, NewClaim, NewHold, NewSamples, Outlook, PolicyDocument, Pushed};
+use crate::api::view::{ClaimView, DecisionView, HoldView, Resource};
+use crate::api::{ClaimList, Code, DecisionList, NewClaim, NewHold, NewSamples, Outlook, PolicyDocument, Pushed};
 use crate::domain::Alias;
 use crate::domain::policy::Name;
 
@@ -99,12 +99,20 @@ impl Client {
         self.obtain(self.http.put(self.url(&path(resource, "hold"))), Some(hold)).await
     }
 
-    /// The hold on `resource` now, if there is one.
+    /// What the gateway knows of `resource`; nothing of one that it is not configured for.
     ///
     /// # Errors
     /// If the gateway refuses, fails or cannot be reached.
-    pub async fn find_hold(&self, resource: &Alias) -> Result<Option<HoldView>, Failure> {
-        if_any(self.look_at(&path(resource, "hold")).await, Code::HoldNotFound)
+    pub async fn find_resource(&self, resource: &Alias) -> Result<Option<Resource>, Failure> {
+        if_any(self.look_at(&format!("/v1/resources/{resource}")).await, Code::ResourceNotFound)
+    }
+
+    /// The claims on `resource`, oldest first.
+    ///
+    /// # Errors
+    /// If the gateway refuses, fails or cannot be reached.
+    pub async fn claims(&self, resource: &Alias) -> Result<ClaimList, Failure> {
+        self.look_at(&path(resource, "claims")).await
     }
 
     /// Ends the hold on `resource`.

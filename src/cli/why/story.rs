@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::api::view::HoldView;
-use crate::api::view::{AlternativeView, DecisionView, MetricStateView, WireTime};
+use crate::api::view::{AlternativeView, DecisionView, HoldView, MetricStateView, Resource, WireTime};
 use crate::api::{Outlook, PolicyDocument};
 use crate::cli::{hold, words};
 use crate::domain::Timestamp;
-use crate::domain::policy::{Action, ClaimKind, Limiter, Missing, Trigger};
+use crate::domain::policy::{Action, ClaimKind, ConditionCode, Limiter, Missing, Trigger};
 
 /// Most events ahead that are shown.
 const MAX_AHEAD: usize = 5;
@@ -18,8 +17,8 @@ pub struct Story {
     pub decision: DecisionView,
     /// The policy of the resource as it is, if there is one.
     pub policy: Option<PolicyDocument>,
-    /// The hold on the resource, if there is one now.
-    pub hold: Option<HoldView>,
+    /// The resource as it is, if the gateway knows of it.
+    pub resource: Option<Resource>,
     /// What is ahead of the resource, if it has a policy.
     pub outlook: Option<Outlook>,
 }
@@ -36,6 +35,7 @@ impl Story {
                 lines.extend(rows.into_iter().map(|(name, text)| format!("  {name:<width$}  {text}")));
             }
         };
+        section("Conditions now", self.conditions(now));
         section("Metrics", self.metrics());
         section("Rules", self.rules());
         section("Stages", self.stages());
@@ -58,8 +58,24 @@ impl Story {
             facts.push(("again", format!("{count} times in a row, the last time {}", moment(decision.last_at, now))));
         }
         facts.push(("policy", self.policy(now)));
-        facts.extend(self.hold.as_ref().map(|hold| ("hold", held(hold, now))));
+        if let Some(resource) = &self.resource {
+            facts.extend(resource.hold.as_ref().map(|hold| ("hold", held(hold, now))));
+            facts.extend(resource.read_failure.as_ref().map(|failure| ("reading", format!("fails: {failure}"))));
+        }
         facts
+    }
+
+    /// What keeps the policy from acting or from deciding well now. A hold has a line of its own.
+    fn conditions(&self, now: Timestamp) -> Vec<(String, String)> {
+        let policy = self.resource.as_ref().and_then(|resource| resource.policy.as_ref());
+        let conditions = policy.map(|policy| &policy.conditions[..]).unwrap_or_default();
+        let conditions = conditions.iter().filter(|condition| condition.code != ConditionCode::Held);
+        let text = conditions.map(|condition| {
+            let left = condition.until.map(|until| until.0.since(now)).filter(|left| !left.is_zero());
+            let left = left.map_or(String::new(), |left| format!(" It ends in {}.", words::brief(left)));
+            (condition.code.as_str().to_owned(), format!("{}{left}", condition.detail))
+        });
+        text.collect()
     }
 
     /// Which revision decided, and what became of it.

@@ -2,7 +2,9 @@ use serde_json::{Value, json};
 
 use super::WhyArgs;
 use super::story::Story;
-use crate::api::openapi::examples::{example_decision, example_hold, example_outlook, example_policy};
+use crate::api::openapi::examples::{
+    example_decision, example_hold, example_outlook, example_policy, example_resource, example_resource_policy,
+};
 use crate::api::view::DecisionView;
 use crate::cli::client::stub::{Reply, Stub, problem};
 use crate::cli::exit::Exit;
@@ -33,12 +35,19 @@ async fn why(replies: Vec<Reply>, arguments: &[&str]) -> (Exit, Captured, Vec<St
     (exit, captured, stub.lines())
 }
 
+/// The example resource, held and with the example policy.
+fn resource() -> Value {
+    let mut resource = example_resource();
+    (resource["hold"], resource["policy"]) = (example_hold(), example_resource_policy());
+    resource
+}
+
 /// What is told of the example decision with `changes`, taken by the policy that is in force.
 fn told(changes: Value) -> String {
     let story = Story {
         decision: serde_json::from_value(decision(changes)).expect("a decision"),
         policy: Some(serde_json::from_value(example_policy()).expect("a policy")),
-        hold: Some(serde_json::from_value(example_hold()).expect("a hold")),
+        resource: Some(serde_json::from_value(resource()).expect("a resource")),
         outlook: Some(serde_json::from_value(example_outlook()).expect("an outlook")),
     };
     story.lines(NOW).join("\n")
@@ -55,6 +64,8 @@ From 3 to 10: office needs 10 until 17:00; queue alone would need 9.
   when       12:00:00Z (3m 59s ago), after news of a metric
   policy     revision 7, mode active
   hold       no change until 16:00:00Z (in 3h 56m): database migration
+Conditions now
+  back_off  A job failed on the way down (sidecar_rejected); the next one begins after 12:04.
 Metrics
   queue  812, 0s old
 Rules
@@ -117,6 +128,29 @@ fn equal_decisions_are_told_once_with_the_first_values_and_the_last() {
     }
 }
 
+/// At night the first question is whether anything keeps the policy from acting, and the second one until when.
+#[test]
+fn what_keeps_the_policy_from_acting_now_is_told_with_its_end() {
+    let mut resource = resource();
+    resource["readFailure"] = json!("connection refused");
+    resource["policy"]["conditions"] = json!([
+        {"code": "canceled_by_person", "direction": "add", "until": "2026-01-31T12:12:30Z", "detail": "A person canceled it."},
+        {"code": "source_refused", "direction": null, "until": null, "detail": "A source is not asked."},
+        {"code": "held", "direction": null, "until": "2026-01-31T16:00:00Z", "detail": "A hold is in force."},
+    ]);
+    let story = Story {
+        decision: serde_json::from_value(decision(json!({}))).expect("a decision"),
+        policy: None,
+        resource: Some(serde_json::from_value(resource).expect("a resource")),
+        outlook: None,
+    };
+    let text = story.lines(NOW).join("\n");
+    let expected = "\n  reading    fails: connection refused\nConditions now\n  \
+        canceled_by_person  A person canceled it. It ends in 8m 30s.\n  \
+        source_refused      A source is not asked.\nMetrics\n";
+    assert!(text.contains(expected), "{text}");
+}
+
 /// The metric of a rule may be another one by now.
 #[test]
 fn a_newer_policy_is_named_and_not_taken_for_the_one_that_decided() {
@@ -129,18 +163,18 @@ fn a_newer_policy_is_named_and_not_taken_for_the_one_that_decided() {
 
 #[actix_web::test]
 async fn the_last_decision_is_asked_for_with_the_policy_and_the_outlook() {
-    let answers = [example_policy(), example_hold(), example_outlook()].map(|body| Reply::Json(200, body));
+    let answers = [example_policy(), resource(), example_outlook()].map(|body| Reply::Json(200, body));
     let replies = [vec![page(&[decision(json!({}))])], answers.to_vec()].concat();
     let (exit, captured, lines) = why(replies, &["worker"]).await;
     assert_eq!(exit, Exit::Done, "{}", captured.err());
     assert!(captured.out().starts_with("From 3 to 10: office needs 10"), "{}", captured.out());
-    let expected = ["decisions?pageSize=1", "policy", "hold", "outlook?hours=48"];
-    assert_eq!(lines, expected.map(|what| format!("GET /v1/resources/worker/{what}")));
+    let expected = ["/decisions?pageSize=1", "/policy", "", "/outlook?hours=48"];
+    assert_eq!(lines, expected.map(|what| format!("GET /v1/resources/worker{what}")));
 }
 
 #[actix_web::test]
 async fn a_decision_outlives_its_policy() {
-    let absent = ["policy_not_found", "hold_not_found", "policy_not_found"].map(|code| problem(404, code));
+    let absent = ["policy_not_found", "resource_not_found", "policy_not_found"].map(|code| problem(404, code));
     let replies = [vec![page(&[decision(json!({}))])], absent.to_vec()].concat();
     let (exit, captured, lines) = why(replies, &["worker"]).await;
     assert_eq!((exit, lines.len()), (Exit::Done, 4), "{}", captured.err());

@@ -57,6 +57,8 @@ pub enum ConditionCode {
     CanceledByPerson,
     /// A hold is in force.
     Held,
+    /// The source of a metric is not one that the operator lets the gateway ask.
+    SourceRefused,
     /// A metric of a rule is missing.
     MetricMissing,
     /// Windows contradict each other.

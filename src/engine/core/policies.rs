@@ -73,6 +73,8 @@ pub(super) struct InForce {
     /// Its last decision.
     pub decision: Option<Decision>,
     pub conditions: Vec<Condition>,
+    /// The sources that are not asked, and why.
+    pub refused_sources: Vec<Problem>,
     /// When the last change of the resource took effect, as far as this process knows.
     pub last_effect_at: Option<Timestamp>,
     /// What it is to decide for, if there is anything.
@@ -96,6 +98,7 @@ impl InForce {
             series: BTreeMap::new(),
             decision: None,
             conditions: Vec::new(),
+            refused_sources: Vec::new(),
             last_effect_at: None,
             trigger: None,
             decided_at: None,

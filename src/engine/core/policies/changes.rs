@@ -212,11 +212,11 @@ impl Core {
         is_in_file: bool,
         now: Timestamp,
     ) {
-        self.watch(resource, &policy, is_in_file);
+        let refused_sources = self.watch(resource, &policy, is_in_file);
         self.standings.change(resource, |standing| {
             standing.last_revision = revision.number;
             let before = standing.in_force.take();
-            let new = InForce::new(revision, policy, is_in_file, now);
+            let new = InForce { refused_sources, ..InForce::new(revision, policy, is_in_file, now) };
             standing.in_force = Some(match before {
                 None => new,
                 Some(before) => InForce {

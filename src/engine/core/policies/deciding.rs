@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use super::super::{Core, Effect};
 use super::{InForce, Standing, TOGETHER, changes_of, metrics_of};
 use crate::domain::policy::{
-    self, Act, Decision, DecisionId, Inputs, LastReading, Mode, Name, OwnJob, Pace, Policy, RuleKind, Sample, Series,
-    Trigger,
+    self, Act, Condition, ConditionCode, Decision, DecisionId, Inputs, LastReading, Mode, Name, OwnJob, Pace, Policy,
+    RuleKind, Sample, Series, Trigger,
 };
 use crate::domain::{Alias, Capacity, ChangeState, Lane, Op, Settings, StepDurations, Timestamp};
 use crate::engine::policy_requests::PolicyRefusal;
+use crate::policy::Problem;
 use crate::store::{PolicyWrite, Unit};
 
 impl Core {
@@ -81,6 +82,7 @@ impl Core {
         in_force.decided_at = Some(now);
         in_force.wake_at = wake_at;
         in_force.conditions = conditions;
+        in_force.conditions.extend(in_force.refused_sources.iter().map(source_refused));
         in_force.unwritten.state |= in_force.state != state;
         in_force.state = state;
         let is_new_target = decision.as_ref().is_some_and(|decision| decision.decided != target_before);
@@ -294,6 +296,12 @@ struct Given<'a> {
     revision: u64,
     policy: &'a Policy,
     series: &'a BTreeMap<Name, Series>,
+}
+
+fn source_refused(problem: &Problem) -> Condition {
+    let Problem { pointer, detail } = problem;
+    let detail = format!("A source is not asked, and its metric is missing: {pointer} {detail}.");
+    Condition { code: ConditionCode::SourceRefused, direction: None, detail, until: None }
 }
 
 /// The unfinished job of the policy, unless it is about to end.

@@ -10,7 +10,7 @@ use crate::domain::policy::{JobEnd, Missing, Name, Policy, Sample, Series, Trigg
 use crate::domain::{
     Actor, Alias, Capacity, Ending, ErrorCode, HistoryEntry, Job, Op, ResourceEvent, StepOutcome, Timestamp,
 };
-use crate::policy::Document;
+use crate::policy::{Document, Problem};
 use crate::sources::problems_of;
 use crate::store::{PolicyChange, PolicyRecord, PolicyWrite, Revision, Unit};
 
@@ -126,9 +126,10 @@ impl Core {
     fn adopt_from_file(&mut self, resource: &Alias, policy: Arc<Policy>, record: PolicyRecord, now: Timestamp) {
         let PolicyRecord { revision, state, claims, hold, samples, last_decision } = record;
         let last_revision = revision.as_ref().map_or(0, |revision| revision.number);
-        self.watch(resource, &policy, true);
+        let refused_sources = self.watch(resource, &policy, true);
         let revision = Revision { number: last_revision, at: now, by: Some(Actor::Operator), document: None };
         let mut in_force = InForce::new(revision, policy, true, first_reading(resource, now));
+        in_force.refused_sources = refused_sources;
         // Without a state, the last decision is one of a policy that was deleted.
         in_force.decision = last_decision.filter(|_| state.is_some()).map(|decision| *decision);
         in_force.carry_on(state, samples, now);
@@ -153,8 +154,9 @@ impl Core {
                     return None;
                 }
             };
-            self.watch(resource, &policy, false);
+            let refused_sources = self.watch(resource, &policy, false);
             let mut in_force = InForce::new(revision, policy, false, first_reading(resource, now));
+            in_force.refused_sources = refused_sources;
             in_force.decision = last_decision.map(|decision| *decision);
             in_force.carry_on(state, samples, now);
             Some(in_force)
@@ -172,14 +174,15 @@ impl Core {
         }
     }
 
-    /// Has the metrics of `policy` pulled from now on, as far as the operator lets it.
-    pub(super) fn watch(&mut self, resource: &Alias, policy: &Policy, is_in_file: bool) {
+    /// Has the metrics of `policy` pulled from now on, as far as the operator lets it; what is not pulled and why.
+    pub(super) fn watch(&mut self, resource: &Alias, policy: &Policy, is_in_file: bool) -> Vec<Problem> {
         let hosts = (!is_in_file).then_some(&self.sources.hosts);
         let problems = problems_of(policy, hosts, &self.sources.secrets);
         self.effects.push(Effect::Watch(resource.clone(), pulled(policy, &problems)));
         if !problems.is_empty() {
-            self.effects.push(Effect::SourcesRefused(resource.clone(), problems));
+            self.effects.push(Effect::SourcesRefused(resource.clone(), problems.clone()));
         }
+        problems
     }
 
     /// Gives up what stands about `resource` with its lane.

@@ -5,6 +5,7 @@ mod circles;
 mod clocks;
 mod keyed_claims;
 mod recording;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -111,29 +111,55 @@ fn pauses_last_as_long_on_a_clock_that_was_set() {
 /// of now, and no new value is taken for an old one.
 #[test]
 fn a_clock_that_is_set_back_unnoticed_stops_nothing_for_long() {
-    let mut document = by_queue();
-    document["behavior"] = json!({"down": {"stabilizationSeconds": 300}});
-    let mut scene = Scene::with(document);
-    scene.capacity = units(9);
-    scene.wait(60);
+    for (down, before, after, why) in [
+        (json!({"stabilizationSeconds": 300}), 9, 2, "wishes"),
+        (json!({"stabilizationSeconds": 0, "maxUnits": 2, "periodSeconds": 300}), 7, 5, "moves"),
+    ] {
+        let mut document = by_queue();
+        (document["behavior"], document["job"]) = (json!({"down": down}), json!({"stepSize": 9, "cooldownSeconds": 0}));
+        let mut scene = Scene::with(document);
+        scene.capacity = units(9);
+        scene.wait(60);
+        scene.push(900.0);
+        scene.run(5);
+        scene.push(200.0);
+        scene.run(10);
+        let back = shifted(scene.now, -7_200);
+        scene.now = back;
+        scene.restart_on(ScalingConfig::default(), back, back);
+        scene.wait(5);
+        scene.push(200.0);
+        scene.wait(2);
+        let decision = |scene: &Scene| scene.standing().policy.and_then(|policy| policy.decision).expect("a decision");
+        assert_eq!((decision(&scene).wanted, decision(&scene).decided), (Some(units(2)), Some(units(before))), "{why}");
+        scene.now = back + Duration::from_secs(310);
+        scene.push(200.0);
+        scene.wait(2);
+        assert_eq!(decision(&scene).decided, Some(units(after)), "{why}: no later than after the wait");
+    }
+}
+
+/// The same for pauses: none is longer than it can be.
+#[test]
+fn no_pause_is_longer_than_it_can_be_on_a_clock_that_was_set_back() {
+    let mut scene = Scene::with(by_queue());
     scene.push(900.0);
-    scene.wait(5);
-    scene.push(200.0);
+    let job = scene.job().expect("a job").id;
+    scene.core.change(job, JobChange::Cancel, &worker(), None, 99, scene.now);
+    scene.perform();
+    scene.answers.clear();
     scene.wait(2);
     let back = shifted(scene.now, -7_200);
-    scene.restart_on(ScalingConfig::default(), scene.now, scene.now);
     scene.now = back;
     scene.restart_on(ScalingConfig::default(), back, back);
     scene.wait(5);
-    scene.push(200.0);
+    scene.push(900.0);
     scene.wait(2);
-    let decision = |scene: &Scene| scene.standing().policy.and_then(|policy| policy.decision).expect("a decision");
-    assert_eq!((decision(&scene).wanted, decision(&scene).decided), (Some(units(2)), Some(units(9))));
-    scene.push(200.0);
-    scene.now = back + Duration::from_secs(310);
-    scene.push(200.0);
+    assert_eq!(scene.target(), None);
+    scene.now = back + Duration::from_secs(901);
+    scene.push(900.0);
     scene.wait(2);
-    assert_eq!(decision(&scene).decided, Some(units(2)), "no later than after the stabilisation");
+    assert_eq!(scene.target(), Some(9));
 }
 
 /// Claims and holds end at the times that their callers were told.
