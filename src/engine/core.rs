@@ -182,7 +182,8 @@ impl Core {
 
     /// When [`Core::wake_due`] is to be called next.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.lanes.next_wake().into_iter().chain(self.standings.next_wake()).min()
+        let of_policies = self.standings.next_wake().filter(|_| !self.draining);
+        self.lanes.next_wake().into_iter().chain(of_policies).min()
     }
 
     /// Number of unfinished jobs.

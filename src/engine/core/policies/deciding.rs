@@ -14,8 +14,11 @@ use crate::policy::Problem;
 use crate::store::{PolicyWrite, Unit};
 
 impl Core {
-    /// Attends to all resources whose time has come.
+    /// Attends to all resources whose time has come; to none any more once the process is about to end.
     pub(in crate::engine::core) fn attend_due(&mut self, now: Timestamp) {
+        if self.draining {
+            return;
+        }
         while let Some(resource) = self.standings.take_due(now) {
             self.attend(&resource, now);
             self.standings.set_timer(&resource);
@@ -30,7 +33,7 @@ impl Core {
         if in_force.wake_at.is_some_and(|at| at <= now) {
             in_force.trigger.get_or_insert(Trigger::Time);
         }
-        if in_force.decides_at().is_some_and(|at| at <= now) && !self.draining {
+        if in_force.decides_at().is_some_and(|at| at <= now) {
             self.decide(resource, now);
         }
     }
@@ -40,7 +43,7 @@ impl Core {
         let Some(standing) = self.standings.get(resource) else { return };
         let is_released = standing.hold.as_ref().is_some_and(|hold| !hold.counts_at(now));
         let ended: Vec<_> = standing.claims.iter().filter(|claim| claim.until <= now).map(|claim| claim.id).collect();
-        if (!is_released && ended.is_empty()) || self.draining {
+        if !is_released && ended.is_empty() {
             return;
         }
         let mut writes: Vec<PolicyWrite> = ended.into_iter().map(PolicyWrite::ClaimEnded).collect();
@@ -62,7 +65,7 @@ impl Core {
         let due = self.standings.in_force_mut(resource).filter(|in_force| in_force.read_at <= now);
         let Some(in_force) = due else { return };
         in_force.read_at = now + scaling.settings.with(&in_force.policy.job).poll_interval;
-        if is_idle && in_force.policy.mode != Mode::Off && !self.draining {
+        if is_idle && in_force.policy.mode != Mode::Off {
             self.effects.push(Effect::Observe(resource.clone()));
         }
     }
