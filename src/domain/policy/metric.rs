@@ -126,7 +126,8 @@ impl Series {
             }
         }
         self.samples.push_back(sample);
-        self.failure = None;
+        // A value from before what refuted its like does not bring them back.
+        self.failure = self.failure.filter(|failure| failure.refuted_since.is_some_and(|since| sample.at < since));
         self.trim(sample.at - span.min(Self::MAX_SPAN));
         Insertion::Accepted
     }
@@ -325,6 +326,11 @@ mod tests {
         assert_eq!(reason(&series, &spec(), 6), None);
         series.fail(NOW + Duration::from_secs(5), Missing::Invalid);
         assert_eq!(reason(&series, &spec(), 6), None, "it is older than the value");
+        series.fail(NOW + Duration::from_secs(8), Missing::Invalid);
+        assert_eq!(series.insert(sample(7, 9.0), Duration::ZERO), Insertion::Accepted);
+        assert_eq!(reason(&series, &spec(), 9).map(|(reason, _)| reason), Some(Missing::Invalid), "the value is older");
+        series.insert(sample(8, 9.0), Duration::ZERO);
+        assert_eq!(reason(&series, &spec(), 9), None);
     }
 
     #[test]
