@@ -108,6 +108,9 @@ pub fn act<'c>(
     };
     let act = match inputs.own_job {
         Some(job) if job.target == allowed => Act::Nothing,
+        // To stay where it is means to change nothing. What there is was read, perhaps from an old replica, and a job with
+        // that as its target would go there.
+        Some(job) if blocked_by.is_some() && inputs.in_flight.is_none() => Act::Cancel { job: job.id },
         Some(job) if job.is_worn_out => Act::Submit { target: allowed },
         Some(job) => Act::Retarget { job: job.id, target: allowed },
         None if allowed == capacity => Act::Nothing,

@@ -102,8 +102,8 @@ fn a_sentence_never_tells_of_a_change_that_is_not_sent() {
                 world.state.on_job_ended(Op::Add, JobEnd::CanceledByPerson, NOW);
                 world.own_job = Some(own_job(2));
             }),
-            "To 3 instead of 9 and no longer to 2, now 3: 812 at 100 per unit needs 9 (rule queue). No more is sent: A \
-             person canceled a job on the way up; the next one that way begins after 08:15 UTC.",
+            "Stays at 3 and ends the job to 2: 812 at 100 per unit needs 9 (rule queue). No more is sent: A person canceled \
+             a job on the way up; the next one that way begins after 08:15 UTC.",
         ),
         (
             by_load(812.0, |world| world.hold = Some(hold(HoldKind::Direction(Direction::Up), 3600))),
