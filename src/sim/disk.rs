@@ -12,7 +12,7 @@ use crate::domain::policy::Decision;
 use crate::domain::{Alias, EventId, HistoryEntry, Job, JobEvent, JobId, LaneRecord, Timestamp};
 use crate::store::{
     AdmissionRecords, AdoptedLane, Adoption, Epoch, Held, Holder, IdempotencyEntry, LaneChange, Observations,
-    RecordChange, UnfinishedJob, Unit,
+    PolicyRecord, RecordChange, UnfinishedJob, Unit,
 };
 
 /// The id of the first version of a job.
@@ -65,6 +65,11 @@ impl Disk {
     /// What has happened to `resource`, in order.
     pub fn timeline(&self, resource: &Alias) -> &[HistoryEntry] {
         self.timelines.get(resource).map_or(&[], Vec::as_slice)
+    }
+
+    /// What a new process would be given about the policy of `resource`.
+    pub fn standing(&self, resource: &Alias) -> Option<Box<PolicyRecord>> {
+        self.policies.adopt(resource)
     }
 
     /// What was decided about `resource`, in order.

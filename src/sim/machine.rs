@@ -5,6 +5,7 @@
 //! What is outside of the process is [`Surroundings`].
 
 mod commits;
+mod policies;
 
 pub use self::commits::CommitFailure;
 
@@ -38,6 +39,12 @@ pub trait Surroundings {
 
     /// The sidecar is asked to change the capacity of `resource`, which only what is on `disk` can justify.
     fn change(&mut self, now: Timestamp, resource: &Alias, change: Move, disk: &Disk) -> Delayed<ChangeAnswer>;
+
+    /// The engine asks for `unit` to be made durable.
+    fn asked(&mut self, _now: Timestamp, _unit: &Unit) {}
+
+    /// The engine hands over `change` of `resource`, which reaches the sidecar some time later.
+    fn handed_over(&mut self, _now: Timestamp, _resource: &Alias, _change: Move) {}
 
     /// `event` is about to take the place of the older version of its job on `disk`.
     fn written(&mut self, _now: Timestamp, _event: &JobEvent, _disk: &Disk) {}
@@ -123,6 +130,11 @@ pub struct Machine<S> {
     pub commits_early: bool,
     /// Whether nothing happens by itself. For tests that must notice.
     pub ignores_timers: bool,
+    /// Whether an intent that was withdrawn before it was on the disk is sent all the same. For tests that must notice.
+    pub sends_withdrawn: bool,
+    /// The process that died last, as if it had not. It hears the readings and the values of metrics of the one that runs,
+    /// and decides by itself: what it decides is what a restart must not change.
+    pub predecessor: Option<Core>,
     wall: WallWatch,
     core: Core,
     /// What the process knows of the limits.
@@ -146,6 +158,8 @@ pub struct Machine<S> {
     /// The resource of each job that was asked for.
     resources: HashMap<JobId, Alias>,
     next_request: ReplyTo,
+    /// How many processes there were.
+    processes: u32,
 }
 
 impl<S: Surroundings> Machine<S> {
@@ -166,8 +180,10 @@ impl<S: Surroundings> Machine<S> {
             commit_failures: VecDeque::new(),
             commits_early: false,
             ignores_timers: false,
+            sends_withdrawn: false,
+            predecessor: None,
             wall: WallWatch::begin(BEGIN, BEGIN, false),
-            core: Core::new(Arc::clone(&scaling), None),
+            core: Core::new(Arc::clone(&scaling), None).with_ids(ids_of(1)),
             admissions: Admissions::default(),
             is_broken: false,
             reserving: Vec::new(),
@@ -182,6 +198,7 @@ impl<S: Surroundings> Machine<S> {
             next_job: 1,
             resources: HashMap::new(),
             next_request: 1,
+            processes: 1,
         };
         machine.start_clock();
         machine
@@ -225,8 +242,14 @@ impl<S: Surroundings> Machine<S> {
 
     /// Cancels the job that [`Machine::submit`] returned the id of.
     pub fn cancel(&mut self, id: JobId) {
+        let resource = self.resources[&id].clone();
+        self.cancel_on(&resource, id);
+    }
+
+    /// Cancels a job of `resource`.
+    pub fn cancel_on(&mut self, resource: &Alias, id: JobId) {
         let (to, clock) = (self.take_request(), self.clock());
-        self.core.change(id, JobChange::Cancel, &self.resources[&id], None, to, clock);
+        self.core.change(id, JobChange::Cancel, resource, None, to, clock);
         self.perform();
     }
 
@@ -252,7 +275,8 @@ impl<S: Surroundings> Machine<S> {
     /// When something is going to happen next.
     pub fn next_at(&self) -> Option<Timestamp> {
         let wake_at = self.core.next_wake().filter(|_| !self.ignores_timers);
-        let wake_at = wake_at.map(|at| shifted(at, -self.clock_error));
+        let of_predecessor = self.predecessor.as_ref().and_then(Core::next_wake);
+        let wake_at = wake_at.into_iter().chain(of_predecessor).min().map(|at| shifted(at, -self.clock_error));
         self.next_event_at().into_iter().chain(wake_at).min()
     }
 
@@ -271,6 +295,7 @@ impl<S: Surroundings> Machine<S> {
             self.core.wake_due(clock);
         }
         self.perform();
+        self.move_predecessor();
         true
     }
 
@@ -296,11 +321,15 @@ impl<S: Surroundings> Machine<S> {
             }
             Event::Reading(resource, call, asked_at, raw) => {
                 let reading = raw.map(|raw| self.timed(raw, asked_at));
+                if let Ok(reading) = &reading {
+                    self.tell_predecessor(&resource, reading);
+                }
                 self.core.on_reading(&resource, call, reading, clock);
             }
             Event::Observed(resource, asked_at, raw) => {
                 if let Ok(raw) = raw {
                     let reading = self.timed(raw, asked_at);
+                    self.tell_predecessor(&resource, &reading);
                     self.core.on_observation(&resource, &reading, clock);
                 }
             }
@@ -341,7 +370,11 @@ impl<S: Surroundings> Machine<S> {
         self.next_version = next_event;
         self.last_epoch = adoption.lanes.len() as Epoch;
         self.owned = adoption.lanes.iter().map(|lane| (lane.record.resource.clone(), lane.epoch)).collect();
-        self.core = Core::recover(Arc::clone(&self.scaling), adoption, self.clock());
+        self.processes += 1;
+        let core = Core::new(Arc::clone(&self.scaling), None).with_ids(ids_of(self.processes));
+        let core = core.carry_on(adoption, self.clock());
+        let died = std::mem::replace(&mut self.core, core);
+        self.predecessor = Some(died);
         self.perform();
     }
 
@@ -384,6 +417,7 @@ impl<S: Surroundings> Machine<S> {
         let (now, clock) = (self.now, self.clock());
         match effect {
             Effect::Commit(unit) => {
+                self.surroundings.asked(now, &unit);
                 // One after the other, also when the disk gets faster.
                 self.disk_busy_until = self.disk_busy_until.max(now + self.commit_takes);
                 self.commits_under_way += 1;
@@ -398,6 +432,7 @@ impl<S: Surroundings> Machine<S> {
                 self.schedule(after, Event::Reading(resource, id, clock, raw));
             }
             Effect::Call { resource, id, call: Call::Change(change), .. } => {
+                self.surroundings.handed_over(now, &resource, change);
                 self.schedule(self.dispatch_takes, Event::Dispatched(resource, id, change));
             }
             Effect::Record(observations) => self.record(observations),
@@ -425,6 +460,12 @@ impl<S: Surroundings> Machine<S> {
             Effect::Log(resource, notice) => self.surroundings.noticed(now, &resource, &notice),
         }
     }
+}
+
+/// What tells the ids that one process makes from those of another.
+fn ids_of(process: u32) -> [u8; 6] {
+    let [a, b, c, d] = process.to_be_bytes();
+    [0, 0, a, b, c, d]
 }
 
 /// `at`, so many milliseconds later.

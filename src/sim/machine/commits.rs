@@ -49,7 +49,12 @@ impl<S: Surroundings> Machine<S> {
         }
         match failure {
             None if self.commits_early => {}
-            None => self.core.on_committed(Some(versions.start), clock),
+            None => {
+                self.core.on_committed(Some(versions.start), clock);
+                if self.sends_withdrawn {
+                    self.send_if_withdrawn(&unit);
+                }
+            }
             Some(_) => {
                 self.surroundings.commit_failed(self.now, versions);
                 self.core.on_committed(None, clock);

@@ -66,6 +66,11 @@ impl Core {
         self.standings.is_recording = false;
     }
 
+    /// Whether all that was observed and decided is written, or lost.
+    pub fn is_recorded(&self) -> bool {
+        self.standings.write_at.is_none() && !self.standings.is_recording
+    }
+
     /// Hands over what is to be written by `now`.
     pub(super) fn record_due(&mut self, now: Timestamp) {
         if self.standings.writes_at().is_none_or(|at| now < at) {
