@@ -9,22 +9,45 @@ use scalegate::domain::{Ending, Job};
 use crate::scenario::{ChangeFate, ReadFate};
 
 /// What happens besides requests to the sidecar going wrong.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 38] = [
     "answers given again",
     "cancel",
     "capacity changed by another program",
+    "claim ended",
+    "claim made",
+    "claim renewed",
     "clock set back",
     "clock set forward",
     "commit failed",
     "commit failed, but is on the disk",
+    "decision compared across a restart",
+    "decision compared with a dry run",
+    "decision: advised",
+    "decision: canceled",
+    "decision: none",
+    "decision: retargeted",
+    "decision: submitted",
+    "hold ended",
+    "hold made",
+    "job of a policy canceled",
     "kill -9",
     "limits of settings tightened",
     "machine restarted",
+    "metric missing in a decision",
+    "negative value refused",
     "orderly restart",
+    "policy deleted",
+    "policy put",
+    "refused about a policy",
     "sidecar up or down",
+    "source of a metric failed",
     "status FAILED",
     "status back to normal",
     "status out of the ordinary",
+    "value pulled",
+    "value pushed late",
+    "value pushed twice",
+    "window ready on time",
 ];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

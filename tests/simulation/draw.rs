@@ -7,6 +7,7 @@ use std::time::Duration;
 use scalegate::domain::{OnConflict, SettingLimits};
 use scalegate::sim::CommitFailure;
 
+use crate::policies;
 use crate::scenario::{
     Act, ChangeFate, Lags, MOST_UNITS, Nature, ReadFate, Scenario, Stamps, Submission, Tightening, Wish,
 };
@@ -16,9 +17,10 @@ impl Scenario {
     /// The life that follows from `seed`.
     pub fn from_seed(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let nature = nature(&mut dice, seed);
+        let mut nature = nature(&mut dice, seed);
         let mut acts = acts(&mut dice);
         fail_commits(&mut acts, &mut Dice::for_part(seed, COMMIT_FAILURES));
+        policies::draw(&mut nature, &mut acts, &mut Dice::for_part(seed, POLICIES));
         Self { nature, acts }
     }
 }
@@ -61,6 +63,9 @@ const TIGHTENING: u64 = 2;
 
 /// The part of a life that says which commits fail.
 const COMMIT_FAILURES: u64 = 3;
+
+/// The part of a life that says what is done about policies.
+const POLICIES: u64 = 4;
 
 fn fail_commits(acts: &mut Vec<Act>, dice: &mut Dice) {
     if !dice.percent(30) {

@@ -12,6 +12,7 @@ use scalegate::sim::Machine;
 use scalegate::store::SubmitKey;
 
 use crate::coverage::Coverage;
+use crate::policies::Ledger;
 use crate::referee::{ALIASES, Referee, Request, Violation};
 use crate::sabotage::Sabotage;
 use crate::scenario::{Act, MOST_UNITS, Nature, Scenario, Submission, Tightening, Wish};
@@ -47,9 +48,10 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     }
 }
 
-struct Lived {
-    machine: Machine<Referee>,
-    sabotage: Option<Sabotage>,
+pub struct Lived {
+    pub machine: Machine<Referee>,
+    pub sabotage: Option<Sabotage>,
+    pub ledger: Ledger,
     /// What the gateway takes for the time in which a change settles.
     settle: Duration,
     tightening: Option<Tightening>,
@@ -67,7 +69,8 @@ impl Lived {
             sabotage.apply(&mut machine);
         }
         let (settle, tightening) = (settle(nature, sabotage), nature.tightening);
-        Self { machine, sabotage, settle, tightening, restarts: 0, submissions: Vec::new(), jobs: Vec::new() }
+        let ledger = Ledger::new(machine.now, scenario.compares_dry_runs());
+        Self { machine, sabotage, ledger, settle, tightening, restarts: 0, submissions: Vec::new(), jobs: Vec::new() }
     }
 
     fn all(&mut self, acts: &[Act]) {
@@ -83,6 +86,10 @@ impl Lived {
         self.machine.commit_failures.clear();
         self.machine.dispatch_takes = Duration::ZERO;
         self.machine.commit_takes = Duration::from_millis(2);
+        self.end_policies();
+        if self.is_over() {
+            return;
+        }
         let mut events = 0;
         while self.machine.core().unfinished_jobs() > 0 || !self.machine.is_committed() {
             events += 1;
@@ -97,21 +104,27 @@ impl Lived {
         Referee::check_end(&mut self.machine);
     }
 
-    fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.machine.surroundings.violation.is_some()
     }
 
     /// Lets one thing happen, unless nothing can; whether it did.
     fn step(&mut self) -> bool {
+        self.expect_decisions();
         let stepped = self.machine.step();
         Referee::check(&mut self.machine);
+        self.compare();
         stepped
     }
 
     fn perform(&mut self, act: &Act) {
         let now = self.machine.now;
+        if !matches!(act, Act::Events(_) | Act::Pass(_) | Act::Policy(_)) {
+            self.ledger.disturb(now);
+        }
         let surroundings = &mut self.machine.surroundings;
         match *act {
+            Act::Policy(ref act) => self.perform_on_policy(act),
             Act::Submit(submission) => {
                 self.submissions.push(submission);
                 self.submit(submission);
@@ -137,7 +150,7 @@ impl Lived {
             Act::Pass(duration) => self.pass(duration),
             Act::Crash { durable, away, reboot } => {
                 surroundings.coverage.count(if reboot { "machine restarted" } else { "kill -9" });
-                self.restart(durable, away, reboot);
+                self.restart(durable, away, reboot, false);
             }
             Act::Restart { away } => {
                 surroundings.coverage.count("orderly restart");
@@ -146,7 +159,7 @@ impl Lived {
                 while !self.machine.core().is_quiet() && self.machine.next_at().is_some_and(|at| at <= end) {
                     self.step();
                 }
-                self.restart(0, away, false);
+                self.restart(0, away, false, true);
             }
             Act::SetClock(millis) => {
                 surroundings.coverage.count(if millis < 0 { "clock set back" } else { "clock set forward" });
@@ -181,7 +194,7 @@ impl Lived {
         Referee::check(&mut self.machine);
     }
 
-    fn pass(&mut self, duration: Duration) {
+    pub fn pass(&mut self, duration: Duration) {
         let end = self.machine.now + duration;
         while self.machine.next_at().is_some_and(|at| at <= end) && !self.is_over() {
             self.step();
@@ -189,8 +202,8 @@ impl Lived {
         self.machine.now = end;
     }
 
-    /// Ends the process one way or other and starts the next.
-    fn restart(&mut self, durable: usize, away: Duration, reboot: bool) {
+    /// Ends the process one way or other and starts the next. One that was told to stop hears nothing any more.
+    fn restart(&mut self, durable: usize, away: Duration, reboot: bool, is_orderly: bool) {
         self.restarts += 1;
         let tightened = self.tightening.filter(|tightening| tightening.at_restart == self.restarts);
         let machine = &mut self.machine;
@@ -198,13 +211,21 @@ impl Lived {
             machine.change_scaling(|scaling| tighten(scaling, limits));
         }
         let before = machine.clock_error;
+        let is_comparable = !is_orderly && away <= Duration::from_secs(60) && !reboot && tightened.is_none();
+        self.expect_no_amnesia(is_comparable);
+        let machine = &mut self.machine;
         // A broken gateway takes every restart for one of the machine.
         machine.boots += u64::from(reboot || self.sabotage == Some(Sabotage::WallClock));
         machine.crash(durable, away);
         let gain = if reboot { machine.clock_error - before } else { 0 };
-        let clock = machine.clock();
+        let (clock, is_other_clock) = (machine.clock(), machine.clock_error != before);
+        if is_other_clock {
+            self.ledger.disturb(machine.now);
+        }
         let Machine { surroundings, disk, .. } = machine;
+        surroundings.policies.restarted(is_other_clock, reboot);
         surroundings.restarted(clock, gain, tightened.map(|tightening| tightening.limits), disk);
+        surroundings.clock_error = machine.clock_error;
     }
 
     fn submit(&mut self, submission: Submission) {

@@ -2,7 +2,8 @@
 //!
 //! The engine's real core, the real lanes and the real recovery run over a model disk, a model sidecar with every fault
 //! a sidecar is known or suspected to have, a wall clock that is set, and clients that submit, cancel, repeat
-//! themselves and kill the process at any moment. A referee that knows the truth checks one rule per promise after
+//! themselves and kill the process at any moment. In a part of the lives policies decide, on metrics that come late, twice,
+//! never or wrong, with claims, holds and people's jobs beside them. A referee that knows the truth checks one rule per promise after
 //! every event.
 //!
 //! `LIVES=1000000 cargo test --release --test simulation lives -- --nocapture` lives that many. A failure prints its
@@ -14,6 +15,7 @@ mod support;
 mod coverage;
 mod draw;
 mod life;
+mod policies;
 mod referee;
 mod sabotage;
 mod scenario;

@@ -8,15 +8,18 @@ use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use scalegate::domain::policy::Decision;
 use scalegate::domain::{
     Alias, ChangeAnswer, Ending, ErrorCode, EventId, Goal, HistoryEntry, Job, JobEvent, JobId, JobState, Move, Notice,
     ReadFailure, ResourceEvent, SettingLimits, Step, StepOutcome, Timestamp,
 };
 use scalegate::engine::{Answer, Refusal, ReplyTo};
 use scalegate::sidecar::{REQUEST_TIMEOUT, RawReading};
-use scalegate::sim::{BEGIN, Delayed, Disk, Machine, Surroundings};
+use scalegate::sim::{BEGIN, Delayed, Disk, Machine, Surroundings, shifted};
+use scalegate::store::Unit;
 
 use crate::coverage::Coverage;
+use crate::policies::Watch;
 use crate::sabotage::Sabotage;
 use crate::scenario::{MOST_UNITS, RESOURCES, ReadFate, Scenario};
 use crate::sidecar::{Changed, Sidecar, index_of};
@@ -68,12 +71,19 @@ pub struct Referee {
     /// What happened, in words, if they are asked for.
     pub story: Option<Vec<String>>,
     pub requests: HashMap<ReplyTo, Request>,
+    pub policies: Watch,
+    /// How far the process's clock is ahead of the true time, in milliseconds.
+    pub clock_error: i64,
+    /// Whether every change takes the same time and is seen at once.
+    pub is_steady: bool,
+    /// Whether the clock that readings are stamped by is right.
+    has_honest_clocks: bool,
     rigour: Rigour,
     /// Whether nothing happens in this life that could make a job fail.
     is_calm: bool,
     sabotage: Option<Sabotage>,
     /// By the process's clock.
-    restarted_at: Timestamp,
+    pub restarted_at: Timestamp,
     /// When the sidecar gave a reading at once; the process has it unless it died right then.
     readings: [Vec<Timestamp>; RESOURCES.len()],
     /// What readers see.
@@ -112,6 +122,10 @@ impl Referee {
             violation: None,
             story: with_story.then(Vec::new),
             requests: HashMap::new(),
+            policies: Watch::default(),
+            clock_error: 0,
+            is_steady: scenario.is_steady(),
+            has_honest_clocks: scenario.has_honest_clocks(),
             rigour,
             is_calm: scenario.is_calm(),
             sabotage,
@@ -141,13 +155,23 @@ impl Referee {
 
     /// Unless `holds`, a promise is broken. Only the first time is worth telling. Of a broken gateway only the rule
     /// matters that is to catch it.
-    fn demand(&mut self, holds: bool, violation: impl FnOnce() -> Violation) {
+    pub fn demand(&mut self, holds: bool, violation: impl FnOnce() -> Violation) {
         if holds || self.violation.is_some() {
             return;
         }
         let violation = violation();
         if self.sabotage.is_none_or(|sabotage| violation.starts_with(sabotage.breaks())) {
             self.violation = Some(violation);
+        }
+    }
+
+    /// Takes over what is wrong with policies, and what befell them.
+    fn hear_policies(&mut self) {
+        for violation in std::mem::take(&mut self.policies.violations) {
+            self.demand(false, || violation);
+        }
+        for what in std::mem::take(&mut self.policies.counts) {
+            self.coverage.count(what);
         }
     }
 
@@ -190,9 +214,20 @@ impl Referee {
                 referee.demand(patient, || format!("never stuck: {id} waits until {until:?}, and it is {clock}"));
             }
         }
+        for (resource, name) in ALIASES.iter().enumerate().filter(|_| is_committed) {
+            if machine.surroundings.policies.is_due(resource) {
+                let standing = machine.core().standing(name, clock);
+                machine.surroundings.policies.check_standing(resource, &standing, clock);
+            }
+        }
         let Machine { surroundings: referee, disk, .. } = machine;
+        referee.policies.check_explained(disk);
+        referee.hear_policies();
         let mut unresolved = [0; RESOURCES.len()];
+        let mut of_policies = [0; RESOURCES.len()];
         for job in disk.jobs() {
+            let is_of_policy = job.is_of_policy() && job.ended().is_none() && job.ending.is_none();
+            of_policies[index_of(&job.resource)] += u32::from(is_of_policy);
             let pending = job.steps.iter().filter(|step| step.outcome == StepOutcome::Pending).count();
             unresolved[index_of(&job.resource)] += pending;
             if is_committed {
@@ -202,6 +237,8 @@ impl Referee {
         }
         let one_at_most = unresolved.iter().all(|count| *count <= 1);
         referee.demand(one_at_most, || format!("one change at a time: unresolved are {unresolved:?}"));
+        let one_at_most = of_policies.iter().all(|count| *count <= 1);
+        referee.demand(one_at_most, || format!("one job of a policy at a time: unfinished are {of_policies:?}"));
     }
 
     /// What must hold when everything is over.
@@ -239,7 +276,10 @@ impl Referee {
             && rank(&before.state) <= rank(&after.state)
             && before.external_changes.len() <= after.external_changes.len()
             && before.steps.len() <= after.steps.len()
-            && (before.target.is_none() || before.target == after.target)
+            && (before.target.is_none()
+                || before.target == after.target
+                || before.retargets.count < after.retargets.count)
+            && before.retargets.count <= after.retargets.count
             && before.steps.iter().zip(&after.steps).all(|(before, after)| is_history_of(before, after));
         self.demand(grows, || format!("no history goes backwards: {before:#?} became {after:#?}"));
         self.demand(before.ended().is_none(), || format!("what has ended stays: {before:#?} became {after:#?}"));
@@ -311,7 +351,9 @@ impl Referee {
         self.demand(as_intended, || format!("intended before sent: {change} is not {step:?}"));
         let first_time = !self.sent.contains_key(&(job.id, index));
         self.demand(first_time, || format!("never twice: {change} of {} was sent before", job.id));
-        let target = job.target.unwrap_or(change.from);
+        // A policy may have given the job another target while the change was on its way.
+        let asked_for = self.policies.handed_target(index_of(resource)).or(job.target);
+        let target = asked_for.unwrap_or(change.from);
         let toward = change.from.distance(target) == change.units + change.to.distance(target);
         // Whichever program put it beyond the bounds, going back toward them is right.
         let bounded = change.to.units() <= MOST_UNITS.max(change.from.units());
@@ -383,6 +425,10 @@ impl Surroundings for Referee {
         };
         let intent = self.check_intent(resource, change, disk);
         if let Some((job, _)) = &intent {
+            if job.is_of_policy() {
+                self.policies.check_sent(index, change);
+                self.hear_policies();
+            }
             self.check_cooldown(now, index, job.settings.cooldown);
             self.check_care(now, index, change, job);
         }
@@ -409,8 +455,32 @@ impl Surroundings for Referee {
         answer
     }
 
+    fn asked(&mut self, _: Timestamp, unit: &Unit) {
+        self.policies.asked_to_write(unit);
+    }
+
+    fn handed_over(&mut self, now: Timestamp, resource: &Alias, change: Move) {
+        let clock = shifted(now, self.clock_error);
+        self.policies.handed_over(index_of(resource), change, clock);
+        self.hear_policies();
+    }
+
+    fn decided(&mut self, now: Timestamp, decision: &Decision, _: &Disk) {
+        self.tell(now, || format!("decision for {}: {:?}, {}", decision.resource, decision.action, decision.detail));
+        let effect = self.has_honest_clocks.then(|| {
+            let (since, units) = self.sidecar.resource(now, index_of(&decision.resource)).last_change();
+            (shifted(since, self.clock_error), units)
+        });
+        self.policies.decided(decision, effect);
+        self.hear_policies();
+    }
+
     fn written(&mut self, now: Timestamp, event: &JobEvent, disk: &Disk) {
         let job = &event.job;
+        if job.is_of_policy() {
+            self.policies.written(disk.job(job.id).map(AsRef::as_ref), job, disk);
+            self.hear_policies();
+        }
         if let Some(before) = disk.job(job.id) {
             self.check_history(before, job);
             // The log of versions keeps the last step of each, and takes those before it from later versions.
@@ -453,6 +523,7 @@ impl Surroundings for Referee {
     }
 
     fn read_again(&mut self, _: Timestamp, jobs: &BTreeSet<JobId>, disk: &Disk) {
+        self.policies.adopted_again();
         for job in jobs.iter().filter_map(|id| disk.job(*id)) {
             self.table.insert(job.id, Arc::clone(job));
         }
@@ -460,6 +531,7 @@ impl Surroundings for Referee {
 
     fn abandoned(&mut self, now: Timestamp, to: ReplyTo) {
         self.requests.remove(&to);
+        self.policies.abandoned(to);
         self.tell(now, || format!("answer {to}: it may be done or not"));
     }
 
@@ -471,6 +543,10 @@ impl Surroundings for Referee {
     fn answered(&mut self, now: Timestamp, to: ReplyTo, answer: Answer, disk: &Disk) {
         let request = self.requests.remove(&to);
         self.tell(now, || format!("answer {to}: {}", summary(&answer)));
+        if let Answer::Policy(answer) = &answer {
+            self.policies.answered(to, answer, shifted(now, self.clock_error));
+            self.hear_policies();
+        }
         let (Answer::Created(job) | Answer::Joined(job) | Answer::Changed(job)) = &answer else { return };
         let durable = disk.job(job.id).is_some_and(|stored| stored.version >= job.version);
         self.demand(durable, || format!("accepted is durable: {job:#?} is not on disk"));
@@ -525,9 +601,10 @@ fn rank(state: &JobState) -> u8 {
     }
 }
 
-/// The number of a job, which is all that its id consists of here.
+/// The number of a job, which is all that its id consists of here; the ids of policies' jobs have more.
 pub fn short(id: JobId) -> String {
-    format!("job {}", id.as_u128())
+    let number = id.as_u128();
+    if number < 1 << 64 { format!("job {number}") } else { format!("policy's job {id}") }
 }
 
 fn told(fate: Option<impl std::fmt::Debug>) -> String {

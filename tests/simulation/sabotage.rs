@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
+use scalegate::domain::policy::Mode;
 use scalegate::domain::{JobState, StepOutcome};
 use scalegate::sim::{Machine, Restored};
 use scalegate::store::{RecordChange, Unit};
 
+use crate::policies::{Plan, RulePlan};
 use crate::referee::Referee;
 
 /// What is broken.
@@ -41,10 +43,26 @@ pub enum Sabotage {
     TimersIgnored,
     /// A restart does not hear of limits of settings that the operator has tightened.
     LimitsIgnored,
+    /// A source that gives no number is taken to give 0.
+    MissingIsZero,
+    /// What a policy remembers, such as the wishes that stabilise it, is kept in memory only.
+    PolicyStateInMemoryOnly,
+    /// A window that asks for a capacity is content with one unit less: close enough.
+    ToleranceOnSchedules,
+    /// A policy that is to advise acts.
+    ActsInAdvise,
+    /// Whatever value comes counts as observed just now, also one from before the last change.
+    SamplesAlwaysNew,
+    /// A change goes out although the target that it was intended for has been replaced.
+    StaleIntent,
+    /// A hold is accepted and counts for nothing.
+    HoldsIgnored,
+    /// A restart forgets claims.
+    ForgottenClaims,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 22] = [
         Self::ResendOnTimeout,
         Self::CooldownInMemoryOnly,
         Self::ActOnReRead,
@@ -59,6 +77,14 @@ impl Sabotage {
         Self::OneUnitTooMany,
         Self::TimersIgnored,
         Self::LimitsIgnored,
+        Self::MissingIsZero,
+        Self::PolicyStateInMemoryOnly,
+        Self::ToleranceOnSchedules,
+        Self::ActsInAdvise,
+        Self::SamplesAlwaysNew,
+        Self::StaleIntent,
+        Self::HoldsIgnored,
+        Self::ForgottenClaims,
     ];
 
     /// How the violation begins that is to be noticed.
@@ -75,12 +101,33 @@ impl Sabotage {
             Self::NoTimeline => "what is told is kept",
             Self::OneUnitTooMany => "never past the target or the bounds",
             Self::LimitsIgnored => "never with less care than the operator asks for",
+            Self::MissingIsZero => "missing is not zero",
+            Self::PolicyStateInMemoryOnly | Self::ForgottenClaims => "no amnesia",
+            Self::ToleranceOnSchedules => "a window means what it says",
+            Self::ActsInAdvise => "nothing unasked",
+            Self::SamplesAlwaysNew => "never twice on one sample",
+            Self::StaleIntent => "never a stale intent",
+            Self::HoldsIgnored => "under a hold only what its pin asks for",
         }
     }
 
     /// The settle time the gateway works with where `settle` would be right.
     pub fn settle(self, settle: Duration) -> Duration {
         if self == Self::NoSettleTime { Duration::ZERO } else { settle }
+    }
+
+    /// The policy the gateway works with where `plan` would be right.
+    pub fn plan(self, mut plan: Plan) -> Plan {
+        let least = plan.min;
+        match self {
+            Self::ActsInAdvise if plan.mode == Mode::Advise => plan.mode = Mode::Active,
+            Self::ToleranceOnSchedules => {
+                let mins = plan.rules.iter_mut().filter_map(RulePlan::min_mut);
+                mins.for_each(|min| *min = min.saturating_sub(1).max(least));
+            }
+            _ => {}
+        }
+        plan
     }
 
     /// Breaks `machine`.
@@ -94,12 +141,20 @@ impl Sabotage {
             Self::NoIntentRecord => machine.disk.corrupt = Some(drop_intents),
             Self::CommitsEarly => machine.commits_early = true,
             Self::TimersIgnored => machine.ignores_timers = true,
+            Self::StaleIntent => machine.sends_withdrawn = true,
+            Self::PolicyStateInMemoryOnly => machine.disk.forget = Some(forget_policy_states),
+            Self::ForgottenClaims => machine.disk.forget = Some(forget_claims),
             Self::ResendOnTimeout
             | Self::ActOnReRead
             | Self::NoSettleTime
             | Self::WallClock
             | Self::OneUnitTooMany
-            | Self::LimitsIgnored => {}
+            | Self::LimitsIgnored
+            | Self::MissingIsZero
+            | Self::ToleranceOnSchedules
+            | Self::ActsInAdvise
+            | Self::SamplesAlwaysNew
+            | Self::HoldsIgnored => {}
         }
     }
 }
@@ -108,6 +163,16 @@ fn forget_cooldowns(restored: &mut Restored) {
     for lane in &mut restored.adoption.lanes {
         lane.record.change_state.last_change = None;
     }
+}
+
+fn forget_policy_states(restored: &mut Restored) {
+    let policies = restored.adoption.lanes.iter_mut().filter_map(|lane| lane.policy.as_mut());
+    policies.for_each(|policy| policy.state = None);
+}
+
+fn forget_claims(restored: &mut Restored) {
+    let policies = restored.adoption.lanes.iter_mut().filter_map(|lane| lane.policy.as_mut());
+    policies.for_each(|policy| policy.claims.clear());
 }
 
 fn forget_queue(restored: &mut Restored) {

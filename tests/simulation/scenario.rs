@@ -7,6 +7,8 @@ use std::time::Duration;
 use scalegate::domain::{OnConflict, SettingLimits};
 use scalegate::sim::CommitFailure;
 
+use crate::policies::PolicyAct;
+
 /// Resources in every life.
 pub const RESOURCES: [&str; 2] = ["worker", "api"];
 /// Where their capacities may be put.
@@ -191,6 +193,7 @@ pub enum Act {
     DispatchTakes(Duration),
     /// Forgets what can no longer matter.
     CleanUp,
+    Policy(PolicyAct),
 }
 
 /// A request to scale.
@@ -249,6 +252,23 @@ impl Scenario {
                         | Act::Status { .. }
                 )
             })
+    }
+
+    /// Whether every change takes the same time, and readings show at once what is so.
+    pub fn is_steady(&self) -> bool {
+        let Nature { apply_within, lag, stamps, .. } = self.nature;
+        self.is_calm() && apply_within.is_zero() && lag.is_zero() && stamps == Stamps::Honest
+    }
+
+    /// Whether decisions are compared with dry runs, which takes time.
+    pub fn compares_dry_runs(&self) -> bool {
+        self.nature.seed.is_multiple_of(4) && self.acts.iter().any(|act| matches!(act, Act::Policy(_)))
+    }
+
+    /// Whether the clocks of the gateway and of what readings tell agree.
+    pub fn has_honest_clocks(&self) -> bool {
+        let is_set = |act: &Act| matches!(act, Act::SetClock(_));
+        self.nature.stamps == Stamps::Honest && !self.acts.iter().any(is_set)
     }
 
     /// Whether any program but the gateway moves capacities.

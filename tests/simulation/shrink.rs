@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::life::live;
+use crate::policies::{Plan, PolicyAct};
 use crate::sabotage::Sabotage;
 use crate::scenario::{Act, Lags, Nature, Scenario, Stamps, Submission};
 
@@ -55,6 +56,20 @@ fn plainer_act(act: &Act) -> Option<Act> {
         }
         Act::Pass(duration) if *duration > Duration::from_secs(1) => Some(Act::Pass(*duration / 2)),
         Act::NextReadings(fate, times) if *times > 1 => Some(Act::NextReadings(*fate, times - 1)),
+        Act::Policy(PolicyAct::Put { resource, plan }) if plan.rules.len() > 1 => {
+            let rules = plan.rules[1..].to_vec();
+            let plan = Box::new(Plan { rules, ..(**plan).clone() });
+            Some(Act::Policy(PolicyAct::Put { resource: *resource, plan }))
+        }
+        Act::Policy(PolicyAct::Feed { resource, metric, value, every, times }) if *times > 1 => {
+            Some(Act::Policy(PolicyAct::Feed {
+                resource: *resource,
+                metric: *metric,
+                value: *value,
+                every: *every,
+                times: times / 2,
+            }))
+        }
         Act::Events(count) if *count > 1 => Some(Act::Events(count - 1)),
         _ => None,
     }

@@ -75,6 +75,16 @@ impl Resource {
         shows(booked, units, from) || shows(in_effect, units, from)
     }
 
+    /// How many units were up and running at `at`.
+    pub fn ready_units_at(&self, at: Timestamp) -> u32 {
+        self.as_of(at).ready_units(at)
+    }
+
+    /// When the capacity last changed, and what it is since.
+    pub fn last_change(&self) -> (Timestamp, u32) {
+        (self.latest().since, self.latest().units)
+    }
+
     fn book(&mut self, now: Timestamp, due: Timestamp, delta: i64) {
         let booked = i64::from(self.booked()) + delta;
         self.booked.push((now, u32::try_from(booked).unwrap_or(0)));
