@@ -15,8 +15,8 @@ use super::query::{OutlookQuery, Paging};
 use super::routes::{Route, problems};
 use super::view::{DecisionView, WireTime};
 use super::{ApiState, list};
-use crate::domain::policy::{Claim, ClaimKind, Transition, transitions};
-use crate::domain::{Alias, Capacity, Scope};
+use crate::domain::policy::{Claim, ClaimKind, Mode, Planned, Transition, plan, transitions};
+use crate::domain::{Alias, Capacity, Scope, Timestamp};
 
 /// Most transitions in an outlook: a window a minute for an hour is nothing that people read on.
 const MAX_TRANSITIONS: usize = 1000;
@@ -69,7 +69,11 @@ pub struct DecisionList {
 
 /// Look ahead
 ///
-/// The windows that open and close, and the claims, from a point in time for some hours.
+/// The windows that open and close, the claims, and the capacities that these lead to, from a point in time for some hours.
+///
+/// `planned` is worked out as decisions are, with steps, cooldowns and how long changes take. It takes it that metrics and
+/// the targets of followed resources stay as they are now. It leaves out stabilisation and limits of `behavior`, `idle`, holds,
+/// jobs of callers, and changes that fail.
 #[utoipa::path(
     operation_id = "getOutlook", tag = "policies",
     params(("alias" = Alias, Path, description = "The alias of the resource.", example = "worker"), OutlookQuery),
@@ -91,13 +95,22 @@ pub async fn get_outlook(
         return Err(ApiError::new(Code::PolicyNotFound, format!("There is no policy for \"{alias}\".")));
     };
     let transitions = transitions(&view.policy.rules, from, to, MAX_TRANSITIONS);
-    let claims = standing.claims.iter().map(|view| &view.claim);
-    let claims = claims.filter(|claim| claim.from < to && from < claim.until).map(ClaimAhead::from);
+    let claims: Vec<Claim> = standing.claims.into_iter().map(|view| view.claim).collect();
+    let planned = standing
+        .prospects
+        .filter(|_| view.policy.mode != Mode::Off)
+        .map(|start| plan(&view.policy, &alias, &claims, &start, to))
+        .unwrap_or_default();
+    // What was reached before is the capacity at the beginning.
+    let begin = planned.iter().rposition(|point| point.at <= from).unwrap_or(0);
+    let planned = planned.into_iter().skip(begin);
+    let claims = claims.iter().filter(|claim| claim.from < to && from < claim.until).map(ClaimAhead::from);
     Ok(HttpResponse::Ok().json(Outlook {
         from: WireTime(from),
         to: WireTime(to),
         transitions: transitions.iter().map(TransitionView::from).collect(),
         claims: claims.collect(),
+        planned: planned.map(|point| PlannedCapacity::new(point, from)).collect(),
     }))
 }
 
@@ -115,6 +128,29 @@ pub struct Outlook {
     pub transitions: Vec<TransitionView>,
     /// The claims that count at some time in between.
     pub claims: Vec<ClaimAhead>,
+    /// The capacities as far as they are laid down, in the order of time: at most 1001. None without a reading, or if the
+    /// policy is off.
+    #[serde(default)]
+    pub planned: Vec<PlannedCapacity>,
+}
+
+/// A capacity that a policy leads to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedCapacity {
+    /// When the capacity is there, until the next entry.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: WireTime,
+    /// How many units are there.
+    #[schema(maximum = 1_000_000)]
+    pub capacity: u32,
+}
+
+impl PlannedCapacity {
+    /// The entry for `point` in an outlook that begins at `from`.
+    fn new(point: Planned, from: Timestamp) -> Self {
+        Self { at: WireTime(point.at.max(from)), capacity: point.capacity.units() }
+    }
 }
 
 /// A window that opens or closes.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::policy::{Claim, ClaimId, Condition, Decision, Hold, Name, Policy, Sample};
+use crate::domain::policy::{Claim, ClaimId, Condition, Decision, Hold, Name, Policy, Prospects, Sample};
 use crate::domain::{Actor, Alias, Attempt, Capacity, JobId, ResourceConfig, Timestamp};
 use crate::policy::Problem;
 use crate::store::{NoRoom, SubmitKey};
@@ -231,4 +231,6 @@ pub struct StandingView {
     pub hold: Option<Hold>,
     /// The claims that count or will, oldest first.
     pub claims: Vec<ClaimView>,
+    /// Where a plan of the policy begins, if there is a usable reading.
+    pub prospects: Option<Prospects>,
 }

@@ -19,6 +19,7 @@ mod explain;
 mod expression;
 mod inputs;
 mod metric;
+mod plan;
 mod rules;
 mod schedule;
 mod stages;
@@ -39,6 +40,7 @@ pub use document::{
 pub use expression::{Expression, InvalidExpression, MAX_EXPRESSION_BYTES};
 pub use inputs::{Inputs, LastReading, OwnJob};
 pub use metric::{Insertion, MetricState, Missing, Sample, Series, stale_at};
+pub use plan::{Planned, Prospects, plan};
 pub use schedule::{
     CronExpression, CronField, CronWindow, DayOfWeek, InvalidCron, MAX_CRON_CHARS, MAX_RECURRING_WINDOW, Occurrence,
     Ready, Transition, UnknownZone, Weekly, When, Window, transitions, zone,

@@ -84,7 +84,10 @@ pub fn example_outlook() -> Value {
         "claims": [{
             "id": "0198c3f2-7a00-7000-8000-000000000009", "units": 8, "kind": "atLeast", "from": "2026-01-31T12:00:00.000Z",
             "until": "2026-01-31T14:00:00.000Z"
-        }]
+        }],
+        "planned": [
+            {"at": "2026-01-31T12:00:00.000Z", "capacity": 10}, {"at": "2026-01-31T16:01:00.000Z", "capacity": 9}
+        ]
     })
 }
 

@@ -217,7 +217,7 @@ impl Core {
     }
 
     /// When the next change of `resource` can be sent at the earliest, as far as is known.
-    fn next_change_at(
+    pub(super) fn next_change_at(
         &self,
         resource: &Alias,
         settings: &Settings,

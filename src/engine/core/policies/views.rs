@@ -1,8 +1,9 @@
 //! What stands about resources, as it is shown, and what a hold means to requests.
 
 use super::super::Core;
+use super::InForce;
 use super::deciding::own_job;
-use crate::domain::policy::{Claim, ClaimKind, Hold, HoldKind, Whereabouts};
+use crate::domain::policy::{Claim, ClaimKind, Hold, HoldKind, Pace, Prospects, Whereabouts};
 use crate::domain::{Alias, Capacity, Goal, JobRequest, Reach, Timestamp};
 use crate::engine::policy_requests::{ClaimView, PolicyView, StandingView};
 
@@ -21,7 +22,20 @@ impl Core {
             own_job: self.lane(resource).and_then(own_job).map(|job| job.id),
             hold: standing.hold.clone().filter(|hold| hold.counts_at(now)),
             claims: claims.collect(),
+            prospects: standing.in_force.as_ref().and_then(|in_force| self.prospects(resource, in_force, now)),
         }
+    }
+
+    /// Where a plan of the policy in force begins.
+    fn prospects(&self, resource: &Alias, in_force: &InForce, now: Timestamp) -> Option<Prospects> {
+        let (rules, lane) = (self.scaling.in_force(resource), self.lane(resource)?);
+        let settings = rules.settings.with(&in_force.policy.job).within(&rules.setting_limits);
+        let pace = Pace::learned(&settings, lane.step_durations(), in_force.policy.expected_change);
+        let reading = self.usable_reading(resource, lane, &settings)?;
+        let wanted = in_force.decision.as_ref().and_then(|decision| decision.wanted);
+        let next_change_at = self.next_change_at(resource, &settings, &pace, Some(&reading));
+        let (capacity, file_bounds) = (reading.capacity, rules.bounds);
+        Some(Prospects { at: now, capacity, wanted: wanted.unwrap_or(capacity), pace, next_change_at, file_bounds })
     }
 
     /// The policies of the resources within `reach`, by the names of these: the first `size` of those that come after

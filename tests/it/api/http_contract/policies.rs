@@ -231,3 +231,25 @@ async fn an_expression_is_checked_when_it_is_put_and_scales() {
     scene.gateway.push(1200.0).await;
     scene.gateway.capacity(before + 2).await;
 }
+
+#[actix_web::test]
+async fn the_outlook_plans_the_capacity_from_windows_and_claims() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    let now = jiff::Timestamp::now();
+    let time = |minutes: i64| format!("{:.3}", now + jiff::SignedDuration::from_mins(minutes));
+    let mut policy = by_queue();
+    policy["rules"] = json!([policy["rules"][0], {"name": "launch", "type": "schedule", "min": 9, "at": time(60), "until": time(120)}]);
+    assert_eq!(scene.gateway.put(POLICY, &policy).await.status, 201);
+    scene.gateway.push(100.0).await;
+    scene.gateway.capacity(1).await;
+    let claim = json!({"units": 4, "from": time(20), "until": time(40)});
+    assert_eq!(scene.gateway.post("/v1/resources/worker/claims", &claim).await.status, 201);
+    let outlook = scene.gateway.get("/v1/resources/worker/outlook?hours=1.5").await.json();
+    let planned = outlook["planned"].as_array().expect("a plan");
+    let capacities: Vec<u64> = planned.iter().filter_map(|point| point["capacity"].as_u64()).collect();
+    assert_eq!(capacities, [1, 4, 1, 9], "{outlook}");
+    let at = |index: usize| planned[index]["at"].as_str().expect("a time").to_owned();
+    assert!(at(1) > time(20) && at(2) > time(40) && at(3) <= time(60), "{outlook}");
+    let later = scene.gateway.get(&format!("/v1/resources/worker/outlook?hours=1&from={}", time(30))).await.json();
+    assert_eq!(later["planned"][0], json!({"at": time(30), "capacity": 4}), "{later}");
+}
