@@ -144,10 +144,13 @@ test("the same decision again is one entry with a count, and older ones are page
   await gateway.push("counted", "queue", 500);
   await decided(page, "Would go from 1 to 5");
   await page.locator(".decision").getByText("Advice only").waitFor();
+  // What was not written down yet is at the top all the same.
+  await page.reload();
+  const entries = page.locator(".ledger li");
+  await entries.first().getByText("Would go from 1 to 5").waitFor();
   const decisions = await written("counted", "Would go from 1 to 5");
   await page.route("**/decisions?pageSize=50*", (route) => route.continue({ url: route.request().url().replace("=50", "=1") }));
   await page.reload();
-  const entries = page.locator(".ledger li");
   await entries.first().waitFor();
   for (let shown = 1; shown < decisions.length; shown += 1) {
     assert.equal(await entries.count(), shown);
@@ -331,13 +334,15 @@ test("a hold is put with the keyboard alone, and one of others is seen", async (
 test("what was decided while the gateway was away from the page is there when it is back", async () => {
   const page = await openWithPolicy("away", BAND);
   const outage = complaints.outage(Date.now());
+  await page.route("**/v1/events", (route) => route.abort("connectionrefused"));
   await gateway.kill();
   await page.locator(".connection-lost").waitFor();
   await gateway.restart();
   await gateway.push("away", "queue", 250);
+  await sidecar.reaches("away", 3);
+  await page.unroute("**/v1/events");
   await isLive(page);
   outage.end();
-  await sidecar.reaches("away", 3);
   await decided(page, "Stays at 3");
   await page.locator(".ledger li").filter({ hasText: "From 1 to 3" }).waitFor();
   assert.ok(await page.evaluate(() => window.notReloaded), "the page was loaded once");
