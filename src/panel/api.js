@@ -189,14 +189,17 @@ export function decisions(alias, pageToken) {
 /** The claims on a resource, oldest first. */
 export const claims = async (alias) => (await get(standing(alias, "claims"))).claims;
 
-const scaling = (method, path, json) => withScope("scale", async () => (await call(method, path, { json })).body);
+const scaling = (method, path, json, headers) =>
+  withScope("scale", async () => (await call(method, path, { json, headers })).body);
 
 /** Puts a hold on a resource, in the place of the one that is there. */
 export const putHold = (alias, wish) => scaling("PUT", standing(alias, "hold"), wish);
 
 export const endHold = (alias) => scaling("DELETE", standing(alias, "hold"));
 
-export const makeClaim = (alias, wish) => scaling("POST", standing(alias, "claims"), wish);
+/** Makes a claim. Sent again with the same key, it is the same claim. */
+export const makeClaim = (alias, wish, idempotencyKey) =>
+  scaling("POST", standing(alias, "claims"), wish, { "Idempotency-Key": idempotencyKey });
 
 export const renewClaim = ({ resource: alias, id }, wish) => scaling("POST", standing(alias, `claims/${id}/renew`), wish);
 

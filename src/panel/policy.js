@@ -11,6 +11,10 @@ const MODES = {
 /** Whether a policy acts. */
 export const mode = ({ mode: name }) => MODES[name] ?? { text: `Policy: ${name}`, tone: "idle", sign: "dot" };
 
+/** What a policy decided last, as far as it did. */
+export const sentence = ({ mode: name, detail }) =>
+  name === "off" ? "It decides nothing and changes nothing." : (detail ?? "The policy has not decided yet.");
+
 const ACTIONS = {
   submitted: { text: "Job submitted", tone: "run", sign: "arrow" },
   retargeted: { text: "Job given another target", tone: "run", sign: "swap" },

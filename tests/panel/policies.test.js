@@ -160,6 +160,9 @@ test("the same decision again is one entry with a count, and older ones are page
   await page.getByRole("button", { name: "Older decisions" }).waitFor({ state: "detached" });
   assert.equal(await entries.last().getAttribute("data-decision"), decisions.at(-1).id);
   await sidecar.reaches("counted", 1);
+  await gateway.putPolicy("counted", { ...BAND, mode: "off" });
+  await page.getByText("Policy is off").waitFor();
+  await decided(page, "It decides nothing");
   await close(page);
 });
 
@@ -265,8 +268,18 @@ test("a claim is made in the form, is satisfied, renewed and ended", async () =>
   await press(dialog(page), "Claim");
   await dialog(page).locator("#until-wrong", { hasText: "must be in the future" }).waitFor();
   await dialog(page).getByLabel("after a time").check();
+  // An answer that got lost is no reason for a second claim.
+  const path = "/v1/resources/claimed/claims";
+  await page.route(`**${path}`, async (route) => {
+    await route.fetch();
+    await route.abort("connectionreset");
+  }, { times: 1 });
+  complaints.expectFailure(path);
+  await press(dialog(page), "Claim");
+  await dialog(page).getByText("Sending it again is safe").waitFor();
   await press(dialog(page), "Claim");
   await dialog(page).waitFor({ state: "detached" });
+  assert.equal((await gateway.get(path)).claims.length, 1);
   await claims(page).getByText("At least 3").waitFor();
   await claims(page).getByText("nightly import: 4 million rows").waitFor();
   await sidecar.reaches("claimed", 3);

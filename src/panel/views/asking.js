@@ -1,5 +1,6 @@
 /** Dialogs that have the gateway do something: forms, and questions before what cannot be undone. */
 
+import { Unanswered, newIdempotencyKey } from "../api.js";
 import * as format from "../format.js";
 import { relistSoon } from "../live.js";
 import { session } from "../session.js";
@@ -10,11 +11,13 @@ import { Dialog, Refusal } from "./parts.js";
 
 /**
  * A dialog with one request. `wishOf` makes of the fields what `send` takes, and says what is wrong with them; `onDone` gets
- * the answer. A refusal keeps it open, and stands beside the field that it is about.
+ * the answer. A refusal keeps it open, and stands beside the field that it is about. `send` also gets an idempotency key,
+ * which is the same as long as the fields are.
  */
 export class AskingDialog extends Component {
   state = { fields: this.props.empty ?? {}, busy: false, error: null, wrong: {} };
   #form = null;
+  #key = newIdempotencyKey();
   #isHere = true;
 
   componentWillUnmount() {
@@ -27,7 +30,7 @@ export class AskingDialog extends Component {
     if (Object.keys(wrong).length > 0) return this.#refuse(wrong, null);
     this.setState({ busy: true, error: null, wrong: {} });
     try {
-      const answer = await send(wish);
+      const answer = await send(wish, this.#key);
       onDone(answer);
       // No event tells of it where there is no policy.
       relistSoon();
@@ -49,8 +52,10 @@ export class AskingDialog extends Component {
   }
 
   render({ title, leave, label, isDanger = false, onLeave, children }, { fields, busy, error, wrong }) {
-    const set = (name, value) =>
+    const set = (name, value) => {
+      this.#key = newIdempotencyKey();
       this.setState((state) => ({ fields: { ...state.fields, [name]: value }, wrong: {}, error: null }));
+    };
     const onSubmit = (event) => {
       event.preventDefault();
       if (!busy && !session.lacks.has("scale")) this.#send();
@@ -62,7 +67,8 @@ export class AskingDialog extends Component {
         ref: (element) => (this.#form = element ?? this.#form),
       },
         isQuestion ? children : children(fields, wrong, set),
-        h(Refusal, { error, fields: this.props.pointers }),
+        h(Refusal, { error, fields: this.props.pointers },
+          error instanceof Unanswered && !isQuestion && h("p", null, "Sending it again is safe: it is done once.")),
         h("div", { class: "actions" },
           h("button", { type: "button", autoFocus: isQuestion, onClick: onLeave }, leave),
           h("button", {

@@ -69,7 +69,7 @@ const DIALOGS = {
     h(AskingDialog, {
       title: `Claim units of ${alias}`, leave: "Cancel", label: "Claim", empty: emptyClaim(), wishOf: claimWishOf,
       pointers: ["/units", "/from", "/forSeconds", "/until", "/owner", "/reason"],
-      send: (wish) => api.makeClaim(alias, wish), onLeave,
+      send: (wish, key) => api.makeClaim(alias, wish, key), onLeave,
       onDone: (claim) => {
         put(alias, claim.id, claim);
         onDone("The units are claimed.");

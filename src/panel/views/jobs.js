@@ -86,5 +86,6 @@ function Note({ job }) {
   if (waiting) return h("span", null, waiting.text, h("span", { class: "quiet num" }, `, ${waiting.left}`));
   if (job.error) return h("span", { title: job.error.message }, format.sentence(job.error.message));
   if (job.supersededBy) return h("span", { class: "quiet" }, "Another job took its place");
-  return h("span", { class: "quiet", title: job.reason ?? undefined }, job.reason ?? "");
+  return h("span", { class: "quiet", title: job.reason ?? undefined },
+    job.reason ?? (job.submittedBy?.kind === "policy" ? "Submitted by the policy" : ""));
 }

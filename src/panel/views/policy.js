@@ -22,7 +22,7 @@ export function PolicyLine({ resource }) {
       h("span", { class: "quiet num" }, untilWhen(hold.until, gatewayNow()))),
     policy && h("p", { class: "policy-sentence" },
       policy.mode !== "active" && h(Fragment, null, h(Badge, { look: policies.mode(policy) }), " "),
-      policy.detail ? format.sentence(policy.detail) : "The policy has not decided yet."));
+      format.sentence(policies.sentence(policy))));
 }
 
 /** What a resource's page shows of its policy, its hold and its claims. */
@@ -42,10 +42,11 @@ export function Standing({ resource }) {
 }
 
 function LastDecision({ policy }) {
-  const { decision, conditions } = policy;
+  const { conditions } = policy;
+  const decision = policy.mode === "off" ? null : policy.decision;
   return h("section", { class: "card decision", "aria-label": "Last decision" },
     h("p", { class: "decision-sentence" },
-      format.sentence(decision?.detail ?? policy.detail ?? "The policy has not decided yet.")),
+      format.sentence(decision?.detail ?? policies.sentence(policy))),
     decision && h("p", { class: "decision-facts" },
       h(Badge, { look: policies.action(decision) }),
       decision.jobId && h(JobLink, { id: decision.jobId }, "Open the job"),
@@ -67,7 +68,7 @@ function Left({ until }) {
 
 /** What the policy does in general, in the gateway's words. */
 const Summary = ({ text }) =>
-  text && h("details", { class: "card" },
+  text && h("details", { class: "card what-it-does" },
     h("summary", null, "What the policy does"),
     h("ul", null, text.summary.map((sentence) => h("li", { key: sentence }, sentence))),
     text.warnings.length > 0 && h(Notice, { tone: "warn", title: "Probably not meant" },
