@@ -15,6 +15,7 @@ pub mod access;
 pub mod api;
 pub mod app;
 mod audit_file;
+pub mod backtest;
 pub mod cli;
 pub mod clock;
 pub mod config;

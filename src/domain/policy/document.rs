@@ -111,6 +111,21 @@ impl Policy {
     /// What a change is expected to take unless the policy says so: the cooldown that the platform's guide advises, which
     /// is about the time a unit takes to start.
     pub const DEFAULT_EXPECTED_CHANGE: Duration = Duration::from_mins(5);
+
+    /// How far back its rules look at the samples of `metric`; zero if the newest one is enough.
+    pub fn history_of(&self, metric: &Name) -> Duration {
+        let looked_at = self.rules.iter().map(|rule| match &rule.kind {
+            RuleKind::Step(step) if step.metric == *metric => step.breach_time,
+            RuleKind::Step(_)
+            | RuleKind::Target(_)
+            | RuleKind::Band(_)
+            | RuleKind::Utilization(_)
+            | RuleKind::Follow(_)
+            | RuleKind::Expression(_)
+            | RuleKind::Schedule(_) => Duration::ZERO,
+        });
+        looked_at.max().unwrap_or_default()
+    }
 }
 
 /// Whether a policy acts on what it decides.

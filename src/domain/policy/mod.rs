@@ -30,7 +30,7 @@ mod windows;
 pub use act::Act;
 pub use climb::{Due, Pace};
 pub use condition::{Condition, ConditionCode};
-pub use decide::{Outcome, decide};
+pub use decide::{Outcome, TOGETHER, decide};
 pub use decision::{Action, Alternative, Beyond, Decision, DecisionId, Limiter, Opinion, Says, StageValue, Trigger};
 pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind, Whereabouts};
 pub use document::{

@@ -25,15 +25,11 @@ use recording::Unwritten;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::policy::{
-    Claim, Condition, Decision, Hold, MetricSpec, Name, Policy, PolicyState, RuleKind, Series, Source, Trigger,
+    Claim, Condition, Decision, Hold, MetricSpec, Name, Policy, PolicyState, Series, Source, TOGETHER, Trigger,
 };
 use crate::domain::{Alias, Timestamp};
 use crate::policy::Problem;
 use crate::store::{PolicyChange, PolicyState as StoredState, PolicyWrite, Revision};
-
-/// Least time between two decisions of a policy, and between two writes of its samples: what comes meanwhile is taken
-/// together.
-const TOGETHER: Duration = Duration::from_secs(1);
 
 /// The time over which the first readings of adopted resources are spread: a thousand of them are one in two milliseconds.
 const FIRST_READINGS: Duration = Duration::from_secs(2);
@@ -125,15 +121,6 @@ impl InForce {
         state.carry_over(at, stored.at);
         state.rebase(now);
         self.state = state;
-    }
-
-    /// How far back the rules look at the samples of `metric`.
-    fn span_of(&self, metric: &Name) -> Duration {
-        let spans = self.policy.rules.iter().filter_map(|rule| match &rule.kind {
-            RuleKind::Step(step) if step.metric == *metric => Some(step.breach_time),
-            _ => None,
-        });
-        spans.max().unwrap_or_default()
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 14] = [
     &["domain", "files", "printable", "suggest"],
     &["clock", "policy"],
-    &["metrics"],
+    &["backtest", "metrics"],
     &["audit_file"],
     &["sidecar", "sources", "store"],
     &["table"],

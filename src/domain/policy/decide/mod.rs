@@ -11,6 +11,7 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::super::capacity::Capacity;
 use super::super::time::Timestamp;
@@ -26,6 +27,9 @@ use super::stages::{self, Asked, Trace};
 use super::state::PolicyState;
 use super::timer::Timer;
 use super::windows::{Windows, windows};
+
+/// Least time between two decisions of a policy: what comes meanwhile is decided on together.
+pub const TOGETHER: Duration = Duration::from_secs(1);
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]

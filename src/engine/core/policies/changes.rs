@@ -489,7 +489,7 @@ fn refuse_samples(policy: &Policy, name: &Name, samples: &[Sample]) -> Option<Po
 impl InForce {
     /// Takes in `samples` of a metric, oldest first; how many of them are newer than those before.
     pub(super) fn take_in(&mut self, name: &Name, samples: Vec<Sample>) -> u64 {
-        let span = self.span_of(name);
+        let span = self.policy.history_of(name);
         let series = self.series.entry(name.clone()).or_default();
         let mut accepted = 0;
         for sample in samples {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::{Core, Effect};
-use super::{InForce, Standing, TOGETHER, changes_of, metrics_of};
+use super::{InForce, Standing, changes_of, metrics_of};
 use crate::domain::policy::{
     self, Act, Condition, ConditionCode, Decision, DecisionId, Inputs, LastReading, Mode, Name, OwnJob, Pace, Policy,
-    RuleKind, Sample, Series, Trigger,
+    RuleKind, Sample, Series, TOGETHER, Trigger,
 };
 use crate::domain::{Alias, Capacity, ChangeState, Lane, Op, Settings, StepDurations, Timestamp};
 use crate::engine::policy_requests::PolicyRefusal;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::super::{Core, Effect};
 use super::deciding::own_job;
-use super::{InForce, Standing, StoredState, TOGETHER, changes_of, first_reading, pulled};
-use crate::domain::policy::{JobEnd, Missing, Name, Policy, Sample, Series, Trigger};
+use super::{InForce, Standing, StoredState, changes_of, first_reading, pulled};
+use crate::domain::policy::{JobEnd, Missing, Name, Policy, Sample, Series, TOGETHER, Trigger};
 use crate::domain::{
     Actor, Alias, Capacity, Ending, ErrorCode, HistoryEntry, Job, Op, ResourceEvent, StepOutcome, Timestamp,
 };
@@ -210,7 +210,7 @@ impl InForce {
 fn series_of(samples: BTreeMap<Name, Vec<Sample>>, in_force: &InForce, now: Timestamp) -> BTreeMap<Name, Series> {
     let known = samples.into_iter().filter(|(name, _)| in_force.policy.metrics.contains_key(name));
     let series = known.map(|(name, samples)| {
-        let (mut series, span) = (Series::new(), in_force.span_of(&name));
+        let (mut series, span) = (Series::new(), in_force.policy.history_of(&name));
         for sample in samples.into_iter().filter(|sample| sample.at <= now + TOGETHER) {
             series.insert(sample, span);
         }

@@ -7,6 +7,7 @@ mod jobs;
 mod limits;
 mod reaching;
 mod resources;
+mod windows;
 
 use std::time::Duration;
 

@@ -1,0 +1,51 @@
+//! Backtests: what a policy would have done with a recorded metric, and what that would have cost.
+//!
+//! [`play`] runs the function that decides live, in virtual time, against a modelled [`Plant`]: a resource whose changes
+//! take as long as they are said to, and whose readings are exact and at once. Beside it stand plans that need no policy: a
+//! [`fixed`] capacity, and the [`limit`], which knows the future. [`score`] judges all of them alike.
+//!
+//! No run looks ahead: what is known at a moment are the rows up to it. Nothing here does I/O or reads a clock.
+//!
+//! Rejected: the engine and the simulated sidecar, because months of minutes would take hours, and what they add (lost
+//! answers, crashes, readings that lag) is not in a recorded metric.
+
+mod limit;
+mod plant;
+mod play;
+mod recording;
+mod score;
+
+pub use limit::{Limit, limit};
+pub use plant::{Change, Level, Plant, PlantSpec};
+pub use play::{Recordings, Setup, play};
+pub use recording::{Demand, Need, OutOfOrder, Recording};
+pub use score::{Score, score};
+
+use crate::domain::{Capacity, Timestamp};
+
+/// The time of a backtest, half-open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Its beginning.
+    pub from: Timestamp,
+    /// Its end.
+    pub to: Timestamp,
+}
+
+/// How a resource went: its levels in order, the first one at the beginning, and its changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// What was ready and what was paid, from each moment on.
+    pub levels: Vec<Level>,
+    /// The changes that were sent.
+    pub changes: Vec<Change>,
+}
+
+/// A resource that stays at one capacity.
+pub fn fixed(capacity: Capacity, span: Span) -> Run {
+    let units = capacity.units();
+    Run { levels: vec![Level { at: span.from, ready: units, paid: units }], changes: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests;

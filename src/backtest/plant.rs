@@ -1,0 +1,112 @@
+//! The modelled resource: one change at a time, each with its time, and a cooldown after each was sent.
+
+use std::time::Duration;
+
+use crate::domain::{Capacity, Move, Op, Timestamp};
+
+/// How the resource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlantSpec {
+    /// How long units that are added take until they are ready.
+    pub provisioning: Duration,
+    /// How long units that are removed are still paid for.
+    pub removal: Duration,
+    /// Most units in one change, at least 1.
+    pub step_size: u32,
+    /// Least time from one change to the next.
+    pub cooldown: Duration,
+}
+
+impl PlantSpec {
+    /// How long a change takes.
+    pub fn time_of_change(&self, op: Op) -> Duration {
+        match op {
+            Op::Add => self.provisioning,
+            Op::Remove => self.removal,
+        }
+    }
+
+    /// The time from sending a change until the next one can be sent.
+    pub fn time_to_next(&self, op: Op) -> Duration {
+        self.time_of_change(op).max(self.cooldown)
+    }
+}
+
+/// What is there from a moment on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// When it begins.
+    pub at: Timestamp,
+    /// Units that do their work: without those that are being provisioned or removed.
+    pub ready: u32,
+    /// Units that are paid for: with those.
+    pub paid: u32,
+}
+
+/// A change that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When it was sent.
+    pub at: Timestamp,
+    /// What it asked for.
+    pub movement: Move,
+    /// When it was over.
+    pub ready_at: Timestamp,
+}
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Plant {
+    spec: PlantSpec,
+    capacity: Capacity,
+    under_way: Option<Change>,
+    sent_at: Option<Timestamp>,
+}
+
+impl Plant {
+    /// A resource at rest.
+    pub fn new(spec: PlantSpec, capacity: Capacity) -> Self {
+        Self { spec, capacity, under_way: None, sent_at: None }
+    }
+
+    /// The capacity that a reading shows: that to which the change under way leads, if there is one.
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// The change that is not over yet.
+    pub fn under_way(&self) -> Option<&Change> {
+        self.under_way.as_ref()
+    }
+
+    /// What there is at `at`.
+    pub fn level(&self, at: Timestamp) -> Level {
+        let units = self.capacity.units();
+        match self.under_way.map(|change| change.movement) {
+            Some(Move { op: Op::Add, from, .. }) => Level { at, ready: from.units(), paid: units },
+            Some(Move { op: Op::Remove, from, .. }) => Level { at, ready: units, paid: from.units() },
+            None => Level { at, ready: units, paid: units },
+        }
+    }
+
+    /// When the next change can be sent, as far as the cooldown goes.
+    pub fn cooled_at(&self) -> Option<Timestamp> {
+        self.sent_at.map(|at| at + self.spec.cooldown)
+    }
+
+    /// Ends the change under way if it is over at `now`, and returns it.
+    pub fn finish(&mut self, now: Timestamp) -> Option<Change> {
+        self.under_way.take_if(|change| change.ready_at <= now)
+    }
+
+    /// Sends the next change toward `target` if one is left and can be sent at `now`.
+    pub fn send(&mut self, target: Capacity, now: Timestamp) -> Option<Change> {
+        if self.under_way.is_some() || self.cooled_at().is_some_and(|at| now < at) {
+            return None;
+        }
+        let movement = Move::toward(self.capacity, target, self.spec.step_size)?;
+        let change = Change { at: now, movement, ready_at: now + self.spec.time_of_change(movement.op) };
+        (self.capacity, self.under_way, self.sent_at) = (movement.to, Some(change), Some(now));
+        Some(change)
+    }
+}

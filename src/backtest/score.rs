@@ -1,0 +1,65 @@
+//! How good a run was.
+
+use super::{Need, Run, Span};
+use crate::domain::Op;
+
+const HOUR_MILLIS: f64 = 3_600_000.0;
+
+/// See the module's documentation. Where nothing is known of the demand, nothing is counted, cost included.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Score {
+    /// Units that were missing, in unit-hours.
+    pub unmet_unit_hours: f64,
+    /// The same as a share of all units that were needed.
+    pub unmet_share: f64,
+    /// The share of the time in which units were missing.
+    pub under_provisioned_share: f64,
+    /// Units that were paid for, in unit-hours.
+    pub unit_hours: f64,
+    /// Changes that were sent.
+    pub changes: usize,
+    /// Changes whose direction is not that of the one before.
+    pub reversals: usize,
+    /// Most units that were paid for at a time.
+    pub peak: u32,
+}
+
+/// Judges `run` by what is needed.
+pub fn score(run: &Run, needs: &[Need], span: Span) -> Score {
+    let (mut unmet, mut needed, mut paid, mut under, mut judged) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+    let (mut need_at, mut level_at, mut at) = (0, 0, span.from);
+    while at < span.to && !run.levels.is_empty() && !needs.is_empty() {
+        while needs.get(need_at + 1).is_some_and(|next| next.at <= at) {
+            need_at += 1;
+        }
+        while run.levels.get(level_at + 1).is_some_and(|next| next.at <= at) {
+            level_at += 1;
+        }
+        let next = [needs.get(need_at + 1).map(|next| next.at), run.levels.get(level_at + 1).map(|next| next.at)];
+        let end = next.into_iter().flatten().min().unwrap_or(span.to).min(span.to);
+        let (level, millis) = (run.levels[level_at], end.since(at).as_millis() as u64);
+        if let Some(units) = needs[need_at].units {
+            let missing = units.saturating_sub(level.ready);
+            unmet += u64::from(missing) * millis;
+            needed += u64::from(units) * millis;
+            paid += u64::from(level.paid) * millis;
+            under += if missing > 0 { millis } else { 0 };
+            judged += millis;
+        }
+        at = end;
+    }
+    let ops: Vec<Op> = run.changes.iter().map(|change| change.movement.op).collect();
+    Score {
+        unmet_unit_hours: unmet as f64 / HOUR_MILLIS,
+        unmet_share: share(unmet, needed),
+        under_provisioned_share: share(under, judged),
+        unit_hours: paid as f64 / HOUR_MILLIS,
+        changes: ops.len(),
+        reversals: ops.windows(2).filter(|pair| pair[0] != pair[1]).count(),
+        peak: run.levels.iter().map(|level| level.paid).max().unwrap_or_default(),
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
