@@ -138,21 +138,18 @@ impl Grid {
         let mut choices = vec![0_u32; self.steps * levels];
         for nth in (0..self.steps).rev() {
             let mut here = std::mem::take(&mut best[nth % (window + 1)]);
-            for level in 0..levels {
+            for (level, here) in here.iter_mut().enumerate() {
+                let after = |nth: usize, level: usize| best[nth % (window + 1)][level];
                 let stay = (sums.unmet(level, nth, nth + 1), self.units(level) * sums.judged(nth, nth + 1));
-                let mut found = (plus(stay, best[(nth + 1) % (window + 1)][level]), level);
-                for other in level.saturating_sub(most)..=(level + most).min(levels - 1) {
-                    if other == level {
-                        continue;
-                    }
+                let stay = plus(stay, after(nth + 1, level));
+                let reachable = level.saturating_sub(most)..=(level + most).min(levels - 1);
+                let changes = reachable.filter(|other| *other != level).map(|other| {
                     let (cost, next) = self.change(sums, nth, level, other);
-                    let cost = plus(cost, best[next % (window + 1)][other]);
-                    if cost < found.0 {
-                        found = (cost, other);
-                    }
-                }
-                here[level] = found.0;
-                choices[nth * levels + level] = found.1 as u32;
+                    (plus(cost, after(next, other)), other)
+                });
+                let (cost, to) = changes.min().filter(|(cost, _)| *cost < stay).unwrap_or((stay, level));
+                *here = cost;
+                choices[nth * levels + level] = to as u32;
             }
             best[nth % (window + 1)] = here;
         }

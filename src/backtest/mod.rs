@@ -9,12 +9,14 @@
 //! Rejected: the engine and the simulated sidecar, because months of minutes would take hours, and what they add (lost
 //! answers, crashes, readings that lag) is not in a recorded metric.
 
+mod compare;
 mod limit;
 mod plant;
 mod play;
 mod recording;
 mod score;
 
+pub use compare::{Comparison, Judged, compare};
 pub use limit::{Limit, limit};
 pub use plant::{Change, Level, Plant, PlantSpec};
 pub use play::{Recordings, Setup, play};

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backtest;
 mod backup;
 mod claim;
 mod client;
@@ -57,6 +58,7 @@ enum Command {
     Metric(Box<metric::MetricArgs>),
     Hold(Box<hold::HoldArgs>),
     Claim(Box<claim::ClaimArgs>),
+    Backtest(Box<backtest::BacktestArgs>),
     Keys(Box<keys::KeysArgs>),
     Backup(Box<backup::BackupArgs>),
     Simulate(Box<simulate::SimulateArgs>),
@@ -73,6 +75,7 @@ impl Cli {
         let command = match self.command {
             Command::Keys(args) => return keys::run(*args).into(),
             Command::Backup(args) => return backup::run(*args).into(),
+            Command::Backtest(args) => return backtest::run(*args).into(),
             Command::Openapi => return openapi::run(),
             command => command,
         };
@@ -92,6 +95,7 @@ impl Cli {
                 // These need no runtime.
                 Command::Keys(args) => keys::run(*args).into(),
                 Command::Backup(args) => backup::run(*args).into(),
+                Command::Backtest(args) => backtest::run(*args).into(),
                 Command::Openapi => openapi::run(),
             }
         })

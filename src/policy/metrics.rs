@@ -14,8 +14,6 @@ use crate::domain::policy::{MAX_METRICS, MetricSpec, Name, Source};
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 /// Shortest and longest time between two questions to a source.
 const INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
-/// How old a pushed value may be unless the document says so: five times a push every minute.
-const DEFAULT_PUSH_AGE: Duration = Duration::from_mins(5);
 /// How many values of a pulled source may be lost in a row.
 const DEFAULT_AGE_IN_INTERVALS: u32 = 3;
 /// Ages a value may have: below a second, delays on the way would make every value old.
@@ -91,8 +89,11 @@ fn metric(place: &Place, problems: &mut Problems) -> Option<MetricSpec> {
     if is_pushed && fields.has("intervalSeconds") {
         fields.refuse("intervalSeconds", "belongs into a metric that is asked for: callers send this one");
     }
-    let default_age =
-        if is_pushed { DEFAULT_PUSH_AGE } else { interval.unwrap_or(DEFAULT_INTERVAL) * DEFAULT_AGE_IN_INTERVALS };
+    let default_age = if is_pushed {
+        MetricSpec::PUSHED_MAX_AGE
+    } else {
+        interval.unwrap_or(DEFAULT_INTERVAL) * DEFAULT_AGE_IN_INTERVALS
+    };
     let max_age = fields.or("maxAgeSeconds", default_age, duration(AGES.0, AGES.1));
     let window = fields.or("windowSeconds", Duration::ZERO, duration(Duration::ZERO, MAX_WINDOW));
     let allow_negative = fields.or("allowNegative", false, boolean);

@@ -1,5 +1,6 @@
 //! What answers look like on the wire.
 
+mod backtest;
 mod decision;
 mod health;
 mod job;
@@ -16,6 +17,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::{Alias, Timestamp};
 
+pub use backtest::BacktestReport;
 pub use decision::{AlternativeView, DecisionView, MetricStateName, MetricStateView};
 pub use health::{Alive, NotReadyReason, Ready, SidecarContactView};
 pub use job::{

@@ -12,6 +12,8 @@ mod words;
 
 use clap::{Args, Subcommand};
 
+pub use file::{NoDocument, document};
+
 use super::exit::Exit;
 use super::output::Output;
 

@@ -179,6 +179,11 @@ pub struct MetricSpec {
     pub allow_negative: bool,
 }
 
+impl MetricSpec {
+    /// How old the newest value of a pushed metric may be unless the policy says so: five times a push every minute.
+    pub const PUSHED_MAX_AGE: Duration = Duration::from_mins(5);
+}
+
 /// Where the values of a metric come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
