@@ -151,6 +151,7 @@ fn what_is_wrong_is_told_where_it_is() {
         ("/rules/1/metric", Some(json!("heat")), "must be a metric without allowNegative: for band"),
         ("/rules/2/metric", Some(json!("heat")), "must be a metric without allowNegative: for utilization"),
         ("/rules/0/perUnit", Some(json!(0)), "must be above 0"),
+        ("/rules/0/perUnit", Some(json!("100")), "must be a number, written without quotes"),
         ("/rules/0/perUnit", Some(json!(-0.0)), "must be above 0"),
         ("/rules/0/high", Some(json!(1)), "belongs into a rule of type band"),
         ("/rules/0/onMissing", Some(json!("zero")), "must be hold, ignore or an object"),

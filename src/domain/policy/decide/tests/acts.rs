@@ -138,6 +138,10 @@ fn the_bounds_of_policy_and_configuration_hold_on_every_path() {
     world.capacity = Some(30);
     let advice = world.look(0);
     assert_eq!((advice.act, decision(&advice).action), (Act::Nothing, Action::Advised), "advice changes nothing");
+    world.file_bounds = Bounds::NONE;
+    let advice = world.look(0);
+    assert_eq!(decision(&advice).limited_by, Some(Limiter::Bounds));
+    assert_eq!((advice.act, decision(&advice).action), (Act::Nothing, Action::Advised), "whatever bound it is");
 }
 
 #[test]
