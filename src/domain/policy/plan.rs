@@ -32,6 +32,8 @@ pub struct Prospects {
     pub at: Timestamp,
     /// The capacity of the last usable reading.
     pub capacity: Capacity,
+    /// What the change under way leads to, if there is one, and when that is expected to be there.
+    pub under_way: Option<Planned>,
     /// What the rules want now.
     pub wanted: Capacity,
     /// How fast changes are.
@@ -58,6 +60,13 @@ pub fn plan(policy: &Policy, resource: &Alias, claims: &[Claim], start: &Prospec
     let (mut now, mut capacity, mut next_change_at) = (start.at, start.capacity, start.next_change_at);
     let mut state = PolicyState::new();
     let mut planned = vec![Planned { at: now, capacity }];
+    if let Some(under_way) = start.under_way {
+        (now, capacity) = (now.max(under_way.at), under_way.capacity);
+        if now >= until {
+            return planned;
+        }
+        planned.push(Planned { at: now, capacity });
+    }
     for _ in 0..MAX_POINTS {
         let reading = LastReading { capacity, status: &status, observed_at: now };
         let inputs = Inputs {
@@ -175,7 +184,7 @@ mod tests {
         let (cooldown, minute) = (Duration::from_mins(5), Duration::from_mins(1));
         let pace = Pace { step_size: 1, cooldown, settle: Duration::ZERO, up: minute, down: minute };
         let (capacity, wanted) = (units(capacity), units(wanted));
-        Prospects { at: NOW, capacity, wanted, pace, next_change_at: None, file_bounds: Bounds::NONE }
+        Prospects { at: NOW, capacity, under_way: None, wanted, pace, next_change_at: None, file_bounds: Bounds::NONE }
     }
 
     fn planned(policy: &Policy, claims: &[Claim], start: &Prospects, minutes: u64) -> Vec<(u64, u32)> {
@@ -202,6 +211,9 @@ mod tests {
         assert_eq!(planned(&policy(vec![by_queue()]), &[], &start(2, 0), 600), [(0, 2), (1, 1)], "the policy's min");
         let waiting = Prospects { next_change_at: Some(at(3)), ..start(2, 4) };
         assert_eq!(planned(&policy(vec![by_queue()]), &[], &waiting, 600), [(0, 2), (4, 3), (9, 4)]);
+        let under_way = Some(Planned { at: at(1), capacity: units(3) });
+        let sent = Prospects { next_change_at: Some(at(5)), under_way, ..start(2, 4) };
+        assert_eq!(planned(&policy(vec![by_queue()]), &[], &sent, 600), [(0, 2), (1, 3), (6, 4)], "not sent twice");
         let alone = policy(vec![window(600, 700, 3)]);
         assert_eq!(planned(&alone, &[], &start(2, 9), 60), [(0, 2), (1, 1)], "without such a rule it is the min");
     }

@@ -3,7 +3,7 @@
 use super::super::Core;
 use super::InForce;
 use super::deciding::own_job;
-use crate::domain::policy::{Claim, ClaimKind, Hold, HoldKind, Pace, Prospects, Whereabouts};
+use crate::domain::policy::{Claim, ClaimKind, Hold, HoldKind, Pace, Planned, Prospects, Whereabouts};
 use crate::domain::{Alias, Capacity, Goal, JobRequest, Reach, Timestamp};
 use crate::engine::policy_requests::{ClaimView, PolicyView, StandingView};
 
@@ -34,8 +34,13 @@ impl Core {
         let reading = self.usable_reading(resource, lane, &settings)?;
         let wanted = in_force.decision.as_ref().and_then(|decision| decision.wanted);
         let next_change_at = self.next_change_at(resource, &settings, &pace, Some(&reading));
+        let under_way = lane.change().map(|change| {
+            let takes = pace.time_of_change(change.movement.op);
+            Planned { at: (change.sent.at + takes).max(now), capacity: change.movement.to }
+        });
         let (capacity, file_bounds) = (reading.capacity, rules.bounds);
-        Some(Prospects { at: now, capacity, wanted: wanted.unwrap_or(capacity), pace, next_change_at, file_bounds })
+        let wanted = wanted.unwrap_or(capacity);
+        Some(Prospects { at: now, capacity, under_way, wanted, pace, next_change_at, file_bounds })
     }
 
     /// The policies of the resources within `reach`, by the names of these: the first `size` of those that come after
