@@ -121,12 +121,14 @@ mod tests {
     use actix_web::http::header::HeaderMap;
     use actix_web::http::{Method, StatusCode};
     use actix_web::{App, middleware::from_fn, test};
+    use strum::VariantArray as _;
 
     use super::*;
     use crate::api::browsers::BrowserRules;
     use crate::api::finish::finish;
     use crate::api::{Code, PROBLEM_JSON, Problem};
     use crate::config::Access;
+    use crate::domain::policy::{Action, Limiter, Missing, Mode, Trigger};
 
     async fn ask(request: test::TestRequest) -> ServiceResponse {
         let app = App::new()
@@ -312,6 +314,26 @@ mod tests {
         let scripts: BTreeSet<&str> =
             FILES.iter().filter(|file| file.content_type == SCRIPT).map(|file| file.name).collect();
         assert_eq!(preloaded, scripts, "the page names all modules");
+    }
+
+    /// The panel has a word of its own for everything that a decision can say.
+    #[actix_web::test]
+    async fn the_words_of_decisions_are_known() {
+        fn names<T: serde::Serialize>(all: &[T]) -> Vec<String> {
+            let name = |value| serde_json::to_value(value).expect("JSON").as_str().expect("a word").to_owned();
+            all.iter().map(name).collect()
+        }
+        let words = FILES.iter().find(|file| file.name == "policy.js").expect("the file").text;
+        let used = [
+            names(Trigger::VARIANTS),
+            names(Action::VARIANTS),
+            names(Limiter::VARIANTS),
+            names(Missing::VARIANTS),
+            names(Mode::VARIANTS),
+        ];
+        for name in used.concat() {
+            assert!(words.contains(&format!("\n  {name}: ")), "there is no word for {name}");
+        }
     }
 
     /// Without the comments of a library, which say where something was learned.

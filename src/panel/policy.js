@@ -108,7 +108,7 @@ export function otherwise(alternative, text) {
 /** What a hold stops. */
 export function held({ capacity, direction }) {
   if (capacity !== null) return `Kept at ${format.number(capacity)}`;
-  return { up: "No changes up", down: "No changes down" }[direction] ?? "No changes";
+  return { up: "No new jobs up", down: "No new jobs down" }[direction] ?? "No new jobs";
 }
 
 /** What is claimed. */

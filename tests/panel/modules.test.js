@@ -665,7 +665,7 @@ test("values of metrics have few digits, and words of policies a meaning", async
   ]);
   assert.deepEqual(found, [
     "3 → 10", "3", "–", "exactly 6", "2 to 6", "at most 6", "–", "0", "queue above 900, band wants 10",
-    "the metric of band at most 0, band wants 8", "Kept at 0", "No changes", "Missing: the newest value is too old",
+    "the metric of band at most 0, band wants 8", "Kept at 0", "No new jobs", "Missing: the newest value is too old",
   ]);
 });
 

@@ -204,18 +204,18 @@ test("a hold is put in the form, is in force, and is ended", async () => {
   await fill(page, { "How long": "40d" });
   await press(dialog(page), "Hold");
   await dialog(page).locator("#lasting-wrong", { hasText: "between 1 second and 30 days" }).waitFor();
-  await dialog(page).getByLabel("All but the way to a capacity").check();
+  await dialog(page).getByLabel("All but those to a capacity").check();
   await fill(page, { "How long": "1h 30m", "Capacity to keep": "2000000" });
   complaints.expectAnswer("/v1/resources/held/hold", 422);
   await press(dialog(page), "Hold");
   await dialog(page).locator("#capacity-wrong", { hasText: "must be between 0 and 1000000" }).waitFor();
   await picture(page, "hold-refused");
 
-  await dialog(page).getByLabel("Changes up").check();
+  await dialog(page).getByLabel("New jobs up").check();
   await fill(page, { Reason: "database migration" });
   await press(dialog(page), "Hold");
   await dialog(page).waitFor({ state: "detached" });
-  await hold(page).getByText("No changes up").waitFor();
+  await hold(page).getByText("No new jobs up").waitFor();
   await hold(page).getByText("database migration").waitFor();
   await hold(page).getByText(/^until .*, in 1 h (29|30) min/).waitFor();
   await gateway.push("held", "queue", 450);
@@ -233,7 +233,7 @@ test("a hold is put in the form, is in force, and is ended", async () => {
 
   // Instead of the way up, all but the way to one capacity.
   await press(hold(page), "Replace the hold");
-  await dialog(page).getByLabel("All but the way to a capacity").check();
+  await dialog(page).getByLabel("All but those to a capacity").check();
   await fill(page, { "Capacity to keep": "2", "How long": "2h" });
   await press(dialog(page), "Hold");
   await hold(page).getByText("Kept at 2").waitFor();
@@ -337,7 +337,7 @@ test("a hold is put with the keyboard alone, and one of others is seen", async (
   await gateway.putHold("keyboard", { forSeconds: 6, direction: "down", reason: "by a colleague" });
   await hold(page).getByText("by a colleague").waitFor();
   const overview = await open();
-  await overview.getByRole("article", { name: "keyboard" }).getByText("No changes down").waitFor();
+  await overview.getByRole("article", { name: "keyboard" }).getByText("No new jobs down").waitFor();
   await close(overview);
   // It ends by itself.
   await hold(page).getByText("Nothing is stopped").waitFor();

@@ -17,11 +17,11 @@ export function secondsOf(text) {
 
 /** What can be stopped, and what that means. */
 export const STOPS = [
-  ["both", "All changes", ""],
-  ["up", "Changes up", "the capacity may only fall"],
-  ["down", "Changes down", "the capacity may only rise"],
+  ["both", "All new jobs", ""],
+  ["up", "New jobs up", "the capacity may only fall"],
+  ["down", "New jobs down", "the capacity may only rise"],
 ];
-export const PIN = ["pin", "All but the way to a capacity", "where the policy keeps it"];
+export const PIN = ["pin", "All but those to a capacity", "where the policy keeps it"];
 
 export const KINDS = [
   ["atLeast", "At least so many units", "in all"],
