@@ -235,6 +235,15 @@ impl Standings {
         }
     }
 
+    /// Has the policy of `resource` decide anew for a reading, at once if it is the first one: without one, nothing was decided
+    /// that this would come too soon after.
+    fn decide_for_reading(&mut self, resource: &Alias, is_first: bool) {
+        if let Some(in_force) = self.in_force_mut(resource).filter(|_| is_first) {
+            in_force.decided_at = None;
+        }
+        self.trigger(resource, Trigger::Reading);
+    }
+
     /// Notes that something about `resource` is to be written within a second.
     fn write_soon(&mut self, resource: &Alias, now: Timestamp) {
         self.unwritten.insert(resource.clone());

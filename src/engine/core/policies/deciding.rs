@@ -264,8 +264,9 @@ impl Core {
         let shown = self.usable_reading(resource, lane, &settings).map(|reading| (reading.capacity, reading.status));
         let decision = in_force.decision.as_ref();
         let known = decision.and_then(|decision| Some((decision.capacity?, decision.status.as_ref()?)));
+        let is_first = known.is_none();
         if shown != known {
-            self.standings.trigger(resource, Trigger::Reading);
+            self.standings.decide_for_reading(resource, is_first);
         }
     }
 
