@@ -10,10 +10,11 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::policies::POLICED;
 use super::referee::Referee;
 
-/// Fails if the store in `data_dir`, which no process uses now, is damaged, lacks a job that was accepted, or has two
-/// jobs or two changes of one resource under way. Returns the number of changes under way.
+/// Fails if the store in `data_dir`, which no process uses now, is damaged, lacks a job that was accepted or a decision
+/// that acted, or has two jobs or two changes of one resource under way. Returns the number of changes under way.
 pub fn examine(data_dir: &Path, referee: &Referee) -> usize {
     if !data_dir.join("scalegate.db").exists() {
         return 0;
@@ -38,6 +39,18 @@ pub fn examine(data_dir: &Path, referee: &Referee) -> usize {
     let crowded = "SELECT resource FROM jobs, json_each(record, '$.steps') WHERE value ->> 'outcome' = 'pending' \
                    GROUP BY resource HAVING count(*) > 1";
     assert_eq!(texts(&db, crowded), [""; 0], "resources with two unresolved changes");
+    let of_policies = format!("resource IN ('{}')", POLICED.join("', '"));
+    let submitted = format!(
+        "SELECT id FROM jobs WHERE {of_policies} AND id NOT IN \
+         (SELECT record ->> '$.job_id' FROM decisions WHERE record ->> '$.action' = 'submitted')"
+    );
+    let retargeted = format!(
+        "SELECT jobs.id FROM jobs, json_each(record, '$.retargets.newest') WHERE {of_policies} AND value ->> 'decision' \
+         NOT IN (SELECT id FROM decisions)"
+    );
+    for sql in [submitted, retargeted] {
+        assert_eq!(texts(&db, &sql), [""; 0], "jobs of policies without the decisions that acted");
+    }
     texts(&db, "SELECT resource FROM lanes WHERE change IS NOT NULL").len()
 }
 

@@ -22,6 +22,10 @@ use crate::support::dice::Dice;
 
 /// Longest life of a process that is not waited for to do something in particular.
 const LONGEST_LIFE: Duration = Duration::from_millis(900);
+/// One process in so many lives long enough to write down what policies decide without acting, which happens once a second.
+const LONG_LIFE_EVERY: usize = 15;
+/// How long it lives.
+const LONG_LIFE: Duration = Duration::from_millis(2500);
 /// Longest wait for what is to be interrupted, if it does not happen.
 const NO_LONGER: Duration = Duration::from_millis(600);
 /// Number of autopsies in a run.
@@ -148,7 +152,10 @@ impl Spree {
             if self.stopped.load(Ordering::Relaxed) {
                 break;
             }
-            let moment = Moment::draw(&mut self.dice, start);
+            let moment = match number.is_multiple_of(LONG_LIFE_EVERY) {
+                true => Moment::Ready(LONG_LIFE),
+                false => Moment::draw(&mut self.dice, start),
+            };
             if let Some(took) = self.one_life(moment) {
                 start = took;
             }

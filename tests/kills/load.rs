@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+use super::policies::{self, Promises};
 use super::referee::{Referee, Sight, Submission};
 use super::support::gateway::{PATIENCE, Response, try_send};
-use super::{MOST_UNITS, RESOURCES};
+use super::{MOST_UNITS, POLICIES, RESOURCES};
 use crate::support::dice::Dice;
 
 const CLIENTS: u64 = 8;
@@ -50,6 +51,13 @@ impl Load {
             }
         }
         Self { clients, stop }
+    }
+
+    /// Starts the clients of policies.
+    pub fn add_policies(&mut self, promises: &Promises, way: &watch::Receiver<Option<SocketAddr>>, seed: u64) {
+        let client = |number| policies::Client::new(promises, way, seed, POLICIES + number);
+        self.clients.spawn_local(client(1).run_claims(Rc::clone(&self.stop)));
+        self.clients.spawn_local(client(2).run_load(Rc::clone(&self.stop)));
     }
 
     /// Waits until one fails, and fails with it.

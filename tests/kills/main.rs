@@ -5,7 +5,8 @@
 //! time. Now and then the files a killed process leaves are examined. The simulated sidecar runs in the test's own
 //! process, is never killed, loses requests and answers, and so knows the truth. In the end every job must be over, and
 //! then three records must agree: what the clients were told ([`referee`]), what the gateway says it did, and what
-//! reached the sidecar ([`verdict`]). A client follows the stream of events all the while, and must have heard
+//! reached the sidecar ([`verdict`]). Two more resources have policies, which clients push metrics to and make claims and holds
+//! on ([`policies`]). A client follows the stream of events all the while, and must have heard
 //! everything once ([`follower`]).
 //!
 //! `KILLS` sets the number of kills (100), `KILL_SEED` repeats the choices of an earlier run, as far as real processes
@@ -19,6 +20,7 @@ mod autopsy;
 mod follower;
 mod killer;
 mod load;
+mod policies;
 mod referee;
 mod verdict;
 
@@ -37,6 +39,7 @@ use support::sidecar::Sidecar;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+/// The resources that people scale; those of [`policies::POLICED`] have policies.
 const RESOURCES: [&str; 6] = ["api", "batch", "cache", "queue", "web", "worker"];
 /// Largest capacity of each resource; the least is 0.
 const MOST_UNITS: u32 = 8;
@@ -58,6 +61,8 @@ const SETTINGS: [&str; 14] = [
     "--keep-finished-for",
     "7d",
 ];
+/// The part of a run that chooses what clients of policies do.
+const POLICIES: u64 = 100;
 /// Longest wait for the jobs that are left after the last kill; far more than they take.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -92,7 +97,10 @@ async fn at_random_moments_lose_nothing_and_repeat_nothing() {
     let scene = Scene::new(data.path(), Arc::clone(&sidecar), Arc::clone(&referee), &config(), &SETTINGS);
     let mut killer = Killer::start(scene, seed, kills, announce);
     let follower = Follower::start(&way).await;
+    let promises = policies::Promises::default();
+    policies::Client::new(&promises, &way, seed, POLICIES).put_policies().await;
     let mut load = Load::start(&referee, &way, seed);
+    load.add_policies(&promises, &way, seed);
     tokio::select! {
         () = killer.done() => {}
         () = load.failed() => {}
@@ -101,15 +109,18 @@ async fn at_random_moments_lose_nothing_and_repeat_nothing() {
     load.stop().await;
 
     let address = way.borrow().expect("the last process is ready");
+    let ledger = policies::Client::new(&promises, &way, seed, POLICIES).finish().await;
     let jobs = outlast(&format!("http://{address}")).await;
     let heard = follower.finish(address, &jobs).await;
     last.kill();
     autopsy::examine(data.path(), &referee);
     let records = sidecar.records();
     let tally = verdict::judge(&jobs, &records, &referee);
-    println!("{toll}\n{referee}\n{tally}\n{heard}\nduration: {:.1} s", begin.elapsed().as_secs_f64());
+    ledger.judge(&jobs);
+    println!("{toll}\n{referee}\n{tally}\n{heard}\n{ledger}\nduration: {:.1} s", begin.elapsed().as_secs_f64());
     toll.assert_varied(kills);
     tally.assert_worth_it(kills);
+    ledger.assert_worth_it(kills);
 }
 
 fn number<T: FromStr>(variable: &str) -> Option<T> {
@@ -122,7 +133,8 @@ fn seed_of_the_day() -> u64 {
 }
 
 fn config() -> String {
-    RESOURCES.map(|resource| format!("[resources.{resource}]\nmin = 0\nmax = {MOST_UNITS}\n")).concat()
+    let all = RESOURCES.iter().chain(&policies::POLICED);
+    all.map(|resource| format!("[resources.{resource}]\nmin = 0\nmax = {MOST_UNITS}\n")).collect()
 }
 
 /// Waits until all jobs are over, and returns them, oldest first.
