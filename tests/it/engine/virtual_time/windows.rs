@@ -56,7 +56,7 @@ impl Case {
         let is_rise =
             |record: &&scalegate::sim::sidecar::Record| record.kind == RecordKind::AddApplied && record.at >= now;
         let model = &mut world.surroundings.sidecar.model;
-        let last = model.records(opens_at).iter().filter(is_rise).next_back().cloned();
+        let last = model.records(opens_at).iter().rfind(is_rise).cloned();
         let last = last.unwrap_or_else(|| panic!("{self:?}: nothing was added"));
         assert_eq!(last.capacity_after.units(), WINDOW, "{self:?}: too late");
         let ready_at = last.at + self.provisioning;
