@@ -498,6 +498,23 @@ fn a_restart_decides_as_if_there_had_been_none() {
 }
 
 #[test]
+fn the_first_reading_after_a_restart_is_decided_on_at_once() {
+    let mut scene = Scene::with(by_queue());
+    scene.push(300.0);
+    scene.wait(2);
+    scene.restart();
+    scene.wait(0);
+    let seen =
+        |scene: &Scene| scene.standing().policy.and_then(|policy| policy.decision).and_then(|last| last.capacity);
+    assert_eq!(seen(&scene), None, "it has decided without one");
+    scene.now = scene.now + Duration::from_millis(100);
+    let reading = scene.reading();
+    scene.core.on_observation(&worker(), &reading, scene.now);
+    scene.wait(0);
+    assert_eq!(seen(&scene), Some(scene.capacity));
+}
+
+#[test]
 fn a_policy_that_advises_or_is_off_changes_nothing() {
     for mode in ["advise", "off"] {
         let mut document = by_queue();
