@@ -187,6 +187,7 @@ impl<'a> Player<'a> {
             revision: 0,
             reading: Some(LastReading { capacity: self.plant.capacity(), status, observed_at: now }),
             own_job: self.job,
+            ending_job: None,
             others_job: None,
             metrics: &self.series,
             followed: &followed,

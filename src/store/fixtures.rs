@@ -225,6 +225,7 @@ pub(super) fn decision(id: u128) -> Decision {
         decided: Some(units(10)),
         limited_by: Some(Limiter::Windows),
         action: crate::domain::policy::Action::Submitted,
+        blocked_by: None,
         job_id: Some(JobId::from_u128(7)),
         otherwise_if: vec![crate::domain::policy::Alternative {
             rule: name("queue"),

@@ -77,6 +77,7 @@ pub fn act<'c>(
             ConditionCode::NoReading
                 | ConditionCode::ResourceFailed
                 | ConditionCode::OthersJob
+                | ConditionCode::JobEnding
                 | ConditionCode::FollowsItself
         )
     });
@@ -143,6 +144,10 @@ pub fn conditions(mode: Mode, inputs: &Inputs<'_>, state: &PolicyState, timer: &
         let detail = format!("Job {job} of a caller is unfinished. To keep the policy away for longer, make a hold.");
         add(ConditionCode::OthersJob, None, detail, None);
     }
+    if let Some(job) = inputs.ending_job.filter(|_| inputs.own_job.is_none()) {
+        let detail = format!("Job {job} of the policy ends when it is known what became of its change.");
+        add(ConditionCode::JobEnding, None, detail, None);
+    }
     if !inputs.circle.is_empty() {
         let circle = inputs.circle.iter().map(|resource| resource.as_str()).collect::<Vec<_>>().join(", ");
         let detail =
@@ -173,10 +178,11 @@ fn pauses(state: &PolicyState, op: Op, word: &str, now: Timestamp) -> Vec<(Condi
         let jobs = if pause.failures == 1 { "A job".to_owned() } else { format!("{} jobs", pause.failures) };
         let detail = format!("{jobs} failed on the way {word} ({code}); the next one begins after {until}.");
         pauses.push((ConditionCode::BackOff, detail, pause.until));
-        if let Some(refused) = pause.refused {
-            let detail = format!("The platform refused capacity {refused}; it is a limit until {until}.");
-            pauses.push((ConditionCode::CapacityRefused, detail, pause.until));
-        }
+    }
+    if let Some(refused) = direction.refused.filter(|refused| refused.until > now) {
+        let until = clock(refused.until, now);
+        let detail = format!("The platform refused capacity {}; it is a limit until {until}.", refused.capacity);
+        pauses.push((ConditionCode::CapacityRefused, detail, refused.until));
     }
     if let Some(until) = direction.canceled_until.filter(|until| *until > now) {
         let detail = format!(

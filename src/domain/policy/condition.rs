@@ -47,6 +47,8 @@ pub enum ConditionCode {
     ResourceFailed,
     /// A job of a caller is unfinished: the policy submits nothing meanwhile.
     OthersJob,
+    /// A job of the policy is about to end, and its change is under way: the policy submits no other one meanwhile.
+    JobEnding,
     /// Resources follow each other in a circle: their policies change nothing.
     FollowsItself,
     /// Jobs in one direction have failed: the policy pauses there.

@@ -14,6 +14,7 @@ use super::super::capacity::Capacity;
 use super::super::job_id::JobId;
 use super::super::reading::Status;
 use super::super::time::Timestamp;
+use super::condition::ConditionCode;
 use super::document::{Mode, Name};
 use super::metric::{MetricState, Missing};
 
@@ -58,6 +59,9 @@ pub struct Decision {
     pub limited_by: Option<Limiter>,
     /// What was done.
     pub action: Action,
+    /// What kept the policy from doing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<ConditionCode>,
     /// The job that it was done with.
     pub job_id: Option<JobId>,
     /// The nearest values at which a rule would want another capacity.
@@ -79,7 +83,7 @@ impl Decision {
             decision.metrics.values().map(MetricState::missing_reason).collect()
         };
         matches!(self.action, Action::None | Action::Advised)
-            && self.action == later.action
+            && (self.action, self.blocked_by) == (later.action, later.blocked_by)
             && (self.policy_revision, self.mode) == (later.policy_revision, later.mode)
             && (self.decided, self.wanted, self.limited_by) == (later.decided, later.wanted, later.limited_by)
             && says(self) == says(later)

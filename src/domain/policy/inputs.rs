@@ -32,6 +32,8 @@ pub struct Inputs<'a> {
     pub reading: Option<LastReading<'a>>,
     /// The unfinished job of the policy.
     pub own_job: Option<OwnJob>,
+    /// A job of the policy that ends as soon as it is known what became of its change.
+    pub ending_job: Option<JobId>,
     /// An unfinished job of a caller.
     pub others_job: Option<JobId>,
     /// The metrics of the policy.

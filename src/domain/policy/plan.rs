@@ -76,6 +76,7 @@ pub fn plan(policy: &Policy, resource: &Alias, claims: &[Claim], start: &Prospec
             revision: 0,
             reading: Some(reading),
             own_job: None,
+            ending_job: None,
             others_job: None,
             metrics: &BTreeMap::new(),
             followed: &BTreeMap::new(),

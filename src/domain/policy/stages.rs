@@ -8,7 +8,7 @@ use super::document::{Name, Policy};
 use super::explain::{clock, seconds};
 use super::inputs::Inputs;
 use super::rules::{Recommendation, plus};
-use super::state::PolicyState;
+use super::state::{PolicyState, Refused};
 use super::timer::Timer;
 use super::windows::Windows;
 
@@ -195,17 +195,20 @@ pub fn file(trace: &mut Trace, inputs: &Inputs<'_>) {
     trace.set(Limiter::File, value, || format!("{word} {bound} of the configuration"));
 }
 
-/// Capacities that the platform refused, for as long as the pause after it lasts.
+/// Capacities that the platform refused.
 pub fn platform(trace: &mut Trace, state: &PolicyState, capacity: Capacity, now: Timestamp) {
     for op in [Op::Add, Op::Remove] {
-        let Some(pause) = state.direction(op).back_off.as_ref().filter(|pause| pause.until > now) else { continue };
-        let Some(refused) = pause.refused else { continue };
+        let Some(Refused { capacity: refused, until }) =
+            state.direction(op).refused.filter(|refused| refused.until > now)
+        else {
+            continue;
+        };
         let value = match op {
             Op::Add if trace.value > capacity => trace.value.min(plus(refused, -1).max(capacity)),
             Op::Remove if trace.value < capacity => trace.value.max(plus(refused, 1).min(capacity)),
             Op::Add | Op::Remove => continue,
         };
-        let until = clock(pause.until, now);
+        let until = clock(until, now);
         trace.set(Limiter::Platform, value, || {
             format!("the platform refused {refused}; it is asked again after {until}")
         });

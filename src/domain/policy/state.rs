@@ -21,6 +21,8 @@ use super::rules::RuleMemory;
 const FIRST_PAUSE: Duration = Duration::from_mins(1);
 /// The longest pause: a platform without quota has it back an hour later at most.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// How long a refused capacity is a limit: as long as the longest pause.
+const REFUSED_FOR: Duration = LONGEST_PAUSE;
 /// How long a person's cancel keeps a policy from a direction: time to find out what is wrong, and to make a hold.
 const AFTER_CANCEL: Duration = Duration::from_mins(15);
 
@@ -42,6 +44,9 @@ pub struct PolicyState {
     pub(super) was_held: bool,
     /// Whether a job of a caller was unfinished.
     pub(super) had_others_job: bool,
+    /// Whether there was a job of the policy after the last decision: what it did to the capacity is no surprise.
+    #[serde(default)]
+    pub(super) had_own_job: bool,
     pub(super) seen: Option<SeenCapacity>,
 }
 
@@ -58,6 +63,8 @@ pub(super) struct SeenCapacity {
 pub(super) struct DirectionMemory {
     pub back_off: Option<BackOff>,
     pub canceled_until: Option<Timestamp>,
+    #[serde(default)]
+    pub refused: Option<Refused>,
 }
 
 /// Failed jobs since the last success, and the pause after them.
@@ -66,8 +73,14 @@ pub(super) struct BackOff {
     pub failures: u32,
     pub code: ErrorCode,
     pub until: Timestamp,
-    /// The capacity that the platform refused.
-    pub refused: Option<Capacity>,
+}
+
+/// A capacity that the platform refused: a limit for longer than the pause, or each attempt would be refused again and what is
+/// free below it would never be used.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Refused {
+    pub capacity: Capacity,
+    pub until: Timestamp,
 }
 
 /// What is remembered of a metric.
@@ -136,6 +149,7 @@ impl PolicyState {
             down: DirectionMemory::default(),
             was_held: false,
             had_others_job: false,
+            had_own_job: false,
             seen: None,
         }
     }
@@ -154,8 +168,9 @@ impl PolicyState {
             old.metrics.get(name).map(|spec| &spec.source) == new.metrics.get(name).map(|spec| &spec.source)
         };
         state.metrics.retain(|name, _| same_source(name));
-        state.up.back_off = None;
-        state.down.back_off = None;
+        for direction in [&mut state.up, &mut state.down] {
+            (direction.back_off, direction.refused) = (None, None);
+        }
         if old.mode != Mode::Active && new.mode == Mode::Active {
             state.enters_present = true;
         }
@@ -170,7 +185,9 @@ impl PolicyState {
             JobEnd::Failed { code, refused } => {
                 let failures = direction.back_off.as_ref().map_or(0, |before| before.failures).saturating_add(1);
                 let refused = refused.filter(|_| code == ErrorCode::SidecarRejected);
-                direction.back_off = Some(BackOff { failures, code, until: now + pause_after(failures), refused });
+                direction.back_off = Some(BackOff { failures, code, until: now + pause_after(failures) });
+                let refused = refused.map(|capacity| Refused { capacity, until: now + REFUSED_FOR });
+                direction.refused = refused.or(direction.refused);
             }
             JobEnd::CanceledByPerson => direction.canceled_until = Some(now + AFTER_CANCEL),
             JobEnd::Replaced => {}
@@ -185,6 +202,7 @@ impl PolicyState {
         for direction in [&mut self.up, &mut self.down] {
             direction.back_off.iter_mut().map(|pause| &mut pause.until).for_each(&mut carry_over);
             direction.canceled_until.iter_mut().for_each(&mut carry_over);
+            direction.refused.iter_mut().map(|refused| &mut refused.until).for_each(&mut carry_over);
         }
     }
 
@@ -197,6 +215,9 @@ impl PolicyState {
                 pause.until = pause.until.min(now + pause_after(pause.failures));
             }
             direction.canceled_until = direction.canceled_until.map(|until| until.min(now + AFTER_CANCEL));
+            if let Some(refused) = &mut direction.refused {
+                refused.until = refused.until.min(now + REFUSED_FOR);
+            }
         }
     }
 
@@ -244,8 +265,12 @@ impl PolicyState {
         }
     }
 
-    /// Notes since when the capacity has been what it is.
-    pub(super) fn see_capacity(&mut self, capacity: Capacity, observed_at: Timestamp) {
+    /// Notes since when the capacity has been what it is. One that changed without a job is another program's doing.
+    pub(super) fn see_capacity(&mut self, capacity: Capacity, observed_at: Timestamp, has_job: bool) {
+        let is_another = self.seen.is_some_and(|seen| seen.capacity != capacity);
+        if is_another && !self.had_own_job && !self.had_others_job && !has_job {
+            self.on_external_change();
+        }
         self.seen = Some(match self.seen {
             Some(seen) if seen.capacity == capacity => seen,
             Some(_) => SeenCapacity { capacity, since: Some(observed_at) },

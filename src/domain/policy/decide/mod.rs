@@ -70,7 +70,9 @@ pub fn decide(policy: &Policy, inputs: &Inputs<'_>, state: &PolicyState, now: Ti
         }
         return Outcome { decision: Some(decision), state, conditions, act: Act::Nothing, wake_at: timer.at() };
     };
-    state.see_capacity(reading.capacity, reading.observed_at);
+    let has_own_job = inputs.own_job.is_some() || inputs.ending_job.is_some();
+    state.see_capacity(reading.capacity, reading.observed_at, has_own_job || inputs.others_job.is_some());
+    state.had_own_job = has_own_job;
     let view = view(policy, inputs, &reading, &metrics, &mut state, now);
     let mut calculation = Calculation { policy, inputs, view, state, timer };
     let (opinions, recommendations) = calculation.ask_rules();
@@ -81,7 +83,9 @@ pub fn decide(policy: &Policy, inputs: &Inputs<'_>, state: &PolicyState, now: Ti
         conditions.push(Condition { code, direction: None, detail: detail.clone(), until: None });
     }
     let (act, blocked_by) = calculation.act(&decided, &conditions, &mut decision);
+    calculation.state.had_own_job |= matches!(act, Act::Submit { .. });
     calculation.write_down(&mut decision, opinions, &recommendations, wanted, decided);
+    decision.blocked_by = blocked_by.map(|condition| condition.code);
     decision.detail = sentence(&decision, act, blocked_by);
     let Calculation { state, timer, .. } = calculation;
     Outcome { decision: Some(decision), state, conditions, act, wake_at: timer.at() }
@@ -138,6 +142,7 @@ fn blank(policy: &Policy, inputs: &Inputs<'_>, metrics: &BTreeMap<Name, Observed
         decided: None,
         limited_by: None,
         action: Action::None,
+        blocked_by: None,
         job_id: None,
         otherwise_if: Vec::new(),
         detail: "Nothing is decided: there is no usable reading yet.".to_owned(),

@@ -8,7 +8,7 @@ use crate::domain::policy::{
     self, Act, Condition, ConditionCode, Decision, DecisionId, Inputs, LastReading, Mode, Name, OwnJob, Pace, Policy,
     RuleKind, Sample, Series, TOGETHER, Trigger,
 };
-use crate::domain::{Alias, Capacity, ChangeState, Lane, Op, Settings, StepDurations, Timestamp};
+use crate::domain::{Alias, Capacity, ChangeState, JobId, Lane, Op, Settings, StepDurations, Timestamp};
 use crate::engine::policy_requests::PolicyRefusal;
 use crate::policy::Problem;
 use crate::store::{PolicyWrite, Unit};
@@ -199,6 +199,7 @@ impl Core {
             revision: with.revision,
             reading,
             own_job: lane.and_then(own_job),
+            ending_job: lane.and_then(ending_job),
             others_job: lane.and_then(|lane| lane.jobs_of_people().next()).map(|job| job.id),
             metrics: with.series,
             followed: &followed,
@@ -312,6 +313,11 @@ fn source_refused(problem: &Problem) -> Condition {
 pub(super) fn own_job(lane: &Lane) -> Option<OwnJob> {
     let own = lane.jobs().filter(|job| job.is_of_policy() && job.ending.is_none()).last()?;
     Some(OwnJob { id: own.id, target: own.target?, is_worn_out: own.is_worn_out() })
+}
+
+/// The job of the policy that is about to end.
+fn ending_job(lane: &Lane) -> Option<JobId> {
+    lane.jobs().find(|job| job.is_of_policy() && job.ending.is_some()).map(|job| job.id)
 }
 
 impl InForce {

@@ -168,7 +168,7 @@ fn failures_pause_their_direction_alone_ever_longer_until_one_succeeds() {
 }
 
 #[test]
-fn a_refused_capacity_is_a_limit_for_the_time_of_the_pause() {
+fn a_refused_capacity_is_a_limit_for_longer_than_the_pause() {
     let mut world = World::new(by_queue(), 3);
     world.push(0, "queue", 900.0);
     world.go(0);
@@ -178,9 +178,47 @@ fn a_refused_capacity_is_a_limit_for_the_time_of_the_pause() {
     assert_eq!((said.decided, said.limited_by, outcome.act), (Some(units(4)), Some(Limiter::Platform), Act::Nothing));
     assert_eq!(codes(&outcome)[..2], [ConditionCode::BackOff, ConditionCode::CapacityRefused]);
     assert_eq!(outcome.wake_at, Some(at(60)));
-    assert_eq!(world.look(60).act, submit(9));
+    assert_eq!(world.look(60).act, submit(4), "what is free below it is used");
+    world.go(60);
+    (world.own_job, world.capacity) = (None, Some(4));
+    world.state.on_job_ended(Op::Add, JobEnd::Succeeded, at(120));
+    world.push(3599, "queue", 900.0);
+    assert_eq!(world.look(3599).act, Act::Nothing, "a success below it does not end it");
+    assert_eq!(world.look(3600).act, submit(9), "an hour later the platform is asked again");
     let renewed = world.state.adapt(&world.policy, &world.policy);
     assert_eq!(World { state: renewed, ..world }.look(1).act, submit(9), "or until the policy changes");
+}
+
+/// Its change would be followed by one of the next job, which the policy would have to take back.
+#[test]
+fn no_job_is_submitted_while_the_one_before_is_about_to_end() {
+    let mut world = World::new(by_queue(), 3);
+    world.push(0, "queue", 900.0);
+    world.go(0);
+    (world.ending_job, world.own_job) = (world.own_job.map(|job| job.id), None);
+    let outcome = world.go(1);
+    assert_eq!((outcome.act, codes(&outcome)[0]), (Act::Nothing, ConditionCode::JobEnding));
+    // What its change leads to is no other program's doing.
+    (world.ending_job, world.capacity) = (None, Some(4));
+    world.push(2, "queue", 100.0);
+    assert_eq!(world.go(2).act, submit(1));
+}
+
+#[test]
+fn a_capacity_that_another_program_set_stays_as_long_as_a_wish() {
+    let mut world = World::new(by_queue(), 1);
+    world.policy.behavior.down.stabilization = Duration::from_mins(5);
+    world.push(0, "queue", 100.0);
+    assert_eq!(world.go(0).act, Act::Nothing);
+    world.capacity = Some(9);
+    world.push(400, "queue", 100.0);
+    assert_eq!(world.go(400).act, Act::Nothing, "nothing wanted fewer than 9 for five minutes");
+    world.push(700, "queue", 100.0);
+    assert_eq!(world.go(700).act, submit(1));
+    // What the policy's own job did is no other program's doing.
+    (world.capacity, world.own_job) = (Some(1), None);
+    world.push(701, "queue", 400.0);
+    assert_eq!(world.go(701).act, submit(4));
 }
 
 #[test]
@@ -252,6 +290,12 @@ fn equal_decisions_are_one_with_a_count() {
     assert_eq!((&first.detail, &first.rules), (&second.detail, &second.rules), "no old value stands there for hours");
     world.push(6, "queue", 912.0);
     assert!(!first.is_like(decision(&world.go(6))), "another wish");
+    let mut waiting = World::new(by_queue(), 3);
+    waiting.push(0, "queue", 812.0);
+    waiting.others_job = Some(Uuid::nil());
+    let blocked = decision(&waiting.look(0)).clone();
+    (waiting.others_job, waiting.ending_job) = (None, Some(Uuid::nil()));
+    assert!(!blocked.is_like(decision(&waiting.look(0))), "something else keeps it from acting");
     assert!(!first.is_like(decision(&World::new(by_queue(), 9).look(400))), "the metric is missing");
 }
 

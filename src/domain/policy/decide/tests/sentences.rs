@@ -94,7 +94,7 @@ fn a_sentence_never_tells_of_a_change_that_is_not_sent() {
         ),
         (
             by_load(812.0, |world| world.fail(0, ErrorCode::SidecarRejected, Some(5))),
-            "Stays at 3 instead of 4: the platform refused 5; it is asked again after 08:01 UTC; queue alone would need 9. \
+            "Stays at 3 instead of 4: the platform refused 5; it is asked again after 09:00 UTC; queue alone would need 9. \
              Nothing is sent: A job failed on the way up (sidecar_rejected); the next one begins after 08:01 UTC.",
         ),
         (

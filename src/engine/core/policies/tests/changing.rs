@@ -174,3 +174,22 @@ fn a_job_of_more_than_a_hundred_steps_is_superseded_by_a_new_one() {
     let decision = scene.standing().policy.and_then(|policy| policy.decision).expect("a decision");
     assert_eq!(decision.decided, Some(units(990)));
 }
+
+/// A person cancels the job while its change is under way: there is no other job before that is over, and none that way after.
+#[test]
+fn a_canceled_job_is_not_replaced_while_its_change_is_under_way() {
+    let mut scene = Scene::with(in_fours());
+    scene.push(900.0);
+    scene.answer_calls();
+    assert!(scene.change().is_some(), "a change is on its way");
+    let job = scene.job().expect("a job").id;
+    scene.next_reply += 1;
+    scene.core.change(job, crate::engine::JobChange::Cancel, &worker(), None, scene.next_reply, scene.now);
+    scene.perform();
+    scene.wait(5);
+    assert_eq!(scene.unfinished(), [(Some(units(9)), true)], "it is about to end, and there is no other");
+    assert!(scene.conditions().contains(&ConditionCode::JobEnding));
+    scene.run(120);
+    assert_eq!((scene.capacity, scene.unfinished()), (units(7), Vec::new()));
+    assert!(scene.conditions().contains(&ConditionCode::CanceledByPerson));
+}
