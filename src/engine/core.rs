@@ -79,6 +79,13 @@ pub enum Effect {
     Watch(Alias, BTreeMap<Name, MetricSpec>),
     /// Show the job to readers.
     PublishJob(JobEvent),
+    /// Tell the operator that a policy ended because the configuration file has one now, or has none any more.
+    PolicyEnded {
+        /// The resource.
+        resource: Alias,
+        /// Whether the file has a policy for it.
+        is_in_file: bool,
+    },
     /// Tell the operator that the policy of a resource, as it is kept, makes no sense to this release.
     UnreadablePolicy(Alias),
     /// Tell the operator that the policies of these resources follow each other in a circle, from the first back to it.
@@ -281,13 +288,15 @@ impl Core {
         }
     }
 
-    /// Whether `resource` is listed or was scaled lately: callers can ask for any other name as well.
+    /// Whether `resource` is listed, was scaled lately, or is followed: callers can ask for any other name as well.
     pub fn is_known(&self, resource: &Alias) -> bool {
-        self.scaling.resources.contains_key(resource) || self.lane(resource).is_some()
+        self.scaling.resources.contains_key(resource)
+            || self.lane(resource).is_some()
+            || self.standings.followers_of(resource).next().is_some()
     }
 
     /// Keeps the reading for callers who observe the resource; an entry for its history if it shows something new. What is
-    /// neither listed nor was scaled lately is not kept: callers can ask for any name.
+    /// not known is not kept: callers can ask for any name.
     fn note(&mut self, resource: &Alias, reading: &Reading, now: Timestamp) -> Option<HistoryEntry> {
         if !self.is_known(resource) {
             return None;
@@ -299,8 +308,12 @@ impl Core {
         }
         let Reading { status, capacity, .. } = reading.clone();
         let is_new = before.is_none_or(|before| (&before.status, before.capacity) != (&status, capacity));
+        let is_moved = before.is_none_or(|before| before.capacity != capacity);
         self.observations.insert(resource.clone(), reading.clone());
         self.trigger_if_news(resource);
+        if is_moved {
+            self.trigger_followers(resource);
+        }
         is_new.then_some(HistoryEntry { at: now, what: ResourceEvent::Reading { status, capacity } })
     }
 

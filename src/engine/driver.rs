@@ -31,6 +31,7 @@ use super::projections::Projections;
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo};
 use super::shared_reads::{ReadNumber, SharedReads, Waiter};
 use crate::clock::{Clock, WallWatch, wall_now};
+use crate::domain::policy::Name;
 use crate::domain::{
     Alias, CallId, ChangeAnswer, EventId, JobId, JobRequest, Notice, ReadFailure, Reading, Retention, ScalingConfig,
     Timestamp,
@@ -104,6 +105,7 @@ pub(super) async fn run<S: Sidecar>(
         changes: HashMap::new(),
         shared_reads: SharedReads::default(),
         sources: Sources::new(puller, parts.clock, metrics),
+        failing_sources: BTreeMap::new(),
         waiting: HashMap::new(),
         next_reply: 0,
         evicted: BTreeMap::new(),
@@ -205,6 +207,8 @@ struct Engine<S> {
     shared_reads: SharedReads,
     /// The metrics that are pulled.
     sources: Sources<Puller>,
+    /// Why some of them have no value, as it was logged.
+    failing_sources: BTreeMap<(Alias, Name), String>,
     waiting: HashMap<ReplyTo, Waiting>,
     next_reply: ReplyTo,
     /// The evicted lanes, to be adopted again, each with its jobs: newer versions of these may be durable than readers were shown.
@@ -422,6 +426,14 @@ impl<S: Sidecar> Engine<S> {
             Effect::UnreadablePolicy(resource) => tracing::error!(
                 %resource,
                 "the policy of the resource makes no sense to this release: it is kept, and not followed"
+            ),
+            Effect::PolicyEnded { resource, is_in_file: true } => tracing::warn!(
+                %resource,
+                "the configuration file has a policy for the resource: the one that was put, and its claims, have ended"
+            ),
+            Effect::PolicyEnded { resource, is_in_file: false } => tracing::warn!(
+                %resource,
+                "the configuration file has no policy for the resource any more: its policy, claims and job have ended"
             ),
             Effect::FollowInCircle(circle) => tell_of_circle(&circle),
             Effect::SourcesRefused(resource, problems) => tell_of_refused_sources(&resource, &problems),

@@ -441,7 +441,10 @@ impl<S: Surroundings> Machine<S> {
                 self.schedule(after, Event::Observed(resource, clock, raw));
             }
             Effect::Watch(resource, metrics) => self.surroundings.watched(now, &resource, &metrics),
-            Effect::UnreadablePolicy(_) | Effect::FollowInCircle(_) | Effect::SourcesRefused(..) => {}
+            Effect::UnreadablePolicy(_)
+            | Effect::PolicyEnded { .. }
+            | Effect::FollowInCircle(_)
+            | Effect::SourcesRefused(..) => {}
             Effect::PublishDecision(decision) => self.surroundings.decided(now, &decision, &self.disk),
             Effect::PublishJob(event) => self.surroundings.published(now, &event, &self.disk),
             Effect::PublishHistory(resource, entry) => self.surroundings.told(now, &resource, &entry, &self.disk),

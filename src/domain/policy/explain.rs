@@ -12,6 +12,7 @@ use super::super::time::Timestamp;
 use super::act::Act;
 use super::condition::Condition;
 use super::decision::{Action, Decision, Says};
+use super::document::Mode;
 
 /// `600 s`.
 pub fn seconds(duration: Duration) -> String {
@@ -68,6 +69,12 @@ fn lead(decision: &Decision, next: Capacity, is_blocked: bool) -> Option<String>
     Some(match decision.action {
         Action::Submitted => format!("From {capacity} to {next}{instead}"),
         Action::Retargeted => format!("To {next}{instead} and no longer to {target}, now {capacity}"),
+        Action::Canceled if decision.mode != Mode::Active => {
+            format!(
+                "Ends the job to {target}, now {capacity}, since the mode is {}; would decide {decided}",
+                decision.mode.as_str()
+            )
+        }
         Action::Canceled => format!("Stays at {capacity} and ends the job to {target}"),
         Action::Advised => format!("Would go from {capacity} to {decided}"),
         Action::None if target == capacity => format!("Stays at {capacity}{instead}"),

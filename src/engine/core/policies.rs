@@ -179,7 +179,7 @@ impl Standings {
     }
 
     /// The resources whose policies follow `resource`.
-    fn followers_of<'a>(&'a self, resource: &'a Alias) -> impl Iterator<Item = &'a Alias> {
+    pub fn followers_of<'a>(&'a self, resource: &'a Alias) -> impl Iterator<Item = &'a Alias> {
         let all = self.all.iter();
         let follows = move |standing: &Standing| {
             standing.in_force.as_ref().is_some_and(|in_force| deciding::follows(&in_force.policy, resource))

@@ -23,6 +23,7 @@ impl<S: Sidecar> Engine<S> {
 
     /// Pulls these metrics of `resource` from now on.
     pub(super) fn watch(&mut self, resource: Alias, metrics: BTreeMap<Name, MetricSpec>) {
+        self.failing_sources.retain(|(of, metric), _| *of != resource || metrics.contains_key(metric));
         if metrics.is_empty() {
             self.sources.remove(&resource);
         } else {
@@ -33,9 +34,25 @@ impl<S: Sidecar> Engine<S> {
     /// A source was asked.
     pub(super) fn on_metric(&mut self, observation: Observation) {
         let Observation { resource, metric, at, result } = observation;
-        if let Err(missing) = &result {
-            tracing::debug!(%resource, %metric, "no value: {}", missing.detail);
-        }
+        self.tell_of_source(&resource, &metric, result.as_ref().err().map(|missing| missing.detail.as_str()));
         self.core.on_metric(&resource, &metric, at, result.map_err(|missing| missing.reason), self.clock.now());
+    }
+
+    /// Logs why `metric` has no value, once for each cause, and that it has one again.
+    fn tell_of_source(&mut self, resource: &Alias, metric: &Name, cause: Option<&str>) {
+        let key = (resource.clone(), metric.clone());
+        let known = self.failing_sources.get(&key).map(String::as_str);
+        match cause {
+            Some(cause) if known == Some(cause) => {}
+            Some(cause) => {
+                tracing::warn!(%resource, %metric, "the metric cannot be fetched: {cause}");
+                self.failing_sources.insert(key, cause.to_owned());
+            }
+            None if known.is_some() => {
+                tracing::info!(%resource, %metric, "the metric can be fetched again");
+                self.failing_sources.remove(&key);
+            }
+            None => {}
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! When a policy decides, on what, and what is done about it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::{Core, Effect};
 use super::{InForce, Standing, changes_of, metrics_of};
@@ -11,6 +12,7 @@ use crate::domain::policy::{
 use crate::domain::{Alias, Capacity, ChangeState, JobId, Lane, Op, Settings, StepDurations, Timestamp};
 use crate::engine::policy_requests::PolicyRefusal;
 use crate::policy::Problem;
+use crate::policy::followed;
 use crate::store::{PolicyWrite, Unit};
 
 impl Core {
@@ -58,16 +60,28 @@ impl Core {
         self.standings.trigger(resource, if is_released { Trigger::Hold } else { Trigger::Claim });
     }
 
-    /// Has the resource read, unless a job reads it.
+    /// Has the resource read, unless a job reads it, and those that it follows, unless a policy of theirs has them read.
     fn read_if_due(&mut self, resource: &Alias, now: Timestamp) {
         let is_idle = self.lane(resource).is_some_and(|lane| lane.active().is_none());
         let scaling = self.scaling.in_force(resource);
         let due = self.standings.in_force_mut(resource).filter(|in_force| in_force.read_at <= now);
         let Some(in_force) = due else { return };
         in_force.read_at = now + scaling.settings.with(&in_force.policy.job).poll_interval;
-        if is_idle && in_force.policy.mode != Mode::Off {
+        if in_force.policy.mode == Mode::Off {
+            return;
+        }
+        let policy = Arc::clone(&in_force.policy);
+        if is_idle {
             self.effects.push(Effect::Observe(resource.clone()));
         }
+        let unread: Vec<Alias> = followed(&policy).into_iter().filter(|other| !self.is_read(other)).cloned().collect();
+        self.effects.extend(unread.into_iter().map(Effect::Observe));
+    }
+
+    /// Whether a job or a policy of its own has `resource` read.
+    fn is_read(&self, resource: &Alias) -> bool {
+        let has_job = self.lane(resource).is_some_and(|lane| lane.active().is_some());
+        has_job || self.standings.in_force(resource).is_some_and(|in_force| in_force.policy.mode != Mode::Off)
     }
 
     /// Has the policy of `resource` decide, and does what it says.
@@ -273,7 +287,7 @@ impl Core {
 
     /// The targets of the resources that `policy` follows, as far as they are known.
     fn followed(&self, policy: &Policy) -> BTreeMap<Alias, Capacity> {
-        let followed = crate::policy::followed(policy).into_iter();
+        let followed = followed(policy).into_iter();
         followed.filter_map(|resource| Some((resource.clone(), self.target_of(resource)?))).collect()
     }
 

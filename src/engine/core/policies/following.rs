@@ -167,6 +167,8 @@ impl Core {
     /// Makes the `end` of a policy of `resource` durable, and cancels its job unless another policy takes it over.
     pub(in crate::engine::core) fn end_policy(&mut self, resource: &Alias, end: Revision, now: Timestamp) {
         let revision = end.number;
+        let is_in_file = self.standings.in_force(resource).is_some();
+        self.effects.push(Effect::PolicyEnded { resource: resource.clone(), is_in_file });
         self.commit_standing(resource, vec![PolicyWrite::Revision(end)], Unit::default(), Vec::new());
         let own_job = self.lane(resource).and_then(own_job).filter(|_| self.standings.in_force(resource).is_none());
         if let Some(job) = own_job {

@@ -3,6 +3,7 @@
 mod changing;
 mod circles;
 mod clocks;
+mod following;
 mod keyed_claims;
 mod recording;
 mod sources;

@@ -121,7 +121,7 @@ fn a_sentence_never_tells_of_a_change_that_is_not_sent() {
                 world.policy.mode = Mode::Advise;
                 world.own_job = Some(own_job(9));
             }),
-            "Stays at 3 and ends the job to 9: 812 at 100 per unit needs 9 (rule queue).",
+            "Ends the job to 9, now 3, since the mode is advise; would decide 9: 812 at 100 per unit needs 9 (rule queue).",
         ),
         (by_load(812.0, |world| world.capacity = None), "Nothing is decided: there is no usable reading yet."),
     ] {
