@@ -20,7 +20,8 @@ pub(super) struct Lanes {
 }
 
 struct Slot {
-    lane: Lane,
+    /// Boxed, since half of each node of the map is empty where lanes come in the order of their names, as they do at a start.
+    lane: Box<Lane>,
     epoch: Epoch,
     /// What the timers have for it.
     timer: Option<Timestamp>,
@@ -28,11 +29,11 @@ struct Slot {
 
 impl Lanes {
     pub fn get(&self, resource: &Alias) -> Option<&Lane> {
-        self.slots.get(resource).map(|slot| &slot.lane)
+        self.slots.get(resource).map(|slot| &*slot.lane)
     }
 
     pub fn get_mut(&mut self, resource: &Alias) -> Option<&mut Lane> {
-        self.slots.get_mut(resource).map(|slot| &mut slot.lane)
+        self.slots.get_mut(resource).map(|slot| &mut *slot.lane)
     }
 
     /// The adoption that gave the lane of `resource` to this process.
@@ -43,7 +44,7 @@ impl Lanes {
     /// Puts in the lane of a resource; it has no timer yet.
     pub fn insert(&mut self, lane: Lane, epoch: Epoch) {
         self.remove(lane.resource());
-        self.slots.insert(lane.resource().clone(), Slot { lane, epoch, timer: None });
+        self.slots.insert(lane.resource().clone(), Slot { lane: Box::new(lane), epoch, timer: None });
     }
 
     /// Takes out the lane of `resource`, with its timer.
@@ -52,12 +53,12 @@ impl Lanes {
         if let Some(at) = timer {
             self.timers.remove(&(at, resource.clone()));
         }
-        Some(lane)
+        Some(*lane)
     }
 
     /// All lanes, by name.
     pub fn all(&self) -> impl Iterator<Item = &Lane> {
-        self.slots.values().map(|slot| &slot.lane)
+        self.slots.values().map(|slot| &*slot.lane)
     }
 
     /// The names of the resources in this `range` of names that have lanes.

@@ -13,7 +13,7 @@ use rusqlite::{Connection, Row};
 
 use super::SqliteError;
 use super::connection::explain;
-use crate::domain::{Job, JobEvent};
+use crate::domain::JobEvent;
 use crate::store::PrunedJob;
 
 /// Why not all records could be read.
@@ -43,12 +43,8 @@ pub(super) fn unreadable(path: &Path, error: Unreadable) -> SqliteError {
 pub(super) fn parse_job(row: &Row) -> Result<JobEvent, Unreadable> {
     // What is no text is no JSON either, and is found out as that.
     let record = row.get_ref(1)?.as_str().unwrap_or_default();
-    match serde_json::from_str::<Job>(record) {
-        Ok(mut job) => {
-            // Room for four is made for the first one, and a job may be kept for long.
-            job.steps.shrink_to_fit();
-            Ok(JobEvent { id: row.get::<_, i64>(2)?.unsigned_abs(), job: Arc::new(job) })
-        }
+    match serde_json::from_str(record) {
+        Ok(job) => Ok(JobEvent { id: row.get::<_, i64>(2)?.unsigned_abs(), job: Arc::new(job) }),
         Err(error) => Err(Unreadable::Row(format!("job {}", name_of(row)), error.to_string())),
     }
 }
