@@ -132,7 +132,7 @@ pub struct SmoothingDocument {
 #[schema(as = PolicyIdle)]
 pub struct IdleDocument {
     /// How long every opinion must have been 0, in seconds.
-    #[schema(minimum = 1, maximum = 86_400)]
+    #[schema(minimum = 0, maximum = 86_400)]
     pub after_seconds: f64,
 }
 

@@ -1,5 +1,6 @@
 //! `scalegate backtest`: what a policy would have done with a recorded metric. It needs no gateway.
 
+mod page;
 mod plot;
 mod rows;
 #[cfg(test)]
@@ -96,6 +97,10 @@ pub struct BacktestArgs {
     /// Write one line of JSON instead
     #[arg(long)]
     json: bool,
+
+    /// Write a page with a plot of each run to this file, too
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 fn metric(text: &str) -> Result<(Name, PathBuf), String> {
@@ -118,6 +123,8 @@ enum Failure {
     Policy { path: PathBuf },
     #[error("{0}")]
     Recording(#[from] rows::NoRecording),
+    #[error("cannot write {}: {error}", path.display())]
+    Page { path: PathBuf, error: std::io::Error },
     #[error("{0}")]
     Arguments(String),
 }
@@ -127,7 +134,7 @@ impl Failure {
         match self {
             Self::Document(error) => error.exit(),
             Self::Recording(rows::NoRecording::Io { .. }) | Self::Arguments(_) => Exit::Usage,
-            Self::Policy { .. } | Self::Recording(_) => Exit::Failed,
+            Self::Policy { .. } | Self::Recording(_) | Self::Page { .. } => Exit::Failed,
         }
     }
 }
@@ -160,6 +167,14 @@ impl BacktestArgs {
         };
         trial.remarks().iter().for_each(|remark| output.notice(remark));
         let comparison = compare(&trial.policies, &trial.recordings, &trial.demand(), &trial.setup);
+        if let Some(path) = &self.html {
+            let page = page::page(&comparison, &trial.setup);
+            if let Err(error) = std::fs::write(path, page) {
+                let failure = Failure::Page { path: path.clone(), error };
+                output.notice(&failure);
+                return failure.exit();
+            }
+        }
         if self.json {
             output.json(&BacktestReport::of(&comparison, trial.setup.plant, trial.setup.span));
         } else {
@@ -261,10 +276,12 @@ impl Trial {
     }
 }
 
+const HEADER: [&str; 9] =
+    ["RUN", "UNMET", "OF NEED", "TIME SHORT", "UNIT-HOURS", "× LIMIT", "CHANGES", "REVERSALS", "PEAK"];
+
 /// The comparison for people.
 fn told(comparison: &Comparison, span: Span) -> Vec<String> {
-    let header = ["RUN", "UNMET", "OF NEED", "TIME SHORT", "UNIT-HOURS", "× LIMIT", "CHANGES", "REVERSALS", "PEAK"];
-    let mut lines = table::lines(header, comparison.runs.iter().map(row));
+    let mut lines = table::lines(HEADER, comparison.runs.iter().map(row));
     if let Some(bound) = comparison.bound {
         lines.push(format!(
             "The limit is too large to work out; no plan can be below {bound:.1} unit-hours, which × LIMIT is of."

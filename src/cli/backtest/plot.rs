@@ -11,7 +11,7 @@ const ROWS: u32 = 12;
 /// The lines of the picture: `█` needed and ready, `░` ready and not needed, `×` needed and missing. Each column shows its
 /// moment with the most units missing.
 pub fn lines(run: &Run, needs: &[Need], span: Span) -> Vec<String> {
-    let columns = columns(run, needs, span);
+    let columns = columns(run, needs, span, COLUMNS);
     let highest = columns.iter().map(|(need, ready)| *need.max(ready)).max().unwrap_or(0).max(1);
     let rows = ROWS.min(highest);
     let row = |nth: u32| {
@@ -31,14 +31,14 @@ pub fn lines(run: &Run, needs: &[Need], span: Span) -> Vec<String> {
     lines
 }
 
-fn day(at: Timestamp) -> String {
+pub(super) fn day(at: Timestamp) -> String {
     at.to_string().chars().take(16).collect::<String>().replace('T', " ") + "Z"
 }
 
-/// What was needed and what was ready in each column, where most was missing.
-fn columns(run: &Run, needs: &[Need], span: Span) -> Vec<(u32, u32)> {
-    let width = span.to.since(span.from).max(Duration::from_millis(1)) / COLUMNS;
-    let mut columns = vec![None::<(u32, u32)>; COLUMNS as usize];
+/// What was needed and what was ready in each of `count` columns, where most was missing.
+pub(super) fn columns(run: &Run, needs: &[Need], span: Span, count: u32) -> Vec<(u32, u32)> {
+    let width = span.to.since(span.from).max(Duration::from_millis(1)) / count.max(1);
+    let mut columns = vec![None::<(u32, u32)>; count as usize];
     let mut note = |at: Timestamp, until: Timestamp, need: Option<u32>, ready: u32| {
         let place = |at: Timestamp| (at.since(span.from).as_millis() / width.as_millis().max(1)) as usize;
         let pair = (need.unwrap_or(0), ready);

@@ -93,3 +93,25 @@ async fn what_cannot_be_tried_is_told() {
         assert!(err.contains(told), "{err}");
     }
 }
+
+#[actix_web::test]
+async fn a_page_has_a_plot_of_each_run_and_no_name_becomes_a_tag() {
+    let values = values();
+    let files = [("policy.json", POLICY), ("a<b>&.json", POLICY), ("load.csv", values.as_str())];
+    let directory = tempfile::tempdir().expect("a directory");
+    let page = directory.path().join("page.html");
+    let page = page.to_str().expect("text");
+    let arguments =
+        ["--policy", "@policy.json", "--metric", "load=@load.csv", "--compare", "@a<b>&.json", "--html", page];
+    let (exit, _, err) = backtest(&files, &arguments).await;
+    assert_eq!((exit, err.as_str()), (Exit::Done, ""));
+    let page = fs::read_to_string(page).expect("written");
+    assert_eq!(page.matches("<svg").count(), 5, "two policies, the limit and two fixed capacities");
+    assert!(page.contains("<b>a&lt;b&gt;&amp;</b>") && !page.contains("a<b>&"), "{page}");
+    let missing = page.split("class=\"missing\" d=\"").nth(1).expect("a path");
+    assert!(missing.starts_with('M'), "units are missing in the first run");
+    let (exit, _, err) =
+        backtest(&files, &["--policy", "@policy.json", "--metric", "load=@load.csv", "--html", "@none/p"]).await;
+    assert_eq!(exit, Exit::Failed);
+    assert!(err.contains("cannot write none/p"), "{err}");
+}

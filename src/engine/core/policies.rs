@@ -8,10 +8,13 @@
 //! Rejected: a task for each policy, because what it waits for could be neither seen nor stored nor simulated.
 
 mod changes;
+mod circles;
 mod deciding;
+mod demands;
 mod following;
 mod keyed_claims;
 mod recording;
+mod samples;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -27,7 +30,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::policy::{
     Claim, Condition, Decision, Hold, MetricSpec, Name, Policy, PolicyState, Series, Source, TOGETHER, Trigger,
 };
-use crate::domain::{Alias, Timestamp};
+use crate::domain::{Action, Alias, AuditVerdict, Timestamp};
+use crate::engine::policy_requests::PolicyAnswer;
 use crate::policy::Problem;
 use crate::store::{PolicyChange, PolicyState as StoredState, PolicyWrite, Revision};
 
@@ -57,6 +61,15 @@ impl Standing {
         let ends = self.hold.iter().map(|hold| hold.until).chain(self.claims.iter().map(|claim| claim.until));
         ends.chain(policy).min()
     }
+}
+
+/// What a change that a caller asked for comes to.
+struct Change {
+    writes: Vec<PolicyWrite>,
+    action: Action,
+    verdict: AuditVerdict,
+    answer: PolicyAnswer,
+    trigger: Option<Trigger>,
 }
 
 /// A policy in force.

@@ -1,41 +1,21 @@
-//! What callers change: policies, holds, claims, and values of metrics.
+//! What callers change: how a change becomes durable with its answer, and policies themselves.
 //!
-//! A caller is answered when the change is durable, except for values of metrics: those are written within a second, and the
-//! answer does not wait.
+//! A caller is answered when the change is durable, except for values of metrics.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Core, Effect};
 use super::deciding::own_job;
-use super::{InForce, changes_of, metrics_of};
-use crate::domain::policy::{
-    Claim, ClaimId, ConditionCode, Hold, HoldKind, Insertion, Mode, Name, Policy, Sample, Source, Trigger,
-};
-use crate::domain::{
-    Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, KeyId, ResourceConfig, Subject, Timestamp,
-};
-use crate::engine::policy_requests::{
-    ClaimView, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, PolicyView, Precondition,
-};
+use super::demands::Claimant;
+use super::{Change, InForce, changes_of, metrics_of};
+use crate::domain::policy::{Policy, Trigger};
+use crate::domain::{Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, KeyId, Subject, Timestamp};
+use crate::engine::policy_requests::{PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, Precondition};
 use crate::engine::requests::{Answer, Refusal, ReplyTo};
-use crate::policy::{canonical, followed, problems_for};
+use crate::policy::{canonical, problems_for};
 use crate::sources::problems_of;
 use crate::store::{LaneChange, PolicyWrite, RecordChange, Revision, Unit, Wish};
-
-/// Most claims on a resource.
-const MAX_CLAIMS: usize = 100;
-/// Most of them that were made with one key.
-const MAX_CLAIMS_OF_KEY: usize = 20;
-
-/// What a change comes to.
-pub(super) struct Change {
-    writes: Vec<PolicyWrite>,
-    action: Action,
-    verdict: AuditVerdict,
-    pub(super) answer: PolicyAnswer,
-    trigger: Option<Trigger>,
-}
 
 impl Core {
     /// Changes what stands about a resource. Its lane is adopted first, if it was not.
@@ -261,53 +241,6 @@ impl Core {
             trigger: None,
         })
     }
-
-    /// Fails if resources would follow each other in a circle with `policy` for `resource`.
-    fn check_circle(&self, resource: &Alias, policy: &Policy) -> Result<(), PolicyRefusal> {
-        match self.circle(resource, policy) {
-            Some(circle) => Err(PolicyRefusal::FollowsItself { circle }),
-            None => Ok(()),
-        }
-    }
-
-    /// The circle in which resources would follow each other through `resource` with `policy`, from it and back to it.
-    pub(super) fn circle(&self, resource: &Alias, policy: &Policy) -> Option<Vec<Alias>> {
-        // Each with one that follows it. None is looked at twice: resources can follow each other in very many ways.
-        let mut followers: BTreeMap<Alias, Alias> = BTreeMap::new();
-        let mut open = Vec::new();
-        let mut note = |follower: &Alias, policy: &Policy, open: &mut Vec<Alias>| {
-            for followed in followed(policy) {
-                followers.entry(followed.clone()).or_insert_with(|| {
-                    open.push(followed.clone());
-                    follower.clone()
-                });
-            }
-        };
-        note(resource, policy, &mut open);
-        while let Some(next) = open.pop().filter(|next| next != resource) {
-            if let Some(in_force) = self.standings.in_force(&next) {
-                note(&next, &in_force.policy, &mut open);
-            }
-        }
-        let mut circle = vec![resource.clone()];
-        let mut last = followers.get(resource)?;
-        while last != resource {
-            circle.push(last.clone());
-            last = followers.get(last)?;
-        }
-        circle.push(resource.clone());
-        circle.reverse();
-        Some(circle)
-    }
-
-    /// Has the policies decide anew that follow each other in a circle, which may be over.
-    fn trigger_circles(&mut self) {
-        let in_circle =
-            |in_force: &InForce| in_force.conditions.iter().any(|it| it.code == ConditionCode::FollowsItself);
-        let all = self.standings.with_policies(None).filter(|(_, in_force)| in_circle(in_force));
-        let members: Vec<Alias> = all.map(|(resource, _)| resource.clone()).collect();
-        members.iter().for_each(|member| self.standings.trigger(member, Trigger::Followed));
-    }
 }
 
 /// The API key that a request was made with.
@@ -328,190 +261,4 @@ fn check(before: Option<&InForce>, precondition: &Precondition) -> Result<(), Po
         return Err(PolicyRefusal::Precondition { revision });
     }
     Ok(())
-}
-
-// ---- holds and claims -----------------------------------------------------------------------------------------------
-
-impl Core {
-    fn put_hold(&mut self, resource: &Alias, hold: Hold) -> Result<Change, PolicyRefusal> {
-        if matches!(hold.kind, HoldKind::Capacity(_)) {
-            self.active_policy(resource)?;
-        }
-        self.standings.change(resource, |standing| standing.hold = Some(hold.clone()));
-        Ok(Change {
-            writes: vec![PolicyWrite::Hold(Some(hold.clone()))],
-            action: Action::PutHold,
-            verdict: AuditVerdict::Accepted,
-            answer: PolicyAnswer::Hold(hold),
-            trigger: Some(Trigger::Hold),
-        })
-    }
-
-    fn end_hold(&mut self, resource: &Alias, now: Timestamp) -> Result<Change, PolicyRefusal> {
-        let held = self.standings.get(resource).and_then(|standing| standing.hold.as_ref());
-        held.filter(|hold| hold.counts_at(now)).ok_or(PolicyRefusal::NoHold)?;
-        self.standings.change(resource, |standing| standing.hold = None);
-        Ok(Change {
-            writes: vec![PolicyWrite::Hold(None)],
-            action: Action::DeleteHold,
-            verdict: AuditVerdict::Accepted,
-            answer: PolicyAnswer::Gone,
-            trigger: Some(Trigger::Hold),
-        })
-    }
-
-    /// The policy of `resource`, if it acts.
-    fn active_policy(&self, resource: &Alias) -> Result<&InForce, PolicyRefusal> {
-        let in_force = self.standings.in_force(resource).filter(|in_force| in_force.policy.mode == Mode::Active);
-        in_force.ok_or(PolicyRefusal::NoActivePolicy)
-    }
-
-    fn make_claim(&mut self, resource: &Alias, claim: Claim, now: Timestamp) -> Result<Change, PolicyRefusal> {
-        let max = self.active_policy(resource)?.policy.max;
-        if claim.units > max {
-            return Err(PolicyRefusal::ClaimAboveMax { max });
-        }
-        let claims = self.standings.get(resource).map_or(&[][..], |standing| &standing.claims);
-        let live = || claims.iter().filter(|claim| now < claim.until);
-        if live().count() >= MAX_CLAIMS {
-            return Err(PolicyRefusal::TooManyClaims { limit: MAX_CLAIMS });
-        }
-        if live().filter(|other| other.by.is_some() && other.by == claim.by).count() >= MAX_CLAIMS_OF_KEY {
-            return Err(PolicyRefusal::TooManyClaimsOfKey { limit: MAX_CLAIMS_OF_KEY });
-        }
-        self.standings.change(resource, |standing| standing.claims.push(claim.clone()));
-        Ok(self.claimed(resource, claim, Action::CreateClaim, now))
-    }
-
-    fn renew_claim(
-        &mut self,
-        resource: &Alias,
-        id: ClaimId,
-        until: Timestamp,
-        owner: &Claimant,
-        now: Timestamp,
-    ) -> Result<Change, PolicyRefusal> {
-        self.own_claim(resource, id, owner, now)?;
-        let renewed = self.standings.change(resource, |standing| {
-            let claim = standing.claims.iter_mut().find(|claim| claim.id == id)?;
-            claim.until = until;
-            Some(claim.clone())
-        });
-        let claim = renewed.ok_or(PolicyRefusal::NoClaim)?;
-        Ok(self.claimed(resource, claim, Action::RenewClaim, now))
-    }
-
-    fn end_claim(
-        &mut self,
-        resource: &Alias,
-        id: ClaimId,
-        owner: &Claimant,
-        now: Timestamp,
-    ) -> Result<Change, PolicyRefusal> {
-        self.own_claim(resource, id, owner, now)?;
-        self.standings.change(resource, |standing| standing.claims.retain(|claim| claim.id != id));
-        Ok(Change {
-            writes: vec![PolicyWrite::ClaimEnded(id)],
-            action: Action::DeleteClaim,
-            verdict: AuditVerdict::Accepted,
-            answer: PolicyAnswer::Gone,
-            trigger: Some(Trigger::Claim),
-        })
-    }
-
-    /// Checks that there is a claim `id` which `owner` may change.
-    fn own_claim(&self, resource: &Alias, id: ClaimId, owner: &Claimant, now: Timestamp) -> Result<(), PolicyRefusal> {
-        let claims = self.standings.get(resource).map_or(&[][..], |standing| &standing.claims);
-        let claim = claims.iter().find(|claim| claim.id == id && now < claim.until).ok_or(PolicyRefusal::NoClaim)?;
-        match owner {
-            Claimant::Admin => Ok(()),
-            Claimant::Key(actor) if *actor == claim.by => Ok(()),
-            Claimant::Key(_) => Err(PolicyRefusal::NotYours),
-        }
-    }
-
-    fn claimed(&self, resource: &Alias, claim: Claim, action: Action, now: Timestamp) -> Change {
-        Change {
-            writes: vec![PolicyWrite::Claim(claim.clone())],
-            action,
-            verdict: AuditVerdict::Accepted,
-            answer: PolicyAnswer::Claim(ClaimView { is_satisfied: self.satisfies(resource, &claim, now), claim }),
-            trigger: Some(Trigger::Claim),
-        }
-    }
-}
-
-/// Who wants to change a claim.
-enum Claimant {
-    /// A caller who may change all of them.
-    Admin,
-    /// A caller who may change its own.
-    Key(Option<Actor>),
-}
-
-// ---- metrics --------------------------------------------------------------------------------------------------------
-
-impl Core {
-    /// Takes in values that a caller sent: all of them, or none if one is refused.
-    fn push(&mut self, resource: &Alias, samples: BTreeMap<Name, Vec<Sample>>, now: Timestamp) -> PolicyAnswer {
-        let Some(in_force) = self.standings.in_force_mut(resource) else {
-            return PolicyAnswer::Refused(PolicyRefusal::NoPolicy);
-        };
-        for (name, samples) in &samples {
-            if let Some(refusal) = refuse_samples(&in_force.policy, name, samples) {
-                return PolicyAnswer::Refused(refusal);
-            }
-        }
-        let (mut all, mut accepted) = (0, 0);
-        for (name, mut samples) in samples {
-            samples.sort_by_key(|sample| sample.at);
-            all += samples.len() as u64;
-            accepted += in_force.take_in(&name, samples);
-        }
-        if accepted > 0 {
-            self.standings.write_soon(resource, now);
-            self.standings.trigger(resource, Trigger::Metric);
-        }
-        PolicyAnswer::Pushed { accepted, ignored: all - accepted }
-    }
-}
-
-fn refuse_samples(policy: &Policy, name: &Name, samples: &[Sample]) -> Option<PolicyRefusal> {
-    let name = name.clone();
-    let Some(metric) = policy.metrics.get(&name) else { return Some(PolicyRefusal::NoMetric { name }) };
-    if metric.source != Source::Push {
-        return Some(PolicyRefusal::NotPushed { name });
-    }
-    let is_negative = !metric.allow_negative && samples.iter().any(|sample| sample.value < 0.0);
-    is_negative.then_some(PolicyRefusal::Negative { name })
-}
-
-impl InForce {
-    /// Takes in `samples` of a metric, oldest first; how many of them are newer than those before.
-    pub(super) fn take_in(&mut self, name: &Name, samples: Vec<Sample>) -> u64 {
-        let span = self.policy.history_of(name);
-        let series = self.series.entry(name.clone()).or_default();
-        let mut accepted = 0;
-        for sample in samples {
-            if series.insert(sample, span) == Insertion::Accepted {
-                accepted += 1;
-                self.unwritten.add_sample(name, sample);
-            }
-        }
-        accepted
-    }
-
-    /// How it is shown.
-    pub(super) fn view(&self, rules: ResourceConfig) -> PolicyView {
-        PolicyView {
-            revision: self.revision.number,
-            since: self.revision.at,
-            by: self.revision.by.clone(),
-            policy: Arc::clone(&self.policy),
-            rules,
-            is_in_file: self.is_in_file,
-            decision: self.decision.clone(),
-            conditions: self.conditions.clone(),
-        }
-    }
 }

@@ -1,10 +1,12 @@
 //! What stands about resources, as it is shown, and what a hold means to requests.
 
+use std::sync::Arc;
+
 use super::super::Core;
 use super::InForce;
 use super::deciding::own_job;
 use crate::domain::policy::{Claim, ClaimKind, Hold, HoldKind, Pace, Planned, Prospects, Whereabouts};
-use crate::domain::{Alias, Capacity, Goal, JobRequest, Reach, Timestamp};
+use crate::domain::{Alias, Capacity, Goal, JobRequest, Reach, ResourceConfig, Timestamp};
 use crate::engine::policy_requests::{ClaimView, PolicyView, StandingView};
 
 impl Core {
@@ -93,5 +95,21 @@ impl Core {
         let lane = self.lane(resource)?;
         let settings = self.scaling.in_force(resource).settings;
         self.usable_reading(resource, lane, &settings).map(|reading| reading.capacity)
+    }
+}
+
+impl InForce {
+    /// How it is shown.
+    pub(super) fn view(&self, rules: ResourceConfig) -> PolicyView {
+        PolicyView {
+            revision: self.revision.number,
+            since: self.revision.at,
+            by: self.revision.by.clone(),
+            policy: Arc::clone(&self.policy),
+            rules,
+            is_in_file: self.is_in_file,
+            decision: self.decision.clone(),
+            conditions: self.conditions.clone(),
+        }
     }
 }
