@@ -177,7 +177,8 @@ async fn a_power_cut_after_a_failed_sync_takes_nothing_that_was_promised() {
         let id = stack.between_two_steps().await;
         let before = stack.gateway.submit(&no_step("before")).await.id;
         stack.disk.fails("sync", EIO);
-        stack.assert_refused("refused", &["disk I/O error"]).await;
+        // The commit meets it, or the log that is being truncated just then.
+        stack.assert_refused("refused", &["disk"]).await;
         if restarted {
             stack.kill();
             stack.disk.works();
