@@ -119,7 +119,6 @@ impl Core {
             decision.job_id = decision.job_id.or(job);
             decision
         });
-        let has_decided = decision.is_some();
         let Some(in_force) = self.standings.in_force_mut(resource) else { return };
         if let Some(decision) = decision {
             in_force.take_decision(decision);
@@ -140,8 +139,7 @@ impl Core {
                 Act::Cancel { job } => self.cancel_for_policy(job, resource, revision, unit, now),
             }
         }
-        let decision = self.standings.in_force(resource).and_then(|in_force| in_force.decision.clone());
-        if let Some(decision) = decision.filter(|_| has_decided) {
+        if let Some(decision) = self.standings.in_force(resource).and_then(|in_force| in_force.decision.clone()) {
             // Its job is not shown before it is durable.
             self.after_pending(resource, Effect::PublishDecision(Box::new(decision)));
         }

@@ -70,8 +70,6 @@ struct Scene {
     holds_records: bool,
     /// The circles that the operator was told of.
     circles: Vec<Vec<Alias>>,
-    /// How many decisions were published.
-    published: usize,
 }
 
 impl Scene {
@@ -93,7 +91,6 @@ impl Scene {
             batches: Vec::new(),
             holds_records: false,
             circles: Vec::new(),
-            published: 0,
         }
     }
 
@@ -137,7 +134,6 @@ impl Scene {
                     Effect::Call { id, call, .. } => self.calls.push((id, call)),
                     Effect::Reply(_, answer) => self.answers.push(answer),
                     Effect::FollowInCircle(circle) => self.circles.push(circle),
-                    Effect::PublishDecision(_) => self.published += 1,
                     Effect::Reserve(to, _) => {
                         self.core.on_reserved(to, Some(Ok(crate::store::Reserved::Granted(to))), self.now);
                     }
@@ -531,20 +527,6 @@ fn a_policy_that_advises_or_is_off_changes_nothing() {
         let action = scene.standing().policy.and_then(|policy| policy.decision).map(|decision| decision.action);
         assert_eq!(action, (mode == "advise").then_some(Action::Advised));
     }
-}
-
-/// Its last decision is not taken again.
-#[test]
-fn a_policy_that_is_switched_off_publishes_no_decision() {
-    let mut scene = Scene::with(by_queue());
-    let mut off = by_queue();
-    off["mode"] = json!("off");
-    scene.ask(PolicyChangeRequest::Put { policy: policy(off), precondition: Precondition::None });
-    scene.wait(5);
-    scene.published = 0;
-    scene.push(812.0);
-    scene.wait(60);
-    assert_eq!(scene.published, 0);
 }
 
 #[test]
