@@ -7,9 +7,9 @@ use super::condition::{Condition, ConditionCode};
 use super::decision::Action;
 use super::demand::Whereabouts;
 use super::document::Mode;
-use super::explain::clock;
 use super::inputs::{Inputs, OwnJob};
 use super::state::PolicyState;
+use super::time_words::clock;
 use super::timer::Timer;
 
 /// What the engine is to do.

@@ -15,8 +15,9 @@ use super::super::job_id::JobId;
 use super::super::reading::Status;
 use super::super::time::Timestamp;
 use super::condition::ConditionCode;
-use super::document::{Mode, Name};
+use super::document::Mode;
 use super::metric::{MetricState, Missing};
+use super::name::Name;
 
 /// Identifies a decision.
 pub type DecisionId = Uuid;

@@ -14,8 +14,8 @@ use super::super::time::Timestamp;
 use super::climb::Pace;
 use super::decision::{DecisionId, Trigger};
 use super::demand::{Claim, Hold};
-use super::document::Name;
 use super::metric::Series;
+use super::name::Name;
 
 /// What a decision is made of, besides the policy, its memory and the time.
 #[derive(Clone, Debug)]

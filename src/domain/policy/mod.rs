@@ -19,11 +19,13 @@ mod explain;
 mod expression;
 mod inputs;
 mod metric;
+mod name;
 mod plan;
 mod rules;
 mod schedule;
 mod stages;
 mod state;
+mod time_words;
 mod timer;
 mod windows;
 
@@ -34,12 +36,13 @@ pub use decide::{Outcome, TOGETHER, decide};
 pub use decision::{Action, Alternative, Beyond, Decision, DecisionId, Limiter, Opinion, Says, StageValue, Trigger};
 pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind, Whereabouts};
 pub use document::{
-    Aggregate, Band, Behavior, ExpressionRule, Follow, InvalidName, MAX_METRICS, MAX_RULES, MetricSpec, Mode, Name,
-    OnMissing, Policy, Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,
+    Aggregate, Band, Behavior, ExpressionRule, Follow, MAX_METRICS, MAX_RULES, MetricSpec, Mode, OnMissing, Policy,
+    Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,
 };
 pub use expression::{Expression, InvalidExpression, MAX_EXPRESSION_BYTES};
 pub use inputs::{Inputs, LastReading, OwnJob};
 pub use metric::{Insertion, MetricState, Missing, Sample, Series, stale_at};
+pub use name::{InvalidName, Name};
 pub use plan::{Planned, Prospects, plan};
 pub use schedule::{
     CronExpression, CronField, CronWindow, DayOfWeek, InvalidCron, MAX_CRON_CHARS, MAX_RECURRING_WINDOW, Occurrence,

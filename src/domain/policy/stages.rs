@@ -4,11 +4,12 @@ use super::super::capacity::{Capacity, Op};
 use super::super::time::Timestamp;
 use super::decision::{Limiter, StageValue};
 use super::demand::{Claim, ClaimKind, Direction, HoldKind, Whereabouts};
-use super::document::{Name, Policy};
-use super::explain::{clock, seconds};
+use super::document::Policy;
 use super::inputs::Inputs;
+use super::name::Name;
 use super::rules::{Recommendation, plus};
 use super::state::{PolicyState, Refused};
+use super::time_words::{clock, seconds};
 use super::timer::Timer;
 use super::windows::Windows;
 

@@ -13,8 +13,9 @@ use super::super::capacity::{Capacity, Op};
 use super::super::job::ErrorCode;
 use super::super::time::Timestamp;
 use super::behavior::BehaviorMemory;
-use super::document::{MetricSpec, Mode, Name, Policy};
+use super::document::{MetricSpec, Mode, Policy};
 use super::metric::{MetricState, Missing, Series};
+use super::name::Name;
 use super::rules::RuleMemory;
 
 /// The first pause after a failed job.

@@ -6,9 +6,10 @@ use super::super::capacity::Capacity;
 use super::super::time::Timestamp;
 use super::climb::{Due, Pace};
 use super::decision::Says;
-use super::document::{Name, Policy, RuleKind};
-use super::explain::local;
+use super::document::{Policy, RuleKind};
+use super::name::Name;
 use super::schedule::{Ready, When, Window};
+use super::time_words::local;
 use super::timer::Timer;
 
 /// What all schedules of a policy say.

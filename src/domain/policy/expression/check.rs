@@ -7,7 +7,7 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 use strum::VariantArray;
 
-use super::super::document::Name;
+use super::super::name::Name;
 use super::time_part::TimePart;
 use super::{Uses, shortened};
 

@@ -29,7 +29,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 use super::super::capacity::Capacity;
 use super::super::time::Timestamp;
-use super::document::Name;
+use super::name::Name;
 
 pub use text::MAX_EXPRESSION_BYTES;
 use time_part::TimePart;

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::super::super::time::Timestamp;
-use super::super::document::{ExpressionRule, Name};
+use super::super::document::ExpressionRule;
 use super::super::expression::Given;
 use super::super::metric::{MetricState, Sample};
+use super::super::name::Name;
 use super::super::timer::Timer;
 use super::number::rounded_up;
 use super::{Recommendation, RuleMemory, View, as_before, recommend_without_input, recommend_without_value};

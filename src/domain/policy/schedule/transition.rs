@@ -4,7 +4,8 @@ use jiff::tz::TimeZone;
 
 use super::super::super::capacity::Capacity;
 use super::super::super::time::Timestamp;
-use super::super::document::{Name, Rule, RuleKind};
+use super::super::document::{Rule, RuleKind};
+use super::super::name::Name;
 use super::{Occurrence, When, Window};
 
 /// The beginning or the end of a window. Occurrences that overlap or adjoin have neither between them.

@@ -1,6 +1,7 @@
 //! The list of what schedules will do.
 
-use super::super::super::document::{Band, Name, OnMissing, Rule, RuleKind};
+use super::super::super::document::{Band, OnMissing, Rule, RuleKind};
+use super::super::super::name::Name;
 use super::*;
 
 fn rule(name: &str, when: When, min: u32) -> Rule {
