@@ -1,5 +1,6 @@
 //! A policy beside others, a fixed capacity and the limit.
 
+use super::recording::with_ends;
 use super::{Demand, Limit, Need, Recording, Recordings, Run, Score, Setup, Span, fixed, limit, play, score};
 use crate::domain::policy::Policy;
 use crate::domain::{Bounds, Capacity};
@@ -67,9 +68,8 @@ fn spacing(recording: &Recording, span: Span) -> std::time::Duration {
 
 /// What is needed on average, rounded up, and at most.
 fn mean_and_peak(needs: &[Need], span: Span) -> (Capacity, Capacity) {
-    let ends = needs.iter().skip(1).map(|need| need.at).chain([span.to]);
     let (mut sum, mut millis, mut peak) = (0_u128, 0, 0);
-    for (need, end) in needs.iter().zip(ends) {
+    for (need, end) in with_ends(needs, span) {
         if let Some(units) = need.units {
             let length = end.since(need.at).as_millis();
             (sum, millis, peak) = (sum + u128::from(units) * length, millis + length, peak.max(units));

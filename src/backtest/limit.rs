@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use super::recording::with_ends;
 use super::{Change, Level, Need, PlantSpec, Run, Span};
 use crate::domain::{Bounds, Capacity, Move, Op, Timestamp};
 
@@ -39,8 +40,7 @@ pub fn limit(needs: &[Need], spec: PlantSpec, bounds: Bounds, start: Capacity, s
 
 /// What is paid if there is always just what is needed.
 fn bound(needs: &[Need], bounds: Bounds, span: Span) -> Limit {
-    let ends = needs.iter().skip(1).map(|need| need.at).chain([span.to]);
-    let paid = needs.iter().zip(ends).map(|(need, end)| {
+    let paid = with_ends(needs, span).map(|(need, end)| {
         let units = need.units.map_or(0, |units| units.clamp(bounds.min.units(), bounds.max.units()));
         f64::from(units) * end.since(need.at).as_secs_f64() / 3600.0
     });

@@ -4,7 +4,7 @@
 //! take as long as they are said to, and whose readings are exact and at once. Beside it stand plans that need no policy: a
 //! [`fixed`] capacity, and the [`limit`], which knows the future. [`score`] judges all of them alike.
 //!
-//! No run looks ahead: what is known at a moment are the rows up to it. Nothing here does I/O or reads a clock.
+//! A run never looks ahead: at each moment it uses the rows up to that moment. Nothing here does I/O or reads a clock.
 //!
 //! Rejected: the engine and the simulated sidecar, because months of minutes would take hours, and what they add (lost
 //! answers, crashes, readings that lag) is not in a recorded metric.
@@ -21,7 +21,7 @@ pub use limit::{Limit, limit};
 pub use plant::{Change, Level, Plant, PlantSpec};
 pub use play::{Recordings, Setup, play};
 pub use recording::{Demand, Need, OutOfOrder, Recording};
-pub use score::{Score, score};
+pub use score::{Score, Stretch, score, stretches};
 
 use crate::domain::{Capacity, Timestamp};
 

@@ -16,7 +16,7 @@ use crate::domain::{Alias, Bounds, Capacity, JobId, Op, Settings, Status, StepDu
 /// Before everything.
 const LONG_AGO: Timestamp = Timestamp::from_millis(i64::MIN);
 
-/// What is known of each metric. One without a recording is missing.
+/// The recording of each metric. A metric without one is missing.
 pub type Recordings = BTreeMap<Name, Recording>;
 
 /// How a policy is tried.

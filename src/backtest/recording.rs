@@ -63,6 +63,12 @@ pub struct Need {
     pub units: Option<u32>,
 }
 
+/// Each of `needs` within `span` with its end.
+pub fn with_ends(needs: &[Need], span: Span) -> impl Iterator<Item = (Need, Timestamp)> + '_ {
+    let ends = needs.iter().skip(1).map(|need| need.at).chain([span.to]);
+    needs.iter().copied().zip(ends)
+}
+
 impl Demand<'_> {
     /// What is needed within `span`: in the order of time, the first one at its beginning.
     pub fn needs(&self, span: Span) -> Vec<Need> {

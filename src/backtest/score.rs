@@ -1,7 +1,7 @@
 //! How good a run was.
 
-use super::{Need, Run, Span};
-use crate::domain::Op;
+use super::{Level, Need, Run, Span};
+use crate::domain::{Op, Timestamp};
 
 const HOUR_MILLIS: f64 = 3_600_000.0;
 
@@ -24,21 +24,43 @@ pub struct Score {
     pub peak: u32,
 }
 
-/// Judges `run` by what is needed.
-pub fn score(run: &Run, needs: &[Need], span: Span) -> Score {
-    let (mut unmet, mut needed, mut paid, mut under, mut judged) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+/// A time in which neither what is needed nor what is there changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Its beginning.
+    pub from: Timestamp,
+    /// Its end.
+    pub to: Timestamp,
+    /// The units that are needed, where that is known.
+    pub need: Option<u32>,
+    /// What is there.
+    pub level: Level,
+}
+
+/// All of `span`, in order; nothing if there are no levels or no needs.
+pub fn stretches<'a>(run: &'a Run, needs: &'a [Need], span: Span) -> impl Iterator<Item = Stretch> + 'a {
     let (mut need_at, mut level_at, mut at) = (0, 0, span.from);
-    while at < span.to && !run.levels.is_empty() && !needs.is_empty() {
+    std::iter::from_fn(move || {
         while needs.get(need_at + 1).is_some_and(|next| next.at <= at) {
             need_at += 1;
         }
         while run.levels.get(level_at + 1).is_some_and(|next| next.at <= at) {
             level_at += 1;
         }
+        let (need, level) = (needs.get(need_at)?.units, *run.levels.get(level_at)?);
         let next = [needs.get(need_at + 1).map(|next| next.at), run.levels.get(level_at + 1).map(|next| next.at)];
-        let end = next.into_iter().flatten().min().unwrap_or(span.to).min(span.to);
-        let (level, millis) = (run.levels[level_at], end.since(at).as_millis() as u64);
-        if let Some(units) = needs[need_at].units {
+        let to = next.into_iter().flatten().min().unwrap_or(span.to).min(span.to);
+        let from = std::mem::replace(&mut at, to);
+        (from < to).then_some(Stretch { from, to, need, level })
+    })
+}
+
+/// Judges `run` by what is needed.
+pub fn score(run: &Run, needs: &[Need], span: Span) -> Score {
+    let (mut unmet, mut needed, mut paid, mut under, mut judged) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+    for Stretch { from, to, need, level } in stretches(run, needs, span) {
+        let millis = to.since(from).as_millis() as u64;
+        if let Some(units) = need {
             let missing = units.saturating_sub(level.ready);
             unmet += u64::from(missing) * millis;
             needed += u64::from(units) * millis;
@@ -46,7 +68,6 @@ pub fn score(run: &Run, needs: &[Need], span: Span) -> Score {
             under += if missing > 0 { millis } else { 0 };
             judged += millis;
         }
-        at = end;
     }
     let ops: Vec<Op> = run.changes.iter().map(|change| change.movement.op).collect();
     Score {

@@ -176,7 +176,7 @@ proptest! {
         }
     }
 
-    /// What was done up to a moment is the same whatever follows.
+    /// The changes up to a moment do not depend on the rows after it.
     #[test]
     fn no_run_looks_ahead(
         loads in prop::collection::vec(0.0..1500.0_f64, 40..80),

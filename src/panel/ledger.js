@@ -1,6 +1,6 @@
 /** What the policy of one resource decided, newest first, as far as it was read. */
 
-/** Most decisions kept; the gateway has more, but nobody reads through them here. */
+/** Most decisions that the page keeps. The gateway has more. */
 const MAX_DECISIONS = 1_000;
 
 export class Ledger {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::backtest::{Need, Run, Span};
+use crate::backtest::{Need, Run, Span, Stretch, stretches};
 use crate::domain::Timestamp;
 
 const COLUMNS: u32 = 72;
@@ -49,15 +49,8 @@ pub(super) fn columns(run: &Run, needs: &[Need], span: Span, count: u32) -> Vec<
             }
         }
     };
-    let (mut need_at, mut level_at, mut at) = (0, 0, span.from);
-    while at < span.to {
-        let next = [needs.get(need_at + 1).map(|need| need.at), run.levels.get(level_at + 1).map(|level| level.at)];
-        let until = next.into_iter().flatten().min().unwrap_or(span.to).min(span.to);
-        let need = needs.get(need_at).and_then(|need| need.units);
-        note(at, until, need, run.levels.get(level_at).map_or(0, |level| level.ready));
-        at = until;
-        need_at += usize::from(next[0] == Some(until));
-        level_at += usize::from(next[1] == Some(until));
+    for Stretch { from, to, need, level } in stretches(run, needs, span) {
+        note(from, to, need, level.ready);
     }
     columns.into_iter().map(Option::unwrap_or_default).collect()
 }

@@ -1,8 +1,10 @@
 //! Which part of CEL is admitted, and whether the types in an expression fit: in all its parts, also those that a
 //! calculation would leave out.
 //!
-//! What is asked of times is replaced by what the library is given for it. Whatever is not named here is refused, so that a later version of the library cannot bring in what takes long. Left out on
-//! purpose are macros, which are loops; durations, because the library panics on large ones; and conversions to whole numbers, which make 0 of what is not a number.
+//! Questions about times become variables that the library is given. Every part of the language that is not named here is
+//! refused, so that a later version of the library cannot bring in one that takes long. Left out on purpose are macros, which
+//! are loops; durations, because the library panics on large ones; and conversions to whole numbers, which make 0 of what is
+//! not a number.
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 use strum::VariantArray;

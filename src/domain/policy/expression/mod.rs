@@ -6,8 +6,7 @@
 //! An expression has the variables `capacity`, `target` (whole numbers), `status` (a text in upper case), `now` (a time) and
 //! `metrics.NAME` (doubles). It is parsed once, when its policy is read, and is worked out at each decision.
 //!
-//! It must never take long or much memory, whoever wrote it, and never end the process: a policy can be tried by callers who
-//! may change nothing. So the language is a small part of CEL, without loops, and every expression is checked in three turns:
+//! An expression must never take long or much memory, and never end the process: callers who may change nothing can try one. So the language is a small part of CEL, without loops, and every expression is checked in three turns:
 //! its text, before the parser sees it ([`text`]); each part of what was parsed, with its types ([`check`]); and one
 //! calculation with 1 for every number. Rejected: all of CEL with a limit on time, because the library has no such limit, and
 //! some of its functions panic on large numbers; and the library's other parser, which is its usual one, because sixteen brackets

@@ -1,6 +1,6 @@
 //! Claims with an idempotency key: the same request gets the same claim again.
 //!
-//! They use the keys and reservations of submissions, so that a key means one thing, whatever it came with first. The key is
+//! They share their keys and reservations with jobs: a key stands for one request, which is for a job or for a claim. The key is
 //! durable with the claim, in one unit: a process that is killed in between has neither or both.
 
 use super::super::submissions::entry;

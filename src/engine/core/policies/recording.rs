@@ -1,8 +1,8 @@
 //! Writes what policies observed and decided without acting: together, once a second, and never two batches at a time. While
 //! the store is busy with one, what comes meanwhile becomes the next.
 //!
-//! It must never grow without end: of what a stuck store leaves unwritten, the oldest is lost. Rejected: a batch a second
-//! whatever became of the one before, because a slow disk would find ever more of them in its way.
+//! What waits must never grow without end: while a store is stuck, the oldest samples and decisions are lost. Rejected: a batch each
+//! second without waiting for the one before, because batches would pile up before a slow disk.
 
 use super::super::{Core, Effect};
 use super::InForce;
@@ -52,7 +52,7 @@ impl InForce {
         unwritten.decision = true;
     }
 
-    /// The decisions that are to be written, oldest first; they count as written then.
+    /// Takes the decisions that are to be written, oldest first: from now on they count as written.
     pub(super) fn take_unwritten_decisions(&mut self) -> Vec<Decision> {
         let earlier = std::mem::take(&mut self.unwritten.earlier_decisions);
         let is_unwritten = std::mem::take(&mut self.unwritten.decision);

@@ -23,7 +23,7 @@ use crate::domain::{
 use crate::engine::policy_requests::{
     PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, Precondition, StandingView,
 };
-use crate::engine::requests::{Answer, Refusal};
+use crate::engine::requests::{Answer, JobChange, Refusal};
 use crate::policy::Document;
 use crate::store::{AdoptedLane, Adoption, Observations, PolicyRecord, PolicyWrite, Unit};
 
@@ -246,6 +246,15 @@ impl Scene {
         self.core.submit(id, request, None, self.next_reply, self.now);
         self.perform();
         self.answers.pop().expect("an answer")
+    }
+
+    /// A person cancels the job.
+    fn cancel(&mut self) {
+        let job = self.job().expect("a job").id;
+        self.next_reply += 1;
+        self.core.change(job, JobChange::Cancel, &worker(), None, self.next_reply, self.now);
+        self.perform();
+        self.answers.pop().expect("an answer");
     }
 
     /// The sidecar answers what it was asked: readings show what there is, and changes are done.

@@ -1,4 +1,4 @@
-//! Windows of schedules that are to be ready when they open.
+//! Windows of schedules are ready when they open.
 
 use std::time::Duration;
 

@@ -141,7 +141,7 @@ fn the_bounds_of_policy_and_configuration_hold_on_every_path() {
     world.file_bounds = Bounds::NONE;
     let advice = world.look(0);
     assert_eq!(decision(&advice).limited_by, Some(Limiter::Bounds));
-    assert_eq!((advice.act, decision(&advice).action), (Act::Nothing, Action::Advised), "whatever bound it is");
+    assert_eq!((advice.act, decision(&advice).action), (Act::Nothing, Action::Advised), "with each bound");
 }
 
 #[test]

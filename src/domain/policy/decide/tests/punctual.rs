@@ -1,4 +1,4 @@
-//! Windows that are ready when they open, whatever else the policy is busy with.
+//! Windows are ready when they open, also while other rules cause changes.
 
 use super::*;
 use crate::domain::policy::{StepRule, Threshold, ThresholdChange};

@@ -182,10 +182,7 @@ fn a_canceled_job_is_not_replaced_while_its_change_is_under_way() {
     scene.push(900.0);
     scene.answer_calls();
     assert!(scene.change().is_some(), "a change is on its way");
-    let job = scene.job().expect("a job").id;
-    scene.next_reply += 1;
-    scene.core.change(job, crate::engine::JobChange::Cancel, &worker(), None, scene.next_reply, scene.now);
-    scene.perform();
+    scene.cancel();
     scene.wait(5);
     assert_eq!(scene.unfinished(), [(Some(units(9)), true)], "it is about to end, and there is no other");
     assert!(scene.conditions().contains(&ConditionCode::JobEnding));

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::domain::policy::ConditionCode;
-use crate::engine::requests::JobChange;
 
 /// Later by so many seconds, or earlier.
 fn shifted(at: Timestamp, seconds: i64) -> Timestamp {
@@ -87,10 +86,7 @@ fn pauses_last_as_long_on_a_clock_that_was_set() {
     for set_by in [0, 7_200, -7_200] {
         let mut scene = Scene::with(by_queue());
         scene.push(900.0);
-        let job = scene.job().expect("a job").id;
-        scene.core.change(job, JobChange::Cancel, &worker(), None, 99, scene.now);
-        scene.perform();
-        scene.answers.clear();
+        scene.cancel();
         scene.wait(300);
         let there = shifted(scene.now, set_by);
         scene.restart_on(ScalingConfig::default(), scene.now, there);
@@ -144,10 +140,7 @@ fn a_clock_that_is_set_back_unnoticed_stops_nothing_for_long() {
 fn no_pause_is_longer_than_it_can_be_on_a_clock_that_was_set_back() {
     let mut scene = Scene::with(by_queue());
     scene.push(900.0);
-    let job = scene.job().expect("a job").id;
-    scene.core.change(job, JobChange::Cancel, &worker(), None, 99, scene.now);
-    scene.perform();
-    scene.answers.clear();
+    scene.cancel();
     scene.wait(2);
     let back = shifted(scene.now, -7_200);
     scene.now = back;
