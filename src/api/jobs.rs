@@ -19,7 +19,7 @@ use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
 use super::{ApiState, list};
 use crate::domain::{Action, Alias, Job, JobId, JobRequest, Scope, StateName, Subject, Timestamp, WaitReason};
-use crate::engine::{Answer, JobChange, OBSERVE_TIMEOUT, Submitted};
+use crate::engine::{Answer, JobChange, NotedJob, OBSERVE_TIMEOUT, Submitted};
 use crate::store::JobFilter;
 use crate::table::Published;
 
@@ -91,7 +91,7 @@ pub async fn submit(
 ) -> Result<HttpResponse, ApiError> {
     let key = input::idempotency_key(request.headers(), caller.key_id(), &body.0)?;
     let asked = job_request(&request, &caller, body.0)?;
-    let (joined, job, replayed) = match state.engine.submit(asked, key).await.map_err(ApiError::of_change)? {
+    let (joined, noted, replayed) = match state.engine.submit(asked, key).await.map_err(ApiError::of_change)? {
         Submitted::Answer(Answer::Created(job)) => (false, job, false),
         Submitted::Answer(Answer::Joined(job)) => (true, job, false),
         Submitted::Answer(Answer::Refused(refusal)) => return Err(refusal.into()),
@@ -102,12 +102,13 @@ pub async fn submit(
         Submitted::Gone => return Err(ApiError::answered_job_gone()),
     };
     let mut response = if joined { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+    let NotedJob { job, .. } = &noted;
     response.insert_header(("Location", job_path(job.id)));
     if replayed {
         response.insert_header(("Idempotency-Replayed", "true"));
     }
     note_subject(&request, Subject { resource: Some(job.resource.clone()), job: Some(job.id), key: None });
-    Ok(with_new_job(&mut response, &job, state.clock.now()))
+    Ok(with_noted_job(&mut response, &noted, state.clock.now()))
 }
 
 /// Poll a job
@@ -271,7 +272,7 @@ pub async fn cancel_job(
         return Err(ApiError::job_finished(published.job()));
     }
     match state.engine.change(id, JobChange::Cancel, Some(caller.attempt())).await.map_err(ApiError::of_change)? {
-        Answer::Changed(job) => Ok(with_new_job(&mut HttpResponse::Ok(), &job, state.clock.now())),
+        Answer::Changed(job) => Ok(with_noted_job(&mut HttpResponse::Ok(), &job, state.clock.now())),
         // It ended between the look at the table and the engine's.
         _ => Err(ApiError::job_finished(state.find_job(&caller, id).await?.as_ref().unwrap_or(&published).job())),
     }
@@ -311,8 +312,10 @@ fn job_request(request: &HttpRequest, caller: &Caller, body: Submission) -> Resu
 }
 
 /// An answer with a version of a job that no other request asks for: it is rendered for this one alone.
-fn with_new_job(response: &mut HttpResponseBuilder, job: &Job, now: Timestamp) -> HttpResponse {
-    with_job(response, job.ended().is_none().then(|| retry_after(job, now)), render_job(job))
+fn with_noted_job(response: &mut HttpResponseBuilder, noted: &NotedJob, now: Timestamp) -> HttpResponse {
+    let job = &noted.job;
+    tell_when_to_ask(response, job.ended().is_none().then(|| retry_after(job, now)));
+    response.json(JobView::noted(noted, now))
 }
 
 fn with_job(response: &mut HttpResponseBuilder, retry_after: Option<u64>, body: Bytes) -> HttpResponse {

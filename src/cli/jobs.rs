@@ -104,6 +104,7 @@ impl JobsArgs {
         if self.follow.wait {
             if !self.json {
                 output.line(headline(&job));
+                output.lines(words::note(&job));
             }
             let ended = follow::to_the_end(client, job, &self.follow, self.json, output).await?;
             let as_asked = self.cancel && ended.state == StateName::Canceled;
@@ -113,6 +114,7 @@ impl JobsArgs {
             output.json(&job);
         } else if self.cancel {
             output.line(canceled(&job));
+            output.lines(words::note(&job));
         } else {
             output.lines(details::lines(&job, words::now()));
         }

@@ -114,6 +114,7 @@ impl ScaleArgs {
         if !self.json {
             let verb = if joined { "Joined a job that does the same" } else { "Submitted" };
             output.line(format_args!("{verb}: {} {}, job {}", job.resource, words::aim(&job), job.id));
+            output.lines(words::note(&job));
         }
         if !self.follow.wait {
             if self.json {

@@ -97,6 +97,11 @@ pub fn aim(job: &JobView) -> String {
     format!("{preposition} {}", goal(job))
 }
 
+/// What the policy does not do because of what was asked, as a line beside the job.
+pub fn note(job: &JobView) -> Option<String> {
+    job.note.as_ref().map(|note| format!("  {note}"))
+}
+
 /// `2 → 5`: where the resource is, and where the job goes.
 pub fn way(job: &JobView) -> String {
     let capacity = job.current_capacity.map_or("?".to_owned(), |capacity| capacity.to_string());

@@ -33,8 +33,8 @@ use super::shared_reads::{ReadNumber, SharedReads, Waiter};
 use crate::clock::{Clock, WallWatch, wall_now};
 use crate::domain::policy::Name;
 use crate::domain::{
-    Alias, CallId, ChangeAnswer, EventId, JobId, JobRequest, Notice, ReadFailure, Reading, Retention, ScalingConfig,
-    Timestamp,
+    Alias, CallId, ChangeAnswer, EventId, Job, JobId, JobRequest, Notice, ReadFailure, Reading, Retention,
+    ScalingConfig, Timestamp,
 };
 use crate::policy::Problem;
 use crate::sidecar::Sidecar;
@@ -174,7 +174,8 @@ enum Done {
     },
     Replayed {
         to: ReplyTo,
-        answer: Result<Submitted, Unavailable>,
+        job: Result<Option<Arc<Job>>, StoreError>,
+        joined: bool,
     },
 }
 
@@ -347,11 +348,7 @@ impl<S: Sidecar> Engine<S> {
                 self.adopt(self.evicted.keys().cloned().collect());
             }
             Done::Adopted { which, adopted } => self.on_adopted(which, adopted, now),
-            Done::Replayed { to, answer } => {
-                if let Some(Waiting::Submit(reply)) = self.waiting.remove(&to) {
-                    drop(reply.send(answer));
-                }
-            }
+            Done::Replayed { to, job, joined } => self.on_replayed(to, job, joined),
         }
     }
 

@@ -1,15 +1,14 @@
 //! How the rest of the process talks to the engine: over a bounded channel, with a reply.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::policy_requests::{PolicyAnswer, PolicyRefusal, PolicyRequest, PolicyView, StandingView};
-use super::requests::{Answer, JobChange, JobPlan, Refusal, ResourceView};
+use super::requests::{Answer, JobChange, JobPlan, NotedJob, Refusal, ResourceView};
 use crate::domain::policy::{Decision, Name, Policy};
-use crate::domain::{Alias, Attempt, Job, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
+use crate::domain::{Alias, Attempt, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
 use crate::store::SubmitKey;
 
 /// Requests that may wait for the engine. It takes some microseconds for most, and a microsecond for each resource on a page
@@ -55,7 +54,7 @@ pub enum Submitted {
     /// The same request was answered before.
     Replayed {
         /// The job in the answer, as it is now.
-        job: Arc<Job>,
+        job: NotedJob,
         /// Whether the request joined it.
         joined: bool,
     },

@@ -31,7 +31,7 @@ pub use policy_requests::{
     ClaimView, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, PolicyView, Precondition, StandingView,
 };
 pub use projections::Projections;
-pub use requests::{Answer, JobChange, JobPlan, Refusal, ReplyTo, ResourceView};
+pub use requests::{Answer, JobChange, JobPlan, NotedJob, Refusal, ReplyTo, ResourceView};
 
 /// A running engine.
 pub struct RunningEngine {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::policy_requests::{PolicyAnswer, StandingView};
-use crate::domain::policy::Hold;
+use crate::domain::policy::{Hold, JobNote};
 use crate::domain::{
     Alias, Bounds, Capacity, CompletionEstimate, InvalidSetting, Job, JobId, Reading, ResourceConfig, Settings,
     StepDurations, Timestamp,
@@ -20,15 +20,24 @@ pub enum JobChange {
     Cancel,
 }
 
+/// A job in an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotedJob {
+    /// The job.
+    pub job: Arc<Job>,
+    /// What its caller should know about the policy of the resource.
+    pub note: Option<JobNote>,
+}
+
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// A job was made of it.
-    Created(Arc<Job>),
+    Created(NotedJob),
     /// An unfinished job does the same already.
-    Joined(Arc<Job>),
+    Joined(NotedJob),
     /// The job with the [`JobChange`] that was asked for, or as it was if that changes nothing.
-    Changed(Arc<Job>),
+    Changed(NotedJob),
     /// What came of a change of a policy, a hold, a claim or a metric.
     Policy(PolicyAnswer),
     /// No.

@@ -547,7 +547,8 @@ impl Surroundings for Referee {
             self.policies.answered(to, answer, shifted(now, self.clock_error));
             self.hear_policies();
         }
-        let (Answer::Created(job) | Answer::Joined(job) | Answer::Changed(job)) = &answer else { return };
+        let (Answer::Created(noted) | Answer::Joined(noted) | Answer::Changed(noted)) = &answer else { return };
+        let job = &noted.job;
         let durable = disk.job(job.id).is_some_and(|stored| stored.version >= job.version);
         self.demand(durable, || format!("accepted is durable: {job:#?} is not on disk"));
         let shown = self.table.get(&job.id).is_some_and(|shown| shown.version >= job.version);
@@ -613,9 +614,9 @@ fn told(fate: Option<impl std::fmt::Debug>) -> String {
 
 fn summary(answer: &Answer) -> String {
     match answer {
-        Answer::Created(job) => format!("created {}", short(job.id)),
-        Answer::Joined(job) => format!("joined {}", short(job.id)),
-        Answer::Changed(job) => format!("changed {}", short(job.id)),
+        Answer::Created(noted) => format!("created {}", short(noted.job.id)),
+        Answer::Joined(noted) => format!("joined {}", short(noted.job.id)),
+        Answer::Changed(noted) => format!("changed {}", short(noted.job.id)),
         Answer::Refused(Refusal::Busy { by }) => format!("busy with {}", short(by.id)),
         Answer::Policy(answer) => format!("about a policy: {answer:?}"),
         Answer::Refused(refusal) => format!("refused: {refusal:?}"),

@@ -40,7 +40,7 @@ pub fn example_job() -> Value {
         "submittedBy": example_actor(), "canceledBy": null, "error": null, "endingAs": null, "supersededBy": null,
         "createdAt": "2026-01-31T12:00:00.007Z", "startedAt": "2026-01-31T12:00:00.007Z",
         "updatedAt": "2026-01-31T12:01:02.004Z", "deadlineAt": "2026-02-01T12:00:00.007Z", "finishedAt": null,
-        "version": 7
+        "version": 7, "note": null
     })
 }
 

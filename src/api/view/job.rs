@@ -11,8 +11,9 @@ use super::WireTime;
 use crate::api::openapi::examples;
 use crate::domain::{
     Actor, ActorKind, Alias, Capacity, Ending, ErrorCode, ExternalChange, Goal, Job, JobError, Op, Retarget, Settings,
-    SidecarAnswer, StateName, Step, StepOutcome, WaitReason, Waiting,
+    SidecarAnswer, StateName, Step, StepOutcome, Timestamp, WaitReason, Waiting,
 };
+use crate::engine::NotedJob;
 
 /// The address of job `id`.
 pub fn job_path(id: Uuid) -> String {
@@ -90,6 +91,17 @@ pub struct JobView {
     /// The number of this version of the job; each change of the job adds at least 1.
     #[schema(minimum = 1)]
     pub version: u64,
+    /// In the answer to a submission or a cancel: what the policy of the resource does not do because of it, in a sentence or
+    /// two. `null` if there is nothing to tell, and everywhere else.
+    pub note: Option<String>,
+}
+
+impl JobView {
+    /// The job in an answer at `now` to what was asked of it.
+    pub fn noted(noted: &NotedJob, now: Timestamp) -> Self {
+        let NotedJob { job, note } = noted;
+        Self { note: note.map(|note| note.sentence(&job.resource, now)), ..Self::from(&**job) }
+    }
 }
 
 impl From<&Job> for JobView {
@@ -129,6 +141,7 @@ impl From<&Job> for JobView {
             deadline_at: WireTime(job.deadline_at),
             finished_at: job.finished_at.map(WireTime),
             version: job.version,
+            note: None,
         }
     }
 }

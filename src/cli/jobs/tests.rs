@@ -163,6 +163,17 @@ async fn nonsense_is_refused() {
     assert_eq!(captured.err(), "scalegate: --wait needs the ID of a job\n");
 }
 
+#[actix_web::test]
+async fn from_what_a_cancel_keeps_the_policy_is_said() {
+    let note = "The policy of worker submits nothing on the way up until 14:15 UTC.";
+    for arguments in [&[ID, "--cancel"][..], &[ID, "--cancel", "--wait"]] {
+        let noted = Reply::Json(200, job(json!({"endingAs": "canceled", "note": note})));
+        let stub = Stub::start(vec![noted, events([canceled()])]).await;
+        let (_, captured) = jobs(&stub, arguments).await;
+        assert_eq!(captured.out().lines().nth(1), Some(format!("  {note}").as_str()), "{}", captured.out());
+    }
+}
+
 /// The first answer may have been lost.
 #[actix_web::test]
 async fn a_job_that_was_canceled_can_be_canceled_again() {

@@ -44,6 +44,15 @@ async fn sends_what_was_asked_for_and_nothing_else() {
 }
 
 #[actix_web::test]
+async fn what_the_policy_does_not_do_meanwhile_is_said() {
+    let note = "The policy of worker submits nothing until this job is over.";
+    let stub = Stub::start(vec![Reply::Json(202, job(json!({"note": note})))]).await;
+    let (_, captured) = scale(&stub, &["worker", "5"]).await;
+    let expected = format!("Submitted: worker to 5, job 0198c3f2-7a00-7000-8000-000000000001\n  {note}\n");
+    assert_eq!(captured.out(), expected);
+}
+
+#[actix_web::test]
 async fn a_lost_answer_does_not_make_a_second_job() {
     let stub = Stub::start(vec![Reply::Lost, Reply::Json(202, job(json!({})))]).await;
     let (exit, captured) = scale(&stub, &["worker", "5"]).await;

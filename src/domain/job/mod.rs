@@ -148,6 +148,11 @@ impl Job {
         self.submitted_by.as_ref().is_some_and(Actor::is_policy)
     }
 
+    /// Whether the policy of the resource canceled it, or has it end as canceled.
+    pub fn is_canceled_by_policy(&self) -> bool {
+        self.canceled_by.as_ref().is_some_and(Actor::is_policy)
+    }
+
     /// A job as it is when it is accepted.
     pub fn accept(id: JobId, request: JobRequest, settings: Settings, now: Timestamp) -> Self {
         let deadline_at = now + settings.deadline;

@@ -20,6 +20,7 @@ mod expression;
 mod inputs;
 mod metric;
 mod name;
+mod note;
 mod plan;
 mod rules;
 mod schedule;
@@ -43,6 +44,7 @@ pub use expression::{Expression, InvalidExpression, MAX_EXPRESSION_BYTES};
 pub use inputs::{Inputs, LastReading, OwnJob};
 pub use metric::{Insertion, MetricState, Missing, Sample, Series, stale_at};
 pub use name::{InvalidName, Name};
+pub use note::{JobNote, direction_of};
 pub use plan::{Planned, Prospects, plan};
 pub use schedule::{
     CronExpression, CronField, CronWindow, DayOfWeek, InvalidCron, MAX_CRON_CHARS, MAX_RECURRING_WINDOW, Occurrence,

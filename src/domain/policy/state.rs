@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// How long a refused capacity is a limit: as long as the longest pause.
 const REFUSED_FOR: Duration = LONGEST_PAUSE;
 /// How long a person's cancel keeps a policy from a direction: time to find out what is wrong, and to make a hold.
-const AFTER_CANCEL: Duration = Duration::from_mins(15);
+pub(super) const AFTER_CANCEL: Duration = Duration::from_mins(15);
 
 /// The memory of a policy. See the module for its size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

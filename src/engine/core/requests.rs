@@ -36,7 +36,7 @@ impl Core {
         let verdict = if changed.is_some() { AuditVerdict::Accepted } else { AuditVerdict::Unchanged };
         let job = changed.unwrap_or(before);
         let audit: Vec<AuditEntry> = audited(attempt, action, &job, verdict, now).into_iter().collect();
-        let reply = Effect::Reply(reply_to, Answer::Changed(job));
+        let reply = Effect::Reply(reply_to, Answer::Changed(self.noted(job)));
         let changes_nothing = outcome.jobs.is_empty() && audit.is_empty();
         let (at_once, after) = if changes_nothing { (Some(reply), None) } else { (None, Some(reply)) };
         let unit = Unit { audit, ..Unit::default() };

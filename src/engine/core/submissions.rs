@@ -214,7 +214,7 @@ impl Core {
         if let Some(job) = outcome.jobs.iter().find(|job| job.id == id).cloned() {
             unit.audit.extend(audited(attempt, Action::SubmitJob, &job, AuditVerdict::Accepted, now));
             unit.entries.extend(key.map(|key| entry(key, false, id, now)));
-            after.push(Effect::Reply(reply_to, Answer::Created(job)));
+            after.push(Effect::Reply(reply_to, Answer::Created(self.noted(job))));
         }
         self.apply_outcome(&resource, outcome, unit, after, now);
     }
@@ -222,7 +222,7 @@ impl Core {
     fn join(&mut self, job: Arc<Job>, submission: Submission, reservation: ReservationId, now: Timestamp) {
         let Submission { request, key, reply_to, .. } = submission;
         let resource = request.resource;
-        let reply = Effect::Reply(reply_to, Answer::Joined(Arc::clone(&job)));
+        let reply = Effect::Reply(reply_to, Answer::Joined(self.noted(Arc::clone(&job))));
         let audit: Vec<AuditEntry> =
             audited(request.attempt, Action::SubmitJob, &job, AuditVerdict::Unchanged, now).into_iter().collect();
         let entries: Vec<IdempotencyEntry> = key.into_iter().map(|key| entry(key, true, job.id, now)).collect();

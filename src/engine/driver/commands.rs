@@ -14,9 +14,9 @@ use super::super::requests::{Answer, Refusal, ReplyTo};
 use super::super::shared_reads::{Source, Waiter};
 use super::calls::timed;
 use super::{Done, Engine, PlanReply, Waiting, storage_unavailable};
-use crate::domain::{Alias, JobId, JobRequest, Origin, ReadFailure, Reading, Timestamp, TraceContext};
+use crate::domain::{Alias, Job, JobId, JobRequest, Origin, ReadFailure, Reading, Timestamp, TraceContext};
 use crate::sidecar::Sidecar;
-use crate::store::Reserved;
+use crate::store::{Reserved, StoreError};
 
 /// Longest wait for a reading of a caller who only observes.
 pub const OBSERVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -198,13 +198,18 @@ impl<S: Sidecar> Engine<S> {
                 // It is not shown any more, or not yet.
                 None => reader.job(job).await.map(|event| event.map(|event| event.job)),
             };
-            let answer = match job {
-                Ok(Some(job)) => Ok(Submitted::Replayed { job, joined }),
-                Ok(None) => Ok(Submitted::Gone),
-                Err(error) => Err(storage_unavailable(&error)),
-            };
-            Done::Replayed { to, answer }
+            Done::Replayed { to, job, joined }
         });
+    }
+
+    /// The job of an earlier answer is found, or is no longer kept.
+    pub(super) fn on_replayed(&mut self, to: ReplyTo, job: Result<Option<Arc<Job>>, StoreError>, joined: bool) {
+        let Some(Waiting::Submit(reply)) = self.waiting.remove(&to) else { return };
+        drop(reply.send(match job {
+            Ok(Some(job)) => Ok(Submitted::Replayed { job: self.core.noted(job), joined }),
+            Ok(None) => Ok(Submitted::Gone),
+            Err(error) => Err(storage_unavailable(&error)),
+        }));
     }
 
     /// Whether what was asked for is on the disk will only be known when the store works again.

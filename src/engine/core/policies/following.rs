@@ -6,10 +6,8 @@ use std::sync::Arc;
 use super::super::{Core, Effect};
 use super::deciding::own_job;
 use super::{InForce, Standing, StoredState, changes_of, first_reading, pulled};
-use crate::domain::policy::{JobEnd, Missing, Name, Policy, Sample, Series, TOGETHER, Trigger};
-use crate::domain::{
-    Actor, Alias, Capacity, Ending, ErrorCode, HistoryEntry, Job, Op, ResourceEvent, StepOutcome, Timestamp,
-};
+use crate::domain::policy::{JobEnd, Missing, Name, Policy, Sample, Series, TOGETHER, Trigger, direction_of};
+use crate::domain::{Actor, Alias, Ending, ErrorCode, HistoryEntry, Job, ResourceEvent, StepOutcome, Timestamp};
 use crate::policy::{Document, Problem};
 use crate::sources::problems_of;
 use crate::store::{PolicyChange, PolicyRecord, PolicyWrite, Revision, Unit};
@@ -27,10 +25,11 @@ impl Core {
             self.trigger_followers(resource);
         }
         let Some(in_force) = self.standings.in_force_mut(resource) else { return Vec::new() };
+        let capacity = in_force.last_capacity();
         let mut is_changed = false;
         for job in jobs.iter().filter(|job| job.is_of_policy()) {
             if let Some(end) = job.ended().and_then(|ending| end_of(job, ending)) {
-                in_force.state.on_job_ended(direction(job), end, now);
+                in_force.state.on_job_ended(direction_of(job, capacity), end, now);
                 is_changed = true;
             }
         }
@@ -221,16 +220,6 @@ fn series_of(samples: BTreeMap<Name, Vec<Sample>>, in_force: &InForce, now: Time
     series.collect()
 }
 
-/// The direction in which `job` was to go, as far as it came.
-fn direction(job: &Job) -> Op {
-    let from = job.current.or(job.start).unwrap_or(Capacity::ZERO);
-    match job.target {
-        Some(target) if target < from => Op::Remove,
-        Some(target) if target == from && job.start.is_some_and(|start| target < start) => Op::Remove,
-        _ => Op::Add,
-    }
-}
-
 /// What the end of its job means to a policy.
 fn end_of(job: &Job, ending: &Ending) -> Option<JobEnd> {
     Some(match ending {
@@ -240,7 +229,7 @@ fn end_of(job: &Job, ending: &Ending) -> Option<JobEnd> {
             let refused = rejected.filter(|_| error.code == ErrorCode::SidecarRejected);
             JobEnd::Failed { code: error.code, refused: refused.map(|step| step.to) }
         }
-        Ending::Canceled if matches!(job.canceled_by, Some(Actor::Policy { .. })) => JobEnd::Replaced,
+        Ending::Canceled if job.is_canceled_by_policy() => JobEnd::Replaced,
         Ending::Canceled => JobEnd::CanceledByPerson,
         Ending::Superseded { .. } => JobEnd::Replaced,
     })

@@ -5,6 +5,7 @@ mod circles;
 mod clocks;
 mod following;
 mod keyed_claims;
+mod notes;
 mod recording;
 mod sources;
 
@@ -23,7 +24,7 @@ use crate::domain::{
 use crate::engine::policy_requests::{
     PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, Precondition, StandingView,
 };
-use crate::engine::requests::{Answer, JobChange, Refusal};
+use crate::engine::requests::{Answer, JobChange, NotedJob, Refusal};
 use crate::policy::Document;
 use crate::store::{AdoptedLane, Adoption, Observations, PolicyRecord, PolicyWrite, Unit};
 
@@ -249,12 +250,15 @@ impl Scene {
     }
 
     /// A person cancels the job.
-    fn cancel(&mut self) {
+    fn cancel(&mut self) -> NotedJob {
         let job = self.job().expect("a job").id;
         self.next_reply += 1;
         self.core.change(job, JobChange::Cancel, &worker(), None, self.next_reply, self.now);
         self.perform();
-        self.answers.pop().expect("an answer");
+        match self.answers.pop() {
+            Some(Answer::Changed(noted)) => noted,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// The sidecar answers what it was asked: readings show what there is, and changes are done.
@@ -401,7 +405,7 @@ fn people_come_first_and_the_policy_waits() {
     let mut scene = Scene::with(by_queue());
     scene.push(812.0);
     let own = scene.job().expect("a job").id;
-    let Answer::Created(job) = scene.submit(5) else { panic!("refused") };
+    let Answer::Created(NotedJob { job, .. }) = scene.submit(5) else { panic!("refused") };
     scene.answer_calls();
     assert!(scene.core.lane(&worker()).is_some_and(|lane| lane.job(own).is_none_or(|job| job.ending.is_some())));
     scene.wait(2);

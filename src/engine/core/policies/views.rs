@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::super::Core;
 use super::InForce;
 use super::deciding::own_job;
-use crate::domain::policy::{Claim, ClaimKind, Hold, HoldKind, Pace, Planned, Prospects, Whereabouts};
-use crate::domain::{Alias, Capacity, Goal, JobRequest, Reach, ResourceConfig, Timestamp};
+use crate::domain::policy::{Claim, ClaimKind, Hold, HoldKind, JobNote, Mode, Pace, Planned, Prospects, Whereabouts};
+use crate::domain::{Alias, Capacity, Goal, Job, JobRequest, Reach, ResourceConfig, Timestamp};
 use crate::engine::policy_requests::{ClaimView, PolicyView, StandingView};
+use crate::engine::requests::NotedJob;
 
 impl Core {
     /// What stands about `resource` at `now`.
@@ -69,6 +70,18 @@ impl Core {
         claim.counts_at(now) && in_force.trigger.is_none() && is_met
     }
 
+    /// What a caller who asks about `job` should know about the policy of its resource.
+    fn note_about(&self, job: &Job) -> Option<JobNote> {
+        let in_force = self.standings.in_force(&job.resource);
+        let active = in_force.filter(|in_force| in_force.policy.mode == Mode::Active)?;
+        JobNote::about(job, active.last_capacity())
+    }
+
+    /// `job` with what its caller should know.
+    pub fn noted(&self, job: Arc<Job>) -> NotedJob {
+        NotedJob { note: self.note_about(&job), job }
+    }
+
     /// The hold that stops `request`, if there is one.
     pub(in crate::engine::core) fn hold_against(&self, request: &JobRequest) -> Option<&Hold> {
         let hold = self.standings.get(&request.resource)?.hold.as_ref()?;
@@ -99,6 +112,11 @@ impl Core {
 }
 
 impl InForce {
+    /// The capacity that it decided at last.
+    pub(super) fn last_capacity(&self) -> Option<Capacity> {
+        self.decision.as_ref().and_then(|decision| decision.capacity)
+    }
+
     /// How it is shown.
     pub(super) fn view(&self, rules: ResourceConfig) -> PolicyView {
         PolicyView {

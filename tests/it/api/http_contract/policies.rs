@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{SHORT_COOLDOWN, Scene};
+use super::{LONG_COOLDOWN, SHORT_COOLDOWN, Scene};
 use crate::support::gateway::{Gateway, Raw, Response};
+use scalegate::api::view::JobView;
 use serde_json::{Value, json};
 
 const POLICY: &str = "/v1/resources/worker/policy";
@@ -205,6 +206,54 @@ async fn an_evaluation_shows_what_a_policy_would_do_and_does_nothing() {
         scene.gateway.refuses(&Raw::post(path, json!({"policy": other}).to_string()), 422, "validation_failed").await;
     assert_eq!(problem.errors[0].pointer, "/policy/max");
     assert_eq!(scene.sidecar.changes().len(), 0);
+}
+
+#[actix_web::test]
+async fn who_submits_a_job_is_told_that_the_policy_waits_as_often_as_it_asks() {
+    let scene = Scene::start(&LONG_COOLDOWN);
+    let body = json!({"resource": "worker", "targetCapacity": 8});
+    let submit =
+        async |scene: &Scene, key: &str| scene.gateway.post_with("/v1/jobs", &body, &[("Idempotency-Key", key)]).await;
+    let first = submit(&scene, "one").await;
+    assert_eq!((first.status, &first.json()["note"]), (202, &Value::Null), "there is no policy");
+    scene.gateway.put(POLICY, &by_queue()).await;
+    let note = "The policy of worker submits nothing until this job is over. To keep it away for longer, make a hold.";
+    let assert_told = async |scene: &Scene| {
+        for (key, status) in [("one", 202), ("two", 200)] {
+            let told = submit(scene, key).await;
+            assert_eq!((told.status, &told.json()["note"]), (status, &json!(note)), "{key}");
+        }
+    };
+    assert_told(&scene).await;
+    let scene = scene.restarted(&LONG_COOLDOWN);
+    assert_told(&scene).await;
+    let path = first.header("location").expect("a location");
+    assert_eq!(scene.gateway.get(path).await.json()["note"], Value::Null, "a poll is not an answer to a wish");
+    scene.gateway.post(&format!("{path}/cancel"), &Value::Null).await;
+    scene.gateway.wait_for(first.job().id, |job| job.finished_at.is_some()).await;
+    let again = submit(&scene, "one").await;
+    assert_eq!((again.header("idempotency-replayed"), &again.json()["note"]), (Some("true"), &Value::Null));
+}
+
+#[actix_web::test]
+async fn who_cancels_the_job_of_a_policy_is_told_what_that_keeps_it_from() {
+    let scene = Scene::start(&LONG_COOLDOWN);
+    let mut policy = by_queue();
+    policy["job"]["stepSize"] = json!(1);
+    scene.gateway.put(POLICY, &policy).await;
+    scene.gateway.push(900.0).await;
+    let decision = scene.gateway.decision(|last| last["jobId"].is_string()).await;
+    let id = decision["jobId"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let cools = |job: &JobView| job.waiting_for.as_ref().is_some_and(|waiting| waiting.reason == "cooldown");
+    scene.gateway.wait_for(id, cools).await;
+    let canceled = scene.gateway.post(&format!("/v1/jobs/{id}/cancel"), &Value::Null).await;
+    let note = canceled.job().note.expect("a note");
+    assert!(note.starts_with("The policy of worker submits nothing on the way up until "), "{note}");
+    assert!(note.ends_with(" UTC. To keep it away for longer, make a hold."), "{note}");
+    let kept =
+        scene.gateway.decision(|last| last["detail"].as_str().is_some_and(|it| it.contains("canceled a job"))).await;
+    let until = note.split(" until ").nth(1).and_then(|rest| rest.split('.').next()).expect("a time");
+    assert!(kept["detail"].as_str().is_some_and(|detail| detail.contains(until)), "{note} {kept}");
 }
 
 #[actix_web::test]

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use scalegate::domain::{Reach, StepOutcome};
-use scalegate::engine::{Submitted, Unavailable};
+use scalegate::engine::{NotedJob, Submitted, Unavailable};
 use scalegate::metrics::Scrape;
 use scalegate::store::SubmitKey;
 
@@ -75,7 +75,9 @@ async fn a_submission_whose_commit_failed_after_it_was_durable_is_carried_out_al
     Disk::set(&rig.disk.broken, false);
     rig.healthy().await;
     // The submitter does what one does, and tries again.
-    let Ok(Submitted::Replayed { job, .. }) = rig.handle.submit(to(2), key()).await else { panic!("not replayed") };
+    let Ok(Submitted::Replayed { job: NotedJob { job, .. }, .. }) = rig.handle.submit(to(2), key()).await else {
+        panic!("not replayed")
+    };
     assert!(rig.table.get(job.id).is_some(), "shown before anything else happens to it");
     rig.sidecar.on_read.send_replace(Manner::Prompt);
     assert_succeeded(&*rig.ended(job.id).await, &[StepOutcome::Confirmed]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use scalegate::clock::Clock;
 use scalegate::domain::{Ending, Job, JobId, Retention, Settings};
-use scalegate::engine::{Answer, Refusal, Submitted};
+use scalegate::engine::{Answer, NotedJob, Refusal, Submitted};
 use scalegate::store::sqlite::{Journal, SqliteJournal};
 use scalegate::store::{NoRoom, SubmitKey, Unit};
 
@@ -17,14 +17,18 @@ async fn the_same_key_gets_the_same_answer_before_and_after_a_restart() {
     let rig = Rig::start().await;
     let key = |fingerprint| Some(SubmitKey { key: "k".into(), fingerprint: [fingerprint; 32] });
     let (first, second) = tokio::join!(rig.handle.submit(to(2), key(1)), rig.handle.submit(to(2), key(1)));
-    let Ok(Submitted::Answer(Answer::Created(created))) = first else { panic!("not created: {first:?}") };
-    let Ok(Submitted::Replayed { job, joined }) = second else { panic!("not replayed: {second:?}") };
+    let Ok(Submitted::Answer(Answer::Created(NotedJob { job: created, .. }))) = first else {
+        panic!("not created: {first:?}")
+    };
+    let Ok(Submitted::Replayed { job: NotedJob { job, .. }, joined }) = second else {
+        panic!("not replayed: {second:?}")
+    };
     assert_eq!((job.id, joined), (created.id, false));
     let reused = rig.handle.submit(to(3), key(2)).await;
     assert!(matches!(reused, Ok(Submitted::Answer(Answer::Refused(Refusal::NoRoom(NoRoom::KeyReused))))), "{reused:?}");
     let ended = rig.ended(created.id).await;
     let later = rig.handle.submit(to(2), key(1)).await;
-    let replayed = Ok(Submitted::Replayed { job: ended, joined: false });
+    let replayed = Ok(Submitted::Replayed { job: NotedJob { job: ended, note: None }, joined: false });
     assert_eq!(later, replayed, "as it is now, not as it was then");
 
     let (directory, sidecar) = (Arc::clone(&rig.directory), Arc::clone(&rig.sidecar));

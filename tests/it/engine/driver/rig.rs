@@ -101,7 +101,7 @@ impl Rig {
 
     pub async fn create(&self, request: JobRequest) -> JobId {
         match self.handle.submit(request, None).await {
-            Ok(Submitted::Answer(Answer::Created(job))) => job.id,
+            Ok(Submitted::Answer(Answer::Created(noted))) => noted.job.id,
             other => panic!("not created: {other:?}"),
         }
     }

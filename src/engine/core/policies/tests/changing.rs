@@ -13,7 +13,7 @@ fn in_fours() -> Value {
 
 impl Scene {
     /// The change that is asked of the sidecar, if one is.
-    fn change(&self) -> Option<Move> {
+    pub(super) fn change(&self) -> Option<Move> {
         self.calls.iter().find_map(|(_, call)| match call {
             Call::Change(change) => Some(*change),
             Call::Read => None,
