@@ -216,7 +216,8 @@ pub struct PolicyView {
 pub struct ClaimView {
     /// The claim.
     pub claim: Claim,
-    /// Whether the resource is at rest with at least the capacity that the policy decided with it.
+    /// Whether the resource is at rest with at least the capacity that the policy decided with it. A renewal takes nothing away
+    /// from that.
     pub is_satisfied: bool,
 }
 

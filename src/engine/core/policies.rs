@@ -28,7 +28,7 @@ use recording::Unwritten;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::policy::{
-    Claim, Condition, Decision, Hold, MetricSpec, Name, Policy, PolicyState, Series, Source, TOGETHER, Trigger,
+    Claim, ClaimId, Condition, Decision, Hold, MetricSpec, Name, Policy, PolicyState, Series, Source, TOGETHER, Trigger,
 };
 use crate::domain::{Action, Alias, AuditVerdict, Timestamp};
 use crate::engine::policy_requests::PolicyAnswer;
@@ -81,6 +81,8 @@ pub(super) struct InForce {
     pub series: BTreeMap<Name, Series>,
     /// Its last decision.
     pub decision: Option<Decision>,
+    /// The claims that counted in that decision.
+    pub decided_claims: Vec<ClaimId>,
     pub conditions: Vec<Condition>,
     /// The sources that are not asked, and why.
     pub refused_sources: Vec<Problem>,
@@ -106,6 +108,7 @@ impl InForce {
             state: PolicyState::new(),
             series: BTreeMap::new(),
             decision: None,
+            decided_claims: Vec::new(),
             conditions: Vec::new(),
             refused_sources: Vec::new(),
             last_effect_at: None,

@@ -205,6 +205,7 @@ impl Core {
                     last_effect_at: before.last_effect_at,
                     unwritten: before.unwritten,
                     decision: before.decision,
+                    decided_claims: before.decided_claims,
                     ..new
                 },
             });

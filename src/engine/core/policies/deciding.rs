@@ -92,12 +92,15 @@ impl Core {
         let (trigger, policy) = (in_force.trigger.unwrap_or(Trigger::Time), &in_force.policy);
         let with = Given { id, trigger, revision: in_force.revision.number, policy, series: &in_force.series };
         let outcome = self.evaluate_with(resource, standing, &with, now);
+        let counting = standing.claims.iter().filter(|claim| claim.counts_at(now));
+        let decided_claims = counting.map(|claim| claim.id).collect();
         let target_before = in_force.decision.as_ref().and_then(|decision| decision.decided);
         let policy::Outcome { decision, state, conditions, act, wake_at } = outcome;
         let Some(in_force) = self.standings.in_force_mut(resource) else { return };
         in_force.trigger = None;
         in_force.decided_at = Some(now);
         in_force.wake_at = wake_at;
+        in_force.decided_claims = decided_claims;
         in_force.conditions = conditions;
         in_force.conditions.extend(in_force.refused_sources.iter().map(source_refused));
         in_force.unwritten.state |= in_force.state != state;

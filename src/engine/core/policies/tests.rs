@@ -22,7 +22,7 @@ use crate::domain::{
     ScalingConfig, Status, Timestamp,
 };
 use crate::engine::policy_requests::{
-    PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, Precondition, StandingView,
+    ClaimView, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, Precondition, StandingView,
 };
 use crate::engine::requests::{Answer, JobChange, NotedJob, Refusal};
 use crate::policy::Document;
@@ -456,6 +456,29 @@ fn claims_raise_what_is_decided_until_they_end() {
     scene.push(300.0);
     scene.wait(2);
     assert_eq!((scene.target(), scene.kept.claims.len()), (Some(3), 0));
+}
+
+#[test]
+fn a_claim_that_is_met_stays_so_until_something_else_is_decided() {
+    let mut scene = Scene::with(by_queue());
+    scene.push(300.0);
+    let first = PolicyAnswer::Claim(ClaimView { claim: claim(1, 8, 3600), is_satisfied: false });
+    assert_eq!(scene.ask(PolicyChangeRequest::Claim(claim(1, 8, 3600))), first);
+    scene.run(2000);
+    assert!(scene.standing().claims[0].is_satisfied);
+    let until = scene.now + Duration::from_hours(1);
+    let renewal = PolicyChangeRequest::RenewClaim { id: claim(1, 8, 0).id, until, is_admin: true };
+    assert!(matches!(scene.ask(renewal), PolicyAnswer::Claim(view) if view.is_satisfied && view.claim.until == until));
+    // What is to be decided on is no change yet, and another claim has not been answered yet.
+    let more = Claim { kind: ClaimKind::Extra, until, ..claim(2, 2, 3600) };
+    assert!(matches!(scene.ask(PolicyChangeRequest::Claim(more)), PolicyAnswer::Claim(view) if !view.is_satisfied));
+    let satisfied =
+        |scene: &Scene| -> Vec<bool> { scene.standing().claims.iter().map(|claim| claim.is_satisfied).collect() };
+    assert_eq!(satisfied(&scene), [true, false]);
+    scene.wait(2);
+    assert_eq!((scene.target(), satisfied(&scene)), (Some(10), vec![false, false]));
+    scene.run(2000);
+    assert_eq!((scene.capacity, satisfied(&scene)), (units(10), vec![true, true]));
 }
 
 #[test]

@@ -54,11 +54,12 @@ impl Core {
         views.take(size).collect()
     }
 
-    /// Whether `claim` counts and `resource` is at rest with at least what its policy decided with it.
+    /// Whether `claim` counts and `resource` is at rest with at least what its policy decided with it. What the policy is still to
+    /// decide on, such as another end of the claim, takes nothing away from that.
     pub(super) fn satisfies(&self, resource: &Alias, claim: &Claim, now: Timestamp) -> bool {
         let in_force = self.standings.in_force(resource);
         let Some((in_force, lane)) = in_force.zip(self.lane(resource)) else { return false };
-        let decision = in_force.decision.as_ref().filter(|decision| decision.last_at >= claim.from);
+        let decision = in_force.decision.as_ref().filter(|_| in_force.decided_claims.contains(&claim.id));
         let decided = decision.and_then(|decision| decision.decided);
         let settings = self.scaling.in_force(resource).settings.with(&in_force.policy.job);
         let reading = self.usable_reading(resource, lane, &settings);
@@ -66,8 +67,7 @@ impl Core {
         let is_met = decided.zip(reading).is_some_and(|(decided, reading)| {
             reading.capacity >= decided.max(least) && reading.status.is_at_rest(reading.capacity)
         });
-        // A claim that the last decision does not know of yet has not been answered.
-        claim.counts_at(now) && in_force.trigger.is_none() && is_met
+        claim.counts_at(now) && is_met
     }
 
     /// What a caller who asks about `job` should know about the policy of its resource.
