@@ -30,8 +30,9 @@ struct Step {
 pub struct Allowance {
     /// Units.
     pub units: u32,
-    /// When there is more, if time alone brings it.
-    pub more_at: Option<Timestamp>,
+    /// When there are more or fewer, if the end of an earlier move changes that. With neither units nor this, there are
+    /// never any.
+    pub changes_at: Option<Timestamp>,
 }
 
 impl Moves {
@@ -54,13 +55,21 @@ impl Moves {
 
     /// How much is left of the limits of `smoothing`, given what there is; nothing if they set none.
     pub fn left(&self, smoothing: &Smoothing, present: Capacity, now: Timestamp) -> Option<Allowance> {
-        let counted = || self.0.iter().filter(|step| step.at + smoothing.period > now);
-        let before = counted().next().map_or(present, |first| first.before);
-        let total = limit(smoothing, before)?;
-        let used = counted().fold(0_u32, |used, step| used.saturating_add(step.units));
-        let more_at = counted().next().map(|first| first.at + smoothing.period);
-        Some(Allowance { units: total.saturating_sub(used), more_at })
+        let counted: Vec<Step> = self.0.iter().filter(|step| step.at + smoothing.period > now).copied().collect();
+        let units = left_after(&counted, smoothing, present)?;
+        let changes_at = counted.iter().enumerate().find_map(|(index, step)| {
+            let later = left_after(&counted[index + 1..], smoothing, present)?;
+            (later != units).then(|| step.at + smoothing.period)
+        });
+        Some(Allowance { units, changes_at })
     }
+}
+
+/// How much is left where `counted` are the moves of the period; nothing if there is no limit.
+fn left_after(counted: &[Step], smoothing: &Smoothing, present: Capacity) -> Option<u32> {
+    let before = counted.first().map_or(present, |first| first.before);
+    let used = counted.iter().fold(0_u32, |used, step| used.saturating_add(step.units));
+    Some(limit(smoothing, before)?.saturating_sub(used))
 }
 
 /// The larger of both limits. A share of nothing is one unit if it is above 0: otherwise a resource at 0 stays there.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::capacity::Capacity;
 use super::super::time::Timestamp;
-use super::document::Behavior;
+use super::document::{Behavior, Smoothing};
 use super::rules::plus;
 use super::time_words::{clock, seconds};
 use super::timer::Timer;
@@ -52,17 +52,11 @@ impl BehaviorMemory {
         let (stable, waits_until) = self.stabilise(behavior, wanted, present, now, timer);
         let (value, allowance) = self.limit_speed(behavior, stable, present, now);
         let detail = if value != stable {
-            let (period, word, change) = if stable > present {
-                (behavior.up.period, "more", "rise")
-            } else {
-                (behavior.down.period, "less", "fall")
-            };
-            if let Some(at) = allowance.and_then(|allowance| allowance.more_at) {
+            if let Some(at) = allowance.and_then(|allowance| allowance.changes_at) {
                 timer.note(at);
             }
-            let units = value.distance(present);
-            let amount = if units == 0 { format!("no further {change}") } else { format!("at most {units} {word}") };
-            Some(format!("{amount} within {}", seconds(period)))
+            let (side, is_rise) = if stable > present { (&behavior.up, true) } else { (&behavior.down, false) };
+            Some(limit_in_words(side, is_rise, value.distance(present), allowance, now))
         } else if value != wanted {
             let (direction, window) = if wanted > present {
                 ("up", behavior.up.stabilization)
@@ -136,4 +130,16 @@ impl BehaviorMemory {
             self.falls.note(present, units, &behavior.down, now);
         }
     }
+}
+
+/// That a move of the rules is limited to `units`, and until when. A move that begins its period counts from `now`.
+fn limit_in_words(side: &Smoothing, is_rise: bool, units: u32, allowance: Option<Allowance>, now: Timestamp) -> String {
+    let (more, change) = if is_rise { ("more", "rise") } else { ("less", "fall") };
+    let until = match allowance {
+        Some(Allowance { units: 0, changes_at: None }) => return format!("the policy allows no {change}"),
+        Some(Allowance { changes_at: Some(at), .. }) => at,
+        _ => now + side.period,
+    };
+    let amount = if units == 0 { format!("no further {change}") } else { format!("at most {units} {more}") };
+    format!("{amount} within {}, until {}", seconds(side.period), clock(until, now))
 }

@@ -92,6 +92,38 @@ fn rises_of_a_period_are_together_at_most_the_larger_limit_of_what_there_was_bef
     }
 }
 
+/// What follows a wish for 20 at 3, with these rises before it.
+fn told(up: Smoothing, rises: &[(u64, u32)], second: u64) -> (u32, String, Option<Timestamp>) {
+    let (behavior, now) = (Behavior { up, down: FREE }, at(second));
+    let (mut memory, mut present) = (BehaviorMemory::default(), 3);
+    for (second, value) in rises {
+        // Under a limit that allows it.
+        let before = Behavior { up: limited(Some(99), None), down: FREE };
+        memory.note_move(&before, units(present), units(*value), at(*second));
+        present = *value;
+    }
+    let mut timer = Timer::new(now);
+    let smoothed = memory.follow(&behavior, units(20), units(present), now, &mut timer);
+    (smoothed.value.units(), smoothed.detail.expect("a reason"), timer.at())
+}
+
+/// Time alone brings more when enough of the period is over, and not before.
+#[test]
+fn a_limit_says_until_when_it_holds() {
+    let two = limited(Some(2), None);
+    for (up, rises, second, value, detail, wakes) in [
+        (two, vec![], 0, 5, "at most 2 more within 600 s, until 08:10 UTC", None),
+        (two, vec![(0, 4)], 300, 5, "at most 1 more within 600 s, until 08:10 UTC", Some(600)),
+        (two, vec![(0, 5)], 300, 5, "no further rise within 600 s, until 08:10 UTC", Some(600)),
+        (two, vec![(0, 4), (100, 7)], 300, 7, "no further rise within 600 s, until 08:11:40 UTC", Some(700)),
+        (limited(None, Some(100.0)), vec![(0, 4)], 300, 6, "at most 2 more within 600 s, until 08:10 UTC", Some(600)),
+        (limited(Some(0), Some(0.0)), vec![(0, 4)], 300, 4, "the policy allows no rise", None),
+    ] {
+        let wakes = wakes.map(at);
+        assert_eq!(told(up, &rises, second), (value, detail.to_owned(), wakes), "{up:?} after {rises:?}");
+    }
+}
+
 #[test]
 fn falls_are_limited_apart_from_rises() {
     let behavior = Behavior { up: FREE, down: limited(Some(2), None) };

@@ -59,14 +59,14 @@ fn a_sentence_says_what_happens_and_why() {
                 let period = Duration::from_mins(10);
                 world.policy.behavior.up = Smoothing { max_units: Some(2), period, ..FREE };
             }),
-            "From 3 to 5: at most 2 more within 600 s; queue alone would need 9.",
+            "From 3 to 5: at most 2 more within 600 s, until 08:10 UTC; queue alone would need 9.",
         ),
         (
             by_load(900.0, |world| {
                 let period = Duration::from_mins(10);
                 world.policy.behavior.up = Smoothing { max_units: Some(0), period, ..FREE };
             }),
-            "Stays at 3: no further rise within 600 s; queue alone would need 9.",
+            "Stays at 3: the policy allows no rise; queue alone would need 9.",
         ),
     ] {
         assert_eq!(told, expected);
