@@ -73,6 +73,12 @@ impl Pace {
         (floor < due.min).then(|| due.at - self.time_to_climb(floor, due.min))
     }
 
+    /// When `due` is met by a climb from `from` that begins at `first_change_at`, if that is later than it is due.
+    pub fn late_until(&self, from: Capacity, due: Due, first_change_at: Timestamp) -> Option<Timestamp> {
+        let met_at = first_change_at + self.time_to_climb(from, due.min);
+        (from < due.min && met_at > due.at).then_some(met_at)
+    }
+
     /// Whether the way from `from` to `to`, whose first change is sent at `sent_at`, leaves time to meet `due`: each change can
     /// follow when the cooldown of the one before is over and that one is at rest, and the climb after a fall when that has
     /// settled. All changes of the way count, since a
@@ -247,6 +253,17 @@ mod tests {
             units(8),
             "2 or less are late, and climb to 8 at least"
         );
+    }
+
+    /// From 2 to 10: 36 minutes.
+    #[test]
+    fn a_climb_that_is_late_says_when_it_ends() {
+        let pace = pace(1, 300, 60, 0);
+        let late = |from, first_change_at| pace.late_until(units(from), due(10, 36 * 60), at(first_change_at));
+        assert_eq!(late(2, 0), None, "just in time");
+        assert_eq!(late(2, 1), Some(at(36 * 60 + 1)));
+        assert_eq!(late(9, 40 * 60), Some(at(41 * 60)));
+        assert_eq!(late(10, 40 * 60), None, "it is there, or the change under way leads there");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::super::capacity::{Capacity, Op};
 use super::super::time::Timestamp;
+use super::climb::Pace;
 use super::decision::{Limiter, StageValue};
 use super::demand::{Claim, ClaimKind, Direction, HoldKind, Whereabouts};
 use super::document::Policy;
@@ -11,7 +12,7 @@ use super::rules::{Recommendation, plus};
 use super::state::{PolicyState, Refused};
 use super::time_words::{clock, seconds};
 use super::timer::Timer;
-use super::windows::Windows;
+use super::windows::{Start, Windows};
 
 /// The number on its way through the stages.
 #[derive(Clone, Debug)]
@@ -150,13 +151,12 @@ pub fn claims(trace: &mut Trace, asked: &Asked, now: Timestamp) {
 }
 
 /// The bounds of windows, and changes that would make one late.
-pub fn windows(trace: &mut Trace, windows: &Windows, inputs: &Inputs<'_>, capacity: Capacity, sent_at: Timestamp) {
+pub fn windows(trace: &mut Trace, windows: &Windows, pace: &Pace, start: Start) {
     if let Some(min) = &windows.min {
         let value = trace.value.max(min.units);
         trace.set(Limiter::Windows, value, || min.detail.clone());
     }
-    let from = inputs.in_flight.unwrap_or(capacity);
-    if let Some((least, detail)) = windows.least_in_time(&inputs.pace, from, trace.value, sent_at) {
+    if let Some((least, detail)) = windows.least_in_time(pace, start, trace.value) {
         trace.set(Limiter::Windows, least, || detail);
     }
     if let Some(max) = &windows.max {

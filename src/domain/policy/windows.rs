@@ -8,7 +8,7 @@ use super::climb::{Due, Pace};
 use super::decision::Says;
 use super::document::{Policy, RuleKind};
 use super::name::Name;
-use super::schedule::{Ready, When, Window};
+use super::schedule::{Occurrence, Ready, When, Window};
 use super::time_words::local;
 use super::timer::Timer;
 
@@ -23,7 +23,16 @@ pub struct Windows {
     pub max: Option<Bound>,
     /// What contradicts what, as a sentence.
     pub contradiction: Option<String>,
-    dues: Vec<(Name, Due)>,
+    dues: Vec<Ahead>,
+}
+
+/// A capacity that a window needs when it opens.
+#[derive(Clone, Debug)]
+struct Ahead {
+    rule: Name,
+    due: Due,
+    /// When the window opens, in words.
+    opens: String,
 }
 
 /// A bound and the window that sets it.
@@ -38,8 +47,18 @@ pub struct Bound {
     is_once: bool,
 }
 
-/// Asks all windows of `policy`. `first_change_at` is when the next change can be sent at the earliest.
-pub fn windows(policy: &Policy, pace: &Pace, first_change_at: Timestamp, now: Timestamp, timer: &mut Timer) -> Windows {
+/// Where a climb ahead of a window begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// The capacity, with the change under way.
+    pub from: Capacity,
+    /// When the next change can be sent at the earliest.
+    pub first_change_at: Timestamp,
+}
+
+/// Asks all windows of `policy`.
+pub fn windows(policy: &Policy, pace: &Pace, start: Start, now: Timestamp, timer: &mut Timer) -> Windows {
+    let Start { from, first_change_at } = start;
     let mut windows = Windows::default();
     let (mut mins, mut maxes, mut floors) = (Vec::new(), Vec::new(), Vec::new());
     for rule in &policy.rules {
@@ -69,20 +88,32 @@ pub fn windows(policy: &Policy, pace: &Pace, first_change_at: Timestamp, now: Ti
         let due = due_at(window, next.opens);
         let floor = due.map(|due| pace.floor_ahead(due, first_change_at)).filter(|floor| *floor > Capacity::ZERO);
         if let Some(due) = due {
-            windows.dues.push((rule.name.clone(), due));
+            windows.dues.push(Ahead { rule: rule.name.clone(), due, opens: opens.clone() });
             if let Some(at) = pace.floor_rises_at(due, first_change_at) {
                 timer.note(at);
             }
         }
-        let when = match (floor, due) {
-            (Some(_), Some(due)) => format!("to have {} at {opens}", due.min),
-            _ => format!("opens at {opens}"),
+        let late_until = due.and_then(|due| pace.late_until(from, due, first_change_at));
+        let (link, when) = match (floor, due, late_until) {
+            (Some(_), Some(due), Some(met_at)) => (" but", late(due, met_at, next, &zone, now)),
+            (Some(_), Some(due), None) => ("", format!("to have {} at {opens}", due.min)),
+            _ => ("", format!("opens at {opens}")),
         };
-        floors.extend(floor.map(|floor| bound(floor, format!("{name} needs {floor} now {when}"))));
+        floors.extend(floor.map(|floor| bound(floor, format!("{name} needs {floor} now{link} {when}"))));
         windows.says.push((rule.name.clone(), Says::Bounds { min: floor, max: None }, when));
     }
     windows.settle(mins, maxes, floors);
     windows
+}
+
+/// That `due` is met only at `met_at`, if at all before the window closes.
+fn late(due: Due, met_at: Timestamp, next: Occurrence, zone: &TimeZone, now: Timestamp) -> String {
+    let [opens, met_at_words, closes] = [next.opens, met_at, next.closes].map(|at| local(at, zone, now));
+    if met_at < next.closes {
+        format!("is late: it will have {} at about {met_at_words}, not at {opens}", due.min)
+    } else {
+        format!("is late: it will have {} neither at {opens} nor before it closes at {closes}", due.min)
+    }
 }
 
 fn due_at(window: &Window, opens: Timestamp) -> Option<Due> {
@@ -120,28 +151,25 @@ impl Windows {
         self.max = max;
     }
 
-    /// The capacity that the way from `from` toward `value` must not leave for now: changes whose cooldowns would make a
-    /// window late. A fall ends sooner; a rise that is too small for its cooldown becomes the beginning of the climb. The
-    /// first change can be sent at `sent_at`.
-    pub fn least_in_time(
-        &self,
-        pace: &Pace,
-        from: Capacity,
-        value: Capacity,
-        sent_at: Timestamp,
-    ) -> Option<(Capacity, String)> {
-        let least = self.dues.iter().map(|(rule, due)| {
+    /// The capacity that the way from `start` toward `value` must not leave for now: changes whose cooldowns would make a
+    /// window late. A fall ends sooner; a rise that is too small for its cooldown becomes the beginning of the
+    /// climb.
+    pub fn least_in_time(&self, pace: &Pace, start: Start, value: Capacity) -> Option<(Capacity, String)> {
+        let Start { from, first_change_at: sent_at } = start;
+        let least = self.dues.iter().map(|ahead| {
+            let due = ahead.due;
             let least = if value < from {
-                pace.lowest_in_time(from, value, sent_at, *due)
-            } else if pace.leaves_time(from, value, sent_at, *due) {
+                pace.lowest_in_time(from, value, sent_at, due)
+            } else if pace.leaves_time(from, value, sent_at, due) {
                 value
             } else {
                 due.min
             };
-            (least, rule)
+            (least, ahead)
         });
-        let (least, rule) = least.max_by_key(|(least, _)| *least)?;
-        (least > value).then(|| (least, format!("not below {least} now, or {rule} would be late")))
+        let (least, Ahead { rule, due, opens }) = least.max_by_key(|(least, _)| *least)?;
+        let late = if pace.late_until(from, *due, sent_at).is_some() { "even later than" } else { "late for" };
+        (least > value).then(|| (least, format!("not below {least} now, or {rule} would be {late} {opens}")))
     }
 }
 

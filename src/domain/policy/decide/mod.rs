@@ -27,7 +27,7 @@ use super::rules::{Observed, Recommendation, View, recommend};
 use super::stages::{self, Asked, Trace};
 use super::state::PolicyState;
 use super::timer::Timer;
-use super::windows::{Windows, windows};
+use super::windows::{Start, Windows, windows};
 
 /// Least time between two decisions of a policy: what comes meanwhile is decided on together.
 pub const TOGETHER: Duration = Duration::from_secs(1);
@@ -238,12 +238,13 @@ impl Calculation<'_, '_> {
         let mut trace = Trace::new(wanted);
         let smoothed = self.state.behavior.follow(&policy.behavior, wanted, present, now, &mut self.timer);
         trace.set(Limiter::Behavior, smoothed.value, || smoothed.detail.unwrap_or_default());
-        let windows = windows(policy, &inputs.pace, sent_at, now, &mut self.timer);
+        let start = Start { from: inputs.in_flight.unwrap_or(capacity), first_change_at: sent_at };
+        let windows = windows(policy, &inputs.pace, start, now, &mut self.timer);
         let asked = stages::asked(inputs.claims, now, &mut self.timer);
         self.go_idle(&mut trace, recommendations, &windows, &asked);
         let before_claims = trace.value;
         stages::claims(&mut trace, &asked, now);
-        stages::windows(&mut trace, &windows, inputs, capacity, sent_at);
+        stages::windows(&mut trace, &windows, &inputs.pace, start);
         stages::bounds(&mut trace, policy);
         stages::hold(&mut trace, inputs, capacity, now);
         stages::file(&mut trace, inputs);

@@ -182,12 +182,49 @@ fn windows_say_from_when_and_until_when_they_ask() {
             "From 3 to 2: night allows 2 until 17:00 UTC; queue alone would need 9.",
         ),
         (
-            told(window("office", 1800, 32_400, Some(10), None, Ready::Before), 100.0),
-            "From 3 to 5: office needs 5 now to have 10 at 08:30 UTC; queue alone would need 1.",
+            told(window("office", 2100, 32_400, Some(10), None, Ready::Before), 100.0),
+            "From 3 to 4: office needs 4 now to have 10 at 08:35 UTC; queue alone would need 1.",
         ),
         (
             told(window("office", 900, 32_400, Some(3), None, Ready::Before), 100.0),
-            "From 3 to 2: not below 2 now, or office would be late; queue alone would need 1.",
+            "From 3 to 2: not below 2 now, or office would be late for 08:15 UTC; queue alone would need 1.",
+        ),
+    ] {
+        assert_eq!(told, expected);
+    }
+}
+
+/// Steps of one take five minutes each: from 3 to 10 takes 35 minutes.
+#[test]
+fn a_window_that_cannot_be_reached_in_time_is_not_promised() {
+    let queue = || target_rule("queue", OnMissing::Hold);
+    let told = |opens, closes, load: f64, change: fn(&mut World)| {
+        told(vec![queue(), window("nine", opens, closes, Some(10), None, Ready::Before)], Some(load), change)
+    };
+    let nothing: fn(&mut World) = |_| {};
+    for (told, expected) in [
+        (
+            told(1200, 9000, 100.0, nothing),
+            "From 3 to 7: nine needs 7 now but is late: it will have 10 at about 08:35 UTC, not at 08:20 UTC; queue alone \
+             would need 1.",
+        ),
+        (
+            told(1200, 2101, 100.0, nothing),
+            "From 3 to 7: nine needs 7 now but is late: it will have 10 at about 08:35 UTC, not at 08:20 UTC; queue alone \
+             would need 1.",
+        ),
+        (
+            told(1200, 2100, 100.0, nothing),
+            "From 3 to 7: nine needs 7 now but is late: it will have 10 neither at 08:20 UTC nor before it closes at 08:35 \
+             UTC; queue alone would need 1.",
+        ),
+        (
+            told(1200, 9000, 100.0, |world| {
+                world.own_job = Some(own_job(7));
+                (world.in_flight, world.next_change_at) = (Some(units(4)), Some(at(300)));
+            }),
+            "To 8 and no longer to 7, now 3: nine needs 8 now but is late: it will have 10 at about 08:35 UTC, not at 08:20 \
+             UTC; queue alone would need 1.",
         ),
     ] {
         assert_eq!(told, expected);
