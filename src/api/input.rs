@@ -107,6 +107,9 @@ fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let Object(parsed) = parsed.map_err(|error| {
         let mut pointer = pointer(error.path());
         let error = error.into_inner();
+        if let Some(other) = other_than_object(body) {
+            return ApiError::invalid_field("", format!("must be an object, not {other}"));
+        }
         // What cannot be a value of its type can be JSON all the same: a number where a word is expected, say.
         if !error.is_data() && !is_json_text(body) {
             return ApiError::new(Code::MalformedRequest, format!("The body is not JSON: {error}."));
@@ -129,6 +132,19 @@ fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 
 fn is_json_text(body: &[u8]) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
+
+/// What the JSON text `body` is, unless it is an object.
+fn other_than_object(body: &[u8]) -> Option<&'static str> {
+    let first = body.trim_ascii_start().first().filter(|_| is_json_text(body))?;
+    match first {
+        b'{' => None,
+        b'[' => Some("an array"),
+        b'"' => Some("a string"),
+        b't' | b'f' => Some("a boolean"),
+        b'n' => Some("null"),
+        _ => Some("a number"),
+    }
 }
 
 /// What is an object. The derived form would also take an array of the fields' values in their order.
@@ -261,6 +277,25 @@ mod tests {
             Some(Code::ValidationFailed)
         );
         assert_eq!(parse_json::<Submission>(&[0xff, 0xfe]).map_err(|error| error.code()), Err(Code::MalformedRequest));
+    }
+
+    /// In the words of `scalegate policy check`.
+    #[test]
+    fn what_is_no_object_is_told_as_what_it_is() {
+        use crate::policy::Document;
+        for body in ["[]", "null", " 5", "\"x\"", "true", "[1, {}]"] {
+            let told: Vec<(String, String)> = match parse_json::<Document>(body.as_bytes()) {
+                Ok(_) => panic!("{body} is no object"),
+                Err(error) => {
+                    let errors = error.document(uuid::Uuid::nil()).errors;
+                    errors.into_iter().map(|error| (error.pointer, error.detail)).collect()
+                }
+            };
+            let problems = Document::from_json(body).expect("JSON").policy().expect_err("no object");
+            let checked: Vec<(String, String)> =
+                problems.into_iter().map(|problem| (problem.pointer, problem.detail)).collect();
+            assert_eq!(told, checked, "{body}");
+        }
     }
 
     #[test]

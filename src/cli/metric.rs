@@ -8,7 +8,7 @@ use super::exit::{self, Exit};
 use super::output::Output;
 use crate::api::{NewSamples, Pushed};
 use crate::domain::Alias;
-use crate::domain::policy::Name;
+use crate::domain::policy::{Name, number};
 
 /// Push a value of a metric, as of now.
 ///
@@ -55,7 +55,7 @@ impl MetricArgs {
         if self.json {
             output.json(&pushed);
         } else if pushed.accepted > 0 {
-            output.line(format_args!("Pushed: {name} of {resource} is {value}."));
+            output.line(format_args!("Pushed: {name} of {resource} is {}.", number(*value)));
         } else {
             output.notice(format_args!("ignored: there is a newer value of {name}"));
         }

@@ -13,7 +13,11 @@ use crate::suggest;
 pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("the policy itself", &["mode", "metrics", "rules", "behavior", "idle", "job"]),
     ("a metric", &["source", "intervalSeconds", "maxAgeSeconds", "windowSeconds", "allowNegative"]),
-    ("the source of a metric", &["url", "pointer", "headers", "labels", "aggregate", "rate", "query"]),
+    ("a source of type http, scrape or prometheus", &["url", "headers"]),
+    ("a source of type http", &["pointer"]),
+    ("a source of type scrape", &["labels", "rate"]),
+    ("a source of type scrape or prometheus", &["aggregate"]),
+    ("a source of type prometheus", &["query"]),
     ("a rule of type target", &["perUnit"]),
     ("a rule of type band", &["high", "low"]),
     ("a rule of type utilization", &["target", "tolerance"]),
@@ -68,7 +72,9 @@ impl<'v, 'p> Fields<'v, 'p> {
 
     /// The field `name`, if it is given.
     pub fn given(&mut self, name: &'static str) -> Option<Place<'v>> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         self.object.get(name).map(|value| Place { value, at: child(&self.at, name) })
     }
 
@@ -130,7 +136,7 @@ impl<'v, 'p> Fields<'v, 'p> {
 
     /// Refuses the field `name` if it is given: a field that belongs to another form of the object.
     pub fn forbid(&mut self, name: &'static str, detail: &str) {
-        if self.given(name).is_some() {
+        if self.has(name) {
             self.refuse(name, detail);
         }
     }

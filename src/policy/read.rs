@@ -172,6 +172,9 @@ fn job(place: &Place, problems: &mut Problems) -> Option<(SettingsOverrides, Dur
         fields.refuse(&invalid.setting.field(), invalid.detail);
     }
     let rounded = overrides(&mut fields, seconds::rounded);
+    for name in ["targetCapacity", "delta", "onConflict", "reason", "labels"] {
+        fields.forbid(name, "belongs into a job that a caller submits; here are the settings of the policy's jobs");
+    }
     fields.end();
     Some((rounded?, expected?))
 }

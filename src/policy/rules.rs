@@ -12,7 +12,7 @@ use super::schedule;
 use crate::domain::Capacity;
 use crate::domain::policy::{
     Band, Expression, ExpressionRule, Follow, InvalidExpression, MAX_RULES, Name, OnMissing, Rule, RuleKind, StepRule,
-    Target, Threshold, ThresholdChange, Utilization,
+    Target, Threshold, ThresholdChange, Utilization, number as shown,
 };
 use crate::suggest;
 
@@ -97,7 +97,7 @@ fn band(fields: &mut Fields, around: &Surroundings) -> Option<RuleKind> {
     if let Some((high, low)) = high.zip(low)
         && low > high
     {
-        fields.refuse("low", format!("must not be above high, which is {high}"));
+        fields.refuse("low", format!("must not be above high, which is {}", shown(high)));
     }
     let on_missing = on_missing(fields);
     Some(RuleKind::Band(Band { metric: metric?, high: high?, low: low?, on_missing: on_missing? }))

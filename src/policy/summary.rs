@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::canonical::{instant, time, zone_name};
 use crate::domain::policy::{
-    DayOfWeek, Mode, OnMissing, Policy, Ready, Rule, RuleKind, Smoothing, StepRule, Threshold, When, Window,
+    DayOfWeek, Mode, OnMissing, Policy, Ready, Rule, RuleKind, Smoothing, StepRule, Threshold, When, Window, number,
 };
 use crate::domain::{Capacity, Setting, SettingValue};
 use strum::VariantArray as _;
@@ -46,13 +46,16 @@ pub fn summary(policy: &Policy, resource: &str) -> Vec<String> {
 
 fn rule(rule: &Rule) -> String {
     let (what, on_missing) = match &rule.kind {
-        RuleKind::Target(target) => {
-            (format!("one unit for every {} of metric {}", target.per_unit, target.metric), Some(target.on_missing))
-        }
+        RuleKind::Target(target) => (
+            format!("one unit for every {} of metric {}", number(target.per_unit), target.metric),
+            Some(target.on_missing),
+        ),
         RuleKind::Band(band) => {
             let what = format!(
                 "as few changes as keep metric {} between {} and {} per unit",
-                band.metric, band.low, band.high
+                band.metric,
+                number(band.low),
+                number(band.high)
             );
             (what, Some(band.on_missing))
         }
@@ -60,7 +63,7 @@ fn rule(rule: &Rule) -> String {
             let what = format!(
                 "as many units as bring metric {} to {}, give or take {} %",
                 utilization.metric,
-                utilization.target,
+                number(utilization.target),
                 // Shares such as 0.07 have no exact form, and a hundred times theirs would show it.
                 (utilization.tolerance * 1e8).round() / 1e6
             );
@@ -68,7 +71,7 @@ fn rule(rule: &Rule) -> String {
         }
         RuleKind::Step(step) => (steps(step), Some(step.on_missing)),
         RuleKind::Follow(follow) => {
-            let share = if follow.ratio == 1.0 { String::new() } else { format!("{} times ", follow.ratio) };
+            let share = if follow.ratio == 1.0 { String::new() } else { format!("{} times ", number(follow.ratio)) };
             let offset = match follow.offset {
                 0 => String::new(),
                 offset if offset > 0 => format!(" plus {offset}"),
@@ -107,8 +110,8 @@ fn steps(step: &StepRule) -> String {
         .iter()
         .map(|step| {
             let threshold = match step.threshold {
-                Threshold::Above(limit) => format!("above {limit}"),
-                Threshold::Below(limit) => format!("below {limit}"),
+                Threshold::Above(limit) => format!("above {}", number(limit)),
+                Threshold::Below(limit) => format!("below {}", number(limit)),
             };
             let direction = if step.change > 0 { "more" } else { "fewer" };
             format!("{threshold} {} {direction}", step.change.unsigned_abs())

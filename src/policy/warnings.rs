@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::problem::child;
 use crate::domain::policy::{
     Band, ExpressionRule, MetricSpec, Name, OnMissing, Policy, Rule, RuleKind, Source, StepRule, Threshold, When,
-    Window, transitions,
+    Window, number, transitions,
 };
 use crate::domain::{ResourceConfig, Timestamp};
 
@@ -62,6 +62,8 @@ pub enum WarningCode {
     AgeShorterThanInterval,
     /// No rule uses the metric.
     MetricUnused,
+    /// A metric or label that is scraped has a name that sources do not give the gateway.
+    UncommonName,
     /// There are rules, but the bounds leave no room for them.
     BoundsLeaveNoRoom,
     /// No rule ever raises capacity.
@@ -98,6 +100,7 @@ pub fn warnings(policy: &Policy, config: &ResourceConfig, now: Timestamp) -> Vec
         if !used.contains(name) {
             found.add(WarningCode::MetricUnused, &at, "No rule uses this metric.".to_owned());
         }
+        found.check_names(&at, &spec.source);
         found.check_age(&at, spec, cooldown);
     }
     found.check_reach(policy, config, cooldown);
@@ -145,11 +148,31 @@ impl Found {
         if policy.max > policy.min && policy.max.units() > 1 && band.low > widest {
             let detail = format!(
                 "From {fewest} to {} units there is no gap between adding a unit and removing it, so a load near {} keeps \
-                 changing the capacity; low should be at most {widest}.",
+                 changing the capacity; low should be at most {}.",
                 fewest + 1.0,
-                band.high * fewest
+                number(band.high * fewest),
+                number(widest)
             );
             self.add(WarningCode::BandWithoutGap, &format!("{at}/low"), detail);
+        }
+    }
+
+    /// Prometheus admits any name since its version 3, but sources give others than these only to callers that ask for
+    /// them. The gateway does not ask: the names that policies follow today would become others.
+    fn check_names(&mut self, at: &str, source: &Source) {
+        let Source::Scrape { metric, labels, .. } = source else { return };
+        let is_common = |name: &str, colons: &[char]| {
+            let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || colons.contains(&letter);
+            name.chars().all(fits) && !name.starts_with(|first: char| first.is_ascii_digit())
+        };
+        if !is_common(metric, &[':']) {
+            let detail = "Sources give the gateway metrics of letters, digits, _ and : that do not begin with a digit.";
+            self.add(WarningCode::UncommonName, &format!("{at}/source/metric"), detail.to_owned());
+        }
+        for label in labels.keys().filter(|label| !is_common(label, &[])) {
+            let detail = "Sources give the gateway labels of letters, digits and _ that do not begin with a digit.";
+            let pointer = child(&format!("{at}/source/labels"), label);
+            self.add(WarningCode::UncommonName, &pointer, detail.to_owned());
         }
     }
 
@@ -164,7 +187,11 @@ impl Found {
         });
         let (least, most) = (above.fold(f64::INFINITY, f64::min), below.fold(f64::NEG_INFINITY, f64::max));
         if least < most {
-            let detail = format!("A value between {least} and {most} is above one threshold and below another.");
+            let detail = format!(
+                "A value between {} and {} is above one threshold and below another.",
+                number(least),
+                number(most)
+            );
             self.add(WarningCode::ThresholdsOverlap, &format!("{at}/steps"), detail);
         }
     }

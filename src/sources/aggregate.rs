@@ -1,8 +1,8 @@
 //! One number out of the values of several series.
 
-use crate::domain::policy::{Aggregate, Missing};
+use crate::domain::policy::{Aggregate, Missing, NoValue};
 
-use super::{NoValue, finite};
+use super::finite;
 
 /// The one number that `values` of series `of` some query or metric stand for.
 ///

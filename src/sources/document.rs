@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 
-use super::{NoValue, finite};
+use super::finite;
+use crate::domain::policy::NoValue;
 
 /// The number at `pointer` in the JSON document `body`. `is_whole` says whether the end of the body is certain: a bare
 /// number that was cut off looks like another number.

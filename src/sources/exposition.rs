@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::Timestamp;
 
-use super::NoValue;
+use crate::domain::policy::NoValue;
 
 /// The end of the year 9999 in seconds: later timestamps are mistakes.
 const LATEST_SECONDS: f64 = 253_402_300_799.0;

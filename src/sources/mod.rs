@@ -25,7 +25,7 @@ mod schedule;
 mod secrets;
 mod tls;
 
-use crate::domain::policy::Missing;
+use crate::domain::policy::NoValue;
 
 pub use aggregate::combine;
 pub use document::number_at;
@@ -40,21 +40,6 @@ pub use request::REQUEST_TIMEOUT;
 pub use request::{Form, Request};
 pub use schedule::{MAX_REQUESTS, MAX_REQUESTS_PER_HOST};
 pub use secrets::{InvalidSecret, Secrets};
-
-/// Why a source gave no value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoValue {
-    /// The kind of reason.
-    pub reason: Missing,
-    /// What came instead, as a clause.
-    pub detail: String,
-}
-
-impl NoValue {
-    fn invalid(detail: impl Into<String>) -> Self {
-        Self { reason: Missing::Invalid, detail: detail.into() }
-    }
-}
 
 /// `value`, if it is finite.
 fn finite(value: f64) -> Result<f64, NoValue> {

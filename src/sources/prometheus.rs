@@ -6,10 +6,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::policy::{Aggregate, Missing};
+use crate::domain::policy::{Aggregate, Missing, NoValue};
 use crate::printable::one_line;
 
-use super::{NoValue, combine};
+use super::combine;
 
 /// How much of a server's message is kept.
 const MAX_MESSAGE_CHARS: usize = 200;

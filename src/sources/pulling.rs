@@ -19,11 +19,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::clock::Clock;
-use crate::domain::policy::{MetricSpec, Missing, Name};
+use crate::domain::policy::{MetricSpec, Missing, Name, NoValue};
 use crate::domain::{Alias, Timestamp};
 use crate::metrics::{Metrics, SourceOutcome};
 
-use super::NoValue;
 use super::puller::{Answer, Failure, Fetch};
 use super::reading::{Content, Reader};
 use super::request::{Form, Request};

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::domain::Timestamp;
-use crate::domain::policy::{MetricSpec, Missing, Source};
+use crate::domain::policy::{MetricSpec, Missing, NoValue, Source, number};
 
 use super::exposition::{Dialect, Exposition};
 use super::puller::Answer;
 use super::rate::Rate;
 use super::request::Form;
-use super::{NoValue, combine, error_message, number_at, query_result};
+use super::{combine, error_message, number_at, query_result};
 
 /// An answer whose status allows to look into it, read once for all metrics.
 pub enum Content<'a> {
@@ -28,7 +28,7 @@ impl<'a> Content<'a> {
         let failed = |detail| Err(NoValue { reason: Missing::SourceFailed, detail });
         match answer.status {
             200 => {}
-            204 => return Err(NoValue::invalid("the answer is empty (status 204)")),
+            204 => return Err(NoValue::invalid("the answer is empty, with status 204")),
             status @ 300..=399 => {
                 let host = answer.location_host.as_deref().unwrap_or("nowhere");
                 return failed(format!("status {status} redirects to {host}, which is not followed"));
@@ -81,7 +81,7 @@ impl Reader {
     ) -> Option<Result<(Timestamp, f64), NoValue>> {
         let reading = self.value_in(content, |stamp| stamp.map_or(asked, |stamp| from_wall(stamp).min(asked)))?;
         Some(reading.and_then(|(at, value)| match value < 0.0 && !self.spec.allow_negative {
-            true => Err(NoValue::invalid("the value is negative")),
+            true => Err(NoValue::invalid(format!("the value is {}, and none below 0 is allowed", number(value)))),
             false => Ok((at, value)),
         }))
     }

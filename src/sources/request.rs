@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::domain::policy::{Missing, Source};
+use crate::domain::policy::{Missing, NoValue, Source};
 use crate::policy::header_name;
-
-use super::NoValue;
 
 /// Longest time from the look-up of a name to the end of an answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::file;
+use super::file::{self, NoDocument};
 use super::words::{MAX_TRANSITIONS, errors, transitions, warnings};
 use crate::api::TransitionView;
 use crate::cli::exit::Exit;
@@ -60,14 +60,16 @@ struct Report {
 
 impl CheckArgs {
     pub(super) fn run(self, output: &mut Output) -> Exit {
-        let document = match file::document(&self.file) {
-            Ok(document) => document,
+        let report = match file::document(&self.file) {
+            Ok(document) => Report::on(&document, self.resource.as_ref(), now()),
+            Err(NoDocument::Unreadable { error, .. }) if self.json => {
+                Report::refused(vec![Problem { pointer: String::new(), detail: error.to_string() }])
+            }
             Err(failure) => {
                 output.notice(&failure);
                 return failure.exit();
             }
         };
-        let report = Report::on(&document, self.resource.as_ref(), now());
         let exit = if report.valid { Exit::Done } else { Exit::Failed };
         if self.json {
             output.json(&report);

@@ -59,9 +59,17 @@ async fn json_is_one_line_with_everything() {
     assert_eq!((exit, out.lines().count(), &report["valid"]), (Exit::Done, 1, &Value::Bool(true)));
     assert_eq!(report["transitions"].as_array().map(Vec::len), Some(20), "{out}");
     assert_eq!((&report["policy"]["mode"], &report["warnings"]), (&"active".into(), &Value::Array(vec![])));
-    let (exit, out, _) = check("policy.json", "{}", &["--json"]).await;
-    let report: Value = serde_json::from_str(&out).expect("JSON");
-    assert_eq!((exit, &report["errors"][0]["pointer"]), (Exit::Failed, &"/min".into()));
+    for (name, text, pointer, detail) in [
+        ("policy.json", "{}", "/min", "is required"),
+        ("policy.json", "{\"min\": ", "", "is not JSON: EOF while parsing a value"),
+        ("policy.toml", "min = ", "", "is not TOML: "),
+    ] {
+        let (exit, out, err) = check(name, text, &["--json"]).await;
+        let report: Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!((exit, err.as_str(), &report["valid"]), (Exit::Failed, "", &Value::Bool(false)), "{text}");
+        assert_eq!(report["errors"][0]["pointer"], pointer, "{text}");
+        assert!(report["errors"][0]["detail"].as_str().is_some_and(|said| said.starts_with(detail)), "{out}");
+    }
 }
 
 #[actix_web::test]

@@ -276,3 +276,12 @@ pub enum Beyond {
     /// Below it.
     Below(f64),
 }
+
+impl Beyond {
+    /// The value.
+    pub fn value(self) -> f64 {
+        match self {
+            Self::Above(value) | Self::AtMost(value) | Self::AtLeast(value) | Self::Below(value) => value,
+        }
+    }
+}

@@ -9,6 +9,10 @@ use utoipa::ToSchema;
 
 use super::super::time::Timestamp;
 use super::document::MetricSpec;
+use super::number_words::number;
+
+/// How much is kept of what came in place of a value: what a server says about an error.
+const MAX_DETAIL_CHARS: usize = 200;
 
 /// One value. Always finite.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +38,28 @@ pub enum Missing {
     SeveralSeries,
     /// The source could not be read.
     SourceFailed,
+}
+
+/// Why a source gave no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoValue {
+    /// The kind of reason.
+    pub reason: Missing,
+    /// What came instead, as a clause; empty if there is no more to say.
+    pub detail: String,
+}
+
+impl NoValue {
+    /// Something came that is not one usable number.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self { reason: Missing::Invalid, detail: detail.into() }
+    }
+}
+
+impl From<Missing> for NoValue {
+    fn from(reason: Missing) -> Self {
+        Self { reason, detail: String::new() }
+    }
 }
 
 /// The value of a metric at one moment, or why there is none.
@@ -62,6 +88,14 @@ impl MetricState {
         }
     }
 
+    /// Since when it has been missing, if it is.
+    pub fn missing_since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Fresh(_) => None,
+            Self::Missing { since, .. } => *since,
+        }
+    }
+
     /// Why it has no value, if it has none.
     pub fn missing_reason(&self) -> Option<Missing> {
         match self {
@@ -82,10 +116,10 @@ pub struct Series {
 }
 
 /// What came since the newest sample in place of a value.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Failure {
-    /// The newest reason.
-    reason: Missing,
+    /// The newest reason. What came instead is lost with the process: the next answer says it again.
+    last: NoValue,
     /// When the first answer came that was not one number; none while the source could only not be read.
     refuted_since: Option<Timestamp>,
 }
@@ -114,7 +148,7 @@ impl Series {
     /// A value that is not finite is no sample: it makes the metric missing, as [`Missing::Invalid`].
     pub fn insert(&mut self, sample: Sample, span: Duration) -> Insertion {
         if !sample.value.is_finite() {
-            self.fail(sample.at, Missing::Invalid);
+            self.fail(sample.at, NoValue::invalid("the value is not finite"));
             return Insertion::Ignored;
         }
         if let Some(newest) = self.newest() {
@@ -127,7 +161,7 @@ impl Series {
         }
         self.samples.push_back(sample);
         // A value from before what refuted its like does not bring them back.
-        self.failure = self.failure.filter(|failure| failure.refuted_since.is_some_and(|since| sample.at < since));
+        self.failure.take_if(|failure| failure.refuted_since.is_none_or(|since| sample.at >= since));
         self.trim(sample.at - span.min(Self::MAX_SPAN));
         Insertion::Accepted
     }
@@ -139,13 +173,15 @@ impl Series {
     }
 
     /// Notes that at `at` something came that was no value. What is older than the newest sample says nothing.
-    pub fn fail(&mut self, at: Timestamp, reason: Missing) {
+    pub fn fail(&mut self, at: Timestamp, no_value: NoValue) {
         if self.newest().is_some_and(|newest| at < newest.at) {
             return;
         }
-        let before = self.failure.and_then(|failure| failure.refuted_since);
+        let before = self.failure.as_ref().and_then(|failure| failure.refuted_since);
+        let NoValue { reason, detail } = no_value;
         let refuted_since = before.or_else(|| reason.refutes_the_value_before().then_some(at));
-        self.failure = Some(Failure { reason, refuted_since });
+        let detail = detail.chars().take(MAX_DETAIL_CHARS).collect();
+        self.failure = Some(Failure { last: NoValue { reason, detail }, refuted_since });
     }
 
     /// The newest sample.
@@ -165,13 +201,29 @@ impl Series {
 
     /// Since when and why the newest sample does not count, although it may be young.
     pub fn refuted(&self) -> Option<(Timestamp, Missing)> {
-        self.failure.and_then(|failure| Some((failure.refuted_since?, failure.reason)))
+        self.failure.as_ref().and_then(|failure| Some((failure.refuted_since?, failure.last.reason)))
+    }
+
+    /// What came in place of a value, if that is known and is the `reason` why there is none.
+    fn came_instead(&self, reason: Missing) -> Option<&str> {
+        let last = self.failure.as_ref().map(|failure| &failure.last).filter(|last| last.reason == reason)?;
+        Some(last.detail.as_str()).filter(|detail| !detail.is_empty())
+    }
+
+    /// Why the metric has no value, as a fragment that follows its name; nothing if `state` is one.
+    pub fn lack(&self, state: MetricState) -> Option<String> {
+        let MetricState::Missing { reason, last, .. } = state else { return None };
+        let negative = last.filter(|last| reason == Missing::Invalid && last.value < 0.0);
+        let came = self.came_instead(reason).map(str::to_owned);
+        let came = came.or_else(|| negative.map(|last| format!("the value is {}", number(last.value))));
+        let came = came.map_or(String::new(), |came| format!(" ({came})"));
+        Some(format!("{}{came}", reason.as_fragment()))
     }
 
     /// The value of the metric at `now`, or why there is none. `waiting_since` is when the policy began to wait for a first value.
     pub fn state(&self, spec: &MetricSpec, waiting_since: Timestamp, now: Timestamp) -> MetricState {
         let Some(last) = self.newest() else {
-            let reason = self.failure.map_or(Missing::Never, |failure| failure.reason);
+            let reason = self.failure.as_ref().map_or(Missing::Never, |failure| failure.last.reason);
             return MetricState::Missing { reason, last: None, since: Some(waiting_since) };
         };
         let missing = |reason, since| MetricState::Missing { reason, last: Some(last), since: Some(since) };
@@ -183,7 +235,8 @@ impl Series {
         }
         let stale_at = stale_at(last, spec);
         if now >= stale_at {
-            return missing(self.failure.map_or(Missing::Stale, |failure| failure.reason), stale_at);
+            let reason = self.failure.as_ref().map_or(Missing::Stale, |failure| failure.last.reason);
+            return missing(reason, stale_at);
         }
         MetricState::Fresh(last)
     }
@@ -208,11 +261,11 @@ impl Missing {
     }
 
     /// The reason as a fragment that follows the name of the metric.
-    pub const fn as_fragment(self) -> &'static str {
+    const fn as_fragment(self) -> &'static str {
         match self {
             Self::Never => "has no value yet",
             Self::Stale => "is too old",
-            Self::Invalid => "is not a number",
+            Self::Invalid => "has no usable value",
             Self::SeveralSeries => "is several series",
             Self::SourceFailed => "cannot be read",
         }
@@ -290,7 +343,7 @@ mod tests {
         let with = |series: &Series, failures: &[(u64, Missing)]| {
             let mut series = series.clone();
             for (seconds, reason) in failures {
-                series.fail(NOW + Duration::from_secs(*seconds), *reason);
+                series.fail(NOW + Duration::from_secs(*seconds), (*reason).into());
             }
             series
         };
@@ -324,13 +377,43 @@ mod tests {
         assert_eq!(reason(&series, &spec(), 5).map(|(reason, _)| reason), Some(Missing::Invalid));
         series.insert(sample(6, 8.0), Duration::ZERO);
         assert_eq!(reason(&series, &spec(), 6), None);
-        series.fail(NOW + Duration::from_secs(5), Missing::Invalid);
+        series.fail(NOW + Duration::from_secs(5), Missing::Invalid.into());
         assert_eq!(reason(&series, &spec(), 6), None, "it is older than the value");
-        series.fail(NOW + Duration::from_secs(8), Missing::Invalid);
+        series.fail(NOW + Duration::from_secs(8), Missing::Invalid.into());
         assert_eq!(series.insert(sample(7, 9.0), Duration::ZERO), Insertion::Accepted);
         assert_eq!(reason(&series, &spec(), 9).map(|(reason, _)| reason), Some(Missing::Invalid), "the value is older");
         series.insert(sample(8, 9.0), Duration::ZERO);
         assert_eq!(reason(&series, &spec(), 9), None);
+    }
+
+    #[test]
+    fn a_lack_says_what_came_in_place_of_a_value() {
+        let said = |series: &Series, seconds| {
+            let state = series.state(&spec(), NOW, NOW + Duration::from_secs(seconds));
+            series.lack(state)
+        };
+        let after = |value, failures: &[NoValue]| {
+            let mut series = series(&[sample(0, value)]);
+            failures.iter().for_each(|failure| series.fail(NOW + Duration::from_secs(1), failure.clone()));
+            series
+        };
+        let failed = NoValue { reason: Missing::SourceFailed, detail: "status 503".into() };
+        let empty = NoValue::invalid("the answer is empty");
+        for (series, seconds, expected) in [
+            (Series::new(), 0, Some("has no value yet")),
+            (after(7.0, &[]), 0, None),
+            (after(7.0, &[]), 301, Some("is too old")),
+            (after(-5.0, &[]), 0, Some("has no usable value (the value is -5)")),
+            (after(7.0, &[Missing::Invalid.into()]), 1, Some("has no usable value")),
+            (after(7.0, &[empty.clone()]), 1, Some("has no usable value (the answer is empty)")),
+            (after(7.0, &[failed.clone()]), 1, None),
+            (after(7.0, &[failed.clone()]), 301, Some("cannot be read (status 503)")),
+            (after(7.0, &[failed, empty]), 301, Some("has no usable value (the answer is empty)")),
+        ] {
+            assert_eq!(said(&series, seconds).as_deref(), expected, "{series:?} after {seconds} s");
+        }
+        let long = after(7.0, &[NoValue::invalid("x".repeat(1000))]);
+        assert!(said(&long, 1).is_some_and(|said| said.len() < 250));
     }
 
     #[test]

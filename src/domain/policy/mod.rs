@@ -21,6 +21,7 @@ mod inputs;
 mod metric;
 mod name;
 mod note;
+mod number_words;
 mod plan;
 mod rules;
 mod schedule;
@@ -42,9 +43,10 @@ pub use document::{
 };
 pub use expression::{Expression, InvalidExpression, MAX_EXPRESSION_BYTES};
 pub use inputs::{Inputs, LastReading, OwnJob};
-pub use metric::{Insertion, MetricState, Missing, Sample, Series, stale_at};
+pub use metric::{Insertion, MetricState, Missing, NoValue, Sample, Series, stale_at};
 pub use name::{InvalidName, Name};
 pub use note::{JobNote, direction_of};
+pub use number_words::number;
 pub use plan::{Planned, Prospects, plan};
 pub use schedule::{
     CronExpression, CronField, CronWindow, DayOfWeek, InvalidCron, MAX_CRON_CHARS, MAX_RECURRING_WINDOW, Occurrence,

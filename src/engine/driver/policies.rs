@@ -34,8 +34,8 @@ impl<S: Sidecar> Engine<S> {
     /// A source was asked.
     pub(super) fn on_metric(&mut self, observation: Observation) {
         let Observation { resource, metric, at, result } = observation;
-        self.tell_of_source(&resource, &metric, result.as_ref().err().map(|missing| missing.detail.as_str()));
-        self.core.on_metric(&resource, &metric, at, result.map_err(|missing| missing.reason), self.clock.now());
+        self.tell_of_source(&resource, &metric, result.as_ref().err().map(|no_value| no_value.detail.as_str()));
+        self.core.on_metric(&resource, &metric, at, result, self.clock.now());
     }
 
     /// Logs why `metric` has no value, once for each cause, and that it has one again.

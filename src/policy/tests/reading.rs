@@ -105,7 +105,11 @@ fn what_is_wrong_is_told_where_it_is() {
         ("/metrics/queue", Some(json!(5)), "must be an object, not a number"),
         ("/metrics/queue/source", None, "is required"),
         ("/metrics/queue/source/type", Some(json!("pull")), "must be push, http, scrape or prometheus"),
-        ("/metrics/queue/source/url", Some(json!("http://a")), "belongs into the source of a metric"),
+        (
+            "/metrics/queue/source/url",
+            Some(json!("http://a")),
+            "belongs into a source of type http, scrape or prometheus",
+        ),
         ("/metrics/queue/maxAgeSeconds", Some(json!(0.9999)), "must be between 1 and 86400 seconds"),
         ("/metrics/queue/maxAgeSeconds", Some(json!("300")), "must be a number of seconds, written without quotes"),
         ("/metrics/queue/maxAge", Some(json!(300)), "is unknown; did you mean maxAgeSeconds?"),
@@ -138,6 +142,12 @@ fn what_is_wrong_is_told_where_it_is() {
         ("/metrics/rps/source/url", Some(json!("http://p?x=1")), "must not contain a query"),
         ("/metrics/rps/source/query", Some(json!(" ")), "must not be empty"),
         ("/metrics/rps/source/query", Some(json!("x".repeat(4097))), "has more than 4096 bytes"),
+        ("/metrics/ready/source/query", Some(json!("x")), "belongs into a source of type prometheus"),
+        ("/metrics/ready/source/labels", Some(json!({})), "belongs into a source of type scrape"),
+        ("/metrics/rps/source/rate", Some(json!(true)), "belongs into a source of type scrape"),
+        ("/metrics/rps/source/pointer", Some(json!("/a")), "belongs into a source of type http"),
+        ("/metrics/ready/source/aggregate", Some(json!("sum")), "belongs into a source of type scrape or prometheus"),
+        ("/metrics/queue/url", Some(json!("http://a")), "belongs into a source of type http, scrape or prometheus"),
         ("/rules", Some(json!([])), "must have 1 to 32 rules"),
         ("/rules", Some(json!({})), "must be an array, not an object"),
         ("/rules", None, "is required"),
@@ -199,6 +209,7 @@ fn what_is_wrong_is_told_where_it_is() {
         ("/rules/4/timeZone", Some(json!("Europe/Berlim")), "is not a known time zone: did you mean Europe/Berlin?"),
         ("/rules/4/days", Some(json!([])), "must have one day at least"),
         ("/rules/4/days/0", Some(json!("Monday")), "must be MON, TUE, WED, THU, FRI, SAT or SUN"),
+        ("/rules/4/days/0", Some(json!("FIR")), "did you mean FRI?"),
         ("/rules/4/days/1", Some(json!("MON")), "is given twice"),
         ("/rules/4/to", Some(json!("09:00")), "must not be equal to from"),
         ("/rules/4/to", Some(json!("9:00")), "must be a time of day such as 09:00"),
@@ -221,6 +232,7 @@ fn what_is_wrong_is_told_where_it_is() {
         ("/job/stepSize", Some(json!(0)), "must be between 1 and 1000000"),
         ("/job/cooldownSeconds", Some(json!(86400.0001)), "must be between 0 and 86400 seconds"),
         ("/job/cooldown", Some(json!(1)), "is unknown; did you mean cooldownSeconds?"),
+        ("/job/labels", Some(json!({})), "belongs into a job that a caller submits"),
         ("/job/expectedChangeSeconds", Some(json!(-1)), "must be between 0 and 86400 seconds"),
     ] {
         let document = with(full(), pointer, value);
@@ -230,6 +242,24 @@ fn what_is_wrong_is_told_where_it_is() {
                 && said.contains(detail)
         });
         assert!(found && problems.len() == 1, "{pointer}: {problems:?}");
+    }
+}
+
+/// What is near is told, and nothing else.
+#[test]
+fn hints_name_each_field_once_and_no_day_that_was_not_meant() {
+    for (pointer, value, expected) in [
+        ("/rules/4/days/0", json!("FOO"), "must be MON, TUE, WED, THU, FRI, SAT or SUN"),
+        (
+            "/job/x",
+            json!(1),
+            "is unknown; there are: expectedChangeSeconds, stepSize, cooldownSeconds, activeTimeoutSeconds, \
+             pollIntervalSeconds, settleSeconds, deadlineSeconds",
+        ),
+        ("/rules/1/low", json!(1e308), "must not be above high, which is 100"),
+    ] {
+        let problems = read(with(full(), pointer, Some(value))).expect_err(pointer);
+        assert_eq!(problems, [(pointer.to_owned(), expected.to_owned())]);
     }
 }
 

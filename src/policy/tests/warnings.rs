@@ -70,6 +70,10 @@ fn each_warning_is_given_where_it_is_true_and_nowhere_else() {
     let past = json!({"name": "p", "type": "schedule", "at": "2026-11-01T08:00:00Z", "until": "2026-11-02T08:00:00Z", "min": 5});
     let pulled =
         |age: u32| json!({"q": {"source": {"type": "http", "url": "http://a", "pointer": ""}, "maxAgeSeconds": age}});
+    let scraped = |metric: &str, label: &str| {
+        let source = json!({"type": "scrape", "url": "http://a", "metric": metric, "labels": {label: "x"}});
+        json!({"q": {"source": source, "maxAgeSeconds": 600}})
+    };
     let pushed = |age: u32| json!({"q": {"source": {"type": "push"}, "maxAgeSeconds": age}});
     let follow = |offset: i32| json!([{"name": "f", "type": "follow", "resource": "api", "offset": offset}]);
     let idle = json!({"afterSeconds": 60});
@@ -154,6 +158,15 @@ fn each_warning_is_given_where_it_is_true_and_nowhere_else() {
         ),
         (with(q(json!([target()])), "metrics", pulled(30)), vec![]),
         (with(q(json!([target()])), "metrics", pulled(29)), vec![(AgeShorterThanInterval, "/metrics/q/maxAgeSeconds")]),
+        (with(q(json!([target()])), "metrics", scraped("_jobs:waiting_2", "queue_1")), vec![]),
+        (
+            with(q(json!([target()])), "metrics", scraped("a b", "1x")),
+            vec![(UncommonName, "/metrics/q/source/metric"), (UncommonName, "/metrics/q/source/labels/1x")],
+        ),
+        (
+            with(q(json!([target()])), "metrics", scraped("2_jobs", "a:b")),
+            vec![(UncommonName, "/metrics/q/source/metric"), (UncommonName, "/metrics/q/source/labels/a:b")],
+        ),
         (q(follow(0)), vec![(MetricUnused, "/metrics/q")]),
         (with(q(json!([target()])), "min", json!(20)), vec![(BoundsLeaveNoRoom, "/max")]),
         (with(q(json!([target()])), "idle", idle.clone()), vec![]),

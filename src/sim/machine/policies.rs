@@ -2,7 +2,7 @@
 //! process before would have decided.
 
 use super::{Machine, Surroundings};
-use crate::domain::policy::{Decision, Missing, Name};
+use crate::domain::policy::{Decision, Name, NoValue};
 use crate::domain::{Alias, Move, Reading, StepOutcome, Timestamp};
 use crate::engine::{Core, Effect, PolicyChangeRequest, PolicyRequest, ReplyTo};
 use crate::store::Unit;
@@ -21,10 +21,10 @@ impl<S: Surroundings> Machine<S> {
     }
 
     /// The source of a metric that is pulled was asked at `at`, by the process's clock, with this result.
-    pub fn on_metric(&mut self, resource: &Alias, name: &Name, at: Timestamp, result: Result<f64, Missing>) {
+    pub fn on_metric(&mut self, resource: &Alias, name: &Name, at: Timestamp, result: Result<f64, NoValue>) {
         let clock = self.clock();
         if let Some(predecessor) = &mut self.predecessor {
-            predecessor.on_metric(resource, name, at, result, clock);
+            predecessor.on_metric(resource, name, at, result.clone(), clock);
         }
         self.core.on_metric(resource, name, at, result, clock);
         self.perform();

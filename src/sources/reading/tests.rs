@@ -43,7 +43,7 @@ fn each_metric_reads_the_same_answer_its_own_way() {
         (scrape("jobs", &[("q", "c")], Some(Aggregate::Sum), false), Err((Invalid, "there is no series of jobs"))),
         (scrape("odd", &[], None, false), Err((Invalid, "the value is NaN"))),
         (scrape("odd", &[], None, true), Err((Invalid, "the value is NaN"))),
-        (scrape("cold", &[], None, false), Err((Invalid, "the value is negative"))),
+        (scrape("cold", &[], None, false), Err((Invalid, "the value is -1, and none below 0 is allowed"))),
         (MetricSpec { allow_negative: true, ..scrape("cold", &[], None, false) }, Ok(-1.0)),
     ] {
         let expected = expected.map(|value| (ASKED, value));
@@ -103,7 +103,7 @@ fn only_the_status_200_has_content() {
     let error = r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#;
     let moved = Answer { location_host: Some("evil".into()), ..answer(302, "") };
     for (answer, form, reason, detail) in [
-        (answer(204, ""), Form::Document, Missing::Invalid, "the answer is empty (status 204)"),
+        (answer(204, ""), Form::Document, Missing::Invalid, "the answer is empty, with status 204"),
         (moved, Form::Document, Missing::SourceFailed, "status 302 redirects to evil, which is not followed"),
         (
             answer(304, ""),

@@ -93,7 +93,7 @@ async fn every_way_in_which_a_source_can_answer_or_fail_has_its_meaning() {
             "no content",
             raw("HTTP/1.1 204 No Content\r\n\r\n"),
             End::Close,
-            Err((Invalid, "the answer is empty (status 204)")),
+            Err((Invalid, "the answer is empty, with status 204")),
         ),
         (
             "a redirect",

@@ -24,7 +24,7 @@ async fn a_real_prometheus_answers_queries_and_is_scraped() {
         ("up{job=\"scalegate\"}", None, Ok(1.0)),
         ("scalar(up{job=\"scalegate\"}) + 0.5", None, Ok(1.5)),
         ("label_replace(vector(1), \"a\", \"b\", \"\", \"\") or vector(2)", Some(Sum), Ok(3.0)),
-        ("vector(-2)", None, Err((Missing::Invalid, "the value is negative"))),
+        ("vector(-2)", None, Err((Missing::Invalid, "the value is -2, and none below 0 is allowed"))),
         ("vector(1) / 0", Some(Max), Err((Missing::Invalid, "the value is +Inf"))),
         ("no_metric_of_that_name", Some(Sum), Err((Missing::Invalid, "there is no series of the query"))),
         ("scalegate_jobs", None, Err((Missing::SeveralSeries, "series of the query; say how to aggregate them"))),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use scalegate::domain::policy::{Claim, ClaimKind, Decision, DecisionId, Hold, HoldKind, Missing, Mode, Sample};
+use scalegate::domain::policy::{
+    Claim, ClaimKind, Decision, DecisionId, Hold, HoldKind, Missing, Mode, NoValue, Sample,
+};
 use scalegate::domain::{Alias, Timestamp};
 use scalegate::engine::{Core, PolicyChangeRequest, Precondition};
 use scalegate::sim::{Machine, shifted};
@@ -207,7 +209,7 @@ impl Lived {
             Err(_) if self.sabotage == Some(Sabotage::MissingIsZero) => Ok(0),
             result => result,
         };
-        self.machine.on_metric(&ALIASES[resource], metric.name(), clock, result.map(f64::from));
+        self.machine.on_metric(&ALIASES[resource], metric.name(), clock, result.map(f64::from).map_err(NoValue::from));
     }
 
     fn hold(&mut self, resource: usize, kind: HoldKind, clock: Timestamp, lasts: Duration) {

@@ -111,14 +111,10 @@ fn observe<'a>(
 }
 
 fn missing_metrics(metrics: &BTreeMap<Name, Observed<'_>>) -> Vec<Condition> {
-    let missing = metrics.iter().filter_map(|(name, observed)| match observed.state {
-        MetricState::Fresh(_) => None,
-        MetricState::Missing { reason, .. } => Some(Condition {
-            code: ConditionCode::MetricMissing,
-            direction: None,
-            detail: format!("Metric {name} {}.", reason.as_fragment()),
-            until: None,
-        }),
+    let missing = metrics.iter().filter_map(|(name, observed)| {
+        let lack = observed.series.lack(observed.state)?;
+        let detail = format!("Metric {name} {lack}.");
+        Some(Condition { code: ConditionCode::MetricMissing, direction: None, detail, until: None })
     });
     missing.collect()
 }

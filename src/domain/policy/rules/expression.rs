@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use super::super::super::time::Timestamp;
 use super::super::document::ExpressionRule;
 use super::super::expression::Given;
-use super::super::metric::{MetricState, Sample};
+use super::super::metric::Sample;
 use super::super::name::Name;
+use super::super::number_words::number;
 use super::super::timer::Timer;
 use super::number::rounded_up;
-use super::{Recommendation, RuleMemory, View, as_before, recommend_without_input, recommend_without_value};
+use super::{Observed, Recommendation, RuleMemory, View, as_before, recommend_without_input, recommend_without_value};
 
 /// How often an expression with `now` is worked out at least, in milliseconds: at each full minute.
 const MINUTE_MS: i64 = 60_000;
@@ -43,9 +44,9 @@ pub fn recommend_by_expression(
     }
     let samples = match samples(&uses.metrics, view) {
         Ok(samples) => samples,
-        Err((metric, state)) => {
+        Err((metric, observed)) => {
             memory.expression.get_or_insert_default().failing_since = None;
-            return recommend_without_value(metric, state, rule.on_missing, view, timer);
+            return recommend_without_value(metric, observed, rule.on_missing, view, timer);
         }
     };
     let is_old = |(name, sample): (&&Name, &Sample)| {
@@ -82,7 +83,7 @@ pub fn recommend_by_expression(
                 (Some(result), Some(wants)) if result == f64::from(wants.units()) => {
                     format!("the formula gives {wants}")
                 }
-                (Some(result), Some(wants)) => format!("the formula gives {result}, which makes {wants}"),
+                (Some(result), Some(wants)) => format!("the formula gives {}, which makes {wants}", number(result)),
                 _ => "the formula gives null".to_owned(),
             };
             Recommendation::without_alternatives(memory.wish, detail)
@@ -93,16 +94,14 @@ pub fn recommend_by_expression(
 /// The newest samples of `metrics`, or the one that has been missing for longest.
 fn samples<'a>(
     metrics: &'a BTreeSet<Name>,
-    view: &View<'_>,
-) -> Result<BTreeMap<&'a Name, Sample>, (&'a Name, Option<MetricState>)> {
-    let states = metrics.iter().map(|name| (name, view.metrics.get(name).map(|observed| observed.state)));
-    let missing = states.clone().filter(|(_, state)| state.and_then(|state| state.fresh()).is_none());
-    let since = |state: &Option<MetricState>| match state {
-        Some(MetricState::Missing { since, .. }) => *since,
-        _ => None,
-    };
-    match missing.min_by_key(|(_, state)| since(state)) {
+    view: &View<'a>,
+) -> Result<BTreeMap<&'a Name, Sample>, (&'a Name, Option<&'a Observed<'a>>)> {
+    let all = metrics.iter().map(|name| (name, view.metrics.get(name)));
+    let fresh = |observed: Option<&Observed<'_>>| observed.and_then(|observed| observed.state.fresh());
+    let since = |observed: Option<&Observed<'_>>| observed.and_then(|observed| observed.state.missing_since());
+    let missing = all.clone().filter(|(_, observed)| fresh(*observed).is_none());
+    match missing.min_by_key(|(_, observed)| since(*observed)) {
         Some(missing) => Err(missing),
-        None => Ok(states.filter_map(|(name, state)| Some((name, state?.fresh()?))).collect()),
+        None => Ok(all.filter_map(|(name, observed)| Some((name, fresh(observed)?))).collect()),
     }
 }

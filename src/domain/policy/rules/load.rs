@@ -6,6 +6,7 @@
 use super::super::super::capacity::Capacity;
 use super::super::decision::Beyond;
 use super::super::document::{Band, Target, Utilization};
+use super::super::number_words::number;
 use super::number::{exceeds, full_units, plus, rounded_up, units_for};
 
 /// A capacity and the fragment that says why.
@@ -16,7 +17,7 @@ pub type Turn = (Beyond, Capacity);
 
 pub fn target(rule: &Target, value: f64) -> Wish {
     let wants = units_for(value, rule.per_unit);
-    (wants, format!("{value} at {} per unit needs {wants}", rule.per_unit))
+    (wants, format!("{} at {} per unit needs {wants}", number(value), number(rule.per_unit)))
 }
 
 pub fn target_turns(rule: &Target, value: f64) -> Vec<Turn> {
@@ -32,10 +33,11 @@ pub fn target_turns(rule: &Target, value: f64) -> Vec<Turn> {
 /// `present` is what there is.
 pub fn band(rule: &Band, value: f64, present: Capacity) -> Wish {
     let (wants, needed) = (band_units(rule, value, present), units_for(value, rule.high));
+    let [shown, low, high] = [value, rule.low, rule.high].map(number);
     let detail = match wants.cmp(&present) {
-        _ if needed > present => format!("{value} at {} per unit at most needs {wants}", rule.high),
-        std::cmp::Ordering::Less => format!("{value} at {} per unit at least keeps {wants} busy", rule.low),
-        _ => format!("{value} keeps {present} between {} and {} per unit", rule.low, rule.high),
+        _ if needed > present => format!("{shown} at {high} per unit at most needs {wants}"),
+        std::cmp::Ordering::Less => format!("{shown} at {low} per unit at least keeps {wants} busy"),
+        _ => format!("{shown} keeps {present} between {low} and {high} per unit"),
     };
     (wants, detail)
 }
@@ -74,11 +76,12 @@ pub fn band_turns(rule: &Band, value: f64, present: Capacity) -> Vec<Turn> {
 /// `capacity` is the real one, at least 1; `present` is what there is.
 pub fn utilization(rule: &Utilization, value: f64, capacity: Capacity, present: Capacity) -> Wish {
     let (low, high) = tolerated(rule);
+    let [shown, target] = [value, rule.target].map(number);
     if !exceeds(value, high) && !exceeds(low, value) {
-        return (present, format!("{value} is close enough to {}", rule.target));
+        return (present, format!("{shown} is close enough to {target}"));
     }
     let wants = rounded_up(f64::from(capacity.units()) * value / rule.target);
-    (wants, format!("{value} on {capacity} units instead of {} needs {wants}", rule.target))
+    (wants, format!("{shown} on {capacity} units instead of {target} needs {wants}"))
 }
 
 pub fn utilization_turns(rule: &Utilization, value: f64, capacity: Capacity, present: Capacity) -> Vec<Turn> {

@@ -27,6 +27,7 @@ use super::super::time::Timestamp;
 use super::document::{Follow, MetricSpec, OnMissing, Rule, RuleKind, StepRule, Utilization};
 use super::metric::{MetricState, Sample, Series};
 use super::name::Name;
+use super::number_words::number;
 use super::timer::Timer;
 use expression::recommend_by_expression;
 use load::Wish;
@@ -113,7 +114,9 @@ pub struct Recommendation {
 }
 
 impl Recommendation {
-    fn of((wants, detail): Wish, turns: Vec<Turn>) -> Self {
+    /// A value that no double can be is none at which anything changes.
+    fn of((wants, detail): Wish, mut turns: Vec<Turn>) -> Self {
+        turns.retain(|(at, _)| at.value().is_finite());
         Self { wants: Some(wants), detail, lacks_input: false, turns }
     }
 
@@ -138,8 +141,7 @@ pub fn recommend(rule: &Rule, view: &View<'_>, memory: &mut RuleMemory, timer: &
     let observed = view.metrics.get(metric);
     let Some((observed, sample)) = observed.and_then(|observed| Some((observed, observed.state.fresh()?))) else {
         memory.step.breach = None;
-        let state = observed.map(|observed| observed.state);
-        return Some(recommend_without_value(metric, state, on_missing, view, timer));
+        return Some(recommend_without_value(metric, observed, on_missing, view, timer));
     };
     Some(match &rule.kind {
         RuleKind::Target(rule) => {
@@ -208,7 +210,7 @@ fn recommend_following(rule: &Follow, view: &View<'_>) -> Recommendation {
     let wants = plus(rounded_up(f64::from(target.units()) * ratio), i64::from(*offset));
     Recommendation::without_alternatives(
         Some(wants),
-        format!("{target} of {resource} at {ratio}{} makes {wants}", describe_offset(*offset)),
+        format!("{target} of {resource} at {}{} makes {wants}", number(*ratio), describe_offset(*offset)),
     )
 }
 
@@ -222,16 +224,15 @@ fn describe_offset(offset: i32) -> String {
 
 fn recommend_without_value(
     metric: &Name,
-    state: Option<MetricState>,
+    observed: Option<&Observed<'_>>,
     on_missing: OnMissing,
     view: &View<'_>,
     timer: &mut Timer,
 ) -> Recommendation {
-    let (reason, since) = match state {
-        Some(MetricState::Missing { reason, since, .. }) => (reason.as_fragment(), since),
-        Some(MetricState::Fresh(_)) | None => ("is not there", None),
-    };
-    recommend_without_input(&format!("{metric} {reason}"), since, on_missing, view, timer)
+    let lack = observed.and_then(|observed| observed.series.lack(observed.state));
+    let lack = format!("{metric} {}", lack.as_deref().unwrap_or("is not there"));
+    let since = observed.and_then(|observed| observed.state.missing_since());
+    recommend_without_input(&lack, since, on_missing, view, timer)
 }
 
 /// What a rule says that lacks what it needs since `since`. What counts depends on that time alone, so that it changes once

@@ -12,6 +12,7 @@ use super::super::super::capacity::Capacity;
 use super::super::super::time::Timestamp;
 use super::super::document::{StepRule, Threshold, ThresholdChange};
 use super::super::metric::Sample;
+use super::super::number_words::number;
 use super::super::timer::Timer;
 use super::number::plus;
 use super::{Observed, View};
@@ -80,15 +81,15 @@ pub fn step(
             _ => Breach { since: view.now, base: view.present, change: farthest.change },
         });
     }
+    let shown = number(newest.value);
     match memory.breach {
         Some(breach) => {
             let sign = if breach.change < 0 { '-' } else { '+' };
             let threshold = describe_threshold(rule, breach.change);
-            let detail =
-                format!("{} {threshold}, so {} {sign} {}", newest.value, breach.base, breach.change.unsigned_abs());
+            let detail = format!("{shown} {threshold}, so {} {sign} {}", breach.base, breach.change.unsigned_abs());
             (Some(breach.wants()), detail)
         }
-        None => (None, format!("{} has breached no threshold for long enough", newest.value)),
+        None => (None, format!("{shown} has breached no threshold for long enough")),
     }
 }
 
@@ -140,8 +141,8 @@ fn describe_threshold(rule: &StepRule, change: i32) -> String {
     let threshold = rule.steps.iter().find(|step| step.change == change).map(|step| step.threshold);
     let seconds = rule.breach_time.as_secs_f64();
     let beyond = match threshold {
-        Some(Threshold::Above(limit)) => format!("is above {limit}"),
-        Some(Threshold::Below(limit)) => format!("is below {limit}"),
+        Some(Threshold::Above(limit)) => format!("is above {}", number(limit)),
+        Some(Threshold::Below(limit)) => format!("is below {}", number(limit)),
         None => "is beyond a threshold".to_owned(),
     };
     if rule.breach_time.is_zero() { beyond } else { format!("{beyond} for {seconds} s") }

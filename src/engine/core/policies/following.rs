@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::{Core, Effect};
 use super::deciding::own_job;
 use super::{InForce, Standing, StoredState, changes_of, first_reading, pulled};
-use crate::domain::policy::{JobEnd, Missing, Name, Policy, Sample, Series, TOGETHER, Trigger, direction_of};
+use crate::domain::policy::{JobEnd, Name, NoValue, Policy, Sample, Series, TOGETHER, Trigger, direction_of};
 use crate::domain::{Actor, Alias, Ending, ErrorCode, HistoryEntry, Job, ResourceEvent, StepOutcome, Timestamp};
 use crate::policy::{Document, Problem};
 use crate::sources::problems_of;
@@ -71,7 +71,7 @@ impl Core {
         resource: &Alias,
         name: &Name,
         at: Timestamp,
-        result: Result<f64, Missing>,
+        result: Result<f64, NoValue>,
         now: Timestamp,
     ) {
         let Some(in_force) = self.standings.in_force_mut(resource) else { return };
@@ -80,7 +80,7 @@ impl Core {
         }
         match result {
             Ok(value) => drop(in_force.take_in(name, vec![Sample { at, value }])),
-            Err(missing) => in_force.series.entry(name.clone()).or_default().fail(at, missing),
+            Err(no_value) => in_force.series.entry(name.clone()).or_default().fail(at, no_value),
         }
         self.standings.write_soon(resource, now);
         self.standings.trigger(resource, Trigger::Metric);

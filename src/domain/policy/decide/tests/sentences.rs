@@ -1,7 +1,7 @@
 //! What decisions say, read as a person reads them at night.
 
 use super::*;
-use crate::domain::policy::{Band, Direction, Follow, StepRule, Threshold, ThresholdChange, Utilization};
+use crate::domain::policy::{Band, Direction, Follow, NoValue, StepRule, Threshold, ThresholdChange, Utilization};
 
 fn rule(kind: RuleKind) -> Vec<Rule> {
     vec![Rule { name: name("load"), kind }]
@@ -158,6 +158,21 @@ fn each_kind_of_rule_says_why_in_words() {
             "Stays at 3: queue has no value yet, so not below 3 (rule queue).",
         ),
         (told(queue(OnMissing::Ignore), None, nothing), "Stays at 3: no rule has an opinion."),
+        (
+            told(queue(OnMissing::Hold), Some(300.0), |world| {
+                let series = world.metrics.get_mut(&name("queue")).expect("a series");
+                series.fail(at(0), NoValue::invalid("the answer is empty, with status 204"));
+            }),
+            "Stays at 3: queue has no usable value (the answer is empty, with status 204), so not below 3 (rule queue).",
+        ),
+        (
+            told(
+                rule(RuleKind::Target(Target { metric: metric(), per_unit: 1e308, on_missing })),
+                Some(1.5e308),
+                nothing,
+            ),
+            "From 3 to 2: 1.5e308 at 1e308 per unit needs 2 (rule load).",
+        ),
         (
             told(queue(after(0)), None, nothing),
             "From 3 to 7: queue has no value yet, for 0 s or longer, so 7 as the policy says (rule queue).",

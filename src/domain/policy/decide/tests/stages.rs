@@ -62,7 +62,11 @@ fn a_missing_metric_neither_scales_to_the_minimum_nor_hides_behind_others() {
 fn a_restart_does_not_forget_that_a_value_was_refuted() {
     let mut world = World::new(by_queue(), 9);
     world.push(0, "queue", 100.0);
-    world.metrics.get_mut(&name("queue")).expect("a series").fail(at(1), crate::domain::policy::Missing::Invalid);
+    world
+        .metrics
+        .get_mut(&name("queue"))
+        .expect("a series")
+        .fail(at(1), crate::domain::policy::Missing::Invalid.into());
     assert_eq!(world.decided(1), 9);
     world.metrics.clear();
     world.push(0, "queue", 100.0);
