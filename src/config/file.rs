@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use toml::de::DeTable;
 use toml::{Spanned, Value as Toml};
 
 use super::ConfigError;
+use super::lines::{Lines, line_of};
 
 /// A key of the file and its value.
 #[derive(Clone)]
@@ -15,6 +17,8 @@ pub(super) struct Entry {
     pub value: Toml,
     /// The line of its key, from 1.
     pub line: usize,
+    /// Of a policy, the lines of what is in it.
+    pub lines: Lines,
 }
 
 /// The entries of one table.
@@ -90,12 +94,12 @@ impl File {
     }
 
     fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        let line = |key: &Spanned<String>| 1 + text[..key.span().start].matches('\n').count();
         let section = |table: Table<Toml>| {
-            let mut entries: Section = table
-                .into_iter()
-                .map(|(key, value)| Entry { line: line(&key), key: key.into_inner(), value })
-                .collect();
+            let entries = table.into_iter().map(|(key, value)| {
+                let line = line_of(&key, text);
+                Entry { line, key: key.into_inner(), value, lines: Lines::default() }
+            });
+            let mut entries: Section = entries.collect();
             entries.sort_by_key(|entry| entry.line);
             entries
         };
@@ -110,9 +114,17 @@ impl File {
             Some(entry) => SecretTable::NoTable { line: entry.line },
         };
         general.retain(|entry| entry.key != RESOURCES && entry.key != METRIC_SECRETS);
-        let resources = resources.into_iter().map(|(alias, table)| (line(&alias), alias.into_inner(), section(table)));
-        let resources = resources.map(|(line, alias, table)| (alias, line, table)).collect();
-        Ok(Self { general, secrets, resources })
+        let document = DeTable::parse(text)?;
+        let of_resources = document.get_ref().get(RESOURCES);
+        let resources = resources.into_iter().map(|(alias, table)| {
+            let (line, alias, mut section) = (line_of(&alias, text), alias.into_inner(), section(table));
+            for entry in section.iter_mut().filter(|entry| entry.key == POLICY) {
+                let policy = of_resources.and_then(|all| all.get_ref().get(alias.as_str())?.get_ref().get(POLICY));
+                entry.lines = policy.map(|policy| Lines::of(policy.get_ref(), text)).unwrap_or_default();
+            }
+            (alias, line, section)
+        });
+        Ok(Self { general, secrets, resources: resources.collect() })
     }
 }
 

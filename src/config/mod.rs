@@ -28,6 +28,7 @@ mod error;
 mod file;
 mod jobs;
 mod layers;
+mod lines;
 mod policies;
 mod print;
 mod resolve;

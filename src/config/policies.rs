@@ -42,7 +42,8 @@ impl Layers<'_> {
         };
         let is_good = problems.is_empty();
         for policy::Problem { pointer, detail } in problems {
-            let name = in_file(&format!("{key}{}", place_of(&pointer)), entry.line, self.file);
+            let line = entry.lines.nearest(&pointer).unwrap_or(entry.line);
+            let name = in_file(&format!("{key}{}", place_of(&pointer)), line, self.file);
             self.problems.push(Problem::Policy { name, detail });
         }
         read.ok().filter(|_| is_good).map(Arc::new)

@@ -94,11 +94,11 @@ polcy = 1
     let refused = load_args(&parsed(&["--config", &path])).expect_err("mistakes").to_string().replace(&path, "FILE");
     for problem in [
         "cooldown in line 1 of FILE: \"5\" has no unit",
-        "resources.worker.policy.max in line 6 of FILE: must be between 0 and 6",
-        "resources.worker.policy.job.stepSize in line 6 of FILE: ",
-        "resources.worker.policy.metrics.queue.source.headers.Authorization in line 6 of FILE: names token, which is no secret",
-        "resources.api.policy.rules[0].perUnit in line 18 of FILE: ",
-        "resources.api.policy.rules[0].per_unit in line 18 of FILE: ",
+        "resources.worker.policy.max in line 8 of FILE: must be between 0 and 6",
+        "resources.worker.policy.job.stepSize in line 9 of FILE: ",
+        "resources.worker.policy.metrics.queue.source.headers.Authorization in line 16 of FILE: names token, which is no secret",
+        "resources.api.policy.rules[0].perUnit in line 22 of FILE: ",
+        "resources.api.policy.rules[0].per_unit in line 22 of FILE: ",
         "resources.web.policy in line 25 of FILE: true must be a table",
         "resources.one.policy: the resources follow each other in a circle: one, two, one",
         "resources.three.polcy in line 38 of FILE: no such key; did you mean policy?",
@@ -106,4 +106,40 @@ polcy = 1
         assert!(refused.contains(&format!("\n  - {problem}")), "{problem} is not in\n{refused}");
     }
     assert_eq!(refused.matches("\n  - ").count(), 9, "{refused}");
+}
+
+#[test]
+fn what_is_not_there_has_the_line_of_what_it_would_be_in() {
+    let text = r#"
+[resources."a-b".policy]
+max = 9
+
+[[resources."a-b".policy.rules]]
+name = "queue"
+type = "target"
+metric = "queue"
+perUnit = 1
+[[resources."a-b".policy.rules]]
+name = "late"
+type = "schedule"
+cron = "0 9 * *"
+forSeconds = 60
+timeZone = "UTC"
+min = 1
+
+[resources."a-b".policy.metrics]
+other = {source = {type = "push",
+    url = "http://x"}}
+"#;
+    let (_directory, path) = file(text);
+    let refused = load_args(&parsed(&["--config", &path])).expect_err("mistakes").to_string().replace(&path, "FILE");
+    let policy = "resources.a-b.policy";
+    for problem in [
+        "min in line 2 of FILE: is required",
+        "rules[0].metric in line 8 of FILE: is not one of the metrics; there are: other",
+        "rules[1].cron in line 13 of FILE: must have five fields",
+        "metrics.other.source.url in line 20 of FILE: belongs into a source of type http, scrape or prometheus",
+    ] {
+        assert!(refused.contains(&format!("{policy}.{problem}")), "{problem} is not in\n{refused}");
+    }
 }

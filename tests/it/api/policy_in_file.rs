@@ -98,7 +98,7 @@ async fn a_gateway_does_not_start_with_a_policy_that_makes_no_sense() {
     let output = run_to_its_end(&mut command);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    for place in ["resources.worker.policy.mx in line 1 of", "resources.worker.policy.rules[0].perUnit in line 1 of"] {
+    for place in ["resources.worker.policy.mx in line 4 of", "resources.worker.policy.rules[0].perUnit in line 6 of"] {
         assert!(said.contains(place), "{place} is not in {said}");
     }
 }
