@@ -23,8 +23,13 @@ const ACTIONS = {
   advised: { text: "Advice only", tone: "warn", sign: "question" },
 };
 
-/** What was done about a decision. */
-export const action = ({ action: name }) => ACTIONS[name] ?? { text: name, tone: "idle", sign: "dot" };
+const ON_ITS_WAY = { text: "Job on its way", tone: "run", sign: "arrow" };
+
+/** What was done about a decision; where that is nothing, whether a job of the policy goes on. */
+export const action = ({ action: name, capacity, target }) => {
+  const goesOn = name === "none" && capacity !== null && target !== null && capacity !== target;
+  return goesOn ? ON_ITS_WAY : (ACTIONS[name] ?? { text: name, tone: "idle", sign: "dot" });
+};
 
 const TRIGGERS = {
   metric: "after news of a metric",

@@ -6,7 +6,7 @@ use crate::api::view::{AlternativeView, DecisionView, HoldView, MetricStateView,
 use crate::api::{Outlook, PolicyDocument};
 use crate::cli::{hold, words};
 use crate::domain::Timestamp;
-use crate::domain::policy::{Action, ClaimKind, ConditionCode, Limiter, Missing, Trigger};
+use crate::domain::policy::{Action, ClaimKind, ConditionCode, Limiter, Missing, Trigger, number as shown};
 
 /// Most events ahead that are shown.
 const MAX_AHEAD: usize = 5;
@@ -134,7 +134,7 @@ impl Story {
     fn otherwise(&self, other: &AlternativeView) -> (String, String) {
         let sides =
             [("above", other.above), ("at least", other.at_least), ("at most", other.at_most), ("below", other.below)];
-        let side = sides.into_iter().find_map(|(side, value)| value.map(|value| format!("{side} {value}")));
+        let side = sides.into_iter().find_map(|(side, value)| value.map(|value| format!("{side} {}", shown(value))));
         let metric = match self.metric_of(&other.rule) {
             Some(metric) => metric.to_owned(),
             None => format!("the metric of {}", other.rule),
@@ -198,7 +198,14 @@ fn action(decision: &DecisionView) -> String {
         Action::Submitted => format!("submitted job{job}"),
         Action::Retargeted => format!("gave another target to job{job}"),
         Action::Canceled => format!("canceled job{job}"),
-        Action::None => "nothing to do".to_owned(),
+        Action::None => match (decision.target, decision.decided) {
+            (Some(target), _) if decision.capacity.is_some_and(|capacity| capacity != target) => {
+                format!("none: the job to {target} is on its way")
+            }
+            (Some(target), Some(decided)) if decided != target => "none: the policy is kept from acting".to_owned(),
+            (_, None) => "none: nothing was decided".to_owned(),
+            _ => "none: nothing is to change".to_owned(),
+        },
         Action::Advised => "none, because the mode is advise".to_owned(),
     }
 }
@@ -250,8 +257,8 @@ fn limit(limiter: Limiter) -> &'static str {
 fn metric(state: &MetricStateView) -> String {
     let value =
         state.value.map(|value| match state.age_seconds.and_then(|age| Duration::try_from_secs_f64(age).ok()) {
-            Some(age) => format!("{value}, {} old", words::brief(age)),
-            None => value.to_string(),
+            Some(age) => format!("{}, {} old", shown(value), words::brief(age)),
+            None => shown(value),
         });
     let Some(reason) = state.reason else { return value.unwrap_or_default() };
     let why = match reason {

@@ -105,12 +105,26 @@ fn what_is_missing_is_told_with_the_reason_and_never_as_a_number() {
     for line in [
         "\n  queue  missing: there never was a value\n",
         "\n  resource   worker, of which there is no usable reading\n",
-        "\n  target     -\n  decided    -\n  action     nothing to do\n",
+        "\n  target     -\n  decided    -\n  action     none: nothing was decided\n",
         "\n  queue  nothing: queue is missing\n",
     ] {
         assert!(text.contains(line), "{line}{text}");
     }
     assert!(!text.contains("Stages") && !text.contains("Otherwise"), "{text}");
+}
+
+/// That nothing was done does not mean that nothing goes on.
+#[test]
+fn a_job_on_its_way_is_told_where_nothing_was_done() {
+    for (target, decided, action) in [
+        (9, 9, "none: the job to 9 is on its way"),
+        (9, 12, "none: the job to 9 is on its way"),
+        (3, 3, "none: nothing is to change"),
+        (3, 9, "none: the policy is kept from acting"),
+    ] {
+        let text = told(json!({"action": "none", "jobId": null, "capacity": 3, "target": target, "decided": decided}));
+        assert!(text.contains(&format!("\n  action     {action}\n")), "{action}{text}");
+    }
 }
 
 #[test]

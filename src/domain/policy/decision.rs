@@ -134,6 +134,23 @@ pub enum Trigger {
     Request,
 }
 
+impl Trigger {
+    /// The one of two that is told, where `later` came before a decision for this one was taken: what a person did comes
+    /// before what became of a job, and that before the rest; of the same rank the first.
+    #[must_use]
+    pub fn with(self, later: Self) -> Self {
+        if later.rank() > self.rank() { later } else { self }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::Policy | Self::Hold | Self::Claim => 2,
+            Self::Job | Self::Start => 1,
+            Self::Metric | Self::Reading | Self::Time | Self::Followed | Self::Request => 0,
+        }
+    }
+}
+
 /// What was done about a decision.
 #[derive(
     Clone,

@@ -245,8 +245,7 @@ impl Standings {
     /// Has the policy of `resource` decide anew, for `trigger`.
     pub fn trigger(&mut self, resource: &Alias, trigger: Trigger) {
         if let Some(in_force) = self.in_force_mut(resource) {
-            // The first reason is the one that is told.
-            in_force.trigger.get_or_insert(trigger);
+            in_force.trigger = Some(in_force.trigger.map_or(trigger, |earlier| earlier.with(trigger)));
             self.set_timer(resource);
         }
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::{Core, Effect};
-use crate::domain::policy::{Action, Claim, ClaimKind, Direction, Hold, HoldKind, Limiter, Policy, Sample};
+use crate::domain::policy::{Action, Claim, ClaimKind, Direction, Hold, HoldKind, Limiter, Policy, Sample, Trigger};
 use crate::domain::{
     Actor, Alias, Call, CallId, Capacity, ChangeAnswer, Goal, Job, JobId, JobRequest, LaneRecord, OnConflict, Reading,
     ScalingConfig, Status, Timestamp,
@@ -382,6 +382,27 @@ fn what_comes_within_a_second_is_decided_on_together() {
     assert_eq!((scene.target(), decided_at(&scene)), (Some(5), Some(first)));
     scene.wait(1);
     assert_eq!((scene.target(), decided_at(&scene)), (Some(6), Some(first + Duration::from_secs(1))));
+}
+
+/// What a person did is told, although a value came before it.
+#[test]
+fn of_what_is_decided_on_together_the_most_telling_is_named() {
+    let trigger = |scene: &Scene| scene.standing().policy.and_then(|policy| policy.decision).map(|it| it.trigger);
+    let mut scene = Scene::with(by_queue());
+    scene.push(500.0);
+    assert_eq!(trigger(&scene), Some(Trigger::Metric));
+    scene.now = scene.now + Duration::from_millis(100);
+    scene.push(600.0);
+    scene.ask(hold(HoldKind::Direction(Direction::Both)));
+    scene.wait(1);
+    assert_eq!(trigger(&scene), Some(Trigger::Hold));
+    scene.wait(5);
+    scene.push(700.0);
+    scene.now = scene.now + Duration::from_millis(100);
+    scene.push(900.0);
+    scene.ask(PolicyChangeRequest::EndHold);
+    scene.wait(1);
+    assert_eq!((scene.target(), trigger(&scene)), (Some(9), Some(Trigger::Hold)));
 }
 
 #[test]
