@@ -41,15 +41,14 @@ pub fn compare(
     let mut runs: Vec<(String, Run)> =
         policies.iter().map(|(name, policy)| (name.clone(), play(policy, recordings, setup))).collect();
     let bounds = policies.first().map_or(Bounds::NONE, |(_, policy)| Bounds { min: policy.min, max: policy.max });
-    let (unit_hours, bound) =
-        match limit(&needs, setup.plant, bounds, setup.capacity, spacing(demand.recording, span), span) {
-            Limit::Plan(plan) => {
-                let unit_hours = score(&plan, &needs, span).unit_hours;
-                runs.push(("limit".to_owned(), plan));
-                (unit_hours, None)
-            }
-            Limit::Bound { unit_hours } => (unit_hours, Some(unit_hours)),
-        };
+    let (unit_hours, bound) = match limit(&needs, bounds, spacing(demand.recording, span), setup) {
+        Limit::Plan(plan) => {
+            let unit_hours = score(&plan, &needs, span).unit_hours;
+            runs.push(("limit".to_owned(), plan));
+            (unit_hours, None)
+        }
+        Limit::Bound { unit_hours } => (unit_hours, Some(unit_hours)),
+    };
     let (mean, peak) = mean_and_peak(&needs, span);
     runs.push(("fixed mean".to_owned(), fixed(mean, span)));
     runs.push(("fixed peak".to_owned(), fixed(peak, span)));

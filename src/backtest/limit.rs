@@ -11,13 +11,11 @@
 use std::time::Duration;
 
 use super::recording::with_ends;
-use super::{Change, Level, Need, PlantSpec, Run, Span};
+use super::{Change, Level, Need, Run, Setup, Span};
 use crate::domain::{Bounds, Capacity, Move, Op, Timestamp};
 
 /// Most steps of the calculation: some seconds on one core.
 const MOST_STEPS: u64 = 1_000_000_000;
-/// Most choices that are kept, of a byte or two each.
-const MOST_CHOICES: u64 = 200_000_000;
 
 /// See the module's documentation.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,11 +29,12 @@ pub enum Limit {
     },
 }
 
-/// The limit for a resource that is at `start` and free to change at the beginning of `span`. Rows are `spacing` apart.
-pub fn limit(needs: &[Need], spec: PlantSpec, bounds: Bounds, start: Capacity, spacing: Duration, span: Span) -> Limit {
-    let Some(grid) = Grid::new(spec, bounds, start, spacing, span) else { return bound(needs, bounds, span) };
+/// The limit for a resource that is free to change at the beginning. Rows are `spacing` apart.
+pub fn limit(needs: &[Need], bounds: Bounds, spacing: Duration, setup: &Setup) -> Limit {
+    let span = setup.span;
+    let Some(grid) = Grid::new(bounds, spacing, setup) else { return bound(needs, bounds, span) };
     let sums = Sums::new(needs, &grid, span);
-    Limit::Plan(grid.plan(&sums, start, span))
+    Limit::Plan(grid.plan(&sums, setup))
 }
 
 /// What is paid if there is always just what is needed.
@@ -76,7 +75,8 @@ const fn index(op: Op) -> usize {
 
 impl Grid {
     /// None if there are too many points or capacities, or if changes would not take any time.
-    fn new(spec: PlantSpec, bounds: Bounds, start: Capacity, spacing: Duration, span: Span) -> Option<Self> {
+    fn new(bounds: Bounds, spacing: Duration, setup: &Setup) -> Option<Self> {
+        let Setup { plant: spec, capacity: start, span, .. } = setup;
         let waits = [spec.provisioning, spec.removal, spec.cooldown];
         let step = waits.into_iter().fold(spacing.as_millis(), |step, wait| greatest_divisor(step, wait.as_millis()));
         let step = Duration::from_millis(u64::try_from(step).ok().filter(|step| *step > 0)?);
@@ -89,7 +89,8 @@ impl Grid {
         let choices = levels.checked_mul(u64::try_from(steps).ok()?)?;
         let most_units = spec.step_size.min(highest - lowest);
         let work = choices.checked_mul(2 * u64::from(most_units) + 1)?;
-        let is_small = choices <= MOST_CHOICES && work <= MOST_STEPS && waiting.iter().all(|wait| *wait > 0);
+        let is_small =
+            choices <= setup.allowance.most_choices && work <= MOST_STEPS && waiting.iter().all(|wait| *wait > 0);
         is_small.then(|| Self {
             step,
             steps: steps as usize,
@@ -129,14 +130,17 @@ impl Grid {
         u64::from(self.lowest) + level as u64
     }
 
-    /// The best plan from `start`.
-    fn plan(&self, sums: &Sums, start: Capacity, span: Span) -> Run {
-        let (levels, window) = (self.levels(), self.waiting[0].max(self.waiting[1]) + 1);
+    /// The best plan.
+    fn plan(&self, sums: &Sums, setup: &Setup) -> Run {
+        let (levels, window) = (self.levels(), self.waiting[0].max(self.waiting[1]).min(self.steps) + 1);
         let most = self.most_units as usize;
         // The best cost from each of the next points on, in a ring; and at each point and level, the level to go to.
         let mut best = vec![vec![(0, 0); levels]; window + 1];
         let mut choices = vec![0_u32; self.steps * levels];
         for nth in (0..self.steps).rev() {
+            if setup.allowance.stop.is_requested() {
+                break;
+            }
             let mut here = std::mem::take(&mut best[nth % (window + 1)]);
             for (level, here) in here.iter_mut().enumerate() {
                 let after = |nth: usize, level: usize| best[nth % (window + 1)][level];
@@ -153,7 +157,7 @@ impl Grid {
             }
             best[nth % (window + 1)] = here;
         }
-        self.follow(&choices, start, span)
+        self.follow(&choices, setup.capacity, setup.span)
     }
 
     /// What the choices lead to.
@@ -192,7 +196,13 @@ struct Sums {
 
 impl Sums {
     fn new(needs: &[Need], grid: &Grid, span: Span) -> Self {
-        let mut sums = Self { unmet: vec![vec![0]; grid.levels()], judged: vec![0] };
+        // Each with all the room that it needs: what grows by doubling takes twice as much in between.
+        let empty = || {
+            let mut sums = Vec::with_capacity(grid.steps + 1);
+            sums.push(0);
+            sums
+        };
+        let mut sums = Self { unmet: (0..grid.levels()).map(|_| empty()).collect(), judged: empty() };
         let (mut need_at, mut at) = (0, span.from);
         let (mut judged, mut unmet) = (0, vec![0; grid.levels()]);
         for nth in 1..=grid.steps {

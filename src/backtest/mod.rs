@@ -4,24 +4,30 @@
 //! take as long as they are said to, and whose readings are exact and at once. Beside it stand plans that need no policy: a
 //! [`fixed`] capacity, and the [`limit`], which knows the future. [`score`] judges all of them alike.
 //!
+//! [`Trial`] is what callers make of a policy and recordings: it has the defaults of what they leave out.
+//!
 //! A run never looks ahead: at each moment it uses the rows up to that moment. Nothing here does I/O or reads a clock.
 //!
 //! Rejected: the engine and the simulated sidecar, because months of minutes would take hours, and what they add (lost
 //! answers, crashes, readings that lag) is not in a recorded metric.
 
+mod allowance;
 mod compare;
 mod limit;
 mod plant;
 mod play;
 mod recording;
 mod score;
+mod trial;
 
+pub use allowance::{Allowance, Stop};
 pub use compare::{Comparison, Judged, compare};
 pub use limit::{Limit, limit};
-pub use plant::{Change, Level, Plant, PlantSpec};
+pub use plant::{Change, Level, Plant, PlantOverrides, PlantSpec};
 pub use play::{Recordings, Setup, play};
 pub use recording::{Demand, Need, OutOfOrder, Recording};
 pub use score::{Score, Stretch, score, stretches};
+pub use trial::{DemandSpec, NoTrial, Terms, Trial};
 
 use crate::domain::{Capacity, Timestamp};
 

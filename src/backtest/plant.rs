@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::domain::{Capacity, Move, Op, Timestamp};
+use crate::domain::{Capacity, Move, Op, Settings, StepDurations, Timestamp};
+
+/// What was learned of changes is rounded up to it. Values are a minute apart in most recordings, so that less makes no
+/// difference, and the grid of the limit would be too fine.
+const GRAIN: Duration = Duration::from_mins(1);
 
 /// How the resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +21,43 @@ pub struct PlantSpec {
     pub cooldown: Duration,
 }
 
+/// What is known better of a resource than what is expected of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlantOverrides {
+    /// See [`PlantSpec::provisioning`].
+    pub provisioning: Option<Duration>,
+    /// See [`PlantSpec::removal`].
+    pub removal: Option<Duration>,
+    /// See [`PlantSpec::step_size`].
+    pub step_size: Option<u32>,
+    /// See [`PlantSpec::cooldown`].
+    pub cooldown: Option<Duration>,
+}
+
 impl PlantSpec {
+    /// What is expected of a resource whose jobs have these `settings`: changes take as long as half of those that are known
+    /// did. As long as too few are known, units that are added take `expected_change`, and those that are removed no time.
+    pub fn expected(settings: &Settings, durations: &StepDurations, expected_change: Duration) -> Self {
+        let learned = |op| durations.summary(op).map(|summary| in_grains(summary.p50));
+        Self {
+            provisioning: learned(Op::Add).unwrap_or(expected_change),
+            removal: learned(Op::Remove).unwrap_or_default(),
+            step_size: settings.step_size,
+            cooldown: settings.cooldown,
+        }
+    }
+
+    /// The same with whatever `overrides` gives put in its place.
+    #[must_use]
+    pub fn with(self, overrides: &PlantOverrides) -> Self {
+        Self {
+            provisioning: overrides.provisioning.unwrap_or(self.provisioning),
+            removal: overrides.removal.unwrap_or(self.removal),
+            step_size: overrides.step_size.unwrap_or(self.step_size),
+            cooldown: overrides.cooldown.unwrap_or(self.cooldown),
+        }
+    }
+
     /// How long a change takes.
     pub fn time_of_change(&self, op: Op) -> Duration {
         match op {
@@ -30,6 +70,11 @@ impl PlantSpec {
     pub fn time_to_next(&self, op: Op) -> Duration {
         self.time_of_change(op).max(self.cooldown)
     }
+}
+
+fn in_grains(duration: Duration) -> Duration {
+    let grains = duration.as_millis().div_ceil(GRAIN.as_millis());
+    GRAIN * u32::try_from(grains).unwrap_or(u32::MAX)
 }
 
 /// What is there from a moment on.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Plant, PlantSpec, Recording, Run, Span};
+use super::{Allowance, Plant, PlantSpec, Recording, Run, Span};
 use crate::domain::policy::{
     Act, DecisionId, Inputs, JobEnd, LastReading, Mode, Name, OwnJob, Pace, Policy, PolicyState, Series, TOGETHER,
     Trigger, decide,
@@ -32,6 +32,8 @@ pub struct Setup {
     pub learn_from: Timestamp,
     /// The time over which the policy decides.
     pub span: Span,
+    /// What the backtest may take.
+    pub allowance: Allowance,
 }
 
 /// Runs `policy` as if it were active.
@@ -41,7 +43,7 @@ pub fn play(policy: &Policy, recordings: &Recordings, setup: &Setup) -> Run {
     player.hear(setup.learn_from, span.from - Duration::from_millis(1));
     player.run.levels.push(player.plant.level(span.from));
     let mut now = span.from;
-    while now < span.to {
+    while now < span.to && !setup.allowance.stop.is_requested() {
         player.go(now);
         match player.next_at(now) {
             Some(next) => now = next,

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::Bounds;
-use crate::domain::policy::{Policy, Sample};
+use crate::domain::policy::{Name, Policy, Sample};
+use crate::domain::{Bounds, Op, Settings, StepDurations};
 use crate::policy::Document;
 
 const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -47,11 +47,21 @@ fn needs(recording: &Recording, span: Span) -> Vec<Need> {
     Demand { recording, per_unit: 100.0, max_age: minutes(5) }.needs(span)
 }
 
+fn setup(plant: PlantSpec, capacity: u32, span: Span) -> Setup {
+    Setup {
+        resource: "worker".parse().expect("an alias"),
+        plant,
+        capacity: units(capacity),
+        learn_from: span.from,
+        span,
+        allowance: Allowance::default(),
+    }
+}
+
 fn try_out(policy: &Policy, recording: &Recording, plant: PlantSpec, capacity: u32, to: u64) -> Run {
     let recordings = Recordings::from([("load".parse().expect("a name"), recording.clone())]);
     let span = Span { from: BEGIN, to: at(to) };
-    let resource = "worker".parse().expect("an alias");
-    play(policy, &recordings, &Setup { resource, plant, capacity: units(capacity), learn_from: BEGIN, span })
+    play(policy, &recordings, &setup(plant, capacity, span))
 }
 
 /// What was sent: in which minute and to which capacity.
@@ -104,13 +114,8 @@ fn rows_are_in_the_order_of_time() {
 fn values_before_the_beginning_are_known_without_anything_being_done() {
     let recording = recording([900.0; 20]);
     let recordings = Recordings::from([("load".parse().expect("a name"), recording)]);
-    let setup = |learn_from| Setup {
-        resource: "worker".parse().expect("an alias"),
-        plant: plant(1, 5, 1, 1),
-        capacity: units(2),
-        learn_from,
-        span: Span { from: at(10) + Duration::from_secs(30), to: at(11) },
-    };
+    let span = Span { from: at(10) + Duration::from_secs(30), to: at(11) };
+    let setup = |learn_from| Setup { learn_from, ..setup(plant(1, 5, 1, 1), 2, span) };
     let run = play(&by_load(), &recordings, &setup(BEGIN));
     assert_eq!(run.changes.first().map(|change| change.at), Some(at(10) + Duration::from_secs(30)));
     assert!(play(&by_load(), &recordings, &setup(at(11))).changes.is_empty(), "nothing is known yet");
@@ -161,7 +166,7 @@ proptest! {
         let load = recording(loads.iter().map(|load| f64::from(*load) * 100.0));
         let (needs, spec) = (needs(&load, span), plant(step_size, cooldown, provisioning, removal));
         let bounds = Bounds { min: units(1), max: units(3) };
-        let Limit::Plan(plan) = limit(&needs, spec, bounds, units(start), minutes(1), span) else {
+        let Limit::Plan(plan) = limit(&needs, bounds, minutes(1), &setup(spec, start, span)) else {
             return Err(TestCaseError::fail("it is small"));
         };
         let scored = score(&plan, &needs, span);
@@ -199,16 +204,93 @@ fn a_limit_that_is_too_large_is_a_bound() {
     let load = recording([250.0; 10]);
     let spec = PlantSpec { provisioning: Duration::ZERO, cooldown: Duration::ZERO, ..plant(1, 0, 0, 0) };
     let bounds = Bounds { min: units(1), max: units(20) };
-    let found = limit(&needs(&load, span), spec, bounds, units(1), minutes(1), span);
+    let found = limit(&needs(&load, span), bounds, minutes(1), &setup(spec, 1, span));
     assert_eq!(found, Limit::Bound { unit_hours: 0.5 }, "changes that take no time have no grid");
     let many = Bounds { min: units(1), max: Capacity::MAX };
-    let found = limit(
-        &needs(&load, span),
-        PlantSpec { step_size: 1000, ..plant(1, 5, 5, 0) },
-        many,
-        units(1),
-        minutes(1),
-        span,
-    );
+    let found = limit(&needs(&load, span), many, minutes(1), &setup(plant(1000, 5, 5, 0), 1, span));
     assert_eq!(found, Limit::Bound { unit_hours: 0.5 });
+}
+
+#[test]
+fn a_plan_that_takes_too_much_memory_is_a_bound() {
+    let span = Span { from: BEGIN, to: at(10) };
+    let load = recording([250.0; 10]);
+    let with = |most_choices| {
+        let allowance = Allowance { most_choices, ..Allowance::default() };
+        let setup = Setup { allowance, ..setup(plant(1, 5, 5, 0), 1, span) };
+        limit(&needs(&load, span), Bounds { min: units(1), max: units(20) }, minutes(1), &setup)
+    };
+    // Ten points, and twenty capacities.
+    assert!(matches!(with(200), Limit::Plan(_)));
+    assert_eq!(with(199), Limit::Bound { unit_hours: 0.5 });
+}
+
+#[test]
+fn a_backtest_that_is_to_stop_ends_early() {
+    let span = Span { from: BEGIN, to: at(60) };
+    let load = recording([250.0; 60]);
+    let setup = setup(plant(1, 5, 5, 0), 1, span);
+    setup.allowance.stop.clone().request();
+    let recordings = Recordings::from([("load".parse().expect("a name"), load.clone())]);
+    assert!(play(&by_load(), &recordings, &setup).changes.is_empty());
+    let bounds = Bounds { min: units(1), max: units(20) };
+    let Limit::Plan(plan) = limit(&needs(&load, span), bounds, minutes(1), &setup) else { panic!("it is small") };
+    assert!(plan.changes.is_empty(), "{plan:?}");
+}
+
+#[test]
+fn a_resource_is_expected_to_change_as_half_of_its_last_changes_did() {
+    let (settings, expected) = (Settings::DEFAULT, Duration::from_secs(70));
+    let mut durations = StepDurations::default();
+    let spec = |durations: &StepDurations| {
+        let spec = PlantSpec::expected(&settings, durations, expected);
+        (spec.provisioning.as_secs(), spec.removal.as_secs())
+    };
+    assert_eq!(spec(&durations), (70, 0), "as the policy says, and at once");
+    for seconds in [61, 130, 90, 500, 90] {
+        durations.note(Op::Add, Duration::from_secs(seconds));
+    }
+    assert_eq!(spec(&durations), (120, 0), "in whole minutes");
+    for _ in 0..5 {
+        durations.note(Op::Remove, Duration::from_millis(200));
+    }
+    assert_eq!(spec(&durations), (120, 60));
+    let known = PlantOverrides { removal: Some(minutes(3)), step_size: Some(7), ..PlantOverrides::default() };
+    let with = PlantSpec::expected(&settings, &durations, expected).with(&known);
+    assert_eq!(with, PlantSpec { step_size: 7, ..plant(1, 5, 2, 3) });
+}
+
+fn terms(from: Option<u64>, to: Option<u64>) -> Terms {
+    Terms {
+        resource: "worker".parse().expect("an alias"),
+        demand: DemandSpec::by_rules(&by_load()).expect("a target rule"),
+        plant: plant(1, 5, 5, 0),
+        capacity: None,
+        learn_from: None,
+        from: from.map(at),
+        to: to.map(at),
+        allowance: Allowance::default(),
+    }
+}
+
+#[test]
+fn what_a_trial_is_not_told_it_takes_from_the_recording() {
+    let recordings = || Recordings::from([("load".parse().expect("a name"), recording([350.0; 30]))]);
+    let trial = |terms| Trial::new(by_load(), Vec::new(), recordings(), terms);
+    let whole = trial(terms(None, None)).expect("a trial");
+    let setup = whole.setup();
+    assert_eq!((setup.span, setup.learn_from), (Span { from: at(0), to: at(29) }, at(0)));
+    assert_eq!(setup.capacity, units(4), "what is needed then");
+    assert!(whole.remarks().is_empty());
+    let part = trial(terms(Some(10), Some(20))).expect("a trial");
+    assert_eq!((part.setup().span.from, part.setup().learn_from), (at(10), at(0)), "what came before is known");
+    let span = |from, to| Span { from: at(from), to: at(to) };
+    assert_eq!(trial(terms(Some(20), Some(20))).err(), Some(NoTrial::NoTime(span(20, 20))));
+    let metric: Name = "load".parse().expect("a name");
+    // The last value counts for five minutes.
+    assert!(trial(terms(Some(33), Some(50))).is_ok());
+    let nothing = NoTrial::NothingKnown { metric: metric.clone(), span: span(34, 50) };
+    assert_eq!(trial(terms(Some(34), Some(50))).err(), Some(nothing));
+    let none = Trial::new(by_load(), Vec::new(), Recordings::new(), terms(None, None));
+    assert_eq!(none.err(), Some(NoTrial::NoRecording(metric)));
 }

@@ -15,12 +15,15 @@ use super::exit::Exit;
 use super::output::Output;
 use super::policy::{NoDocument, document};
 use super::table;
-use super::words::brief;
+use super::words::now;
 use crate::api::view::BacktestReport;
-use crate::backtest::{Comparison, Demand, Judged, PlantSpec, Recording, Recordings, Setup, Span, compare};
+use crate::backtest::{
+    Allowance, Comparison, DemandSpec, Judged, NoTrial, PlantOverrides, PlantSpec, Recordings, Span, Terms, Trial,
+};
 use crate::config::{parse_capacity, parse_duration};
-use crate::domain::policy::{MetricSpec, Name, Policy, RuleKind};
-use crate::domain::{Alias, Capacity, Settings, Timestamp};
+use crate::domain::policy::{Name, Policy};
+use crate::domain::{Alias, Capacity, ScalingConfig, StepDurations, Timestamp};
+use crate::policy::{Warning, warnings};
 
 /// The exit codes, for the end of `--help`.
 const HELP: &str = "\
@@ -66,13 +69,14 @@ pub struct BacktestArgs {
     #[arg(long, value_name = "LOAD", requires = "demand", value_parser = per_unit)]
     per_unit: Option<f64>,
 
-    /// How long units that are added take until they are ready
-    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = parse_duration)]
-    provisioning: Duration,
+    /// How long units that are added take until they are ready [default: expectedChangeSeconds of the policy's jobs, 300s
+    /// unless it says so]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    provisioning: Option<Duration>,
 
-    /// How long units that are removed are still paid for
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
-    removal: Duration,
+    /// How long units that are removed are still paid for [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    removal: Option<Duration>,
 
     /// Capacity at the beginning [default: what is needed then, within the policy's min and max]
     #[arg(long, value_name = "UNITS", value_parser = parse_capacity)]
@@ -126,6 +130,8 @@ enum Failure {
     #[error("cannot write {}: {error}", path.display())]
     Page { path: PathBuf, error: std::io::Error },
     #[error("{0}")]
+    Trial(#[from] NoTrial),
+    #[error("{0}")]
     Arguments(String),
 }
 
@@ -133,7 +139,7 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Self::Document(error) => error.exit(),
-            Self::Recording(rows::NoRecording::Io { .. }) | Self::Arguments(_) => Exit::Usage,
+            Self::Recording(rows::NoRecording::Io { .. }) | Self::Trial(_) | Self::Arguments(_) => Exit::Usage,
             Self::Policy { .. } | Self::Recording(_) | Self::Page { .. } => Exit::Failed,
         }
     }
@@ -146,29 +152,19 @@ pub fn run(args: BacktestArgs) -> Exit {
     output.finish(exit)
 }
 
-/// What is tried, read and checked.
-struct Trial {
-    policies: Vec<(String, Policy)>,
-    recordings: Recordings,
-    demanded: Name,
-    per_unit: f64,
-    max_age: Duration,
-    setup: Setup,
-}
-
 impl BacktestArgs {
     fn run(self, output: &mut Output) -> Exit {
-        let trial = match self.trial() {
-            Ok(trial) => trial,
+        let (trial, warnings) = match self.trial() {
+            Ok(found) => found,
             Err(failure) => {
                 output.notice(&failure);
                 return failure.exit();
             }
         };
         trial.remarks().iter().for_each(|remark| output.notice(remark));
-        let comparison = compare(&trial.policies, &trial.recordings, &trial.demand(), &trial.setup);
+        let (comparison, setup) = (trial.compare(), trial.setup());
         if let Some(path) = &self.html {
-            let page = page::page(&comparison, &trial.setup);
+            let page = page::page(&comparison, setup);
             if let Err(error) = std::fs::write(path, page) {
                 let failure = Failure::Page { path: path.clone(), error };
                 output.notice(&failure);
@@ -176,104 +172,61 @@ impl BacktestArgs {
             }
         }
         if self.json {
-            output.json(&BacktestReport::of(&comparison, trial.setup.plant, trial.setup.span));
+            output.json(&BacktestReport::of(&trial, &comparison, warnings));
         } else {
-            output.lines(told(&comparison, trial.setup.span));
+            output.lines(told(&comparison, setup.span));
         }
         Exit::Done
     }
 
-    fn trial(&self) -> Result<Trial, Failure> {
-        let mut policies = vec![("policy".to_owned(), policy(&self.policy)?)];
+    /// What is tried, and what in the policy is surely not meant.
+    fn trial(&self) -> Result<(Trial, Vec<Warning>), Failure> {
+        let main = policy(&self.policy)?;
+        let mut compared = Vec::new();
         for path in &self.compared {
             let name =
                 path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned());
-            policies.push((name, policy(path)?));
+            compared.push((name, policy(path)?));
         }
-        let main = policies[0].1.clone();
+        let policies = || compared.iter().map(|(_, policy)| policy).chain([&main]);
         let mut recordings = Recordings::new();
         for (name, path) in &self.metrics {
-            if !policies.iter().any(|(_, policy)| policy.metrics.contains_key(name))
-                && self.demand.as_ref() != Some(name)
-            {
+            if !policies().any(|policy| policy.metrics.contains_key(name)) && self.demand.as_ref() != Some(name) {
                 return Err(Failure::Arguments(format!("no policy has a metric {name}")));
             }
             recordings.insert(name.clone(), rows::recording(path)?);
         }
-        let (demanded, per_unit) = self.demanded(&main)?;
-        let recording = recordings.get(&demanded);
-        let recording = recording.ok_or_else(|| {
-            Failure::Arguments(format!("there is no file for {demanded}: give --metric {demanded}=FILE"))
+        let given = self.demand.clone().zip(self.per_unit);
+        let given = given.map(|(metric, per_unit)| DemandSpec { metric, per_unit });
+        let demand = given.or_else(|| DemandSpec::by_rules(&main)).ok_or_else(|| {
+            let missing = "what is needed is not known: give --demand NAME and --per-unit LOAD";
+            Failure::Arguments(missing.to_owned())
         })?;
-        let span = self.span(recording)?;
-        let max_age = main.metrics.get(&demanded).map_or(MetricSpec::PUSHED_MAX_AGE, |spec| spec.max_age);
-        let demand = Demand { recording, per_unit, max_age };
-        let needed = demand.needs(span).iter().find_map(|need| need.units).unwrap_or(0);
-        let needed = Capacity::try_from(needed).unwrap_or(Capacity::MAX).clamp(main.min, main.max);
-        let Settings { step_size, cooldown, .. } = Settings::DEFAULT.with(&main.job);
-        let plant = PlantSpec { provisioning: self.provisioning, removal: self.removal, step_size, cooldown };
-        let learn_from = self.learn_from.unwrap_or(span.from).min(span.from);
-        let (resource, capacity) = (self.resource.clone(), self.capacity.unwrap_or(needed));
-        let setup = Setup { resource, plant, capacity, learn_from, span };
-        Ok(Trial { policies, recordings, demanded, per_unit, max_age, setup })
-    }
-
-    /// The metric that says what is needed, and the load that one unit carries.
-    fn demanded(&self, policy: &Policy) -> Result<(Name, f64), Failure> {
-        if let (Some(name), Some(per_unit)) = (&self.demand, self.per_unit) {
-            return Ok((name.clone(), per_unit));
-        }
-        let by_rule = policy.rules.iter().find_map(|rule| match &rule.kind {
-            RuleKind::Target(target) => Some((target.metric.clone(), target.per_unit)),
-            RuleKind::Band(band) => Some((band.metric.clone(), band.high)),
-            _ => None,
-        });
-        let missing = "what is needed is not known: give --demand NAME and --per-unit LOAD";
-        by_rule.ok_or_else(|| Failure::Arguments(missing.to_owned()))
-    }
-
-    fn span(&self, recording: &Recording) -> Result<Span, Failure> {
-        let (first, last) = (recording.rows().first(), recording.rows().last());
-        let [first, last] = [first, last].map(|row| row.map_or(Timestamp::from_millis(0), |row| row.at));
-        let span = Span { from: self.from.unwrap_or(first), to: self.to.unwrap_or(last) };
-        if span.from < span.to {
-            return Ok(span);
-        }
-        Err(Failure::Arguments(format!("there is no time between {} and {}", span.from, span.to)))
+        let config = ScalingConfig::default().unlisted();
+        let settings = config.settings.with(&main.job);
+        let plant = PlantSpec::expected(&settings, &StepDurations::default(), main.expected_change);
+        let terms = Terms {
+            resource: self.resource.clone(),
+            demand,
+            plant: plant.with(&PlantOverrides {
+                provisioning: self.provisioning,
+                removal: self.removal,
+                ..PlantOverrides::default()
+            }),
+            capacity: self.capacity,
+            learn_from: self.learn_from,
+            from: self.from,
+            to: self.to,
+            allowance: Allowance::default(),
+        };
+        let warnings = warnings(&main, &config, now());
+        Ok((Trial::new(main, compared, recordings, terms)?, warnings))
     }
 }
 
 /// The policy in the file at `path`.
 fn policy(path: &Path) -> Result<Policy, Failure> {
     document(path)?.policy().map_err(|_| Failure::Policy { path: path.to_owned() })
-}
-
-impl Trial {
-    fn demand(&self) -> Demand<'_> {
-        Demand { recording: &self.recordings[&self.demanded], per_unit: self.per_unit, max_age: self.max_age }
-    }
-
-    /// What is surely not meant.
-    fn remarks(&self) -> Vec<String> {
-        let specs = self.policies.iter().flat_map(|(_, policy)| &policy.metrics);
-        let missing = specs.clone().map(|(name, _)| name).filter(|name| !self.recordings.contains_key(*name));
-        let mut remarks: Vec<String> =
-            missing.map(|name| format!("metric {name} has no file: it is missing all the time")).collect();
-        for (name, spec) in specs {
-            if let Some(apart) =
-                self.recordings.get(name).and_then(Recording::spacing).filter(|apart| spec.max_age < *apart)
-            {
-                remarks.push(format!(
-                    "rows of {name} are {} apart, and a value counts for {} (maxAgeSeconds): it is missing in between",
-                    brief(apart),
-                    brief(spec.max_age),
-                ));
-            }
-        }
-        remarks.sort_unstable();
-        remarks.dedup();
-        remarks
-    }
 }
 
 const HEADER: [&str; 9] =

@@ -86,7 +86,7 @@ async fn what_cannot_be_tried_is_told() {
             Exit::Usage,
             "give --demand NAME and --per-unit LOAD",
         ),
-        (["--policy", "@policy.json", "--metric", "load=@half.csv"], Exit::Done, "rows of load are 30m apart"),
+        (["--policy", "@policy.json", "--metric", "load=@half.csv"], Exit::Done, "values of load are 1800 s apart"),
     ] {
         let (found, out, err) = backtest(&files, &arguments).await;
         assert_eq!(found, exit, "{out}{err}");

@@ -1,0 +1,160 @@
+//! What is tried, with the defaults of what a caller leaves out: the same for the command and for the API.
+//!
+//! It must never read anything: each caller brings the recordings from where it has them.
+
+use std::time::Duration;
+
+use super::{Allowance, Comparison, Demand, PlantSpec, Recording, Recordings, Setup, Span, compare};
+use crate::domain::policy::{MetricSpec, Name, Policy, RuleKind};
+use crate::domain::{Alias, Capacity, Timestamp};
+
+/// The name of the run that the others stand beside.
+const MAIN: &str = "policy";
+
+/// The metric that says what is needed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DemandSpec {
+    /// The load of the whole resource.
+    pub metric: Name,
+    /// Load that one unit carries, above 0.
+    pub per_unit: f64,
+}
+
+impl DemandSpec {
+    /// By the first rule of `policy` that says how much load one unit carries.
+    pub fn by_rules(policy: &Policy) -> Option<Self> {
+        policy.rules.iter().find_map(|rule| match &rule.kind {
+            RuleKind::Target(target) => Some(Self { metric: target.metric.clone(), per_unit: target.per_unit }),
+            RuleKind::Band(band) => Some(Self { metric: band.metric.clone(), per_unit: band.high }),
+            _ => None,
+        })
+    }
+}
+
+/// How a policy is to be tried.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The resource that it is for.
+    pub resource: Alias,
+    /// What is needed.
+    pub demand: DemandSpec,
+    /// How the resource is.
+    pub plant: PlantSpec,
+    /// Its capacity at the beginning; what is needed then, within the bounds of the policy, if left out.
+    pub capacity: Option<Capacity>,
+    /// Values from then on are known at the beginning; all if left out.
+    pub learn_from: Option<Timestamp>,
+    /// The beginning; the first value of what is needed if left out.
+    pub from: Option<Timestamp>,
+    /// The end; the last value of what is needed if left out.
+    pub to: Option<Timestamp>,
+    /// What the backtest may take.
+    pub allowance: Allowance,
+}
+
+/// Why nothing can be tried.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoTrial {
+    /// There are no values of what is needed.
+    #[error("there are no values of {0}, which says what is needed")]
+    NoRecording(Name),
+    /// The end is not after the beginning.
+    #[error("there is no time between {} and {}", .0.from, .0.to)]
+    NoTime(Span),
+    /// No value of what is needed counts in that time.
+    #[error("no value of {metric}, which says what is needed, counts between {} and {}", .span.from, .span.to)]
+    NothingKnown {
+        /// The metric.
+        metric: Name,
+        /// That time.
+        span: Span,
+    },
+}
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    policies: Vec<(String, Policy)>,
+    recordings: Recordings,
+    demand: DemandSpec,
+    /// How long a value of what is needed counts.
+    max_age: Duration,
+    setup: Setup,
+}
+
+impl Trial {
+    /// A trial of `policy` beside others, each with its name.
+    ///
+    /// # Errors
+    /// If there is nothing by which a policy could be judged.
+    pub fn new(
+        policy: Policy,
+        compared: Vec<(String, Policy)>,
+        recordings: Recordings,
+        terms: Terms,
+    ) -> Result<Self, NoTrial> {
+        let Terms { resource, demand, plant, capacity, learn_from, from, to, allowance } = terms;
+        let recording = recordings.get(&demand.metric);
+        let rows = recording.map(Recording::rows).unwrap_or_default();
+        let (Some(recording), Some(first), Some(last)) = (recording, rows.first(), rows.last()) else {
+            return Err(NoTrial::NoRecording(demand.metric));
+        };
+        let span = Span { from: from.unwrap_or(first.at), to: to.unwrap_or(last.at) };
+        if span.to <= span.from {
+            return Err(NoTrial::NoTime(span));
+        }
+        let max_age = policy.metrics.get(&demand.metric).map_or(MetricSpec::PUSHED_MAX_AGE, |spec| spec.max_age);
+        let needs = Demand { recording, per_unit: demand.per_unit, max_age }.needs(span);
+        let Some(needed) = needs.iter().find_map(|need| need.units) else {
+            return Err(NoTrial::NothingKnown { metric: demand.metric, span });
+        };
+        let needed = Capacity::try_from(needed).unwrap_or(Capacity::MAX).clamp(policy.min, policy.max);
+        let all_from = recordings.values().filter_map(|recording| recording.rows().first()).map(|row| row.at).min();
+        let learn_from = learn_from.or(all_from).unwrap_or(span.from).min(span.from);
+        let setup = Setup { resource, plant, capacity: capacity.unwrap_or(needed), learn_from, span, allowance };
+        let policies = [(MAIN.to_owned(), policy)].into_iter().chain(compared).collect();
+        Ok(Self { policies, recordings, demand, max_age, setup })
+    }
+
+    /// What comes of it.
+    pub fn compare(&self) -> Comparison {
+        let recording = &self.recordings[&self.demand.metric];
+        let demand = Demand { recording, per_unit: self.demand.per_unit, max_age: self.max_age };
+        compare(&self.policies, &self.recordings, &demand, &self.setup)
+    }
+
+    /// How it is tried.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// What says what is needed.
+    pub fn demand(&self) -> &DemandSpec {
+        &self.demand
+    }
+
+    /// What is surely not meant, as the beginnings of sentences.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        for (name, spec) in self.policies.iter().flat_map(|(_, policy)| &policy.metrics) {
+            match self.recordings.get(name).filter(|recording| !recording.rows().is_empty()).map(Recording::spacing) {
+                None => remarks.push(format!("metric {name} has no values: it is missing all the time")),
+                Some(Some(apart)) if spec.max_age < apart => remarks.push(format!(
+                    "values of {name} are {} s apart, and one counts for {} s (maxAgeSeconds): it is missing in between",
+                    apart.as_secs_f64(),
+                    spec.max_age.as_secs_f64(),
+                )),
+                Some(_) => {}
+            }
+        }
+        for rule in self.policies.iter().flat_map(|(_, policy)| &policy.rules) {
+            if let RuleKind::Follow(follow) = &rule.kind {
+                let (rule, resource) = (&rule.name, &follow.resource);
+                remarks.push(format!("rule {rule} has no opinion: there is no resource {resource} in a backtest"));
+            }
+        }
+        remarks.sort_unstable();
+        remarks.dedup();
+        remarks
+    }
+}
