@@ -4,6 +4,7 @@
 //! about scaling, hold a lock across an await, or answer before the engine says that a change is durable.
 
 mod audit;
+mod backtests;
 mod body;
 mod browsers;
 mod caller;
@@ -58,6 +59,7 @@ use crate::table::JobTable;
 use crate::telemetry::Traces;
 
 pub use audit::{AuditRecorder, audit_line};
+pub use backtests::NewBacktest;
 pub use browsers::BrowserRules;
 pub use connection_limits::ConnectionLimits;
 pub use decisions::{DecisionList, Outlook, TransitionView};
@@ -102,6 +104,8 @@ pub struct ApiState {
     pub streams: Arc<Semaphore>,
     /// The turn of the scrape that reads all resources.
     pub scrapes: Mutex<()>,
+    /// The permit of the backtest that runs.
+    pub backtests: Arc<Semaphore>,
     store_log_bytes: Option<Gauge>,
     recovered: Arc<AtomicBool>,
     stopping: watch::Receiver<bool>,
@@ -155,6 +159,7 @@ impl ApiState {
             long_polls,
             streams,
             scrapes: Mutex::new(()),
+            backtests: Arc::new(Semaphore::new(1)),
             store_log_bytes: None,
             recovered,
             stopping,
@@ -219,6 +224,7 @@ fn documented(registry: &mut impl HandlerRegistry) {
         .service(policies::delete_policy)
         .service(policies::list_policy_revisions)
         .service(policies::evaluate_policy)
+        .service(backtests::run_backtest)
         .service(decisions::list_decisions)
         .service(decisions::get_outlook)
         .service(samples::push_metrics)
@@ -250,6 +256,7 @@ pub fn routes() -> Routes {
         resources::ROUTES,
         timeline::ROUTES,
         policies::ROUTES,
+        backtests::ROUTES,
         decisions::ROUTES,
         samples::ROUTES,
         demand::HOLD_ROUTES,

@@ -315,8 +315,9 @@ mod tests {
         let declared = declared.map(|(method, pattern, _)| (method.to_string(), pattern.to_owned()));
         assert_eq!(declared.collect::<BTreeSet<_>>(), documented);
         for (method, pattern, operation) in routes.operations() {
-            // Plans and evaluations change nothing, and values of metrics are no attempts to change something.
-            let is_no_change = pattern == "/v1/plans" || pattern.ends_with("/evaluate") || pattern.contains("/metrics");
+            // Plans, backtests and evaluations change nothing, and values of metrics are no attempts to change something.
+            let is_trial = ["/v1/plans", "/v1/backtests"].contains(&pattern) || pattern.ends_with("/evaluate");
+            let is_no_change = is_trial || pattern.contains("/metrics");
             let changes_something = method != Method::GET && !is_no_change;
             assert_eq!(operation.action.is_some(), changes_something, "{method} {pattern}");
             let needs_more_than_read = !operation.needs.is_empty() && !operation.needs.contains(&Scope::Read);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::policy_requests::{PolicyAnswer, PolicyRefusal, PolicyRequest, PolicyView, StandingView};
+use super::policy_requests::{PolicyAnswer, PolicyRefusal, PolicyRequest, PolicyView, StandingView, TrialBasis};
 use super::requests::{Answer, JobChange, JobPlan, NotedJob, Refusal, ResourceView};
 use crate::domain::policy::{Decision, Name, Policy};
 use crate::domain::{Alias, Attempt, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
@@ -42,6 +42,11 @@ pub(super) enum Command {
         policy: Option<Box<Policy>>,
         values: BTreeMap<Name, f64>,
         reply: oneshot::Sender<Result<Result<Decision, PolicyRefusal>, Unavailable>>,
+    },
+    TrialBasis {
+        resource: Alias,
+        policy: Option<Box<Policy>>,
+        reply: oneshot::Sender<Result<Result<TrialBasis, PolicyRefusal>, Unavailable>>,
     },
     Health(oneshot::Sender<Result<Health, Unavailable>>),
 }
@@ -240,6 +245,18 @@ impl EngineHandle {
         values: BTreeMap<Name, f64>,
     ) -> Result<Result<Decision, PolicyRefusal>, Unavailable> {
         self.ask(PATIENCE, |reply| Command::Evaluate { resource, policy, values, reply }).await
+    }
+
+    /// What a backtest of `policy`, or else of the one in force, rests on.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn trial_basis(
+        &self,
+        resource: Alias,
+        policy: Option<Box<Policy>>,
+    ) -> Result<Result<TrialBasis, PolicyRefusal>, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::TrialBasis { resource, policy, reply }).await
     }
 
     /// How the engine is doing.

@@ -29,6 +29,7 @@ pub use handle::{
 };
 pub use policy_requests::{
     ClaimView, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, PolicyView, Precondition, StandingView,
+    TrialBasis,
 };
 pub use projections::Projections;
 pub use requests::{Answer, JobChange, JobPlan, NotedJob, Refusal, ReplyTo, ResourceView};

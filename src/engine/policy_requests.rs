@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::policy::{Claim, ClaimId, Condition, Decision, Hold, Name, Policy, Prospects, Sample};
-use crate::domain::{Actor, Alias, Attempt, Capacity, JobId, ResourceConfig, Timestamp};
+use crate::domain::{Actor, Alias, Attempt, Capacity, JobId, ResourceConfig, Settings, StepDurations, Timestamp};
 use crate::policy::Problem;
 use crate::store::{NoRoom, SubmitKey};
 
@@ -234,4 +234,19 @@ pub struct StandingView {
     pub claims: Vec<ClaimView>,
     /// Where a plan of the policy begins, if there is a usable reading.
     pub prospects: Option<Prospects>,
+}
+
+/// What a backtest of a policy rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialBasis {
+    /// The policy: one that could be put, or the one in force.
+    pub policy: Arc<Policy>,
+    /// The operator's rules for the resource.
+    pub rules: ResourceConfig,
+    /// The settings of the policy's jobs.
+    pub settings: Settings,
+    /// How long the last steps took.
+    pub step_durations: StepDurations,
+    /// The capacity by the last usable reading.
+    pub capacity: Option<Capacity>,
 }

@@ -1,8 +1,9 @@
 //! The handle by which a connection is told what happens on it: by the socket, by the middleware, and by what reads a body or
 //! hands on an answer.
 
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
@@ -174,6 +175,29 @@ impl Connection {
         self.with(|slot| slot.has_pending_input = true);
     }
 
+    /// The caller sends nothing any more.
+    pub(super) fn note_hang_up(&self) {
+        let waker = self.with(|slot| {
+            slot.has_hung_up = true;
+            slot.hang_up_waker.take()
+        });
+        waker.flatten().iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Ends when the caller sends nothing any more: it has gone away, or has at least closed its side, which looks the same
+    /// as long as nothing is sent to it. The library lets handlers go on. A request that was sent behind the one that is worked
+    /// on hides it.
+    pub async fn hung_up(&self) {
+        poll_fn(|cx| {
+            let has_hung_up = self.with(|slot| {
+                slot.hang_up_waker = Some(cx.waker().clone());
+                slot.has_hung_up
+            });
+            if has_hung_up.unwrap_or(true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     pub(super) fn deadline(&self) -> Option<(Instant, Timeout)> {
         self.with(|slot| slot.deadline()).flatten()
     }
@@ -192,8 +216,7 @@ impl Connection {
 
     /// Ends when the connection is told to.
     pub async fn ended(&self) {
-        std::future::poll_fn(|cx| if self.poll_allowance(cx).is_some() { Poll::Pending } else { Poll::Ready(()) })
-            .await;
+        poll_fn(|cx| if self.poll_allowance(cx).is_some() { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 }
 

@@ -42,6 +42,10 @@ pub(super) struct Slot {
     pub waker: Option<Waker>,
     /// Whether something came that is not handed on yet: nothing else would wake the connection for it.
     pub has_pending_input: bool,
+    /// Whether the caller sends nothing any more.
+    pub has_hung_up: bool,
+    /// What is woken when the caller hangs up.
+    pub hang_up_waker: Option<Waker>,
     pub ended: bool,
 }
 
@@ -136,6 +140,8 @@ impl Slot {
             caller,
             waker: None,
             has_pending_input: false,
+            has_hung_up: false,
+            hang_up_waker: None,
             ended: false,
         }
     }

@@ -174,7 +174,10 @@ impl AsyncRead for Socket {
                 this.pass(most, buffer);
                 return Poll::Ready(Ok(()));
             }
-            Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+            Poll::Ready(Ok(0)) => {
+                this.connection.note_hang_up();
+                return Poll::Ready(Ok(()));
+            }
             Poll::Ready(Ok(_)) => this.connection.note_pending_input(),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Pending => {}

@@ -6,8 +6,8 @@ mod policies;
 use serde_json::{Value, json};
 
 pub use policies::{
-    example_claim, example_decision, example_hold, example_outlook, example_policy, example_policy_entry,
-    example_policy_revisions, example_resource_policy,
+    example_backtest, example_claim, example_decision, example_hold, example_outlook, example_policy,
+    example_policy_entry, example_policy_revisions, example_resource_policy,
 };
 
 use crate::api::view::SettingsView;
@@ -198,7 +198,7 @@ mod tests {
     use crate::api::audit::AuditList;
     use crate::api::keys::{CreatedKey, KeyView};
     use crate::api::timeline::Timeline;
-    use crate::api::view::{HoldView, JobView, Plan, Resource};
+    use crate::api::view::{BacktestReport, HoldView, JobView, Plan, Resource};
 
     #[test]
     fn the_examples_are_what_the_types_say() {
@@ -213,6 +213,7 @@ mod tests {
         round_trip::<Resource>(&example_resource());
         round_trip::<Resource>(&example_listed_resource());
         round_trip::<HoldView>(&example_hold());
+        round_trip::<BacktestReport>(&example_backtest());
         round_trip::<Timeline>(&example_timeline());
         round_trip::<KeyView>(&example_key());
         round_trip::<KeyView>(&example_revoked_key());

@@ -25,13 +25,15 @@ use crate::policy::WarningCode;
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 /// What requests may leave out; every other schema is one of answers.
-const REQUESTS: [&str; 26] = [
+const REQUESTS: [&str; 28] = [
+    "BacktestPlantOverrides",
     "BandRule",
     "ClaimRenewal",
     "DecisionAlternative",
     "ExpressionRule",
     "FollowRule",
     "HttpSource",
+    "NewBacktest",
     "NewClaim",
     "NewHold",
     "NewJob",

@@ -84,6 +84,7 @@ codes! {
     TooManyResources "too_many_resources" 429 "Too many resources that are not listed" "1000 resources that the configuration does not list are scaled already. List the resource in the configuration, or wait until others are forgotten: a day after their last change, and a minute after their last job if there was none.";
     TooManyIdempotencyKeys "too_many_idempotency_keys" 429 "Too many idempotency keys of one API key" "10000 idempotency keys were used with this API key within 25 hours. Send the request again later, and use a new key for each submission only.";
     TooMuchText "too_much_text" 429 "Too much text in the jobs that are kept" "The reasons and labels of the jobs that are kept for this resource, or of this API key, would be longer than 67108864 bytes together. Send shorter ones, or send the request again in a minute.";
+    BacktestRunning "backtest_running" 429 "A backtest is running" "A backtest is running already. The gateway does one at a time.";
     QueueFull "queue_full" 429 "Too many jobs wait for the resource" "16 jobs are waiting for this resource already.";
     InternalError "internal_error" 500 "Something is broken" "The gateway failed on this request. Search its log for this instance id.";
     SidecarUnreachable "sidecar_unreachable" 502 "The sidecar gives no reading" "Cannot connect to the sidecar: Connection refused.";

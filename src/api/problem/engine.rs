@@ -155,6 +155,13 @@ impl From<PlanError> for ApiError {
 
 impl From<PolicyRefusal> for ApiError {
     fn from(refusal: PolicyRefusal) -> Self {
+        Self::of_refusal(refusal, "")
+    }
+}
+
+impl ApiError {
+    /// Why something cannot be done with a policy, which stands at `pointer` in the body.
+    pub(in crate::api) fn of_refusal(refusal: PolicyRefusal, pointer: &str) -> Self {
         match refusal {
             PolicyRefusal::ResourceNotListed => {
                 Self::new(Code::ResourceNotFound, "It is not among the resources this gateway is configured for.")
@@ -169,7 +176,7 @@ impl From<PolicyRefusal> for ApiError {
             ),
             PolicyRefusal::BeyondLimits { problems } => {
                 let mut errors = FieldErrors::default();
-                problems.into_iter().for_each(|problem| errors.add(problem.pointer, problem.detail));
+                problems.into_iter().for_each(|it| errors.add(format!("{pointer}{}", it.pointer), it.detail));
                 Self::invalid(errors)
             }
             PolicyRefusal::InFile => Self::new(
@@ -185,7 +192,7 @@ impl From<PolicyRefusal> for ApiError {
             PolicyRefusal::FollowsItself { circle } => {
                 let circle: Vec<&str> = circle.iter().map(Alias::as_str).collect();
                 Self::invalid_field(
-                    "/rules",
+                    format!("{pointer}/rules"),
                     format!("would have resources follow each other in a circle: {}", circle.join(", ")),
                 )
             }

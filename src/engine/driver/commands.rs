@@ -82,6 +82,12 @@ impl<S: Sidecar> Engine<S> {
             Command::Evaluate { resource, policy, values, reply } => {
                 drop(reply.send(Ok(self.core.evaluate(&resource, policy.as_deref(), &values, now))));
             }
+            Command::TrialBasis { resource, reply, .. } if self.evicted.contains_key(&resource) => {
+                drop(reply.send(Err(lane_unavailable())));
+            }
+            Command::TrialBasis { resource, policy, reply } => {
+                drop(reply.send(Ok(self.core.trial_basis(&resource, policy))));
+            }
             Command::Health(reply) => {
                 let health = Health { unfinished_jobs: self.core.unfinished_jobs(), sidecar: self.contact.clone() };
                 drop(reply.send(Ok(health)));
@@ -246,6 +252,7 @@ impl Command {
             Self::Standing(_, reply) => drop(reply.send(Err(why))),
             Self::ListPolicies { reply, .. } => drop(reply.send(Err(why))),
             Self::Evaluate { reply, .. } => drop(reply.send(Err(why))),
+            Self::TrialBasis { reply, .. } => drop(reply.send(Err(why))),
             Self::Health(reply) => drop(reply.send(Err(why))),
         }
     }

@@ -109,3 +109,33 @@ pub fn example_claim() -> Value {
         "createdAt": "2026-01-31T12:00:00.000Z", "satisfied": true
     })
 }
+
+/// A backtest of that policy over a quiet hour.
+pub fn example_backtest() -> Value {
+    let run = |name: &str, [unmet, share, short, hours, ratio]: [f64; 5], peak: u32, events: Value| {
+        let changes = events.as_array().map_or(0, Vec::len);
+        json!({
+            "name": name, "unmetUnitHours": unmet, "unmetShare": share, "underProvisionedShare": short, "unitHours": hours,
+            "costRatio": ratio, "changes": changes, "reversals": 0, "peak": peak, "events": events
+        })
+    };
+    let change = |minute: u32, ready: u32| {
+        json!({"at": format!("2026-01-31T12:{minute}:00.000Z"), "op": "add", "units": 1, "from": 3, "to": 4,
+               "readyAt": format!("2026-01-31T12:{ready}:00.000Z")})
+    };
+    json!({
+        "resource": "worker", "from": "2026-01-31T12:00:00.000Z", "to": "2026-01-31T13:00:00.000Z",
+        "learnFrom": "2025-12-27T13:00:00.000Z", "demand": {"metric": "queue", "perUnit": 100.0},
+        "plant": {
+            "provisioningSeconds": 300.0, "removalSeconds": 0.0, "stepSize": 1, "cooldownSeconds": 300.0, "capacity": 3
+        },
+        "leastUnitHours": null,
+        "runs": [
+            run("policy", [0.08, 0.023, 0.08, 3.5, 0.978], 4, json!([change(30, 35)])),
+            run("limit", [0.0, 0.0, 0.0, 3.58, 1.0], 4, json!([change(25, 30)])),
+            run("fixed mean", [0.0, 0.0, 0.0, 4.0, 1.117], 4, json!([])),
+            run("fixed peak", [0.0, 0.0, 0.0, 4.0, 1.117], 4, json!([]))
+        ],
+        "warnings": [], "remarks": []
+    })
+}

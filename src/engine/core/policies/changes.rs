@@ -159,12 +159,7 @@ impl Core {
         let before = self.standings.in_force(resource);
         check(before, precondition)?;
         let rules = self.scaling.in_force(resource);
-        let mut problems = problems_for(&policy, resource, &rules);
-        problems.extend(problems_of(&policy, Some(&self.sources.hosts), &self.sources.secrets));
-        if !problems.is_empty() {
-            return Err(PolicyRefusal::BeyondLimits { problems });
-        }
-        self.check_circle(resource, &policy)?;
+        self.check_policy(resource, &policy)?;
         let action = Action::PutPolicy;
         if let Some(before) = before.filter(|before| *before.policy == *policy) {
             let view = Box::new(before.view(rules));
@@ -181,6 +176,16 @@ impl Core {
         let view = in_force.map(|in_force| Box::new(in_force.view(rules))).ok_or(PolicyRefusal::NoPolicy)?;
         let answer = PolicyAnswer::Put { view, is_new };
         Ok(Change { writes, action, verdict: AuditVerdict::Accepted, answer, trigger: Some(Trigger::Policy) })
+    }
+
+    /// Checks that `policy` may be put in force on `resource`.
+    pub(super) fn check_policy(&self, resource: &Alias, policy: &Policy) -> Result<(), PolicyRefusal> {
+        let mut problems = problems_for(policy, resource, &self.scaling.in_force(resource));
+        problems.extend(problems_of(policy, Some(&self.sources.hosts), &self.sources.secrets));
+        if !problems.is_empty() {
+            return Err(PolicyRefusal::BeyondLimits { problems });
+        }
+        self.check_circle(resource, policy)
     }
 
     /// Puts `policy` in force in place of the one before, of which it keeps what still makes sense.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::super::Core;
 use super::InForce;
 use super::deciding::own_job;
-use crate::domain::policy::{Claim, ClaimKind, Hold, HoldKind, JobNote, Mode, Pace, Planned, Prospects, Whereabouts};
-use crate::domain::{Alias, Capacity, Goal, Job, JobRequest, Reach, ResourceConfig, Timestamp};
-use crate::engine::policy_requests::{ClaimView, PolicyView, StandingView};
+use crate::domain::policy::{
+    Claim, ClaimKind, Hold, HoldKind, JobNote, Mode, Pace, Planned, Policy, Prospects, Whereabouts,
+};
+use crate::domain::{Alias, Capacity, Goal, Job, JobRequest, Lane, Reach, ResourceConfig, Timestamp};
+use crate::engine::policy_requests::{ClaimView, PolicyRefusal, PolicyView, StandingView, TrialBasis};
 use crate::engine::requests::NotedJob;
 
 impl Core {
@@ -52,6 +54,31 @@ impl Core {
         let all = self.standings.with_policies(after).filter(|(resource, _)| reach.includes(resource));
         let views = all.map(|(resource, in_force)| (resource.clone(), in_force.view(self.scaling.in_force(resource))));
         views.take(size).collect()
+    }
+
+    /// What a backtest of `policy`, or else of the one in force, on `resource` rests on.
+    ///
+    /// # Errors
+    /// If the policy could not be put, or there is none.
+    pub fn trial_basis(&self, resource: &Alias, policy: Option<Box<Policy>>) -> Result<TrialBasis, PolicyRefusal> {
+        let rules = self.scaling.resource(resource).ok_or(PolicyRefusal::ResourceNotListed)?;
+        let policy = match policy {
+            Some(policy) => {
+                self.check_policy(resource, &policy)?;
+                Arc::from(policy)
+            }
+            None => Arc::clone(&self.standings.in_force(resource).ok_or(PolicyRefusal::NoPolicy)?.policy),
+        };
+        let settings = rules.settings.with(&policy.job).within(&rules.setting_limits);
+        let lane = self.lane(resource);
+        let reading = lane.and_then(|lane| self.usable_reading(resource, lane, &settings));
+        Ok(TrialBasis {
+            policy,
+            rules,
+            settings,
+            step_durations: lane.map(Lane::step_durations).cloned().unwrap_or_default(),
+            capacity: reading.map(|reading| reading.capacity),
+        })
     }
 
     /// Whether `claim` counts and `resource` is at rest with at least what its policy decided with it. What the policy is still to

@@ -88,6 +88,13 @@ const TABLE: &[(&str, &str, &str, For, u16)] = &[
     ("GET", "/v1/resources/worker/policy", "", For::ReadWorker, 200),
     ("GET", "/v1/resources/worker/policy/revisions", "", For::ReadWorker, 200),
     ("POST", "/v1/resources/worker/policy/evaluate", "{}", For::ReadWorker, 200),
+    (
+        "POST",
+        "/v1/backtests",
+        r#"{"resource": "worker", "demand": {"metric": "none", "perUnit": 1}}"#,
+        For::ScaleWorker,
+        422,
+    ),
     ("POST", "/v1/resources/worker/metrics", r#"{"queue": 1}"#, For::PushWorker, 202),
     ("POST", "/v1/resources/worker/metrics/queue", r#"{"value": 1}"#, For::PushWorker, 202),
     ("GET", "/v1/resources/worker/metrics/queue", "", For::ReadWorker, 200),

@@ -187,7 +187,9 @@ fn every_error_is_documented_where_it_can_happen() {
         let names_a_job = path.starts_with("/v1/jobs/{id}") || (path == "/v1/jobs" && method == "POST");
         all(&["job_not_found"], names_a_job);
         all(&["key_not_found"], path.starts_with("/v1/keys/{id}"));
-        let is_about_a_resource = ["/v1/jobs", "/v1/plans", "/v1/resources/", "/v1/events", "/metrics"];
+        all(&["backtest_running"], path == "/v1/backtests");
+        let is_about_a_resource =
+            ["/v1/jobs", "/v1/plans", "/v1/backtests", "/v1/resources/", "/v1/events", "/metrics"];
         // To a key that is not for its resource, a job does not exist.
         let names_a_resource = !path.starts_with("/v1/jobs/{id}");
         let is_forbidden = names_a_resource && is_about_a_resource.iter().any(|start| path.starts_with(start));
@@ -200,7 +202,8 @@ fn every_error_is_documented_where_it_can_happen() {
         let needs_store_or_engine =
             path != "/v1/jobs/{id}" && path.starts_with("/v1/") && !path.starts_with("/v1/keys");
         all(&["overloaded"], needs_store_or_engine);
-        let changes_nothing = path == "/v1/plans" || path.ends_with("/evaluate") || path.contains("/metrics");
+        let is_trial = ["/v1/plans", "/v1/backtests"].contains(&path.as_str()) || path.ends_with("/evaluate");
+        let changes_nothing = is_trial || path.contains("/metrics");
         all(&["outcome_unknown"], method != "GET" && !changes_nothing);
         seen.extend(codes);
     }
