@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-use crate::domain::policy::Decision;
+use crate::domain::policy::{Decision, PolicyNews};
 use crate::domain::{Alias, EventId, HistoryEntry, JobId};
 use crate::table::Published;
 
@@ -33,6 +33,8 @@ pub enum News {
     History(Arc<(Alias, HistoryEntry)>),
     /// A policy decided.
     Decision(Arc<Decision>),
+    /// A policy was put or deleted.
+    Policy(Arc<PolicyNews>),
     /// Jobs may have changed without a word: ask the log.
     Reloaded,
     /// Streams are used up: each stream writes to its caller now, which shows whether the caller is still connected.
@@ -106,6 +108,13 @@ impl Feed {
         }
     }
 
+    /// Tells of a policy that was put or deleted.
+    pub fn tell_policy(&self, news: PolicyNews) {
+        if self.all.receiver_count() > 0 {
+            drop(self.all.send(News::Policy(Arc::new(news))));
+        }
+    }
+
     /// Lanes were read anew; the next version of a job will be `next_event`.
     pub fn reloaded(&self, next_event: EventId) {
         self.latest.fetch_max(next_event.saturating_sub(1), Ordering::AcqRel);
@@ -150,6 +159,7 @@ impl Listener {
                 Ok(News::Job(published)) if published.job().resource != *resource => {}
                 Ok(News::History(news)) if news.0 != *resource => {}
                 Ok(News::Decision(decision)) if decision.resource != *resource => {}
+                Ok(News::Policy(news)) if news.resource != *resource => {}
                 Ok(News::RollCall) => {}
                 Ok(_) | Err(_) => return,
             }
@@ -193,7 +203,7 @@ mod tests {
         let news = std::iter::from_fn(|| listener.try_recv().ok());
         let of = |news| match news {
             News::Job(published) => Some(published.event()),
-            News::History(_) | News::Decision(_) | News::Reloaded | News::RollCall => None,
+            News::History(_) | News::Decision(_) | News::Policy(_) | News::Reloaded | News::RollCall => None,
         };
         news.map(of).collect()
     }

@@ -58,8 +58,9 @@ pub async fn job_events(
 /// Follow all jobs
 ///
 /// Server-sent events, without end: a `job` event, with an `id`, for every change of every job; a `timeline` event, without
-/// one, for everything that goes into a resource's timeline; and a `decision` event, without one, for each decision of a
-/// policy. A decision that repeats the one before has its `id`, and a larger `count`.
+/// one, for everything that goes into a resource's timeline; a `decision` event, without one, for each decision of a
+/// policy; and a `policy` event, without one, for each policy that is put or deleted. A decision that repeats the one before has
+/// its `id`, and a larger `count`. A `policy` event has the `resource`, and the `revision` and `mode` now in force, or `null`.
 ///
 /// `ready` comes first. Its `resumed` says whether the stream goes on after `Last-Event-ID`. If it does not, list what
 /// there is after `ready` has come: whatever changes from then on comes as an event. `job` events are neither missed nor

@@ -22,6 +22,7 @@ use super::problem::{ApiError, Code};
 use super::timeline::TimelineEntry;
 use super::view::{DecisionView, render_job};
 use crate::access::Permit;
+use crate::domain::policy::{Mode, PolicyNews};
 use crate::domain::{AbridgedJob, Alias, EventId, JobId};
 use crate::feed::{Listener, News};
 use crate::store::{EventFilter, LogPage, StoreReader, begins_after};
@@ -279,9 +280,13 @@ impl Follower {
                 let decision = DecisionView::from(&*decision);
                 self.write("decision", None, &serde_json::to_vec(&decision).unwrap_or_default());
             }
+            Ok(News::Policy(news)) if self.wants(&news.resource) => {
+                let event = PolicyEvent::from(&*news);
+                self.write("policy", None, &serde_json::to_vec(&event).unwrap_or_default());
+            }
             Ok(News::RollCall) => self.show_life(),
             Ok(News::Reloaded) => self.stage = Stage::Log { until: self.state.feed.latest() },
-            Ok(News::Job(_) | News::History(_) | News::Decision(_)) => {}
+            Ok(News::Job(_) | News::History(_) | News::Decision(_) | News::Policy(_)) => {}
             Err(RecvError::Lagged(_)) => self.end(StreamEnd::TooSlow),
             Err(RecvError::Closed) => self.end(StreamEnd::Stopping),
         }
@@ -340,6 +345,21 @@ impl Follower {
 struct TimelineEvent {
     resource: String,
     entry: TimelineEntry,
+}
+
+/// A policy that was put or deleted, as streams tell it.
+#[derive(Serialize)]
+struct PolicyEvent<'a> {
+    resource: &'a str,
+    revision: Option<u64>,
+    mode: Option<Mode>,
+}
+
+impl<'a> From<&'a PolicyNews> for PolicyEvent<'a> {
+    fn from(news: &'a PolicyNews) -> Self {
+        let (revision, mode) = news.in_force.unzip();
+        Self { resource: news.resource.as_str(), revision, mode }
+    }
 }
 
 /// Whether everything that came after `after` can be told: it is in the log, and all the jobs are still kept.

@@ -33,7 +33,7 @@ use unlisted::UnlistedLanes;
 
 use super::policy_requests::PolicyRequest;
 use super::requests::{Answer, Refusal, ReplyTo};
-use crate::domain::policy::{Decision, MetricSpec, Name};
+use crate::domain::policy::{Decision, MetricSpec, Name, PolicyNews};
 use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, ChangeState, EventId, HistoryEntry, JobEvent, JobId, Lane, Notice, Origin,
     Outcome, ReadFailure, Reading, ResourceEvent, ScalingConfig, Timestamp, Turn,
@@ -94,6 +94,8 @@ pub enum Effect {
     SourcesRefused(Alias, Vec<Problem>),
     /// Show a decision to those who watch.
     PublishDecision(Box<Decision>),
+    /// Show those who watch that a policy was put or deleted.
+    PublishPolicy(PolicyNews),
     /// Show what happened to a resource to those who watch it.
     PublishHistory(Alias, HistoryEntry),
     /// Answer a request.

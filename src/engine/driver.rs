@@ -435,6 +435,7 @@ impl<S: Sidecar> Engine<S> {
             Effect::FollowInCircle(circle) => tell_of_circle(&circle),
             Effect::SourcesRefused(resource, problems) => tell_of_refused_sources(&resource, &problems),
             Effect::PublishDecision(decision) => self.projections.tell_decision(*decision),
+            Effect::PublishPolicy(news) => self.projections.feed.tell_policy(news),
             Effect::PublishJob(event) => self.projections.show(event, &self.clock),
             Effect::PublishHistory(resource, entry) => self.projections.tell(resource, entry),
             Effect::Reply(to, answer) => self.answer(to, answer),

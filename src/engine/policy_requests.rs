@@ -205,7 +205,7 @@ pub struct PolicyView {
     pub rules: ResourceConfig,
     /// Whether it is in the configuration file.
     pub is_in_file: bool,
-    /// Its last decision.
+    /// Its last decision, unless it is off.
     pub decision: Option<Decision>,
     /// What keeps it from acting as it would.
     pub conditions: Vec<Condition>,

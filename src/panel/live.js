@@ -12,6 +12,7 @@ import { loadLedger, loadStanding } from "./standing.js";
 import {
   changed,
   forgetAll,
+  forgetDecision,
   forgetJobs,
   history,
   newList,
@@ -114,6 +115,11 @@ function take({ type, data }) {
     const decision = JSON.parse(data);
     putDecision(decision);
     relistSoon(decision.count > 1 ? RELIST_AFTER_REPEAT_MILLIS : RELIST_AFTER_MILLIS);
+  }
+  if (type === "policy") {
+    const { resource, revision } = JSON.parse(data);
+    if (revision === null) forgetDecision(resource);
+    relistSoon();
   }
 }
 

@@ -205,6 +205,12 @@ export function putDecision(decision) {
   changed();
 }
 
+/** The policy of a resource has ended: a later one decides anew. */
+export function forgetDecision(alias) {
+  store.decided.delete(alias);
+  changed();
+}
+
 /** Takes in a hold that was just put; null if it was ended. */
 export function putHold(alias, hold) {
   for (const resources of [store.resources, store.looked]) {
@@ -216,11 +222,12 @@ export function putHold(alias, hold) {
 
 /**
  * The policy of a resource with the newest that anything told of it: its sentence, and the decision as a whole, which lists do
- * not tell; null if there is no policy.
+ * not tell; null if there is no policy. What one that is off decided before says nothing about the present.
  */
 export function policyOf(resource) {
   const policy = resource?.policy ?? null;
   if (policy === null) return null;
+  if (policy.mode === "off") return { ...policy, decision: null };
   const decision = store.decided.get(resource.resource) ?? null;
   if (decision === null || decision.lastAt < (policy.decidedAt ?? "")) return { ...policy, decision };
   return { ...policy, decidedAt: decision.lastAt, detail: decision.detail, decision };

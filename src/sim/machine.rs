@@ -444,7 +444,8 @@ impl<S: Surroundings> Machine<S> {
             Effect::UnreadablePolicy(_)
             | Effect::PolicyEnded { .. }
             | Effect::FollowInCircle(_)
-            | Effect::SourcesRefused(..) => {}
+            | Effect::SourcesRefused(..)
+            | Effect::PublishPolicy(_) => {}
             Effect::PublishDecision(decision) => self.surroundings.decided(now, &decision, &self.disk),
             Effect::PublishJob(event) => self.surroundings.published(now, &event, &self.disk),
             Effect::PublishHistory(resource, entry) => self.surroundings.told(now, &resource, &entry, &self.disk),

@@ -105,9 +105,10 @@ pub fn example_job_events() -> String {
 /// The stream of all changes, from now on.
 pub fn example_events() -> String {
     let told = json!({"resource": "worker", "entry": example_timeline()["entries"][0]});
+    let policy = json!({"resource": "worker", "revision": 7, "mode": "active"});
     format!(
         "retry: 2000\n\nid: 1769860800017\nevent: ready\ndata: {{\"resumed\":false}}\n\nevent: timeline\ndata: {told}\n\n\
-         event: decision\ndata: {}\n\nid: 1769860800018\nevent: job\ndata: {}\n\n: heartbeat\n\n",
+         event: policy\ndata: {policy}\n\nevent: decision\ndata: {}\n\nid: 1769860800018\nevent: job\ndata: {}\n\n: heartbeat\n\n",
         example_decision(),
         example_job()
     )

@@ -19,15 +19,16 @@ pub struct ResourcePolicy {
     pub mode: Mode,
     /// Whether the policy is in the configuration file, and so cannot be changed over HTTP.
     pub in_file: bool,
-    /// The capacity that the policy decided last; `null` if it has not decided, or had nothing to decide on.
+    /// The capacity that the policy decided last; `null` if it is off, has not decided, or had nothing to decide on.
     #[schema(maximum = 1_000_000)]
     pub decided: Option<u32>,
-    /// When the policy last decided; `null` if it has not.
+    /// When the policy last decided; `null` if it is off or has not.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub decided_at: Option<WireTime>,
-    /// The last decision in a sentence or two; `null` if there is none.
+    /// The last decision in a sentence or two; `null` if the policy is off or there is none. `GET …/decisions` has those that it
+    /// took before it was switched off.
     pub detail: Option<String>,
-    /// The last decision with everything that explains it; `null` if there is none, and in lists.
+    /// The last decision with everything that explains it; `null` if the policy is off or there is none, and in lists.
     pub last_decision: Option<DecisionView>,
     /// The id of the policy's unfinished job; `null` if there is none.
     pub job_id: Option<Uuid>,

@@ -96,6 +96,15 @@ pub enum Mode {
     Off,
 }
 
+/// The news that a resource has another policy, or none any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyNews {
+    /// The resource.
+    pub resource: Alias,
+    /// The revision in force and its mode, if there is one.
+    pub in_force: Option<(u64, Mode)>,
+}
+
 impl Mode {
     /// The mode's name in the API.
     pub fn as_str(self) -> &'static str {

@@ -39,7 +39,7 @@ pub use decision::{Action, Alternative, Beyond, Decision, DecisionId, Limiter, O
 pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind, Whereabouts};
 pub use document::{
     Aggregate, Band, Behavior, ExpressionRule, Follow, MAX_METRICS, MAX_RULES, MetricSpec, Mode, OnMissing, Policy,
-    Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,
+    PolicyNews, Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,
 };
 pub use expression::{Expression, InvalidExpression, MAX_EXPRESSION_BYTES};
 pub use inputs::{Inputs, LastReading, OwnJob};

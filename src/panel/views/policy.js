@@ -42,8 +42,7 @@ export function Standing({ resource }) {
 }
 
 function LastDecision({ policy }) {
-  const { conditions } = policy;
-  const decision = policy.mode === "off" ? null : policy.decision;
+  const { conditions, decision } = policy;
   return h("section", { class: "card decision", "aria-label": "Last decision" },
     h("p", { class: "decision-sentence" },
       format.sentence(decision?.detail ?? policies.sentence(policy))),

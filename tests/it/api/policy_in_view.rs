@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::events::Events;
-use crate::support::gateway::{Gateway, PATIENCE};
+use crate::support::gateway::{Gateway, PATIENCE, Raw};
 use crate::support::sidecar::Sidecar;
 use scalegate::sim::sidecar::Behaviour;
 
@@ -27,8 +27,12 @@ impl Scene {
     }
 
     async fn put_policy(&self, resource: &str) {
+        self.put_policy_in(resource, "active").await;
+    }
+
+    async fn put_policy_in(&self, resource: &str, mode: &str) {
         let policy = json!({
-            "min": 1, "max": 9,
+            "mode": mode, "min": 1, "max": 9,
             "metrics": {"queue": {"source": {"type": "push"}}},
             "rules": [{"name": "queue", "type": "target", "metric": "queue", "perUnit": 100}],
         });
@@ -78,6 +82,40 @@ async fn decisions_are_told_to_those_who_listen() {
     let listed = scene.gateway.get("/v1/resources/worker/decisions").await.json();
     let same = listed["decisions"].as_array().expect("decisions").iter().find(|listed| listed["id"] == decision["id"]);
     assert_eq!(same.map(|same| &same["detail"]), Some(&decision["detail"]));
+}
+
+/// Streams tell that a policy was switched off and deleted. No old decision of one that is off is shown as if it were the present
+/// one.
+#[actix_web::test]
+async fn policies_are_told_to_those_who_listen() {
+    let scene = Scene::start();
+    scene.put_policy("worker").await;
+    scene.push("worker", 100.0).await;
+    scene.resource("worker", |resource| resource["policy"]["decided"] == 1).await;
+    let mut stream = Events::open(scene.gateway.address, "/v1/events?resource=worker", None).await;
+    stream.expect("ready").await;
+    scene.put_policy("other").await;
+    scene.put_policy_in("worker", "off").await;
+    let resource = scene.resource("worker", |_| true).await;
+    let policy = &resource["policy"];
+    assert_eq!((&policy["mode"], &policy["revision"]), (&json!("off"), &json!(2)));
+    for field in ["decided", "decidedAt", "detail", "lastDecision"] {
+        assert_eq!(policy[field], Value::Null, "{field}");
+    }
+    assert_eq!(scene.gateway.raw(&Raw::new("DELETE", "/v1/resources/worker/policy")).await.status, 204);
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let event = stream.next().await.expect("no end");
+        if event.name == "policy" {
+            assert_eq!(event.id, None);
+            told.push(event.data);
+        }
+    }
+    let expected = [
+        json!({"resource": "worker", "revision": 2, "mode": "off"}),
+        json!({"resource": "worker", "revision": null, "mode": null}),
+    ];
+    assert_eq!(told, expected);
 }
 
 /// A resource shows its policy with the whole last decision, its hold and its claims; a list leaves out what is long.

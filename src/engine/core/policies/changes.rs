@@ -9,7 +9,7 @@ use super::super::{Core, Effect};
 use super::deciding::own_job;
 use super::demands::Claimant;
 use super::{Change, InForce, changes_of, metrics_of};
-use crate::domain::policy::{Policy, Trigger};
+use crate::domain::policy::{Policy, PolicyNews, Trigger};
 use crate::domain::{Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, KeyId, Subject, Timestamp};
 use crate::engine::policy_requests::{PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, Precondition};
 use crate::engine::requests::{Answer, Refusal, ReplyTo};
@@ -130,15 +130,21 @@ impl Core {
         }
     }
 
-    /// Makes durable what stands about `resource`, with what else is in `unit`.
+    /// Makes durable what stands about `resource`, with what else is in `unit`. Another policy, or the end of one, is told of
+    /// then.
     pub(super) fn commit_standing(
         &mut self,
         resource: &Alias,
         writes: Vec<PolicyWrite>,
         unit: Unit,
-        effects: Vec<Effect>,
+        mut effects: Vec<Effect>,
     ) {
         let Some(epoch) = self.lanes.epoch(resource) else { return };
+        if writes.iter().any(|write| matches!(write, PolicyWrite::Revision(_))) {
+            let in_force = self.standings.in_force(resource);
+            let in_force = in_force.map(|in_force| (in_force.revision.number, in_force.policy.mode));
+            effects.push(Effect::PublishPolicy(PolicyNews { resource: resource.clone(), in_force }));
+        }
         let lanes = vec![LaneChange { resource: resource.clone(), epoch, record: RecordChange::Keep }];
         let unit = Unit { lanes, policies: changes_of(resource, writes), ..unit };
         self.commit(unit, effects, None);

@@ -123,6 +123,7 @@ impl Core {
             decision
         });
         let Some(in_force) = self.standings.in_force_mut(resource) else { return };
+        let has_decided = decision.is_some();
         if let Some(decision) = decision {
             in_force.take_decision(decision);
         }
@@ -142,7 +143,8 @@ impl Core {
                 Act::Cancel { job } => self.cancel_for_policy(job, resource, revision, unit, now),
             }
         }
-        if let Some(decision) = self.standings.in_force(resource).and_then(|in_force| in_force.decision.clone()) {
+        let last = self.standings.in_force(resource).and_then(|in_force| in_force.decision.clone());
+        if let Some(decision) = last.filter(|_| has_decided) {
             // Its job is not shown before it is durable.
             self.after_pending(resource, Effect::PublishDecision(Box::new(decision)));
         }

@@ -16,7 +16,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::{Core, Effect};
-use crate::domain::policy::{Action, Claim, ClaimKind, Direction, Hold, HoldKind, Limiter, Policy, Sample, Trigger};
+use crate::domain::policy::{
+    Action, Claim, ClaimKind, Direction, Hold, HoldKind, Limiter, Mode, Policy, Sample, Trigger,
+};
 use crate::domain::{
     Actor, Alias, Call, CallId, Capacity, ChangeAnswer, Goal, Job, JobId, JobRequest, LaneRecord, OnConflict, Reading,
     ScalingConfig, Status, Timestamp,
@@ -71,6 +73,9 @@ struct Scene {
     holds_records: bool,
     /// The circles that the operator was told of.
     circles: Vec<Vec<Alias>>,
+    /// What those who watch were told: how many decisions, and of which policies.
+    decisions_told: usize,
+    policies_told: Vec<Option<(u64, Mode)>>,
 }
 
 impl Scene {
@@ -92,13 +97,15 @@ impl Scene {
             batches: Vec::new(),
             holds_records: false,
             circles: Vec::new(),
+            decisions_told: 0,
+            policies_told: Vec::new(),
         }
     }
 
     /// One with a policy that has decided on a first reading.
     fn with(document: Value) -> Self {
         let mut scene = Self::new();
-        scene.ask(PolicyChangeRequest::Put { policy: policy(document), precondition: Precondition::None });
+        scene.put(document);
         scene.wait(60);
         scene.units.clear();
         scene
@@ -135,6 +142,8 @@ impl Scene {
                     Effect::Call { id, call, .. } => self.calls.push((id, call)),
                     Effect::Reply(_, answer) => self.answers.push(answer),
                     Effect::FollowInCircle(circle) => self.circles.push(circle),
+                    Effect::PublishDecision(_) => self.decisions_told += 1,
+                    Effect::PublishPolicy(news) => self.policies_told.push(news.in_force),
                     Effect::Reserve(to, _) => {
                         self.core.on_reserved(to, Some(Ok(crate::store::Reserved::Granted(to))), self.now);
                     }
@@ -230,6 +239,10 @@ impl Scene {
             Some(Answer::Policy(answer)) => answer,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn put(&mut self, document: Value) {
+        self.ask(PolicyChangeRequest::Put { policy: policy(document), precondition: Precondition::None });
     }
 
     fn push(&mut self, value: f64) {
@@ -584,6 +597,49 @@ fn a_policy_that_advises_or_is_off_changes_nothing() {
         let action = scene.standing().policy.and_then(|policy| policy.decision).map(|decision| decision.action);
         assert_eq!(action, (mode == "advise").then_some(Action::Advised));
     }
+}
+
+/// By queue, in another mode.
+fn in_mode(mode: &str) -> Value {
+    let mut document = by_queue();
+    document["mode"] = json!(mode);
+    document
+}
+
+#[test]
+fn a_policy_that_is_off_tells_of_no_decision_and_has_none() {
+    let mut scene = Scene::with(by_queue());
+    scene.push(250.0);
+    let last = |scene: &Scene| scene.standing().policy.expect("a policy").decision;
+    assert!(last(&scene).is_some());
+    scene.put(in_mode("off"));
+    assert_eq!(last(&scene), None, "what it decided before says nothing about the present");
+    scene.wait(5);
+    let before = scene.decisions_told;
+    scene.push(812.0);
+    scene.wait(60);
+    assert_eq!((scene.decisions_told, last(&scene)), (before, None));
+    assert_eq!(scene.standing().prospects.map(|prospects| prospects.wanted), Some(scene.capacity));
+    scene.put(by_queue());
+    scene.wait(2);
+    assert!(scene.decisions_told > before && last(&scene).is_some_and(|decision| decision.policy_revision == 3));
+}
+
+#[test]
+fn those_who_watch_are_told_of_each_other_policy_once_it_is_durable() {
+    let mut scene = Scene::with(by_queue());
+    scene.put(by_queue());
+    assert_eq!(scene.policies_told, [Some((1, Mode::Active))], "the same again is no news");
+    scene.holds_commits = true;
+    scene.next_reply += 1;
+    let off = PolicyChangeRequest::Put { policy: policy(in_mode("off")), precondition: Precondition::None };
+    let request = PolicyRequest { resource: worker(), change: off, attempt: None, key: None };
+    scene.core.change_policy(request, scene.next_reply, scene.now);
+    scene.perform();
+    assert_eq!(scene.policies_told.len(), 1, "it is not durable yet");
+    scene.release_commits();
+    scene.ask(PolicyChangeRequest::Delete { precondition: Precondition::None });
+    assert_eq!(scene.policies_told[1..], [Some((2, Mode::Off)), None]);
 }
 
 #[test]

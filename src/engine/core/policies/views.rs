@@ -6,7 +6,7 @@ use super::super::Core;
 use super::InForce;
 use super::deciding::own_job;
 use crate::domain::policy::{
-    Claim, ClaimKind, Hold, HoldKind, JobNote, Mode, Pace, Planned, Policy, Prospects, Whereabouts,
+    Claim, ClaimKind, Decision, Hold, HoldKind, JobNote, Mode, Pace, Planned, Policy, Prospects, Whereabouts,
 };
 use crate::domain::{Alias, Capacity, Goal, Job, JobRequest, Lane, Reach, ResourceConfig, Timestamp};
 use crate::engine::policy_requests::{ClaimView, PolicyRefusal, PolicyView, StandingView, TrialBasis};
@@ -37,7 +37,7 @@ impl Core {
         let settings = rules.settings.with(&in_force.policy.job).within(&rules.setting_limits);
         let pace = Pace::learned(&settings, lane.step_durations(), in_force.policy.expected_change);
         let reading = self.usable_reading(resource, lane, &settings)?;
-        let wanted = in_force.decision.as_ref().and_then(|decision| decision.wanted);
+        let wanted = in_force.present_decision().and_then(|decision| decision.wanted);
         let next_change_at = self.next_change_at(resource, &settings, &pace, Some(&reading));
         let under_way = lane.change().map(|change| {
             let takes = pace.time_of_change(change.movement.op);
@@ -86,7 +86,7 @@ impl Core {
     pub(super) fn satisfies(&self, resource: &Alias, claim: &Claim, now: Timestamp) -> bool {
         let in_force = self.standings.in_force(resource);
         let Some((in_force, lane)) = in_force.zip(self.lane(resource)) else { return false };
-        let decision = in_force.decision.as_ref().filter(|_| in_force.decided_claims.contains(&claim.id));
+        let decision = in_force.present_decision().filter(|_| in_force.decided_claims.contains(&claim.id));
         let decided = decision.and_then(|decision| decision.decided);
         let settings = self.scaling.in_force(resource).settings.with(&in_force.policy.job);
         let reading = self.usable_reading(resource, lane, &settings);
@@ -139,6 +139,11 @@ impl Core {
 }
 
 impl InForce {
+    /// Its last decision, unless it is off: what it decided before that says nothing about the present.
+    pub(super) fn present_decision(&self) -> Option<&Decision> {
+        self.decision.as_ref().filter(|_| self.policy.mode != Mode::Off)
+    }
+
     /// The capacity that it decided at last.
     pub(super) fn last_capacity(&self) -> Option<Capacity> {
         self.decision.as_ref().and_then(|decision| decision.capacity)
@@ -153,7 +158,7 @@ impl InForce {
             policy: Arc::clone(&self.policy),
             rules,
             is_in_file: self.is_in_file,
-            decision: self.decision.clone(),
+            decision: self.present_decision().cloned(),
             conditions: self.conditions.clone(),
         }
     }

@@ -12,10 +12,6 @@ impl Scene {
         }
     }
 
-    fn put(&mut self, document: Value) {
-        self.ask(PolicyChangeRequest::Put { policy: policy(document), precondition: Precondition::None });
-    }
-
     /// Until when the policy really is kept from a direction.
     fn kept_until(&self) -> Option<(Op, Timestamp)> {
         let conditions = self.standing().policy.expect("a policy").conditions;
@@ -30,9 +26,7 @@ fn who_submits_a_job_is_told_that_an_active_policy_waits() {
     assert_eq!(scene.noted(5).note, None, "there is no policy");
     scene.put(by_queue());
     assert_eq!(scene.noted(5).note, Some(JobNote::PolicyWaits), "also who joins one");
-    let mut advising = by_queue();
-    advising["mode"] = json!("advise");
-    scene.put(advising);
+    scene.put(in_mode("advise"));
     let noted = scene.noted(5);
     assert_eq!(noted.note, None, "one that only advises submits nothing anyway");
     scene.put(by_queue());
