@@ -11,6 +11,7 @@ use super::ApiState;
 use super::caller::Caller;
 use super::demand::{change, resource, wrong_answer};
 use super::input::{JsonBody, escaped};
+use super::named::Named;
 use super::problem::{ApiError, Code, FieldErrors};
 use super::query::SeriesQuery;
 use super::routes::{Route, problems};
@@ -124,13 +125,13 @@ pub async fn push_metrics(
     request: HttpRequest,
     caller: Caller,
     path: web::Path<String>,
-    body: JsonBody<BTreeMap<String, f64>>,
+    body: JsonBody<Named<f64>>,
 ) -> Result<HttpResponse, ApiError> {
     let alias = resource(&request, &caller, &path)?;
     let now = state.clock.now();
     let mut errors = FieldErrors::default();
     let mut samples = BTreeMap::new();
-    for (name, value) in body.0 {
+    for (name, value) in body.0.0 {
         if let Some(name) = errors.keep(format!("/{}", escaped(&name)), name.parse::<Name>()) {
             samples.insert(name, vec![Sample { at: now, value }]);
         }

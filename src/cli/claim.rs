@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::client::{Client, Failure, GatewayArgs};
 use super::exit::Exit;
+use super::idempotency::IdempotencyArgs;
 use super::output::Output;
 use super::{table, words};
 use crate::api::NewClaim;
@@ -37,6 +38,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// The policy of the resource keeps at least so many units until the claim ends, as it does by itself. Prints the id of the
 /// claim. With --wait, waits until the resource is ready with them; Ctrl-C ends the waiting, not the claim.
+///
+/// Every claim has an idempotency key and is sent again under the same key if the answer is lost, so that it never becomes two.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct ClaimArgs {
@@ -77,13 +80,16 @@ pub struct ClaimArgs {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 
+    #[command(flatten)]
+    idempotency: IdempotencyArgs,
+
     /// End the claim with this id
     #[arg(long, value_name = "ID", value_parser = claim_id,
-          conflicts_with_all = ["units", "lasting", "extra", "wait", "owner", "reason", "json"])]
+          conflicts_with_all = ["units", "lasting", "extra", "wait", "owner", "reason", "idempotency_key", "json"])]
     end: Option<Uuid>,
 
     /// List the claims on the resource, oldest first
-    #[arg(long, conflicts_with_all = ["units", "lasting", "extra", "wait", "owner", "reason", "end"])]
+    #[arg(long, conflicts_with_all = ["units", "lasting", "extra", "wait", "owner", "reason", "idempotency_key", "end"])]
     list: bool,
 
     /// Print the claim (with --wait, as it is in the end), or the list, as JSON and nothing else
@@ -118,7 +124,9 @@ impl ClaimArgs {
             }
             return Ok(Exit::Done);
         }
-        let claim = client.claim(&self.resource, &self.claim()).await?;
+        let (wish, key) = (self.claim(), self.idempotency.key());
+        let on_retry = |failure: &Failure| output.notice(format_args!("{failure}\n  Trying again."));
+        let claim = client.claim(&self.resource, &wish, &key, on_retry).await?;
         if !self.json {
             output.line(claimed(&claim));
         }

@@ -1,6 +1,6 @@
 //! The gateway as the command line sees it: HTTP requests, and what their answers mean.
 //!
-//! Only a submission is ever sent twice, and only under one idempotency key: the first may have been accepted although
+//! Only submissions and claims are ever sent twice, and only under one idempotency key: the first may have been accepted although
 //! its answer was lost, and a second job would scale twice. What was refused because of too many requests was not even
 //! looked at, and is sent again whatever it is.
 
@@ -149,18 +149,28 @@ impl Client {
         &self,
         submission: &Submission,
         key: &str,
-        mut on_retry: impl FnMut(&Failure),
+        on_retry: impl FnMut(&Failure),
     ) -> Result<Submitted, Failure> {
+        self.send_under(key, on_retry, async || self.submit_once(submission, key).await).await
+    }
+
+    /// What `send` obtains under an idempotency `key`, tried several times if need be.
+    async fn send_under<T>(
+        &self,
+        key: &str,
+        mut on_retry: impl FnMut(&Failure),
+        send: impl AsyncFn() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let mut maybe_accepted = false;
         let mut pauses = self.submit_pauses.iter();
         loop {
-            let failure = match self.submit_once(submission, key).await {
-                Ok(submitted) => return Ok(submitted),
+            let failure = match send().await {
+                Ok(obtained) => return Ok(obtained),
                 Err(failure) => failure,
             };
             maybe_accepted |= failure.may_have_been_obeyed();
             match pauses.next() {
-                Some(pause) if failure.may_pass_for_a_submission() => {
+                Some(pause) if failure.may_pass_when_repeated() => {
                     on_retry(&failure);
                     tokio::time::sleep(failure.retry_after().unwrap_or_default().clamp(*pause, MAX_PAUSE)).await;
                 }

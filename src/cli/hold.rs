@@ -81,6 +81,7 @@ impl HoldArgs {
         } else {
             let until = words::time_near(hold.until.0, words::now());
             output.line(format_args!("Held: {}, {}, until {until}.", self.resource, described(&hold)));
+            output.lines(hold.note.iter().map(|note| format!("  {note}")));
         }
         Ok(Exit::Done)
     }

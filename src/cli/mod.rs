@@ -10,6 +10,7 @@ mod exit;
 mod follow;
 mod healthcheck;
 mod hold;
+mod idempotency;
 mod jobs;
 mod keys;
 mod metric;

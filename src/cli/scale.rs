@@ -9,20 +9,17 @@ use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
-use uuid::Uuid;
 
 pub use target::Target;
 
 use super::client::{Client, Failure, GatewayArgs, Submitted};
 use super::exit::{self, Exit};
 use super::follow::{self, FollowArgs};
+use super::idempotency::IdempotencyArgs;
 use super::output::Output;
 use super::words;
 use crate::api::Submission;
 use crate::domain::{Alias, OnConflict, SettingsOverrides};
-
-/// Longest idempotency key a gateway takes, in characters.
-const MAX_KEY_CHARS: usize = 255;
 
 /// Scale a resource by way of a running gateway.
 ///
@@ -68,9 +65,8 @@ pub struct ScaleArgs {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     pub labels: Vec<(String, String)>,
 
-    /// Submissions with the same key are one job [default: a new key]
-    #[arg(long, value_name = "KEY", value_parser = parse_key)]
-    pub idempotency_key: Option<String>,
+    #[command(flatten)]
+    pub idempotency: IdempotencyArgs,
 
     /// Settings of the job that differ from the resource's.
     #[command(flatten)]
@@ -107,7 +103,7 @@ impl ScaleArgs {
             }
             return Ok(Exit::Done);
         }
-        let key = self.idempotency_key.unwrap_or_else(|| Uuid::now_v7().to_string());
+        let key = self.idempotency.key();
         let submitted =
             client.submit(&submission, &key, |failure| output.notice(format_args!("{failure}\n  Trying again.")));
         let Submitted { job, joined } = submitted.await?;
@@ -155,14 +151,6 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a label is written as key=value".to_owned()),
     }
-}
-
-fn parse_key(text: &str) -> Result<String, String> {
-    let printable = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    if text.trim().is_empty() || text.len() > MAX_KEY_CHARS || !printable {
-        return Err(format!("a key has 1 to {MAX_KEY_CHARS} printable ASCII characters"));
-    }
-    Ok(text.to_owned())
 }
 
 impl ValueEnum for OnConflict {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::policy::{Claim, ClaimId, Condition, Decision, Hold, Name, Policy, Prospects, Sample};
+use crate::domain::policy::{Claim, ClaimId, Condition, Decision, Hold, Name, PinNote, Policy, Prospects, Sample};
 use crate::domain::{Actor, Alias, Attempt, Capacity, JobId, ResourceConfig, Settings, StepDurations, Timestamp};
 use crate::policy::Problem;
 use crate::store::{NoRoom, SubmitKey};
@@ -101,7 +101,12 @@ pub enum PolicyAnswer {
     /// The policy, the hold or the claim is gone.
     Gone,
     /// The hold is in force.
-    Hold(Hold),
+    Hold {
+        /// The hold.
+        hold: Hold,
+        /// How it and the bounds contradict each other.
+        note: Option<PinNote>,
+    },
     /// The claim counts, or will.
     Claim(ClaimView),
     /// The same request made this claim before.
@@ -230,6 +235,8 @@ pub struct StandingView {
     pub own_job: Option<JobId>,
     /// The hold.
     pub hold: Option<Hold>,
+    /// How the hold and the bounds contradict each other.
+    pub pin_note: Option<PinNote>,
     /// The claims that count or will, oldest first.
     pub claims: Vec<ClaimView>,
     /// Where a plan of the policy begins, if there is a usable reading.

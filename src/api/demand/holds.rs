@@ -82,7 +82,8 @@ impl NewHold {
 ///
 /// Stops changes of a resource for a time: in both directions, in one, or all but the way to a `capacity`. New jobs that
 /// would go that way get 409 `resource_held`, also from the caller that put the hold; jobs that were accepted before go on.
-/// The job of a policy ends as `canceled`. A hold that is there already is replaced.
+/// The job of a policy ends as `canceled`. A hold that is there already is replaced. A `capacity` outside the bounds of the policy is
+/// allowed, and `note` says so.
 #[utoipa::path(
     operation_id = "putHold", tag = "policies",
     params(("alias" = Alias, Path, description = "The alias of the resource.", example = "worker")),
@@ -106,7 +107,7 @@ pub async fn put_hold(
     let by = caller.key.as_ref().map(|key| key.actor());
     let hold = body.0.parse(by, state.clock.now())?;
     match change(&state, &caller, alias, PolicyChangeRequest::Hold(hold)).await? {
-        PolicyAnswer::Hold(hold) => Ok(HttpResponse::Ok().json(HoldView::from(&hold))),
+        PolicyAnswer::Hold { hold, note } => Ok(HttpResponse::Ok().json(HoldView::new(&hold, note))),
         _ => Err(wrong_answer()),
     }
 }
@@ -127,9 +128,10 @@ pub async fn get_hold(
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let alias = resource(&request, &caller, &path)?;
-    let held = state.engine.standing(alias.clone()).await?.hold;
-    let hold = held.ok_or_else(|| ApiError::new(Code::HoldNotFound, format!("There is no hold on \"{alias}\".")))?;
-    Ok(HttpResponse::Ok().json(HoldView::from(&hold)))
+    let standing = state.engine.standing(alias.clone()).await?;
+    let hold =
+        standing.hold.ok_or_else(|| ApiError::new(Code::HoldNotFound, format!("There is no hold on \"{alias}\".")))?;
+    Ok(HttpResponse::Ok().json(HoldView::new(&hold, standing.pin_note)))
 }
 
 /// End the hold on a resource

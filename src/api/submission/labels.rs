@@ -1,13 +1,12 @@
 //! The texts of a request that people write, the labels above all: how they are read, described and checked.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::Deserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize as _, Deserializer};
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use crate::api::input::escaped;
+use crate::api::named::Named;
 use crate::api::problem::FieldErrors;
 
 /// Most labels: they are for finding jobs again, not for storing data.
@@ -19,34 +18,9 @@ const MAX_LABEL_VALUE_BYTES: usize = 255;
 /// Text without control characters, as a pattern.
 const NO_CONTROL_CHARACTERS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
-/// Labels, refusing a name that comes twice: a map would keep one of its values without a word.
+/// Labels, with each name once.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
-    struct Labels;
-
-    impl<'de> Visitor<'de> for Labels {
-        type Value = Option<BTreeMap<String, String>>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object of strings")
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-            let mut labels = BTreeMap::new();
-            while let Some((name, value)) = entries.next_entry::<String, String>()? {
-                if labels.contains_key(&name) {
-                    return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
-                }
-                labels.insert(name, value);
-            }
-            Ok(Some(labels))
-        }
-    }
-
-    deserializer.deserialize_any(Labels)
+    Ok(Option::<Named<String>>::deserialize(deserializer)?.map(|labels| labels.0))
 }
 
 /// What labels have to be.

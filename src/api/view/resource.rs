@@ -83,7 +83,7 @@ impl Resource {
             listed: view.listed,
             step_durations: StepDurationsView::from(&view.step_durations),
             policy: ResourcePolicy::of(&view.standing, false),
-            hold: view.standing.hold.as_ref().map(HoldView::from),
+            hold: view.standing.hold.as_ref().map(|hold| HoldView::new(hold, view.standing.pin_note)),
             claims: None,
         }
     }

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{ActorView, DecisionView, WireTime};
-use crate::domain::policy::{ClaimKind, Condition, ConditionCode, Decision, Direction, Hold, HoldKind, Mode};
+use crate::domain::policy::{ClaimKind, Condition, ConditionCode, Decision, Direction, Hold, HoldKind, Mode, PinNote};
 use crate::domain::{Alias, Capacity, Op};
 use crate::engine::{self, StandingView};
 
@@ -97,10 +97,14 @@ pub struct HoldView {
     /// When the hold was put.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: WireTime,
+    /// What becomes of a capacity outside the bounds of the policy or those in the configuration, in a sentence or two; `null` if
+    /// it lies within.
+    pub note: Option<String>,
 }
 
-impl From<&Hold> for HoldView {
-    fn from(hold: &Hold) -> Self {
+impl HoldView {
+    /// The `hold`, and how it and the bounds contradict each other.
+    pub fn new(hold: &Hold, note: Option<PinNote>) -> Self {
         let (direction, capacity) = match hold.kind {
             HoldKind::Direction(direction) => (Some(direction), None),
             HoldKind::Capacity(capacity) => (None, Some(capacity.units())),
@@ -112,6 +116,7 @@ impl From<&Hold> for HoldView {
             reason: hold.reason.as_deref().map(str::to_owned),
             by: hold.by.as_ref().map(ActorView::from),
             created_at: WireTime(hold.created_at),
+            note: note.map(|note| note.to_string()),
         }
     }
 }

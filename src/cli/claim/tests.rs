@@ -46,6 +46,21 @@ async fn what_is_claimed_is_sent_and_told_with_its_id() {
     }
 }
 
+#[actix_web::test]
+async fn a_lost_answer_does_not_make_a_second_claim() {
+    let (exit, captured, stub) = claim(vec![Reply::Lost, claimed(false)], &["worker", "8", "--for", "2h"]).await;
+    assert_eq!(exit, Exit::Done);
+    assert!(captured.err().ends_with("the connection was closed\n  Trying again.\n"), "{}", captured.err());
+    let keys: Vec<Option<String>> =
+        stub.seen().iter().map(|seen| seen.header("idempotency-key").map(str::to_owned)).collect();
+    assert!(keys.len() == 2 && keys[0].is_some() && keys[0] == keys[1], "{keys:?}");
+    let arguments = ["worker", "8", "--for", "2h", "--idempotency-key", "nightly"];
+    let (_, _, stub) = claim(vec![claimed(false)], &arguments).await;
+    assert_eq!(stub.seen()[0].header("idempotency-key"), Some("nightly"));
+    let (exit, _, stub) = claim(vec![problem(409, "no_policy")], &["worker", "8", "--for", "2h"]).await;
+    assert_eq!((exit, stub.lines().len()), (Exit::Refused, 1), "a refusal is not asked for again");
+}
+
 /// Also across an absence of the gateway.
 #[actix_web::test]
 async fn the_wait_ends_when_the_units_are_there() {

@@ -66,10 +66,10 @@ pub enum Failure {
          affected."
     )]
     KeyEnded,
-    /// A submission failed, after it may have been accepted.
+    /// What has an idempotency key failed, after it may have been accepted.
     #[error(
-        "{last}\n  The job may have been accepted all the same. To submit it again without the risk of scaling twice, \
-         add\n  --idempotency-key {key}"
+        "{last}\n  It may have been accepted all the same. To send it again without the risk of having it twice, add\n  \
+         --idempotency-key {key}"
     )]
     Undecided {
         /// The last failure.
@@ -159,8 +159,8 @@ impl Failure {
         }
     }
 
-    /// Whether the same submission may fare better in a moment.
-    pub(super) fn may_pass_for_a_submission(&self) -> bool {
+    /// Whether the same request may fare better in a moment.
+    pub(super) fn may_pass_when_repeated(&self) -> bool {
         match self {
             Self::NotConnected { .. } | Self::NoAnswer { .. } => true,
             _ => matches!(self.status(), Some(502..=504)),

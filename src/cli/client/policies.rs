@@ -1,7 +1,7 @@
 //! Requests about policies: what they decided, and what is asked of them.
 //!
-//! None is sent twice. All but a claim could be, but what they do is seen at once, and a person repeats a command with more
-//! sense than a loop.
+//! Only a claim is sent twice, under one idempotency key: units that were claimed twice would cost money, and units that were not would
+//! be missed. The others could be, but what they do is seen at once, and a person repeats a command with more sense than a loop.
 
 use awc::ClientRequest;
 use awc::http::header::IF_MATCH;
@@ -123,12 +123,23 @@ impl Client {
         self.delete(&path(resource, "hold")).await
     }
 
-    /// Claims units of `resource`.
+    /// Claims units of `resource`, several times under the same `key` if need be. `on_retry` hears of each failure but the last.
     ///
     /// # Errors
-    /// If the gateway refuses, fails or cannot be reached.
-    pub async fn claim(&self, resource: &Alias, claim: &NewClaim) -> Result<ClaimView, Failure> {
-        self.obtain(self.http.post(self.url(&path(resource, "claims"))), Some(claim)).await
+    /// The last failure, with a word on whether the claim may have been accepted in spite of it.
+    pub async fn claim(
+        &self,
+        resource: &Alias,
+        claim: &NewClaim,
+        key: &str,
+        on_retry: impl FnMut(&Failure),
+    ) -> Result<ClaimView, Failure> {
+        let url = self.url(&path(resource, "claims"));
+        let send = async || {
+            let request = self.http.post(&url).insert_header(("Idempotency-Key", key));
+            self.obtain(request, Some(claim)).await
+        };
+        self.send_under(key, on_retry, send).await
     }
 
     /// The claim `id` as it is now; `None` if it has ended.

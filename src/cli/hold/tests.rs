@@ -48,8 +48,8 @@ async fn what_is_asked_for_is_sent_and_what_is_held_is_told() {
         (
             "worker --for 1h --at 0",
             json!({"forSeconds": 3600.0, "capacity": 0}),
-            json!({"direction": null, "capacity": 0}),
-            "Held: worker, at 0, until ",
+            json!({"direction": null, "capacity": 0, "note": "It lies outside."}),
+            "Held: worker, at 0, until 2199-01-31 16:00:00Z.\n  It lies outside.\n",
         ),
     ] {
         let (exit, captured, stub) = hold(held(changes), &arguments.split(' ').collect::<Vec<_>>()).await;

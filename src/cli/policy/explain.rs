@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::words;
+use crate::cli;
 use crate::cli::client::{Client, Failure, GatewayArgs};
 use crate::cli::exit::{self, Exit};
 use crate::cli::output::Output;
@@ -13,7 +14,8 @@ const AHEAD_HOURS: u32 = 400;
 
 /// Say what the policy of a resource does.
 ///
-/// In English sentences, with what in it is surely not meant, and with what its schedules do next.
+/// In English sentences, with what in it is surely not meant, with what its schedules do next, and with the capacities that follow
+/// from them and from claims while metrics stay as they are.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = exit::HELP)]
 pub struct ExplainArgs {
@@ -35,6 +37,8 @@ impl ExplainArgs {
         let outlook = client.find_outlook(&self.resource, AHEAD_HOURS).await?;
         output.lines(words::explanation(&policy));
         output.lines(outlook.iter().flat_map(|outlook| words::transitions(&outlook.transitions)));
+        let now = cli::words::now();
+        output.lines(outlook.iter().flat_map(|outlook| words::planned(&outlook.planned, now)));
         Ok(Exit::Done)
     }
 }

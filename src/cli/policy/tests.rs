@@ -187,6 +187,9 @@ warning: /metrics/queue: No rule uses it.
 Keeps worker between 1 and 20.
 NEXT                       SCHEDULE          MIN  MAX
 2026-01-31T17:00:00+01:00  office    closes  10
+PLANNED FROM          CAPACITY
+2026-01-31 12:00:00Z  10
+2026-01-31 16:01:00Z  9
 ";
     assert_eq!((exit, captured.out().as_str()), (Exit::Done, expected), "{}", captured.err());
     assert_eq!(stub.lines()[1], "GET /v1/resources/worker/outlook?hours=400");

@@ -1,11 +1,14 @@
 //! What a policy does and what is wrong with it, for people.
 
-use crate::api::{PolicyDocument, TransitionView};
-use crate::cli::table;
+use crate::api::{PlannedCapacity, PolicyDocument, TransitionView};
+use crate::cli::{self, table};
+use crate::domain::Timestamp;
 use crate::policy::{Problem, Warning};
 
 /// Most beginnings and ends of windows that are shown.
 pub const MAX_TRANSITIONS: usize = 20;
+/// Most planned capacities that are shown: a climb of several steps takes one each.
+const MAX_PLANNED: usize = 20;
 
 /// What is wrong with a policy, a line each.
 pub fn errors(errors: &[Problem]) -> impl Iterator<Item = String> {
@@ -22,6 +25,16 @@ pub fn warnings(warnings: &[Warning]) -> impl Iterator<Item = String> {
 pub fn explanation(policy: &PolicyDocument) -> Vec<String> {
     let found = policy.warnings.as_deref().unwrap_or_default();
     warnings(found).chain(policy.summary.iter().flatten().cloned()).collect()
+}
+
+/// A table of the capacities that a policy leads to, with a header; nothing if none is laid down.
+pub fn planned(planned: &[PlannedCapacity], now: Timestamp) -> Vec<String> {
+    if planned.is_empty() {
+        return Vec::new();
+    }
+    let rows = planned.iter().take(MAX_PLANNED);
+    let rows = rows.map(|point| [cli::words::time_near(point.at.0, now), point.capacity.to_string()]);
+    table::lines(["PLANNED FROM", "CAPACITY"], rows)
 }
 
 /// A table of windows that open and close, with a header; nothing if there are none.

@@ -4,6 +4,7 @@
 //! Rejected: to move them with the clock, so that they last as long as before, because a hold until 17:00 would end at
 //! another time than its caller knows of.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,9 @@ use uuid::Uuid;
 
 use super::super::access::Actor;
 use super::super::capacity::Capacity;
+use super::super::settings::Bounds;
 use super::super::time::Timestamp;
+use super::document::{Mode, Policy};
 
 /// Identifies a claim.
 pub type ClaimId = Uuid;
@@ -122,6 +125,58 @@ impl Whereabouts {
     pub fn of(capacity: Capacity, in_flight: Option<Capacity>) -> Self {
         let other = in_flight.unwrap_or(capacity);
         Self { lowest: capacity.min(other), highest: capacity.max(other) }
+    }
+}
+
+/// How a pin and the bounds of a policy that acts contradict each other. The pin is allowed all the same: it comes after the bounds of
+/// the policy, and before those in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinNote {
+    /// It lies outside the bounds of the policy.
+    BeyondPolicy {
+        /// The pin.
+        pin: Capacity,
+        /// The bounds.
+        bounds: Bounds,
+    },
+    /// It lies outside the bounds in the configuration.
+    BeyondFile {
+        /// The capacity that the policy keeps instead.
+        kept: Capacity,
+        /// The bounds.
+        bounds: Bounds,
+    },
+}
+
+impl PinNote {
+    /// What is to be said about `hold` on a resource with `policy` and these bounds in the configuration.
+    pub fn about(hold: &Hold, policy: &Policy, in_file: Bounds) -> Option<Self> {
+        let HoldKind::Capacity(pin) = hold.kind else { return None };
+        let of_policy = Bounds { min: policy.min, max: policy.max };
+        match (policy.mode, in_file.contains(pin), of_policy.contains(pin)) {
+            (Mode::Advise | Mode::Off, ..) | (Mode::Active, true, true) => None,
+            (Mode::Active, false, _) => {
+                Some(Self::BeyondFile { kept: pin.max(in_file.min).min(in_file.max), bounds: in_file })
+            }
+            (Mode::Active, true, false) => Some(Self::BeyondPolicy { pin, bounds: of_policy }),
+        }
+    }
+}
+
+impl fmt::Display for PinNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BeyondPolicy { pin, bounds: Bounds { min, max } } => write!(
+                f,
+                "The capacity lies outside the bounds of the policy, {min} to {max}. The hold comes after them: the policy keeps \
+                 {pin} until it ends."
+            ),
+            Self::BeyondFile { kept, bounds: Bounds { min, max } } => write!(
+                f,
+                "The capacity lies outside the bounds in the configuration, {min} to {max}, which come after the hold: the policy \
+                 keeps {kept} until it ends."
+            ),
+        }
     }
 }
 

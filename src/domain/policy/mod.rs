@@ -36,7 +36,7 @@ pub use climb::{Due, Pace};
 pub use condition::{Condition, ConditionCode};
 pub use decide::{Outcome, TOGETHER, decide};
 pub use decision::{Action, Alternative, Beyond, Decision, DecisionId, Limiter, Opinion, Says, StageValue, Trigger};
-pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind, Whereabouts};
+pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind, PinNote, Whereabouts};
 pub use document::{
     Aggregate, Band, Behavior, ExpressionRule, Follow, MAX_METRICS, MAX_RULES, MetricSpec, Mode, OnMissing, Policy,
     PolicyNews, Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,

@@ -51,6 +51,7 @@ const InForce = ({ hold }) =>
   h(Notice, { tone: "warn", title: policies.held(hold) },
     h("p", { class: "num" }, untilWhen(hold.until, api.gatewayNow())),
     hold.reason && h("p", null, hold.reason),
+    hold.note && h("p", null, hold.note),
     h("p", { class: "quiet" }, hold.by && h(Actor, { actor: hold.by }), hold.by ? ", since " : "Since ", h(Time, { at: hold.createdAt })));
 
 function HoldForm({ resource, onLeave, onDone }) {

@@ -178,7 +178,7 @@ impl Watch {
                 watched.claims.clear();
                 self.counts.push("policy deleted");
             }
-            (Asked::Hold { hold, .. }, PolicyAnswer::Hold(_)) => {
+            (Asked::Hold { hold, .. }, PolicyAnswer::Hold { .. }) => {
                 watched.hold = Some((hold, clock));
                 self.counts.push("hold made");
             }

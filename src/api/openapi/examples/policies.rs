@@ -96,7 +96,7 @@ pub fn example_hold() -> Value {
     json!({
         "direction": "both", "capacity": null, "until": "2026-01-31T16:00:00.000Z", "reason": "database migration",
         "by": {"kind": "key", "key": "4fJ2kQ9xZa", "name": "ops", "revision": null},
-        "createdAt": "2026-01-31T12:00:00.000Z"
+        "createdAt": "2026-01-31T12:00:00.000Z", "note": null
     })
 }
 

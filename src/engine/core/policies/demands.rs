@@ -22,7 +22,7 @@ impl Core {
             writes: vec![PolicyWrite::Hold(Some(hold.clone()))],
             action: Action::PutHold,
             verdict: AuditVerdict::Accepted,
-            answer: PolicyAnswer::Hold(hold),
+            answer: PolicyAnswer::Hold { note: self.pin_note(resource, &hold), hold },
             trigger: Some(Trigger::Hold),
         })
     }

@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 
 use super::super::{Core, Effect};
 use crate::domain::policy::{
-    Action, Claim, ClaimKind, Direction, Hold, HoldKind, Limiter, Mode, Policy, Sample, Trigger,
+    Action, Claim, ClaimKind, Direction, Hold, HoldKind, Limiter, Mode, PinNote, Policy, Sample, Trigger,
 };
 use crate::domain::{
-    Actor, Alias, Call, CallId, Capacity, ChangeAnswer, Goal, Job, JobId, JobRequest, LaneRecord, OnConflict, Reading,
-    ScalingConfig, Status, Timestamp,
+    Actor, Alias, Bounds, Call, CallId, Capacity, ChangeAnswer, Goal, Job, JobId, JobRequest, LaneRecord, OnConflict,
+    Reading, ScalingConfig, Status, Timestamp,
 };
 use crate::engine::policy_requests::{
     ClaimView, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, Precondition, StandingView,
@@ -337,8 +337,11 @@ impl Scene {
 }
 
 fn hold(kind: HoldKind) -> PolicyChangeRequest {
-    let until = NOW + Duration::from_hours(1);
-    PolicyChangeRequest::Hold(Hold { kind, until, reason: None, by: None, created_at: NOW })
+    PolicyChangeRequest::Hold(a_hold(kind))
+}
+
+fn a_hold(kind: HoldKind) -> Hold {
+    Hold { kind, until: NOW + Duration::from_hours(1), reason: None, by: None, created_at: NOW }
 }
 
 fn claim(id: u128, asked: i64, until: u64) -> Claim {
@@ -450,7 +453,7 @@ fn people_come_first_and_the_policy_waits() {
 #[test]
 fn a_hold_stops_new_jobs_and_ends_by_itself() {
     let mut scene = Scene::with(by_queue());
-    assert!(matches!(scene.ask(hold(HoldKind::Direction(Direction::Up))), PolicyAnswer::Hold(_)));
+    assert!(matches!(scene.ask(hold(HoldKind::Direction(Direction::Up))), PolicyAnswer::Hold { note: None, .. }));
     assert!(matches!(scene.submit(9), Answer::Refused(Refusal::Held(_))));
     scene.wait(2);
     scene.push(812.0);
@@ -474,6 +477,30 @@ fn a_pin_needs_a_policy_that_acts() {
     scene.ask(hold(HoldKind::Capacity(units(5))));
     scene.wait(2);
     assert_eq!(scene.target(), Some(5));
+}
+
+#[test]
+fn a_pin_outside_the_bounds_counts_and_says_so() {
+    let mut scene = Scene::with(by_queue());
+    let bounds = Bounds { min: units(1), max: units(20) };
+    for (pin, note) in [
+        (20, None),
+        (25, Some(PinNote::BeyondPolicy { pin: units(25), bounds })),
+        (0, Some(PinNote::BeyondPolicy { pin: units(0), bounds })),
+    ] {
+        let answer = scene.ask(hold(HoldKind::Capacity(units(pin))));
+        assert!(matches!(answer, PolicyAnswer::Hold { note: said, .. } if said == note), "{pin}: {answer:?}");
+        assert_eq!(scene.standing().pin_note, note, "{pin}");
+        scene.wait(2);
+        assert_eq!(scene.target(), Some(u32::try_from(pin).expect("small")), "it counts all the same");
+    }
+    let in_file = Bounds { min: units(2), max: units(10) };
+    let pinned = |pin| a_hold(HoldKind::Capacity(units(pin)));
+    for (pin, kept) in [(25, 10), (0, 2)] {
+        let note = PinNote::about(&pinned(pin), &policy(by_queue()), in_file);
+        assert_eq!(note, Some(PinNote::BeyondFile { kept: units(kept), bounds: in_file }));
+    }
+    assert_eq!(PinNote::about(&pinned(25), &policy(in_mode("off")), in_file), None, "nothing is kept");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::super::Core;
 use super::InForce;
 use super::deciding::own_job;
 use crate::domain::policy::{
-    Claim, ClaimKind, Decision, Hold, HoldKind, JobNote, Mode, Pace, Planned, Policy, Prospects, Whereabouts,
+    Claim, ClaimKind, Decision, Hold, HoldKind, JobNote, Mode, Pace, PinNote, Planned, Policy, Prospects, Whereabouts,
 };
 use crate::domain::{Alias, Capacity, Goal, Job, JobRequest, Lane, Reach, ResourceConfig, Timestamp};
 use crate::engine::policy_requests::{ClaimView, PolicyRefusal, PolicyView, StandingView, TrialBasis};
@@ -22,13 +22,21 @@ impl Core {
             .iter()
             .filter(|claim| now < claim.until)
             .map(|claim| ClaimView { is_satisfied: self.satisfies(resource, claim, now), claim: claim.clone() });
+        let hold = standing.hold.clone().filter(|hold| hold.counts_at(now));
         StandingView {
             policy: standing.in_force.as_ref().map(|in_force| in_force.view(rules)),
             own_job: self.lane(resource).and_then(own_job).map(|job| job.id),
-            hold: standing.hold.clone().filter(|hold| hold.counts_at(now)),
+            pin_note: hold.as_ref().and_then(|hold| self.pin_note(resource, hold)),
+            hold,
             claims: claims.collect(),
             prospects: standing.in_force.as_ref().and_then(|in_force| self.prospects(resource, in_force, now)),
         }
+    }
+
+    /// How `hold` and the bounds of the policy of `resource` contradict each other.
+    pub(super) fn pin_note(&self, resource: &Alias, hold: &Hold) -> Option<PinNote> {
+        let in_force = self.standings.in_force(resource)?;
+        PinNote::about(hold, &in_force.policy, self.scaling.in_force(resource).bounds)
     }
 
     /// Where a plan of the policy in force begins.

@@ -147,6 +147,16 @@ async fn values_that_make_no_sense_are_refused() {
     ] {
         scene.gateway.refuses(&Raw::post(path, body), 422, "validation_failed").await;
     }
+    for (path, body, pointer) in [
+        ("/v1/resources/worker/metrics", r#"{"queue": 1, "queue": 2}"#, "/queue"),
+        (path, r#"{"value": 1, "value": 2}"#, "/value"),
+        (path, r#"{"samples": [{"at": "2026-01-01T00:00:00Z", "value": 1, "value": 2}]}"#, "/samples/0/value"),
+    ] {
+        let problem = scene.gateway.refuses(&Raw::post(path, body), 422, "validation_failed").await;
+        let errors: Vec<_> =
+            problem.errors.iter().map(|error| (error.pointer.as_str(), error.detail.as_str())).collect();
+        assert_eq!(errors, [(pointer, "is given twice")], "{body}");
+    }
 }
 
 #[actix_web::test]
@@ -161,6 +171,11 @@ async fn a_hold_refuses_jobs_and_a_claim_wakes_a_resource() {
     let job = Raw::post("/v1/jobs", r#"{"resource": "worker", "targetCapacity": 9}"#);
     let problem = scene.gateway.refuses(&job, 409, "resource_held").await;
     assert!(problem.detail.contains("migration"), "{}", problem.detail);
+    assert_eq!(scene.gateway.raw(&Raw::new("DELETE", "/v1/resources/worker/hold")).await.status, 204);
+    let pin = scene.gateway.put("/v1/resources/worker/hold", &json!({"forSeconds": 60, "capacity": 25})).await.json();
+    let note = "The capacity lies outside the bounds of the policy, 1 to 20. The hold comes after them: the policy keeps 25 until it ends.";
+    assert_eq!(pin["note"], json!(note));
+    assert_eq!(scene.gateway.get("/v1/resources/worker/hold").await.json(), pin);
     assert_eq!(scene.gateway.raw(&Raw::new("DELETE", "/v1/resources/worker/hold")).await.status, 204);
     let claim = Raw::post(claims, r#"{"units": 4, "forSeconds": 60, "owner": "import"}"#).header("Prefer", "wait=20");
     let claimed = scene.gateway.raw(&claim).await;
