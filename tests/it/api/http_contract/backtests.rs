@@ -128,7 +128,7 @@ async fn a_backtest_has_the_numbers_of_the_command_on_the_same_values() {
     assert!(limit["unmetUnitHours"].as_f64() <= policy["unmetUnitHours"].as_f64(), "{limit} {policy}");
     let expected = json!({"provisioningSeconds": 300.0, "removalSeconds": 60.0, "stepSize": 2, "cooldownSeconds": 180.0, "capacity": 3});
     assert_eq!(by_gateway["plant"], expected);
-    // Judged are the two hours that are left of the time without the hour of the gap, in which the last value counts for 5 minutes.
+    // All but the hour of the gap is judged, and four minutes of it: the last value before it counts for five.
     let fixed = run("fixed peak").expect("it ran");
     let judged = fixed["unitHours"].as_f64().expect("a number") / fixed["peak"].as_f64().expect("a number");
     let hours = values[170].0.since(values[20].0).as_secs_f64() / 3600.0;
@@ -165,7 +165,7 @@ async fn what_is_left_out_has_defaults_and_the_answer_says_which() {
     assert_eq!(scene.gateway.get(POLICY).await.json()["revision"], json!(1), "nothing is changed");
 }
 
-/// The last reading says where the resource begins, and what changes took how long they take.
+/// Where a caller does not say where the resource begins, its last reading does.
 #[actix_web::test]
 async fn a_resource_begins_where_it_is() {
     let scene = scene_with(&recorded(200)).await;
