@@ -9,7 +9,7 @@ use scalegate::domain::{Ending, Job};
 use crate::scenario::{ChangeFate, ReadFate};
 
 /// What happens besides requests to the sidecar going wrong.
-const OTHERS: [&str; 38] = [
+const OTHERS: [&str; 41] = [
     "answers given again",
     "cancel",
     "capacity changed by another program",
@@ -27,6 +27,7 @@ const OTHERS: [&str; 38] = [
     "decision: none",
     "decision: retargeted",
     "decision: submitted",
+    "expression in a decision",
     "hold ended",
     "hold made",
     "job of a policy canceled",
@@ -37,7 +38,9 @@ const OTHERS: [&str; 38] = [
     "negative value refused",
     "orderly restart",
     "policy deleted",
+    "policy laid down in the file",
     "policy put",
+    "policy taken out of the file",
     "refused about a policy",
     "sidecar up or down",
     "source of a metric failed",

@@ -203,7 +203,7 @@ impl Lived {
     }
 
     /// Ends the process one way or other and starts the next. One that was told to stop hears nothing any more.
-    fn restart(&mut self, durable: usize, away: Duration, reboot: bool, is_orderly: bool) {
+    pub fn restart(&mut self, durable: usize, away: Duration, reboot: bool, is_orderly: bool) {
         self.restarts += 1;
         let tightened = self.tightening.filter(|tightening| tightening.at_restart == self.restarts);
         let machine = &mut self.machine;

@@ -59,10 +59,12 @@ pub enum Sabotage {
     HoldsIgnored,
     /// A restart forgets claims.
     ForgottenClaims,
+    /// A restart does not read which policies the configuration file lays down.
+    FileIgnored,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ResendOnTimeout,
         Self::CooldownInMemoryOnly,
         Self::ActOnReRead,
@@ -85,6 +87,7 @@ impl Sabotage {
         Self::StaleIntent,
         Self::HoldsIgnored,
         Self::ForgottenClaims,
+        Self::FileIgnored,
     ];
 
     /// How the violation begins that is to be noticed.
@@ -108,6 +111,7 @@ impl Sabotage {
             Self::SamplesAlwaysNew => "never twice on one sample",
             Self::StaleIntent => "never a stale intent",
             Self::HoldsIgnored => "under a hold only what its pin asks for",
+            Self::FileIgnored => "the file has the last word",
         }
     }
 
@@ -154,7 +158,8 @@ impl Sabotage {
             | Self::ToleranceOnSchedules
             | Self::ActsInAdvise
             | Self::SamplesAlwaysNew
-            | Self::HoldsIgnored => {}
+            | Self::HoldsIgnored
+            | Self::FileIgnored => {}
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use scalegate::domain::policy::{ClaimKind, Direction, HoldKind, Missing, Mode, Smoothing};
 
-use super::plan::{Metric, PER_UNIT, Plan, PolicyAct, RulePlan, WindowBounds};
+use super::plan::{Formula, Metric, PER_UNIT, Plan, PolicyAct, RulePlan, WindowBounds};
 use crate::scenario::{Act, MOST_UNITS, Nature, Stamps};
 use crate::sidecar::capacity;
 use crate::support::dice::Dice;
@@ -164,7 +164,7 @@ fn put(dice: &mut Dice, resource: usize) -> Act {
 type Draw = fn(&mut Dice, usize) -> PolicyAct;
 
 /// The kinds of acts and how often each is drawn compared to the others.
-const KINDS: [(u64, Draw); 13] = [
+const KINDS: [(u64, Draw); 14] = [
     (30, push),
     (25, |dice, resource| PolicyAct::Feed {
         resource,
@@ -190,6 +190,7 @@ const KINDS: [(u64, Draw); 13] = [
     (6, |dice, _| PolicyAct::RenewClaim { which: dice.index(2), lasts: lasts(dice) }),
     (6, |dice, _| PolicyAct::EndClaim { which: dice.index(2) }),
     (3, |_, resource| PolicyAct::Cancel { resource }),
+    (8, |dice, resource| PolicyAct::File { resource, plan: dice.percent(75).then(|| Box::new(plan(dice, resource))) }),
 ];
 /// So many of them, the first ones, are drawn in every life with policies.
 const ALWAYS: usize = 2;
@@ -260,8 +261,9 @@ fn plan(dice: &mut Dice, resource: usize) -> Plan {
 }
 
 fn recommending(dice: &mut Dice, resource: usize) -> RulePlan {
-    match dice.between(0, 9) {
+    match dice.between(0, 11) {
         0..3 => RulePlan::Target,
+        10 | 11 => RulePlan::Expression(dice.pick(&[Formula::Load, Formula::Capacity, Formula::Target])),
         3 | 4 => RulePlan::Band,
         5 | 6 => RulePlan::Utilization,
         7 | 8 => RulePlan::Step { breach_time: Duration::from_secs(dice.pick(&[0, 10, 30])) },

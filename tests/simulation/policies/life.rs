@@ -1,6 +1,7 @@
 //! Does what a life does about policies, and what has to be compared while time passes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use scalegate::domain::policy::{
@@ -12,7 +13,7 @@ use scalegate::sim::{Machine, shifted};
 use uuid::Uuid;
 
 use super::plan::{Metric, Plan, PolicyAct, RulePlan};
-use super::watch::{Asked, is_same};
+use super::watch::{Asked, PutPlan, is_same};
 use crate::life::Lived;
 use crate::referee::{ALIASES, Referee};
 use crate::sabotage::Sabotage;
@@ -29,6 +30,8 @@ const PHASE: Duration = Duration::from_secs(3);
 /// What a life remembers of its policies.
 pub struct Ledger {
     plans: [Option<Plan>; RESOURCES.len()],
+    /// Whether the configuration file has a policy of a resource.
+    in_file: [bool; RESOURCES.len()],
     pushes: [[Option<(i32, Timestamp)>; Metric::ALL.len()]; RESOURCES.len()],
     claims: Vec<(usize, Claim)>,
     windows: Vec<Ahead>,
@@ -64,6 +67,7 @@ impl Ledger {
     pub fn new(now: Timestamp, compares_dry_runs: bool) -> Self {
         Self {
             plans: [const { None }; RESOURCES.len()],
+            in_file: [false; RESOURCES.len()],
             pushes: Default::default(),
             claims: Vec::new(),
             windows: Vec::new(),
@@ -100,6 +104,11 @@ impl Lived {
                 }
             }
             PolicyAct::Delete { resource } => self.delete(*resource),
+            PolicyAct::File { resource, plan } => {
+                let what = if plan.is_some() { "policy laid down in the file" } else { "policy taken out of the file" };
+                self.machine.surroundings.coverage.count(what);
+                self.lay_down(*resource, plan.as_deref());
+            }
             PolicyAct::Push { resource, metric, value, age } => {
                 self.push(*resource, *metric, *value, clock - *age);
             }
@@ -158,14 +167,48 @@ impl Lived {
 
     fn put(&mut self, resource: usize, plan: &Plan) {
         let at = self.machine.clock();
-        self.ledger.plans[resource] = Some(plan.clone());
-        let given = match self.sabotage {
-            Some(sabotage) => sabotage.plan(plan.clone()),
-            None => plan.clone(),
-        };
-        let policy = Box::new(given.policy(resource, at));
+        let policy = Box::new(self.given(plan).policy(resource, at));
         let change = PolicyChangeRequest::Put { policy, precondition: Precondition::None };
         self.ask(resource, change, Asked::Put { resource, plan: Box::new(plan.clone()), at });
+        // It is refused where the file has a policy.
+        if !self.ledger.in_file[resource] {
+            self.ledger.plans[resource] = Some(plan.clone());
+            self.expect_windows(resource, plan);
+        }
+    }
+
+    /// The policy that the gateway works with.
+    fn given(&self, plan: &Plan) -> Plan {
+        match self.sabotage {
+            Some(sabotage) => sabotage.plan(plan.clone()),
+            None => plan.clone(),
+        }
+    }
+
+    /// Puts `plan` into the configuration file in place of what it has about `resource`, and starts the next process.
+    fn lay_down(&mut self, resource: usize, plan: Option<&Plan>) {
+        let at = self.machine.clock();
+        let policy = plan.map(|plan| Arc::new(self.given(plan).policy(resource, at)));
+        if self.sabotage != Some(Sabotage::FileIgnored) {
+            self.machine.change_scaling(|scaling| match policy {
+                Some(policy) => drop(scaling.policies.insert(ALIASES[resource].clone(), policy)),
+                None => drop(scaling.policies.remove(&ALIASES[resource])),
+            });
+        }
+        self.ledger.in_file[resource] = plan.is_some();
+        self.ledger.windows.retain(|ahead| ahead.resource != resource);
+        let plan_in_file = plan.map(|plan| PutPlan { plan: plan.clone(), at });
+        let Machine { surroundings, disk, .. } = &mut self.machine;
+        surroundings.policies.lay_down(resource, plan_in_file, disk);
+        // The process before had another policy: what it would have decided says nothing.
+        self.restart(0, Duration::ZERO, false, true);
+        if let Some(plan) = plan {
+            self.ledger.plans[resource] = Some(plan.clone());
+            self.expect_windows(resource, plan);
+        }
+    }
+
+    fn expect_windows(&mut self, resource: usize, plan: &Plan) {
         self.ledger.windows.retain(|ahead| ahead.resource != resource);
         let now = self.machine.now;
         for rule in &plan.rules {
@@ -377,6 +420,9 @@ impl Lived {
     pub fn end_policies(&mut self) {
         if self.ledger.plans.iter().all(Option::is_none) {
             return;
+        }
+        for resource in (0..RESOURCES.len()).filter(|resource| self.ledger.in_file[*resource]).collect::<Vec<_>>() {
+            self.lay_down(resource, None);
         }
         for _ in 0..20 {
             let clock = self.machine.clock();

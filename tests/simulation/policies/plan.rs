@@ -65,8 +65,30 @@ pub enum RulePlan {
     Utilization,
     Step { breach_time: Duration },
     Follow { offset: i32 },
+    Expression(Formula),
     Once { opens_after: Duration, lasts: Duration, bounds: WindowBounds },
     Cron { every_minutes: u8, lasts: Duration, bounds: WindowBounds },
+}
+
+/// What an expression works out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Formula {
+    /// What a target rule wants.
+    Load,
+    /// What a utilization rule without a tolerance wants: a value must not count again after the change that it led to.
+    Capacity,
+    /// One unit more or less than there is, once for each value.
+    Target,
+}
+
+impl Formula {
+    fn text(self) -> String {
+        match self {
+            Self::Load => format!("metrics.load / {PER_UNIT}.0"),
+            Self::Capacity => format!("metrics.cpu * double(capacity) / {UTILIZATION}.0"),
+            Self::Target => "metrics.delay > 50.0 ? target + 1 : (metrics.delay < 10.0 ? target - 1 : null)".to_owned(),
+        }
+    }
 }
 
 /// What a window asks for.
@@ -81,9 +103,9 @@ impl RulePlan {
     /// The metric that it looks at.
     pub fn metric(&self) -> Option<Metric> {
         match self {
-            Self::Target | Self::Band => Some(Metric::Load),
-            Self::Utilization => Some(Metric::Cpu),
-            Self::Step { .. } => Some(Metric::Delay),
+            Self::Target | Self::Band | Self::Expression(Formula::Load) => Some(Metric::Load),
+            Self::Utilization | Self::Expression(Formula::Capacity) => Some(Metric::Cpu),
+            Self::Step { .. } | Self::Expression(Formula::Target) => Some(Metric::Delay),
             Self::Follow { .. } | Self::Once { .. } | Self::Cron { .. } => None,
         }
     }
@@ -121,6 +143,7 @@ impl RulePlan {
             Self::Follow { offset } => json!({
                 "type": "follow", "resource": RESOURCES[1 - resource], "ratio": 1, "offset": offset,
             }),
+            Self::Expression(formula) => json!({"type": "expression", "expression": formula.text()}),
             Self::Once { opens_after, lasts, .. } => {
                 let opens = now + opens_after;
                 json!({"type": "schedule", "at": opens.to_string(), "until": (opens + lasts).to_string()})
@@ -132,7 +155,9 @@ impl RulePlan {
         };
         rule["name"] = Self::name(index).into();
         if let Some(metric) = self.metric() {
-            rule["metric"] = metric.name().as_str().into();
+            if !matches!(self, Self::Expression(_)) {
+                rule["metric"] = metric.name().as_str().into();
+            }
             rule["onMissing"] = if plan.holds_when_missing { "hold" } else { "ignore" }.into();
         }
         if let Some(WindowBounds { min, max, is_before }) = self.bounds() {
@@ -215,6 +240,11 @@ pub enum PolicyAct {
     },
     Delete {
         resource: usize,
+    },
+    /// The operator lays this policy down in the configuration file, or none, and starts the gateway anew.
+    File {
+        resource: usize,
+        plan: Option<Box<Plan>>,
     },
     /// A value that was observed some time ago is pushed.
     Push {

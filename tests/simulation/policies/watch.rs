@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use scalegate::domain::policy::{
-    Action, Claim, ClaimId, ClaimKind, Decision, Direction, Hold, HoldKind, Limiter, MetricState, Missing, Mode, Says,
+    Action, Claim, ClaimId, ClaimKind, Decision, DecisionId, Direction, Hold, HoldKind, Limiter, MetricState, Missing,
+    Mode, Says,
 };
 use scalegate::domain::{Capacity, Job, JobId, Move, StepOutcome, Timestamp};
 use scalegate::engine::{PolicyAnswer, PolicyRefusal, ReplyTo, StandingView};
 use scalegate::sim::Disk;
 use scalegate::store::Unit;
 
-use super::plan::{CPU_WINDOW, Metric, Plan, RulePlan};
+use super::plan::{CPU_WINDOW, Formula, Metric, Plan, RulePlan};
 use crate::referee::{ALIASES, Violation, short};
 use crate::scenario::RESOURCES;
 use crate::sidecar::index_of;
@@ -102,6 +103,10 @@ impl Truth {
 struct Watched {
     /// The revision of the policy in force.
     revision: Option<u64>,
+    /// The policy in the configuration file, which counts before any that was put.
+    in_file: Option<PutPlan>,
+    /// The last decision of the policy before it.
+    decided_before: Option<(DecisionId, u64)>,
     hold: Option<(Hold, Timestamp)>,
     claims: BTreeMap<ClaimId, (Claim, Timestamp)>,
     /// Whether something may have been done that no answer told of.
@@ -131,7 +136,7 @@ struct Unexplained {
     job: JobId,
     target: Option<Capacity>,
     /// The decision that asked for it; none if the job is new.
-    retarget: Option<scalegate::domain::policy::DecisionId>,
+    retarget: Option<DecisionId>,
 }
 
 /// See the module's documentation.
@@ -168,6 +173,11 @@ impl Watch {
         let watched = &mut self.resources[asked.resource()];
         watched.is_due = true;
         match (asked, answer) {
+            (asked @ (Asked::Put { .. } | Asked::Delete { .. }), PolicyAnswer::Put { .. } | PolicyAnswer::Gone)
+                if watched.in_file.is_some() =>
+            {
+                self.violations.push(format!("the file has the last word: {asked:?} is answered with {answer:?}"));
+            }
             (Asked::Put { resource, plan, at }, PolicyAnswer::Put { view, .. }) => {
                 watched.revision = Some(view.revision);
                 self.counts.push("policy put");
@@ -265,6 +275,15 @@ impl Watch {
         }
     }
 
+    /// The configuration file has `plan` about a resource from the next process on, in place of what was put and claimed.
+    /// `disk` is what that process finds.
+    pub fn lay_down(&mut self, resource: usize, plan: Option<PutPlan>, disk: &Disk) {
+        let watched = &mut self.resources[resource];
+        watched.in_file = plan;
+        watched.decided_before = disk.decisions(&ALIASES[resource]).last().map(|last| (last.id, last.count));
+        watched.is_unsure = true;
+    }
+
     /// Lanes were given up and adopted again.
     pub fn adopted_again(&mut self) {
         for watched in &mut self.resources {
@@ -284,6 +303,13 @@ impl Watch {
         let watched = &mut self.resources[resource];
         watched.is_due = false;
         let revision = standing.policy.as_ref().map(|policy| policy.revision);
+        let is_in_file = standing.policy.as_ref().is_some_and(|policy| policy.is_in_file);
+        let is_laid_down = watched.in_file.is_some();
+        if is_in_file != is_laid_down {
+            let told = format!("the file has the last word: a policy in it is {is_laid_down}, in force {is_in_file}");
+            self.violations.push(told);
+            return;
+        }
         if std::mem::take(&mut watched.is_unsure) {
             watched.revision = revision;
             watched.hold = standing.hold.clone().map(|hold| (hold, clock));
@@ -408,7 +434,7 @@ impl Watch {
                 && !decision.detail.is_empty()
                 && Metric::ALL.iter().all(|metric| decision.metrics.contains_key(metric.name()));
             self.demand(is_whole, || format!("explained: {target:?} is not what {decision:#?} says"));
-            let plan = self.plans.get(&(resource, decision.policy_revision)).map(|put| put.plan.clone());
+            let plan = self.plan_of(resource, decision.policy_revision).map(|put| put.plan.clone());
             if let Some(plan) = plan {
                 let is_asked = plan.mode == Mode::Active && decision.rules.len() == plan.rules.len();
                 self.demand(is_asked, || format!("nothing unasked: a policy with {plan:?} {decision:#?}"));
@@ -426,7 +452,12 @@ impl Watch {
         let is_in_force =
             since <= decision.last_at && hold.counts_at(decision.last_at) && !self.is_asked_to_hold(resource);
         let is_free = match hold.kind {
-            HoldKind::Capacity(pin) => target == pin,
+            HoldKind::Capacity(pin) => {
+                // As near to the pin as it may go.
+                let is_stopped = matches!(decision.limited_by, Some(Limiter::File | Limiter::Platform));
+                let way = capacity.min(pin)..=capacity.max(pin);
+                target == pin || (is_stopped && way.contains(&target))
+            }
             HoldKind::Direction(direction) => is_let_by(direction, capacity, target),
         };
         self.demand(!is_in_force || is_free, || {
@@ -440,8 +471,12 @@ impl Watch {
     /// to what; none if that clock or the gateway's readings cannot be trusted.
     pub fn decided(&mut self, decision: &Decision, effect: Option<(Timestamp, u32)>) {
         let resource = index_of(&decision.resource);
-        let put = self.plans.get(&(resource, decision.policy_revision)).cloned();
+        // What the policy before decided is told again when the file has another one.
+        let is_told_again = self.resources[resource].decided_before == Some((decision.id, decision.count));
+        let put = self.plan_of(resource, decision.policy_revision).filter(|_| !is_told_again).cloned();
         if let (Some(put), Some(_)) = (put, decision.decided) {
+            let has_expression = put.plan.rules.iter().any(|rule| matches!(rule, RulePlan::Expression(_)));
+            self.counts.extend(has_expression.then_some("expression in a decision"));
             self.check_mode(&put.plan, decision);
             self.check_missing(resource, &put.plan, decision);
             self.check_claims(resource, decision);
@@ -547,7 +582,9 @@ impl Watch {
         if newest.at >= effect_at + CPU_WINDOW || !is_fresh(before) || !is_fresh(decision) {
             return;
         }
-        for (index, _) in plan.rules.iter().enumerate().filter(|(_, rule)| **rule == RulePlan::Utilization) {
+        let by_capacity =
+            |rule: &RulePlan| matches!(rule, RulePlan::Utilization | RulePlan::Expression(Formula::Capacity));
+        for (index, _) in plan.rules.iter().enumerate().filter(|(_, rule)| by_capacity(rule)) {
             let says = |decision: &Decision| decision.rules.get(index).map(|rule| rule.says);
             let (Some(Says::Wants(Some(old))), Some(Says::Wants(Some(new)))) = (says(before), says(decision)) else {
                 continue;
@@ -569,8 +606,12 @@ impl Watch {
 
     /// The promised policy of a resource.
     pub fn promised(&self, resource: usize) -> Option<&PutPlan> {
-        let revision = self.resources[resource].revision?;
-        self.plans.get(&(resource, revision))
+        self.plan_of(resource, self.resources[resource].revision?)
+    }
+
+    /// The policy that decides as `revision` about a resource.
+    fn plan_of(&self, resource: usize, revision: u64) -> Option<&PutPlan> {
+        self.resources[resource].in_file.as_ref().or_else(|| self.plans.get(&(resource, revision)))
     }
 
     /// Whether a hold or a claim may be about a resource.
