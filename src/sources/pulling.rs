@@ -182,9 +182,7 @@ impl<F: Fetch> Sources<F> {
 
     fn on_finished(&mut self, finished: Finished) {
         let Finished { feed, form, asked, result } = finished;
-        // An answer without a value is an answer: the source is there, and may have one the next time.
-        let failed = !matches!(result, Ok(Answer { status: 200 | 204, .. }));
-        let watchers = self.schedule.finish(feed, failed, Instant::now());
+        let watchers = self.schedule.finish(feed, !is_there(&result), Instant::now());
         if watchers.is_empty() {
             return;
         }
@@ -203,5 +201,29 @@ impl<F: Fetch> Sources<F> {
             let (at, result) = read.map_or_else(|error| (asked, Err(error)), |(at, value)| (at, Ok(value)));
             self.ready.push_back(Observation { resource, metric, at, result });
         }
+    }
+}
+
+/// Whether a source is there, so that it is asked again as often as before. An answer without a value is an answer: the next
+/// one may have a value.
+fn is_there(result: &Result<Answer, Failure>) -> bool {
+    matches!(result, Ok(Answer { status: 200 | 204, .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_answers_without_a_value_is_there() {
+        let answer = |status| {
+            let (content_type, location_host) = (None, None);
+            Ok(Answer { status, body: Vec::new(), content_type, location_host, is_whole: true })
+        };
+        for (status, expected) in [(200, true), (204, true), (302, false), (404, false), (500, false)] {
+            assert_eq!(is_there(&answer(status)), expected, "{status}");
+        }
+        let refused = Failure { outcome: SourceOutcome::NoAnswer, detail: "refused".to_owned() };
+        assert!(!is_there(&Err(refused)));
     }
 }

@@ -274,6 +274,8 @@ impl Missing {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
     use crate::domain::policy::Source;
 
@@ -405,9 +407,9 @@ mod tests {
             (after(7.0, &[]), 301, Some("is too old")),
             (after(-5.0, &[]), 0, Some("has no usable value (the value is -5)")),
             (after(7.0, &[Missing::Invalid.into()]), 1, Some("has no usable value")),
-            (after(7.0, &[empty.clone()]), 1, Some("has no usable value (the answer is empty)")),
-            (after(7.0, &[failed.clone()]), 1, None),
-            (after(7.0, &[failed.clone()]), 301, Some("cannot be read (status 503)")),
+            (after(7.0, from_ref(&empty)), 1, Some("has no usable value (the answer is empty)")),
+            (after(7.0, from_ref(&failed)), 1, None),
+            (after(7.0, from_ref(&failed)), 301, Some("cannot be read (status 503)")),
             (after(7.0, &[failed, empty]), 301, Some("has no usable value (the answer is empty)")),
         ] {
             assert_eq!(said(&series, seconds).as_deref(), expected, "{series:?} after {seconds} s");
