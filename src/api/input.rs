@@ -38,32 +38,79 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let declared = is_json(request.headers());
-        let encoded = is_encoded(request.headers());
-        let length = content_length(request.headers());
-        let payload = payload.take();
-        let connection = request.conn_data::<Connection>().cloned();
+        let body = Body::of(request, payload);
+        Box::pin(async move { parse_json(&body.read().await?).map(Self) })
+    }
+}
+
+/// The body of a request that can do without one: an empty body stands for the default.
+pub struct OptionalJsonBody<T>(pub T);
+
+impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalJsonBody<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = Body::of(request, payload);
         Box::pin(async move {
-            if !declared {
-                let detail = "Send the body with Content-Type: application/json.";
-                return Err(ApiError::new(Code::UnsupportedMediaType, detail));
-            }
-            if encoded {
-                let detail = "Send the body as it is, without Content-Encoding.";
-                return Err(ApiError::new(Code::UnsupportedMediaType, detail));
-            }
-            if length.is_some_and(|length| length > MAX_BODY_BYTES) {
-                return Err(too_large());
-            }
-            let reading = connection.map(|connection| connection.read_body());
-            let body = tokio::time::timeout(BODY_TIMEOUT, receive(payload)).await;
-            drop(reading);
-            let body = body.map_err(|_| {
-                let detail = format!("The body did not arrive within {} s.", BODY_TIMEOUT.as_secs());
-                ApiError::new(Code::BodyTimeout, detail)
-            })??;
-            parse_json(&body).map(Self)
+            let body = body.read_if_any().await?;
+            Ok(Self(if body.trim_ascii().is_empty() { T::default() } else { parse_json(&body)? }))
         })
+    }
+}
+
+/// A body that is still to be read, and what the headers say about it.
+struct Body {
+    is_json: bool,
+    is_encoded: bool,
+    length: Option<usize>,
+    payload: Payload,
+    connection: Option<Connection>,
+}
+
+impl Body {
+    fn of(request: &HttpRequest, payload: &mut Payload) -> Self {
+        Self {
+            is_json: is_json(request.headers()),
+            is_encoded: is_encoded(request.headers()),
+            length: content_length(request.headers()),
+            payload: payload.take(),
+            connection: request.conn_data::<Connection>().cloned(),
+        }
+    }
+
+    /// The whole body, which has to be declared as JSON.
+    async fn read(self) -> Result<Vec<u8>, ApiError> {
+        if !self.is_json {
+            return Err(undeclared());
+        }
+        if self.is_encoded {
+            let detail = "Send the body as it is, without Content-Encoding.";
+            return Err(ApiError::new(Code::UnsupportedMediaType, detail));
+        }
+        self.receive().await
+    }
+
+    /// The same of a body that may be empty, and need not be declared then.
+    async fn read_if_any(self) -> Result<Vec<u8>, ApiError> {
+        if self.is_json || self.length.is_some_and(|length| length > 0) {
+            return self.read().await;
+        }
+        let body = self.receive().await?;
+        if body.is_empty() { Ok(body) } else { Err(undeclared()) }
+    }
+
+    async fn receive(self) -> Result<Vec<u8>, ApiError> {
+        if self.length.is_some_and(|length| length > MAX_BODY_BYTES) {
+            return Err(too_large());
+        }
+        let reading = self.connection.map(|connection| connection.read_body());
+        let body = tokio::time::timeout(BODY_TIMEOUT, receive(self.payload)).await;
+        drop(reading);
+        body.map_err(|_| {
+            let detail = format!("The body did not arrive within {} s.", BODY_TIMEOUT.as_secs());
+            ApiError::new(Code::BodyTimeout, detail)
+        })?
     }
 }
 
@@ -81,6 +128,10 @@ fn is_encoded(headers: &HeaderMap) -> bool {
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn undeclared() -> ApiError {
+    ApiError::new(Code::UnsupportedMediaType, "Send the body with Content-Type: application/json.")
 }
 
 fn too_large() -> ApiError {

@@ -12,7 +12,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Schema, ServerBuilder, tag::TagBuilder,
+    ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Required, Schema, ServerBuilder,
+    tag::TagBuilder,
 };
 use utoipa_actix_web::AppExt as _;
 
@@ -44,6 +45,8 @@ a key until it has its first one.";
 pub const PUBLISHED: &str = include_str!("../../openapi/openapi.json");
 
 /// What the requirements of operations call the API keys.
+/// The operation that can do without a body.
+const NO_BODY: &str = "evaluatePolicy";
 const SECURITY_SCHEME: &str = "apiKey";
 const LICENSE: &str = env!("CARGO_PKG_LICENSE");
 const CONTACT: &str = "The maintainers of scalegate";
@@ -77,6 +80,7 @@ pub fn document() -> OpenApi {
     add_declarations(&mut document);
     add_links(&mut document);
     take_null_from_parameters(&mut document);
+    allow_no_body(&mut document);
     schemas::complete(&mut document.components.get_or_insert_default().schemas);
     document
 }
@@ -167,6 +171,15 @@ fn add_links(document: &mut OpenApi) {
                 let link = LinkBuilder::new().operation_id(*operation_id).parameter(*parameter, *value).build();
                 response.links.insert((*operation_id).to_owned(), link.into());
             }
+        }
+    }
+}
+
+/// Says that a body can be left out where that is so.
+fn allow_no_body(document: &mut OpenApi) {
+    for operation in operations(document).filter(|operation| operation.operation_id.as_deref() == Some(NO_BODY)) {
+        if let Some(RefOr::T(body)) = &mut operation.request_body {
+            body.required = Some(Required::False);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! How the rest of the process talks to the engine: over a bounded channel, with a reply.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::policy_requests::{PolicyAnswer, PolicyRefusal, PolicyRequest, PolicyView, StandingView, TrialBasis};
+use super::policy_requests::{
+    EvaluationRequest, PolicyAnswer, PolicyRefusal, PolicyRequest, PolicyView, StandingView, TrialBasis,
+};
 use super::requests::{Answer, JobChange, JobPlan, NotedJob, Refusal, ResourceView};
-use crate::domain::policy::{Decision, Name, Policy};
+use crate::domain::policy::{Decision, Policy};
 use crate::domain::{Alias, Attempt, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
 use crate::store::SubmitKey;
 
@@ -39,8 +40,7 @@ pub(super) enum Command {
     },
     Evaluate {
         resource: Alias,
-        policy: Option<Box<Policy>>,
-        values: BTreeMap<Name, f64>,
+        asked: Box<EvaluationRequest>,
         reply: oneshot::Sender<Result<Result<Decision, PolicyRefusal>, Unavailable>>,
     },
     TrialBasis {
@@ -233,18 +233,16 @@ impl EngineHandle {
         self.ask(PATIENCE, |reply| Command::ListPolicies { reach, after, size, reply }).await
     }
 
-    /// The decision that `policy`, or else the one in force, would take now, with these values of metrics in place of those
-    /// that are held.
+    /// The decision that would be taken now on what `asked` gives, and on what is held where it gives nothing.
     ///
     /// # Errors
     /// If the engine cannot take it.
     pub async fn evaluate(
         &self,
         resource: Alias,
-        policy: Option<Box<Policy>>,
-        values: BTreeMap<Name, f64>,
+        asked: Box<EvaluationRequest>,
     ) -> Result<Result<Decision, PolicyRefusal>, Unavailable> {
-        self.ask(PATIENCE, |reply| Command::Evaluate { resource, policy, values, reply }).await
+        self.ask(PATIENCE, |reply| Command::Evaluate { resource, asked, reply }).await
     }
 
     /// What a backtest of `policy`, or else of the one in force, rests on.

@@ -28,8 +28,8 @@ pub use handle::{
     EngineHandle, EngineInbox, Health, PlanError, ResourceStatus, SidecarContact, Submitted, Unavailable,
 };
 pub use policy_requests::{
-    ClaimView, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, PolicyView, Precondition, StandingView,
-    TrialBasis,
+    ClaimView, EvaluationRequest, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, PolicyView,
+    Precondition, StandingView, TrialBasis,
 };
 pub use projections::Projections;
 pub use requests::{Answer, JobChange, JobPlan, NotedJob, Refusal, ReplyTo, ResourceView};

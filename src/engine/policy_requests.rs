@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::policy::{Claim, ClaimId, Condition, Decision, Hold, Name, PinNote, Policy, Prospects, Sample};
-use crate::domain::{Actor, Alias, Attempt, Capacity, JobId, ResourceConfig, Settings, StepDurations, Timestamp};
+use crate::domain::{
+    Actor, Alias, Attempt, Capacity, JobId, ResourceConfig, Settings, Status, StepDurations, Timestamp,
+};
 use crate::policy::Problem;
 use crate::store::{NoRoom, SubmitKey};
 
@@ -122,7 +124,20 @@ pub enum PolicyAnswer {
     Refused(PolicyRefusal),
 }
 
-/// Why a [`PolicyRequest`] is refused.
+/// What is tried without being put in force.
+#[derive(Clone, Debug, Default)]
+pub struct EvaluationRequest {
+    /// The policy; the one in force if it is left out.
+    pub policy: Option<Box<Policy>>,
+    /// Values of metrics in place of those that are held.
+    pub values: BTreeMap<Name, f64>,
+    /// The capacity in place of that of the last usable reading.
+    pub capacity: Option<Capacity>,
+    /// The status in place of that of the last usable reading; ACTIVE if only a capacity is given.
+    pub status: Option<Status>,
+}
+
+/// Why a [`PolicyRequest`] or a [`EvaluationRequest`] is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyRefusal {
     /// The operator allows only listed resources, and this is none of them.
@@ -168,6 +183,8 @@ pub enum PolicyRefusal {
         /// The metric.
         name: Name,
     },
+    /// A status is to be tried, and there is no capacity that it could be the status of.
+    NoCapacity,
     /// There is no hold.
     NoHold,
     /// There is no such claim.

@@ -2,54 +2,68 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::{PolicyDocument, invalid};
+use crate::api::input::escaped;
+use crate::api::named::Named;
 use crate::api::problem::{ApiError, FieldErrors};
-use crate::domain::policy::{Name, Policy};
+use crate::domain::policy::Name;
+use crate::domain::{Capacity, Status};
+use crate::engine::EvaluationRequest;
 use crate::policy::Document;
 
-/// A policy and values to try. Both can be left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+/// A policy to try, and what to try it on. All of it can be left out, and the body too.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = PolicyEvaluation)]
 pub struct Evaluation {
     /// The policy to try; the one in force if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<PolicyDocument>)]
-    pub policy: Option<Value>,
-    /// Values of metrics, by name, in place of those that are held.
     #[serde(default)]
+    #[schema(value_type = Option<PolicyDocument>)]
+    pub policy: Option<Document>,
+    /// Values of metrics, by name, in place of those that are held.
+    #[serde(default, deserialize_with = "values")]
     pub metrics: BTreeMap<String, f64>,
+    /// The capacity to try it at, in place of the last reading of the resource.
+    #[serde(default)]
+    #[schema(maximum = 1_000_000)]
+    pub capacity: Option<u32>,
+    /// The status to try it at, in the sidecar's words; `ACTIVE` if only `capacity` is given.
+    #[serde(default)]
+    #[schema(min_length = 1, example = "ACTIVE")]
+    pub status: Option<String>,
 }
 
-/// What is tried.
-pub struct Trial {
-    /// The policy, if it is not the one in force.
-    pub policy: Option<Box<Policy>>,
-    /// Values of metrics in place of those that are held.
-    pub metrics: BTreeMap<Name, f64>,
+fn values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    Ok(Named::deserialize(deserializer)?.0)
 }
 
 impl Evaluation {
-    /// The policy and the values.
+    /// What is tried.
     ///
     /// # Errors
     /// Everything in it that does not make sense, at once.
-    pub fn parse(self) -> Result<Trial, ApiError> {
-        let policy = self.policy.map(|policy| Document::from(policy).policy()).transpose();
+    pub fn parse(self) -> Result<EvaluationRequest, ApiError> {
+        let policy = self.policy.map(|policy| policy.policy()).transpose();
         let policy = policy.map_err(|problems| invalid(problems, "/policy"))?;
         let mut errors = FieldErrors::default();
-        let mut metrics = BTreeMap::new();
+        let mut values = BTreeMap::new();
         for (name, value) in self.metrics {
-            let pointer = format!("/metrics/{}", crate::api::input::escaped(&name));
+            let pointer = format!("/metrics/{}", escaped(&name));
             if let Some(name) = errors.keep(pointer, name.parse::<Name>()) {
-                metrics.insert(name, value);
+                values.insert(name, value);
             }
         }
+        let capacity = self.capacity.and_then(|units| {
+            errors.keep("/capacity", Capacity::new(units.into()).map_err(|_| "must be between 0 and 1000000"))
+        });
+        let status = self.status.as_deref().map(Status::new);
+        if status.as_ref().is_some_and(|status| status.as_str().is_empty()) {
+            errors.add("/status", "must not be empty");
+        }
         errors.check()?;
-        Ok(Trial { policy: policy.map(Box::new), metrics })
+        Ok(EvaluationRequest { policy: policy.map(Box::new), values, capacity, status })
     }
 }

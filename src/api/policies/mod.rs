@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, delete, get, pos
 use super::ApiState;
 use super::caller::Caller;
 use super::demand::{change, resource, wrong_answer};
-use super::input::JsonBody;
+use super::input::{JsonBody, OptionalJsonBody};
 use super::openapi::examples;
 use super::problem::{ApiError, Code, FieldErrors};
 use super::query::ResourcePaging;
@@ -24,7 +24,7 @@ use crate::engine::{PolicyAnswer, PolicyChangeRequest, PolicyView};
 use crate::policy::{Document, Problem};
 
 pub use document::PolicyDocument;
-use evaluation::{Evaluation, Trial};
+use evaluation::Evaluation;
 pub use rule::{RuleDocument, StepDocument};
 pub use source::SourceDocument;
 use wire::{PolicyEntry, PolicyList, PolicyRevision, PolicyRevisionList};
@@ -208,11 +208,13 @@ pub async fn list_policy_revisions(
 /// Try a policy
 ///
 /// The decision that the policy in the body, or else the one in force, would take now. Values of metrics can be given in
-/// place of those that are held. Nothing is fetched, recorded or changed.
+/// place of those that are held, and a capacity in place of the last reading: without either, nothing is decided. What would be
+/// refused if it was put is refused. An empty body stands for the policy in force. Nothing is fetched, recorded or changed.
 #[utoipa::path(
     operation_id = "evaluatePolicy", tag = "policies",
     params(("alias" = Alias, Path, description = "The alias of the resource.", example = "worker")),
-    request_body(content = Evaluation, description = "What to try.", example = json!({"metrics": {"queue": 812}})),
+    request_body(content = Evaluation, description = "What to try.",
+        example = json!({"metrics": {"queue": 812}, "capacity": 3, "status": "ACTIVE"})),
     responses((status = 200, description = "The decision it would take.", body = DecisionView, example = json!(examples::example_decision())))
 )]
 #[post("/v1/resources/{alias}/policy/evaluate")]
@@ -221,11 +223,11 @@ pub async fn evaluate_policy(
     request: HttpRequest,
     caller: Caller,
     path: web::Path<String>,
-    body: JsonBody<Evaluation>,
+    body: OptionalJsonBody<Evaluation>,
 ) -> Result<HttpResponse, ApiError> {
     let alias = resource(&request, &caller, &path)?;
-    let Trial { policy, metrics } = body.0.parse()?;
-    let decision = state.engine.evaluate(alias, policy, metrics).await??;
+    let evaluated = state.engine.evaluate(alias, Box::new(body.0.parse()?)).await?;
+    let decision = evaluated.map_err(|refusal| ApiError::of_refusal(refusal, "/policy"))?;
     Ok(HttpResponse::Ok().json(DecisionView::from(&decision)))
 }
 

@@ -206,6 +206,9 @@ impl ApiError {
                 "/value",
                 format!("must not be negative for the metric {name}, which does not allow it"),
             ),
+            PolicyRefusal::NoCapacity => {
+                Self::invalid_field("/capacity", "is required with status: there is no usable reading of the resource")
+            }
             PolicyRefusal::NoHold => Self::new(Code::HoldNotFound, "There is no hold on the resource."),
             PolicyRefusal::NoClaim => {
                 Self::new(Code::ClaimNotFound, "There is no such claim. A claim is gone when it has ended.")

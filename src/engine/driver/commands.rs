@@ -79,8 +79,8 @@ impl<S: Sidecar> Engine<S> {
             Command::ListPolicies { reach, after, size, reply } => {
                 drop(reply.send(Ok(self.core.policies(&reach, after.as_ref(), size))));
             }
-            Command::Evaluate { resource, policy, values, reply } => {
-                drop(reply.send(Ok(self.core.evaluate(&resource, policy.as_deref(), &values, now))));
+            Command::Evaluate { resource, asked, reply } => {
+                drop(reply.send(Ok(self.core.evaluate(&resource, &asked, now))));
             }
             Command::TrialBasis { resource, reply, .. } if self.evicted.contains_key(&resource) => {
                 drop(reply.send(Err(lane_unavailable())));

@@ -4,7 +4,7 @@
 use super::{Machine, Surroundings};
 use crate::domain::policy::{Decision, Name, NoValue};
 use crate::domain::{Alias, Move, Reading, StepOutcome, Timestamp};
-use crate::engine::{Core, Effect, PolicyChangeRequest, PolicyRequest, ReplyTo};
+use crate::engine::{Core, Effect, EvaluationRequest, PolicyChangeRequest, PolicyRequest, ReplyTo};
 use crate::store::Unit;
 
 impl<S: Surroundings> Machine<S> {
@@ -32,7 +32,7 @@ impl<S: Surroundings> Machine<S> {
 
     /// The decision that the policy of `resource` would take at `at`, by the process's clock, if it has one.
     pub fn would_decide(core: &Core, resource: &Alias, at: Timestamp) -> Option<Decision> {
-        core.evaluate(resource, None, &Default::default(), at).ok()
+        core.evaluate(resource, &EvaluationRequest::default(), at).ok()
     }
 
     /// Whether all that the process knows of policies is on the disk.

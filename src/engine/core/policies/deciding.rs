@@ -9,8 +9,8 @@ use crate::domain::policy::{
     self, Act, Condition, ConditionCode, Decision, DecisionId, Inputs, LastReading, Mode, Name, OwnJob, Pace, Policy,
     RuleKind, Sample, Series, TOGETHER, Trigger,
 };
-use crate::domain::{Alias, Capacity, ChangeState, JobId, Lane, Op, Settings, StepDurations, Timestamp};
-use crate::engine::policy_requests::PolicyRefusal;
+use crate::domain::{Alias, Capacity, ChangeState, JobId, Lane, Op, Settings, Status, StepDurations, Timestamp};
+use crate::engine::policy_requests::{EvaluationRequest, PolicyRefusal};
 use crate::policy::Problem;
 use crate::policy::followed;
 use crate::store::{PolicyWrite, Unit};
@@ -90,7 +90,8 @@ impl Core {
         let Some(standing) = self.standings.get(resource) else { return };
         let Some(in_force) = &standing.in_force else { return };
         let (trigger, policy) = (in_force.trigger.unwrap_or(Trigger::Time), &in_force.policy);
-        let with = Given { id, trigger, revision: in_force.revision.number, policy, series: &in_force.series };
+        let (revision, series) = (in_force.revision.number, &in_force.series);
+        let with = Given { id, trigger, revision, policy, series, reading: None };
         let outcome = self.evaluate_with(resource, standing, &with, now);
         let counting = standing.claims.iter().filter(|claim| claim.counts_at(now));
         let decided_claims = counting.map(|claim| claim.id).collect();
@@ -160,25 +161,28 @@ impl Core {
         Unit { policies: changes_of(resource, writes), ..Unit::default() }
     }
 
-    /// The decision that `policy`, or else the one in force, would take at `now`, with these values of metrics in place of
-    /// those that are held.
+    /// The decision that would be taken at `now` on what `asked` gives, and on what is held where it gives nothing.
     ///
     /// # Errors
-    /// If there is no policy, or it has no such metric.
+    /// If there is no policy, or it has no such metric, or it would be refused if it was put.
     pub fn evaluate(
         &self,
         resource: &Alias,
-        policy: Option<&Policy>,
-        values: &BTreeMap<Name, f64>,
+        asked: &EvaluationRequest,
         now: Timestamp,
     ) -> Result<Decision, PolicyRefusal> {
+        self.scaling.resource(resource).ok_or(PolicyRefusal::ResourceNotListed)?;
         let empty = Standing::default();
         let standing = self.standings.get(resource).unwrap_or(&empty);
         let in_force = standing.in_force.as_ref();
-        let policy = policy.or(in_force.map(|in_force| &*in_force.policy)).ok_or(PolicyRefusal::NoPolicy)?;
+        if let Some(policy) = &asked.policy {
+            self.check_policy(resource, policy)?;
+        }
+        let policy = asked.policy.as_deref().or(in_force.map(|in_force| &*in_force.policy));
+        let policy = policy.ok_or(PolicyRefusal::NoPolicy)?;
         let mut series: BTreeMap<Name, Series> =
             in_force.map(|in_force| metrics_of(&in_force.series, policy, &in_force.policy)).unwrap_or_default();
-        for (name, value) in values {
+        for (name, value) in &asked.values {
             if !policy.metrics.contains_key(name) {
                 return Err(PolicyRefusal::NoMetric { name: name.clone() });
             }
@@ -190,9 +194,26 @@ impl Core {
         let advising = Policy { mode: Mode::Advise, ..policy.clone() };
         let policy = if policy.mode == Mode::Off { &advising } else { policy };
         let revision = in_force.map_or(0, |in_force| in_force.revision.number);
-        let with = Given { id: DecisionId::nil(), trigger: Trigger::Request, revision, policy, series: &series };
+        let given = self.reading_to_try(resource, asked)?;
+        let reading =
+            given.as_ref().map(|(capacity, status)| LastReading { capacity: *capacity, status, observed_at: now });
+        let (id, trigger) = (DecisionId::nil(), Trigger::Request);
+        let with = Given { id, trigger, revision, policy, series: &series, reading };
         let decision = self.evaluate_with(resource, standing, &with, now).decision;
         decision.ok_or(PolicyRefusal::NoPolicy)
+    }
+
+    /// The capacity and the status that `asked` gives in place of a reading, if it does.
+    fn reading_to_try(
+        &self,
+        resource: &Alias,
+        asked: &EvaluationRequest,
+    ) -> Result<Option<(Capacity, Status)>, PolicyRefusal> {
+        if asked.capacity.is_none() && asked.status.is_none() {
+            return Ok(None);
+        }
+        let capacity = asked.capacity.or_else(|| self.present_capacity(resource)).ok_or(PolicyRefusal::NoCapacity)?;
+        Ok(Some((capacity, asked.status.clone().unwrap_or_else(|| Status::new("ACTIVE")))))
     }
 
     fn evaluate_with(
@@ -208,7 +229,7 @@ impl Core {
         let (followed, unknown) = (self.followed(with.policy), StepDurations::default());
         let durations = lane.map_or(&unknown, |lane| lane.step_durations());
         let pace = Pace::learned(&settings, durations, with.policy.expected_change);
-        let reading = lane.and_then(|lane| self.usable_reading(resource, lane, &settings));
+        let reading = with.reading.or_else(|| lane.and_then(|lane| self.usable_reading(resource, lane, &settings)));
         let change = lane.and_then(|lane| lane.change());
         let circle = self.circle(resource, with.policy).unwrap_or_default();
         let inputs = Inputs {
@@ -320,6 +341,8 @@ struct Given<'a> {
     revision: u64,
     policy: &'a Policy,
     series: &'a BTreeMap<Name, Series>,
+    /// What stands in for the last usable reading.
+    reading: Option<LastReading<'a>>,
 }
 
 fn source_refused(problem: &Problem) -> Condition {

@@ -24,7 +24,8 @@ use crate::domain::{
     Reading, ScalingConfig, Status, Timestamp,
 };
 use crate::engine::policy_requests::{
-    ClaimView, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, Precondition, StandingView,
+    ClaimView, EvaluationRequest, PolicyAnswer, PolicyChangeRequest, PolicyRefusal, PolicyRequest, Precondition,
+    StandingView,
 };
 use crate::engine::requests::{Answer, JobChange, NotedJob, Refusal};
 use crate::policy::Document;
@@ -698,14 +699,42 @@ fn an_evaluation_changes_nothing() {
     let mut scene = Scene::with(by_queue());
     scene.push(300.0);
     scene.units.clear();
-    let values = BTreeMap::from([("queue".parse().expect("a name"), 1234.0)]);
-    let decision = scene.core.evaluate(&worker(), None, &values, scene.now).expect("a decision");
+    let given = |name: &str, value| EvaluationRequest {
+        values: BTreeMap::from([(name.parse().expect("a name"), value)]),
+        ..EvaluationRequest::default()
+    };
+    let decision = scene.core.evaluate(&worker(), &given("queue", 1234.0), scene.now).expect("a decision");
     assert_eq!((decision.decided, decision.action), (Some(units(13)), Action::Submitted));
-    let unknown = BTreeMap::from([("nothing".parse().expect("a name"), 1.0)]);
-    let refused = scene.core.evaluate(&worker(), None, &unknown, scene.now);
+    let refused = scene.core.evaluate(&worker(), &given("nothing", 1.0), scene.now);
     assert!(matches!(refused, Err(PolicyRefusal::NoMetric { .. })));
     scene.perform();
     assert!(scene.units.is_empty() && scene.target().is_none());
+}
+
+#[test]
+fn an_evaluation_takes_a_capacity_and_a_status_for_the_reading() {
+    let scene = Scene::new();
+    let first = EvaluationRequest {
+        policy: Some(policy(by_queue())),
+        values: BTreeMap::from([("queue".parse().expect("a name"), 900.0)]),
+        ..EvaluationRequest::default()
+    };
+    let tried = |scene: &Scene, asked: &EvaluationRequest| scene.core.evaluate(&worker(), asked, scene.now);
+    assert_eq!(tried(&scene, &first).map(|decision| decision.decided), Ok(None), "the resource was never read");
+    let status = Some(Status::new("modifying"));
+    let of_nothing = EvaluationRequest { status: status.clone(), ..first.clone() };
+    assert_eq!(tried(&scene, &of_nothing), Err(PolicyRefusal::NoCapacity));
+    let seen = |asked: EvaluationRequest, scene: &Scene| {
+        let decision = tried(scene, &asked).expect("a decision");
+        (decision.capacity, decision.status.map(|status| status.to_string()), decision.decided, decision.action)
+    };
+    let (at_2, nine) = (EvaluationRequest { capacity: Some(units(2)), ..first.clone() }, Some(units(9)));
+    assert_eq!(seen(at_2, &scene), (Some(units(2)), Some("ACTIVE".to_owned()), nine, Action::Submitted));
+    let failed = EvaluationRequest { capacity: Some(units(2)), status: Some(Status::new("FAILED")), ..first.clone() };
+    assert_eq!(seen(failed, &scene), (Some(units(2)), Some("FAILED".to_owned()), nine, Action::None));
+    let scene = Scene::with(by_queue());
+    let there = EvaluationRequest { status, ..first };
+    assert_eq!(seen(there, &scene), (Some(scene.capacity), Some("MODIFYING".to_owned()), nine, Action::Submitted));
 }
 
 // ---- policies in the configuration file -----------------------------------------------------------------------------

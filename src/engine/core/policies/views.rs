@@ -139,7 +139,7 @@ impl Core {
     }
 
     /// The capacity by the last usable reading.
-    fn present_capacity(&self, resource: &Alias) -> Option<Capacity> {
+    pub(super) fn present_capacity(&self, resource: &Alias) -> Option<Capacity> {
         let lane = self.lane(resource)?;
         let settings = self.scaling.in_force(resource).settings;
         self.usable_reading(resource, lane, &settings).map(|reading| reading.capacity)

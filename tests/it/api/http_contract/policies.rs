@@ -206,10 +206,24 @@ async fn a_kill_loses_no_policy_no_claim_and_no_hold() {
 async fn an_evaluation_shows_what_a_policy_would_do_and_does_nothing() {
     let scene = Scene::start(&SHORT_COOLDOWN);
     let path = "/v1/resources/worker/policy/evaluate";
-    scene.gateway.refuses(&Raw::post(path, "{}"), 404, "policy_not_found").await;
+    for nothing in [Raw::new("POST", path), Raw::post(path, ""), Raw::post(path, " \n"), Raw::post(path, "{}")] {
+        scene.gateway.refuses(&nothing, 404, "policy_not_found").await;
+    }
+    for undeclared in [Raw::new("POST", path).body("{}"), Raw::new("POST", path).chunked(b"{}", 8)] {
+        scene.gateway.refuses(&undeclared, 415, "unsupported_media_type").await;
+    }
+    let first = json!({"policy": by_queue(), "metrics": {"queue": 512}, "capacity": 2});
+    let answer = scene.gateway.post(path, &first).await.json();
+    assert_eq!((&answer["capacity"], &answer["status"], &answer["decided"]), (&json!(2), &json!("ACTIVE"), &json!(6)));
     scene.gateway.put(POLICY, &by_queue()).await;
     scene.gateway.push(100.0).await;
     scene.gateway.decision(|last| last["decided"] == json!(1)).await;
+    let in_force = scene.gateway.raw(&Raw::new("POST", path)).await;
+    assert_eq!(
+        (in_force.status, &in_force.json()["decided"]),
+        (200, &json!(1)),
+        "an empty body is the policy in force"
+    );
     let answer = scene.gateway.post(path, &json!({"metrics": {"queue": 1234}})).await.json();
     assert_eq!((&answer["decided"], &answer["action"]), (&json!(13), &json!("submitted")));
     let mut other = by_queue();
@@ -220,6 +234,26 @@ async fn an_evaluation_shows_what_a_policy_would_do_and_does_nothing() {
     let problem =
         scene.gateway.refuses(&Raw::post(path, json!({"policy": other}).to_string()), 422, "validation_failed").await;
     assert_eq!(problem.errors[0].pointer, "/policy/max");
+    // What would be refused if it was put is refused with the same words.
+    let pulled = json!({"min": 1, "max": 2, "metrics": {"q": {"source": {"type": "http", "url": "http://10.0.0.1/x", "pointer": "/a"}}},
+                        "rules": [{"name": "q", "type": "target", "metric": "q", "perUnit": 1}]});
+    let follows = json!({"min": 1, "max": 2, "rules": [{"name": "own", "type": "follow", "resource": "worker"}]});
+    for document in [pulled, follows] {
+        let put = scene.gateway.refuses(&Raw::put(POLICY, document.to_string()), 422, "validation_failed").await;
+        let tried = Raw::post(path, json!({"policy": document}).to_string());
+        let tried = scene.gateway.refuses(&tried, 422, "validation_failed").await;
+        assert_eq!(tried.errors[0].pointer, format!("/policy{}", put.errors[0].pointer));
+        assert_eq!(tried.errors[0].detail, put.errors[0].detail);
+    }
+    for (body, pointer) in [
+        (r#"{"metrics": {"queue": 1, "queue": 2}}"#, "/metrics/queue"),
+        (r#"{"policy": {"min": 1, "min": 2}}"#, "/policy/min"),
+        (r#"{"capacity": 1000001}"#, "/capacity"),
+        (r#"{"status": " "}"#, "/status"),
+    ] {
+        let problem = scene.gateway.refuses(&Raw::post(path, body), 422, "validation_failed").await;
+        assert_eq!(problem.errors[0].pointer, pointer, "{body}");
+    }
     assert_eq!(scene.sidecar.changes().len(), 0);
 }
 
