@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Allowance, Plant, PlantSpec, Recording, Run, Span};
+use crate::domain::forecast::{History, learn};
 use crate::domain::policy::{
-    Act, DecisionId, Inputs, JobEnd, LastReading, Mode, Name, OwnJob, Pace, Policy, PolicyState, Series, TOGETHER,
-    Trigger, decide,
+    Act, DecisionId, Foreseen, Inputs, JobEnd, LastReading, Mode, Name, OwnJob, Pace, Policy, PolicyState, RuleKind,
+    Series, TOGETHER, Trigger, assignments, decide,
 };
 use crate::domain::{Alias, Bounds, Capacity, JobId, Op, Settings, Status, StepDurations, Timestamp};
 
@@ -78,6 +79,9 @@ struct Player<'a> {
     modifying: Status,
     state: PolicyState,
     series: BTreeMap<Name, Series>,
+    /// The past of the metrics that rules forecast.
+    histories: BTreeMap<Name, History>,
+    foreseen: Foreseen,
     durations: StepDurations,
     job: Option<OwnJob>,
     jobs: u128,
@@ -104,6 +108,8 @@ impl<'a> Player<'a> {
             modifying: Status::new("MODIFYING"),
             state: PolicyState::new(),
             series: BTreeMap::new(),
+            histories: histories(policy),
+            foreseen: Foreseen::default(),
             durations: StepDurations::default(),
             job: None,
             jobs: 0,
@@ -160,9 +166,21 @@ impl<'a> Player<'a> {
             while let Some(row) = tape.recording.rows().get(tape.heard).filter(|row| row.at <= now) {
                 tape.heard += 1;
                 if from <= row.at {
+                    if let Some(history) = self.histories.get_mut(tape.name) {
+                        history.note(row.at, row.value);
+                    }
                     self.series.entry(tape.name.clone()).or_default().insert(*row, tape.span);
                     self.trigger = Some(Trigger::Metric);
                 }
+            }
+        }
+    }
+
+    /// Learns what is due, from the rows that were heard of before.
+    fn learn(&mut self, pace: &Pace, now: Timestamp) {
+        for due in assignments(&self.policy, &self.foreseen, &self.state, pace, now) {
+            if let Some(history) = self.histories.get(&due.metric) {
+                self.foreseen.learned.insert(due.rule, learn(history, &due.lesson));
             }
         }
     }
@@ -178,6 +196,7 @@ impl<'a> Player<'a> {
 
     fn decide(&mut self, now: Timestamp) {
         let pace = Pace::learned(&self.settings, &self.durations, self.policy.expected_change);
+        self.learn(&pace, now);
         let change = self.plant.under_way();
         let status = if change.is_some() { &self.modifying } else { &self.active };
         let rest_at = change.map(|change| change.at + pace.time_of_change(change.movement.op));
@@ -192,6 +211,7 @@ impl<'a> Player<'a> {
             ending_job: None,
             others_job: None,
             metrics: &self.series,
+            foreseen: &self.foreseen,
             followed: &followed,
             circle: &[],
             claims: &[],
@@ -214,4 +234,17 @@ impl<'a> Player<'a> {
             Act::Cancel { .. } => self.job = None,
         }
     }
+}
+
+/// An empty history for each metric that a rule forecasts.
+fn histories(policy: &Policy) -> BTreeMap<Name, History> {
+    let forecast = policy.rules.iter().filter_map(|rule| match &rule.kind {
+        RuleKind::Forecast(forecast) => Some(&forecast.metric),
+        _ => None,
+    });
+    let histories = forecast.filter_map(|metric| {
+        let max_age = policy.metrics.get(metric)?.max_age;
+        Some((metric.clone(), History::new(max_age)))
+    });
+    histories.collect()
 }

@@ -12,6 +12,7 @@ mod capacity;
 mod change_state;
 mod decide;
 mod estimate;
+pub mod forecast;
 mod history;
 mod job;
 mod job_id;

@@ -16,7 +16,8 @@ use strum::VariantArray as _;
 
 use super::scalars::name_of;
 use crate::domain::policy::{
-    Aggregate, MetricSpec, OnMissing, Policy, Rule, RuleKind, Smoothing, Source, StepRule, Threshold, When, Window,
+    Aggregate, ForecastSource, MetricSpec, OnMissing, Policy, Rule, RuleKind, Smoothing, Source, StepRule, Threshold,
+    When, Window,
 };
 use crate::domain::{Capacity, Setting, SettingValue};
 
@@ -263,6 +264,17 @@ fn rule(rule: &Rule) -> Object {
             object.add("type", "expression");
             object.add("expression", rule.expression.as_str());
             object.add("onMissing", on_missing(rule.on_missing));
+        }
+        RuleKind::Forecast(forecast) => {
+            object.add("type", "forecast");
+            object.add("metric", forecast.metric.as_str());
+            object.add("perUnit", number(forecast.per_unit));
+            object.add("source", name_of(&forecast.source));
+            if forecast.source == ForecastSource::Learned {
+                object.add("quantile", number(forecast.quantile));
+                object.add("timeZone", zone_name(&forecast.zone));
+            }
+            object.add("onMissing", on_missing(forecast.on_missing));
         }
         RuleKind::Schedule(window) => add_window(&mut object, window),
     }

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::fields::{Fields, Place};
 use super::problem::Problems;
-use super::scalars::{above_zero, alias, capacity, change, duration, kind_of, name, none_of, number, string};
+use super::scalars::{
+    above_zero, alias, between, capacity, change, choice, duration, kind_of, name, none_of, number, string,
+};
 use super::schedule;
 use crate::domain::Capacity;
 use crate::domain::policy::{
-    Band, Expression, ExpressionRule, Follow, InvalidExpression, MAX_RULES, Name, OnMissing, Rule, RuleKind, StepRule,
-    Target, Threshold, ThresholdChange, Utilization, number as shown,
+    Band, Expression, ExpressionRule, Follow, Forecast, ForecastSource, InvalidExpression, MAX_RULES, Name, OnMissing,
+    Rule, RuleKind, StepRule, Target, Threshold, ThresholdChange, Utilization, number as shown,
 };
 use crate::suggest;
 
@@ -24,6 +27,11 @@ const MAX_MISSING: Duration = Duration::from_hours(24);
 const MAX_STEPS: usize = 16;
 /// How far off the target of a utilization may be unless the document says so: what the well-known autoscalers tolerate.
 const DEFAULT_TOLERANCE: f64 = 0.1;
+
+/// Least and largest probability of a forecast: below the middle it would ask for less than what is as likely as not, and
+/// beyond one in a hundred the past has too few examples.
+const MIN_QUANTILE: f64 = 0.5;
+const MAX_QUANTILE: f64 = 0.99;
 
 const TYPES: [&str; 8] = ["target", "band", "utilization", "step", "schedule", "follow", "forecast", "expression"];
 
@@ -72,12 +80,8 @@ fn rule(place: &Place, around: &Surroundings, problems: &mut Problems) -> Option
         "step" => step(&mut fields, around),
         "follow" => follow(&mut fields),
         "expression" => expression(&mut fields, around),
-        "schedule" => schedule::read(&mut fields, around.bounds).map(RuleKind::Schedule),
-        // Their fields are not known yet, so none can be called unknown.
-        later => {
-            fields.refuse("type", format!("is not there yet: rules of type {later} come with a later release"));
-            return None;
-        }
+        "forecast" => forecast(&mut fields, around),
+        _ => schedule::read(&mut fields, around.bounds).map(RuleKind::Schedule),
     };
     fields.end();
     Some(Rule { name: name?, kind: kind? })
@@ -198,6 +202,27 @@ fn expression(fields: &mut Fields, around: &Surroundings) -> Option<RuleKind> {
     });
     let on_missing = on_missing(fields);
     Some(RuleKind::Expression(ExpressionRule { expression: expression?, on_missing: on_missing? }))
+}
+
+fn forecast(fields: &mut Fields, around: &Surroundings) -> Option<RuleKind> {
+    let metric = load(fields, around, "forecast");
+    let per_unit = fields.required("perUnit", above_zero);
+    let source = fields.or("source", ForecastSource::default(), choice);
+    let quantile = fields.or("quantile", Forecast::DEFAULT_QUANTILE, between(MIN_QUANTILE, MAX_QUANTILE));
+    let zone = fields.or("timeZone", TimeZone::UTC, schedule::zone_named);
+    if source == Some(ForecastSource::Push) {
+        fields.forbid("quantile", "is for learned forecasts: a pushed prediction is taken as it is");
+        fields.forbid("timeZone", "is for learned forecasts: a pushed prediction has instants");
+    }
+    let on_missing = on_missing(fields);
+    Some(RuleKind::Forecast(Forecast {
+        metric: metric?,
+        per_unit: per_unit?,
+        quantile: quantile?,
+        source: source?,
+        zone: zone?,
+        on_missing: on_missing?,
+    }))
 }
 
 /// The metric of a rule.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use strum::VariantArray as _;
 
@@ -116,8 +117,13 @@ fn once(fields: &mut Fields) -> Option<Occurrence> {
     occurrence
 }
 
-fn time_zone(fields: &mut Fields) -> Option<jiff::tz::TimeZone> {
-    fields.required("timeZone", |value| zone(string(value)?).map_err(|unknown: UnknownZone| unknown.to_string()))
+fn time_zone(fields: &mut Fields) -> Option<TimeZone> {
+    fields.required("timeZone", zone_named)
+}
+
+/// The time zone with a name.
+pub(super) fn zone_named(value: &Value) -> Result<TimeZone, String> {
+    zone(string(value)?).map_err(|unknown: UnknownZone| unknown.to_string())
 }
 
 /// The days of the week, of which there must be one and none twice.

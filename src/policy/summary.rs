@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::canonical::{instant, time, zone_name};
 use crate::domain::policy::{
-    DayOfWeek, Mode, OnMissing, Policy, Ready, Rule, RuleKind, Smoothing, StepRule, Threshold, When, Window, number,
+    DayOfWeek, Forecast, ForecastSource, Mode, OnMissing, Policy, Ready, Rule, RuleKind, Smoothing, StepRule,
+    Threshold, When, Window, number,
 };
 use crate::domain::{Capacity, Setting, SettingValue};
 use strum::VariantArray as _;
@@ -82,6 +83,7 @@ fn rule(rule: &Rule) -> String {
         RuleKind::Expression(rule) => {
             (format!("what \"{}\" gives, rounded up", rule.expression.as_str()), Some(rule.on_missing))
         }
+        RuleKind::Forecast(forecast) => (self::forecast(forecast), Some(forecast.on_missing)),
         RuleKind::Schedule(window) => (self::window(window), None),
     };
     let lack = match rule.kind {
@@ -90,6 +92,22 @@ fn rule(rule: &Rule) -> String {
     };
     let missing = on_missing.map_or(String::new(), |on_missing| format!("; while {lack}, {}", missing(on_missing)));
     format!("{}: {what}{missing}.", rule.name)
+}
+
+fn forecast(forecast: &Forecast) -> String {
+    let what = format!(
+        "early enough one unit for every {} that metric {} is expected to be",
+        number(forecast.per_unit),
+        forecast.metric
+    );
+    match forecast.source {
+        ForecastSource::Learned => {
+            let percent = (forecast.quantile * 1e4).round() / 1e2;
+            let zone = zone_name(&forecast.zone);
+            format!("{what} by its past and the clock of {zone}, which is to suffice in {percent} % of the time")
+        }
+        ForecastSource::Push => format!("{what} by the predictions that are pushed"),
+    }
 }
 
 fn missing(on_missing: OnMissing) -> String {

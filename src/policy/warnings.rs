@@ -88,7 +88,7 @@ pub fn warnings(policy: &Policy, config: &ResourceConfig, now: Timestamp) -> Vec
             RuleKind::Step(step) => found.check_thresholds(&at, step),
             RuleKind::Schedule(window) => found.check_window(&at, window, policy, now),
             RuleKind::Expression(rule) => found.check_expression(&at, rule),
-            RuleKind::Target(_) | RuleKind::Utilization(_) | RuleKind::Follow(_) => {}
+            RuleKind::Target(_) | RuleKind::Utilization(_) | RuleKind::Follow(_) | RuleKind::Forecast(_) => {}
         }
         found.check_fallback(&at, &rule.kind, policy);
     }
@@ -114,6 +114,7 @@ fn metrics_of(kind: &RuleKind) -> Vec<&Name> {
         RuleKind::Band(band) => vec![&band.metric],
         RuleKind::Utilization(utilization) => vec![&utilization.metric],
         RuleKind::Step(step) => vec![&step.metric],
+        RuleKind::Forecast(forecast) => vec![&forecast.metric],
         RuleKind::Expression(rule) => rule.expression.uses().metrics.iter().collect(),
         RuleKind::Follow(_) | RuleKind::Schedule(_) => Vec::new(),
     }
@@ -127,6 +128,7 @@ fn on_missing_of(kind: &RuleKind) -> Option<OnMissing> {
         RuleKind::Utilization(utilization) => Some(utilization.on_missing),
         RuleKind::Step(step) => Some(step.on_missing),
         RuleKind::Expression(rule) => Some(rule.on_missing),
+        RuleKind::Forecast(forecast) => Some(forecast.on_missing),
         RuleKind::Follow(_) | RuleKind::Schedule(_) => None,
     }
 }
@@ -336,7 +338,8 @@ impl Found {
         if all_are_steps_that(|change| change < 0) {
             self.add(WarningCode::NeverRises, "/rules", "No rule ever raises the capacity.".to_owned());
         }
-        if all_are_steps_that(|change| change > 0) {
+        let all_are_forecasts = recommending.iter().all(|kind| matches!(kind, RuleKind::Forecast(_)));
+        if all_are_steps_that(|change| change > 0) || all_are_forecasts {
             self.add(WarningCode::NeverFalls, "/rules", "No rule ever lowers the capacity.".to_owned());
         }
         let stabilization = policy.behavior.down.stabilization;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::domain::Alias;
-use crate::domain::policy::{DayOfWeek, Ready};
+use crate::domain::policy::{DayOfWeek, ForecastSource, Ready};
 
 /// A rule of a policy. Its `type` says what the rule does, and which fields there are besides `name`.
 // The common fields are in every variant: few generators of clients understand variants on top of a common schema.
@@ -131,6 +131,35 @@ pub enum RuleDocument {
         #[schema(value_type = Value)]
         on_missing: Option<Value>,
     },
+    /// Wants what it takes to meet in time what the metric is expected to be. It raises and holds, and never lowers.
+    #[serde(rename_all = "camelCase")]
+    Forecast {
+        /// The name of the rule, unique in the policy.
+        #[schema(max_length = 63, example = "ahead")]
+        name: String,
+        /// The metric, which is the load of the whole resource.
+        #[schema(max_length = 63, example = "rps")]
+        metric: String,
+        /// How much of the metric one unit carries, above 0.
+        #[schema(example = 100)]
+        per_unit: f64,
+        /// Where expectations come from; `learned` if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<ForecastSource>,
+        /// With which probability the capacity is to be enough; 0.7 if left out. Only of a learned forecast.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 0.5, maximum = 0.99)]
+        quantile: Option<f64>,
+        /// The name of the time zone whose clock the load follows; UTC if left out. Only of a learned forecast.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(example = "Europe/Berlin")]
+        time_zone: Option<String>,
+        /// What counts while the metric is missing: `hold` (not below what there is), `ignore`, or an object with `capacity` and
+        /// `afterSeconds`; `hold` if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Value)]
+        on_missing: Option<Value>,
+    },
     /// Raises `min`, lowers `max`, or both, while its window is open. A window has `days`, `from` and `to`; or `cron` and
     /// `forSeconds`; or `at` and `until`.
     #[serde(rename_all = "camelCase")]
@@ -198,6 +227,7 @@ impl RuleDocument {
             | Self::Step { name, .. }
             | Self::Follow { name, .. }
             | Self::Expression { name, .. }
+            | Self::Forecast { name, .. }
             | Self::Schedule { name, .. } => name,
         }
     }
@@ -208,7 +238,8 @@ impl RuleDocument {
             Self::Target { metric, .. }
             | Self::Band { metric, .. }
             | Self::Utilization { metric, .. }
-            | Self::Step { metric, .. } => Some(metric),
+            | Self::Step { metric, .. }
+            | Self::Forecast { metric, .. } => Some(metric),
             Self::Follow { .. } | Self::Expression { .. } | Self::Schedule { .. } => None,
         }
     }

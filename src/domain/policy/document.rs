@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use strum::{EnumMessage, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
@@ -15,6 +16,7 @@ use super::super::alias::Alias;
 use super::super::capacity::Capacity;
 use super::super::settings::SettingsOverrides;
 use super::expression::Expression;
+use super::metric::Series;
 use super::name::Name;
 use super::schedule::Window;
 
@@ -55,12 +57,14 @@ impl Policy {
     pub fn history_of(&self, metric: &Name) -> Duration {
         let looked_at = self.rules.iter().map(|rule| match &rule.kind {
             RuleKind::Step(step) if step.metric == *metric => step.breach_time,
+            RuleKind::Forecast(forecast) if forecast.metric == *metric => Series::MAX_SPAN,
             RuleKind::Step(_)
             | RuleKind::Target(_)
             | RuleKind::Band(_)
             | RuleKind::Utilization(_)
             | RuleKind::Follow(_)
             | RuleKind::Expression(_)
+            | RuleKind::Forecast(_)
             | RuleKind::Schedule(_) => Duration::ZERO,
         });
         looked_at.max().unwrap_or_default()
@@ -213,6 +217,8 @@ pub enum RuleKind {
     Follow(Follow),
     /// What a formula gives.
     Expression(ExpressionRule),
+    /// What it takes to meet what is expected.
+    Forecast(Forecast),
     /// Windows of time with bounds of their own.
     Schedule(Window),
 }
@@ -313,6 +319,53 @@ pub struct ExpressionRule {
     pub expression: Expression,
     /// What counts while one of its metrics is missing, or while it has no result.
     pub on_missing: OnMissing,
+}
+
+/// Enough units ahead of what a metric is expected to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// The load of the whole resource.
+    pub metric: Name,
+    /// Load that one unit carries, above 0.
+    pub per_unit: f64,
+    /// With which probability what is there is to be enough; from 0.5 to 0.99. Of no use for a prediction made elsewhere.
+    pub quantile: f64,
+    /// Where expectations come from.
+    pub source: ForecastSource,
+    /// The zone whose clock the load follows.
+    pub zone: TimeZone,
+    /// What counts while the metric is missing.
+    pub on_missing: OnMissing,
+}
+
+impl Forecast {
+    /// The probability unless the document says another.
+    pub const DEFAULT_QUANTILE: f64 = 0.7;
+}
+
+/// Where the expectations of a forecast come from.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumMessage,
+    VariantArray,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum ForecastSource {
+    /// The pattern of the metric's past.
+    #[default]
+    Learned,
+    /// Callers send predictions.
+    Push,
 }
 
 /// What a rule says while its metric is missing.

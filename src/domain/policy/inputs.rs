@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::super::alias::Alias;
 use super::super::capacity::Capacity;
+use super::super::forecast::{Learned, Prediction};
 use super::super::job_id::JobId;
 use super::super::reading::Status;
 use super::super::settings::Bounds;
@@ -38,6 +39,8 @@ pub struct Inputs<'a> {
     pub others_job: Option<JobId>,
     /// The metrics of the policy.
     pub metrics: &'a BTreeMap<Name, Series>,
+    /// What metrics are expected to be.
+    pub foreseen: &'a Foreseen,
     /// The targets of the resources that are followed: of the unfinished job, else the capacity.
     pub followed: &'a BTreeMap<Alias, Capacity>,
     /// The circle in which resources follow each other through this one, from it and back to it; empty if there is none.
@@ -57,6 +60,20 @@ pub struct Inputs<'a> {
     pub next_change_at: Option<Timestamp>,
     /// When the last change of the resource took effect.
     pub last_effect_at: Option<Timestamp>,
+}
+
+/// What metrics are expected to be, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Foreseen {
+    /// What each `forecast` rule learned; none of a rule whose history was not read yet.
+    pub learned: BTreeMap<Name, Learned>,
+    /// The prediction that was pushed for a metric.
+    pub predictions: BTreeMap<Name, Prediction>,
+}
+
+impl Foreseen {
+    /// Nothing.
+    pub const NOTHING: Self = Self { learned: BTreeMap::new(), predictions: BTreeMap::new() };
 }
 
 /// The last usable reading of a resource.

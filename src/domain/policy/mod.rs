@@ -18,6 +18,7 @@ mod document;
 mod explain;
 mod expression;
 mod inputs;
+mod lessons;
 mod metric;
 mod name;
 mod note;
@@ -38,11 +39,13 @@ pub use decide::{Outcome, TOGETHER, decide};
 pub use decision::{Action, Alternative, Beyond, Decision, DecisionId, Limiter, Opinion, Says, StageValue, Trigger};
 pub use demand::{Claim, ClaimId, ClaimKind, Direction, Hold, HoldKind, PinNote, Whereabouts};
 pub use document::{
-    Aggregate, Band, Behavior, ExpressionRule, Follow, MAX_METRICS, MAX_RULES, MetricSpec, Mode, OnMissing, Policy,
-    PolicyNews, Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold, ThresholdChange, Utilization,
+    Aggregate, Band, Behavior, ExpressionRule, Follow, Forecast, ForecastSource, MAX_METRICS, MAX_RULES, MetricSpec,
+    Mode, OnMissing, Policy, PolicyNews, Rule, RuleKind, Smoothing, Source, StepRule, Target, Threshold,
+    ThresholdChange, Utilization,
 };
 pub use expression::{Expression, InvalidExpression, MAX_EXPRESSION_BYTES};
-pub use inputs::{Inputs, LastReading, OwnJob};
+pub use inputs::{Foreseen, Inputs, LastReading, OwnJob};
+pub use lessons::{Assignment, assignments};
 pub use metric::{Insertion, MetricState, Missing, NoValue, Sample, Series, stale_at};
 pub use name::{InvalidName, Name};
 pub use note::{JobNote, direction_of};

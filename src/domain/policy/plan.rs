@@ -19,7 +19,7 @@ use super::decision::{DecisionId, Trigger};
 use super::demand::Claim;
 use super::document::{Behavior, ExpressionRule, Mode, OnMissing, Policy, Rule, RuleKind, Smoothing};
 use super::expression::Expression;
-use super::inputs::{Inputs, LastReading};
+use super::inputs::{Foreseen, Inputs, LastReading};
 use super::state::PolicyState;
 
 /// Most points of a plan, and most decisions for it: what people look at, and what takes some milliseconds.
@@ -79,6 +79,7 @@ pub fn plan(policy: &Policy, resource: &Alias, claims: &[Claim], start: &Prospec
             ending_job: None,
             others_job: None,
             metrics: &BTreeMap::new(),
+            foreseen: &Foreseen::NOTHING,
             followed: &BTreeMap::new(),
             circle: &[],
             claims,

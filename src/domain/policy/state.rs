@@ -239,6 +239,11 @@ impl PolicyState {
         self.enters_present = true;
     }
 
+    /// Up to when the pattern of a `forecast` rule was learned, as far as it was used.
+    pub(super) fn learned_through(&self, rule: &Name) -> Option<Timestamp> {
+        self.rules.get(rule)?.forecast.as_ref()?.through
+    }
+
     pub(super) fn direction(&self, op: Op) -> &DirectionMemory {
         match op {
             Op::Add => &self.up,

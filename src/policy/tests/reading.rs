@@ -35,6 +35,7 @@ pub fn full() -> Value {
             {"name": "launch", "type": "schedule", "at": "2026-12-01T08:00:00Z", "until": "2026-12-01T20:00:00Z",
              "min": 18},
             {"name": "follow", "type": "follow", "resource": "api", "ratio": 0.5, "offset": 1},
+            {"name": "ahead", "type": "forecast", "metric": "rps", "perUnit": 100, "quantile": 0.9, "timeZone": "Europe/Berlin"},
             {"name": "own", "type": "expression",
              "expression": "metrics.queue > 1000.0 && capacity < 8 ? capacity + 2 : null"}],
         "behavior": {"up": {"stabilizationSeconds": 0},
@@ -73,7 +74,7 @@ fn with(mut document: Value, pointer: &str, value: Option<Value>) -> Value {
 #[test]
 fn the_document_of_the_contract_is_read() {
     let policy = read(full()).expect("valid");
-    assert_eq!((policy.min.units(), policy.max.units(), policy.rules.len(), policy.metrics.len()), (1, 20, 9, 7));
+    assert_eq!((policy.min.units(), policy.max.units(), policy.rules.len(), policy.metrics.len()), (1, 20, 10, 7));
     let least = read(least()).expect("valid");
     assert_eq!((least.mode, least.idle_after, least.expected_change.as_secs()), (Mode::Active, None, 300));
     assert_eq!((least.behavior.up.stabilization.as_secs(), least.behavior.down.stabilization.as_secs()), (0, 300));
@@ -155,7 +156,6 @@ fn what_is_wrong_is_told_where_it_is() {
         ("/rules/0/name", None, "is required"),
         ("/rules/1/name", Some(json!("queue")), "is the name of an earlier rule"),
         ("/rules/0/type", Some(json!("traget")), "did you mean target?"),
-        ("/rules/0/type", Some(json!("forecast")), "is not there yet"),
         ("/rules/0/metric", Some(json!("queu")), "is not one of the metrics; did you mean queue?"),
         ("/rules/0/metric", Some(json!("heat")), "must be a metric without allowNegative: for target"),
         ("/rules/1/metric", Some(json!("heat")), "must be a metric without allowNegative: for band"),
@@ -178,25 +178,30 @@ fn what_is_wrong_is_told_where_it_is() {
         ("/rules/7/resource", Some(json!("a b")), "must consist of letters"),
         ("/rules/7/ratio", Some(json!(0)), "must be above 0"),
         ("/rules/7/offset", Some(json!(0.5)), "must be a whole number"),
-        ("/rules/8/expression", None, "is required"),
-        ("/rules/8/expression", Some(json!(1)), "must be a string, not a number"),
-        ("/rules/8/expression", Some(json!("")), "must not be empty"),
-        ("/rules/8/expression", Some(json!("1".repeat(1025))), "has more than 1024 bytes"),
-        ("/rules/8/expression", Some(json!("1 +")), "is not an expression in CEL: "),
+        ("/rules/8/quantile", Some(json!(0.4)), "must be between 0.5 and 0.99"),
+        ("/rules/8/perUnit", None, "is required"),
+        ("/rules/8/metric", Some(json!("heat")), "for forecast, less than no load makes no sense"),
+        ("/rules/8/source", Some(json!("pushed")), "did you mean push?"),
+        ("/rules/8/timeZone", Some(json!("Europe/Berln")), "did you mean Europe/Berlin?"),
+        ("/rules/9/expression", None, "is required"),
+        ("/rules/9/expression", Some(json!(1)), "must be a string, not a number"),
+        ("/rules/9/expression", Some(json!("")), "must not be empty"),
+        ("/rules/9/expression", Some(json!("1".repeat(1025))), "has more than 1024 bytes"),
+        ("/rules/9/expression", Some(json!("1 +")), "is not an expression in CEL: "),
         (
-            "/rules/8/expression",
+            "/rules/9/expression",
             Some(json!("metrics.queu")),
             "has metrics.queu, which is not one of the metrics; did you",
         ),
         (
-            "/rules/8/expression",
+            "/rules/9/expression",
             Some(json!("queue + 1.0")),
             "has queue: the variables are capacity, target, status, now",
         ),
-        ("/rules/8/expression", Some(json!("capacity * metrics.queue")), "write double(…) around the whole number"),
-        ("/rules/8/expression", Some(json!("status")), "must give a number or null, not a text"),
-        ("/rules/8/metric", Some(json!("queue")), "is unknown; "),
-        ("/rules/8/onMissing", Some(json!("zero")), "must be hold, ignore or an object"),
+        ("/rules/9/expression", Some(json!("capacity * metrics.queue")), "write double(…) around the whole number"),
+        ("/rules/9/expression", Some(json!("status")), "must give a number or null, not a text"),
+        ("/rules/9/metric", Some(json!("queue")), "is unknown; "),
+        ("/rules/9/onMissing", Some(json!("zero")), "must be hold, ignore or an object"),
         ("/rules/0/expression", Some(json!("1")), "belongs into a rule of type expression"),
         (
             schedule,

@@ -173,6 +173,11 @@ fn view<'a>(
         at_rest: reading.status.is_at_rest(reading.capacity),
         present,
         settled_at: inputs.last_effect_at.max(changed_at),
+        foreseen: inputs.foreseen,
+        pace: inputs.pace,
+        first_change_at: inputs.next_change_at.map_or(now, |at| at.max(now)),
+        min: policy.min,
+        max: policy.max,
         now,
     };
     if state.enters_present {
@@ -221,16 +226,17 @@ impl Calculation<'_, '_> {
         if recommendations.is_empty() {
             return self.policy.min;
         }
-        recommendations.iter().filter_map(|(_, said)| said.wants).max().unwrap_or(self.view.present)
-    }
-
-    fn first_change_at(&self) -> Timestamp {
-        self.inputs.next_change_at.map_or(self.view.now, |at| at.max(self.view.now))
+        let wishes = |raises_only| {
+            let said = recommendations.iter().filter(move |(_, said)| said.raises_only == raises_only);
+            said.filter_map(|(_, said)| said.wants).max()
+        };
+        // What only raises takes nothing away where no other rule has an opinion.
+        wishes(false).unwrap_or(self.view.present).max(wishes(true).unwrap_or(Capacity::ZERO))
     }
 
     fn run_stages(&mut self, wanted: Capacity, recommendations: &[(Name, Recommendation)]) -> Decided {
         let (policy, inputs, now) = (self.policy, self.inputs, self.view.now);
-        let (capacity, present, sent_at) = (self.view.capacity, self.view.present, self.first_change_at());
+        let (capacity, present, sent_at) = (self.view.capacity, self.view.present, self.view.first_change_at);
         let mut trace = Trace::new(wanted);
         let smoothed = self.state.behavior.follow(&policy.behavior, wanted, present, now, &mut self.timer);
         trace.set(Limiter::Behavior, smoothed.value, || smoothed.detail.unwrap_or_default());

@@ -4,6 +4,7 @@
 //! document says about missing metrics.
 
 mod expression;
+mod forecast;
 mod load;
 mod number;
 mod step;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use expression::ExpressionMemory;
+pub use forecast::{ForecastMemory, lead};
 pub use load::Turn;
 pub use number::{plus, units_for};
 pub use step::StepMemory;
@@ -24,12 +26,15 @@ use super::super::alias::Alias;
 use super::super::capacity::Capacity;
 use super::super::reading::Status;
 use super::super::time::Timestamp;
+use super::climb::Pace;
 use super::document::{Follow, MetricSpec, OnMissing, Rule, RuleKind, StepRule, Utilization};
+use super::inputs::Foreseen;
 use super::metric::{MetricState, Sample, Series};
 use super::name::Name;
 use super::number_words::number;
 use super::timer::Timer;
 use expression::recommend_by_expression;
+use forecast::recommend_by_forecast;
 use load::Wish;
 use number::rounded_up;
 
@@ -63,6 +68,16 @@ pub struct View<'a> {
     pub present: Capacity,
     /// When the last change took effect.
     pub settled_at: Option<Timestamp>,
+    /// What metrics are expected to be.
+    pub foreseen: &'a Foreseen,
+    /// How fast changes are.
+    pub pace: Pace,
+    /// When the next change can be sent at the earliest.
+    pub first_change_at: Timestamp,
+    /// Least capacity of the policy.
+    pub min: Capacity,
+    /// Largest capacity of the policy.
+    pub max: Capacity,
     /// The time.
     pub now: Timestamp,
 }
@@ -83,6 +98,9 @@ pub struct RuleMemory {
     /// Of a `step` rule: the breach.
     #[serde(default)]
     pub step: StepMemory,
+    /// Of a `forecast` rule: how good it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<ForecastMemory>,
     /// Of an `expression` rule: what it has seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<ExpressionMemory>,
@@ -96,7 +114,11 @@ impl RuleMemory {
         let of_expression =
             of_expression.flat_map(|memory| [&mut memory.failing_since, &mut memory.counted_at]).flatten();
         let of_step = breach.iter_mut().map(|breach| &mut breach.since).chain(anew_from);
-        of_step.chain(of_expression).for_each(change);
+        of_step.chain(of_expression).for_each(&mut *change);
+        if let Some(ForecastMemory { trust, through }) = &mut self.forecast {
+            trust.change_times(change);
+            through.iter_mut().for_each(change);
+        }
     }
 }
 
@@ -109,6 +131,8 @@ pub struct Recommendation {
     pub detail: String,
     /// Whether something it needs to know is missing.
     pub lacks_input: bool,
+    /// Whether it can only ask for more or keep what there is: alone it takes nothing away.
+    pub raises_only: bool,
     /// The nearest values at which it would want another capacity.
     pub turns: Vec<Turn>,
 }
@@ -117,11 +141,11 @@ impl Recommendation {
     /// A value that no double can be is none at which anything changes.
     fn of((wants, detail): Wish, mut turns: Vec<Turn>) -> Self {
         turns.retain(|(at, _)| at.value().is_finite());
-        Self { wants: Some(wants), detail, lacks_input: false, turns }
+        Self { wants: Some(wants), detail, lacks_input: false, raises_only: false, turns }
     }
 
     fn without_alternatives(wants: Option<Capacity>, detail: impl Into<String>) -> Self {
-        Self { wants, detail: detail.into(), lacks_input: false, turns: Vec::new() }
+        Self { wants, detail: detail.into(), lacks_input: false, raises_only: false, turns: Vec::new() }
     }
 }
 
@@ -131,6 +155,9 @@ pub fn recommend(rule: &Rule, view: &View<'_>, memory: &mut RuleMemory, timer: &
         RuleKind::Schedule(_) => return None,
         RuleKind::Follow(follow) => return Some(recommend_following(follow, view)),
         RuleKind::Expression(expression) => return Some(recommend_by_expression(expression, view, memory, timer)),
+        RuleKind::Forecast(forecast) => {
+            return Some(recommend_by_forecast(forecast, &rule.name, view, &mut memory.forecast, timer));
+        }
         RuleKind::Target(target) => (&target.metric, target.on_missing),
         RuleKind::Band(band) => (&band.metric, band.on_missing),
         RuleKind::Utilization(utilization) => (&utilization.metric, utilization.on_missing),
@@ -153,7 +180,7 @@ pub fn recommend(rule: &Rule, view: &View<'_>, memory: &mut RuleMemory, timer: &
         ),
         RuleKind::Utilization(rule) => recommend_by_utilization(rule, observed, sample, view, &mut memory.wish),
         RuleKind::Step(rule) => recommend_by_step(rule, observed, view, &mut memory.step, timer),
-        RuleKind::Follow(_) | RuleKind::Expression(_) | RuleKind::Schedule(_) => return None,
+        RuleKind::Follow(_) | RuleKind::Expression(_) | RuleKind::Forecast(_) | RuleKind::Schedule(_) => return None,
     })
 }
 

@@ -1,8 +1,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::policy::{Band, Beyond, Expression, ExpressionRule, Source, Target, Threshold, ThresholdChange};
+use crate::domain::forecast::{Learned, Prediction, Trust};
+use crate::domain::policy::{
+    Band, Beyond, Expression, ExpressionRule, Forecast, ForecastSource, Source, Target, Threshold, ThresholdChange,
+};
 
+const MINUTES_5: Duration = Duration::from_mins(5);
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 fn units(units: u32) -> Capacity {
@@ -35,13 +39,15 @@ struct Scene {
     samples: Vec<(u64, f64)>,
     now: u64,
     memory: RuleMemory,
+    foreseen: Foreseen,
     wake_at: Option<Timestamp>,
 }
 
 impl Scene {
     fn new(capacity: u32, value: f64) -> Self {
         let (samples, memory) = (vec![(0, value)], RuleMemory::default());
-        Self { capacity, present: capacity, settled_at: None, samples, now: 0, memory, wake_at: None }
+        let foreseen = Foreseen::default();
+        Self { capacity, present: capacity, settled_at: None, samples, now: 0, memory, foreseen, wake_at: None }
     }
 
     fn missing(capacity: u32) -> Self {
@@ -67,6 +73,11 @@ impl Scene {
             at_rest: true,
             present: units(self.present),
             settled_at: self.settled_at.map(at),
+            foreseen: &self.foreseen,
+            pace: Pace { step_size: 1, cooldown: MINUTES_5, settle: Duration::ZERO, up: MINUTES_5, down: MINUTES_5 },
+            first_change_at: now,
+            min: units(1),
+            max: units(20),
             now,
         };
         let mut timer = Timer::new(now);
@@ -402,4 +413,83 @@ proptest! {
             prop_assert!(wants.is_none_or(|wants| wants <= 1_000_000));
         }
     }
+}
+
+fn forecast(source: ForecastSource) -> RuleKind {
+    let zone = jiff::tz::TimeZone::UTC;
+    let on_missing = OnMissing::Hold;
+    RuleKind::Forecast(Forecast { metric: name(), per_unit: 100.0, quantile: 0.7, source, zone, on_missing })
+}
+
+/// A load of 250, and a prediction of `load` from `minutes` on, of as much as there is now until then.
+fn predicted(present: u32, minutes: u64, load: f64) -> Scene {
+    let mut scene = Scene { present, ..Scene::new(present, 250.0) };
+    let points = vec![(at(0), 250.0), (at(minutes * 60), load), (at(minutes * 60 + 36_000), load)];
+    scene.foreseen.predictions.insert(name(), Prediction::new(points));
+    scene
+}
+
+#[test]
+fn a_climb_to_what_is_predicted_begins_in_time() {
+    let kind = || forecast(ForecastSource::Push);
+    // From 3 to 10 it takes seven steps of five minutes, and what is due is ready one bin before.
+    for (minutes, load, wants) in
+        [(60, 950.0, 3), (45, 950.0, 3), (35, 950.0, 5), (20, 950.0, 8), (5, 950.0, 10), (300, 950.0, 3), (5, 9e9, 20)]
+    {
+        let said = predicted(3, minutes, load).ask(kind());
+        assert_eq!(said.wants.map(Capacity::units), Some(wants), "{minutes} min: {}", said.detail);
+        assert!(said.raises_only);
+    }
+    let said = predicted(3, 20, 950.0).ask(kind());
+    assert_eq!(said.detail, "950 at 100 per unit needs 10 at 08:20 UTC, so 8 now");
+}
+
+#[test]
+fn capacity_is_not_given_back_shortly_before_it_is_needed() {
+    let kind = || forecast(ForecastSource::Push);
+    assert_eq!(predicted(10, 60, 950.0).wants(kind()), Some(5), "as low as there is time to come back from");
+    assert_eq!(predicted(10, 10, 950.0).wants(kind()), Some(10));
+}
+
+#[test]
+fn without_anything_to_go_by_a_forecast_has_no_opinion() {
+    let mut scene = Scene::new(3, 250.0);
+    assert_eq!(scene.ask(forecast(ForecastSource::Push)).detail, "no prediction was pushed");
+    assert_eq!(scene.ask(forecast(ForecastSource::Learned)).detail, "its history is being read");
+    let share = 0.319;
+    scene.foreseen.learned.insert(name(), Learned::Learning { share, through: NOW });
+    let said = scene.ask(forecast(ForecastSource::Learned));
+    assert_eq!((said.wants, said.detail.as_str()), (None, "learning: 31 % of two days"));
+    scene.foreseen.predictions.insert(name(), Prediction::new(vec![(NOW - MINUTES_5, 1.0), (NOW, 1.0)]));
+    scene.now = 301;
+    scene.samples.push((301, 250.0));
+    assert_eq!(scene.ask(forecast(ForecastSource::Push)).detail, "the prediction has ended");
+}
+
+#[test]
+fn a_pattern_that_was_relied_on_is_waited_for_after_a_restart() {
+    let mut scene = Scene::new(3, 250.0);
+    scene.memory.forecast = Some(ForecastMemory { trust: Trust::new(true, NOW), through: Some(NOW) });
+    let said = scene.ask(forecast(ForecastSource::Learned));
+    assert_eq!((said.wants, said.lacks_input, said.raises_only), (Some(units(3)), true, false), "{}", said.detail);
+    scene.memory.forecast = Some(ForecastMemory { trust: Trust::new(false, NOW), through: Some(NOW) });
+    assert_eq!(scene.wants(forecast(ForecastSource::Learned)), None);
+}
+
+#[test]
+fn a_prediction_that_is_always_wrong_is_not_trusted_any_more() {
+    let mut scene = predicted(3, 1, 5000.0);
+    let points = (0..2000).map(|nth| (at(nth * 300), 5000.0)).collect();
+    scene.foreseen.predictions.insert(name(), Prediction::new(points));
+    let mut distrusted_after = None;
+    for nth in 0..150 {
+        scene.now = nth * 300;
+        scene.samples = vec![(scene.now, 250.0 + nth as f64)];
+        let said = scene.ask(forecast(ForecastSource::Push));
+        if said.wants.is_none() {
+            assert!(said.detail.starts_with("distrusted"), "{}", said.detail);
+            distrusted_after.get_or_insert(nth / 12);
+        }
+    }
+    assert!(distrusted_after.is_some_and(|hours| (3..6).contains(&hours)), "{distrusted_after:?}");
 }

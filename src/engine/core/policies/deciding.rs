@@ -242,6 +242,7 @@ impl Core {
             ending_job: lane.and_then(ending_job),
             others_job: lane.and_then(|lane| lane.jobs_of_people().next()).map(|job| job.id),
             metrics: with.series,
+            foreseen: &policy::Foreseen::NOTHING,
             followed: &followed,
             circle: &circle,
             claims: &standing.claims,

@@ -150,6 +150,7 @@ impl World {
             ending_job: self.ending_job,
             others_job: self.others_job,
             metrics: &self.metrics,
+            foreseen: &super::super::inputs::Foreseen::NOTHING,
             followed: &BTreeMap::new(),
             circle: &self.circle,
             claims: &self.claims,

@@ -1,0 +1,61 @@
+//! A prediction that was made elsewhere.
+
+use super::super::time::Timestamp;
+use super::pattern::Expected;
+
+/// Most points of a prediction: four weeks of quarters of an hour.
+pub const MAX_POINTS: usize = 2_688;
+
+/// What somebody else expects of a metric: each value from its time on until the next.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prediction {
+    points: Vec<(Timestamp, f64)>,
+}
+
+impl Prediction {
+    /// The prediction with these points, in any order; of those with one time the last counts.
+    pub fn new(mut points: Vec<(Timestamp, f64)>) -> Self {
+        points.reverse();
+        points.sort_by_key(|(at, _)| *at);
+        points.dedup_by_key(|(at, _)| *at);
+        Self { points }
+    }
+
+    /// The points, in order of time.
+    pub fn points(&self) -> &[(Timestamp, f64)] {
+        &self.points
+    }
+
+    /// When it ends: the last value holds as long as the one before it did, and a single one does not hold.
+    pub fn end(&self) -> Option<Timestamp> {
+        match self.points.as_slice() {
+            [.., (before, _), (last, _)] => Some(*last + last.since(*before)),
+            [(only, _)] => Some(*only),
+            [] => None,
+        }
+    }
+
+    /// What is expected at `at`; `None` before the first point and after the end.
+    pub fn expect(&self, at: Timestamp) -> Option<Expected> {
+        if self.end().is_none_or(|end| end <= at) {
+            return None;
+        }
+        let after = self.points.partition_point(|(point, _)| *point <= at);
+        let value = self.points.get(after.checked_sub(1)?)?.1;
+        Some(Expected { middle: value, upper: value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_holds_until_the_next_and_the_last_one_as_long_as_the_one_before() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
+        let prediction = Prediction::new(vec![(at(60), 2.0), (at(0), 1.0), (at(60), 3.0), (at(90), 4.0)]);
+        let expected = [-1, 0, 59, 60, 89, 90, 119, 120].map(|seconds| prediction.expect(at(seconds)).map(|e| e.upper));
+        assert_eq!(expected, [None, Some(1.0), Some(1.0), Some(3.0), Some(3.0), Some(4.0), Some(4.0), None]);
+        assert_eq!(Prediction::new(vec![(at(5), 1.0)]).expect(at(5)), None);
+    }
+}
