@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::api::demand::time;
@@ -23,7 +22,7 @@ const MAX_AHEAD: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_hours(24);
 
 /// A backtest. Only `resource` is required.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewBacktest {
     /// The alias of the resource.
@@ -31,54 +30,54 @@ pub struct NewBacktest {
     #[schema(required = true, value_type = Alias)]
     pub resource: String,
     /// The policy to try; the one in force if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schema(value_type = Option<PolicyDocument>)]
-    pub policy: Option<Value>,
+    pub policy: Option<Document>,
     /// Where the policy begins to act, within the last 35 days; at the first value of the demand that is kept if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schema(format = DateTime)]
     pub from: Option<String>,
     /// Where the backtest ends; now if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schema(format = DateTime)]
     pub to: Option<String>,
     /// Values from then on are known at the beginning; all that are kept if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schema(format = DateTime)]
     pub learn_from: Option<String>,
     /// What says how many units were needed; the first rule of the type `target` or `band` if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub demand: Option<BacktestDemand>,
     /// What is to be different about the resource than it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub plant: Option<PlantRequest>,
 }
 
 /// What is to be different about a modelled resource.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = BacktestPlantOverrides)]
 pub struct PlantRequest {
     /// How long units that are added take until they are ready, in seconds; if left out, what half of the last steps took,
     /// rounded up to minutes, and with fewer than 5 of them `expectedChangeSeconds` of the policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schema(minimum = 0, maximum = 86_400)]
     pub provisioning_seconds: Option<f64>,
     /// How long units that are removed are still paid for, in seconds; if left out, what half of the last steps took, rounded up to
     /// minutes, and with fewer than 5 of them 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schema(minimum = 0, maximum = 86_400)]
     pub removal_seconds: Option<f64>,
     /// Most units in one change; that of the policy's jobs if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub step_size: Option<u32>,
     /// Least time between two changes, in seconds; that of the policy's jobs if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schema(minimum = 0, maximum = 86_400)]
     pub cooldown_seconds: Option<f64>,
     /// The capacity at the beginning; if left out, that of the last usable reading, and without one what was needed then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schema(maximum = 1_000_000)]
     pub capacity: Option<u32>,
 }
@@ -114,7 +113,7 @@ impl NewBacktest {
             "" => errors.refuse("/resource", "is required"),
             resource => errors.keep("/resource", resource.parse::<Alias>()),
         };
-        let policy = self.policy.map(|policy| Document::from(policy).policy()).transpose();
+        let policy = self.policy.map(|policy| policy.policy()).transpose();
         let policy = policy.unwrap_or_else(|problems| {
             problems.into_iter().for_each(|it| errors.add(format!("/policy{}", it.pointer), it.detail));
             None

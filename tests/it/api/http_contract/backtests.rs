@@ -226,6 +226,13 @@ async fn what_makes_no_sense_is_told_with_its_place() {
         pointers.sort_unstable();
         assert_eq!(told, pointers, "{body}: {problem:?}");
     }
+    let twice =
+        json!({"resource": "worker", "policy": by_queue()}).to_string().replace(r#""min":1"#, r#""min":1,"min":2"#);
+    let problem = scene.gateway.refuses(&Raw::post(PATH, twice), 422, "validation_failed").await;
+    assert_eq!(
+        (problem.errors[0].pointer.as_str(), problem.errors[0].detail.as_str()),
+        ("/policy/min", "is given twice")
+    );
     scene.gateway.refuses(&post(&json!({"resource": "api"})), 404, "policy_not_found").await;
     let file = scene.dir.path().join("scalegate.toml");
     std::fs::write(&file, "only_listed = true\n[resources.worker]\nmax = 10\n").expect("written");
