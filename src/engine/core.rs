@@ -33,7 +33,7 @@ use unlisted::UnlistedLanes;
 
 use super::policy_requests::PolicyRequest;
 use super::requests::{Answer, Refusal, ReplyTo};
-use crate::domain::policy::{Decision, MetricSpec, Name, PolicyNews};
+use crate::domain::policy::{Assignment, Decision, MetricSpec, Name, PolicyNews};
 use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, ChangeState, EventId, HistoryEntry, JobEvent, JobId, Lane, Notice, Origin,
     Outcome, ReadFailure, Reading, ResourceEvent, ScalingConfig, Timestamp, Turn,
@@ -75,6 +75,8 @@ pub enum Effect {
     Record(Vec<Observations>),
     /// Have the sidecar asked for the capacity of a resource that no job reads; [`Core::on_observation`] follows.
     Observe(Alias),
+    /// Learn the pattern of a metric of a resource; [`Core::on_learned`] follows.
+    Learn(Alias, Box<Assignment>),
     /// Pull these metrics of a resource from now on, and no others; [`Core::on_metric`] follows.
     Watch(Alias, BTreeMap<Name, MetricSpec>),
     /// Show the job to readers.

@@ -7,6 +7,7 @@
 mod calls;
 mod commands;
 mod eviction;
+mod learning;
 mod policies;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,7 +18,7 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use uuid::{ContextV7, Uuid};
@@ -31,6 +32,7 @@ use super::projections::Projections;
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo};
 use super::shared_reads::{ReadNumber, SharedReads, Waiter};
 use crate::clock::{Clock, WallWatch, wall_now};
+use crate::domain::forecast::Learned;
 use crate::domain::policy::Name;
 use crate::domain::{
     Alias, CallId, ChangeAnswer, EventId, Job, JobId, JobRequest, Notice, ReadFailure, Reading, Retention,
@@ -104,6 +106,7 @@ pub(super) async fn run<S: Sidecar>(
         reads: HashMap::new(),
         changes: HashMap::new(),
         shared_reads: SharedReads::default(),
+        learning: Arc::new(Semaphore::new(1)),
         sources: Sources::new(puller, parts.clock, metrics),
         failing_sources: BTreeMap::new(),
         waiting: HashMap::new(),
@@ -160,6 +163,12 @@ enum Done {
         to: ReplyTo,
         decided: Result<Result<Reserved, NoRoom>, StoreError>,
     },
+    /// A pattern was learned, or could not be.
+    Learned {
+        resource: Alias,
+        rule: Name,
+        learned: Option<Learned>,
+    },
     /// What policies observed is written, or lost.
     Recorded,
     RetryDue,
@@ -206,6 +215,8 @@ struct Engine<S> {
     /// The change on its way for each resource, if there is one.
     changes: HashMap<Alias, AbortHandle>,
     shared_reads: SharedReads,
+    /// The turn to learn a pattern.
+    learning: Arc<Semaphore>,
     /// The metrics that are pulled.
     sources: Sources<Puller>,
     /// Why some of them have no value, as it was logged.
@@ -342,6 +353,7 @@ impl<S: Sidecar> Engine<S> {
                     self.observe(request.resource.clone(), request.trace.take(), Waiter::Plan(request, reply));
                 }
             },
+            Done::Learned { resource, rule, learned } => self.core.on_learned(&resource, &rule, learned, now),
             Done::Recorded => self.core.on_recorded(),
             Done::RetryDue => {
                 self.is_retrying = false;
@@ -419,6 +431,7 @@ impl<S: Sidecar> Engine<S> {
             Effect::Call { resource, id, call, origin } => self.call(resource, id, call, origin),
             Effect::Record(observations) => self.record(observations),
             Effect::Observe(resource) => self.observe(resource, None, Waiter::Policy),
+            Effect::Learn(resource, assignment) => self.learn(resource, *assignment),
             Effect::Watch(resource, metrics) => self.watch(resource, metrics),
             Effect::UnreadablePolicy(resource) => tracing::error!(
                 %resource,

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::{Delayed, Disk, Restored};
 use crate::clock::{Present, Start, WallWatch};
+use crate::domain::forecast::{History, learn};
 use crate::domain::policy::{Decision, MetricSpec, Name};
 use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, EventId, HistoryEntry, JobEvent, JobId, JobRequest, Move, Notice, ReadFailure,
@@ -439,6 +440,11 @@ impl<S: Surroundings> Machine<S> {
             Effect::Observe(resource) => {
                 let (after, raw) = self.surroundings.read(now, &resource);
                 self.schedule(after, Event::Observed(resource, clock, raw));
+            }
+            // Nothing is kept here for long enough to learn from.
+            Effect::Learn(resource, assignment) => {
+                let learned = learn(&History::new(assignment.max_age), &assignment.lesson);
+                self.core.on_learned(&resource, &assignment.rule, Some(learned), now);
             }
             Effect::Watch(resource, metrics) => self.surroundings.watched(now, &resource, &metrics),
             Effect::UnreadablePolicy(_)

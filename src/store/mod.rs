@@ -32,6 +32,7 @@ mod epoch;
 mod error;
 #[cfg(test)]
 mod fixtures;
+mod minutes;
 mod observer;
 mod policy;
 mod read;
@@ -50,6 +51,7 @@ pub use admissions::{
 pub use adoption::{AdoptedLane, Adoption, Which};
 pub use epoch::Epoch;
 pub use error::StoreError;
+pub use minutes::minutes;
 pub use observer::Observer;
 pub use policy::{Observations, PolicyChange, PolicyRecord, PolicyState, PolicyWrite, Revision};
 pub use read::{

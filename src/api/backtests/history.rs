@@ -9,14 +9,11 @@ use crate::api::ApiState;
 use crate::api::caller::Caller;
 use crate::api::problem::{ApiError, Code};
 use crate::backtest::{Recording, Recordings};
-use crate::domain::policy::{Name, Policy, Sample};
+use crate::domain::policy::{Name, Policy};
 use crate::domain::{Alias, Bounds, Capacity, Timestamp};
-use crate::store::{MAX_POINTS, MINUTE_RETENTION};
+use crate::store::{MINUTE_RETENTION, minutes};
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// How much is read at a time, so that others have their turn in between: as many steps of a minute as a series can have.
-const PART: Duration = Duration::from_mins(MAX_POINTS as u64 - 1);
-
 /// The beginning of all that is kept at `now`.
 pub fn begin(now: Timestamp) -> Timestamp {
     now - MINUTE_RETENTION
@@ -36,17 +33,10 @@ pub async fn recordings(
 ) -> Result<Recordings, ApiError> {
     let mut recordings = Recordings::new();
     for name in names {
-        let mut rows = Vec::new();
-        let mut begin = minute_of(from);
-        while begin < to {
-            let end = (begin + PART).min(to);
-            let (resource, metric) = (resource.clone(), (*name).clone());
-            let read = state.read(caller, "metric", async move |reader| {
-                reader.series(&resource, &metric, begin, end, MINUTE).await
-            });
-            rows.extend(read.await?.points.iter().map(|point| Sample { at: point.at, value: point.mean }));
-            begin = end;
-        }
+        let (resource, metric) = (resource.clone(), (*name).clone());
+        let read =
+            state.read(caller, "metric", async move |reader| minutes(&*reader, &resource, &metric, from, to).await);
+        let rows = read.await?;
         let recording = Recording::new(rows).map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, metric = name.as_str(), "cannot play a metric");
             ApiError::new(Code::InternalError, "What was recorded of a metric is not in the order of time.")
@@ -54,11 +44,6 @@ pub async fn recordings(
         recordings.insert((*name).clone(), recording);
     }
     Ok(recordings)
-}
-
-fn minute_of(at: Timestamp) -> Timestamp {
-    let minute = MINUTE.as_millis() as i64;
-    Timestamp::from_millis(at.as_millis().div_euclid(minute).saturating_mul(minute))
 }
 
 /// `policy` as it is played: a value stands for its minute, and the operator's `bounds` hold as they do live.
@@ -90,6 +75,5 @@ mod tests {
         let played = as_recorded(&policy, Bounds { min: units(2), max: units(9) });
         let ages: Vec<u64> = played.metrics.values().map(|spec| spec.max_age.as_secs()).collect();
         assert_eq!((ages, played.min, played.max), (vec![60, 90], units(2), units(9)));
-        assert_eq!(minute_of(Timestamp::from_millis(119_999)), Timestamp::from_millis(60_000));
     }
 }

@@ -12,6 +12,7 @@ mod circles;
 mod deciding;
 mod demands;
 mod following;
+mod forecasting;
 mod keyed_claims;
 mod recording;
 mod samples;
@@ -28,7 +29,8 @@ use recording::Unwritten;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::policy::{
-    Claim, ClaimId, Condition, Decision, Hold, MetricSpec, Name, Policy, PolicyState, Series, Source, TOGETHER, Trigger,
+    Claim, ClaimId, Condition, Decision, Foreseen, Hold, MetricSpec, Name, Policy, PolicyState, Series, Source,
+    TOGETHER, Trigger,
 };
 use crate::domain::{Action, Alias, AuditVerdict, Timestamp};
 use crate::engine::policy_requests::PolicyAnswer;
@@ -79,6 +81,10 @@ pub(super) struct InForce {
     pub is_in_file: bool,
     pub state: PolicyState,
     pub series: BTreeMap<Name, Series>,
+    /// What its metrics are expected to be.
+    pub foreseen: Foreseen,
+    /// The rules whose patterns are being learned, and when that is asked for again if no answer came.
+    pub lessons: BTreeMap<Name, Timestamp>,
     /// Its last decision.
     pub decision: Option<Decision>,
     /// The claims that counted in that decision.
@@ -107,6 +113,8 @@ impl InForce {
             is_in_file,
             state: PolicyState::new(),
             series: BTreeMap::new(),
+            foreseen: Foreseen::default(),
+            lessons: BTreeMap::new(),
             decision: None,
             decided_claims: Vec::new(),
             conditions: Vec::new(),

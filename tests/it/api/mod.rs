@@ -1,6 +1,7 @@
 //! The HTTP interface: contract, input, access, streams, TLS and hostile callers.
 
 mod access;
+mod forecasts;
 mod hostile_http;
 mod http_contract;
 mod http_input;

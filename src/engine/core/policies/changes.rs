@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::super::{Core, Effect};
 use super::deciding::own_job;
 use super::demands::Claimant;
+use super::forecasting::forecasts_of;
 use super::{Change, InForce, changes_of, metrics_of};
 use crate::domain::policy::{Policy, PolicyNews, Trigger};
 use crate::domain::{Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, KeyId, Subject, Timestamp};
@@ -213,6 +214,7 @@ impl Core {
                 Some(before) => InForce {
                     state: before.state.adapt(&before.policy, &new.policy),
                     series: metrics_of(&before.series, &new.policy, &before.policy),
+                    foreseen: forecasts_of(&before.foreseen, &new.policy, &before.policy),
                     last_effect_at: before.last_effect_at,
                     unwritten: before.unwritten,
                     decision: before.decision,

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Core, Effect};
+use super::forecasting::forecasts_of;
 use super::{InForce, Standing, changes_of, metrics_of};
 use crate::domain::policy::{
-    self, Act, Condition, ConditionCode, Decision, DecisionId, Inputs, LastReading, Mode, Name, OwnJob, Pace, Policy,
-    RuleKind, Sample, Series, TOGETHER, Trigger,
+    self, Act, Condition, ConditionCode, Decision, DecisionId, Foreseen, Inputs, LastReading, Mode, Name, OwnJob, Pace,
+    Policy, RuleKind, Sample, Series, TOGETHER, Trigger,
 };
-use crate::domain::{Alias, Capacity, ChangeState, JobId, Lane, Op, Settings, Status, StepDurations, Timestamp};
+use crate::domain::{Alias, Capacity, ChangeState, JobId, Lane, Op, Settings, Status, Timestamp};
 use crate::engine::policy_requests::{EvaluationRequest, PolicyRefusal};
 use crate::policy::Problem;
 use crate::policy::followed;
@@ -91,12 +92,14 @@ impl Core {
         let Some(in_force) = &standing.in_force else { return };
         let (trigger, policy) = (in_force.trigger.unwrap_or(Trigger::Time), &in_force.policy);
         let (revision, series) = (in_force.revision.number, &in_force.series);
-        let with = Given { id, trigger, revision, policy, series, reading: None };
+        let foreseen = &in_force.foreseen;
+        let with = Given { id, trigger, revision, policy, series, foreseen, reading: None };
         let outcome = self.evaluate_with(resource, standing, &with, now);
         let counting = standing.claims.iter().filter(|claim| claim.counts_at(now));
         let decided_claims = counting.map(|claim| claim.id).collect();
         let target_before = in_force.decision.as_ref().and_then(|decision| decision.decided);
         let policy::Outcome { decision, state, conditions, act, wake_at } = outcome;
+        self.learn_if_due(resource, &state, now);
         let Some(in_force) = self.standings.in_force_mut(resource) else { return };
         in_force.trigger = None;
         in_force.decided_at = Some(now);
@@ -198,7 +201,9 @@ impl Core {
         let reading =
             given.as_ref().map(|(capacity, status)| LastReading { capacity: *capacity, status, observed_at: now });
         let (id, trigger) = (DecisionId::nil(), Trigger::Request);
-        let with = Given { id, trigger, revision, policy, series: &series, reading };
+        let foreseen = in_force.map(|in_force| forecasts_of(&in_force.foreseen, policy, &in_force.policy));
+        let foreseen = &foreseen.unwrap_or_default();
+        let with = Given { id, trigger, revision, policy, series: &series, foreseen, reading };
         let decision = self.evaluate_with(resource, standing, &with, now).decision;
         decision.ok_or(PolicyRefusal::NoPolicy)
     }
@@ -226,9 +231,7 @@ impl Core {
         let rules = self.scaling.in_force(resource);
         let settings = rules.settings.with(&with.policy.job).within(&rules.setting_limits);
         let lane = self.lane(resource);
-        let (followed, unknown) = (self.followed(with.policy), StepDurations::default());
-        let durations = lane.map_or(&unknown, |lane| lane.step_durations());
-        let pace = Pace::learned(&settings, durations, with.policy.expected_change);
+        let (followed, pace) = (self.followed(with.policy), self.pace_of(resource, with.policy));
         let reading = with.reading.or_else(|| lane.and_then(|lane| self.usable_reading(resource, lane, &settings)));
         let change = lane.and_then(|lane| lane.change());
         let circle = self.circle(resource, with.policy).unwrap_or_default();
@@ -242,7 +245,7 @@ impl Core {
             ending_job: lane.and_then(ending_job),
             others_job: lane.and_then(|lane| lane.jobs_of_people().next()).map(|job| job.id),
             metrics: with.series,
-            foreseen: &policy::Foreseen::NOTHING,
+            foreseen: with.foreseen,
             followed: &followed,
             circle: &circle,
             claims: &standing.claims,
@@ -342,6 +345,7 @@ struct Given<'a> {
     revision: u64,
     policy: &'a Policy,
     series: &'a BTreeMap<Name, Series>,
+    foreseen: &'a Foreseen,
     /// What stands in for the last usable reading.
     reading: Option<LastReading<'a>>,
 }

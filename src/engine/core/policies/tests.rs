@@ -4,6 +4,7 @@ mod changing;
 mod circles;
 mod clocks;
 mod following;
+mod forecasting;
 mod keyed_claims;
 mod notes;
 mod recording;
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::super::{Core, Effect};
 use crate::domain::policy::{
-    Action, Claim, ClaimKind, Direction, Hold, HoldKind, Limiter, Mode, PinNote, Policy, Sample, Trigger,
+    Action, Assignment, Claim, ClaimKind, Direction, Hold, HoldKind, Limiter, Mode, PinNote, Policy, Sample, Trigger,
 };
 use crate::domain::{
     Actor, Alias, Bounds, Call, CallId, Capacity, ChangeAnswer, Goal, Job, JobId, JobRequest, LaneRecord, OnConflict,
@@ -77,6 +78,8 @@ struct Scene {
     /// What those who watch were told: how many decisions, and of which policies.
     decisions_told: usize,
     policies_told: Vec<Option<(u64, Mode)>>,
+    /// What was to be learned.
+    lessons: Vec<Assignment>,
 }
 
 impl Scene {
@@ -100,6 +103,7 @@ impl Scene {
             circles: Vec::new(),
             decisions_told: 0,
             policies_told: Vec::new(),
+            lessons: Vec::new(),
         }
     }
 
@@ -143,6 +147,7 @@ impl Scene {
                     Effect::Call { id, call, .. } => self.calls.push((id, call)),
                     Effect::Reply(_, answer) => self.answers.push(answer),
                     Effect::FollowInCircle(circle) => self.circles.push(circle),
+                    Effect::Learn(_, assignment) => self.lessons.push(*assignment),
                     Effect::PublishDecision(_) => self.decisions_told += 1,
                     Effect::PublishPolicy(news) => self.policies_told.push(news.in_force),
                     Effect::Reserve(to, _) => {
