@@ -15,7 +15,8 @@ use super::query::{OutlookQuery, Paging};
 use super::routes::{Route, problems};
 use super::view::{DecisionView, WireTime};
 use super::{ApiState, list};
-use crate::domain::policy::{Claim, ClaimKind, Mode, Planned, Transition, plan, transitions};
+use crate::domain::forecast::{BIN, Expected};
+use crate::domain::policy::{Claim, ClaimKind, ForecastState, Foresight, Mode, Planned, Transition, plan, transitions};
 use crate::domain::{Alias, Capacity, Scope, Timestamp};
 
 /// Most transitions in an outlook: a window a minute for an hour is nothing that people read on.
@@ -69,10 +70,10 @@ pub struct DecisionList {
 
 /// Look ahead
 ///
-/// The windows that open and close, the claims, and the capacities that these lead to, from a point in time for some hours.
+/// The windows that open and close, what is expected of metrics, the claims, and the capacities that these lead to, from a point in time for some hours.
 ///
-/// `planned` is worked out as decisions are, with steps, cooldowns and how long changes take. It takes it that metrics and
-/// the targets of followed resources stay as they are now. It leaves out stabilisation and limits of `behavior`, `idle`, holds,
+/// `planned` is worked out as decisions are, with steps, cooldowns and how long changes take. Where a `forecast` rule is trusted,
+/// its metric becomes what is expected; all else is taken to stay as it is now. It leaves out stabilisation and limits of `behavior`, `idle`, holds,
 /// jobs of callers, and changes that fail.
 #[utoipa::path(
     operation_id = "getOutlook", tag = "policies",
@@ -99,7 +100,7 @@ pub async fn get_outlook(
     let planned = standing
         .prospects
         .filter(|_| view.policy.mode != Mode::Off)
-        .map(|start| plan(&view.policy, &alias, &claims, &start, to))
+        .map(|start| plan(&view.policy, &alias, &claims, &start, &standing.foresights, to))
         .unwrap_or_default();
     // What was reached before is the capacity at the beginning.
     let begin = planned.iter().rposition(|point| point.at <= from).unwrap_or(0);
@@ -109,6 +110,7 @@ pub async fn get_outlook(
         from: WireTime(from),
         to: WireTime(to),
         transitions: transitions.iter().map(TransitionView::from).collect(),
+        forecast: standing.foresights.iter().map(|foresight| ForecastAhead::new(foresight, from, to)).collect(),
         claims: claims.collect(),
         planned: planned.map(|point| PlannedCapacity::new(point, from)).collect(),
     }))
@@ -126,12 +128,60 @@ pub struct Outlook {
     pub to: WireTime,
     /// The windows that open and close, in the order of time: at most 1000.
     pub transitions: Vec<TransitionView>,
+    /// What each `forecast` rule expects of its metric. None if the policy is off.
+    #[serde(default)]
+    pub forecast: Vec<ForecastAhead>,
     /// The claims that count at some time in between.
     pub claims: Vec<ClaimAhead>,
     /// The capacities as far as they are laid down, in the order of time: at most 1001. None without a reading, or if the
     /// policy is off.
     #[serde(default)]
     pub planned: Vec<PlannedCapacity>,
+}
+
+/// What a `forecast` rule expects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForecastAhead {
+    /// The name of the rule.
+    pub rule: String,
+    /// The metric that is expected.
+    pub metric: String,
+    /// How the rule stands: only while `trusted` it counts.
+    pub state: ForecastState,
+    /// What is expected, in the order of time: at most 500, evenly spaced.
+    pub points: Vec<ExpectedValue>,
+}
+
+/// What is expected of a metric at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ExpectedValue {
+    /// The time that is meant.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: WireTime,
+    /// As often above as below.
+    pub middle: f64,
+    /// Up to where the metric stays with the probability of the rule; the same as `middle` in a prediction that was pushed.
+    pub upper: f64,
+}
+
+impl ForecastAhead {
+    fn new(foresight: &Foresight, from: Timestamp, to: Timestamp) -> Self {
+        const MOST: u32 = 500;
+        let bins = (to.since(from).as_secs() / BIN.as_secs()).max(1);
+        let step = BIN * u32::try_from(bins.div_ceil(u64::from(MOST))).unwrap_or(u32::MAX);
+        let times = std::iter::successors(Some(from), |at| Some(*at + step)).take_while(|at| *at < to);
+        let points = times.take(MOST as usize).filter_map(|at| {
+            let Expected { middle, upper } = foresight.expect(at)?;
+            Some(ExpectedValue { at: WireTime(at), middle, upper })
+        });
+        Self {
+            rule: foresight.rule.to_string(),
+            metric: foresight.forecast.metric.to_string(),
+            state: foresight.state,
+            points: points.collect(),
+        }
+    }
 }
 
 /// A capacity that a policy leads to.

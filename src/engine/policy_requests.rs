@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::policy::{Claim, ClaimId, Condition, Decision, Hold, Name, PinNote, Policy, Prospects, Sample};
+use crate::domain::policy::{
+    Claim, ClaimId, Condition, Decision, Foresight, Hold, Name, PinNote, Policy, Prospects, Sample,
+};
 use crate::domain::{
     Actor, Alias, Attempt, Capacity, JobId, ResourceConfig, Settings, Status, StepDurations, Timestamp,
 };
@@ -258,6 +260,8 @@ pub struct StandingView {
     pub claims: Vec<ClaimView>,
     /// Where a plan of the policy begins, if there is a usable reading.
     pub prospects: Option<Prospects>,
+    /// How the `forecast` rules of the policy stand, and what they expect.
+    pub foresights: Vec<Foresight>,
 }
 
 /// What a backtest of a policy rests on.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use strum::VariantArray as _;
 
-use crate::domain::policy::{ConditionCode, Decision, Mode};
+use crate::domain::policy::{ConditionCode, Decision, ForecastState, Foresight, Mode};
 use crate::domain::{Capacity, Timestamp};
 use crate::engine::{PolicyView, ResourceView};
 use crate::metrics::Scrape;
@@ -48,6 +48,7 @@ pub(super) fn describe(scrape: &mut Scrape, views: &[ResourceView], now: Timesta
             }
         }
     });
+    describe_forecasts(scrape, views);
     let help = "Time until the hold on the resource ends by itself; absent while there is none.";
     scrape.gauge("scalegate_resource_hold_remaining_seconds", help, |family| {
         for view in views {
@@ -55,6 +56,41 @@ pub(super) fn describe(scrape: &mut Scrape, views: &[ResourceView], now: Timesta
             remaining.into_iter().for_each(|value| family.add(&[("resource", view.resource.as_str())], value));
         }
     });
+}
+
+fn describe_forecasts(scrape: &mut Scrape, views: &[ResourceView]) {
+    let mut each = |name: &str, help: &str, value: &dyn Fn(&Foresight) -> Option<f64>| {
+        scrape.gauge(name, help, |family| {
+            for view in views {
+                for foresight in &view.standing.foresights {
+                    if let Some(value) = value(foresight) {
+                        family.add(&[("resource", view.resource.as_str()), ("rule", foresight.rule.as_str())], value);
+                    }
+                }
+            }
+        });
+    };
+    each(
+        "scalegate_policy_forecast_trusted",
+        "1 if the forecast rule counts; 0 while it has nothing to go by, learns, or was no better than the guess that all stays as it \
+         is.",
+        &|foresight| Some(f64::from(u8::from(foresight.state == ForecastState::Trusted))),
+    );
+    each(
+        "scalegate_policy_forecast_error",
+        "Mean error of what the forecast rule expected, in the unit of its metric, at the distance of the longest climb; what was a \
+         day ago counts a quarter. Absent before anything could be compared.",
+        &|foresight| foresight.accuracy.map(|accuracy| accuracy.error),
+    );
+    each("scalegate_policy_forecast_naive_error", "The same for the guess that all stays as it is.", &|foresight| {
+        foresight.accuracy.map(|accuracy| accuracy.naive_error)
+    });
+    each(
+        "scalegate_policy_forecast_coverage",
+        "Share of the values of the metric that stayed below what the forecast rule expected at most. It should be about the \
+         quantile of the rule.",
+        &|foresight| foresight.accuracy.map(|accuracy| accuracy.coverage),
+    );
 }
 
 fn describe_capacities(scrape: &mut Scrape, views: &[ResourceView]) {

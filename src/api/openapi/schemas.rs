@@ -17,8 +17,8 @@ use crate::api::keys::KeyState;
 use crate::api::problem::Code;
 use crate::api::view::{MetricStateName, NotReadyReason};
 use crate::domain::policy::{
-    self, Aggregate, ClaimKind, ConditionCode, DayOfWeek, Direction, ForecastSource, Limiter, Missing, Mode, Ready,
-    Trigger,
+    self, Aggregate, ClaimKind, ConditionCode, DayOfWeek, Direction, ForecastSource, ForecastState, Limiter, Missing,
+    Mode, Ready, Trigger,
 };
 use crate::domain::{Action, ActorKind, ErrorCode, OnConflict, Op, Scope, StateName, StepOutcome, WaitReason};
 use crate::policy::WarningCode;
@@ -159,6 +159,8 @@ fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "DecisionStage", &meanings::<Limiter>());
     explain(schemas, "DecisionTrigger", &meanings::<Trigger>());
     explain(schemas, "Direction", &meanings::<Direction>());
+    explain(schemas, "ForecastSource", &meanings::<ForecastSource>());
+    explain(schemas, "ForecastState", &meanings::<ForecastState>());
     explain(schemas, "JobErrorCode", &meanings::<ErrorCode>());
     explain(schemas, "JobState", &meanings::<StateName>());
     explain(schemas, "KeyState", &meanings::<KeyState>());
@@ -168,7 +170,6 @@ fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "NotReadyReason", &meanings::<NotReadyReason>());
     explain(schemas, "OnConflict", &meanings::<OnConflict>());
     explain(schemas, "PolicyConditionCode", &meanings::<ConditionCode>());
-    explain(schemas, "ForecastSource", &meanings::<ForecastSource>());
     explain(schemas, "PolicyMode", &meanings::<Mode>());
     explain(schemas, "PolicyWarningCode", &meanings::<WarningCode>());
     let titles: Vec<String> = Code::ALL.iter().map(|code| format!("{}.", code.title())).collect();

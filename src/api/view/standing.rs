@@ -5,7 +5,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{ActorView, DecisionView, WireTime};
-use crate::domain::policy::{ClaimKind, Condition, ConditionCode, Decision, Direction, Hold, HoldKind, Mode, PinNote};
+use crate::domain::policy::{
+    ClaimKind, Condition, ConditionCode, Decision, Direction, ForecastState, Foresight, Hold, HoldKind, Mode, PinNote,
+};
 use crate::domain::{Alias, Capacity, Op};
 use crate::engine::{self, StandingView};
 
@@ -34,6 +36,9 @@ pub struct ResourcePolicy {
     pub job_id: Option<Uuid>,
     /// What keeps the policy from acting, or from deciding well, for the time being.
     pub conditions: Vec<ConditionView>,
+    /// How the `forecast` rules of the policy stand.
+    #[serde(default)]
+    pub forecasts: Vec<ForecastView>,
 }
 
 impl ResourcePolicy {
@@ -51,7 +56,46 @@ impl ResourcePolicy {
             last_decision: decision.filter(|_| explained).map(DecisionView::from),
             job_id: standing.own_job,
             conditions: view.conditions.iter().map(ConditionView::from).collect(),
+            forecasts: standing.foresights.iter().map(ForecastView::from).collect(),
         })
+    }
+}
+
+/// How a `forecast` rule stands, and how good its expectations were at the distance of the longest climb. What was a day ago
+/// counts a quarter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PolicyForecast)]
+pub struct ForecastView {
+    /// The name of the rule.
+    pub rule: String,
+    /// The metric that is expected.
+    pub metric: String,
+    /// How the rule stands: only while `trusted` it counts.
+    pub state: ForecastState,
+    /// What the pattern was learned from ends here; `null` if there is none.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub learned_through: Option<WireTime>,
+    /// The mean error, in the unit of the metric; `null` before anything could be compared.
+    pub error: Option<f64>,
+    /// The mean error of the guess that all stays as it is; `null` before anything could be compared.
+    pub naive_error: Option<f64>,
+    /// The share of values that stayed below what was expected at most; `null` before anything could be compared.
+    #[schema(minimum = 0, maximum = 1)]
+    pub coverage: Option<f64>,
+}
+
+impl From<&Foresight> for ForecastView {
+    fn from(foresight: &Foresight) -> Self {
+        Self {
+            rule: foresight.rule.to_string(),
+            metric: foresight.forecast.metric.to_string(),
+            state: foresight.state,
+            learned_through: foresight.through.map(WireTime),
+            error: foresight.accuracy.map(|accuracy| accuracy.error),
+            naive_error: foresight.accuracy.map(|accuracy| accuracy.naive_error),
+            coverage: foresight.accuracy.map(|accuracy| accuracy.coverage),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Learning a pattern.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -39,7 +40,7 @@ pub enum Learned {
         through: Timestamp,
     },
     /// A pattern.
-    Pattern(Box<Pattern>),
+    Pattern(Arc<Pattern>),
 }
 
 impl Learned {
@@ -69,7 +70,7 @@ pub fn learn(history: &History, lesson: &Lesson) -> Learned {
     let best = tried.min_by(|(_, one), (_, other)| one.error.total_cmp(&other.error));
     let today = day_of(local_bin(&lesson.zone, lesson.through));
     match best {
-        Some((shape, errors)) => Learned::Pattern(Box::new(Pattern::new(&days, today, shape, errors, lesson))),
+        Some((shape, errors)) => Learned::Pattern(Arc::new(Pattern::new(&days, today, shape, errors, lesson))),
         None => Learned::Learning { share: 0.99, through: lesson.through },
     }
 }

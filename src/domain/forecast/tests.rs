@@ -33,7 +33,7 @@ fn lesson(through: i64) -> Lesson {
     Lesson { through: at(through), zone: TimeZone::UTC, quantile: 0.9, lead: Duration::from_mins(60) }
 }
 
-fn pattern(history: &History, through: i64) -> Box<Pattern> {
+fn pattern(history: &History, through: i64) -> std::sync::Arc<Pattern> {
     match learn(history, &lesson(through)) {
         Learned::Pattern(pattern) => pattern,
         learning => panic!("{learning:?}"),

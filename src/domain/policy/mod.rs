@@ -17,6 +17,7 @@ mod demand;
 mod document;
 mod explain;
 mod expression;
+mod foresight;
 mod inputs;
 mod lessons;
 mod metric;
@@ -44,6 +45,7 @@ pub use document::{
     ThresholdChange, Utilization,
 };
 pub use expression::{Expression, InvalidExpression, MAX_EXPRESSION_BYTES};
+pub use foresight::{ForecastState, Foresight, foresights};
 pub use inputs::{Foreseen, Inputs, LastReading, OwnJob};
 pub use lessons::{Assignment, assignments};
 pub use metric::{Insertion, MetricState, Missing, NoValue, Sample, Series, stale_at};

@@ -1,15 +1,16 @@
 //! What capacity a policy leads to in the coming hours, as far as that is laid down already.
 //!
 //! The plan is a run of [`decide`] in time that has not come yet, so that a climb ahead of a window begins when it really
-//! will. It must never make up what metrics will be: its rules go on to want what they want now. Left out besides are what
-//! `behavior` and `idle` do to wishes, holds, jobs of callers, and changes that fail. Rejected: a second calculation from
-//! windows and claims alone, because it would not agree with the decisions that follow.
+//! will. It must never make up what metrics will be: they are what trusted forecasts expect, and where there are none, rules
+//! go on to want what they want now. Left out besides are what `behavior` and `idle` do to wishes, holds, jobs of callers, and changes
+//! that fail. Rejected: a second calculation from windows and claims alone, because it would not agree with the decisions that follow.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::alias::Alias;
 use super::super::capacity::{Capacity, Move};
+use super::super::forecast::{BIN, Prediction};
 use super::super::reading::Status;
 use super::super::settings::Bounds;
 use super::super::time::Timestamp;
@@ -17,9 +18,15 @@ use super::climb::Pace;
 use super::decide::decide;
 use super::decision::{DecisionId, Trigger};
 use super::demand::Claim;
-use super::document::{Behavior, ExpressionRule, Mode, OnMissing, Policy, Rule, RuleKind, Smoothing};
+use super::document::{
+    Behavior, ExpressionRule, Forecast, ForecastSource, MetricSpec, Mode, OnMissing, Policy, Rule, RuleKind, Smoothing,
+    Source, Target,
+};
 use super::expression::Expression;
+use super::foresight::{ForecastState, Foresight};
 use super::inputs::{Foreseen, Inputs, LastReading};
+use super::metric::{Sample, Series};
+use super::name::Name;
 use super::state::PolicyState;
 
 /// Most points of a plan, and most decisions for it: what people look at, and what takes some milliseconds.
@@ -54,8 +61,19 @@ pub struct Planned {
 }
 
 /// The capacities from `start` until `until`, the present one first; nothing more after the last one that is worked out.
-pub fn plan(policy: &Policy, resource: &Alias, claims: &[Claim], start: &Prospects, until: Timestamp) -> Vec<Planned> {
-    let policy = with_constant_wish(policy, start.wanted);
+///
+/// Where `foresights` are trusted, metrics become what they expect, and all rules on them follow; all else goes on to want what
+/// it wants now.
+pub fn plan(
+    policy: &Policy,
+    resource: &Alias,
+    claims: &[Claim],
+    start: &Prospects,
+    foresights: &[Foresight],
+    until: Timestamp,
+) -> Vec<Planned> {
+    let foreseen = Ahead::new(foresights, start.at, until);
+    let policy = foreseen.policy(policy, start.wanted);
     let status = Status::new("ACTIVE");
     let (mut now, mut capacity, mut next_change_at) = (start.at, start.capacity, start.next_change_at);
     let mut state = PolicyState::new();
@@ -78,8 +96,8 @@ pub fn plan(policy: &Policy, resource: &Alias, claims: &[Claim], start: &Prospec
             own_job: None,
             ending_job: None,
             others_job: None,
-            metrics: &BTreeMap::new(),
-            foreseen: &Foreseen::NOTHING,
+            metrics: &foreseen.metrics_at(now),
+            foreseen: &foreseen.predicted,
             followed: &BTreeMap::new(),
             circle: &[],
             claims,
@@ -117,25 +135,85 @@ pub fn plan(policy: &Policy, resource: &Alias, claims: &[Claim], start: &Prospec
     planned
 }
 
-/// `policy` with a rule in place of those that recommend, which wants `wanted` and is followed at once.
-fn with_constant_wish(policy: &Policy, wanted: Capacity) -> Policy {
-    const AT_ONCE: Smoothing =
-        Smoothing { stabilization: Duration::ZERO, max_units: None, max_percent: None, period: Duration::ZERO };
-    let (mut rules, recommending): (Vec<Rule>, Vec<Rule>) =
-        policy.rules.iter().cloned().partition(|rule| matches!(rule.kind, RuleKind::Schedule(_)));
-    let constant = recommending.into_iter().next().zip(Expression::compile(&wanted.to_string()).ok());
-    rules.extend(constant.map(|(Rule { name, .. }, expression)| {
-        let kind = RuleKind::Expression(ExpressionRule { expression, on_missing: OnMissing::Hold });
-        Rule { name, kind }
-    }));
-    Policy {
-        mode: Mode::Active,
-        rules,
-        metrics: BTreeMap::new(),
-        behavior: Behavior { up: AT_ONCE, down: AT_ONCE },
-        idle_after: None,
-        ..policy.clone()
+/// What trusted forecasts expect until a plan ends.
+struct Ahead<'a> {
+    trusted: Vec<&'a Foresight>,
+    predicted: Foreseen,
+}
+
+impl<'a> Ahead<'a> {
+    fn new(foresights: &'a [Foresight], from: Timestamp, until: Timestamp) -> Self {
+        let trusted: Vec<&Foresight> =
+            foresights.iter().filter(|foresight| foresight.state == ForecastState::Trusted).collect();
+        let bins = || std::iter::successors(Some(from), |at| Some(*at + BIN)).take(MAX_POINTS);
+        let predictions = trusted.iter().map(|foresight| {
+            let points = bins().take_while(|at| *at < until + BIN);
+            let points = points.filter_map(|at| Some((at, foresight.expect(at)?.upper)));
+            (foresight.rule.clone(), Prediction::new(points.collect()))
+        });
+        let predicted = Foreseen { learned: BTreeMap::new(), predictions: predictions.collect() };
+        Self { trusted, predicted }
     }
+
+    /// The metrics as they are expected to be at `now`.
+    fn metrics_at(&self, now: Timestamp) -> BTreeMap<Name, Series> {
+        let metrics = self.trusted.iter().enumerate().filter_map(|(index, foresight)| {
+            let mut series = Series::new();
+            series.insert(Sample { at: now, value: foresight.expect(now)?.middle }, Duration::ZERO);
+            Some((present(index)?, series))
+        });
+        metrics.collect()
+    }
+
+    /// `policy` with a constant wish in place of those that recommend, or, where forecasts are trusted, with what these expect;
+    /// followed at once.
+    fn policy(&self, policy: &Policy, wanted: Capacity) -> Policy {
+        const AT_ONCE: Smoothing =
+            Smoothing { stabilization: Duration::ZERO, max_units: None, max_percent: None, period: Duration::ZERO };
+        let (mut rules, recommending): (Vec<Rule>, Vec<Rule>) =
+            policy.rules.iter().cloned().partition(|rule| matches!(rule.kind, RuleKind::Schedule(_)));
+        if self.trusted.is_empty() {
+            let constant = recommending.into_iter().next().zip(Expression::compile(&wanted.to_string()).ok());
+            rules.extend(constant.map(|(Rule { name, .. }, expression)| {
+                let kind = RuleKind::Expression(ExpressionRule { expression, on_missing: OnMissing::Hold });
+                Rule { name, kind }
+            }));
+        }
+        let spec = MetricSpec {
+            source: Source::Push,
+            interval: Duration::ZERO,
+            max_age: MetricSpec::PUSHED_MAX_AGE,
+            window: Duration::ZERO,
+            allow_negative: false,
+        };
+        let on_missing = OnMissing::Ignore;
+        let mut metrics = BTreeMap::new();
+        for (index, Foresight { rule, forecast, .. }) in self.trusted.iter().enumerate() {
+            // What is predicted has no values of its own: nothing there is that it could be compared with.
+            let (metric, source) = (rule.clone(), ForecastSource::Push);
+            let ahead = RuleKind::Forecast(Forecast { metric, source, on_missing, ..forecast.clone() });
+            rules.push(Rule { name: rule.clone(), kind: ahead });
+            metrics.insert(rule.clone(), spec.clone());
+            if let Some(name) = present(index) {
+                let target = Target { metric: name.clone(), per_unit: forecast.per_unit, on_missing };
+                rules.push(Rule { name: name.clone(), kind: RuleKind::Target(target) });
+                metrics.insert(name, spec.clone());
+            }
+        }
+        Policy {
+            mode: Mode::Active,
+            rules,
+            metrics,
+            behavior: Behavior { up: AT_ONCE, down: AT_ONCE },
+            idle_after: None,
+            ..policy.clone()
+        }
+    }
+}
+
+/// The metric that is what the forecast with this index expects at each moment, and the rule on it.
+fn present(index: usize) -> Option<Name> {
+    format!("expected_{index}").parse().ok()
 }
 
 #[cfg(test)]
@@ -191,7 +269,7 @@ mod tests {
 
     fn planned(policy: &Policy, claims: &[Claim], start: &Prospects, minutes: u64) -> Vec<(u64, u32)> {
         let resource = "worker".parse().expect("an alias");
-        let points = plan(policy, &resource, claims, start, at(minutes)).into_iter();
+        let points = plan(policy, &resource, claims, start, &[], at(minutes)).into_iter();
         points.map(|point| (point.at.since(NOW).as_secs() / 60, point.capacity.units())).collect()
     }
 
@@ -236,6 +314,25 @@ mod tests {
         let plan = |kind, asked| planned(&policy(vec![by_queue()]), &[claim(kind, asked)], &start(2, 2), 600);
         assert_eq!(plan(ClaimKind::AtLeast, 4), [(0, 2), (11, 3), (16, 4), (31, 3), (36, 2)]);
         assert_eq!(plan(ClaimKind::Extra, 1), [(0, 2), (11, 3), (31, 2)]);
+    }
+
+    #[test]
+    fn where_a_forecast_is_trusted_the_plan_climbs_ahead_and_falls_afterwards() {
+        let points = vec![(at(0), 250.0), (at(120), 450.0), (at(180), 150.0), (at(6000), 150.0)];
+        let trusted = Foresight::by(Prediction::new(points));
+        let planned = |foresight: Foresight| {
+            let resource = "worker".parse().expect("an alias");
+            let points = plan(&policy(vec![by_queue()]), &resource, &[], &start(3, 3), &[foresight], at(300));
+            let points = points.into_iter().map(|point| (point.at.since(NOW).as_secs() / 60, point.capacity.units()));
+            points.collect::<Vec<_>>()
+        };
+        let found = planned(trusted.clone());
+        let units: Vec<u32> = found.iter().map(|(_, units)| *units).collect();
+        assert_eq!(units, [3, 4, 5, 4, 3, 2], "{found:?}");
+        assert!(found[2].0 <= 120 && found[1].0 > 90 && found[3].0 >= 180, "{found:?}");
+        let mut distrusted = trusted;
+        distrusted.state = ForecastState::Distrusted;
+        assert_eq!(planned(distrusted), [(0, 3)]);
     }
 
     #[test]

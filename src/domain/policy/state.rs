@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::capacity::{Capacity, Op};
+use super::super::forecast::Trust;
 use super::super::job::ErrorCode;
 use super::super::time::Timestamp;
 use super::behavior::BehaviorMemory;
@@ -237,6 +238,11 @@ impl PolicyState {
     /// Another program changed the capacity: the new capacity counts as a wish.
     pub fn on_external_change(&mut self) {
         self.enters_present = true;
+    }
+
+    /// How far a `forecast` rule is trusted, if it ever expected anything.
+    pub(super) fn trust_in(&self, rule: &Name) -> Option<&Trust> {
+        self.rules.get(rule)?.forecast.as_ref().map(|memory| &memory.trust)
     }
 
     /// Up to when the pattern of a `forecast` rule was learned, as far as it was used.

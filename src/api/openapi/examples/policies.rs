@@ -69,7 +69,8 @@ pub fn example_resource_policy() -> Value {
         "conditions": [{
             "code": "back_off", "direction": "remove", "until": "2026-01-31T12:04:00.000Z",
             "detail": "A job failed on the way down (sidecar_rejected); the next one begins after 12:04."
-        }]
+        }],
+        "forecasts": []
     })
 }
 
@@ -80,6 +81,10 @@ pub fn example_outlook() -> Value {
         "transitions": [{
             "at": "2026-01-31T16:00:00.000Z", "local": "2026-01-31T17:00:00+01:00", "rule": "office", "opens": false,
             "min": 10, "max": null
+        }],
+        "forecast": [{
+            "rule": "ahead", "metric": "rps", "state": "trusted",
+            "points": [{"at": "2026-01-31T12:00:00.000Z", "middle": 812.0, "upper": 905.5}]
         }],
         "claims": [{
             "id": "0198c3f2-7a00-7000-8000-000000000009", "units": 8, "kind": "atLeast", "from": "2026-01-31T12:00:00.000Z",

@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use expression::ExpressionMemory;
-pub use forecast::{ForecastMemory, lead};
+pub use forecast::{Expectation, ForecastMemory, lead};
 pub use load::Turn;
 pub use number::{plus, units_for};
 pub use step::StepMemory;

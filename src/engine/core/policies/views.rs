@@ -6,7 +6,8 @@ use super::super::Core;
 use super::InForce;
 use super::deciding::own_job;
 use crate::domain::policy::{
-    Claim, ClaimKind, Decision, Hold, HoldKind, JobNote, Mode, Pace, PinNote, Planned, Policy, Prospects, Whereabouts,
+    self, Claim, ClaimKind, Decision, Foresight, Hold, HoldKind, JobNote, Mode, Pace, PinNote, Planned, Policy,
+    Prospects, Whereabouts,
 };
 use crate::domain::{Alias, Capacity, Goal, Job, JobRequest, Lane, Reach, ResourceConfig, Timestamp};
 use crate::engine::policy_requests::{ClaimView, PolicyRefusal, PolicyView, StandingView, TrialBasis};
@@ -29,6 +30,7 @@ impl Core {
             pin_note: hold.as_ref().and_then(|hold| self.pin_note(resource, hold)),
             hold,
             claims: claims.collect(),
+            foresights: standing.in_force.as_ref().map(|in_force| in_force.foresights(now)).unwrap_or_default(),
             prospects: standing.in_force.as_ref().and_then(|in_force| self.prospects(resource, in_force, now)),
         }
     }
@@ -150,6 +152,14 @@ impl InForce {
     /// Its last decision, unless it is off: what it decided before that says nothing about the present.
     pub(super) fn present_decision(&self) -> Option<&Decision> {
         self.decision.as_ref().filter(|_| self.policy.mode != Mode::Off)
+    }
+
+    /// How its `forecast` rules stand, unless it is off.
+    fn foresights(&self, now: Timestamp) -> Vec<Foresight> {
+        if self.policy.mode == Mode::Off {
+            return Vec::new();
+        }
+        policy::foresights(&self.policy, &self.foreseen, &self.series, &self.state, now)
     }
 
     /// The capacity that it decided at last.
