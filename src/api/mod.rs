@@ -69,7 +69,7 @@ pub use guard::{Guard, KeyRule};
 pub use policies::{PolicyDocument, RuleDocument, SourceDocument, StepDocument};
 pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};
 pub use routes::Routes;
-pub use samples::{NewSamples, Pushed};
+pub use samples::{NewSamples, PredictedValue, Pushed};
 pub use server::{HttpServer, bind};
 pub use submission::Submission;
 pub use tls::{Tls, TlsError};

@@ -1,4 +1,4 @@
-//! Values of metrics: pushed by callers, and read back.
+//! Values of metrics: pushed by callers, as they are or as they are expected to be, and read back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::problem::{ApiError, Code, FieldErrors};
 use super::query::SeriesQuery;
 use super::routes::{Route, problems};
 use super::view::WireTime;
+use crate::domain::forecast::MAX_POINTS;
 use crate::domain::policy::{Name, Sample};
 use crate::domain::{Alias, Scope, Timestamp};
 use crate::engine::{PolicyAnswer, PolicyChangeRequest};
@@ -25,6 +26,8 @@ use crate::store::Point;
 const MAX_SAMPLES: usize = 500;
 /// How far ahead of the gateway's clock a value may be: it counts as of now. Clocks of containers differ by less.
 const MAX_AHEAD: Duration = Duration::from_mins(1);
+/// How far ahead a predicted value may be: as far as an outlook goes.
+const MAX_PREDICTED: Duration = Duration::from_hours(400);
 
 /// The scopes, the audit action and the problems of each operation.
 pub(super) const ROUTES: &[Route] = &[
@@ -41,7 +44,7 @@ pub(super) const ROUTES: &[Route] = &[
         .problems(problems![ResourceForbidden MetricNotFound ValidationFailed Overloaded]),
 ];
 
-/// Values of one metric. One of `value` and `samples` is required.
+/// Values of one metric, or what it is expected to be. One of `value`, `samples` and `forecast` is required.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewSamples {
@@ -52,10 +55,11 @@ pub struct NewSamples {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 500)]
     pub samples: Option<Vec<NewSample>>,
-    /// A prediction made elsewhere. Not yet: a request with it is refused.
+    /// A prediction made elsewhere, in any order and in place of the one before: at most 600 values, and none to take the prediction
+    /// away. Each holds until the next one, and the last one as long as the one before it did, so that a single value is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 500)]
-    pub forecast: Option<Vec<NewSample>>,
+    #[schema(max_items = 600)]
+    pub forecast: Option<Vec<PredictedValue>>,
 }
 
 /// A value of a metric and its time.
@@ -69,13 +73,24 @@ pub struct NewSample {
     pub value: f64,
 }
 
+/// What a metric is expected to be from a time on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PredictedValue {
+    /// From when on the value is expected; at most 400 hours in the future.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// The value that is expected.
+    pub value: f64,
+}
+
 /// What became of pushed values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pushed {
     /// How many values were taken in.
     pub accepted: u64,
-    /// How many values were ignored, because there was a newer one.
+    /// How many values were ignored, because there was a newer one, or the time of a prediction was over.
     pub ignored: u64,
 }
 
@@ -83,15 +98,21 @@ pub struct Pushed {
 ///
 /// The policy of the resource decides on them at once. 202 is no promise of durability: a crash of the gateway may lose what
 /// came in the last second. A value older than the newest one is ignored.
+///
+/// With `forecast`, callers push what the metric is expected to be, for rules of the type `forecast` with the source `push`. A metric
+/// that is pulled can have a prediction, too. Of the values in the past only the one that holds now counts; if all of it is
+/// over, nothing changes.
 #[utoipa::path(
     operation_id = "pushMetric", tag = "policies",
     params(
         ("alias" = Alias, Path, description = "The alias of the resource.", example = "worker"),
         ("name" = String, Path, description = "The name of the metric.", example = "queue"),
     ),
-    request_body(content = NewSamples, description = "One value, or several with their times.", examples(
+    request_body(content = NewSamples, description = "One value, several with their times, or a prediction.", examples(
         ("value" = (summary = "The value now", value = json!({"value": 812}))),
-        ("samples" = (summary = "Values with their times", value = json!({"samples": [{"at": "2026-01-31T12:00:00.000Z", "value": 812}]})))
+        ("samples" = (summary = "Values with their times", value = json!({"samples": [{"at": "2026-01-31T12:00:00.000Z", "value": 812}]}))),
+        ("forecast" = (summary = "A prediction", value = json!({"forecast": [
+            {"at": "2026-01-31T13:00:00.000Z", "value": 900}, {"at": "2026-01-31T14:00:00.000Z", "value": 1250}]})))
     )),
     responses((status = 202, description = "The values are taken in.", body = Pushed, example = json!({"accepted": 1, "ignored": 0})))
 )]
@@ -105,9 +126,11 @@ pub async fn push_metric(
 ) -> Result<HttpResponse, ApiError> {
     let alias = resource(&request, &caller, &path.0)?;
     let name: Name = path.1.parse().map_err(|_| no_metric(&path.1))?;
-    let samples = body.0.parse(state.clock.now())?;
-    let pushed = push(&state, &caller, alias, BTreeMap::from([(name, samples)])).await?;
-    Ok(HttpResponse::Accepted().json(pushed))
+    let change = match body.0.parse(state.clock.now())? {
+        NewValues::Observed(samples) => PolicyChangeRequest::Push(BTreeMap::from([(name, samples)])),
+        NewValues::Predicted(points) => PolicyChangeRequest::Predict { name, points },
+    };
+    Ok(HttpResponse::Accepted().json(push(&state, &caller, alias, change).await?))
 }
 
 /// Push values of several metrics
@@ -140,19 +163,28 @@ pub async fn push_metrics(
         errors.add("", "must have a value for one metric at least");
     }
     errors.check()?;
-    Ok(HttpResponse::Accepted().json(push(&state, &caller, alias, samples).await?))
+    let change = PolicyChangeRequest::Push(samples);
+    Ok(HttpResponse::Accepted().json(push(&state, &caller, alias, change).await?))
 }
 
 async fn push(
     state: &ApiState,
     caller: &Caller,
     alias: Alias,
-    samples: BTreeMap<Name, Vec<Sample>>,
+    values: PolicyChangeRequest,
 ) -> Result<Pushed, ApiError> {
-    match change(state, caller, alias, PolicyChangeRequest::Push(samples)).await? {
+    match change(state, caller, alias, values).await? {
         PolicyAnswer::Pushed { accepted, ignored } => Ok(Pushed { accepted, ignored }),
         _ => Err(wrong_answer()),
     }
+}
+
+/// What a caller pushes, once it makes sense.
+enum NewValues {
+    /// What was observed.
+    Observed(Vec<Sample>),
+    /// What is expected from these times on.
+    Predicted(Vec<(Timestamp, f64)>),
 }
 
 impl NewSamples {
@@ -160,36 +192,64 @@ impl NewSamples {
     ///
     /// # Errors
     /// Everything in it that does not make sense, at once.
-    fn parse(self, now: Timestamp) -> Result<Vec<Sample>, ApiError> {
-        if self.forecast.is_some() {
-            return Err(ApiError::invalid_field("/forecast", "cannot be given: forecasts are not there yet"));
+    fn parse(self, now: Timestamp) -> Result<NewValues, ApiError> {
+        match (self.value, self.samples, self.forecast) {
+            (Some(value), None, None) => Ok(NewValues::Observed(vec![Sample { at: now, value }])),
+            (None, Some(samples), None) => observed(&samples, now).map(NewValues::Observed),
+            (None, None, Some(forecast)) => predicted(&forecast, now).map(NewValues::Predicted),
+            (None, None, None) => Err(ApiError::invalid_field("/value", "is required, or samples, or forecast")),
+            (Some(_), Some(_), _) => Err(together("/samples", "value")),
+            (Some(_), None, Some(_)) => Err(together("/forecast", "value")),
+            (None, Some(_), Some(_)) => Err(together("/forecast", "samples")),
         }
-        let samples = match (self.value, self.samples) {
-            (Some(_), Some(_)) => {
-                return Err(ApiError::invalid_field("/samples", "must not be given together with value"));
-            }
-            (None, None) => return Err(ApiError::invalid_field("/value", "is required, or samples")),
-            (Some(value), None) => return Ok(vec![Sample { at: now, value }]),
-            (None, Some(samples)) => samples,
-        };
-        if samples.is_empty() || samples.len() > MAX_SAMPLES {
-            return Err(ApiError::invalid_field("/samples", format!("must have 1 to {MAX_SAMPLES} entries")));
-        }
-        let mut errors = FieldErrors::default();
-        let parsed = samples.iter().enumerate().filter_map(|(index, sample)| {
-            let pointer = format!("/samples/{index}/at");
-            let Ok(at) = sample.at.parse::<jiff::Timestamp>() else {
-                return errors.refuse(pointer, "must be a time like 2026-01-31T12:00:00Z");
-            };
-            let at = Timestamp::from_millis(at.as_millisecond());
-            if at > now + MAX_AHEAD {
-                return errors.refuse(pointer, "must not be more than a minute in the future");
-            }
-            Some(Sample { at: at.min(now), value: sample.value })
-        });
-        let parsed = parsed.collect();
-        errors.check().map(|()| parsed)
     }
+}
+
+fn together(pointer: &str, other: &str) -> ApiError {
+    ApiError::invalid_field(pointer, format!("must not be given together with {other}"))
+}
+
+fn observed(samples: &[NewSample], now: Timestamp) -> Result<Vec<Sample>, ApiError> {
+    if samples.is_empty() || samples.len() > MAX_SAMPLES {
+        return Err(ApiError::invalid_field("/samples", format!("must have 1 to {MAX_SAMPLES} entries")));
+    }
+    let mut errors = FieldErrors::default();
+    let parsed = samples.iter().enumerate().filter_map(|(index, NewSample { at, value })| {
+        let at = time(&mut errors, format!("/samples/{index}/at"), at, now + MAX_AHEAD, "a minute")?;
+        Some(Sample { at: at.min(now), value: *value })
+    });
+    let parsed = parsed.collect();
+    errors.check().map(|()| parsed)
+}
+
+fn predicted(forecast: &[PredictedValue], now: Timestamp) -> Result<Vec<(Timestamp, f64)>, ApiError> {
+    if forecast.len() > MAX_POINTS {
+        return Err(ApiError::invalid_field("/forecast", format!("must have at most {MAX_POINTS} entries")));
+    }
+    let mut errors = FieldErrors::default();
+    let parsed = forecast.iter().enumerate().filter_map(|(index, PredictedValue { at, value })| {
+        let at = time(&mut errors, format!("/forecast/{index}/at"), at, now + MAX_PREDICTED, "400 hours")?;
+        Some((at, *value))
+    });
+    let parsed: Vec<(Timestamp, f64)> = parsed.collect();
+    errors.check()?;
+    if parsed.first().is_some_and(|(first, _)| parsed.iter().all(|(at, _)| at == first)) {
+        let detail = "must have two different times at least: a value holds until the next one";
+        return Err(ApiError::invalid_field("/forecast", detail));
+    }
+    Ok(parsed)
+}
+
+/// The time `text`, which is not after `latest`: so far ahead.
+fn time(errors: &mut FieldErrors, pointer: String, text: &str, latest: Timestamp, ahead: &str) -> Option<Timestamp> {
+    let Ok(at) = text.parse::<jiff::Timestamp>() else {
+        return errors.refuse(pointer, "must be a time like 2026-01-31T12:00:00Z");
+    };
+    let at = Timestamp::from_millis(at.as_millisecond());
+    if at > latest {
+        return errors.refuse(pointer, format!("must not be more than {ahead} in the future"));
+    }
+    Some(at)
 }
 
 /// Read the values of a metric

@@ -64,6 +64,13 @@ pub enum PolicyChangeRequest {
     },
     /// Takes in values of metrics.
     Push(BTreeMap<Name, Vec<Sample>>),
+    /// Takes in the prediction of a metric, in place of the one before.
+    Predict {
+        /// The metric.
+        name: Name,
+        /// Its times and values, in any order; without any, there is no prediction any more.
+        points: Vec<(Timestamp, f64)>,
+    },
 }
 
 /// What must be in force for a change to be made.
@@ -182,6 +189,11 @@ pub enum PolicyRefusal {
     },
     /// A value is negative, and the metric does not allow that.
     Negative {
+        /// The metric.
+        name: Name,
+    },
+    /// A predicted value is negative, and the metric does not allow that.
+    NegativePrediction {
         /// The metric.
         name: Name,
     },

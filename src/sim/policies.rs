@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Claim, ClaimId, Decision, Hold, Name, Sample};
 use crate::domain::{Alias, Timestamp};
 use crate::store::{
@@ -26,6 +27,7 @@ struct Kept {
     decisions: Vec<Decision>,
     /// Of each metric, by the second.
     samples: BTreeMap<Name, BTreeMap<i64, Sample>>,
+    predictions: BTreeMap<Name, Prediction>,
     /// The metrics that were not observed since the policy was deleted.
     retired: BTreeSet<Name>,
 }
@@ -48,18 +50,21 @@ impl KeptPolicies {
 
     /// Writes `observations`, whose resource belongs to the process.
     pub fn record(&mut self, observations: Observations) {
-        let Observations { resource, epoch: _, samples, state, decisions } = observations;
+        let Observations { resource, epoch: _, samples, predictions, state, decisions } = observations;
         let kept = self.0.entry(resource).or_default();
         for (metric, sample) in samples {
             let second = sample.at.as_millis().div_euclid(1000);
             kept.retired.remove(&metric);
             kept.samples.entry(metric).or_default().insert(second, sample);
         }
+        kept.predictions.extend(predictions);
+        kept.predictions.retain(|_, prediction| !prediction.points().is_empty());
         kept.state = state.or(kept.state.take());
         decisions.into_iter().for_each(|decision| kept.decide(decision));
     }
 
-    /// What was observed and remembered is by another clock from now on. Claims and holds end when their callers were told.
+    /// What was observed and remembered is by another clock from now on. Claims and holds end when their callers were told,
+    /// and predictions are about such times.
     pub fn change_clock(&mut self, before: Timestamp, after: Timestamp) {
         for kept in self.0.values_mut() {
             if let Some(state) = &mut kept.state {
@@ -94,6 +99,7 @@ impl KeptPolicies {
             claims: kept.claims.values().map(stored).collect(),
             hold: kept.hold.as_ref().map(stored),
             samples: in_use.filter_map(|(metric, samples)| recent(metric, samples)).collect(),
+            predictions: kept.predictions.clone(),
             last_decision: kept.decisions.last().map(stored).map(Box::new),
         };
         (record != PolicyRecord::default()).then(|| Box::new(record))
@@ -110,6 +116,7 @@ impl Kept {
         if revision.document.is_none() {
             self.state = None;
             self.claims.clear();
+            self.predictions.clear();
             self.retired = self.samples.keys().cloned().collect();
         }
         self.revisions.push(revision);

@@ -66,7 +66,7 @@ macro_rules! suite {
             the_end_of_a_policy_ends_its_claims_and_not_the_hold, changes_of_a_unit_count_in_their_order,
             a_decision_replaces_the_newest_one_with_its_id, a_policy_change_without_its_lane_is_refused,
             a_policy_is_durable_with_its_job_or_not_at_all, what_is_in_force_is_adopted_without_a_lane,
-            what_was_observed_comes_back_after_a_restart, the_last_sample_of_a_second_counts,
+            what_was_observed_comes_back_after_a_restart, a_prediction_takes_the_place_of_the_one_before, the_last_sample_of_a_second_counts,
             the_samples_of_the_last_hour_are_adopted, what_is_handed_over_later_is_written_later,
             only_owners_record, revisions_are_listed_newest_first, decisions_are_paged_newest_first,
             only_the_newest_decisions_are_kept, a_page_of_decisions_is_bounded, a_metric_is_told_in_steps, a_series_has_not_too_many_points,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::forecast::Prediction;
 use crate::domain::policy::{
     Beyond, Claim, ClaimKind, Decision, Direction, Hold, HoldKind, Limiter, MetricState, Mode, Name, Opinion, Sample,
     Says, StageValue, Trigger,
@@ -246,7 +247,19 @@ pub(super) fn sample(second: u64, value: f64) -> Sample {
 /// Samples of the metric `queue` of `resource`, observed by the owner of this adoption of its lane.
 pub(super) fn observed(resource: &str, epoch: Epoch, samples: impl IntoIterator<Item = Sample>) -> Observations {
     let samples = samples.into_iter().map(|sample| (name("queue"), sample)).collect();
-    Observations { resource: alias(resource), epoch, samples, state: None, decisions: Vec::new() }
+    Observations {
+        resource: alias(resource),
+        epoch,
+        samples,
+        predictions: Vec::new(),
+        state: None,
+        decisions: Vec::new(),
+    }
+}
+
+/// A prediction of these values, one a minute from [`NOW`] on.
+pub(super) fn prediction(values: impl IntoIterator<Item = f64>) -> Prediction {
+    Prediction::new((0..).map(|minute| NOW + seconds(minute * 60)).zip(values).collect())
 }
 
 /// Changes of what is kept about the policy of `resource`.

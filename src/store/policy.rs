@@ -10,10 +10,12 @@
 //! # How much
 //!
 //! For each resource: [`MAX_REVISIONS`] documents; one state; claims and one hold, whose texts and number the API
-//! bounds; [`MAX_DECISIONS`] decisions, which name at most [`MAX_METRICS`] metrics and [`MAX_RULES`] rules; and the
-//! samples of at most [`MAX_METRICS`] metrics, at 16 bytes and a few more for each second or minute.
+//! bounds; [`MAX_DECISIONS`] decisions, which name at most [`MAX_METRICS`] metrics and [`MAX_RULES`] rules; and of at most
+//! [`MAX_METRICS`] metrics the samples, at 16 bytes and a few more for each second or minute, and one prediction of at most
+//! [`MAX_POINTS`] points each.
 //!
 //! [`MAX_METRICS`]: crate::domain::policy::MAX_METRICS
+//! [`MAX_POINTS`]: crate::domain::forecast::MAX_POINTS
 //! [`MAX_RULES`]: crate::domain::policy::MAX_RULES
 //! [`MAX_DECISIONS`]: super::MAX_DECISIONS
 //! [`MAX_REVISIONS`]: super::MAX_REVISIONS
@@ -21,6 +23,7 @@
 use std::collections::BTreeMap;
 
 use super::epoch::Epoch;
+use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Claim, ClaimId, Decision, Hold, Name, Sample};
 use crate::domain::{Actor, Alias, Timestamp};
 
@@ -36,8 +39,8 @@ pub struct PolicyChange {
 /// What is written about the policy of a resource.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PolicyWrite {
-    /// A new revision. One that deletes the policy takes its state and its claims with it; decisions and the hold stay,
-    /// and samples for a day.
+    /// A new revision. One that deletes the policy takes its state, its claims and its predictions with it; decisions and the
+    /// hold stay, and samples for a day.
     Revision(Revision),
     /// What the policy has to remember from now on, in place of what it had to.
     State(PolicyState),
@@ -89,14 +92,16 @@ pub struct PolicyRecord {
     /// The samples of each metric from the last hour before its newest one, oldest first; none once the policy was
     /// deleted.
     pub samples: BTreeMap<Name, Vec<Sample>>,
+    /// The prediction of each metric that has one.
+    pub predictions: BTreeMap<Name, Prediction>,
     /// The newest decision, with the times that its clock showed.
     pub last_decision: Option<Box<Decision>>,
 }
 
 impl PolicyRecord {
     /// Carries what was observed over to a clock that shows `there` when the one so far shows `here`: how long ago it was
-    /// stays the same. Claims and holds end at the times of the day that their callers were told. Revisions and decisions
-    /// are shown as they were.
+    /// stays the same. Claims and holds end at the times of the day that their callers were told, and predictions are about
+    /// such times. Revisions and decisions are shown as they were.
     pub fn carry_over(&mut self, here: Timestamp, there: Timestamp) {
         if let Some(state) = &mut self.state {
             state.at = state.at.on_another_clock(here, there);
@@ -116,6 +121,8 @@ pub struct Observations {
     pub epoch: Epoch,
     /// Samples, each with its metric, in the order of their times.
     pub samples: Vec<(Name, Sample)>,
+    /// The predictions of metrics from now on, each in place of the one before; an empty one takes that away.
+    pub predictions: Vec<(Name, Prediction)>,
     /// As [`PolicyWrite::State`].
     pub state: Option<PolicyState>,
     /// As [`PolicyWrite::Decision`].

@@ -206,6 +206,10 @@ impl ApiError {
                 "/value",
                 format!("must not be negative for the metric {name}, which does not allow it"),
             ),
+            PolicyRefusal::NegativePrediction { name } => Self::invalid_field(
+                "/forecast",
+                format!("must not have negative values for the metric {name}, which does not allow them"),
+            ),
             PolicyRefusal::NoCapacity => {
                 Self::invalid_field("/capacity", "is required with status: there is no usable reading of the resource")
             }

@@ -2,7 +2,7 @@
 
 mod page;
 mod plot;
-mod rows;
+pub(super) mod rows;
 #[cfg(test)]
 mod tests;
 

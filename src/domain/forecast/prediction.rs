@@ -3,8 +3,9 @@
 use super::super::time::Timestamp;
 use super::pattern::Expected;
 
-/// Most points of a prediction: four weeks of quarters of an hour.
-pub const MAX_POINTS: usize = 2_688;
+/// Most points of a prediction: 50 hours of five minutes, which is more than a rule looks ahead, or six days of quarters of an
+/// hour. The body of a request has room for them, however they are written.
+pub const MAX_POINTS: usize = 600;
 
 /// What somebody else expects of a metric: each value from its time on until the next.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +25,17 @@ impl Prediction {
     /// The points, in order of time.
     pub fn points(&self) -> &[(Timestamp, f64)] {
         &self.points
+    }
+
+    /// What is left of it at `now`: the points from the one on that holds then. The last two stay together, because the first of
+    /// them says how long the other one holds. Of what has ended nothing is left.
+    pub fn rest(mut self, now: Timestamp) -> Self {
+        if self.end().is_none_or(|end| end <= now) {
+            return Self::default();
+        }
+        let holding = self.points.partition_point(|(at, _)| *at <= now).saturating_sub(1);
+        self.points.drain(..holding.min(self.points.len().saturating_sub(2)));
+        self
     }
 
     /// When it ends: the last value holds as long as the one before it did, and a single one does not hold.
@@ -57,5 +69,20 @@ mod tests {
         let expected = [-1, 0, 59, 60, 89, 90, 119, 120].map(|seconds| prediction.expect(at(seconds)).map(|e| e.upper));
         assert_eq!(expected, [None, Some(1.0), Some(1.0), Some(3.0), Some(3.0), Some(4.0), Some(4.0), None]);
         assert_eq!(Prediction::new(vec![(at(5), 1.0)]).expect(at(5)), None);
+    }
+
+    #[test]
+    fn what_is_left_says_the_same_of_all_that_is_to_come() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
+        let whole = Prediction::new(vec![(at(0), 1.0), (at(60), 2.0), (at(90), 3.0)]);
+        for (now, left) in [(-1, 3), (0, 3), (59, 3), (60, 2), (90, 2), (119, 2), (120, 0), (500, 0)] {
+            let rest = whole.clone().rest(at(now));
+            assert_eq!(rest.points().len(), left, "{now}");
+            for later in now..200 {
+                assert_eq!(rest.expect(at(later)), whole.expect(at(later)), "{later} as of {now}");
+            }
+        }
+        assert_eq!(Prediction::default().rest(at(0)), Prediction::default());
+        assert_eq!(Prediction::new(vec![(at(5), 1.0)]).rest(at(0)).points().len(), 1);
     }
 }

@@ -14,6 +14,7 @@ mod demands;
 mod following;
 mod forecasting;
 mod keyed_claims;
+mod predictions;
 mod recording;
 mod samples;
 #[cfg(test)]

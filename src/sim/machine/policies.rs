@@ -12,7 +12,8 @@ impl<S: Surroundings> Machine<S> {
     pub fn change_policy(&mut self, resource: &Alias, change: PolicyChangeRequest) -> ReplyTo {
         let (to, clock) = (self.take_request(), self.clock());
         let request = PolicyRequest { resource: resource.clone(), change, attempt: None, key: None };
-        if let (Some(predecessor), PolicyChangeRequest::Push(_)) = (&mut self.predecessor, &request.change) {
+        let is_observed = matches!(request.change, PolicyChangeRequest::Push(_) | PolicyChangeRequest::Predict { .. });
+        if let Some(predecessor) = self.predecessor.as_mut().filter(|_| is_observed) {
             predecessor.change_policy(request.clone(), to, clock);
         }
         self.core.change_policy(request, to, clock);

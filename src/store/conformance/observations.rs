@@ -1,10 +1,15 @@
 //! What is observed about resources: samples, states and decisions that no job waits for.
 
+use std::collections::BTreeMap;
+
 use super::reading::all;
 use super::{House, Scene, about, changing};
 use crate::domain::Timestamp;
+use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Decision, Name, Sample};
-use crate::store::fixtures::{NOW, alias, changes, decision, name, observed, revision, sample, seconds, state};
+use crate::store::fixtures::{
+    NOW, alias, changes, decision, name, observed, prediction, revision, sample, seconds, state,
+};
 use crate::store::{
     ADOPTED_SAMPLES, MAX_DECISIONS, Observations, Point, PolicyRecord, PolicyWrite as Write, RecordChange, Series, Unit,
 };
@@ -39,6 +44,37 @@ pub async fn what_was_observed_comes_back_after_a_restart(house: &mut dyn House)
     assert_eq!(found(&scene, "worker").await, expected);
     let adopted = scene.restart().await.lanes.remove(0);
     assert_eq!(adopted.policy, Some(Box::new(expected)));
+}
+
+/// The last one of each metric counts, until the policy ends.
+pub async fn a_prediction_takes_the_place_of_the_one_before(house: &mut dyn House) {
+    let mut scene = Scene::set(house).await;
+    let epoch = scene.adopt("worker").await.epoch;
+    let revised = |number, document| {
+        let policies = changes("worker", [Write::Revision(revision(number, document))]);
+        move |epoch| Unit { policies, ..about("worker", epoch) }
+    };
+    scene.put(revised(1, Some("one"))(epoch)).await;
+    let predicted = |predictions: &[(&str, &[f64])], epoch| Observations {
+        predictions: predictions.iter().map(|(of, it)| (name(of), prediction(it.iter().copied()))).collect(),
+        ..observed("worker", epoch, [])
+    };
+    record(
+        &scene,
+        vec![predicted(&[("queue", &[1.0, 2.0, 3.0]), ("rps", &[0.1, 1e300]), ("old", &[5.0, 6.0])], epoch)],
+    )
+    .await;
+    record(&scene, vec![predicted(&[("queue", &[7.0, 8.0]), ("old", &[]), ("never", &[])], epoch)]).await;
+    let expected: BTreeMap<Name, Prediction> =
+        [(name("queue"), prediction([7.0, 8.0])), (name("rps"), prediction([0.1, 1e300]))].into();
+    let adopted = scene.restart().await.lanes.remove(0);
+    assert_eq!(adopted.policy.expect("one").predictions, expected);
+    let epoch = scene.adopt("worker").await.epoch;
+    scene.put(revised(2, Some("two"))(epoch)).await;
+    assert_eq!(found(&scene, "worker").await.predictions, expected, "another document takes none away");
+    let epoch = scene.adopt("worker").await.epoch;
+    scene.put(revised(3, None)(epoch)).await;
+    assert_eq!(found(&scene, "worker").await.predictions, BTreeMap::new());
 }
 
 pub async fn the_last_sample_of_a_second_counts(house: &mut dyn House) {

@@ -38,6 +38,7 @@ pub async fn a_policy_comes_back_whole_after_a_restart(house: &mut dyn House) {
         claims: vec![claim(1), claim(2)],
         hold: Some(hold()),
         samples: Default::default(),
+        predictions: Default::default(),
         last_decision: Some(Box::new(decision(1))),
     };
     assert_eq!(found(&scene).await, expected);

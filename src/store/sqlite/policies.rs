@@ -1,4 +1,4 @@
-//! Policies as rows: revisions, states, claims and holds.
+//! Policies as rows: revisions, states, claims, holds and predictions.
 //!
 //! It must never look into a document or a state.
 
@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::records::{Unreadable, collect, json, parsed, senseless};
 use super::{decisions, samples};
+use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Claim, Hold, Name, Sample};
 use crate::domain::{Alias, Timestamp};
 use crate::store::{MAX_REVISIONS, PolicyChange, PolicyRecord, PolicyState, PolicyWrite, Revision};
@@ -47,6 +48,7 @@ fn write_revision(db: &Connection, resource: &Alias, revision: &Revision) -> rus
         "DELETE FROM policies WHERE resource = ?1",
         "DELETE FROM policy_states WHERE resource = ?1",
         "DELETE FROM claims WHERE resource = ?1",
+        "DELETE FROM predictions WHERE resource = ?1",
     ] {
         db.prepare_cached(sql)?.execute([resource.as_str()])?;
     }
@@ -59,6 +61,28 @@ pub(super) fn write_state(db: &Connection, resource: &Alias, state: &PolicyState
          ON CONFLICT (resource) DO UPDATE SET at_ms = ?2, state = ?3",
     )?;
     upsert.execute(params![resource.as_str(), state.at.as_millis(), state.text]).map(drop)
+}
+
+/// Writes `predictions` of metrics of `resource`, each in place of the one before.
+pub(super) fn write_predictions(
+    db: &Connection,
+    resource: &Alias,
+    predictions: &[(Name, Prediction)],
+) -> rusqlite::Result<()> {
+    for (metric, prediction) in predictions {
+        let of = (resource.as_str(), metric.as_str());
+        if prediction.points().is_empty() {
+            let mut end = db.prepare_cached("DELETE FROM predictions WHERE resource = ?1 AND metric = ?2")?;
+            end.execute(of)?;
+            continue;
+        }
+        let mut upsert = db.prepare_cached(
+            "INSERT INTO predictions (resource, metric, points) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (resource, metric) DO UPDATE SET points = ?3",
+        )?;
+        upsert.execute((of.0, of.1, json(&prediction.points())?))?;
+    }
+    Ok(())
 }
 
 fn write_claim(db: &Connection, resource: &Alias, claim: &Claim) -> rusqlite::Result<()> {
@@ -105,12 +129,17 @@ fn read_record(
         |row: &Row| Ok(PolicyState { at: Timestamp::from_millis(row.get(1)?), text: row.get::<_, String>(2)? });
     let hold = "SELECT resource, record FROM holds WHERE resource = ?1";
     let claims = "SELECT resource, record FROM claims WHERE resource = ?1 ORDER BY id";
+    let predictions = "SELECT resource, metric, points FROM predictions WHERE resource = ?1";
+    let predictions = collect(db, "prediction for", predictions, of, |row| {
+        Ok((parsed(row, 1)?, Prediction::new(record::<Vec<(Timestamp, f64)>>(row, 2)?)))
+    })?;
     Ok(PolicyRecord {
         revision: revisions(db, resource, 1)?.pop(),
         state: collect(db, "state of the policy of", state, of, parse_state)?.pop(),
         claims: collect(db, "claim on", claims, of, |row| record::<Claim>(row, 1))?,
         hold: collect(db, "hold of", hold, of, |row| record::<Hold>(row, 1))?.pop(),
         samples,
+        predictions: predictions.into_iter().collect(),
         last_decision: decisions::newest(db, resource)?.map(Box::new),
     })
 }
@@ -137,7 +166,8 @@ fn record<T: serde::de::DeserializeOwned>(row: &Row, column: usize) -> rusqlite:
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| senseless(column, error))
 }
 
-/// Moves the times of states and samples by so much. Claims and holds end at the times that their callers were told.
+/// Moves the times of states and samples by so much. Claims and holds end at the times that their callers were told, and
+/// predictions are about such times.
 pub(super) fn carry_over(db: &Connection, forward_millis: i64) -> rusqlite::Result<()> {
     db.execute("UPDATE policy_states SET at_ms = at_ms + ?1", [forward_millis])?;
     samples::carry_over(db, forward_millis)

@@ -15,6 +15,7 @@ fn scene(journal: &mut SqliteJournal) {
     journal.put(&[Unit { policies: changes("worker", writes), ..Unit::default() }]).expect("committed");
     let mut observations = observed("worker", 0, [sample(0, 1.0), sample(61, 2.0)]);
     observations.state = Some(state("s"));
+    observations.predictions = vec![(name("rps"), prediction([900.0, 0.1]))];
     observations.decisions = vec![decision(1)];
     journal.record(&[observations]).expect("recorded");
 }
@@ -29,7 +30,8 @@ fn found(journal: &SqliteJournal) -> PolicyRecord {
     *one
 }
 
-/// Ages stay what they are, to the second; claims and holds end at the times that their callers were told.
+/// Ages stay what they are, to the second; claims and holds end at the times that their callers were told, and predictions are
+/// about such times.
 #[test]
 fn what_is_kept_about_a_policy_moves_with_the_clock() {
     for (forward, moved) in [(7_200_000, 7_200), (-7_200_400, -7_200), (86_399_600, 86_400)] {
@@ -38,6 +40,7 @@ fn what_is_kept_about_a_policy_moves_with_the_clock() {
         scene(&mut journal);
         let later = |at: Timestamp, by: i64| Timestamp::from_millis(at.as_millis() + by);
         let before = found(&journal);
+        assert_eq!(before.predictions, [(name("rps"), prediction([900.0, 0.1]))].into());
         journal.prune(Retention::DEFAULT, NOW + seconds(121), None).expect("pruned");
         let there = later(NOW, forward);
         journal.change_clock(Some(&anchor("next")), NOW, there).expect("changed");
@@ -51,6 +54,7 @@ fn what_is_kept_about_a_policy_moves_with_the_clock() {
             claims: before.claims.clone(),
             hold: before.hold.clone(),
             samples: samples.collect(),
+            predictions: before.predictions.clone(),
             last_decision: before.last_decision.clone(),
         };
         assert_eq!(found(&journal), expected);

@@ -13,6 +13,8 @@ use crate::store::{Observations, StoreError};
 
 /// Most rows in a piece, unless a single resource has more: a state and a sample each of 256 resources, some milliseconds.
 const PIECE_ROWS: usize = 512;
+/// A prediction is as long as so many other rows.
+const ROWS_OF_PREDICTION: usize = 16;
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -50,7 +52,7 @@ impl Recordings {
         let mut rows = 0;
         let fitting = parts.iter().take_while(|part| {
             let is_first = rows == 0;
-            rows += 1 + part.samples.len() + part.decisions.len();
+            rows += 1 + part.samples.len() + part.decisions.len() + ROWS_OF_PREDICTION * part.predictions.len();
             is_first || rows <= PIECE_ROWS
         });
         let count = fitting.count();
@@ -85,13 +87,13 @@ impl Recordings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{NOW, alias, name};
+    use super::super::fixtures::{NOW, name, observed, prediction};
     use super::*;
     use crate::domain::policy::Sample;
 
     fn about(resource: String, samples: usize) -> Observations {
         let samples = vec![(name("queue"), Sample { at: NOW, value: 1.0 }); samples];
-        Observations { resource: alias(&resource), epoch: 1, samples, state: None, decisions: Vec::new() }
+        Observations { samples, ..observed(&resource, 1, []) }
     }
 
     #[test]
@@ -109,6 +111,17 @@ mod tests {
         }
         assert_eq!(sizes, [1, 1, 256, 256, 87]);
         assert!(matches!(answer.try_recv(), Ok(Ok(()))));
+    }
+
+    #[test]
+    fn a_prediction_counts_as_several_rows() {
+        let mut recordings = Recordings::default();
+        let of = |number| Observations {
+            predictions: vec![(name("queue"), prediction([1.0, 2.0]))],
+            ..about(format!("r{number}"), 0)
+        };
+        recordings.add((0..40).map(of).collect(), oneshot::channel().0);
+        assert_eq!(recordings.take_some().map(|piece| piece.len()), Some(30));
     }
 
     #[test]

@@ -32,8 +32,9 @@ pub(super) fn write(db: &Connection, units: &[Unit], first_event: EventId) -> ru
 
 /// Writes what was observed, in its order. Must be called within a transaction.
 pub(super) fn write_observations(db: &Connection, observations: &[Observations]) -> rusqlite::Result<()> {
-    for Observations { resource, epoch: _, samples, state, decisions } in observations {
+    for Observations { resource, epoch: _, samples, predictions, state, decisions } in observations {
         samples::write(db, resource, samples)?;
+        policies::write_predictions(db, resource, predictions)?;
         state.iter().try_for_each(|state| policies::write_state(db, resource, state))?;
         decisions.iter().try_for_each(|decision| decisions::write(db, resource, decision))?;
     }

@@ -300,6 +300,16 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE lanes ADD COLUMN step_durations TEXT;
 ",
+    // What metrics are expected to be, as it was pushed: times of the day in milliseconds, and values.
+    "
+    CREATE TABLE predictions (
+        seq      INTEGER PRIMARY KEY,
+        resource TEXT    NOT NULL,
+        metric   TEXT    NOT NULL,
+        points   TEXT    NOT NULL,
+        UNIQUE (resource, metric)
+    );
+",
 ];
 
 /// The version this release reads and writes.

@@ -1,6 +1,6 @@
 //! What callers change: how a change becomes durable with its answer, and policies themselves.
 //!
-//! A caller is answered when the change is durable, except for values of metrics.
+//! A caller is answered when the change is durable, except for values and predictions of metrics.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,14 +39,17 @@ impl Core {
             return self.effects.push(Effect::Reserve(reply_to, Box::new(wish)));
         }
         let PolicyRequest { resource, change, attempt, .. } = request;
-        if let PolicyChangeRequest::Push(samples) = change {
-            let answer = self.push(&resource, samples, now);
-            return self.effects.push(Effect::Reply(reply_to, Answer::Policy(answer)));
-        }
-        match self.make_change(&resource, change, attempt.as_ref(), now) {
-            Err(refusal) => self.after_pending(&resource, refused(reply_to, refusal)),
-            Ok(change) => self.commit_change(&resource, change, attempt, Unit::default(), reply_to, now),
-        }
+        let answer = match change {
+            PolicyChangeRequest::Push(samples) => self.push(&resource, samples, now),
+            PolicyChangeRequest::Predict { name, points } => self.predict(&resource, name, points, now),
+            change => {
+                return match self.make_change(&resource, change, attempt.as_ref(), now) {
+                    Err(refusal) => self.after_pending(&resource, refused(reply_to, refusal)),
+                    Ok(change) => self.commit_change(&resource, change, attempt, Unit::default(), reply_to, now),
+                };
+            }
+        };
+        self.effects.push(Effect::Reply(reply_to, Answer::Policy(answer)));
     }
 
     pub(super) fn make_change(
@@ -70,7 +73,7 @@ impl Core {
                 self.renew_claim(resource, id, until, &claimant(is_admin), now)
             }
             PolicyChangeRequest::EndClaim { id, is_admin } => self.end_claim(resource, id, &claimant(is_admin), now),
-            PolicyChangeRequest::Push(_) => Err(PolicyRefusal::NoPolicy),
+            PolicyChangeRequest::Push(_) | PolicyChangeRequest::Predict { .. } => Err(PolicyRefusal::NoPolicy),
         }
     }
 
@@ -103,7 +106,9 @@ impl Core {
                 Some(PolicyRefusal::NoClaim)
             }
             PolicyChangeRequest::Claim(_) => Some(PolicyRefusal::NoActivePolicy),
-            PolicyChangeRequest::Delete { .. } | PolicyChangeRequest::Push(_) => Some(PolicyRefusal::NoPolicy),
+            PolicyChangeRequest::Delete { .. } | PolicyChangeRequest::Push(_) | PolicyChangeRequest::Predict { .. } => {
+                Some(PolicyRefusal::NoPolicy)
+            }
         }
     }
 
@@ -209,20 +214,21 @@ impl Core {
             standing.last_revision = revision.number;
             let before = standing.in_force.take();
             let new = InForce { refused_sources, ..InForce::new(revision, policy, is_in_file, now) };
-            standing.in_force = Some(match before {
-                None => new,
-                Some(before) => InForce {
-                    state: before.state.adapt(&before.policy, &new.policy),
-                    series: metrics_of(&before.series, &new.policy, &before.policy),
-                    foreseen: forecasts_of(&before.foreseen, &new.policy, &before.policy),
-                    last_effect_at: before.last_effect_at,
-                    unwritten: before.unwritten,
-                    decision: before.decision,
-                    decided_claims: before.decided_claims,
-                    ..new
-                },
+            let Some(mut before) = before else { return standing.in_force = Some(new) };
+            before.unwritten.take_away(&before.foreseen.predictions, &new.policy);
+            standing.in_force = Some(InForce {
+                state: before.state.adapt(&before.policy, &new.policy),
+                series: metrics_of(&before.series, &new.policy, &before.policy),
+                foreseen: forecasts_of(&before.foreseen, &new.policy, &before.policy),
+                last_effect_at: before.last_effect_at,
+                unwritten: before.unwritten,
+                decision: before.decision,
+                decided_claims: before.decided_claims,
+                ..new
             });
         });
+        // A prediction of a metric that is gone is taken away.
+        self.standings.write_soon(resource, now);
         self.trigger_circles();
     }
 

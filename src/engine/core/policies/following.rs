@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::{Core, Effect};
 use super::deciding::own_job;
 use super::{InForce, Standing, StoredState, changes_of, first_reading, pulled};
+use crate::domain::forecast::Prediction;
 use crate::domain::policy::{JobEnd, Name, NoValue, Policy, Sample, Series, TOGETHER, Trigger, direction_of};
 use crate::domain::{Actor, Alias, Ending, ErrorCode, HistoryEntry, Job, ResourceEvent, StepOutcome, Timestamp};
 use crate::policy::{Document, Problem};
@@ -123,7 +124,7 @@ impl Core {
     }
 
     fn adopt_from_file(&mut self, resource: &Alias, policy: Arc<Policy>, record: PolicyRecord, now: Timestamp) {
-        let PolicyRecord { revision, state, claims, hold, samples, last_decision } = record;
+        let PolicyRecord { revision, state, claims, hold, samples, predictions, last_decision } = record;
         let last_revision = revision.as_ref().map_or(0, |revision| revision.number);
         let refused_sources = self.watch(resource, &policy, true);
         let revision = Revision { number: last_revision, at: now, by: Some(Actor::Operator), document: None };
@@ -131,7 +132,7 @@ impl Core {
         in_force.refused_sources = refused_sources;
         // Without a state, the last decision is one of a policy that was deleted.
         in_force.decision = last_decision.filter(|_| state.is_some()).map(|decision| *decision);
-        in_force.carry_on(state, samples, now);
+        in_force.carry_on(state, samples, predictions, now);
         // The state tells a later process that there was a policy.
         in_force.unwritten.state = true;
         self.standings.change(resource, |standing| {
@@ -141,7 +142,7 @@ impl Core {
     }
 
     fn adopt_stored(&mut self, resource: &Alias, record: PolicyRecord, now: Timestamp) {
-        let PolicyRecord { revision, state, claims, hold, samples, last_decision } = record;
+        let PolicyRecord { revision, state, claims, hold, samples, predictions, last_decision } = record;
         let last_revision = revision.as_ref().map_or(0, |revision| revision.number);
         let in_force = revision.and_then(|revision| {
             let document = revision.document.as_deref()?;
@@ -157,7 +158,7 @@ impl Core {
             let mut in_force = InForce::new(revision, policy, false, first_reading(resource, now));
             in_force.refused_sources = refused_sources;
             in_force.decision = last_decision.map(|decision| *decision);
-            in_force.carry_on(state, samples, now);
+            in_force.carry_on(state, samples, predictions, now);
             Some(in_force)
         });
         self.standings.change(resource, |standing| *standing = Standing { hold, claims, in_force, last_revision });
@@ -197,11 +198,18 @@ impl Core {
 
 impl InForce {
     /// Takes over what a process before it knew, and decides at once.
-    fn carry_on(&mut self, state: Option<StoredState>, samples: BTreeMap<Name, Vec<Sample>>, now: Timestamp) {
+    fn carry_on(
+        &mut self,
+        state: Option<StoredState>,
+        samples: BTreeMap<Name, Vec<Sample>>,
+        predictions: BTreeMap<Name, Prediction>,
+        now: Timestamp,
+    ) {
         if let Some(state) = state {
             self.take_over_state(&state, now);
         }
         self.series = series_of(samples, self, now);
+        self.take_over_predictions(predictions);
         self.trigger = Some(Trigger::Start);
     }
 }

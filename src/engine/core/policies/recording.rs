@@ -4,6 +4,8 @@
 //! What waits must never grow without end: while a store is stuck, the oldest samples and decisions are lost. Rejected: a batch each
 //! second without waiting for the one before, because batches would pile up before a slow disk.
 
+use std::collections::BTreeSet;
+
 use super::super::{Core, Effect};
 use super::InForce;
 use crate::domain::policy::{Decision, Name, Sample};
@@ -19,6 +21,8 @@ const MAX_DECISIONS: usize = 100;
 #[derive(Default)]
 pub(super) struct Unwritten {
     pub samples: Vec<(Name, Sample)>,
+    /// The metrics whose predictions are to be written, or taken away if there is none.
+    pub predictions: BTreeSet<Name>,
     pub state: bool,
     /// Whether the last decision is to be written.
     pub decision: bool,
@@ -91,7 +95,8 @@ impl Core {
         let in_force = self.standings.in_force_mut(resource)?;
         let decisions = in_force.take_unwritten_decisions();
         let samples = std::mem::take(&mut in_force.unwritten.samples);
+        let predictions = in_force.take_unwritten_predictions();
         let state = std::mem::take(&mut in_force.unwritten.state).then(|| in_force.stored_state());
-        Some(Observations { resource: resource.clone(), epoch, samples, state, decisions })
+        Some(Observations { resource: resource.clone(), epoch, samples, predictions, state, decisions })
     }
 }

@@ -7,6 +7,7 @@ mod following;
 mod forecasting;
 mod keyed_claims;
 mod notes;
+mod predicting;
 mod recording;
 mod sources;
 
@@ -166,6 +167,8 @@ impl Scene {
             for (name, sample) in part.samples {
                 self.kept.samples.entry(name).or_default().push(sample);
             }
+            self.kept.predictions.extend(part.predictions);
+            self.kept.predictions.retain(|_, prediction| !prediction.points().is_empty());
             self.kept.last_decision = part.decisions.last().cloned().map(Box::new).or(self.kept.last_decision.take());
         }
         self.core.on_recorded();

@@ -97,6 +97,7 @@ const TABLE: &[(&str, &str, &str, For, u16)] = &[
     ),
     ("POST", "/v1/resources/worker/metrics", r#"{"queue": 1}"#, For::PushWorker, 202),
     ("POST", "/v1/resources/worker/metrics/queue", r#"{"value": 1}"#, For::PushWorker, 202),
+    ("POST", "/v1/resources/worker/metrics/queue", r#"{"forecast": []}"#, For::PushWorker, 202),
     ("GET", "/v1/resources/worker/metrics/queue", "", For::ReadWorker, 200),
     ("GET", "/v1/resources/worker/decisions", "", For::ReadWorker, 200),
     ("GET", "/v1/resources/worker/outlook", "", For::ReadWorker, 200),

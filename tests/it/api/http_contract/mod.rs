@@ -7,6 +7,7 @@ mod idempotency;
 mod jobs;
 mod policies;
 mod polling;
+mod predictions;
 mod resources;
 
 use super::scene::Scene;

@@ -28,7 +28,7 @@ impl Gateway {
     }
 
     /// The last decision, once it is so.
-    async fn decision(&self, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn decision(&self, is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = std::time::Instant::now() + Duration::from_secs(20);
         loop {
             let answer = self.get("/v1/resources/worker/decisions?pageSize=1").await.json();
@@ -41,7 +41,7 @@ impl Gateway {
         }
     }
 
-    async fn capacity(&self, units: u64) {
+    pub(super) async fn capacity(&self, units: u64) {
         let deadline = std::time::Instant::now() + Duration::from_secs(20);
         loop {
             let resource = self.get("/v1/resources/worker").await.json();
@@ -143,7 +143,6 @@ async fn values_that_make_no_sense_are_refused() {
         r#"{"samples": []}"#,
         r#"{"samples": [{"at": "2126-01-01T00:00:00Z", "value": 1}]}"#,
         r#"{"samples": [{"at": "now", "value": 1}]}"#,
-        r#"{"forecast": [{"at": "2026-01-01T00:00:00Z", "value": 1}]}"#,
     ] {
         scene.gateway.refuses(&Raw::post(path, body), 422, "validation_failed").await;
     }
