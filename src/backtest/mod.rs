@@ -4,6 +4,8 @@
 //! take as long as they are said to, and whose readings are exact and at once. Beside it stand plans that need no policy: a
 //! [`fixed`] capacity, and the [`limit`], which knows the future. [`score`] judges all of them alike.
 //!
+//! [`Trial::tune`] searches the policy that is the cheapest of those that miss little enough.
+//!
 //! [`Trial`] is what callers make of a policy and recordings: it has the defaults of what they leave out.
 //!
 //! A run never looks ahead: at each moment it uses the rows up to that moment. Nothing here does I/O or reads a clock.
@@ -19,6 +21,7 @@ mod play;
 mod recording;
 mod score;
 mod trial;
+mod tune;
 
 pub use allowance::{Allowance, Stop};
 pub use compare::{Comparison, Judged, compare};
@@ -28,6 +31,7 @@ pub use play::{Recordings, Setup, play};
 pub use recording::{Demand, Need, OutOfOrder, Recording};
 pub use score::{Score, Stretch, score, stretches};
 pub use trial::{DemandSpec, NoTrial, Terms, Trial};
+pub use tune::{LoadSetting, Parts, Shown, Tried, Tuned, TunedSettings};
 
 use crate::domain::{Capacity, Timestamp};
 
@@ -47,6 +51,17 @@ pub struct Run {
     pub levels: Vec<Level>,
     /// The changes that were sent.
     pub changes: Vec<Change>,
+}
+
+impl Run {
+    /// The part of it within `span`.
+    #[must_use]
+    pub fn within(&self, span: Span) -> Self {
+        let before = self.levels.iter().rposition(|level| level.at <= span.from).unwrap_or(0);
+        let levels = self.levels.iter().skip(before).filter(|level| level.at < span.to);
+        let changes = self.changes.iter().filter(|change| span.from <= change.at && change.at < span.to);
+        Self { levels: levels.copied().collect(), changes: changes.copied().collect() }
+    }
 }
 
 /// A resource that stays at one capacity.

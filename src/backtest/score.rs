@@ -1,12 +1,15 @@
 //! How good a run was.
 
+use serde::Serialize;
+
 use super::{Level, Need, Run, Span};
 use crate::domain::{Op, Timestamp};
 
 const HOUR_MILLIS: f64 = 3_600_000.0;
 
 /// See the module's documentation. Where nothing is known of the demand, nothing is counted, cost included.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Score {
     /// Units that were missing, in unit-hours.
     pub unmet_unit_hours: f64,

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::{Allowance, Comparison, Demand, PlantSpec, Recording, Recordings, Setup, Span, compare};
+use super::tune::tune;
+use super::{Allowance, Comparison, Demand, PlantSpec, Recording, Recordings, Setup, Span, Tuned, compare};
 use crate::domain::policy::{MetricSpec, Name, Policy, RuleKind};
 use crate::domain::{Alias, Capacity, Timestamp};
 
@@ -118,9 +119,25 @@ impl Trial {
 
     /// What comes of it.
     pub fn compare(&self) -> Comparison {
+        compare(&self.policies, &self.recordings, &self.needed(), &self.setup)
+    }
+
+    /// The policy that is the cheapest of the family of the first one and leaves at most `most_unmet` of what is needed.
+    ///
+    /// # Errors
+    /// If nothing is known of what is needed in a part of the time.
+    pub fn tune(&self, most_unmet: f64) -> Result<Tuned, NoTrial> {
+        tune(self.policy(), &self.demand, &self.recordings, &self.needed(), &self.setup, most_unmet)
+    }
+
+    fn needed(&self) -> Demand<'_> {
         let recording = &self.recordings[&self.demand.metric];
-        let demand = Demand { recording, per_unit: self.demand.per_unit, max_age: self.max_age };
-        compare(&self.policies, &self.recordings, &demand, &self.setup)
+        Demand { recording, per_unit: self.demand.per_unit, max_age: self.max_age }
+    }
+
+    /// The policy that others stand beside.
+    pub fn policy(&self) -> &Policy {
+        &self.policies[0].1
     }
 
     /// How it is tried.

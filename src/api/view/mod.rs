@@ -17,7 +17,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::{Alias, Timestamp};
 
-pub use backtest::{BacktestDemand, BacktestReport};
+pub use backtest::{BacktestDemand, BacktestPlant, BacktestReport};
 pub use decision::{AlternativeView, DecisionView, MetricStateName, MetricStateView};
 pub use health::{Alive, NotReadyReason, Ready, SidecarContactView};
 pub use job::{

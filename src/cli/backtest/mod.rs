@@ -5,6 +5,7 @@ mod plot;
 pub(super) mod rows;
 #[cfg(test)]
 mod tests;
+mod tune;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,9 +38,14 @@ these options, by the first rule of the policy of the type target or band. Besid
   fixed mean    a capacity that never changes: the mean of what was needed
   fixed peak    the most that was needed
 
+With --tune, the policy is played with other numbers in it: the load per unit of its first target or band rule on what is
+needed, down.stabilizationSeconds, and a forecast rule where the values reach back far enough. The cheapest that leaves
+at most --unmet unmet is chosen on the first two thirds of the time, and judged on the rest, which the choice never saw:
+  scalegate backtest --tune --min 1 --max 20 --metric rps=rps.csv --per-unit 100 --unmet 0.5% --out policy.json
+
 Exit codes:
   0  the backtest is done
-  1  a policy or a file of values is not valid
+  1  a policy or a file of values is not valid; with --tune, nothing that was tried leaves little enough unmet
   2  the command line makes no sense, or a file cannot be read";
 
 /// Try a policy on a recorded metric, without a gateway.
@@ -49,9 +55,9 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct BacktestArgs {
-    /// The policy: TOML if its name ends with .toml, otherwise JSON
-    #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
+    /// The policy: TOML if its name ends with .toml, otherwise JSON. --tune can do without
+    #[arg(long, value_name = "FILE", required_unless_present = "min")]
+    policy: Option<PathBuf>,
 
     /// The resource that the policy is for
     #[arg(long, value_name = "ALIAS", default_value = "worker")]
@@ -61,12 +67,12 @@ pub struct BacktestArgs {
     #[arg(long = "metric", value_name = "NAME=FILE", required = true, value_parser = metric)]
     metrics: Vec<(Name, PathBuf)>,
 
-    /// The metric that says what is needed
+    /// The metric that says what is needed [default: with --per-unit, the metric if there is one]
     #[arg(long, value_name = "NAME", requires = "per_unit")]
     demand: Option<Name>,
 
     /// The load that one unit carries
-    #[arg(long, value_name = "LOAD", requires = "demand", value_parser = per_unit)]
+    #[arg(long, value_name = "LOAD", value_parser = per_unit)]
     per_unit: Option<f64>,
 
     /// How long units that are added take until they are ready [default: expectedChangeSeconds of the policy's jobs, 300s
@@ -98,6 +104,27 @@ pub struct BacktestArgs {
     #[arg(long = "compare", value_name = "FILE")]
     compared: Vec<PathBuf>,
 
+    /// Find the cheapest policy that leaves little enough unmet
+    #[arg(long, conflicts_with = "compared")]
+    tune: bool,
+
+    /// With --tune: the most that may be unmet, as a share of all that is needed [default: 1%]
+    #[arg(long, value_name = "PERCENT", requires = "tune", value_parser = share)]
+    unmet: Option<f64>,
+
+    /// With --tune: least capacity, instead of a policy
+    #[arg(long, value_name = "UNITS", requires_all = ["tune", "max", "per_unit"], conflicts_with = "policy",
+        value_parser = parse_capacity)]
+    min: Option<Capacity>,
+
+    /// With --tune: largest capacity, instead of a policy
+    #[arg(long, value_name = "UNITS", requires = "min", value_parser = parse_capacity)]
+    max: Option<Capacity>,
+
+    /// With --tune: write the proposed policy to this file, in TOML if its name ends with .toml, otherwise in JSON
+    #[arg(long, value_name = "FILE", requires = "tune")]
+    out: Option<PathBuf>,
+
     /// Write one line of JSON instead
     #[arg(long)]
     json: bool,
@@ -118,6 +145,12 @@ fn per_unit(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
+fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|number| number.trim_end().parse::<f64>().ok());
+    let share = percent.filter(|percent| (0.0..100.0).contains(percent)).map(|percent| percent / 100.0);
+    share.ok_or_else(|| "expected a percentage from 0% to below 100%, such as 0.5%".to_owned())
+}
+
 /// Why there is no backtest.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -128,7 +161,7 @@ enum Failure {
     #[error("{0}")]
     Recording(#[from] rows::NoRecording),
     #[error("cannot write {}: {error}", path.display())]
-    Page { path: PathBuf, error: std::io::Error },
+    Unwritten { path: PathBuf, error: std::io::Error },
     #[error("{0}")]
     Trial(#[from] NoTrial),
     #[error("{0}")]
@@ -140,7 +173,7 @@ impl Failure {
         match self {
             Self::Document(error) => error.exit(),
             Self::Recording(rows::NoRecording::Io { .. }) | Self::Trial(_) | Self::Arguments(_) => Exit::Usage,
-            Self::Policy { .. } | Self::Recording(_) | Self::Page { .. } => Exit::Failed,
+            Self::Policy { .. } | Self::Recording(_) | Self::Unwritten { .. } => Exit::Failed,
         }
     }
 }
@@ -154,34 +187,63 @@ pub fn run(args: BacktestArgs) -> Exit {
 
 impl BacktestArgs {
     fn run(self, output: &mut Output) -> Exit {
-        let (trial, warnings) = match self.trial() {
-            Ok(found) => found,
-            Err(failure) => {
-                output.notice(&failure);
-                return failure.exit();
-            }
-        };
-        trial.remarks().iter().for_each(|remark| output.notice(remark));
+        let done = self.trial().and_then(|trial| {
+            trial.remarks().iter().for_each(|remark| output.notice(remark));
+            if self.tune { self.tuned(&trial, output) } else { self.compared(&trial, output) }
+        });
+        done.unwrap_or_else(|failure| {
+            output.notice(&failure);
+            failure.exit()
+        })
+    }
+
+    fn compared(&self, trial: &Trial, output: &mut Output) -> Result<Exit, Failure> {
         let (comparison, setup) = (trial.compare(), trial.setup());
-        if let Some(path) = &self.html {
-            let page = page::page(&comparison, setup);
-            if let Err(error) = std::fs::write(path, page) {
-                let failure = Failure::Page { path: path.clone(), error };
-                output.notice(&failure);
-                return failure.exit();
-            }
-        }
+        self.write_page(|| page::page(&comparison, setup))?;
         if self.json {
-            output.json(&BacktestReport::of(&trial, &comparison, warnings));
+            output.json(&BacktestReport::of(trial, &comparison, surely_not_meant(trial.policy())));
         } else {
             output.lines(told(&comparison, setup.span));
         }
-        Exit::Done
+        Ok(Exit::Done)
     }
 
-    /// What is tried, and what in the policy is surely not meant.
-    fn trial(&self) -> Result<(Trial, Vec<Warning>), Failure> {
-        let main = policy(&self.policy)?;
+    fn tuned(&self, trial: &Trial, output: &mut Output) -> Result<Exit, Failure> {
+        let tuned = trial.tune(self.unmet.unwrap_or(MOST_UNMET))?;
+        let meets = tuned.meets(&tuned.proposed.tried.chosen_on);
+        self.write_page(|| tune::page(&tuned))?;
+        if self.json {
+            output.json(&tune::TuneReport::of(trial, &tuned, surely_not_meant(&tuned.policy)));
+        } else {
+            output.lines(tune::told(&tuned));
+        }
+        match &self.out {
+            Some(path) if meets => {
+                let document = tune::document(&tuned.policy, path).map_err(Failure::Arguments)?;
+                write(path, &document)?;
+            }
+            Some(path) => output.notice(format_args!("{} is not written", path.display())),
+            None => {}
+        }
+        Ok(if meets { Exit::Done } else { Exit::Failed })
+    }
+
+    fn write_page(&self, page: impl FnOnce() -> String) -> Result<(), Failure> {
+        self.html.as_ref().map_or(Ok(()), |path| write(path, &page()))
+    }
+
+    /// What is tried.
+    fn trial(&self) -> Result<Trial, Failure> {
+        let mut recordings = Recordings::new();
+        for (name, path) in &self.metrics {
+            recordings.insert(name.clone(), rows::recording(path)?);
+        }
+        let demand = self.demand()?;
+        let main = match (&self.policy, &demand) {
+            (Some(path), _) => policy(path)?,
+            (None, Some(demand)) => self.start(demand, &recordings)?,
+            (None, None) => return Err(Failure::Arguments("give --policy FILE".to_owned())),
+        };
         let mut compared = Vec::new();
         for path in &self.compared {
             let name =
@@ -189,21 +251,18 @@ impl BacktestArgs {
             compared.push((name, policy(path)?));
         }
         let policies = || compared.iter().map(|(_, policy)| policy).chain([&main]);
-        let mut recordings = Recordings::new();
-        for (name, path) in &self.metrics {
-            if !policies().any(|policy| policy.metrics.contains_key(name)) && self.demand.as_ref() != Some(name) {
-                return Err(Failure::Arguments(format!("no policy has a metric {name}")));
-            }
-            recordings.insert(name.clone(), rows::recording(path)?);
+        let is_of_no_use = |name: &&Name| {
+            let is_demand = demand.as_ref().is_some_and(|demand| demand.metric == **name);
+            !is_demand && !policies().any(|policy| policy.metrics.contains_key(*name))
+        };
+        if let Some(name) = recordings.keys().find(is_of_no_use) {
+            return Err(Failure::Arguments(format!("no policy has a metric {name}")));
         }
-        let given = self.demand.clone().zip(self.per_unit);
-        let given = given.map(|(metric, per_unit)| DemandSpec { metric, per_unit });
-        let demand = given.or_else(|| DemandSpec::by_rules(&main)).ok_or_else(|| {
+        let demand = demand.or_else(|| DemandSpec::by_rules(&main)).ok_or_else(|| {
             let missing = "what is needed is not known: give --demand NAME and --per-unit LOAD";
             Failure::Arguments(missing.to_owned())
         })?;
-        let config = ScalingConfig::default().unlisted();
-        let settings = config.settings.with(&main.job);
+        let settings = ScalingConfig::default().unlisted().settings.with(&main.job);
         let plant = PlantSpec::expected(&settings, &StepDurations::default(), main.expected_change);
         let terms = Terms {
             resource: self.resource.clone(),
@@ -219,15 +278,44 @@ impl BacktestArgs {
             to: self.to,
             allowance: Allowance::default(),
         };
-        let warnings = warnings(&main, &config, now());
-        Ok((Trial::new(main, compared, recordings, terms)?, warnings))
+        Ok(Trial::new(main, compared, recordings, terms)?)
     }
+
+    /// What is needed, as far as the arguments say.
+    fn demand(&self) -> Result<Option<DemandSpec>, Failure> {
+        let Some(per_unit) = self.per_unit else { return Ok(None) };
+        let metric = match (&self.demand, &self.metrics[..]) {
+            (Some(metric), _) => metric,
+            (None, [(metric, _)]) => metric,
+            _ => return Err(Failure::Arguments("say by --demand NAME which metric --per-unit is about".to_owned())),
+        };
+        Ok(Some(DemandSpec { metric: metric.clone(), per_unit }))
+    }
+
+    /// The policy to begin with where none is given.
+    fn start(&self, demand: &DemandSpec, recordings: &Recordings) -> Result<Policy, Failure> {
+        let (min, max) = (self.min.unwrap_or(Capacity::ZERO), self.max.unwrap_or(Capacity::MAX));
+        let start = tune::Start { demand, min, max, provisioning: self.provisioning };
+        start.policy(recordings).map_err(Failure::Arguments)
+    }
+}
+
+/// What in `policy` is surely not meant.
+fn surely_not_meant(policy: &Policy) -> Vec<Warning> {
+    warnings(policy, &ScalingConfig::default().unlisted(), now())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| Failure::Unwritten { path: path.to_owned(), error })
 }
 
 /// The policy in the file at `path`.
 fn policy(path: &Path) -> Result<Policy, Failure> {
     document(path)?.policy().map_err(|_| Failure::Policy { path: path.to_owned() })
 }
+
+/// Most that may be unmet, unless it is said.
+const MOST_UNMET: f64 = 0.01;
 
 const HEADER: [&str; 9] =
     ["RUN", "UNMET", "OF NEED", "TIME SHORT", "UNIT-HOURS", "× LIMIT", "CHANGES", "REVERSALS", "PEAK"];
@@ -250,7 +338,6 @@ fn told(comparison: &Comparison, span: Span) -> Vec<String> {
 
 fn row(judged: &Judged) -> [String; 9] {
     let score = judged.score;
-    let percent = |share: f64| format!("{:.2} %", share * 100.0);
     [
         judged.name.clone(),
         format!("{:.2}", score.unmet_unit_hours),
@@ -262,4 +349,8 @@ fn row(judged: &Judged) -> [String; 9] {
         score.reversals.to_string(),
         score.peak.to_string(),
     ]
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
 }

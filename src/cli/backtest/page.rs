@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::plot::{columns, day};
 use super::{HEADER, row};
-use crate::backtest::{Comparison, Judged, Setup, Span};
+use crate::backtest::{Comparison, Need, Run, Setup, Span};
 use crate::cli::words::brief;
 
 /// Points of a plot, one for each unit of its width.
@@ -17,13 +17,28 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .75rem;text-align:right;border-bottom:1px solid #8884}\
 td:first-child,th:first-child{text-align:left}svg{width:100%;height:auto;background:#8881}\
 .need{fill:var(--need)}.missing{fill:var(--missing)}.ready{fill:none;stroke:var(--ready);stroke-width:1.5}\
-b{font-weight:600}figure{margin:1.5rem 0}figcaption{display:flex;justify-content:space-between}\
+.tried{fill:#8888}.curve{fill:var(--ready)}.given,.proposed{fill:none;stroke-width:3;stroke:var(--ready)}.given{stroke:var(--missing)}\
+.bound{stroke:var(--missing);stroke-dasharray:6 4}b{font-weight:600}figure{margin:1.5rem 0}figcaption{display:flex;justify-content:space-between}\
 @media(prefers-color-scheme:dark){:root{--need:#4a5670;--ready:#7fb0ff;--missing:#ff7a6b}}";
 
 /// The page.
 pub fn page(comparison: &Comparison, setup: &Setup) -> String {
+    let mut page = head(setup);
+    page.push_str(&table(HEADER, comparison.runs.iter().map(row)));
+    page.push_str(LEGEND);
+    for judged in &comparison.runs {
+        page.push_str(&plot(&judged.name, &judged.run, &comparison.needs, setup.span));
+    }
+    page
+}
+
+/// What the plots show.
+pub(super) const LEGEND: &str = "<p>Grey: needed. Red: needed, and missing. Line: ready.</p>\n";
+
+/// The beginning: what was played, and how.
+pub(super) fn head(setup: &Setup) -> String {
     let (span, plant) = (setup.span, setup.plant);
-    let mut page = format!(
+    format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>Backtest of {resource}</title>\n\
          <style>{STYLE}</style>\n<h1>Backtest of {resource}</h1>\n\
@@ -36,27 +51,20 @@ pub fn page(comparison: &Comparison, setup: &Setup) -> String {
         plant.step_size,
         brief(plant.cooldown),
         resource = escaped(setup.resource.as_str()),
-    );
-    page.push_str(&table(comparison));
-    page.push_str("<p>Grey: needed. Red: needed, and missing. Line: ready.</p>\n");
-    for judged in &comparison.runs {
-        page.push_str(&plot(judged, comparison, span));
-    }
-    page
+    )
 }
 
-fn table(comparison: &Comparison) -> String {
-    let cells = |kind: &str, texts: &[String]| -> String {
+pub(super) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let cells = |kind: &str, texts: [String; N]| -> String {
         let cells: String = texts.iter().map(|text| format!("<{kind}>{}</{kind}>", escaped(text))).collect();
         format!("<tr>{cells}</tr>\n")
     };
-    let mut table = format!("<table>\n{}", cells("th", &HEADER.map(str::to_owned)));
-    comparison.runs.iter().for_each(|judged| table.push_str(&cells("td", &row(judged))));
-    table + "</table>\n"
+    let rows: String = rows.into_iter().map(|row| cells("td", row)).collect();
+    format!("<table>\n{}{rows}</table>\n", cells("th", header.map(str::to_owned)))
 }
 
-fn plot(judged: &Judged, comparison: &Comparison, span: Span) -> String {
-    let columns = columns(&judged.run, &comparison.needs, span, WIDTH);
+pub(super) fn plot(name: &str, run: &Run, needs: &[Need], span: Span) -> String {
+    let columns = columns(run, needs, span, WIDTH);
     let highest = columns.iter().map(|(need, ready)| *need.max(ready)).max().unwrap_or(0).max(1);
     let y = |units: u32| HEIGHT - f64::from(units) / f64::from(highest) * HEIGHT;
     let (mut need, mut missing, mut ready) = (format!("M0 {HEIGHT}"), String::new(), String::new());
@@ -74,14 +82,14 @@ fn plot(judged: &Judged, comparison: &Comparison, span: Span) -> String {
          <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">\
          <path class=\"need\" d=\"{need}\"/><path class=\"missing\" d=\"{missing}\"/><path class=\"ready\" d=\"{ready}\"/></svg>\n\
          <figcaption><span>{}</span><span>{}</span></figcaption></figure>\n",
-        escaped(&judged.name),
-        escaped(&format!("{}: units needed and ready", judged.name)),
+        escaped(name),
+        escaped(&format!("{name}: units needed and ready")),
         day(span.from),
         day(span.to),
     )
 }
 
 /// `text` as HTML shows it.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
