@@ -48,6 +48,7 @@ const FILES: &[File] = files! {
     "history.js" SCRIPT;
     "ledger.js" SCRIPT;
     "standing.js" SCRIPT;
+    "outlook.js" SCRIPT;
     "routes.js" SCRIPT;
     "format.js" SCRIPT;
     "words.js" SCRIPT;
@@ -58,6 +59,7 @@ const FILES: &[File] = files! {
     "views/resources.js" SCRIPT;
     "views/policy.js" SCRIPT;
     "views/decision.js" SCRIPT;
+    "views/outlook.js" SCRIPT;
     "views/ledger.js" SCRIPT;
     "views/hold.js" SCRIPT;
     "views/claims.js" SCRIPT;

@@ -179,6 +179,9 @@ const standing = (alias, what) => `/v1/resources/${encodeURIComponent(alias)}/${
 /** The text of a resource's policy. */
 export const policy = (alias) => get(standing(alias, "policy"));
 
+/** What is ahead of a resource with a policy, for a day. */
+export const outlook = (alias) => get(standing(alias, "outlook?hours=24"));
+
 /** A page of what a resource's policy decided, newest first. */
 export function decisions(alias, pageToken) {
   const query = new URLSearchParams({ pageSize: "50" });

@@ -8,7 +8,7 @@
 import * as api from "./api.js";
 import { EventStream } from "./events.js";
 import { onSession, session } from "./session.js";
-import { loadLedger, loadStanding } from "./standing.js";
+import { loadLedger, loadOutlook, loadStanding } from "./standing.js";
 import {
   changed,
   forgetAll,
@@ -402,6 +402,7 @@ function lookAgain() {
     // An alias that was refused is not read later either; one that the sidecar did not answer for may be.
     const isWanted = resource ? isIdle(resource) : status === undefined || status >= 500;
     if (isWanted && isDue(params.alias, LOOK_EVERY_MILLIS)) look(params.alias);
+    loadOutlook(params.alias);
   }
   for (const { resource } of inDoubt()) if (isDue(resource, ASK_AGAIN_MILLIS)) look(resource);
 }

@@ -110,6 +110,36 @@ export function otherwise(alternative, text) {
   return [`${metric} ${side} ${format.value(alternative[field])}`, `${rule} wants ${format.number(wants)}`];
 }
 
+const FORECAST_STATES = {
+  trusted: { text: "Trusted: it counts", tone: "good", sign: "check" },
+  learning: { text: "Learning: it does not count yet", tone: "idle", sign: "clock" },
+  distrusted: { text: "Distrusted: it does not count", tone: "warn", sign: "question" },
+  waiting: { text: "Waiting: it does not count yet", tone: "idle", sign: "clock" },
+};
+
+/** Whether what a `forecast` rule expects counts. */
+export const forecastState = ({ state }) => FORECAST_STATES[state] ?? { text: state, tone: "idle", sign: "dot" };
+
+const WHY_NOT = {
+  learning: (metric) => `Too little is known of the past of ${metric}.`,
+  distrusted: (metric) => `Of ${metric} it expected nothing better than the guess that all stays as it is.`,
+  waiting: (metric) => `Its history of ${metric} is being read, or no prediction was pushed.`,
+};
+
+/** A number that was worked out of many: more than three digits would be made up. */
+const rounded = (number) => format.value(Number(number.toPrecision(3)));
+
+/** Why a `forecast` rule does not count, and how good its expectations were, in sentences. */
+export function forecastWords({ metric, state, error, naiveError, coverage }) {
+  const said = WHY_NOT[state] ? [WHY_NOT[state](metric)] : [];
+  if (error === null || naiveError === null || coverage === null) return [...said, "It could not be compared with what came yet."];
+  return [
+    ...said,
+    `Its mean error is ${rounded(error)} of ${metric}; that of the guess that all stays as it is, ${rounded(naiveError)}.`,
+    `${Math.round(100 * coverage)} % of the values stayed below what it expected at most.`,
+  ];
+}
+
 /** What a hold stops. */
 export function held({ capacity, direction }) {
   if (capacity !== null) return `Kept at ${format.number(capacity)}`;

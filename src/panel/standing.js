@@ -1,6 +1,7 @@
-/** Reads what stands about a resource besides its jobs: what its policy decided, the policy's text, and claims. */
+/** Reads what stands about a resource besides its jobs: what its policy decided, its text and its outlook, and claims. */
 
 import * as api from "./api.js";
+import { isDue } from "./outlook.js";
 import { changed, ledger, policyOf, putDecision, resourceOf, store } from "./store.js";
 
 /** Reads what the page of a resource shows of its policy and was not read yet; where there is news, also what may be old. */
@@ -11,6 +12,32 @@ export function loadStanding(alias, { isNews = false } = {}) {
   if (!loaded && !loading && !problem) loadLedger(alias);
   loadText(alias, policy.revision);
   if (isNews || !store.claims.has(alias)) loadClaims(alias);
+  loadOutlook(alias);
+}
+
+/** Reads what is ahead of a resource, if what is known of it is old or rests on what has changed. */
+export async function loadOutlook(alias) {
+  const resource = resourceOf(alias);
+  const policy = policyOf(resource);
+  if (!policy || policy.mode === "off") return;
+  const known = store.outlooks.get(alias);
+  const basis = basisOf(resource, policy);
+  if (!isDue(known, basis, Date.now())) return;
+  const asked = { outlook: known?.outlook ?? null, problem: known?.problem ?? null, basis, askedAt: Date.now(), isLoading: true };
+  store.outlooks.set(alias, asked);
+  try {
+    store.outlooks.set(alias, { ...asked, outlook: await api.outlook(alias), problem: null, isLoading: false });
+  } catch (problem) {
+    store.outlooks.set(alias, { ...asked, problem, isLoading: false });
+  }
+  changed();
+}
+
+/** What lets an outlook be another one at once. What is expected of metrics changes slowly once it is there, and is not in it. */
+function basisOf({ resource, capacity }, { revision, mode, decided, decision, forecasts = [] }) {
+  const claims = (store.claims.get(resource)?.claims ?? []).map(({ id, until }) => [id, until]);
+  const states = forecasts.map(({ rule, state, learnedThrough }) => [rule, state, learnedThrough]);
+  return JSON.stringify([revision, mode, decision?.decided ?? decided, capacity, claims, states]);
 }
 
 /** Reads the newest page of what a policy decided. What failed is not tried again by itself before the stream is ready again. */

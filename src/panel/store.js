@@ -39,6 +39,8 @@ const nothing = () => ({
   /** By alias: `{claims, problem}`, and the text of the policy as `{revision, text}`. */
   claims: new Map(),
   policyTexts: new Map(),
+  /** By alias, what is ahead: `{outlook, problem, basis, askedAt, isLoading}`. */
+  outlooks: new Map(),
   /** Aliases being read by request of the user, and the last such reading that failed: `{alias, error}`. */
   reading: new Set(),
   lookProblem: null,

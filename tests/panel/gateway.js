@@ -164,6 +164,10 @@ export class Gateway {
   /** Pushes a value of a metric, as a worker does. */
   push = (alias, metric, value) => this.#ask("POST", `/v1/resources/${alias}/metrics/${metric}`, { body: { value } });
 
+  /** Pushes values of earlier times. */
+  pushSamples = (alias, metric, samples) =>
+    this.#ask("POST", `/v1/resources/${alias}/metrics/${metric}`, { body: { samples } });
+
   putHold = (alias, hold) => this.#ask("PUT", `/v1/resources/${alias}/hold`, { body: hold });
 
   claim = (alias, claim) => this.#ask("POST", `/v1/resources/${alias}/claims`, { body: claim });

@@ -669,6 +669,87 @@ test("values of metrics have few digits, and words of policies a meaning", async
   ]);
 });
 
+test("an outlook is read again when it is old, and sooner only if its basis has changed", async () => {
+  const found = await within("outlook.js", ({ isDue }) => [
+    isDue(undefined, "a", 0),
+    isDue({ askedAt: 0, basis: "a", isLoading: false }, "a", 59_999), isDue({ askedAt: 0, basis: "a", isLoading: false }, "a", 60_000),
+    isDue({ askedAt: 0, basis: "a", isLoading: false }, "b", 4_999), isDue({ askedAt: 0, basis: "a", isLoading: false }, "b", 5_000),
+    isDue({ askedAt: 0, basis: "a", isLoading: true }, "b", 90_000),
+  ]);
+  assert.deepEqual(found, [true, false, true, false, true, false]);
+});
+
+test("what is expected is drawn in units, without what is not known", async () => {
+  const at = (minutes) => new Date(Date.parse("2027-01-31T00:00:00Z") + minutes * 60_000).toISOString();
+  const point = (minutes, middle, upper) => ({ at: at(minutes), middle, upper });
+  const given = {
+    from: at(0), to: at(100), planned: [{ at: at(0), capacity: 2 }, { at: at(50), capacity: 4 }],
+    forecast: [
+      { rule: "ahead", metric: "rps", state: "trusted", points: [point(0, 100, 200), point(10, 150, 250), point(40, 9000, 9000)] },
+      { rule: "unknown", metric: "rps", state: "trusted", points: [point(0, 1, 1)] },
+    ],
+    transitions: [
+      { at: at(20), rule: "night", opens: false, min: 1, max: 3 }, { at: at(60), rule: "day", opens: true, min: 5, max: null },
+      { at: at(80), rule: "night", opens: true, min: 1, max: 3 },
+    ],
+    claims: [{ id: "x", units: 6, kind: "atLeast", from: at(-10), until: at(30) }],
+  };
+  const found = await within("outlook.js", ({ drawing, entries, described }, outlook) => {
+    const text = { max: 8, rules: [{ name: "ahead", perUnit: 50 }] };
+    const { bands, lanes, planned, plannedUntil, top } = drawing(outlook, text);
+    return {
+      bands, lanes, planned, plannedUntil, top, without: drawing(outlook, null).bands,
+      words: entries(outlook, text).map(({ what }) => what), label: described("worker", { ...outlook, planned: [] }, text),
+      many: drawing({ ...outlook, planned: Array(1001).fill(outlook.planned[1]) }, text).plannedUntil,
+    };
+  }, given);
+  assert.deepEqual(found.bands, [{
+    rule: "ahead", isTrusted: true, parts: [
+      [{ x: 0, end: 0.1, middle: 2, upper: 4 }, { x: 0.1, end: 0.2, middle: 3, upper: 5 }],
+      [{ x: 0.4, end: 0.5, middle: 180, upper: 180 }],
+    ],
+  }]);
+  assert.deepEqual(found.without, [], "in which unit is not known");
+  assert.deepEqual(found.lanes, [
+    { kind: "window", text: "night: 1 to 3", spans: [{ begin: 0, end: 0.2 }, { begin: 0.8, end: 1 }] },
+    { kind: "window", text: "day: at least 5", spans: [{ begin: 0.6, end: 1 }] },
+    { kind: "claim", text: "claim: at least 6", spans: [{ begin: 0, end: 0.3 }] },
+  ]);
+  assert.deepEqual([found.planned, found.plannedUntil, found.many], [[{ x: 0, units: 2 }, { x: 0.5, units: 4 }], 1, 0.5]);
+  assert.equal(found.top, 10 * 1.08, "what is far above the bounds is cut off");
+  assert.deepEqual(found.words, [
+    "now: 2", "most of rps that unknown expects: 1", "night closes", "claim ends: at least 6",
+    "most of rps that ahead expects: 9,000, which needs 180", "planned: 4", "day opens: at least 5", "night opens: 1 to 3",
+  ]);
+  assert.match(found.label, /^The next 2 hours of worker: no capacity is planned; most of rps .*; 2 windows open; 1 claim\.$/);
+});
+
+test("how a forecast stands is said in words", async () => {
+  const found = await within("policy.js", ({ forecastState, forecastWords }) => {
+    const known = { metric: "rps", error: 52.13, naiveError: 140.4, coverage: 0.7143 };
+    const unknown = { metric: "rps", error: null, naiveError: null, coverage: null };
+    return [
+      forecastWords({ ...known, state: "trusted" }), forecastWords({ ...known, state: "distrusted" }),
+      forecastWords({ ...unknown, state: "learning" }), forecastWords({ ...unknown, state: "waiting" }),
+      ["trusted", "distrusted", "learning", "waiting", "new"].map((state) => forecastState({ state }).text),
+    ];
+  });
+  const compared = [
+    "Its mean error is 52.1 of rps; that of the guess that all stays as it is, 140.",
+    "71 % of the values stayed below what it expected at most.",
+  ];
+  const notYet = "It could not be compared with what came yet.";
+  assert.deepEqual(found, [
+    compared,
+    ["Of rps it expected nothing better than the guess that all stays as it is.", ...compared],
+    ["Too little is known of the past of rps.", notYet],
+    ["Its history of rps is being read, or no prediction was pushed.", notYet],
+    [
+      "Trusted: it counts", "Distrusted: it does not count", "Learning: it does not count yet", "Waiting: it does not count yet", "new",
+    ],
+  ]);
+});
+
 test("a stream says why it was ended", async () => {
   const found = await within("events.js", ({ EventStream }) =>
     new Promise((resolve) => {

@@ -79,7 +79,7 @@ test("pattern 1: a resource is scaled to a target", async () => {
   await page.goto(`${gateway.url}/#/resources/simple`);
   await shows(page, 2);
   // Where there is no policy, nothing is said of policies.
-  for (const name of ["Hold", "Claims", "Last decision"]) assert.equal(await page.getByRole("region", { name }).count(), 0);
+  for (const name of ["Hold", "Claims", "Last decision", "Outlook"]) assert.equal(await page.getByRole("region", { name }).count(), 0);
   assert.equal(await page.getByRole("heading", { name: "Decisions" }).count(), 0);
   await close(page);
 });
@@ -186,7 +186,95 @@ test("pattern 3: a schedule scales", async () => {
   await shows(page, 1);
   await page.getByText("revision 2", { exact: true }).waitFor();
   await page.getByText("What the policy does").click();
-  await page.getByText(later.rules[0].from).first().waitFor();
+  await page.locator(".what-it-does").getByText(later.rules[0].from).first().waitFor();
+  await close(page);
+});
+
+const FORECAST = {
+  min: 1, max: 20, metrics: { rps: { source: { type: "push" }, maxAgeSeconds: 600 } },
+  rules: [{ name: "now", type: "target", metric: "rps", perUnit: 100 }],
+  ...AT_ONCE,
+};
+const AHEAD = { name: "ahead", type: "forecast", metric: "rps", perUnit: 100 };
+const DAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
+
+/** Puts a policy on a metric whose last four days had a peak from an hour ahead on, and that looks ahead. */
+async function putWithHistory(alias, policy, rules) {
+  await gateway.putPolicy(alias, policy);
+  const load = (minutes) => (((minutes % 1440) + 1440) % 1440 >= 60 && ((minutes % 1440) + 1440) % 1440 < 300 ? 870 : 250);
+  const minutes = Array.from({ length: 4 * 288 + 1 }, (_, index) => 5 * (index - 4 * 288));
+  const now = Date.now();
+  const samples = minutes.map((minute) => ({ at: new Date(now + minute * 60_000).toISOString(), value: load(minute) }));
+  for (let at = 0; at < samples.length; at += 500) await gateway.pushSamples(alias, "rps", samples.slice(at, at + 500));
+  const deadline = Date.now() + PATIENCE_MILLIS;
+  const path = `/v1/resources/${alias}/metrics/rps?stepSeconds=3600`;
+  while ((await gateway.get(path)).points.length === 0) {
+    assert.ok(Date.now() < deadline, "nothing was recorded");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await gateway.putPolicy(alias, { ...policy, rules: [...policy.rules, ...rules] });
+}
+
+const outlook = (page) => page.getByRole("region", { name: "Outlook" });
+
+test("what is ahead is drawn, told in words, and renewed when it changes, but not all the time", async () => {
+  const office = { name: "office", type: "schedule", timeZone: "UTC", days: DAYS, from: inHours(8), to: inHours(10), min: 12 };
+  await putWithHistory("ahead", FORECAST, [AHEAD, office]);
+  const page = await open();
+  const asked = [];
+  page.on("request", (request) => request.url().includes("/outlook") && asked.push(Date.now()));
+  await page.goto(`${gateway.url}/#/resources/ahead`);
+  await isLive(page);
+  await outlook(page).getByText("Trusted: it counts").waitFor();
+  await outlook(page).getByText("It could not be compared with what came yet.").waitFor();
+  await outlook(page).locator(".ahead-expected .ahead-band").waitFor();
+  await outlook(page).locator(".ahead-lane.of-window", { hasText: "office: at least 12" }).waitFor();
+  const plot = outlook(page).getByRole("img", { name: /^The next 24 hours of ahead: planned capacity from 3 to \d+, between \d and 12; most of rps that ahead expects: 8\d\d, which needs 9, at .*; 1 window opens\.$/ });
+  await plot.waitFor();
+  // The same by the keyboard alone.
+  const words = outlook(page).locator(".ahead-words");
+  await words.locator("summary").focus();
+  await page.keyboard.press("Enter");
+  for (const text of ["now: 3", "planned: 9", "planned: 12", "office opens: at least 12", "office closes"]) {
+    await words.getByText(text, { exact: true }).first().waitFor();
+  }
+  const times = await words.locator("time").evaluateAll((all) => all.map((time) => time.dateTime));
+  assert.deepEqual(times, times.toSorted(), "in the order of time");
+
+  // A claim that somebody else makes changes what is planned, soon and without a word to the page.
+  await gateway.claim("ahead", { units: 15, forSeconds: 7200 });
+  await outlook(page).locator(".ahead-lane.of-claim", { hasText: "claim: at least 15" }).waitFor();
+  await words.getByText("claim ends: at least 15", { exact: true }).waitFor();
+  await sidecar.reaches("ahead", 15);
+  await words.getByText("now: 15", { exact: true }).waitFor();
+  for (const [index, at] of asked.entries()) {
+    assert.ok(index === 0 || at - asked[index - 1] > 4_500, `asked at ${asked.map((one) => one - asked[0])}`);
+  }
+
+  await gateway.putPolicy("ahead", { ...FORECAST, mode: "off" });
+  await outlook(page).waitFor({ state: "detached" });
+  await close(page);
+});
+
+test("a rule that does not know enough says so, and an outlook that cannot be read is no reason to show nothing", async () => {
+  await gateway.putPolicy("unlearned", { ...FORECAST, rules: [...FORECAST.rules, AHEAD] });
+  await gateway.push("unlearned", "rps", 250);
+  await sidecar.reaches("unlearned", 3);
+  const page = await open();
+  await page.route("**/outlook*", (route) => {
+    complaints.expectAnswer("/v1/resources/unlearned/outlook?hours=24", 503);
+    return route.fulfill({ status: 503, json: { title: "Overloaded", detail: "Later." } });
+  });
+  await page.goto(`${gateway.url}/#/resources/unlearned`);
+  await outlook(page).locator(".notice", { hasText: "Overloaded" }).waitFor();
+  await outlook(page).getByText("Learning: it does not count yet").waitFor();
+  await outlook(page).getByText("Too little is known of the past of rps.").waitFor();
+  await page.unroute("**/outlook*");
+  // Another basis is a reason to ask again.
+  await gateway.push("unlearned", "rps", 350);
+  await outlook(page).getByRole("img", { name: /planned capacity from [34] to 4/ }).waitFor();
+  await outlook(page).locator(".notice").waitFor({ state: "detached" });
+  assert.equal(await outlook(page).locator(".ahead-band").count(), 0, "nothing is expected");
   await close(page);
 });
 
@@ -445,6 +533,47 @@ test("pages with a policy look as they should, light and dark, wide and narrow",
     await page.getByRole("article", { name: "drawn" }).locator(".policy-sentence").waitFor();
     await picture(page, `policy-resources-${colorScheme}-${width}`);
     await fits(page, "the overview with policies");
+    await close(page);
+  }
+});
+
+test("outlooks look as they should, light and dark, wide and narrow", async () => {
+  const windows = [
+    { name: "office", type: "schedule", timeZone: "UTC", days: DAYS, from: inHours(8), to: inHours(10), min: 12 },
+    { name: "a_night_without_any_of_the_work_of_the_day", type: "schedule", timeZone: "UTC", days: DAYS, from: inHours(-1), to: inHours(5), max: 18 },
+  ];
+  const doubted = { ...AHEAD, name: "pessimist", perUnit: 60, quantile: 0.99 };
+  await putWithHistory("foreseen", { ...FORECAST, max: 25 }, [AHEAD, doubted, ...windows]);
+  await gateway.claim("foreseen", { units: 4, from: new Date(Date.now() + 18 * 3_600_000).toISOString(), until: new Date(Date.now() + 21 * 3_600_000).toISOString() });
+  // A rule is distrusted, and could be compared, only after hours.
+  const change = (standing) => ({ ...standing, state: standing.rule === "pessimist" ? "distrusted" : standing.state });
+  const compared = (standing) => ({ ...change(standing), error: 52.13, naiveError: 140.4, coverage: 0.7143 });
+  for (const [colorScheme, width, height] of LOOKS) {
+    const page = await open("", { width, height, colorScheme });
+    await page.route("**/outlook*", async (route) => {
+      const response = await route.fetch();
+      const json = await response.json();
+      await route.fulfill({ response, json: { ...json, forecast: json.forecast.map(change) } });
+    });
+    await page.route(/v1\/resources(\/foreseen)?$/, async (route) => {
+      const response = await route.fetch();
+      const text = await response.text();
+      const json = JSON.parse(text, (key, value) => (key === "forecasts" ? value.map(compared) : value));
+      await route.fulfill({ response, json });
+    });
+    await page.goto(`${gateway.url}/#/resources/foreseen`);
+    await isLive(page);
+    await outlook(page).locator(".ahead-expected .ahead-band").first().waitFor();
+    await outlook(page).locator(".ahead-doubted .ahead-band").first().waitFor();
+    await outlook(page).getByText("Its mean error is 52.1 of rps; that of the guess that all stays as it is, 140.").first().waitFor();
+    await outlook(page).getByText("71 % of the values stayed below what it expected at most.").first().waitFor();
+    await outlook(page).getByText("Distrusted: it does not count").waitFor();
+    await outlook(page).locator(".of-claim", { hasText: "at least 4" }).waitFor();
+    await picture(page, `outlook-${colorScheme}-${width}`);
+    assert.deepEqual(await page.evaluate(unnamed), []);
+    await fits(page, "the outlook");
+    await outlook(page).getByText("What is ahead, in words").click();
+    await fits(page, "the outlook in words");
     await close(page);
   }
 });

@@ -10,6 +10,7 @@ import { ClaimsCard } from "./claims.js";
 import { Explanation } from "./decision.js";
 import { HoldCard } from "./hold.js";
 import { Ledger } from "./ledger.js";
+import { OutlookCard } from "./outlook.js";
 import { Badge, JobLink, Notice, Time } from "./parts.js";
 
 /** The last decision in a line or two, and the hold; nothing for a resource that has neither. */
@@ -30,12 +31,13 @@ export function Standing({ resource }) {
   const alias = resource.resource;
   const policy = policyOf(resource);
   if (!policy) return holdOn(resource) && h(HoldCard, { resource });
+  const text = policyText(alias, policy.revision);
   return h(Fragment, null,
     h("div", { class: "heading" },
       h("h2", null, "Policy"), h(Badge, { look: policies.mode(policy) }),
       h("span", { class: "quiet" }, policy.inFile ? "from the configuration file" : `revision ${format.number(policy.revision)}`)),
     h("div", { class: "columns" },
-      h("div", { class: "wide stack" }, h(LastDecision, { policy }), h(Summary, { text: policyText(alias, policy.revision) })),
+      h("div", { class: "wide stack" }, h(LastDecision, { policy }), h(OutlookCard, { alias, policy, text }), h(Summary, { text })),
       h("div", { class: "narrow stack" }, h(HoldCard, { resource }), h(ClaimsCard, { alias, policy }))),
     h("h2", null, "Decisions"),
     h(Ledger, { alias }));

@@ -385,6 +385,8 @@ async fn policies_are_shown_with_what_they_lack_and_what_stops_them() {
     let conditions = scrape.like("scalegate_policy_condition");
     let condition = |code: &str| format!("scalegate_policy_condition{{code=\"{code}\",resource=\"worker\"}}");
     assert_eq!(conditions, [(&*condition("held"), 1.0), (&*condition("metric_missing"), 1.0)]);
+    assert_eq!(scrape.value("scalegate_policy_forecast_trusted{resource=\"worker\",rule=\"ahead\"}"), 0.0);
+    assert_eq!(scrape.like("scalegate_policy_forecast_trusted{resource=\"other\""), [], "it is off");
     let remaining = scrape.value("scalegate_resource_hold_remaining_seconds{resource=\"worker\"}");
     assert!(remaining > 500.0 && remaining <= 600.0, "{remaining}");
     for (mode, count) in [("active", 1.0), ("advise", 0.0), ("off", 1.0)] {
@@ -410,6 +412,7 @@ fn policy() -> Value {
         "rules": [
             {"name": "queue", "type": "target", "metric": "queue", "perUnit": 100},
             {"name": "rps", "type": "target", "metric": "rps", "perUnit": 100},
+            {"name": "ahead", "type": "forecast", "metric": "rps", "perUnit": 100},
         ],
     })
 }
@@ -464,7 +467,9 @@ async fn dashboard_and_alerts_ask_for_what_is_there() {
     .await;
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let read = |name: &str| std::fs::read_to_string(here.join(name)).expect("the example");
-    let exported: BTreeSet<String> = scrape.types.keys().cloned().collect();
+    // What is expected can be compared with what came only after the time of a climb.
+    let later = ["error", "naive_error", "coverage"].map(|name| format!("scalegate_policy_forecast_{name}"));
+    let exported: BTreeSet<String> = scrape.types.keys().cloned().chain(later).collect();
 
     let dashboard: Value = serde_json::from_str(&read("grafana-dashboard.json")).expect("JSON");
     let panels = dashboard["panels"].as_array().expect("panels");
