@@ -12,6 +12,8 @@ use super::support::gateway::{Gateway, PATIENCE, scalegate};
 use super::support::sidecar::Sidecar;
 use super::{Example, Language, behaviour, examples, run};
 
+const POLICY: &str = "/v1/resources/worker/policy";
+const METRIC: &str = "/v1/resources/worker/metrics/rps";
 /// Short waits, and one step instead of nine.
 const SETTINGS: [&str; 8] =
     ["--cooldown", "300ms", "--settle", "300ms", "--poll-interval", "100ms", "--step-size", "10"];
@@ -57,7 +59,7 @@ fn every_policy_is_valid_without_a_warning_and_is_told_of() {
 async fn the_schedule_gives_ten_units_by_day_and_two_at_night() {
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
-    gateway.must_put("/v1/resources/worker/policy", &policy("office-hours.json")).await;
+    gateway.must_put(POLICY, &policy("office-hours.json")).await;
     let ahead = gateway.get("/v1/resources/worker/outlook?hours=48").await.json();
     let transitions = ahead["transitions"].as_array().expect("transitions");
     assert_eq!(transitions.len(), 4, "{ahead}");
@@ -77,6 +79,56 @@ async fn the_schedule_gives_ten_units_by_day_and_two_at_night() {
     };
     assert!((2..=10).contains(&decided), "{decided}");
     reaches(&sidecar, decided).await;
+}
+
+/// One unit for each 100 requests per second, and one for each 100 that are expected.
+#[actix_web::test]
+async fn a_prediction_from_elsewhere_is_met() {
+    let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
+    let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
+    gateway.must_put(POLICY, &policy("forecast-pushed.json")).await;
+    gateway.post(METRIC, &json!({"value": 250})).await;
+    reaches(&sidecar, 3).await;
+    let file = dir.path().join("predicted.csv");
+    let rows =
+        [(0, 870), (60, 870), (120, 250)].map(|(minute, value)| format!("{},{value}\n", minutes_from_now(minute)));
+    fs::write(&file, format!("time,rps\n{}", rows.concat())).expect("written");
+    let server = format!("http://{}", gateway.address);
+    run(scalegate().args(["metric", "worker", "rps", "--server", &server, "--forecast"]).arg(file));
+    reaches(&sidecar, 9).await;
+}
+
+/// On the last days more began to come ten minutes after this time of the day, and a change is taken to need five of them.
+#[actix_web::test]
+async fn what_the_last_days_teach_is_met() {
+    let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
+    let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
+    let document = policy("forecast-learned.json");
+    let mut so_far = document.clone();
+    so_far["rules"].as_array_mut().expect("rules").pop();
+    gateway.must_put(POLICY, &so_far).await;
+    let minutes: Vec<i64> = (-4 * 1440..=0).step_by(5).collect();
+    for part in minutes.chunks(500) {
+        let load = |minute: i64| if (10..300).contains(&minute.rem_euclid(1440)) { 870 } else { 80 };
+        let samples = part.iter().map(|minute| json!({"at": minutes_from_now(*minute), "value": load(*minute)}));
+        let pushed = gateway.post(METRIC, &json!({"samples": samples.collect::<Vec<_>>()})).await;
+        assert_eq!(pushed.json()["accepted"], json!(part.len()));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while gateway.get(METRIC).await.json()["points"] == json!([]) {
+        assert!(Instant::now() < deadline, "the values of now are not on the disk");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(sidecar.capacity(), 1, "what there is needs no more");
+    gateway.must_put(POLICY, &document).await;
+    while sidecar.capacity() < 4 {
+        assert!(Instant::now() < deadline, "{} although 870 are expected", sidecar.capacity());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn minutes_from_now(minutes: i64) -> String {
+    (jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes)).to_string()
 }
 
 /// A program counts the jobs in a directory, and the policy beside it scales by that.
