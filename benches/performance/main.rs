@@ -4,6 +4,7 @@
 //! named. Machines differ, so a figure means nothing without its baseline beside it, and nothing here is asserted: a
 //! test that fails on a slow machine tells of the machine.
 
+mod forecasts;
 mod idle;
 mod lists;
 mod load;
@@ -25,7 +26,7 @@ use table::Table;
 /// A part of the benchmark, by the name it is asked for with.
 type Part = (&'static str, fn(&mut Table));
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("polls", polls::measure),
     ("submissions", submissions::measure),
     ("many-jobs", many_jobs::measure),
@@ -33,6 +34,7 @@ const PARTS: [Part; 9] = [
     ("time-to-target", time_to_target::measure),
     ("steps", steps::measure),
     ("policies", policies::measure),
+    ("forecasts", forecasts::measure),
     ("idle", idle::measure),
     ("python", python::measure),
 ];

@@ -1,3 +1,5 @@
+mod ahead;
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -6,6 +6,7 @@
 use super::bins::{PER_DAY, PER_HOUR, slot_of};
 use super::days::Days;
 use super::profile::Shape;
+use super::trust::Accuracy;
 
 /// How many bins ahead errors are looked at; in between they are interpolated.
 pub(super) const LEADS: [u16; 15] = [1, 2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 72, 96, 144, 288];
@@ -19,7 +20,7 @@ const USUAL: f32 = 3.0;
 /// Hours around the one that errors are for: alone it has too few of them.
 const HOURS_AROUND: usize = 2;
 /// With fewer errors than this, nothing is known.
-const LEAST_ERRORS: usize = 100;
+const LEAST_ERRORS: u32 = 100;
 
 /// How much of a deviation is left after a lead.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,10 +40,10 @@ pub(super) struct Errors {
     pub upper: Vec<f32>,
     /// The largest deviation of an hour that is usual.
     pub usual: f32,
-    /// The mean error at the lead that is judged.
+    /// The mean error at the lead that is judged, in roots.
     pub error: f32,
-    /// The mean error of the guess that all stays as it is.
-    pub naive_error: f32,
+    /// The same in the unit of the metric, with what came of the guess that all stays as it is.
+    pub accuracy: Accuracy,
 }
 
 /// A moment of the past from which expectations are tried.
@@ -89,12 +90,13 @@ impl Errors {
             upper: vec![0.0; 24 * LEADS.len()],
             usual: USUAL * root_mean_square(origins.iter().map(|origin| origin.long)),
             error: f32::NAN,
-            naive_error: f32::NAN,
+            accuracy: Accuracy { error: 0.0, naive_error: 0.0, coverage: quantile },
         };
         for (nth, lead) in LEADS.into_iter().enumerate() {
             let lasting = lasting(days, &profiles, &origins, lead);
             let mut by_hour = vec![Vec::new(); 24];
-            let (mut error, mut naive_error, mut count) = (0.0, 0.0, 0);
+            let (mut error, mut count) = (0.0, 0_u32);
+            let (mut off, mut naive_off) = (0.0, 0.0);
             for origin in &origins {
                 let at = origin.bin + i64::from(lead);
                 let deviation = lasting.short * (origin.short - origin.long) + lasting.long * origin.long;
@@ -103,16 +105,20 @@ impl Errors {
                 if minute.is_finite() {
                     by_hour[slot_of(at) / PER_HOUR].push(minute);
                 }
-                let naive = days.mean(at) - days.mean(origin.bin);
-                if mean.is_finite() && naive.is_finite() {
-                    (error, naive_error, count) = (error + mean.abs(), naive_error + naive.abs(), count + 1);
+                let (came, before) = (days.mean(at), days.mean(origin.bin));
+                if mean.is_finite() && before.is_finite() {
+                    (error, count) = (error + mean.abs(), count + 1);
+                    off += (square(came) - square(expected)).abs();
+                    naive_off += (square(came) - square(before)).abs();
                 }
             }
             if nth == judged {
                 if count < LEAST_ERRORS {
                     return None;
                 }
-                (learned.error, learned.naive_error) = (error / count as f32, naive_error / count as f32);
+                learned.error = error / count as f32;
+                let mean = |sum: f64| sum / f64::from(count);
+                learned.accuracy = Accuracy { error: mean(off), naive_error: mean(naive_off), ..learned.accuracy };
             }
             for (hour, upper) in (0..24).map(|hour| (hour, quantile_around(&by_hour, hour, quantile))) {
                 learned.upper[hour * LEADS.len() + nth] = upper;
@@ -121,6 +127,11 @@ impl Errors {
         }
         Some(learned)
     }
+}
+
+/// The value with this root.
+pub(super) fn square(root: f32) -> f64 {
+    f64::from(root.max(0.0)).powi(2)
 }
 
 /// The longest of [`LEADS`] that is not longer than `lead`.

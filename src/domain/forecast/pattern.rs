@@ -5,9 +5,10 @@ use jiff::tz::TimeZone;
 use super::super::time::Timestamp;
 use super::bins::{BIN, PER_DAY, PER_HOUR, day_of, local_bin, slot_of};
 use super::days::Days;
-use super::errors::{Errors, LEADS, LONG, SHORT, mean_deviation};
+use super::errors::{Errors, LEADS, LONG, SHORT, mean_deviation, square};
 use super::learn::Lesson;
 use super::profile::Shape;
+use super::trust::Accuracy;
 
 /// Days that a pattern covers: each day of the week. Later ones are like these.
 const COVERED_DAYS: i64 = 7;
@@ -57,10 +58,9 @@ impl Pattern {
         self.shape
     }
 
-    /// Whether it was clearly nearer to what came than the guess that all stays as it is, over the days that it was tried
-    /// on.
-    pub fn was_useful(&self) -> bool {
-        super::trust::is_better(f64::from(self.errors.error), f64::from(self.errors.naive_error))
+    /// How good it was over the days that it was tried on.
+    pub fn accuracy(&self) -> Accuracy {
+        self.errors.accuracy
     }
 
     fn usual(&self, bin: i64) -> f32 {
@@ -100,7 +100,6 @@ impl Pattern {
         let middle = usual + short * (newest - level) + long * usual_level + (level - usual_level);
         let of_hour = &self.errors.upper[slot_of(bin) / PER_HOUR * LEADS.len()..];
         let upper = middle + mix(of_hour[before], of_hour[after]);
-        let square = |root: f32| f64::from(root.max(0.0)).powi(2);
         middle.is_finite().then(|| Expected { middle: square(middle), upper: square(upper) })
     }
 }

@@ -58,7 +58,7 @@ fn a_day_is_learned_in_two_days() {
         assert_eq!(learned, Learned::Learning { share, through: at(minutes) });
     }
     let pattern = pattern(&history(2, |minute| Some(load(minute))), 2 * DAY);
-    assert!(pattern.was_useful());
+    assert!(pattern.accuracy().is_better());
     for ahead in [15, 100, 600, 1400] {
         let later = 2 * DAY + ahead;
         let found = expected(&pattern, 2 * DAY, later, load);
@@ -140,5 +140,5 @@ fn load_without_a_pattern_is_of_no_use() {
         walk.push((walk[minute as usize - 1] + 6.0 * step).max(0.0));
     }
     let history = history(10, |minute| walk.get(minute as usize).copied());
-    assert!(!pattern(&history, 10 * DAY).was_useful());
+    assert!(!pattern(&history, 10 * DAY).accuracy().is_better());
 }

@@ -26,10 +26,6 @@ const BETTER: f64 = 0.95;
 /// How late a value may come that an expectation is compared with.
 const LATE: Duration = Duration::from_mins(10);
 
-pub(super) fn is_better(error: f64, naive_error: f64) -> bool {
-    error < BETTER * naive_error
-}
-
 /// What is remembered of expectations. The JSON takes up to 2 KiB.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trust {
@@ -56,7 +52,7 @@ struct Open {
     upper: f64,
 }
 
-/// How good expectations have been, the newest ones counting most.
+/// How good expectations have been.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accuracy {
     /// The mean error, in the unit of the metric.
@@ -67,11 +63,38 @@ pub struct Accuracy {
     pub coverage: f64,
 }
 
+impl Accuracy {
+    /// Whether the expectations were clearly better than the guess that all stays as it is.
+    pub fn is_better(&self) -> bool {
+        self.error < BETTER * self.naive_error
+    }
+}
+
+/// What is left of the weight of a comparison at the next one.
+fn left() -> f64 {
+    0.5_f64.powf(APART.as_secs_f64() / HALF_AFTER.as_secs_f64())
+}
+
 impl Trust {
-    /// A first opinion.
-    pub fn new(is_trusted: bool, now: Timestamp) -> Self {
+    /// That in expectations which were tried on the past: their accuracy counts like that of as many live ones as there
+    /// can be, so that a quiet hour alone changes nothing.
+    pub fn tried(accuracy: Accuracy, now: Timestamp) -> Self {
+        let weight = 1.0 / (1.0 - left());
+        let Accuracy { error, naive_error, coverage } = accuracy;
         Self {
-            is_trusted,
+            is_trusted: accuracy.is_better(),
+            error: weight * error,
+            naive_error: weight * naive_error,
+            covered: weight * coverage,
+            weight,
+            ..Self::given(now)
+        }
+    }
+
+    /// That in expectations which somebody vouches for.
+    pub fn given(now: Timestamp) -> Self {
+        Self {
+            is_trusted: true,
             contrary: 0,
             judged_at: now,
             error: 0.0,
@@ -123,8 +146,7 @@ impl Trust {
     }
 
     fn compare(&mut self, open: Open, value: f64) {
-        let age = APART.as_secs_f64() / HALF_AFTER.as_secs_f64();
-        let left = 0.5_f64.powf(age);
+        let left = left();
         let add = |sum: &mut f64, new: f64| *sum = *sum * left + new;
         add(&mut self.error, (value - open.middle).abs());
         add(&mut self.naive_error, (value - open.value).abs());
@@ -134,7 +156,7 @@ impl Trust {
 
     fn judge(&mut self, now: Timestamp) {
         self.judged_at = now;
-        if is_better(self.error, self.naive_error) == self.is_trusted {
+        if self.accuracy().is_some_and(|accuracy| accuracy.is_better()) == self.is_trusted {
             self.contrary = 0;
             return;
         }
@@ -172,7 +194,7 @@ mod tests {
 
     #[test]
     fn trust_is_lost_and_earned_after_three_verdicts() {
-        let mut trust = Trust::new(true, at(0));
+        let mut trust = Trust::given(at(0));
         watched(&mut trust, 0, 24 * 60, |value| value);
         assert!(trust.is_trusted());
         let accuracy = trust.accuracy().expect("some");
@@ -193,14 +215,26 @@ mod tests {
 
     #[test]
     fn a_guess_that_is_no_better_than_none_is_not_trusted() {
-        let mut trust = Trust::new(true, at(0));
+        let mut trust = Trust::given(at(0));
         watched(&mut trust, 0, 24 * 60, |_| 100.0);
         assert!(!trust.is_trusted());
     }
 
+    /// At night nothing moves, and the guess that all stays as it is is right.
+    #[test]
+    fn a_quiet_night_takes_no_trust_away() {
+        let mut trust = Trust::tried(Accuracy { error: 5.0, naive_error: 40.0, coverage: 0.7 }, at(0));
+        for minute in (0..12 * 60).step_by(5) {
+            trust
+                .watch(100.0, at(minute), Duration::from_mins(100), |_| Some(Expected { middle: 101.0, upper: 102.0 }));
+        }
+        assert!(trust.is_trusted(), "{:?}", trust.accuracy());
+        assert!(!Trust::tried(Accuracy { error: 5.0, naive_error: 5.1, coverage: 0.7 }, at(0)).is_trusted());
+    }
+
     #[test]
     fn what_comes_too_late_is_not_compared() {
-        let mut trust = Trust::new(true, at(0));
+        let mut trust = Trust::given(at(0));
         watched(&mut trust, 0, 60, |value| value);
         watched(&mut trust, 5000, 5, |value| value);
         assert_eq!(trust.accuracy(), None);
@@ -208,7 +242,7 @@ mod tests {
 
     #[test]
     fn its_memory_stays_small() {
-        let mut trust = Trust::new(true, at(0));
+        let mut trust = Trust::given(at(0));
         watched(&mut trust, 0, 2 * 24 * 60, |value| value);
         let text = serde_json::to_string(&trust).expect("JSON");
         assert!(text.len() < 2048, "{}", text.len());

@@ -115,8 +115,8 @@ pub fn recommend_by_forecast(
         Err(said) if said.lacks_input => return said,
         Err(said) => return Recommendation { raises_only: true, ..said },
     };
-    let remembered = memory
-        .get_or_insert_with(|| ForecastMemory { trust: Trust::new(is_useful(&expectation), view.now), through: None });
+    let remembered =
+        memory.get_or_insert_with(|| ForecastMemory { trust: first_trust(&expectation, view.now), through: None });
     remembered.through = match expectation {
         Expectation::Pattern(pattern, ..) => Some(pattern.through()),
         Expectation::Prediction(_) => None,
@@ -140,10 +140,10 @@ fn is_being_read(rule: &Forecast, name: &Name, view: &View<'_>, memory: Option<&
 }
 
 /// A prediction is believed until it proves wrong: somebody asked for it.
-fn is_useful(expectation: &Expectation<'_>) -> bool {
+fn first_trust(expectation: &Expectation<'_>, now: Timestamp) -> Trust {
     match expectation {
-        Expectation::Pattern(pattern, ..) => pattern.was_useful(),
-        Expectation::Prediction(_) => true,
+        Expectation::Pattern(pattern, ..) => Trust::tried(pattern.accuracy(), now),
+        Expectation::Prediction(_) => Trust::given(now),
     }
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::forecast::{Learned, Prediction, Trust};
+use crate::domain::forecast::{Accuracy, Learned, Prediction, Trust};
 use crate::domain::policy::{
     Band, Beyond, Expression, ExpressionRule, Forecast, ForecastSource, Source, Target, Threshold, ThresholdChange,
 };
@@ -469,10 +469,13 @@ fn without_anything_to_go_by_a_forecast_has_no_opinion() {
 #[test]
 fn a_pattern_that_was_relied_on_is_waited_for_after_a_restart() {
     let mut scene = Scene::new(3, 250.0);
-    scene.memory.forecast = Some(ForecastMemory { trust: Trust::new(true, NOW), through: Some(NOW) });
+    scene.memory.forecast = Some(ForecastMemory { trust: Trust::given(NOW), through: Some(NOW) });
     let said = scene.ask(forecast(ForecastSource::Learned));
     assert_eq!((said.wants, said.lacks_input, said.raises_only), (Some(units(3)), true, false), "{}", said.detail);
-    scene.memory.forecast = Some(ForecastMemory { trust: Trust::new(false, NOW), through: Some(NOW) });
+    scene.memory.forecast = Some(ForecastMemory {
+        trust: Trust::tried(Accuracy { error: 1.0, naive_error: 1.0, coverage: 0.7 }, NOW),
+        through: Some(NOW),
+    });
     assert_eq!(scene.wants(forecast(ForecastSource::Learned)), None);
 }
 
