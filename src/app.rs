@@ -21,7 +21,7 @@ use crate::api::{
     self, ApiState, AuditRecorder, BrowserRules, ConnectionLimits, Guard, HttpServer, KeyRule, ProcessState, Tls,
 };
 use crate::audit_file::AuditFile;
-use crate::clock::{Present, wall_now};
+use crate::clock::{Clock, Present, WallWatch, wall_now};
 use crate::config::{self, Access, Config};
 use crate::engine::{EngineDied, EngineHandle, Parts, Projections, RunningEngine};
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
@@ -58,13 +58,28 @@ impl Gateway {
     /// # Errors
     /// If the address, the certificate or the store cannot be had.
     pub async fn start(config: &Config, traces: &Traces) -> Result<Self, StartError> {
+        Self::start_by(config, traces, None).await
+    }
+
+    /// Starts a gateway for a demonstration, on a store that has no other clock than this one.
+    ///
+    /// # Errors
+    /// As for [`Gateway::start`].
+    pub async fn demonstrate(config: &Config, traces: &Traces, clock: Clock) -> Result<Self, StartError> {
+        Self::start_by(config, traces, Some(clock)).await
+    }
+
+    async fn start_by(config: &Config, traces: &Traces, given: Option<Clock>) -> Result<Self, StartError> {
         let tls = config.access.tls.as_ref().map(Tls::open).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         tell_of_exposed_files(&config.access);
         let (listener, address) = bind(config.listen)?;
         let mut journal = SqliteJournal::open(&config.data_dir)?;
         let present = Present::now();
-        let (clock, wall, carry_over) = choose_clock(&mut journal, &present)?;
+        let (clock, wall, carry_over) = match given {
+            None => choose_clock(&mut journal, &present)?,
+            Some(clock) => (clock, WallWatch::begin(present.wall, present.wall, false), None),
+        };
         let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(&config.data_dir)?);
         let (rule, keyring) = open_keyring(&config.access, address, &reader, &config.data_dir).await?;
         if config.access.admin_key.is_some() && !reader.ever_had_key().await? {

@@ -10,7 +10,12 @@
 //! no such anchor the wall's clock is believed, and what a wrong one does is then bounded by the lanes' recovery. It is
 //! believed as well when no job is unfinished, or a machine whose clock was wrong at first would keep the wrong time. An
 //! anchor per wait instead of one for all would have to be understood by all who compare times.
+//!
+//! A demonstration that plays a day in minutes has a clock that is [`Clock::fast`]. The gateway is the same: what it waits for
+//! takes less real time, and the wall's clock is taken to go with it. Rejected: minutes told as if they were a day, because
+//! forecasts look ahead in steps of five minutes, and windows have times of the day.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::domain::Timestamp;
@@ -25,6 +30,8 @@ const LATEST: Timestamp = Timestamp::from_millis(253_402_300_799_999);
 pub struct Clock {
     begun_at: Duration,
     shown_then: Timestamp,
+    /// How many times as fast as real time it is, if it is not the clock of this world.
+    fast: Option<NonZeroU32>,
 }
 
 impl Clock {
@@ -36,12 +43,32 @@ impl Clock {
 
     /// A clock that showed `shown` at the moment of `present`.
     pub fn showing(shown: Timestamp, present: &Present) -> Self {
-        Self { begun_at: present.uptime, shown_then: shown }
+        Self { begun_at: present.uptime, shown_then: shown, fast: None }
+    }
+
+    /// A clock that shows `shown` now and then goes so many times as `fast` as real time, for demonstrations.
+    pub fn fast(shown: Timestamp, fast: NonZeroU32) -> Self {
+        Self { begun_at: uptime(), shown_then: shown, fast: Some(fast) }
+    }
+
+    /// How many times as fast as real time it is, if it is one for demonstrations.
+    pub const fn speed(&self) -> Option<NonZeroU32> {
+        self.fast
     }
 
     /// The time, never less than it was before.
     pub fn now(&self) -> Timestamp {
-        self.shown_then + uptime().saturating_sub(self.begun_at)
+        self.shown_then + self.shown_in(uptime().saturating_sub(self.begun_at))
+    }
+
+    /// How much of its time passes in so much `real` time.
+    pub fn shown_in(&self, real: Duration) -> Duration {
+        self.fast.map_or(real, |fast| real.saturating_mul(fast.get()))
+    }
+
+    /// How long a wait for so much of its time takes.
+    pub fn real(&self, shown: Duration) -> Duration {
+        self.fast.map_or(shown, |fast| shown / fast.get())
     }
 
     /// The time on this clock of something that happened at `wall` by the wall's clock as it is set at present.
@@ -49,12 +76,12 @@ impl Clock {
     /// Timestamps from other processes on this machine are converted with this: if the wall's clock was set meanwhile,
     /// theirs and ours differ by that much, but the age of what they describe does not.
     pub fn from_wall(&self, wall: Timestamp) -> Timestamp {
-        wall.on_another_clock(wall_now(), self.now())
+        if self.fast.is_some() { wall } else { wall.on_another_clock(wall_now(), self.now()) }
     }
 
     /// The same the other way round: when `at` was or will be by the wall's clock as it is set at present.
     pub fn to_wall(&self, at: Timestamp) -> Timestamp {
-        at.on_another_clock(self.now(), wall_now())
+        if self.fast.is_some() { at } else { at.on_another_clock(self.now(), wall_now()) }
     }
 }
 
@@ -237,6 +264,20 @@ mod tests {
             assert!(age.abs_diff(Duration::from_mins(1)) < Duration::from_secs(5), "{age:?}");
             assert!(apart(clock.to_wall(clock.from_wall(a_minute_ago)), a_minute_ago) < Duration::from_secs(5));
         }
+    }
+
+    #[test]
+    fn a_fast_clock_begins_where_it_is_told_and_takes_the_wall_with_it() {
+        let fast = NonZeroU32::new(3600).expect("above 0");
+        let clock = Clock::fast(NOON, fast);
+        let begin = std::time::Instant::now();
+        assert_eq!(clock.real(HOUR), Duration::from_secs(1));
+        std::thread::sleep(clock.real(HOUR / 10));
+        let shown = clock.now();
+        let most = NOON + (begin.elapsed() + Duration::from_millis(1)) * fast.get();
+        assert!(shown >= NOON + HOUR / 10 - Duration::from_secs(4) && shown <= most, "{shown} {most}");
+        assert_eq!((clock.from_wall(NOON), clock.to_wall(NOON)), (NOON, NOON));
+        assert_eq!((Clock::start().speed(), Clock::start().real(HOUR)), (None, HOUR));
     }
 
     #[test]

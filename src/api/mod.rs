@@ -12,6 +12,7 @@ mod connection_limits;
 mod connections;
 mod decisions;
 mod demand;
+mod demonstration;
 mod docs;
 mod events;
 mod files;

@@ -15,6 +15,7 @@ use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
 
 use super::browsers::{self, BrowserRules};
+use super::demonstration::tell_clock;
 use super::finish::finish;
 use super::guard::guard;
 use super::measure::measure;
@@ -80,6 +81,7 @@ impl HttpServer {
         grace: Duration,
     ) -> std::io::Result<Self> {
         let (tracing, connection_limits) = (state.traces.is_on(), state.connection_limits);
+        let is_demonstration = state.clock.speed().is_some();
         let connections = Arc::clone(&state.metrics.connections);
         let state = web::Data::new(state);
         let routes = super::routes();
@@ -100,6 +102,7 @@ impl HttpServer {
                 .wrap(Condition::new(browser_rules.has_origins(), browser_rules.cors()))
                 .wrap(from_fn(browsers::enforce))
                 .wrap(from_fn(finish))
+                .wrap(Condition::new(is_demonstration, from_fn(tell_clock)))
                 .wrap(Condition::new(tracing, from_fn(traced)))
                 .wrap(TracingLogger::<RequestSpan>::new())
                 .wrap(from_fn(measure))

@@ -1,11 +1,18 @@
 //! `scalegate demo`: the whole thing in one terminal, through the real HTTP API.
 
+mod day;
+mod load;
+mod rules;
+mod story;
+
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use tempfile::TempDir;
 
 use super::client::{Client, Failure};
 use super::exit::{self, Exit};
@@ -18,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::domain::Settings;
 use crate::sim::sidecar::{Behaviour, RunningSimulator, Simulator};
+use crate::store::sqlite::SqliteError;
 use crate::telemetry::{self, Traces, TracesError};
 
 /// How long a simulated change takes.
@@ -40,6 +48,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Starts a simulated sidecar and a gateway, submits a job through the HTTP API, and shows its steps live. Stays up
 /// afterwards, so that the control panel, Swagger UI and the API can be tried, until Ctrl-C. Needs nothing and leaves
 /// nothing behind.
+///
+/// With --policy a policy scales the worker instead: a day of load passes in two minutes, and what is decided is told as
+/// it happens. It ends with the day.
 #[derive(Debug, Args)]
 #[command(after_help = exit::HELP)]
 pub struct DemoArgs {
@@ -47,8 +58,14 @@ pub struct DemoArgs {
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// End when the job has ended, with its exit code.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "policy")]
     exit: bool,
+    /// Play a day of load that a policy follows.
+    #[arg(long)]
+    policy: bool,
+    /// How many times as fast as real time the day passes, from 60 to 1000.
+    #[arg(long, value_name = "TIMES", requires = "policy", default_value_t = day::SPEED, value_parser = day::parse_speed)]
+    speed: NonZeroU32,
 }
 
 /// Why there is no demo.
@@ -62,6 +79,8 @@ enum DemoError {
     Traces(#[from] TracesError),
     #[error(transparent)]
     Gateway(#[from] StartError),
+    #[error("cannot write the days before into the gateway's store")]
+    History(#[source] SqliteError),
     #[error("the gateway's address makes no URL")]
     Address,
     #[error("{0}")]
@@ -75,7 +94,8 @@ pub async fn run(args: DemoArgs) -> ExitCode {
         telemetry::complain(error);
         return Exit::Usage.into();
     }
-    match play(&args).await {
+    let played = if args.policy { day::play(&args).await } else { play(&args).await };
+    match played {
         Ok(exit) => exit.into(),
         Err(error) => {
             telemetry::complain(telemetry::chain(&error));
@@ -86,17 +106,12 @@ pub async fn run(args: DemoArgs) -> ExitCode {
 
 async fn play(args: &DemoArgs) -> Result<Exit, DemoError> {
     let mut output = Output::standard();
-    let sidecar = start_sidecar().map_err(DemoError::Sidecar)?;
-    let data = tempfile::Builder::new().prefix("scalegate-demo-").tempdir().map_err(DemoError::Directory)?;
-    let config = Config {
-        sidecar_url: format!("http://{}", sidecar.address()).parse().map_err(|_| DemoError::Address)?,
-        data_dir: data.path().to_owned(),
-        settings: SETTINGS,
-        shutdown_grace: GRACE,
-        ..Config::default()
-    };
+    let behaviour = Behaviour { provisioning: PROVISIONING, ..Behaviour::default() };
+    let sidecar = start_sidecar(behaviour, Clock::start()).map_err(DemoError::Sidecar)?;
+    let data = data_directory()?;
+    let config = Config { settings: SETTINGS, ..config(&sidecar, &data)? };
     let traces = Traces::from_environment()?;
-    let gateway = start_gateway(config, args.listen, &traces).await?;
+    let gateway = start_gateway(config, args.listen, async |config| Gateway::start(&config, &traces).await).await?;
     introduce(&mut output, &sidecar, &gateway);
 
     let told_to_stop = super::until_told_to_stop();
@@ -118,24 +133,44 @@ async fn play(args: &DemoArgs) -> Result<Exit, DemoError> {
     Ok(output.finish(exit))
 }
 
-fn start_sidecar() -> std::io::Result<RunningSimulator> {
-    let clock = Clock::start();
+fn start_sidecar(behaviour: Behaviour, clock: Clock) -> std::io::Result<RunningSimulator> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let behaviour = Behaviour { provisioning: PROVISIONING, ..Behaviour::default() };
     Simulator::start(listener, behaviour, 1, move || clock.now())
 }
 
+fn data_directory() -> Result<TempDir, DemoError> {
+    tempfile::Builder::new().prefix("scalegate-demo-").tempdir().map_err(DemoError::Directory)
+}
+
+fn config(sidecar: &RunningSimulator, data: &TempDir) -> Result<Config, DemoError> {
+    Ok(Config {
+        sidecar_url: format!("http://{}", sidecar.address()).parse().map_err(|_| DemoError::Address)?,
+        data_dir: data.path().to_owned(),
+        shutdown_grace: GRACE,
+        ..Config::default()
+    })
+}
+
 /// Starts the gateway where it was asked for, or else on its usual port, or else on any.
-async fn start_gateway(config: Config, listen: Option<SocketAddr>, traces: &Traces) -> Result<Gateway, StartError> {
+async fn start_gateway(
+    config: Config,
+    listen: Option<SocketAddr>,
+    start: impl AsyncFn(Config) -> Result<Gateway, StartError>,
+) -> Result<Gateway, StartError> {
     if let Some(listen) = listen {
-        return Gateway::start(&Config { listen, ..config }, traces).await;
+        return start(Config { listen, ..config }).await;
     }
-    match Gateway::start(&config, traces).await {
+    match start(config.clone()).await {
         Err(StartError::Listen { source, .. }) if source.kind() == ErrorKind::AddrInUse => {
-            Gateway::start(&Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..config }, traces).await
+            start(Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..config }).await
         }
         outcome => outcome,
     }
+}
+
+/// A client of the `gateway`.
+fn client(gateway: &Gateway) -> Result<Client, DemoError> {
+    Ok(Client::new(format!("http://{}", gateway.address()).parse().map_err(|_| DemoError::Address)?))
 }
 
 fn introduce(output: &mut Output, sidecar: &RunningSimulator, gateway: &Gateway) {
@@ -150,8 +185,7 @@ fn introduce(output: &mut Output, sidecar: &RunningSimulator, gateway: &Gateway)
 }
 
 async fn scale(gateway: &Gateway, output: &mut Output) -> Result<JobView, DemoError> {
-    let server = format!("http://{}", gateway.address()).parse().map_err(|_| DemoError::Address)?;
-    let client = Client::new(server);
+    let client = client(gateway)?;
     let wish = Submission {
         resource: "worker".to_owned(),
         target_capacity: Some(5),

@@ -4,11 +4,13 @@
 //! a program that has locked the store: a request that waits for a commit waits with it, and only the clock can tell.
 //!
 //! What counts is how long nothing at all was done: a disk that is slow and has much to do is no worse than it was. And the clock
-//! is asked twice: where the whole machine stood still, the disk could not do anything either.
+//! is asked twice: where the whole machine stood still, the disk could not do anything either. A disk is no faster for a clock
+//! that is.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::domain::Timestamp;
 
 /// If nothing was done for so long, something is wrong. A disk that is merely slow does something every second.
@@ -17,8 +19,10 @@ const LONGEST: Duration = Duration::from_secs(5);
 const RECHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// The commits that are on their way to the disk.
-#[derive(Default)]
 pub(super) struct CommitsUnderWay {
+    /// [`LONGEST`] and [`RECHECK_AFTER`] by the clock that tells the times.
+    longest: Duration,
+    recheck_after: Duration,
     /// When each was handed over; they are done in the same order.
     begun: VecDeque<Timestamp>,
     /// When the last one was done.
@@ -37,6 +41,12 @@ enum CommitHealth {
 }
 
 impl CommitsUnderWay {
+    /// None yet. Times are those of `clock`.
+    pub fn new(clock: &Clock) -> Self {
+        let [longest, recheck_after] = [LONGEST, RECHECK_AFTER].map(|real| clock.shown_in(real));
+        Self { longest, recheck_after, begun: VecDeque::new(), ended_at: None, health: CommitHealth::default() }
+    }
+
     /// One more is handed over at `now`.
     pub fn begin(&mut self, now: Timestamp) {
         self.begun.push_back(now);
@@ -60,7 +70,7 @@ impl CommitsUnderWay {
     pub fn check_at(&self) -> Option<Timestamp> {
         let since = self.waiting_since()?;
         match self.health {
-            CommitHealth::Moving => Some(since + LONGEST),
+            CommitHealth::Moving => Some(since + self.longest),
             CommitHealth::Suspect { check_at } => Some(check_at),
             CommitHealth::Stuck => None,
         }
@@ -73,7 +83,7 @@ impl CommitsUnderWay {
         }
         let is_found = self.health != CommitHealth::Moving;
         self.health =
-            if is_found { CommitHealth::Stuck } else { CommitHealth::Suspect { check_at: now + RECHECK_AFTER } };
+            if is_found { CommitHealth::Stuck } else { CommitHealth::Suspect { check_at: now + self.recheck_after } };
         is_found
     }
 
@@ -92,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_stuck_is_found_once_until_something_is_done() {
-        let mut commits = CommitsUnderWay::default();
+        let mut commits = CommitsUnderWay::new(&Clock::start());
         assert_eq!((commits.check_at(), commits.stuck_for(at(0))), (None, None));
         commits.begin(at(0));
         commits.begin(at(1000));
@@ -113,7 +123,7 @@ mod tests {
     /// However much there is to do, and however late the last of it comes.
     #[test]
     fn a_slow_disk_is_not_stuck() {
-        let mut commits = CommitsUnderWay::default();
+        let mut commits = CommitsUnderWay::new(&Clock::start());
         for _ in 0..20 {
             commits.begin(at(0));
         }
@@ -126,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_stood_still_finds_nothing_stuck() {
-        let mut commits = CommitsUnderWay::default();
+        let mut commits = CommitsUnderWay::new(&Clock::start());
         commits.begin(at(0));
         assert!(!commits.check(at(3_600_000)));
         assert_eq!(commits.end(at(3_600_001)), None);

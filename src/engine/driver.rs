@@ -31,7 +31,7 @@ use super::handle::{Command, PlanError, SidecarContact, Submitted, Unavailable};
 use super::projections::Projections;
 use super::requests::{Answer, JobPlan, Refusal, ReplyTo};
 use super::shared_reads::{ReadNumber, SharedReads, Waiter};
-use crate::clock::{Clock, WallWatch, wall_now};
+use crate::clock::{Clock, WallWatch};
 use crate::domain::forecast::Learned;
 use crate::domain::policy::Name;
 use crate::domain::{
@@ -99,7 +99,7 @@ pub(super) async fn run<S: Sidecar>(
         wall: parts.wall,
         ids: ContextV7::new(),
         contact: SidecarContact::default(),
-        commits: CommitsUnderWay::default(),
+        commits: CommitsUnderWay::new(&parts.clock),
         committing: FuturesOrdered::new(),
         is_pruning: false,
         tasks: JoinSet::new(),
@@ -239,7 +239,7 @@ impl<S: Sidecar> Engine<S> {
         loop {
             self.perform();
             let wake_at = self.core.next_wake().into_iter().chain(self.commits.check_at()).min();
-            let wake_in = wake_at.map(|at| at.since(self.clock.now()));
+            let wake_in = wake_at.map(|at| self.clock.real(at.since(self.clock.now())));
             tokio::select! {
                 Some(results) = self.committing.next() => self.on_committed(results),
                 Some(done) = self.tasks.join_next() => self.on_done(unless_panicked(done)),
@@ -320,7 +320,7 @@ impl<S: Sidecar> Engine<S> {
                     self.reads.remove(&resource);
                 }
                 self.note_contact(&reading);
-                let wall_set_at = self.wall.check(now, wall_now());
+                let wall_set_at = self.wall.check(now, self.clock.to_wall(now));
                 let reading = reading.map(|reading| Reading { wall_set_at, ..reading });
                 let waiters = self.shared_reads.read_by_job(&resource, reading.is_ok());
                 let shown = (!waiters.is_empty()).then(|| reading.clone());

@@ -352,6 +352,19 @@ test("only a prompt answer tells how late it is at the gateway", async () => {
   assert.deepEqual(offsets, [0, -60]);
 });
 
+test("the clock of a demonstration goes on at its own speed", async () => {
+  const found = await apart("api.js", async ({ readiness, gatewayNow }) => {
+    const start = Date.now();
+    Date.now = () => start;
+    window.fetch = async () => new Response("{}", { headers: { "Demonstration-Clock": "1000000 480" } });
+    await readiness();
+    const then = gatewayNow();
+    Date.now = () => start + 1_000;
+    return [then, gatewayNow()];
+  });
+  assert.deepEqual(found, [1_000_000, 1_480_000]);
+});
+
 test("only the cooldown is said to be over at its time", async () => {
   const found = await within("words.js", ({ waiting }) =>
     ["cooldown", "settle", "active"].map((reason) => {

@@ -22,8 +22,16 @@ impl Client {
     /// # Errors
     /// If the gateway refuses, fails or cannot be reached.
     pub async fn last_decision(&self, resource: &Alias) -> Result<Option<DecisionView>, Failure> {
-        let page: DecisionList = self.look_at(&path(resource, "decisions?pageSize=1")).await?;
-        Ok(page.decisions.into_iter().next())
+        Ok(self.decisions(resource, 1).await?.into_iter().next())
+    }
+
+    /// The last decisions about `resource`, newest first.
+    ///
+    /// # Errors
+    /// If the gateway refuses, fails or cannot be reached.
+    pub async fn decisions(&self, resource: &Alias, most: usize) -> Result<Vec<DecisionView>, Failure> {
+        let page: DecisionList = self.look_at(&path(resource, &format!("decisions?pageSize={most}"))).await?;
+        Ok(page.decisions)
     }
 
     /// The policy of `resource`, if there is one.
@@ -89,6 +97,14 @@ impl Client {
     /// If the gateway refuses, fails or cannot be reached.
     pub async fn push(&self, resource: &Alias, metric: &Name, samples: &NewSamples) -> Result<Pushed, Failure> {
         self.obtain(self.http.post(self.url(&path(resource, &format!("metrics/{metric}")))), Some(samples)).await
+    }
+
+    /// What came of playing `backtest` over what the gateway recorded.
+    ///
+    /// # Errors
+    /// If the gateway refuses, fails or cannot be reached.
+    pub async fn backtest(&self, backtest: &Value) -> Result<Value, Failure> {
+        self.obtain(self.http.post(self.url("/v1/backtests")), Some(backtest)).await
     }
 
     /// Puts a hold on `resource`.
