@@ -467,7 +467,7 @@ async fn dashboard_and_alerts_ask_for_what_is_there() {
     .await;
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let read = |name: &str| std::fs::read_to_string(here.join(name)).expect("the example");
-    // What is expected can be compared with what came only after the time of a climb.
+    // How good a forecast is shows once it was compared with what came: after days of values.
     let later = ["error", "naive_error", "coverage"].map(|name| format!("scalegate_policy_forecast_{name}"));
     let exported: BTreeSet<String> = scrape.types.keys().cloned().chain(later).collect();
 
