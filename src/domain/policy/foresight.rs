@@ -20,7 +20,7 @@ use super::state::PolicyState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum ForecastState {
-    /// There is nothing to go by: the history is being read, or no prediction was pushed.
+    /// There is nothing to go by: the history is being read, or no prediction was pushed, or it has ended.
     Waiting,
     /// Too little is known of the metric's past.
     Learning,
@@ -119,7 +119,8 @@ fn basis(
     now: Timestamp,
 ) -> Option<Basis> {
     if forecast.source == ForecastSource::Push {
-        return foreseen.predictions.get(&forecast.metric).cloned().map(Basis::Prediction);
+        let prediction = foreseen.predictions.get(&forecast.metric)?;
+        return prediction.end().filter(|end| now < *end).map(|_| Basis::Prediction(prediction.clone()));
     }
     let Learned::Pattern(pattern) = learned? else { return None };
     let samples = metrics.get(&forecast.metric)?.samples().map(|sample| (sample.at, sample.value));
