@@ -7,8 +7,8 @@
 //! Nothing here knows units or policies, reads a clock or does I/O. A gap is never taken for a value: what is not known
 //! stays unknown.
 //!
-//! Rejected: decomposition by LOESS (MSTL). On recorded load it was no better than the weighted medians of
-//! [`profile`](self::profile), took thirty times as long, and needs series without gaps in which each day has 24 hours.
+//! Rejected: decomposition by LOESS (MSTL). On recorded load it was no better than weighted medians of past days, took thirty
+//! times as long, and needs series without gaps in which each day has 24 hours.
 
 mod bins;
 mod days;
