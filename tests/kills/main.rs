@@ -9,7 +9,7 @@
 //! on ([`policies`]). A client follows the stream of events all the while, and must have heard
 //! everything once ([`follower`]).
 //!
-//! `KILLS` sets the number of kills (100), `KILL_SEED` repeats the choices of an earlier run, as far as real processes
+//! `KILLS` sets the number of kills (60), `KILL_SEED` repeats the choices of an earlier run, as far as real processes
 //! allow. What `kill -9` cannot show: whether a commit would survive a power cut. What a killed process has handed to
 //! the system is written all the same.
 
@@ -88,7 +88,7 @@ fn difficult() -> Behaviour {
 
 #[actix_web::test]
 async fn at_random_moments_lose_nothing_and_repeat_nothing() {
-    let (kills, seed) = (number("KILLS").unwrap_or(100), number("KILL_SEED").unwrap_or_else(seed_of_the_day));
+    let (kills, seed) = (number("KILLS").unwrap_or(60), number("KILL_SEED").unwrap_or_else(seed_of_the_day));
     println!("{kills} kills; KILL_SEED={seed} repeats them");
     let begin = Instant::now();
     let (sidecar, data) = (Arc::new(Sidecar::start(difficult())), TempDir::new().expect("a directory"));
