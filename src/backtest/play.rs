@@ -178,7 +178,7 @@ impl<'a> Player<'a> {
 
     /// Learns what is due, from the rows that were heard of before.
     fn learn(&mut self, pace: &Pace, now: Timestamp) {
-        for due in assignments(&self.policy, &self.foreseen, &self.state, pace, now) {
+        for due in assignments(&self.policy, &self.foreseen, &self.state, || *pace, now) {
             if let Some(history) = self.histories.get(&due.metric) {
                 self.foreseen.learned.insert(due.rule, learn(history, &due.lesson));
             }

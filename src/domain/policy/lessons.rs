@@ -27,12 +27,12 @@ pub struct Assignment {
     pub lesson: Lesson,
 }
 
-/// The lessons of `policy` that are due at `now`.
+/// The lessons of `policy` that are due at `now`. `pace` is asked only for these: most decisions have none.
 pub fn assignments(
     policy: &Policy,
     foreseen: &Foreseen,
     state: &PolicyState,
-    pace: &Pace,
+    pace: impl Fn() -> Pace,
     now: Timestamp,
 ) -> Vec<Assignment> {
     let due = policy.rules.iter().filter_map(|rule| {
@@ -45,7 +45,7 @@ pub fn assignments(
         if learned.is_some_and(|learned| through <= learned.through()) {
             return None;
         }
-        let lead = lead(pace, policy.min, policy.max);
+        let lead = lead(&pace(), policy.min, policy.max);
         let lesson = Lesson { through, zone: forecast.zone.clone(), quantile: forecast.quantile, lead };
         let max_age = policy.metrics.get(&forecast.metric)?.max_age;
         Some(Assignment { rule: rule.name.clone(), metric: forecast.metric.clone(), max_age, lesson })

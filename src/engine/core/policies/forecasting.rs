@@ -20,8 +20,8 @@ impl Core {
     /// Has the patterns learned that are due and not being learned.
     pub(super) fn learn_if_due(&mut self, resource: &Alias, state: &PolicyState, now: Timestamp) {
         let Some(in_force) = self.standings.in_force(resource) else { return };
-        let pace = self.pace_of(resource, &in_force.policy);
-        let mut due = assignments(&in_force.policy, &in_force.foreseen, state, &pace, now);
+        let pace = || self.pace_of(resource, &in_force.policy);
+        let mut due = assignments(&in_force.policy, &in_force.foreseen, state, pace, now);
         due.retain(|assignment| in_force.lessons.get(&assignment.rule).is_none_or(|again_at| *again_at <= now));
         let Some(in_force) = self.standings.in_force_mut(resource) else { return };
         for assignment in due {
