@@ -15,7 +15,9 @@
 
 mod allowance;
 mod compare;
+mod demand_spec;
 mod limit;
+mod no_trial;
 mod plant;
 mod play;
 mod recording;
@@ -25,12 +27,14 @@ mod tune;
 
 pub use allowance::{Allowance, Stop};
 pub use compare::{Comparison, Judged, compare};
+pub use demand_spec::DemandSpec;
 pub use limit::{Limit, limit};
+pub use no_trial::NoTrial;
 pub use plant::{Change, Level, Plant, PlantOverrides, PlantSpec};
 pub use play::{Recordings, Setup, play};
 pub use recording::{Demand, Need, OutOfOrder, Recording};
 pub use score::{Score, Stretch, score, stretches};
-pub use trial::{DemandSpec, NoTrial, Terms, Trial};
+pub use trial::{Terms, Trial};
 pub use tune::{LoadSetting, Parts, Shown, Tried, Tuned, TunedSettings};
 
 use crate::domain::{Capacity, Timestamp};

@@ -21,7 +21,7 @@ pub struct PlantSpec {
     pub cooldown: Duration,
 }
 
-/// What is known better of a resource than what is expected of it.
+/// Facts about a resource that replace what is expected of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlantOverrides {
     /// See [`PlantSpec::provisioning`].

@@ -4,33 +4,15 @@
 
 use std::time::Duration;
 
+use super::demand_spec::DemandSpec;
+use super::no_trial::NoTrial;
 use super::tune::tune;
 use super::{Allowance, Comparison, Demand, PlantSpec, Recording, Recordings, Setup, Span, Tuned, compare};
-use crate::domain::policy::{MetricSpec, Name, Policy, RuleKind};
+use crate::domain::policy::{MetricSpec, Policy, RuleKind};
 use crate::domain::{Alias, Capacity, Timestamp};
 
 /// The name of the run that the others stand beside.
 const MAIN: &str = "policy";
-
-/// The metric that says what is needed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DemandSpec {
-    /// The load of the whole resource.
-    pub metric: Name,
-    /// Load that one unit carries, above 0.
-    pub per_unit: f64,
-}
-
-impl DemandSpec {
-    /// By the first rule of `policy` that says how much load one unit carries.
-    pub fn by_rules(policy: &Policy) -> Option<Self> {
-        policy.rules.iter().find_map(|rule| match &rule.kind {
-            RuleKind::Target(target) => Some(Self { metric: target.metric.clone(), per_unit: target.per_unit }),
-            RuleKind::Band(band) => Some(Self { metric: band.metric.clone(), per_unit: band.high }),
-            _ => None,
-        })
-    }
-}
 
 /// How a policy is to be tried.
 #[derive(Clone, Debug)]
@@ -51,25 +33,6 @@ pub struct Terms {
     pub to: Option<Timestamp>,
     /// What the backtest may take.
     pub allowance: Allowance,
-}
-
-/// Why nothing can be tried.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoTrial {
-    /// There are no values of what is needed.
-    #[error("there are no values of {0}, which says what is needed")]
-    NoRecording(Name),
-    /// The end is not after the beginning.
-    #[error("there is no time between {} and {}", .0.from, .0.to)]
-    NoTime(Span),
-    /// No value of what is needed counts in that time.
-    #[error("no value of {metric}, which says what is needed, counts between {} and {}", .span.from, .span.to)]
-    NothingKnown {
-        /// The metric.
-        metric: Name,
-        /// That time.
-        span: Span,
-    },
 }
 
 /// See the module's documentation.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use family::{Family, LoadSetting, Member, TunedSettings, Width};
 
-use super::trial::NoTrial;
+use super::no_trial::NoTrial;
 use super::{Demand, DemandSpec, Need, Recordings, Run, Score, Setup, Span, play, score};
 use crate::domain::policy::Policy;
 use crate::domain::{Capacity, Timestamp};

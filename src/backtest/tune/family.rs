@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::super::trial::DemandSpec;
+use super::super::demand_spec::DemandSpec;
 use crate::domain::policy::{Forecast, ForecastSource, MAX_RULES, Name, OnMissing, Policy, Rule, RuleKind, When};
 
 /// Shares of the load that one unit carries, in percent.

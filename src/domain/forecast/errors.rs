@@ -150,7 +150,7 @@ fn origins(days: &Days, profiles: &Profiles, first_day: i64) -> Vec<Origin> {
     bins.filter_map(origin).collect()
 }
 
-/// The mean of what is known of the newest `count` deviations.
+/// The mean of the newest `count` deviations; unknown ones are left out.
 pub(super) fn mean_deviation(count: i64, deviation: impl Fn(i64) -> f32) -> Option<f32> {
     let known = (0..count).map(deviation).filter(|deviation| deviation.is_finite());
     let (sum, count) = known.fold((0.0, 0.0), |(sum, count), deviation| (sum + deviation, count + 1.0));

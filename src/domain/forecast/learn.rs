@@ -1,33 +1,17 @@
 //! Learning a pattern.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use jiff::tz::TimeZone;
-
 use super::super::time::Timestamp;
 use super::bins::{BIN, PER_DAY, day_of, local_bin};
 use super::days::Days;
 use super::errors::Errors;
 use super::history::History;
+use super::lesson::Lesson;
 use super::pattern::Pattern;
 use super::profile::Shape;
+use std::sync::Arc;
 
 /// Bins that must be known before there is a pattern: two days.
 const LEAST_KNOWN: usize = 2 * PER_DAY;
-
-/// What is to be learned.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lesson {
-    /// What is known before this is used, and nothing of what comes after.
-    pub through: Timestamp,
-    /// The zone whose clock the load follows.
-    pub zone: TimeZone,
-    /// The probability with which values are to stay below what is expected at most; within 0 and 1.
-    pub quantile: f64,
-    /// How far ahead the pattern has to be good.
-    pub lead: Duration,
-}
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +20,7 @@ pub enum Learned {
     Learning {
         /// What is known of two days.
         share: f64,
-        /// What is known before this was used.
+        /// Only values from before this time were used.
         through: Timestamp,
     },
     /// A pattern.

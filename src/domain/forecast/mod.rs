@@ -1,8 +1,8 @@
 //! What a metric will be: learned from its past, or predicted elsewhere and pushed.
 //!
 //! [`learn`] finds the daily or weekly [`Pattern`] of a [`History`]. A pattern says what to expect at a later time, given
-//! how far the metric is off the pattern now, and up to where it will stay with a given probability. [`Prediction`] is the
-//! same made by somebody else. [`Trust`] compares either with what came, and with the guess that all stays as it is.
+//! how far the metric is off the pattern now, and up to where it will stay with a given probability. [`Prediction`] is
+//! made by a caller instead. [`Trust`] compares both with the values that came, and with the guess that all stays as it is.
 //!
 //! Nothing here knows units or policies, reads a clock or does I/O. A gap is never taken for a value: what is not known
 //! stays unknown.
@@ -13,8 +13,10 @@
 mod bins;
 mod days;
 mod errors;
+mod expected;
 mod history;
 mod learn;
+mod lesson;
 mod pattern;
 mod prediction;
 mod profile;
@@ -23,9 +25,11 @@ mod tests;
 mod trust;
 
 pub use bins::{BIN, midnight};
+pub use expected::Expected;
 pub use history::History;
-pub use learn::{Learned, Lesson, learn};
-pub use pattern::{Deviation, Expected, Pattern};
+pub use learn::{Learned, learn};
+pub use lesson::Lesson;
+pub use pattern::{Deviation, Pattern};
 pub use prediction::{MAX_POINTS, Prediction};
 pub use profile::Shape;
 pub use trust::{Accuracy, Trust};

@@ -6,7 +6,8 @@ use super::super::time::Timestamp;
 use super::bins::{BIN, PER_DAY, PER_HOUR, day_of, local_bin, slot_of};
 use super::days::Days;
 use super::errors::{Errors, LEADS, LONG, SHORT, mean_deviation, square};
-use super::learn::Lesson;
+use super::expected::Expected;
+use super::lesson::Lesson;
 use super::profile::Shape;
 use super::trust::Accuracy;
 
@@ -23,15 +24,6 @@ pub struct Pattern {
     /// Roots of what is usual, for each bin of the covered days.
     profile: Vec<f32>,
     errors: Errors,
-}
-
-/// What is expected of a metric at a time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Expected {
-    /// As often above as below.
-    pub middle: f64,
-    /// Up to where it stays with the probability that was asked for.
-    pub upper: f64,
 }
 
 /// How far the metric is off the pattern now, in roots.

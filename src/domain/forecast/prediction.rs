@@ -1,13 +1,13 @@
 //! A prediction that was made elsewhere.
 
 use super::super::time::Timestamp;
-use super::pattern::Expected;
+use super::expected::Expected;
 
 /// Most points of a prediction: 50 hours of five minutes, which is more than a rule looks ahead, or six days of quarters of an
 /// hour. The body of a request has room for them, however they are written.
 pub const MAX_POINTS: usize = 600;
 
-/// What somebody else expects of a metric: each value from its time on until the next.
+/// The values that a caller expects of a metric, each from its time until the next.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prediction {
     points: Vec<(Timestamp, f64)>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::time::Timestamp;
-use super::pattern::Expected;
+use super::expected::Expected;
 
 /// Expectations that are open at a time.
 const MOST_OPEN: u32 = 16;
@@ -76,7 +76,7 @@ fn left() -> f64 {
 }
 
 impl Trust {
-    /// That in expectations which were tried on the past: their accuracy counts like that of as many live ones as there
+    /// Trust in a pattern that was tried on the past: its accuracy counts like that of as many live ones as there
     /// can be, so that a quiet hour alone changes nothing.
     pub fn tried(accuracy: Accuracy, now: Timestamp) -> Self {
         let weight = 1.0 / (1.0 - left());
@@ -91,7 +91,7 @@ impl Trust {
         }
     }
 
-    /// That in expectations which somebody vouches for.
+    /// Trust in a prediction that a caller pushed: it counts until it proves wrong.
     pub fn given(now: Timestamp) -> Self {
         Self {
             is_trusted: true,

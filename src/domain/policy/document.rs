@@ -16,7 +16,6 @@ use super::super::alias::Alias;
 use super::super::capacity::Capacity;
 use super::super::settings::SettingsOverrides;
 use super::expression::Expression;
-use super::metric::Series;
 use super::name::Name;
 use super::schedule::Window;
 
@@ -57,7 +56,7 @@ impl Policy {
     pub fn history_of(&self, metric: &Name) -> Duration {
         let looked_at = self.rules.iter().map(|rule| match &rule.kind {
             RuleKind::Step(step) if step.metric == *metric => step.breach_time,
-            RuleKind::Forecast(forecast) if forecast.metric == *metric => Series::MAX_SPAN,
+            RuleKind::Forecast(forecast) if forecast.metric == *metric => Forecast::HISTORY,
             RuleKind::Step(_)
             | RuleKind::Target(_)
             | RuleKind::Band(_)
@@ -339,6 +338,8 @@ pub struct Forecast {
 }
 
 impl Forecast {
+    /// How far back it looks for how far the metric is off its pattern.
+    pub const HISTORY: Duration = Duration::from_hours(1);
     /// The probability unless the document says another.
     pub const DEFAULT_QUANTILE: f64 = 0.7;
 }
