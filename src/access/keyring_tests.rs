@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Mutex as PlainMutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use super::*;
 use crate::access::NewKey;
 use crate::domain::policy::{Decision, Name};
 use crate::domain::{Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId};
-use crate::store::{EventFilter, JobCounts, JobFilter, LogPage, Page, Position, Revision, Series};
+use crate::store::{EventFilter, JobCounts, JobFilter, LastOutcome, LogPage, Page, Position, Revision, Series};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -51,6 +52,10 @@ impl StoreReader for Store {
     }
 
     async fn jobs_page(&self, _: &JobFilter, _: Option<Position>, _: usize) -> Result<Page<JobEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn last_outcomes(&self, _: Vec<Alias>) -> Result<HashMap<Alias, LastOutcome>, StoreError> {
         Err(StoreError::Closed)
     }
 

@@ -1,5 +1,7 @@
 //! Resources: their readings, bounds, settings and jobs.
 
+use std::collections::HashMap;
+
 use actix_web::{HttpRequest, HttpResponse, get, web};
 
 use super::caller::Caller;
@@ -12,12 +14,15 @@ use super::view::{Resource, ResourceList};
 use super::{ApiState, input};
 use crate::domain::{Alias, Scope};
 use crate::engine::{OBSERVE_TIMEOUT, ResourceStatus, StandingView};
+use crate::store::LastOutcome;
 
 /// The scopes, the audit action and the problems of each operation.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/v1/resources").needs(&[Scope::Read]).problems(problems![ValidationFailed Overloaded]),
+    Route::get("/v1/resources")
+        .needs(&[Scope::Read])
+        .problems(problems![ValidationFailed Overloaded StorageUnavailable]),
     Route::get("/v1/resources/{alias}").needs(&[Scope::Read]).problems(problems![
-        ResourceForbidden ResourceNotFound ValidationFailed SidecarUnreachable Overloaded
+        ResourceForbidden ResourceNotFound ValidationFailed SidecarUnreachable Overloaded StorageUnavailable
     ]),
 ];
 
@@ -47,7 +52,8 @@ pub async fn list_resources(
     let page = views.get(..size).unwrap_or(&views);
     let last = page.last().filter(|_| page.len() < views.len());
     let next_page_token = last.map(|view| view.resource.as_str().to_owned());
-    let resources = page.iter().map(|view| Resource::in_list(view, now)).collect();
+    let outcomes = last_outcomes(&state, &caller, page.iter().map(|view| view.resource.clone()).collect()).await?;
+    let resources = page.iter().map(|view| Resource::in_list(view, outcomes.get(&view.resource), now)).collect();
     Ok(HttpResponse::Ok().json(ResourceList { resources, next_page_token }))
 }
 
@@ -83,6 +89,18 @@ pub async fn get_resource(
     let unknown = !view.listed && view.observation.is_none() && is_idle;
     match failure {
         Some(failure) if unknown => Err(ApiError::no_reading(failure)),
-        failure => Ok(HttpResponse::Ok().json(Resource::new(&view, failure.as_ref(), state.clock.now()))),
+        failure => {
+            let outcomes = last_outcomes(&state, &caller, vec![view.resource.clone()]).await?;
+            let outcome = outcomes.get(&view.resource);
+            Ok(HttpResponse::Ok().json(Resource::new(&view, failure.as_ref(), outcome, state.clock.now())))
+        }
     }
+}
+
+async fn last_outcomes(
+    state: &ApiState,
+    caller: &Caller,
+    resources: Vec<Alias>,
+) -> Result<HashMap<Alias, LastOutcome>, ApiError> {
+    state.read(caller, "last outcomes", async move |reader| reader.last_outcomes(resources).await).await
 }

@@ -58,6 +58,7 @@ macro_rules! suite {
             timelines_go_by_age, attempts_that_change_nothing_push_out_no_others,
             scaling_pushes_out_neither_keys_nor_other_scaling,
             jobs_are_listed_newest_first_by_every_filter, a_page_ends_where_the_next_begins, jobs_are_found_and_counted,
+            the_last_outcome_is_that_of_the_job_that_ended_last,
             a_stream_goes_on_after_any_version, a_stream_knows_what_it_missed, timelines_are_paged_newest_first,
             attempts_are_paged_newest_first,
             keys_come_back_as_they_were_and_change_as_told, that_there_was_a_key_is_never_forgotten,

@@ -55,8 +55,8 @@ pub use minutes::minutes;
 pub use observer::Observer;
 pub use policy::{Observations, PolicyChange, PolicyRecord, PolicyState, PolicyWrite, Revision};
 pub use read::{
-    EventFilter, JobCounts, JobFilter, KeysState, LogPage, MAX_POINTS, Page, Point, Position, Series, StoreReader,
-    begins_after,
+    EventFilter, JobCounts, JobFilter, KeysState, LastOutcome, LogPage, MAX_POINTS, Page, Point, Position, Series,
+    StoreReader, begins_after,
 };
 pub use retention::{
     ADOPTED_SAMPLES, AuditExcess, DECISION_RETENTION, Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_DEAD_KEYS,

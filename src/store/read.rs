@@ -7,6 +7,7 @@
 //! be one `Arc<dyn StoreReader>` for all handlers. Rejected: a type parameter instead, because it would run through
 //! every handler; and boxes written by hand, because they say the same in three times as many words.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +15,8 @@ use async_trait::async_trait;
 use super::{Revision, StoreError};
 use crate::domain::policy::{Decision, Name};
 use crate::domain::{
-    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, Job, JobEvent, JobId, KeyRecord, Reach, StateName, Timestamp,
+    AbridgedJob, Alias, AuditEntry, ErrorCode, EventId, HistoryEntry, Job, JobEvent, JobId, KeyRecord, Reach,
+    StateName, Timestamp,
 };
 
 /// Which jobs to list.
@@ -85,6 +87,17 @@ pub fn begins_after(oldest: Option<EventId>, after: EventId, latest: EventId) ->
     oldest.unwrap_or(latest + 1) > after + 1
 }
 
+/// How the last job of a resource ended that succeeded or failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastOutcome {
+    /// The job.
+    pub job: JobId,
+    /// Why it failed; `None` if it succeeded.
+    pub error: Option<ErrorCode>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
 /// How many jobs are in each state, in the order of [`StateName::ALL`].
 pub type JobCounts = [(StateName, u64); StateName::ALL.len()];
 
@@ -135,6 +148,10 @@ pub trait StoreReader: Send + Sync + 'static {
         after: Option<Position>,
         size: usize,
     ) -> Result<Page<JobEvent>, StoreError>;
+
+    /// How the last job of each of `resources` ended that succeeded or failed; without those of which no such job is kept.
+    /// A job that was canceled or superseded says nothing about its resource.
+    async fn last_outcomes(&self, resources: Vec<Alias>) -> Result<HashMap<Alias, LastOutcome>, StoreError>;
 
     /// How many jobs are in each state.
     async fn job_counts(&self) -> Result<JobCounts, StoreError>;

@@ -179,7 +179,10 @@ pub fn example_resource() -> Value {
         "settings": example_settings(),
         "settingLimits": {"minCooldownSeconds": 60.0, "maxStepSize": 2, "minSettleSeconds": 0.0},
         "cooldownRemainingSeconds": 238.1,
-        "activeJob": "0198c3f2-7a00-7000-8000-000000000001", "queue": [], "listed": true,
+        "activeJob": "0198c3f2-7a00-7000-8000-000000000001", "queue": [],
+        "lastOutcome": {"job": "0198c3e1-0000-7000-8000-000000000001", "state": "failed", "errorCode": "active_timeout",
+                        "at": "2026-01-31T11:20:00.000Z"},
+        "listed": true,
         "stepDurations": {"up": {"p50Seconds": 62.4, "p90Seconds": 80.15, "count": 12}, "down": null},
         "policy": example_resource_policy(), "hold": null, "claims": [example_claim()]
     })

@@ -8,8 +8,11 @@ use uuid::Uuid;
 
 use super::job::SettingsView;
 use super::{ClaimView, HoldView, ResourcePolicy, WireTime};
-use crate::domain::{Alias, DurationSummary, Op, ReadFailure, Reading, SettingLimits, StepDurations, Timestamp};
+use crate::domain::{
+    Alias, DurationSummary, ErrorCode, Op, ReadFailure, Reading, SettingLimits, StateName, StepDurations, Timestamp,
+};
 use crate::engine::ResourceView;
+use crate::store::LastOutcome;
 
 /// A resource, with everything that the gateway knows about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -40,6 +43,8 @@ pub struct Resource {
     pub active_job: Option<Uuid>,
     /// The ids of the jobs that wait for their turn, in order.
     pub queue: Vec<Uuid>,
+    /// How the last job ended that succeeded or failed; `null` if no such job is kept.
+    pub last_outcome: Option<LastOutcomeView>,
     /// Whether the resource is listed in the configuration.
     pub listed: bool,
     /// How long its last steps took.
@@ -54,19 +59,24 @@ pub struct Resource {
 
 impl Resource {
     /// The resource as it is at `now`, and why there is no newer reading.
-    pub fn new(view: &ResourceView, failure: Option<&ReadFailure>, now: Timestamp) -> Self {
+    pub fn new(
+        view: &ResourceView,
+        failure: Option<&ReadFailure>,
+        outcome: Option<&LastOutcome>,
+        now: Timestamp,
+    ) -> Self {
         let claims = view.standing.claims.iter().map(|claim| ClaimView::new(&view.resource, claim));
         Self {
             read_failure: failure.map(|failure| failure.detail.clone()),
             policy: ResourcePolicy::of(&view.standing, true),
             claims: Some(claims.collect()),
-            ..Self::in_list(view, now)
+            ..Self::in_list(view, outcome, now)
         }
     }
 
     /// The same for a list: without what explains the last decision, which is some kilobytes, and without the claims, of which
     /// there may be a hundred.
-    pub fn in_list(view: &ResourceView, now: Timestamp) -> Self {
+    pub fn in_list(view: &ResourceView, outcome: Option<&LastOutcome>, now: Timestamp) -> Self {
         let remaining = view.next_change_at.map_or(Duration::ZERO, |at| at.since(now));
         Self {
             resource: view.resource.as_str().to_owned(),
@@ -80,6 +90,7 @@ impl Resource {
             cooldown_remaining_seconds: remaining.as_secs_f64(),
             active_job: view.active.as_ref().map(|job| job.id),
             queue: view.queue.clone(),
+            last_outcome: outcome.map(LastOutcomeView::from),
             listed: view.listed,
             step_durations: StepDurationsView::from(&view.step_durations),
             policy: ResourcePolicy::of(&view.standing, false),
@@ -104,6 +115,30 @@ pub struct Observation {
 impl From<&Reading> for Observation {
     fn from(reading: &Reading) -> Self {
         Self { observed_at: reading.stamp.map(WireTime), received_at: WireTime(reading.received_at) }
+    }
+}
+
+/// How the last job of a resource ended that succeeded or failed. It is kept as long as the job is, over restarts too; jobs
+/// that were canceled or superseded do not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = LastOutcome)]
+pub struct LastOutcomeView {
+    /// The id of the job.
+    pub job: Uuid,
+    /// How the job ended: `succeeded` or `failed`.
+    pub state: StateName,
+    /// The code of its `error`; `null` if it succeeded.
+    pub error_code: Option<ErrorCode>,
+    /// When the job ended.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: WireTime,
+}
+
+impl From<&LastOutcome> for LastOutcomeView {
+    fn from(LastOutcome { job, error, at }: &LastOutcome) -> Self {
+        let state = if error.is_some() { StateName::Failed } else { StateName::Succeeded };
+        Self { job: *job, state, error_code: *error, at: WireTime(*at) }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::domain::{
     ResourceEvent, Retention, StateName,
 };
 use crate::store::fixtures::{NOW, accepted_at, alias, ended, eventful_job, job, jobs, readings};
-use crate::store::{EventFilter, JobFilter, Page, Position, Unit, begins_after};
+use crate::store::{EventFilter, JobFilter, LastOutcome, Page, Position, Unit, begins_after};
 
 /// All pages that `read` gives, joined; each is as large as it may be.
 pub(super) async fn all<T>(size: usize, read: impl AsyncFn(Option<Position>) -> Page<T>) -> Vec<T> {
@@ -94,6 +94,42 @@ pub async fn jobs_are_found_and_counted(house: &mut dyn House) {
     assert_eq!(counts.map(|(state, _)| state), StateName::ALL);
     let counted: Vec<_> = counts.into_iter().filter(|(_, number)| *number > 0).collect();
     assert_eq!(counted, [(StateName::Running, 1), (StateName::Succeeded, 3)]);
+}
+
+/// A job that was canceled or superseded does not count, nor one that is not kept.
+pub async fn the_last_outcome_is_that_of_the_job_that_ended_last(house: &mut dyn House) {
+    let mut scene = Scene::set(house).await;
+    let at = |millis| NOW + std::time::Duration::from_millis(millis);
+    let failed = || Ending::Failed(JobError::new(ErrorCode::NoProgress, ""));
+    let of = |resource: &str, id, ending, millis| Job { resource: alias(resource), ..ended(id, ending, at(millis)) };
+    let superseded = Ending::Superseded { by: JobId::from_u128(9) };
+    scene
+        .put(jobs([
+            of("good", 1, failed(), 1),
+            of("good", 2, Ending::Succeeded, 2),
+            of("bad", 3, Ending::Succeeded, 3),
+            of("bad", 4, failed(), 4),
+            of("bad", 5, Ending::Canceled, 5),
+            of("bad", 6, superseded, 6),
+            // It was given up while it waited for the one before it.
+            of("waited", 7, Ending::Succeeded, 8),
+            of("waited", 8, failed(), 7),
+            of("canceled", 9, Ending::Canceled, 9),
+            job(10, "busy"),
+        ]))
+        .await;
+    scene.restart().await;
+    let asked = || ["good", "bad", "waited", "canceled", "busy", "unheard-of"].map(alias).to_vec();
+    let outcome = |id, error, millis| LastOutcome { job: JobId::from_u128(id), error, at: at(millis) };
+    let found = scene.reader.last_outcomes(asked()).await.expect("readable");
+    let expected = [
+        (alias("good"), outcome(2, None, 2)),
+        (alias("bad"), outcome(4, Some(ErrorCode::NoProgress), 4)),
+        (alias("waited"), outcome(7, None, 8)),
+    ];
+    assert_eq!(found, expected.into());
+    scene.prune(Retention { age: std::time::Duration::ZERO, count: 0 }, at(9)).await;
+    assert_eq!(scene.reader.last_outcomes(asked()).await.expect("readable"), [].into());
 }
 
 pub async fn a_stream_goes_on_after_any_version(house: &mut dyn House) {

@@ -108,6 +108,11 @@ pub(super) fn find_entries(
     rows.collect()
 }
 
+/// Of the newest job of a resource that succeeded and the newest that failed, the one that ended last.
+pub(super) const LAST_OUTCOME_SQL: &str = "SELECT id, record FROM jobs WHERE seq IN ( \
+    (SELECT max(seq) FROM jobs WHERE resource = ?1 AND state = 'succeeded'), \
+    (SELECT max(seq) FROM jobs WHERE resource = ?1 AND state = 'failed')) ORDER BY finished_ms DESC, seq DESC LIMIT 1";
+
 pub(super) const DECISIONS_SQL: &str =
     "SELECT number, record FROM decisions WHERE resource = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3";
 

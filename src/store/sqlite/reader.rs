@@ -8,6 +8,7 @@
 //!
 //! Rejected: one connection for all, because a list then takes as long as the longest continuation before it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,18 +24,20 @@ use super::key_changes::{self, key_changes_path};
 use super::key_rows;
 use super::lane_reader::next_event;
 use super::queries::{
-    find, find_attempts, find_decisions, find_entries, find_versions, lacks_a_job, oldest_version, piece_end,
+    LAST_OUTCOME_SQL, find, find_attempts, find_decisions, find_entries, find_versions, lacks_a_job, oldest_version,
+    piece_end,
 };
 use super::records::{Unreadable, unreadable};
 use super::{policies, samples, series, wal};
 use crate::domain::policy::{Decision, Name};
 use crate::domain::{
-    AbridgedJob, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyRecord, StateName, Timestamp,
+    AbridgedJob, Alias, AuditEntry, Ending, EventId, HistoryEntry, JobEvent, JobId, JobState, KeyRecord, StateName,
+    Timestamp,
 };
 use crate::files;
 use crate::store::{
-    EventFilter, JobCounts, JobFilter, KeysState, LogPage, MAX_REVISIONS, Page, Position, Revision, Series, StoreError,
-    StoreReader, begins_after,
+    EventFilter, JobCounts, JobFilter, KeysState, LastOutcome, LogPage, MAX_REVISIONS, Page, Position, Revision,
+    Series, StoreError, StoreReader, begins_after,
 };
 
 /// Reads at a time, those of the keys aside. A read takes a processor, and two to four are there.
@@ -142,6 +145,16 @@ impl StoreReader for SqliteReader {
         let filter = filter.clone();
         // As of one moment: a job that goes from one state asked for to another must not slip through between.
         self.readers.read(move |db| read_jobs_page(db, &filter, after, size)).await
+    }
+
+    async fn last_outcomes(&self, resources: Vec<Alias>) -> Result<HashMap<Alias, LastOutcome>, StoreError> {
+        let read = |db: &Connection| {
+            let found = resources.into_iter().filter_map(|resource| {
+                read_last_outcome(db, &resource).map(|outcome| Some((resource, outcome?))).transpose()
+            });
+            found.collect()
+        };
+        self.readers.read(read).await
     }
 
     async fn job_counts(&self) -> Result<JobCounts, StoreError> {
@@ -278,6 +291,30 @@ fn read_job(db: &Connection, sql: &str, key: impl rusqlite::ToSql) -> Result<Opt
         Ok((JobEvent { id, job: parse(&record, || format!("job {name}"))? }, record.len()))
     };
     found.map(event).transpose()
+}
+
+/// What tells how a job ended, without the steps of its record.
+#[derive(serde::Deserialize)]
+struct End {
+    state: JobState,
+    finished_at: Timestamp,
+}
+
+fn read_last_outcome(db: &Connection, resource: &Alias) -> Result<Option<LastOutcome>, Unreadable> {
+    let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?));
+    let mut statement = db.prepare_cached(LAST_OUTCOME_SQL)?;
+    let found: Option<(String, String)> = statement.query_row([resource.as_str()], row).optional()?;
+    let outcome = |(id, record): (String, String)| {
+        let name = || format!("job {id}");
+        let End { state, finished_at: at } = parse(&record, name)?;
+        let error = match state {
+            JobState::Ended(Ending::Failed(error)) => Some(error.code),
+            _ => None,
+        };
+        let job = id.parse().map_err(|error: uuid::Error| Unreadable::Row(name(), error.to_string()))?;
+        Ok(LastOutcome { job, error, at })
+    };
+    found.map(outcome).transpose()
 }
 
 fn read_jobs_page(

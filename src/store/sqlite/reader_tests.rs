@@ -1,6 +1,6 @@
 use super::super::decisions::TRIMMED_TOGETHER;
 use super::super::fixtures::{NOW, alias, directory, ended, job, jobs, open, readings, shell};
-use super::super::queries::{DECISIONS_SQL, ENTRIES_SQL, PIECE_ROWS, Run, VERSION, versions_sql};
+use super::super::queries::{DECISIONS_SQL, ENTRIES_SQL, LAST_OUTCOME_SQL, PIECE_ROWS, Run, VERSION, versions_sql};
 use super::super::{Journal as _, SqliteJournal};
 use super::*;
 use crate::domain::{Ending, Job, JobEvent, JobId, Reach, ResourceEvent};
@@ -61,6 +61,9 @@ fn no_query_reads_more_than_it_shows() {
     ] {
         assert_plan(&versions_sql(&filter, VERSION, "ORDER BY seq LIMIT ?4"), index);
     }
+    let outcome = plan(LAST_OUTCOME_SQL);
+    let newest = "SEARCH jobs USING COVERING INDEX jobs_by_resource_and_state (resource=? AND state=?)";
+    assert!(outcome.matches(newest).count() == 2 && !outcome.contains("SCAN"), "{outcome}");
     for sql in [ENTRIES_SQL, DECISIONS_SQL] {
         assert_plan(sql, "(resource=? AND number<?)");
     }

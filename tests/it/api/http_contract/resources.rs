@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LONG_COOLDOWN, Scene, parsed};
+use super::{LONG_COOLDOWN, SHORT_COOLDOWN, Scene, parsed};
 use crate::support::gateway::{Gateway, Raw};
 use scalegate::api::view::{Plan, Resource};
 use scalegate::domain::StateName;
@@ -60,6 +60,35 @@ async fn resources_show_what_is_known() {
     let listed = scene.gateway.get("/v1/resources").await.json();
     assert_eq!(listed["resources"].as_array().expect("resources").len(), 1);
     assert_eq!(listed["resources"][0]["activeJob"], json!(job.id));
+}
+
+/// Until the next job succeeds, the resource says that its last one failed.
+#[actix_web::test]
+async fn the_last_outcome_is_that_of_the_last_job_that_succeeded_or_failed() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    let none = scene.gateway.get("/v1/resources/worker").await.json();
+    assert_eq!(none["lastOutcome"], Value::Null);
+    let outcome = async || {
+        let alone = scene.gateway.get("/v1/resources/worker").await.json();
+        let listed = scene.gateway.get("/v1/resources").await.json();
+        assert_eq!(listed["resources"][0]["lastOutcome"], alone["lastOutcome"]);
+        alone["lastOutcome"].clone()
+    };
+    scene.sidecar.with(|model, _| model.behaviour_mut().status_override = Some("FAILED".into()));
+    let failed = scene.gateway.submit(&json!({"resource": "worker", "targetCapacity": 2})).await;
+    let failed = scene.gateway.finish(failed.id).await;
+    let at = failed.finished_at.expect("a time").0.to_string();
+    let expected = json!({"job": failed.id, "state": "failed", "errorCode": "resource_failed", "at": at});
+    assert_eq!(outcome().await, expected);
+
+    scene.sidecar.with(|model, _| model.behaviour_mut().status_override = None);
+    let succeeded = scene.gateway.submit(&json!({"resource": "worker", "targetCapacity": 2})).await;
+    scene.gateway.finish(succeeded.id).await;
+    let last = outcome().await;
+    assert_eq!(
+        (&last["job"], &last["state"], &last["errorCode"]),
+        (&json!(succeeded.id), &json!("succeeded"), &Value::Null)
+    );
 }
 
 /// Without a sidecar there is no plan and no new reading, but there are jobs, and the gateway is ready.
