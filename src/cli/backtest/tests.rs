@@ -160,6 +160,23 @@ async fn the_choice_is_told_with_what_it_was_chosen_from() {
 }
 
 #[actix_web::test]
+async fn a_bound_that_is_missed_on_the_held_out_time_is_told_with_a_remedy() {
+    let row = |bin: usize, load: u32| {
+        let (day, minute) = (10 + bin / 288, bin % 288 * 5);
+        format!("2026-01-{day} {:02}:{:02}:00,{load}\n", minute / 60, minute % 60)
+    };
+    let rows = |last: u32| (0..3 * 288).map(|bin| row(bin, if bin < 2 * 288 { 250 } else { last })).collect::<String>();
+    for (last, is_missed) in [(250, false), (5000, true)] {
+        let values = format!("time,load\n{}", rows(last));
+        let (exit, out, err) = backtest(&[("load.csv", values.as_str())], &START).await;
+        assert_eq!((exit, err.as_str()), (Exit::Done, ""), "{out}");
+        let told =
+            "\nTHE BOUND IS MISSED on the held-out time: more than 1.00 % of the need is unmet. Try a smaller --unmet";
+        assert_eq!(out.contains(told), is_missed, "{out}");
+    }
+}
+
+#[actix_web::test]
 async fn the_json_of_a_search_has_everything_that_was_tried() {
     let (values, policy) = (days(), POLICY.replace("\"push\"}", "\"push\"}, \"maxAgeSeconds\": 600"));
     let files = [("policy.json", policy.as_str()), ("load.csv", values.as_str())];
