@@ -45,6 +45,14 @@ const FILES: &[File] = files! {
     "events.js" SCRIPT;
     "store.js" SCRIPT;
     "live.js" SCRIPT;
+    "loading.js" SCRIPT;
+    "looking.js" SCRIPT;
+    "readiness.js" SCRIPT;
+    "fleet.js" SCRIPT;
+    "need.js" SCRIPT;
+    "outage.js" SCRIPT;
+    "advice.js" SCRIPT;
+    "line.js" SCRIPT;
     "history.js" SCRIPT;
     "ledger.js" SCRIPT;
     "standing.js" SCRIPT;
@@ -56,7 +64,13 @@ const FILES: &[File] = files! {
     "plot.js" SCRIPT;
     "views/app.js" SCRIPT;
     "views/parts.js" SCRIPT;
-    "views/resources.js" SCRIPT;
+    "views/overview.js" SCRIPT;
+    "views/strip.js" SCRIPT;
+    "views/card.js" SCRIPT;
+    "views/fleet.js" SCRIPT;
+    "views/plots.js" SCRIPT;
+    "views/resource.js" SCRIPT;
+    "views/ahead.js" SCRIPT;
     "views/policy.js" SCRIPT;
     "views/decision.js" SCRIPT;
     "views/outlook.js" SCRIPT;
@@ -130,6 +144,7 @@ mod tests {
     use crate::api::finish::finish;
     use crate::api::{Code, PROBLEM_JSON, Problem};
     use crate::config::Access;
+    use crate::domain::ErrorCode;
     use crate::domain::policy::{Action, Limiter, Missing, Mode, Trigger};
 
     async fn ask(request: test::TestRequest) -> ServiceResponse {
@@ -335,6 +350,15 @@ mod tests {
         ];
         for name in used.concat() {
             assert!(words.contains(&format!("\n  {name}: ")), "there is no word for {name}");
+        }
+    }
+
+    /// The panel says what to do about every code that a job can fail with.
+    #[actix_web::test]
+    async fn there_is_advice_for_every_code() {
+        let advice = FILES.iter().find(|file| file.name == "advice.js").expect("the file").text;
+        for code in ErrorCode::VARIANTS {
+            assert!(advice.contains(&format!("\n  {}: [", code.as_str())), "there is no advice for {}", code.as_str());
         }
     }
 

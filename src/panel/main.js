@@ -1,6 +1,7 @@
 /** Puts the panel together: the page follows the address, and is drawn again when something changes. */
 
 import * as live from "./live.js";
+import { entered } from "./loading.js";
 import { parse } from "./routes.js";
 import { changed, onChange, store } from "./store.js";
 import { h, render } from "./vendor/preact.mjs";
@@ -13,11 +14,11 @@ function navigate({ isFirst = false } = {}) {
   const route = parse(location.hash);
   store.route = route;
   store.announcement = "";
-  live.entered(route, isFirst ? { params: {} } : before, isFirst);
+  entered(route, isFirst ? { params: {} } : before, isFirst);
   draw();
   const isSamePage = before.name === route.name && JSON.stringify(before.params) === JSON.stringify(route.params);
   // Filters change the address, but the view stays where it is.
-  if (isFirst || isSamePage || (before.name === "jobs" && route.name === "jobs")) return;
+  if (isFirst || isSamePage || (before.name === route.name && ["jobs", "resources"].includes(route.name))) return;
   window.scrollTo(0, 0);
   root.querySelector("h1")?.focus({ preventScroll: true });
 }

@@ -166,12 +166,10 @@ export class Plot extends Component {
 /** Steps of 1, 2 and 5: capacities are whole. */
 const wholeSteps = () => [1, 10, 100, 1e3, 1e4, 1e5].flatMap((size) => [size, 2 * size, 5 * size]);
 
-/** Room above and below, and the zero line if it is not far away. */
+/** From zero, so that heights can be compared, with some room above. */
 function capacityRange(plot, least, most) {
   if (least === null || most === null) return [0, 4];
-  const room = Math.max(1, Math.ceil((most - least) * 0.15));
-  const low = least - room;
-  return [low < most * 0.4 ? 0 : low, most + room];
+  return [0, most + Math.max(1, Math.ceil(most * 0.1))];
 }
 
 function drawMarkers(plot, markers, colour) {

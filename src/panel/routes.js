@@ -1,9 +1,15 @@
 /** The addresses of the panel's pages. They live after the `#`, so that a link to one is a link to `/`. */
 
+import { isGroup } from "./need.js";
+
 export const STATES = ["queued", "running", "succeeded", "failed", "canceled", "superseded"];
+/** Those of a job that is not over. */
+export const UNFINISHED = ["queued", "running"];
 
 export const hrefs = {
   resources: "#/",
+  /** The resources in a group: failing, stuck, … */
+  need: (group) => `#/?${new URLSearchParams({ need: group })}`,
   resource: (alias) => `#/resources/${encodeURIComponent(alias)}`,
   job: (id) => `#/jobs/${encodeURIComponent(id)}`,
   jobs({ resource = "", states = [] } = {}) {
@@ -13,6 +19,8 @@ export const hrefs = {
     return query.size > 0 ? `#/jobs?${query}` : "#/jobs";
   },
   access: "#/access",
+  /** The form filled in as for a job that is over. */
+  again: ({ resource, id }) => `#/scale?${new URLSearchParams({ resource, again: id })}`,
   scale: (alias) => (alias ? `#/scale?${new URLSearchParams({ resource: alias })}` : "#/scale"),
 };
 
@@ -30,12 +38,15 @@ export function parse(hash) {
     return { name: "nowhere", params: {} };
   }
   const [first, second] = parts;
-  if (parts.length === 0) return { name: "resources", params: {} };
+  if (parts.length === 0) {
+    const need = parameters.get("need") ?? "";
+    return { name: "resources", params: { need: isGroup(need) ? need : "" } };
+  }
   if (first === "resources" && parts.length === 2) return { name: "resource", params: { alias: second } };
   if (first === "jobs" && parts.length === 2) return { name: "job", params: { id: second } };
   if (first === "access" && parts.length === 1) return { name: "access", params: {} };
   if (first === "scale" && parts.length === 1)
-    return { name: "scale", params: { alias: parameters.get("resource") ?? "" } };
+    return { name: "scale", params: { alias: parameters.get("resource") ?? "", again: parameters.get("again") ?? "" } };
   if (first === "jobs" && parts.length === 1) {
     const states = parameters.getAll("state").filter((state) => STATES.includes(state));
     return { name: "jobs", params: { resource: parameters.get("resource") ?? "", states } };

@@ -30,6 +30,8 @@ const nothing = () => ({
   /** Ids of jobs that the gateway does not have. */
   missing: new Set(),
   jobProblem: null,
+  /** By id: what the policy does not do because of a job, as its submission or its cancel was answered. */
+  notes: new Map(),
   /** The list that is shown: of the jobs above, those that match and are not older than its last page. */
   list: newList({ resource: "", states: [] }),
   histories: new Map(),
@@ -56,7 +58,7 @@ const nothing = () => ({
   lateRefusal: null,
 });
 
-export const store = { route: { name: "resources", params: {} }, ...nothing() };
+export const store = { route: { name: "resources", params: { need: "" } }, ...nothing() };
 
 /** Forgets all that the gateway has told. */
 export function forgetAll() {
@@ -96,6 +98,7 @@ export const isOver = (job) => job.state !== "queued" && job.state !== "running"
 
 /** Takes a job in, unless a later version of it is known. */
 export function putJob(job) {
+  if (job.note) store.notes.set(job.id, job.note);
   const known = store.jobs.get(job.id);
   if (known && known.version >= job.version) return;
   store.jobs.set(job.id, job);
@@ -155,11 +158,7 @@ export function putEntry(alias, { kind, at, status, capacity }) {
   putReading(alias, { status, capacity, lastObservation: { receivedAt: at, observedAt: null }, readFailure: null });
 }
 
-/** `worker-2` before `worker-10`. */
-const byAlias = new Intl.Collator("en", { numeric: true });
-
 export function putResources(list) {
-  list.sort((a, b) => byAlias.compare(a.resource, b.resource));
   for (const resource of list) putReading(resource.resource, resource);
   const known = (resource) => ({
     ...timed(resource),

@@ -32,11 +32,22 @@ export const news = (job) => CAME_TO_BE[job.state] ?? `The state of the job is $
 
 export const stateName = (name) => STATES[name]?.text ?? name;
 
-/** A resource's status; one that could not be read again may have changed. */
-export function resourceStatus({ status: text, readFailure }) {
-  if (!readFailure || text === null) return status(text);
-  return { text: `${text} when last read`, tone: "idle", sign: "question" };
+/** A resource's status; one that was read long ago may have changed. */
+export function resourceStatus({ status: text }, isStale) {
+  return isStale && text !== null ? { text, tone: "idle", sign: "question" } : status(text);
 }
+
+/** That a step takes longer than usual. */
+export const late = ({ seconds, usual }) =>
+  `Takes longer than usual: ${format.duration(Math.round(seconds))} so far, mostly at most ${format.duration(Math.round(usual))}.`;
+
+export const queued = (count) => (count === 1 ? "1 job queued" : `${format.number(count)} jobs queued`);
+
+const ORDINALS = new Intl.PluralRules("en", { type: "ordinal" });
+const ENDINGS = { one: "st", two: "nd", few: "rd", other: "th" };
+
+/** `1st`, `2nd`, `3rd`, `4th`. */
+export const nth = (number) => `${format.number(number)}${ENDINGS[ORDINALS.select(number)]}`;
 
 /** A status in the sidecar's words. */
 function status(text) {
@@ -85,6 +96,22 @@ export function goal(job) {
   if (job.targetCapacity === null) return format.signed(job.delta);
   const target = format.number(job.targetCapacity);
   return job.startCapacity === null ? `to ${target}` : `${format.number(job.startCapacity)} → ${target}`;
+}
+
+/** Who submitted a job, in a few words. */
+export function caller({ submittedBy }) {
+  if (submittedBy === null) return "no key";
+  return submittedBy.kind === "key" ? submittedBy.name || submittedBy.key : submittedBy.kind;
+}
+
+/** The same at the end of a phrase: `, by ci`. */
+export const by = (job) => (job.submittedBy === null ? "" : `, by ${caller(job)}`);
+
+/** How long a job has worked, or did; nothing before it has begun. */
+export function took({ startedAt, finishedAt }, now) {
+  if (!startedAt) return "–";
+  const end = finishedAt ? Date.parse(finishedAt) : now;
+  return format.duration(Math.max(0, Math.round((end - Date.parse(startedAt)) / 1000)));
 }
 
 export const steps = (count) => (count === 1 ? "1 step" : `${format.number(count)} steps`);

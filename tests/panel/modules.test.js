@@ -230,6 +230,9 @@ test("numbers, times and addresses read as people write them", async () => {
   });
   const routes = await within("routes.js", ({ parse, hrefs }) => [
     parse(""),
+    parse(hrefs.need("stuck")),
+    parse("#/?need=nonsense"),
+    parse(hrefs.again({ resource: "w", id: "1" })),
     parse(hrefs.job("a b/c")),
     parse(hrefs.jobs({ resource: "w", states: ["failed", "queued"] })),
     parse("#/jobs?state=nonsense"),
@@ -240,7 +243,10 @@ test("numbers, times and addresses read as people write them", async () => {
   assert.deepEqual(
     routes.map(({ name, params }) => [name, Object.values(params).flat()]),
     [
-      ["resources", []],
+      ["resources", [""]],
+      ["resources", ["stuck"]],
+      ["resources", [""]],
+      ["scale", ["w", "1"]],
       ["job", ["a b/c"]],
       ["jobs", ["w", "failed", "queued"]],
       ["jobs", [""]],
@@ -465,7 +471,8 @@ test("an answer that was meant for one key never reaches the next", async () => 
 });
 
 test("what may be older than events that were missed is not shown", async () => {
-  const found = await apart("live.js", async ({ start, loadJobs }) => {
+  const found = await apart("live.js", async ({ start }) => {
+    const { loadJobs } = await import("/panel/loading.js");
     const { listedJobs, store } = await import("/panel/store.js");
     const asked = [];
     let events;
@@ -505,7 +512,8 @@ test("what may be older than events that were missed is not shown", async () => 
 });
 
 test("a timeline that is being read when events are missed is read once more", async () => {
-  const found = await apart("live.js", async ({ start, loadHistory, extendHistory }) => {
+  const found = await apart("live.js", async ({ start }) => {
+    const { extendHistory, loadHistory } = await import("/panel/loading.js");
     const { store } = await import("/panel/store.js");
     const asked = [];
     let events;

@@ -4,9 +4,9 @@
  */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { Complaints, launch } from "./browser.js";
+import { Complaints } from "./browser.js";
 import { Gateway, Sidecar } from "./gateway.js";
 import {
   LOOKS,
@@ -18,11 +18,9 @@ import {
   holdAnswers,
   isLive,
   jobShown,
-  openPage,
-  picturesIn,
-  takePicture,
   unnamed,
 } from "./page.js";
+import { stage } from "./stage.js";
 
 const SIDECAR = ["--provisioning", "600ms", "--start", "1", "--max", "60"];
 const GATEWAY = ["--cooldown", "2s", "--settle", "1s", "--poll-interval", "200ms", "--active-timeout", "20s"];
@@ -36,32 +34,7 @@ max = 60
 cooldown = "1s"
 `;
 
-let screenshots;
-let sidecar;
-let gateway;
-let browser;
-let complaints;
-
-before(async () => {
-  screenshots = await picturesIn();
-  browser = await launch();
-  sidecar = await Sidecar.start(SIDECAR);
-  gateway = await Gateway.start(sidecar, GATEWAY);
-  complaints = new Complaints(gateway.url);
-});
-
-after(async () => {
-  await browser?.close();
-  await gateway?.stop();
-  await sidecar?.stop();
-  console.log(`Pictures are in ${screenshots}`);
-});
-
-/** A page with nothing remembered, as a colleague would open it. */
-const open = (hash = "", { origin = gateway.url, expected = complaints, ...look } = {}) =>
-  openPage(browser, `${origin}/${hash}`, { expected, ...look });
-
-const picture = (page, name) => takePicture(page, screenshots, name);
+const { browser, sidecar, gateway, complaints, open, picture } = await stage({ simulate: SIDECAR, serve: GATEWAY });
 
 /** Fills in the form, looks at the plan, and submits. Returns the job's id. */
 async function submit(page, alias, target, fields = {}) {
@@ -476,9 +449,10 @@ test("what could not be read while the gateway was away is read when it is back"
     const outage = heard.outage(Date.now());
     await own.kill();
     await other.goto(`${own.url}/#/resources/unheard`);
-    await other.locator(".notice", { hasText: "No answer" }).first().waitFor();
+    await other.getByText("Not read, see above.").first().waitFor();
     await listing.goto(`${own.url}/#/jobs?state=succeeded`);
-    await listing.locator(".notice", { hasText: "No answer" }).waitFor();
+    await listing.getByText("Not read, see above.").waitFor();
+    assert.equal(await listing.locator(".notice").count(), 1, "one cause is told once");
     await sidecar.setCapacity("away", 9);
     await own.restart();
     await Promise.all([shown, other, listing].map(isLive));
@@ -509,12 +483,14 @@ test("a sidecar that answers again is noticed on the overview", async () => {
     await card.locator(".capacity-now", { hasText: /^1$/ }).waitFor();
     await own.kill();
     await page.getByRole("button", { name: "Read worker again" }).click();
-    await card.getByText("The last reading failed").waitFor();
-    await page.getByText("The sidecar does not answer").waitFor();
+    // The banner tells why, once; the card only that it is old.
+    await page.locator(".banners").getByText("The sidecar does not answer").waitFor();
+    await card.locator(".badge", { hasText: "stale" }).waitFor();
+    assert.equal(await card.getByText("The last reading failed").count(), 0);
     await own.restart();
     await page.clock.fastForward(21_000);
-    await card.getByText("The last reading failed").waitFor({ state: "detached" });
-    await page.getByText("The sidecar does not answer").waitFor({ state: "detached" });
+    await page.locator(".banners").getByText("The sidecar does not answer").waitFor({ state: "detached" });
+    await card.locator(".badge", { hasText: "stale" }).waitFor({ state: "detached" });
   } finally {
     await page.close();
     await watched.stop();
@@ -531,8 +507,9 @@ test("a sidecar that does not answer is mentioned", async () => {
     await page.locator(".capacity-now", { hasText: /^1$/ }).waitFor();
     await own.kill();
     await page.getByRole("button", { name: "Read worker again" }).click();
-    await page.getByText("The last reading failed").waitFor();
-    await page.getByText("The sidecar does not answer").waitFor();
+    await page.locator(".banners").getByText("The sidecar does not answer").waitFor();
+    await page.locator(".heading .badge", { hasText: "stale" }).waitFor();
+    assert.equal(await page.locator(".notice").count(), 1, "one cause is told once");
     await picture(page, "sidecar-lost");
     // A plan needs a reading; the refusal says why there is none.
     heard.expectAnswer("/v1/plans", 502);

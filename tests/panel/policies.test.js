@@ -5,11 +5,12 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { Complaints, launch } from "./browser.js";
-import { Gateway, Sidecar } from "./gateway.js";
-import { LOOKS, PATIENCE_MILLIS, close, fill, fits, isLive, jobShown, openPage, picturesIn, takePicture, unnamed } from "./page.js";
+import { Complaints } from "./browser.js";
+import { Gateway } from "./gateway.js";
+import { LOOKS, PATIENCE_MILLIS, close, fill, fits, isLive, jobShown, unnamed } from "./page.js";
+import { stage } from "./stage.js";
 
 const SIDECAR = ["--provisioning", "200ms", "--start", "1", "--max", "60"];
 const GATEWAY = ["--cooldown", "300ms", "--settle", "300ms", "--poll-interval", "200ms", "--active-timeout", "20s"];
@@ -21,30 +22,7 @@ const AT_ONCE = { behavior: { down: { stabilizationSeconds: 0 } }, job: { stepSi
 const BAND = { ...example("queue-band.json"), ...AT_ONCE };
 const OFFICE = { ...example("office-hours.json"), ...AT_ONCE };
 
-let screenshots;
-let sidecar;
-let gateway;
-let browser;
-let complaints;
-
-before(async () => {
-  screenshots = await picturesIn();
-  browser = await launch();
-  sidecar = await Sidecar.start(SIDECAR);
-  gateway = await Gateway.start(sidecar, GATEWAY);
-  complaints = new Complaints(gateway.url);
-});
-
-after(async () => {
-  await browser?.close();
-  await gateway?.stop();
-  await sidecar?.stop();
-});
-
-const open = (hash = "", { origin = gateway.url, expected = complaints, ...look } = {}) =>
-  openPage(browser, `${origin}/${hash}`, { expected, ...look });
-
-const picture = (page, name) => takePicture(page, screenshots, name);
+const { browser, sidecar, gateway, complaints, open, picture } = await stage({ simulate: SIDECAR, serve: GATEWAY });
 
 /** Opens the page of a resource with a policy, and waits until the policy has decided. */
 async function openWithPolicy(alias, policy) {

@@ -13,7 +13,8 @@ import { JobPage } from "./job.js";
 import { JobsPage } from "./jobs.js";
 import { KeyForm, KeyInUse } from "./key.js";
 import { Notice, Sign } from "./parts.js";
-import { ResourcePage, ResourcesPage } from "./resources.js";
+import { ResourcePage } from "./resource.js";
+import { ResourcesPage } from "./overview.js";
 import { ScalePage } from "./scale.js";
 
 const VERSION = document.querySelector('meta[name="scalegate-version"]').content;
@@ -80,11 +81,11 @@ function title() {
 function Page({ route }) {
   const { name, params } = route;
   switch (name) {
-    case "resources": return h(ResourcesPage);
+    case "resources": return h(ResourcesPage, params);
     case "resource": return h(ResourcePage, { key: params.alias, alias: params.alias });
     case "jobs": return h(JobsPage, params);
     case "job": return h(JobPage, { key: params.id, id: params.id });
-    case "scale": return h(ScalePage, { key: params.alias, alias: params.alias });
+    case "scale": return h(ScalePage, { key: `${params.alias} ${params.again}`, alias: params.alias, again: params.again });
     case "access": return h(AccessPage);
     default: return h("div", { class: "empty" },
       h("h1", { tabIndex: -1 }, "There is no such page"),

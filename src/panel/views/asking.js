@@ -2,7 +2,7 @@
 
 import { Unanswered, newIdempotencyKey } from "../api.js";
 import * as format from "../format.js";
-import { relistSoon } from "../live.js";
+import { relistSoon } from "../loading.js";
 import { session } from "../session.js";
 import { announce, store } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";

@@ -4,7 +4,7 @@ import * as api from "../api.js";
 import { hrefs } from "../routes.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
-import { Actor, Badge, JobLink, Refusal, Time } from "./parts.js";
+import { Actor, Badge, JobLink, Unread, Time } from "./parts.js";
 
 export class Attempts extends Component {
   state = { entries: null, nextPageToken: null, loading: true, problem: null };
@@ -37,7 +37,7 @@ export class Attempts extends Component {
   }
 
   render(_, { entries, nextPageToken, loading, problem }) {
-    const failed = h(Refusal, { error: problem },
+    const failed = h(Unread, { error: problem },
       h("p", null, h("button", { type: "button", onClick: () => this.#load() }, "Try again")));
     if (entries === null) return problem ? failed : h("p", { class: "quiet" }, "Loading…");
     if (entries.length === 0) return h("p", { class: "quiet" }, "There were no attempts yet.");

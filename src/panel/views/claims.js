@@ -9,7 +9,7 @@ import { AskingDialog, EndFields, ReasonField, TimeField, WhyNot, untilWhen } fr
 import { KINDS, claimWishOf, emptyClaim, emptyRenewal, renewalWishOf } from "./demands.js";
 import { Choice, Text } from "./fields.js";
 import * as format from "../format.js";
-import { Actor, Badge, Refusal } from "./parts.js";
+import { Actor, Badge, Unread } from "./parts.js";
 
 export class ClaimsCard extends Component {
   /** The dialog that is open, `{what, claim}`: `make`, `renew` or `end`. */
@@ -32,7 +32,7 @@ export class ClaimsCard extends Component {
     const present = claims?.filter(({ until }) => Date.parse(until) > now);
     return h("section", { class: "card claims", "aria-label": "Claims" },
       h("h2", { tabIndex: -1, ref: (element) => (this.#heading = element ?? this.#heading) }, "Claims"),
-      h(Refusal, { error: problem }),
+      h(Unread, { error: problem }),
       present?.length > 0 && h("ul", { class: "plain-list" }, present.map((claim) =>
         h(Claim, { key: claim.id, claim, now, more, ask: (what) => this.setState({ asks: { what, claim } }) }))),
       present?.length === 0 && h("p", { class: "quiet" },

@@ -1,5 +1,6 @@
 /** One job: what it does, what it did, and how to end it. Its address is one to send to others. */
 
+import { advice } from "../advice.js";
 import * as api from "../api.js";
 import * as format from "../format.js";
 import { hrefs } from "../routes.js";
@@ -7,10 +8,12 @@ import { session } from "../session.js";
 import { announce, isOver, putJob, store } from "../store.js";
 import { Component, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
+import { Estimate, InLine, PlannedSteps } from "./ahead.js";
 import { settingFacts } from "./fields.js";
 import {
-  Actor, Badge, Dialog, Fact, JobLink, Notice, Progress, Refusal, ResourcePlot, SidecarAnswer, Sign, Time,
+  Actor, Badge, Dialog, Fact, JobLink, Notice, Progress, Refusal, SidecarAnswer, Sign, Time, Unread,
 } from "./parts.js";
+import { Legend, ResourcePlot } from "./plots.js";
 
 export function JobPage({ id }) {
   const job = store.jobs.get(id);
@@ -22,7 +25,7 @@ export function JobPage({ id }) {
           h("p", null,
             "The gateway has no job ", h("code", { class: "id" }, id), ". Finished jobs are removed after a while."),
           h("p", null, h("a", { href: hrefs.jobs() }, "To the jobs")))
-      : store.jobProblem ? h(Refusal, { error: store.jobProblem }) : h("p", { class: "quiet" }, "Loading…"));
+      : store.jobProblem ? h(Unread, { error: store.jobProblem }) : h("p", { class: "quiet" }, "Loading…"));
 }
 
 function KnownJob({ job }) {
@@ -33,14 +36,20 @@ function KnownJob({ job }) {
         h("span", { class: "num" }, words.goal(job))),
       h(Badge, { look: words.state(job) }),
       h("span", { class: "grow" }),
-      h("div", { class: "heading-actions" }, h(CopyLink), !isOver(job) && h(CancelButton, { key: job.id, job }))),
+      h("div", { class: "heading-actions" },
+        h(Copy, { text: job.id, what: "The id", label: format.shortId(job.id), title: `Copy the id ${job.id}` }),
+        h(Copy, { text: location.href, what: "The link", label: "Copy link" }),
+        isOver(job) && job.state !== "succeeded" && h("a", { class: "button", href: hrefs.again(job) }, "Try again"),
+        !isOver(job) && h(CancelButton, { key: job.id, job }))),
+    store.notes.has(job.id) && h(Notice, { tone: "idle", title: "About the policy" }, h("p", null, format.sentence(store.notes.get(job.id)))),
     store.flash?.id === job.id && !isOver(job) && h(Notice, { tone: "good" }, h("p", null, store.flash.text)),
     job.reason && h("p", { class: "reason" }, job.reason),
-    h("section", { class: "card", "aria-label": "Progress" }, isOver(job) ? h(Outcome, { job }) : h(Doing, { job })),
-    h("section", { class: "card", "aria-label": "Capacity during the job" }, h(JobPlot, { job })),
+    h("section", { class: "card", "aria-label": "Progress" }, 
+      isOver(job) ? h(Outcome, { job }) : job.state === "queued" ? h(InLine, { job }) : h(Doing, { job })),
+    h("section", { class: "card", "aria-label": "Capacity during the job" }, h(Legend), h(JobPlot, { job })),
     h("div", { class: "columns" },
       h("section", { class: "wide", "aria-label": "Steps" },
-        h("h2", null, "Steps"), h(StepTable, { job }), h(Retargets, { job }), h(ExternalChanges, { job })),
+        h("h2", null, "Steps"), h(StepTable, { job }), h(PlannedSteps, { job }), h(Retargets, { job }), h(ExternalChanges, { job })),
       h(Facts, { job })));
 }
 
@@ -54,9 +63,7 @@ function Doing({ job }) {
       h("strong", { class: "num" }, steps),
       h("span", { class: "quiet num" }, `${percent} %`),
       h("span", { class: "grow" }),
-      estimatedCompletionAt && h("span", { class: "quiet num" },
-        "over at about ", h(Time, { at: estimatedCompletionAt }),
-        format.ahead(Date.parse(estimatedCompletionAt) - now))),
+      h(Estimate, { at: estimatedCompletionAt })),
     h(Progress, { job }),
     waiting && h("p", { class: "waiting" },
       h(Sign, { name: "clock" }), h("strong", null, waiting.text), h("span", { class: "num" }, waiting.left)),
@@ -83,7 +90,8 @@ function Outcome({ job }) {
     h("p", { class: "quiet num" },
       job.startedAt ? `After ${words.steps(job.progress.completedSteps)}${took}, at ` : "Without a step, at ",
       h(Time, { at: job.finishedAt }), "."),
-    job.error && h("p", { class: "quiet" }, "Code ", h("code", null, job.error.code)),
+    job.error && h("p", { class: "advice" }, advice(job.error.code), " ",
+      h("span", { class: "quiet" }, "Code ", h("code", null, job.error.code))),
     h(SidecarAnswer, { answer: job.error?.sidecar }),
     job.supersededBy && h("p", null, h(JobLink, { id: job.supersededBy }, "Open the job that took its place")));
 }
@@ -98,7 +106,7 @@ function JobPlot({ job }) {
 }
 
 function StepTable({ job }) {
-  if (job.steps.length === 0) return h("p", { class: "quiet" }, isOver(job) ? "It changed nothing." : "None yet.");
+  if (job.steps.length === 0) return h("p", { class: "quiet" }, isOver(job) ? "It changed nothing." : "None was taken yet.");
   return h("table", { class: "steps", role: "table" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["Step", "Change", "Sent", "Took", "Outcome"].map((name) =>
       h("th", { key: name, role: "columnheader", scope: "col" }, name)))),
@@ -148,17 +156,17 @@ function Facts({ job }) {
       settingFacts(settings)));
 }
 
-/** Only where the browser lets a page write to the clipboard; the address bar has the link in any case. */
-class CopyLink extends Component {
+/** Only where the browser lets a page write to the clipboard; the page has the text in any case. */
+class Copy extends Component {
   state = { copied: false };
-  render(_, { copied }) {
+  render({ text, what, label, title }, { copied }) {
     if (!navigator.clipboard) return null;
-    const copy = () => navigator.clipboard.writeText(location.href).then(() => {
+    const copy = () => navigator.clipboard.writeText(text).then(() => {
       this.setState({ copied: true });
-      announce("The link was copied.");
+      announce(`${what} was copied.`);
     }, () => {});
-    return h("button", { type: "button", onClick: copy },
-      h(Sign, { name: copied ? "check" : "link" }), copied ? "Copied" : "Copy link");
+    return h("button", { type: "button", onClick: copy, title },
+      h(Sign, { name: copied ? "check" : "copy" }), copied ? "Copied" : label);
   }
 }
 

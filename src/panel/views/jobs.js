@@ -2,12 +2,13 @@
 
 import { gatewayNow } from "../api.js";
 import * as format from "../format.js";
-import { loadJobs, loadMoreJobs } from "../live.js";
-import { STATES, hrefs } from "../routes.js";
+import { loadJobs, loadMoreJobs } from "../loading.js";
+import { knownUntil } from "../outage.js";
+import { STATES, UNFINISHED, hrefs } from "../routes.js";
 import { MAX_LISTED, isOver, listedJobs, store } from "../store.js";
 import { h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
-import { Badge, Progress, Refusal, Time } from "./parts.js";
+import { Badge, JobLink, Progress, Time, Unread } from "./parts.js";
 
 export function JobsPage({ resource, states }) {
   const { list } = store;
@@ -15,7 +16,7 @@ export function JobsPage({ resource, states }) {
   return h("div", { class: "page" },
     h("h1", { tabIndex: -1 }, "Jobs"),
     h(Filters, { resource, states }),
-    h(Refusal, { error: list.problem }, h("p", null, h("button", { type: "button", onClick: loadJobs }, "Try again"))),
+    h(Unread, { error: list.problem }, h("p", null, h("button", { type: "button", onClick: loadJobs }, "Try again"))),
     jobs.length > 0 && h(JobTable, { jobs }),
     jobs.length === 0 && list.loaded && h(NoJobs, { isFiltered: resource !== "" || states.length > 0 }),
     jobs.length === 0 && list.loading && !list.loaded && h("p", { class: "quiet" }, "Loading…"),
@@ -35,6 +36,7 @@ function Filters({ resource, states }) {
   const aliases = new Set([...(store.resources?.keys() ?? []), ...[...store.jobs.values()].map((job) => job.resource)]);
   if (resource) aliases.add(resource);
   const go = (filter) => (location.hash = hrefs.jobs(filter));
+  const isUnfinished = states.length === UNFINISHED.length && UNFINISHED.every((state) => states.includes(state));
   const toggled = (state) => (states.includes(state) ? states.filter((other) => other !== state) : [...states, state]);
   return h("div", { class: "filters" },
     h("label", null, "Resource ",
@@ -42,6 +44,10 @@ function Filters({ resource, states }) {
         h("option", { value: "" }, "All"),
         [...aliases].sort().map((alias) => h("option", { key: alias, value: alias }, alias)))),
     h("div", { class: "segments", role: "group", "aria-label": "States" },
+      h("button", {
+        type: "button", "aria-pressed": String(isUnfinished),
+        onClick: () => go({ resource, states: isUnfinished ? [] : UNFINISHED }),
+      }, "Unfinished"),
       STATES.map((state) => h("button", {
         key: state, type: "button", "aria-pressed": String(states.includes(state)),
         onClick: () => go({ resource, states: toggled(state) }),
@@ -54,10 +60,13 @@ export function JobTable({ jobs, withoutResource = false }) {
   return h("table", { class: "jobs", role: "table" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
       h("th", { role: "columnheader", scope: "col" }, "State"),
+      h("th", { role: "columnheader", scope: "col", class: "at-job" }, "Job"),
       !withoutResource && h("th", { role: "columnheader", scope: "col" }, "Resource"),
       h("th", { role: "columnheader", scope: "col" }, "Capacity"),
       h("th", { role: "columnheader", scope: "col", class: "at-progress" }, "Progress"),
       h("th", { role: "columnheader", scope: "col", class: "at-note" }, "What it does"),
+      h("th", { role: "columnheader", scope: "col", class: "at-who" }, "By"),
+      h("th", { role: "columnheader", scope: "col", class: "at-took" }, "Took"),
       h("th", { role: "columnheader", scope: "col" }, "Submitted"))),
     h("tbody", { role: "rowgroup" }, jobs.map((job) => h(JobRow, { key: job.id, job, withoutResource }))));
 }
@@ -65,12 +74,15 @@ export function JobTable({ jobs, withoutResource = false }) {
 function JobRow({ job, withoutResource }) {
   return h("tr", { role: "row", "data-job": job.id, "data-state": job.state },
     h("td", { role: "cell", class: "at-state" }, h(Badge, { look: words.state(job) })),
+    h("td", { role: "cell", class: "at-job" }, h(JobLink, { id: job.id })),
     !withoutResource && h("td", { role: "cell", class: "at-resource" },
       h("a", { class: "plain", href: hrefs.resource(job.resource), title: job.resource }, job.resource)),
     h("td", { role: "cell", class: "at-goal" },
       h("a", { class: "num", href: hrefs.job(job.id), title: job.id }, words.goal(job))),
     h("td", { role: "cell", class: "at-progress" }, h(HowFar, { job })),
     h("td", { role: "cell", class: "at-note" }, h(Note, { job })),
+    h("td", { role: "cell", class: "at-who quiet" }, words.caller(job)),
+    h("td", { role: "cell", class: "at-took num quiet" }, words.took(job, knownUntil())),
     h("td", { role: "cell", class: "at-time num quiet" }, h(Time, { at: job.createdAt })));
 }
 
@@ -80,12 +92,16 @@ function HowFar({ job }) {
   return h("span", { class: "progress-cell" }, h(Progress, { job }), h("span", { class: "num quiet" }, `${percent} %`));
 }
 
-/** The one thing to know about a job: what it waits for, why it failed, or what it was for. */
+/** What to know about a job: what it waits for or why it failed, and what it was for. */
 function Note({ job }) {
+  const what = whatItDoes(job);
+  return h("span", { title: job.error?.message ?? job.reason ?? undefined },
+    what, what && job.reason && " ", job.reason && h("span", { class: "quiet" }, job.reason));
+}
+
+function whatItDoes(job) {
   const waiting = words.waiting(job, gatewayNow());
-  if (waiting) return h("span", null, waiting.text, h("span", { class: "quiet num" }, `, ${waiting.left}`));
-  if (job.error) return h("span", { title: job.error.message }, format.sentence(job.error.message));
-  if (job.supersededBy) return h("span", { class: "quiet" }, "Another job took its place");
-  return h("span", { class: "quiet", title: job.reason ?? undefined },
-    job.reason ?? (job.submittedBy?.kind === "policy" ? "Submitted by the policy" : ""));
+  if (waiting) return h("span", null, waiting.text, h("span", { class: "quiet num" }, `, ${waiting.left}. `));
+  if (job.error) return h("span", null, format.sentence(job.error.message));
+  return job.supersededBy ? h("span", { class: "quiet" }, "Another job took its place.") : null;
 }

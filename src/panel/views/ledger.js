@@ -6,11 +6,11 @@ import { loadLedger, loadOlderDecisions } from "../standing.js";
 import { store } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
 import { Explanation } from "./decision.js";
-import { Badge, JobLink, Refusal, Sign, Time } from "./parts.js";
+import { Badge, JobLink, Unread, Sign, Time } from "./parts.js";
 
 export function Ledger({ alias }) {
   const known = store.ledgers.get(alias);
-  const problem = known?.problem && h(Refusal, { error: known.problem },
+  const problem = known?.problem && h(Unread, { error: known.problem },
     h("p", null, h("button", { type: "button", disabled: known.loading, onClick: () => loadLedger(alias) }, "Try again")));
   if (!known?.loaded) return problem ?? h("p", { class: "quiet" }, "Reading the decisions…");
   if (known.decisions.length === 0) return problem ?? h("p", { class: "quiet" }, "Nothing was decided yet.");

@@ -8,7 +8,7 @@ import { described, drawing, entries } from "../outlook.js";
 import * as policies from "../policy.js";
 import { store } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
-import { Badge, Refusal, Time } from "./parts.js";
+import { Badge, Unread, Time } from "./parts.js";
 
 /** Most entries in words. */
 const MOST_ENTRIES = 100;
@@ -23,7 +23,7 @@ export function OutlookCard({ alias, policy, text }) {
   const forecasts = policy.forecasts ?? [];
   return h("section", { class: "card outlook", "aria-label": "Outlook" },
     h("h2", null, "The next 24 hours"),
-    h(Refusal, { error: problem }),
+    h(Unread, { error: problem }),
     outlook ? h(Ahead, { alias, outlook, text, mode: policy.mode }) : !problem && h("p", { class: "quiet" }, "Looking ahead…"),
     forecasts.length > 0 && h("ul", { class: "plain-list forecasts" }, forecasts.map((forecast) =>
       h("li", { key: forecast.rule },

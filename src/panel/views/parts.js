@@ -1,12 +1,8 @@
 /** The pieces that pages are made of. */
 
-import { gatewayNow } from "../api.js";
 import * as format from "../format.js";
-import { SPANS, drawing } from "../history.js";
-import { extendHistory } from "../live.js";
-import { Plot } from "../plot.js";
+import { isExplained } from "../outage.js";
 import { hrefs } from "../routes.js";
-import { changed, store } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
 
@@ -22,7 +18,6 @@ const SIGNS = {
   refresh: "M13 8a5 5 0 1 1-1.6-3.7M13 2.5v2.8h-2.8",
   copy: "M6 5.5h7v7.5H6ZM10 3H3v7.5",
   key: "M10.5 2.5a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM8.4 7.6 3 13m2-2 2 2",
-  link: "M6.5 9.5l3-3M7 4.5l1-1a3 3 0 0 1 4.3 4.3l-1 1M9 11.5l-1 1a3 3 0 0 1-4.3-4.3l1-1",
 };
 
 /** A small picture that repeats what text beside it says. */
@@ -73,6 +68,10 @@ export function Refusal({ error, fields = [], children }) {
     children);
 }
 
+/** Why something could not be read, unless a banner tells it already. */
+export const Unread = ({ error, ...more }) =>
+  error && isExplained(error) ? h("p", { class: "quiet" }, "Not read, see above.") : h(Refusal, { error, ...more });
+
 export const SidecarAnswer = ({ answer }) =>
   answer && h("div", { class: "answer" },
     h("p", null, `The sidecar answered with ${answer.status}:`), h("pre", null, answer.body || "(nothing)"));
@@ -109,71 +108,6 @@ export function Gauge({ capacity, target, bounds }) {
     h("div", { class: "bar-full", style: { width: share(capacity ?? 0) } }),
     target !== null && h("div", { class: "bar-target", style: { left: share(target) } }));
 }
-
-/** A plot of a resource between two moments; without them, of the latest span, which moves on with time. */
-export function ResourcePlot({ alias, height, begin, end, span }) {
-  const known = store.histories.get(alias);
-  if (!known?.loaded) {
-    const text = known?.problem ? `The timeline cannot be read: ${known.problem.message}` : "Reading the timeline…";
-    return h("div", { class: "plot-missing", style: { height: `${height}px` } }, text);
-  }
-  if (known.entries.length === 0) {
-    return h("div", { class: "plot-missing", style: { height: `${height}px` } }, "Nothing has happened yet.");
-  }
-  const now = gatewayNow();
-  const millis = span ?? (begin === undefined ? known.automaticSpan(now) : undefined);
-  // A picture that moves by less than a pixel is not drawn again.
-  const pixel = Math.max(1000, (millis ?? now - begin) / 400);
-  const to = end ?? Math.ceil(now / pixel) * pixel;
-  const from = begin ?? to - millis;
-  // Not while drawing.
-  if (!known.reaches(from)) queueMicrotask(() => extendHistory(alias, from));
-  const activeJob = store.resources?.get(alias)?.activeJob;
-  const activeTarget = store.jobs.get(activeJob)?.targetCapacity;
-  const identity = [alias, known.version, from, to, activeJob, activeTarget].join(" ");
-  return h(MemoPlot, { alias, known, from, to, activeJob, height, identity });
-}
-
-/** Works out what is drawn only when it changed: pages are drawn every second. */
-class MemoPlot extends Component {
-  #identity;
-  #drawing;
-
-  render({ alias, known, from, to, activeJob, height, identity }) {
-    if (identity !== this.#identity) {
-      this.#identity = identity;
-      this.#drawing = drawing(known, from, to, store.jobs, activeJob);
-    }
-    const label = describe(alias, this.#drawing, from, to);
-    return h(Plot, { drawing: this.#drawing, from, to, height, identity, label });
-  }
-}
-
-function describe(alias, { capacity, target, markers }, from, to) {
-  const first = capacity.find((value) => value !== null);
-  const values = capacity.filter((value) => value !== null);
-  const span = format.duration(Math.round((to - from) / 1000));
-  if (first === undefined) return `Capacity of ${alias} over ${span}: not known.`;
-  const range = `from ${first} to ${values.at(-1)}, between ${Math.min(...values)} and ${Math.max(...values)}`;
-  const wish = target.at(-1) === null ? "" : `, target ${target.at(-1)}`;
-  return `Capacity of ${alias} over ${span}: ${range}${wish}; ${markers.length} changes.`;
-}
-
-let chosenSpan = null;
-
-export const currentSpan = () => SPANS.find(([name]) => name === chosenSpan)?.[1];
-
-/** The choice of a plot's span; none chosen means that the panel chooses. */
-export const SpanChoice = () =>
-  h("div", { class: "segments", role: "group", "aria-label": "Time shown" },
-    [null, ...SPANS.map(([name]) => name)].map((name) =>
-      h("button", {
-        key: name, type: "button", "aria-pressed": String(chosenSpan === name),
-        onClick: () => {
-          chosenSpan = name;
-          changed();
-        },
-      }, name ?? "Auto")));
 
 /** Opens with the page it is in and holds the focus until it is closed. */
 export class Dialog extends Component {

@@ -4,6 +4,7 @@
  */
 
 import * as api from "../api.js";
+import { loadJob } from "../loading.js";
 import { hrefs } from "../routes.js";
 import { session } from "../session.js";
 import { announce, putJob, resourceOf, store } from "../store.js";
@@ -11,7 +12,7 @@ import { Component, Fragment, h } from "../vendor/preact.mjs";
 import { AdvancedFields, GoalFields, SettingFields } from "./fields.js";
 import { Notice, Refusal } from "./parts.js";
 import { PlanView } from "./plan.js";
-import { empty, wishOf } from "./wish.js";
+import { empty, wishOf, wishedFor } from "./wish.js";
 
 /** How often a submission without an answer is sent again before the user is asked, and the wait before each. */
 const RESEND_AFTER_MILLIS = [500, 1_500, 3_000];
@@ -39,7 +40,7 @@ function outdated(plan, then) {
 
 export class ScalePage extends Component {
   state = {
-    fields: empty(this.props.alias),
+    fields: this.#begin(),
     /** The plan and the wish it is for; gone as soon as the form says something else. */
     plan: null,
     wish: null,
@@ -52,6 +53,21 @@ export class ScalePage extends Component {
   };
   #planHeading = null;
   #isHere = true;
+
+  /** The form of a job that is tried again is filled in with what it asked for. */
+  #begin() {
+    const job = store.jobs.get(this.props.again);
+    return job ? wishedFor(job, resourceOf(job.resource)?.settings) : empty(this.props.alias);
+  }
+
+  componentDidMount() {
+    const { again } = this.props;
+    if (!again || store.jobs.has(again)) return;
+    // A page that was just opened does not know the job. What is typed meanwhile is not overwritten.
+    const { fields } = this.state;
+    const fill = () => this.#isHere && this.state.fields === fields && this.setState({ fields: this.#begin() });
+    loadJob(again).then(fill);
+  }
 
   componentWillUnmount() {
     this.#isHere = false;

@@ -24,6 +24,20 @@ export const empty = (resource) => ({
   ...Object.fromEntries(SETTINGS.map(([name]) => [name, ""])),
 });
 
+/** The fields as they were filled in for `job`; settings that are those of the resource anyway are left to it. */
+export function wishedFor(job, standard = {}) {
+  const isDelta = job.delta !== null;
+  const own = SETTINGS.filter(([name]) => job.settings[name] !== standard[name]);
+  return {
+    ...empty(job.resource),
+    goal: isDelta ? "delta" : "target",
+    amount: String(isDelta ? job.delta : job.targetCapacity),
+    reason: job.reason ?? "",
+    labels: Object.entries(job.labels).map(([name, value]) => `${name}=${value}`).join("\n"),
+    ...Object.fromEntries(own.map(([name]) => [name, String(job.settings[name])])),
+  };
+}
+
 /** The request that the fields describe, and what is wrong with them that the gateway could not tell. */
 export function wishOf(fields) {
   const wish = { resource: fields.resource.trim() };

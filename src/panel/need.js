@@ -1,0 +1,68 @@
+/**
+ * Which resources need a person, and in which order resources are shown because of it. An order changes only when a
+ * resource comes into another group, so that nothing jumps while it is read.
+ */
+
+/** Groups of resources, the most urgent first: name, and what it means. */
+export const GROUPS = [
+  ["failing", { text: "failing", tone: "bad", sign: "cross", detail: "Its last job failed, or its status is FAILED" }],
+  ["stuck", { text: "stuck", tone: "warn", sign: "clock", detail: "Its step takes longer than nearly all before it" }],
+  ["unfinished", { text: "unfinished", tone: "run", sign: "dot", detail: "A job is at work" }],
+  ["quiet", { text: "quiet", tone: "good", sign: "check", detail: "There is nothing to do" }],
+];
+
+export const isGroup = (name) => GROUPS.some(([group]) => group === name);
+
+/** Steps of a direction from which on their durations tell what is usual, as for the gateway's estimates. */
+const ENOUGH_STEPS = 5;
+/** Poll intervals after which a reading is old, and the least time: the panel itself asks this often. */
+const STALE_POLLS = 3;
+const STALE_AT_LEAST_MILLIS = 90_000;
+
+/** How long the step under way takes and how long nine in ten took, in seconds, if it takes longer; else `null`. */
+export function delay({ stepDurations }, job, now) {
+  const step = job?.steps.at(-1);
+  if (!step?.sentAt || !["change", "active"].includes(job.waitingFor?.reason)) return null;
+  const usual = stepDurations[step.op === "add" ? "up" : "down"];
+  if (!usual || usual.count < ENOUGH_STEPS) return null;
+  const seconds = (now - Date.parse(step.sentAt)) / 1000;
+  return seconds > usual.p90Seconds + job.settings.pollIntervalSeconds ? { seconds, usual: usual.p90Seconds } : null;
+}
+
+export const lastFailure = ({ lastOutcome }) => (lastOutcome?.state === "failed" ? lastOutcome : null);
+
+/** The group of a resource whose job at work is `job`, as far as it is known. */
+export function groupOf(resource, job, now) {
+  if (lastFailure(resource) || resource.status?.toUpperCase() === "FAILED") return "failing";
+  if (delay(resource, job, now)) return "stuck";
+  return resource.activeJob || resource.queue.length > 0 ? "unfinished" : "quiet";
+}
+
+/** Whether the last reading is older than a few poll intervals, or the resource could not be read since. */
+export function isStale({ lastObservation, readFailure, settings }, now) {
+  if (!lastObservation || readFailure) return Boolean(lastObservation);
+  const age = now - Date.parse(lastObservation.receivedAt);
+  return age > Math.max(STALE_POLLS * settings.pollIntervalSeconds * 1000, STALE_AT_LEAST_MILLIS);
+}
+
+/** `worker-2` before `worker-10`. */
+const byAlias = new Intl.Collator("en", { numeric: true });
+
+const orders = {
+  need: (a, b) => rank(a) - rank(b),
+  name: () => 0,
+  capacity: (a, b) => (b.resource.capacity ?? -1) - (a.resource.capacity ?? -1),
+};
+
+const rank = ({ group }) => GROUPS.findIndex(([name]) => name === group);
+
+/** Resources with their groups, in the order `by`: need, name or capacity; equal ones by name. */
+export function sorted(grouped, by = "need") {
+  return [...grouped].sort(
+    (a, b) => orders[by](a, b) || byAlias.compare(a.resource.resource, b.resource.resource),
+  );
+}
+
+/** How many resources are in each group, in the order of the groups. */
+export const counts = (grouped) =>
+  GROUPS.map(([name, look]) => [name, look, grouped.filter(({ group }) => group === name).length]);

@@ -1,0 +1,155 @@
+/** What the panel says of resources that need a person, of jobs in line and of outages: the rules alone, without a gateway's doing. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { launch } from "./browser.js";
+import { Gateway } from "./gateway.js";
+
+let gateway;
+let browser;
+let page;
+
+before(async () => {
+  browser = await launch();
+  gateway = await Gateway.start({ address: "127.0.0.1:9" }, []);
+  page = await browser.newPage();
+  await page.goto(`${gateway.url}/panel/vendor/preact.LICENSE.txt`);
+});
+
+after(async () => {
+  await browser?.close();
+  await gateway?.stop();
+});
+
+const within = (module, code) => page.evaluate(`import("/panel/${module}").then(${code})`);
+
+test("resources come by what they need, and by name where that is equal", async () => {
+  const found = await within("need.js", ({ groupOf, sorted }) => {
+    const now = Date.parse("2026-01-01T00:10:00Z");
+    const quiet = { status: "ACTIVE", capacity: 1, activeJob: null, queue: [], lastOutcome: null, stepDurations: { up: null, down: null } };
+    const sentAt = (seconds) => new Date(now - seconds * 1000).toISOString();
+    const job = (seconds, reason = "active", op = "add") => (
+      { waitingFor: { reason }, steps: [{ op, sentAt: sentAt(seconds) }], settings: { pollIntervalSeconds: 5 } });
+    const learned = (count) => ({ ...quiet, activeJob: "1", stepDurations: { up: { p90Seconds: 60, count }, down: null } });
+    const failed = { state: "failed", job: "1", errorCode: "no_progress", at: sentAt(9) };
+    const cases = {
+      quiet: [quiet, null],
+      succeeded: [{ ...quiet, lastOutcome: { ...failed, state: "succeeded" } }, null],
+      failed: [{ ...quiet, lastOutcome: failed }, null],
+      "failed, and another at work": [{ ...quiet, lastOutcome: failed, activeJob: "2" }, null],
+      "FAILED status": [{ ...quiet, status: "failed" }, null],
+      queued: [{ ...quiet, queue: ["1"] }, null],
+      "at work, unknown job": [{ ...quiet, activeJob: "1" }, null],
+      "as long as usual": [learned(5), job(64)],
+      "longer than usual": [learned(5), job(66)],
+      "too few steps known": [learned(4), job(600)],
+      "other direction": [learned(5), job(600, "active", "remove")],
+      "waits for the cooldown": [learned(5), job(600, "cooldown")],
+    };
+    const groups = Object.entries(cases).map(([name, [resource, work]]) => [name, groupOf(resource, work, now)]);
+    const named = (resource, group, capacity) => ({ resource: { resource, capacity }, group });
+    const all = [named("w-10", "quiet", 1), named("w-2", "quiet", 3), named("z", "failing", 2), named("b", "stuck", 2), named("a", "unfinished", 2)];
+    const order = (by) => sorted(all, by).map(({ resource }) => resource.resource).join(" ");
+    return { groups: Object.fromEntries(groups), need: order("need"), name: order("name"), capacity: order("capacity") };
+  });
+  assert.deepEqual(found, {
+    groups: {
+      quiet: "quiet", succeeded: "quiet", failed: "failing", "failed, and another at work": "failing", "FAILED status": "failing",
+      queued: "unfinished", "at work, unknown job": "unfinished", "as long as usual": "unfinished", "longer than usual": "stuck",
+      "too few steps known": "unfinished", "other direction": "unfinished", "waits for the cooldown": "unfinished",
+    },
+    need: "z b a w-2 w-10",
+    name: "a b w-2 w-10 z",
+    capacity: "w-2 a b z w-10",
+  });
+});
+
+test("a reading is old after a few poll intervals, or if the next one failed", async () => {
+  const found = await within("need.js", ({ isStale }) => {
+    const now = Date.parse("2026-01-01T00:10:00Z");
+    const read = (seconds, pollIntervalSeconds, readFailure = null) => isStale({
+      lastObservation: seconds === null ? null : { receivedAt: new Date(now - seconds * 1000).toISOString() },
+      settings: { pollIntervalSeconds }, readFailure,
+    }, now);
+    return [read(89, 1), read(91, 1), read(149, 50), read(151, 50), read(1, 50, "refused"), read(null, 1), read(null, 1, "refused")];
+  });
+  assert.deepEqual(found, [false, true, false, true, true, false, false]);
+});
+
+test("of several things out of order the one is told that explains the others", async () => {
+  const found = await within("outage.js", ({ cause }) => {
+    const open = { phase: "open", mentioned: false };
+    const lost = { phase: "waiting", mentioned: true };
+    const ready = (reachable) => ({ sidecar: { reachable } });
+    const state = (connection, readiness, isSilent = false) => cause({ connection, readiness, isSilent });
+    return [
+      state(open, null), state(open, ready(null)), state(open, ready(true)), state(open, ready(false)),
+      state(open, { problem: { reason: "storage_unavailable" } }), state(open, { problem: { reason: "starting" } }),
+      state(open, ready(false), true), state(lost, ready(false)), state({ phase: "waiting", mentioned: false }, ready(true)),
+    ];
+  });
+  assert.deepEqual(found, [null, null, null, "sidecar", "store", "gateway", "gateway", "gateway", null]);
+});
+
+test("planned steps begin after the cooldown and the change under way", async () => {
+  const found = await within("line.js", ({ plannedSteps }) => {
+    const at = (seconds) => new Date(seconds * 1000).toISOString();
+    const resource = { stepDurations: { up: null, down: null }, cooldownEndsAt: 30_000 };
+    const job = { steps: [], currentCapacity: 1, targetCapacity: 4, endingAs: null, settings: { stepSize: 2, cooldownSeconds: 100 } };
+    const step = (outcome, seconds) => (
+      { op: "add", fromCapacity: 1, toCapacity: 3, outcome, sentAt: at(seconds), resolvedAt: outcome === "confirmed" ? at(seconds + 150) : null });
+    const planned = (change, more = {}) =>
+      plannedSteps({ ...job, ...change }, { ...resource, ...more }, 10_000).map(({ fromCapacity, toCapacity, at }) => [fromCapacity, toCapacity, at / 1000]);
+    return {
+      fresh: planned({}),
+      underWay: planned({ steps: [step("pending", 5)] }),
+      taken: planned({ steps: [step("confirmed", 5)], currentCapacity: 3 }),
+      learned: planned({}, { stepDurations: { up: { p50Seconds: 300, count: 5 }, down: null } }),
+      down: planned({ targetCapacity: 0 }),
+      unknown: planned({ currentCapacity: null }),
+      ending: planned({ endingAs: "canceled" }),
+    };
+  });
+  assert.deepEqual(found, {
+    fresh: [[1, 3, 30], [3, 4, 130]],
+    underWay: [[3, 4, 105]],
+    taken: [[3, 4, 105]],
+    learned: [[1, 3, 30], [3, 4, 330]],
+    down: [[1, 0, 30]],
+    unknown: [],
+    ending: [],
+  });
+});
+
+test("a queued job knows its place, the job ahead, its own target, and when it may be over", async () => {
+  const found = await within("line.js", ({ placeInLine }) => {
+    const at = (seconds) => new Date(seconds * 1000).toISOString();
+    const settings = { stepSize: 1, cooldownSeconds: 100 };
+    const job = (id, change) => (
+      { id, steps: [], targetCapacity: null, delta: null, progress: { estimatedCompletionAt: null }, settings, ...change });
+    const jobs = new Map([
+      job("active", { targetCapacity: 3, progress: { estimatedCompletionAt: at(200) } }),
+      job("second", { targetCapacity: 1 }),
+      job("third", { delta: 2 }),
+    ].map((job) => [job.id, job]));
+    const resource = {
+      activeJob: "active", queue: ["second", "third"], capacity: 1, cooldownEndsAt: 0, stepDurations: { up: null, down: null },
+    };
+    const place = (id, known = jobs, change = {}) => placeInLine(jobs.get(id), { ...resource, ...change }, known, 50_000);
+    const told = (place) => place && [place.before, place.ahead, place.target, place.plan && [place.plan.steps.map(({ at }) => at / 1000), place.plan.overAt / 1000]];
+    const unknown = place("third", new Map([...jobs].filter(([id]) => id !== "second")));
+    return {
+      second: told(place("second")), third: told(place("third")), unknown: [told(unknown), unknown.unknown],
+      idle: told(place("second", jobs, { activeJob: null })), gone: told(place("second", jobs, { queue: [] })),
+    };
+  });
+  assert.deepEqual(found, {
+    // A change takes a minute while none was seen: the last one before it was sent at 140 s.
+    second: [1, "active", 1, [[240, 340], 400]],
+    third: [2, "second", 3, [[440, 540], 600]],
+    unknown: [[2, "second", null, null], ["second"]],
+    idle: [0, null, 1, [[], 50]],
+    gone: null,
+  });
+});
