@@ -244,6 +244,7 @@ fn documented(registry: &mut impl HandlerRegistry) {
         .service(keys::list_keys)
         .service(keys::get_key)
         .service(keys::revoke_key)
+        .service(keys::whoami)
         .service(audit::list_audit_entries)
         .service(health::live)
         .service(health::ready)
@@ -264,6 +265,7 @@ pub fn routes() -> Routes {
         demand::HOLD_ROUTES,
         demand::CLAIM_ROUTES,
         keys::ROUTES,
+        keys::WHOAMI_ROUTES,
         audit::ROUTES,
         health::ROUTES,
         metrics::ROUTES,

@@ -23,6 +23,7 @@ mod simulate;
 mod table;
 #[cfg(test)]
 mod testing;
+mod whoami;
 mod why;
 mod words;
 
@@ -61,6 +62,7 @@ enum Command {
     Claim(Box<claim::ClaimArgs>),
     Backtest(Box<backtest::BacktestArgs>),
     Keys(Box<keys::KeysArgs>),
+    Whoami(Box<whoami::WhoamiArgs>),
     Backup(Box<backup::BackupArgs>),
     Simulate(Box<simulate::SimulateArgs>),
     Healthcheck(Box<healthcheck::HealthcheckArgs>),
@@ -90,6 +92,7 @@ impl Cli {
                 Command::Metric(args) => metric::run(*args).await.into(),
                 Command::Hold(args) => hold::run(*args).await.into(),
                 Command::Claim(args) => claim::run(*args).await.into(),
+                Command::Whoami(args) => whoami::run(*args).await.into(),
                 Command::Why(args) => why::run(*args).await.into(),
                 Command::Simulate(args) => simulate::run(*args).await,
                 Command::Healthcheck(args) => healthcheck::run(*args).await.into(),

@@ -1,5 +1,6 @@
 //! API keys: made, listed and revoked by admins.
 
+mod identity;
 mod wire;
 
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use crate::clock::wall_now;
 use crate::domain::{Action, AuditVerdict, KeyId, KeyRecord, Scope, Subject};
 use crate::store::{KeyChange, StoreError};
 
+pub(super) use identity::WHOAMI_ROUTES;
+pub use identity::{WhoAmI, whoami};
 pub use wire::{CreatedKey, KeyList, KeyState, KeyView, NewKeyRequest};
 
 /// The scopes, the audit action and the problems of each operation.

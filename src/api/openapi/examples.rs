@@ -153,6 +153,14 @@ pub fn example_revoked_key() -> Value {
     changed(example_key(), json!({"state": "revoked", "revokedAt": "2026-02-28T09:00:00.000Z"}))
 }
 
+/// Who has that key.
+pub fn example_whoami() -> Value {
+    json!({
+        "anonymous": false, "id": "4fJ2kQ9xZa", "name": "queue watcher", "scopes": ["push", "read", "scale"], "resources": ["worker"],
+        "admin": false, "expiresAt": null
+    })
+}
+
 /// Who tried to change what lately.
 pub fn example_audit() -> Value {
     let refused = json!({
@@ -200,7 +208,7 @@ pub fn example_listed_resource() -> Value {
 mod tests {
     use super::*;
     use crate::api::audit::AuditList;
-    use crate::api::keys::{CreatedKey, KeyView};
+    use crate::api::keys::{CreatedKey, KeyView, WhoAmI};
     use crate::api::timeline::Timeline;
     use crate::api::view::{BacktestReport, HoldView, JobView, Plan, Resource};
 
@@ -222,6 +230,7 @@ mod tests {
         round_trip::<KeyView>(&example_key());
         round_trip::<KeyView>(&example_revoked_key());
         round_trip::<CreatedKey>(&example_created_key());
+        round_trip::<WhoAmI>(&example_whoami());
         round_trip::<AuditList>(&example_audit());
     }
 }

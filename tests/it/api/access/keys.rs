@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 
 use scalegate::clock::wall_now;
 use scalegate::domain::{Action, Attempt, AuditEntry, AuditVerdict, Subject};
+use scalegate::sim::sidecar::Behaviour;
 use scalegate::store::KeyChange;
 use scalegate::store::sqlite::KeyStore;
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::scene::{Scene, UNLIMITED, verdict, with_key};
 use crate::support::events::Events;
-use crate::support::gateway::{PATIENCE, Raw};
+use crate::support::gateway::{Gateway, PATIENCE, Raw};
+use crate::support::sidecar::Sidecar;
 use tokio::io::AsyncWriteExt as _;
 
 #[actix_web::test]
@@ -35,6 +38,31 @@ async fn a_key_is_shown_once_and_its_record_says_the_rest() {
     for answer in [shown.text().into_owned(), listed.to_string()] {
         assert!(!answer.contains(secret) && !answer.contains(&secret[13..45]), "{answer}");
     }
+}
+
+/// Whatever the key allows; and where none is needed, its absence.
+#[actix_web::test]
+async fn every_caller_can_ask_who_it_is() {
+    let scene = Scene::start(&[]);
+    let limited = json!({"name": "ci", "scope": "scale", "resources": ["worker", "api"], "expiresInSeconds": 3600});
+    let limited = scene.key(limited).await;
+    let kept = scene.get(&format!("/v1/keys/{}", limited.id()), &scene.admin).await.json();
+    let expected = json!({"anonymous": false, "id": limited.id().as_str(), "name": "ci", "scopes": ["push", "read", "scale"],
+        "resources": ["api", "worker"], "admin": false, "expiresAt": kept["expiresAt"]});
+    assert!(kept["expiresAt"].is_string());
+    assert_eq!(scene.get("/v1/whoami", &limited).await.json(), expected);
+    for (scope, scopes) in
+        [("push", json!(["push"])), ("read", json!(["read"])), ("admin", json!(["push", "read", "scale", "admin"]))]
+    {
+        let seen = scene.get("/v1/whoami", &scene.key_with(scope).await).await.json();
+        assert_eq!((&seen["scopes"], &seen["resources"]), (&scopes, &json!(null)), "{seen}");
+        assert_eq!((&seen["admin"], &seen["anonymous"]), (&json!(scope == "admin"), &json!(false)), "{seen}");
+    }
+    let (dir, sidecar) = (TempDir::new().expect("a directory"), Sidecar::start(Behaviour::default()));
+    let open = Gateway::start(dir.path(), sidecar.address(), &[]);
+    let expected = json!({"anonymous": true, "id": null, "name": null, "scopes": ["push", "read", "scale", "admin"],
+        "resources": null, "admin": true, "expiresAt": null});
+    assert_eq!(open.raw(&Raw::get("/v1/whoami")).await.json(), expected);
 }
 
 /// It stays in the store, and so does that it was revoked.

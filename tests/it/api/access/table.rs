@@ -42,6 +42,8 @@ impl Shows {
 #[derive(Clone, Copy, Debug)]
 enum For {
     EveryCaller,
+    /// Everyone with a good key.
+    EveryKey,
     /// Keys that may look; a key for another resource sees what is its own.
     Read,
     /// Keys that may look at the resource.
@@ -120,6 +122,7 @@ const TABLE: &[(&str, &str, &str, For, u16)] = &[
     ("GET", "/v1/keys", "", For::Admin, 200),
     ("GET", "/v1/keys/{key}", "", For::Admin, 200),
     ("POST", "/v1/keys/{key}/revoke", "", For::Admin, 200),
+    ("GET", "/v1/whoami", "", For::EveryKey, 200),
     ("GET", "/v1/audit", "", For::Admin, 200),
 ];
 
@@ -136,7 +139,7 @@ fn refusal(shows: Shows, whom: For) -> Option<(u16, &'static str)> {
         (_, WrongKey) => Some((401, "invalid_key")),
         (_, ExpiredKey) => Some((401, "key_expired")),
         (_, RevokedKey) => Some((401, "key_revoked")),
-        (_, AdminKey) => None,
+        (For::EveryKey, _) | (_, AdminKey) => None,
         (For::PushWorker, PushKey | ScaleKey) => None,
         (For::PushWorker, ScaleKeyElsewhere) => Some((403, "resource_forbidden")),
         (For::PushWorker, ReadKey) => Some((403, "insufficient_scope")),

@@ -199,8 +199,8 @@ fn every_error_is_documented_where_it_can_happen() {
         all(&["job_finished"], path.ends_with("/cancel"));
         all(&["sidecar_unreachable"], ["/v1/plans", "/v1/resources/{alias}"].contains(&path.as_str()));
         all(&["not_ready"], path == "/readyz");
-        let needs_store_or_engine =
-            path != "/v1/jobs/{id}" && path.starts_with("/v1/") && !path.starts_with("/v1/keys");
+        let is_about_keys = path.starts_with("/v1/keys") || path == "/v1/whoami";
+        let needs_store_or_engine = path != "/v1/jobs/{id}" && path.starts_with("/v1/") && !is_about_keys;
         all(&["overloaded"], needs_store_or_engine);
         let is_trial = ["/v1/plans", "/v1/backtests"].contains(&path.as_str()) || path.ends_with("/evaluate");
         let changes_nothing = is_trial || path.contains("/metrics");
