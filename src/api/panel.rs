@@ -38,6 +38,9 @@ macro_rules! files {
 const PAGE: File = File { name: "index.html", content_type: HTML, text: include_str!("../panel/index.html") };
 const FILES: &[File] = files! {
     "panel.css" CSS;
+    "cards.css" CSS;
+    "tables.css" CSS;
+    "policies.css" CSS;
     "icon.svg" SVG;
     "main.js" SCRIPT;
     "api.js" SCRIPT;

@@ -4,6 +4,7 @@ import { gatewayNow } from "../api.js";
 import * as format from "../format.js";
 import { SPANS, drawing } from "../history.js";
 import { extendHistory } from "../loading.js";
+import { cause, knownUntil } from "../outage.js";
 import { Plot } from "../plot.js";
 import { changed, store } from "../store.js";
 import { Component, h } from "../vendor/preact.mjs";
@@ -28,8 +29,10 @@ export function ResourcePlot({ alias, height, begin, end, span }) {
   if (!known.reaches(from)) queueMicrotask(() => extendHistory(alias, from));
   const activeJob = store.resources?.get(alias)?.activeJob;
   const activeTarget = store.jobs.get(activeJob)?.targetCapacity;
-  const identity = [alias, known.version, from, to, activeJob, activeTarget].join(" ");
-  return h(MemoPlot, { alias, known, from, to, activeJob, height, identity });
+  // The line ends where nothing is known any more.
+  const until = Math.max(from, cause() === null ? to : Math.min(to, knownUntil()));
+  const identity = [alias, known.version, from, to, until, activeJob, activeTarget].join(" ");
+  return h(MemoPlot, { alias, known, from, to, until, activeJob, height, identity });
 }
 
 /** Works out what is drawn only when it changed: pages are drawn every second. */
@@ -37,10 +40,10 @@ class MemoPlot extends Component {
   #identity;
   #drawing;
 
-  render({ alias, known, from, to, activeJob, height, identity }) {
+  render({ alias, known, from, to, until, activeJob, height, identity }) {
     if (identity !== this.#identity) {
       this.#identity = identity;
-      this.#drawing = drawing(known, from, to, store.jobs, activeJob);
+      this.#drawing = drawing(known, from, until, store.jobs, activeJob);
     }
     const label = describe(alias, this.#drawing, from, to);
     return h(Plot, { drawing: this.#drawing, from, to, height, identity, label });
