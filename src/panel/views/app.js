@@ -3,6 +3,7 @@
 import { gatewayNow } from "../api.js";
 import * as format from "../format.js";
 import { retryNow } from "../live.js";
+import { cause } from "../outage.js";
 import { hrefs } from "../routes.js";
 import { session } from "../session.js";
 import { store } from "../store.js";
@@ -93,12 +94,17 @@ function Page({ route }) {
   }
 }
 
+/** How a gateway that is heard is doing, by what is out of order. */
+const HEARD = {
+  nothing: { tone: "good", text: "Live" },
+  gateway: { tone: "bad", text: "No answer" },
+  store: { tone: "bad", text: "Store fails" },
+  sidecar: { tone: "warn", text: "Sidecar down" },
+};
+
 function ConnectionSign() {
   const { phase, mentioned, wasOpen } = store.connection;
-  const sidecarDown = store.readiness?.sidecar?.reachable === false;
-  const look = phase === "open"
-    ? store.isSilent ? { tone: "bad", text: "No answer" }
-    : sidecarDown ? { tone: "warn", text: "Sidecar down" } : { tone: "good", text: "Live" }
+  const look = phase === "open" ? HEARD[cause() ?? "nothing"]
     : mentioned ? { tone: "bad", text: "Offline" } : { tone: "idle", text: wasOpen ? "Reconnecting" : "Connecting" };
   return h("span", { class: `connection tone-${look.tone}`, "data-phase": phase },
     h(Sign, { name: "dot" }), h("span", null, look.text));
