@@ -7,7 +7,7 @@
 export const GROUPS = [
   ["failing", { text: "failing", tone: "bad", sign: "cross", detail: "Its last job failed, or its status is FAILED" }],
   ["stuck", { text: "stuck", tone: "warn", sign: "clock", detail: "Its step takes longer than nearly all before it" }],
-  ["unfinished", { text: "unfinished", tone: "run", sign: "dot", detail: "A job is at work" }],
+  ["unfinished", { text: "unfinished", tone: "run", sign: "dot", detail: "A job is at work or in line" }],
   ["quiet", { text: "quiet", tone: "good", sign: "check", detail: "There is nothing to do" }],
 ];
 

@@ -4,7 +4,6 @@
  */
 
 import * as api from "../api.js";
-import { loadJob } from "../loading.js";
 import { hrefs } from "../routes.js";
 import { session } from "../session.js";
 import { announce, putJob, resourceOf, store } from "../store.js";
@@ -65,8 +64,12 @@ export class ScalePage extends Component {
     if (!again || store.jobs.has(again)) return;
     // A page that was just opened does not know the job. What is typed meanwhile is not overwritten.
     const { fields } = this.state;
-    const fill = () => this.#isHere && this.state.fields === fields && this.setState({ fields: this.#begin() });
-    loadJob(again).then(fill);
+    const fill = (job) => {
+      putJob(job);
+      if (this.#isHere && this.state.fields === fields) this.setState({ fields: this.#begin() });
+    };
+    // Without an answer the form is as for any other job.
+    api.job(again).then(fill, () => {});
   }
 
   componentWillUnmount() {
