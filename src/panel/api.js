@@ -44,6 +44,9 @@ let fastClock = null;
 export const gatewayNow = () =>
   fastClock ? fastClock.shown + (Date.now() - fastClock.readAt) * fastClock.speed : Date.now() + clockOffsetMillis;
 
+/** How many times as fast as the browser's clock that time goes. */
+export const clockSpeed = () => fastClock?.speed ?? 1;
+
 function compareClocks(response, sentAt) {
   const told = response.headers.get("Demonstration-Clock");
   if (told) {

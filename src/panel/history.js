@@ -134,12 +134,17 @@ export function drawing(history, from, to, jobs, activeJob) {
   return { x, capacity, target, markers: markers.filter(({ at }) => at >= from && at <= to) };
 }
 
+const firstTarget = (job) => job?.retargets?.[0]?.from ?? job?.targetCapacity ?? null;
+
+/** The other targets that a policy gave a job since it was accepted. */
+const retargetsOf = (job) => (job?.retargets ?? []).map(({ at, to }) => [Date.parse(at), to]);
+
 function curves(oldestFirst, jobs, activeJob) {
   const readings = [];
   const targets = [];
   const active = jobs.get(activeJob);
   if (active?.startedAt && !oldestFirst.some(({ kind, job }) => kind === "job_started" && job === activeJob)) {
-    targets.push([Date.parse(active.startedAt), active.targetCapacity]);
+    targets.push([Date.parse(active.startedAt), firstTarget(active)], ...retargetsOf(active));
   }
   const markers = [];
   const accepted = new Map();
@@ -156,7 +161,7 @@ function curves(oldestFirst, jobs, activeJob) {
         break;
       case "job_started":
         running = entry.job;
-        targets.push([at, accepted.get(running) ?? jobs.get(running)?.targetCapacity ?? null]);
+        targets.push([at, accepted.get(running) ?? firstTarget(jobs.get(running))], ...retargetsOf(jobs.get(running)));
         break;
       case "job_ended":
         if (running === entry.job) {

@@ -38,11 +38,14 @@ export function groupOf(resource, job, now) {
   return resource.activeJob || resource.queue.length > 0 ? "unfinished" : "quiet";
 }
 
-/** Whether the last reading is older than a few poll intervals, or the resource could not be read since. */
-export function isStale({ lastObservation, readFailure, settings }, now) {
+/**
+ * Whether the last reading is older than a few poll intervals, or the resource could not be read since. The clock goes
+ * `speed` times as fast as that of the panel.
+ */
+export function isStale({ lastObservation, readFailure, settings }, now, speed = 1) {
   if (!lastObservation || readFailure) return Boolean(lastObservation);
   const age = now - Date.parse(lastObservation.receivedAt);
-  return age > Math.max(STALE_POLLS * settings.pollIntervalSeconds * 1000, STALE_AT_LEAST_MILLIS);
+  return age > Math.max(STALE_POLLS * settings.pollIntervalSeconds * 1000, STALE_AT_LEAST_MILLIS * speed);
 }
 
 /** `worker-2` before `worker-10`. */

@@ -192,6 +192,23 @@ test("a timeline becomes a picture", async () => {
   );
 });
 
+test("the target in a plot follows those that the policy gave its job", async () => {
+  const found = await within("history.js", ({ History, drawing }) => {
+    const at = (second) => new Date(second * 1000).toISOString();
+    const job = { startedAt: at(10), targetCapacity: 9, retargets: [{ at: at(20), from: 3, to: 6 }, { at: at(30), from: 6, to: 9 }] };
+    const started = { kind: "job_started", at: at(10), detail: "", job: "a" };
+    const accepted = { kind: "job_accepted", at: at(10), detail: "", job: "a", targetCapacity: 3 };
+    return [[started, accepted], [started], []].map((entries) => {
+      const history = new History();
+      history.addNewest({ entries, nextPageToken: null });
+      const { x, target } = drawing(history, 0, 40_000, new Map([["a", job]]), "a");
+      return x.map((millis, index) => [millis / 1000, target[index]]);
+    });
+  });
+  const expected = [[0, null], [10, 3], [20, 6], [30, 9], [40, 9]];
+  assert.deepEqual(found, [expected, expected, expected]);
+});
+
 test("a timeline has no gaps that do not show", async () => {
   const found = await within("history.js", ({ History }) => {
     const entry = (minute) => ({

@@ -68,13 +68,13 @@ test("resources come by what they need, and by name where that is equal", async 
 test("a reading is old after a few poll intervals, or if the next one failed", async () => {
   const found = await within("need.js", ({ isStale }) => {
     const now = Date.parse("2026-01-01T00:10:00Z");
-    const read = (seconds, pollIntervalSeconds, readFailure = null) => isStale({
+    const read = (seconds, pollIntervalSeconds, readFailure = null, speed) => isStale({
       lastObservation: seconds === null ? null : { receivedAt: new Date(now - seconds * 1000).toISOString() },
       settings: { pollIntervalSeconds }, readFailure,
-    }, now);
-    return [read(89, 1), read(91, 1), read(149, 50), read(151, 50), read(1, 50, "refused"), read(null, 1), read(null, 1, "refused")];
+    }, now, speed);
+    return [read(89, 1), read(91, 1), read(149, 50), read(151, 50), read(1, 50, "refused"), read(null, 1), read(null, 1, "refused"), read(899, 1, null, 10)];
   });
-  assert.deepEqual(found, [false, true, false, true, true, false, false]);
+  assert.deepEqual(found, [false, true, false, true, true, false, false, false]);
 });
 
 test("of several things out of order the one is told that explains the others", async () => {

@@ -1,6 +1,6 @@
 /** What is shown of a resource in short: on its card, and at the top of its own page. */
 
-import { gatewayNow } from "../api.js";
+import { clockSpeed, gatewayNow } from "../api.js";
 import { failure } from "../advice.js";
 import * as format from "../format.js";
 import { look } from "../looking.js";
@@ -35,7 +35,7 @@ export function Card({ resource, group, job }) {
 /** The status in the sidecar's words, and a mark if it looks fresh and is not. */
 export function StatusBadges({ resource }) {
   const now = gatewayNow();
-  const stale = isStale(resource, now);
+  const stale = isStale(resource, now, clockSpeed());
   const age = stale && format.ago(now - Date.parse(resource.lastObservation.receivedAt));
   return h(Fragment, null,
     h(Badge, { look: words.resourceStatus(resource, stale), title: "Status in the sidecar's words" }),

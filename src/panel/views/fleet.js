@@ -12,7 +12,7 @@ import { Fragment, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
 import { StatusBadges } from "./card.js";
 import { Badge, JobLink, Time } from "./parts.js";
-import { Sparkline, sparkSpan } from "./plots.js";
+import { Legend, Sparkline, sparkSpan } from "./plots.js";
 
 /** Columns: what it is sorted by, if it can be; its heading; its class. */
 const COLUMNS = [
@@ -50,7 +50,8 @@ export function FleetTable({ chosen: { found, shown, page, pages } }) {
           h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
             COLUMNS.map((column) => h(Heading, { key: column[2], column, span })))),
           h("tbody", { role: "rowgroup" }, shown.map(({ resource, group }) =>
-            h(Row, { key: resource.resource, resource, group, job: activeJobOf(resource), span })))));
+            h(Row, { key: resource.resource, resource, group, job: activeJobOf(resource), span })))),
+    h(Legend, { isSmall: true }));
 }
 
 function Heading({ column: [by, title, name], span }) {

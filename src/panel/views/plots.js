@@ -85,8 +85,9 @@ const LEGEND = [
   ["external", "by others", "m7 0 5 5-5 5-5-5Z"],
 ];
 
-export const Legend = () =>
-  h("ul", { class: "legend", "aria-hidden": "true" }, LEGEND.map(([name, text, path]) =>
+/** What the lines and marks of plots mean; of small plots, the lines. */
+export const Legend = ({ isSmall = false }) =>
+  h("ul", { class: "legend", "aria-hidden": "true" }, LEGEND.slice(0, isSmall ? 2 : LEGEND.length).map(([name, text, path]) =>
     h("li", { key: name },
       h("svg", { class: `of-${name}`, viewBox: "-1 -1 16 12" }, h("path", { d: path })), text)));
 
