@@ -60,7 +60,7 @@ use crate::store::StoreReader;
 use crate::table::JobTable;
 use crate::telemetry::Traces;
 
-pub use audit::{AuditRecorder, audit_line};
+pub use audit::{AuditOutcome, AuditRecorder, AuditView, audit_line};
 pub use backtests::NewBacktest;
 pub use browsers::BrowserRules;
 pub use connection_limits::ConnectionLimits;

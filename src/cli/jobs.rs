@@ -1,6 +1,7 @@
 //! `scalegate jobs`: look at the jobs of a running gateway, follow them, cancel them.
 
 mod details;
+mod id;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,8 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use uuid::Uuid;
 
+pub use self::id::JobRef;
+pub use self::watch::UNFINISHED;
 use self::watch::{Display, Filter};
 use super::client::{Client, Failure, GatewayArgs, ListQuery};
 use super::exit::{self, Exit};
@@ -31,9 +34,9 @@ const MAX_PAGE_SIZE: usize = 200;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP.as_str())]
 pub struct JobsArgs {
-    /// The job to show
-    #[arg(value_name = "ID", value_parser = job_id)]
-    pub id: Option<Uuid>,
+    /// The job to show: its id, or the beginning or the end of it
+    #[arg(value_name = "ID")]
+    pub id: Option<JobRef>,
 
     #[command(flatten)]
     pub gateway: GatewayArgs,
@@ -84,13 +87,28 @@ pub async fn run(args: JobsArgs) -> Exit {
 }
 
 impl JobsArgs {
+    /// The arguments that cancel the job `id`.
+    pub fn canceling(id: JobRef, gateway: GatewayArgs, follow: FollowArgs, json: bool) -> Self {
+        Self {
+            id: Some(id),
+            gateway,
+            resource: None,
+            states: Vec::new(),
+            limit: 0,
+            watch: false,
+            follow,
+            cancel: true,
+            json,
+        }
+    }
+
     /// Runs the command. One that has no end of its own ends with `stop`; the others do not look at it.
     async fn run(self, stop: impl Future<Output = ()>, output: &mut Output) -> Exit {
-        let done = match (self.id, self.gateway.client(output)) {
+        let done = match (self.id.clone(), self.gateway.client(output)) {
             (_, Err(usage)) => Err(usage),
             (None, _) if self.follow.wait => Err(Failure::Usage("--wait needs the ID of a job".to_owned())),
             (_, Ok(client)) if self.watch => self.watch(&client, stop, output).await,
-            (Some(id), Ok(client)) => self.run_for(id, &client, output).await,
+            (Some(id), Ok(client)) => self.run_for(&id, &client, output).await,
             (None, Ok(client)) => self.list(&client, output).await,
         };
         done.unwrap_or_else(|failure| {
@@ -99,7 +117,8 @@ impl JobsArgs {
         })
     }
 
-    async fn run_for(&self, id: Uuid, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
+    async fn run_for(&self, id: &JobRef, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
+        let id = id.resolve(client).await?;
         let job = if self.cancel { cancel(client, id).await? } else { client.job(id).await? };
         if self.follow.wait {
             if !self.json {
@@ -160,20 +179,14 @@ impl JobsArgs {
             return Ok(Exit::Done);
         }
         if list.jobs.is_empty() {
-            output.notice("no such jobs");
+            let is_filtered = self.resource.is_some() || !self.states.is_empty();
+            output.notice(if is_filtered { "no such jobs" } else { "no jobs yet" });
             return Ok(Exit::Done);
         }
-        output.lines(table::lines(&list.jobs, words::now()));
-        if list.next_page_token.is_some() {
-            output.notice("there are more; --limit shows them");
-        }
+        output.table(table::HEADER, table::rows(&list.jobs, words::now()));
+        output.more(list.next_page_token.is_some());
         Ok(Exit::Done)
     }
-}
-
-/// A job's id as it is written.
-fn job_id(text: &str) -> Result<Uuid, &'static str> {
-    text.parse().map_err(|_| "expected a full job id such as 0198c3f2-7a00-7000-8000-000000000001")
 }
 
 /// Cancels a job. Asked again, for instance because the first answer was lost, a job that has been canceled is as good.
@@ -187,7 +200,7 @@ async fn cancel(client: &Client, id: Uuid) -> Result<JobView, Failure> {
 }
 
 /// At most `limit` jobs, in as many pages as it takes. The token for the page after them tells that there are more.
-async fn fetch(client: &Client, mut query: ListQuery, limit: usize) -> Result<JobList, Failure> {
+pub async fn fetch(client: &Client, mut query: ListQuery, limit: usize) -> Result<JobList, Failure> {
     let mut jobs = Vec::new();
     loop {
         query.page_size = MAX_PAGE_SIZE.min(limit - jobs.len());

@@ -1,9 +1,12 @@
 //! The command line.
 
+mod audit;
 mod backtest;
 mod backup;
+mod cancel;
 mod claim;
 mod client;
+mod completions;
 mod demo;
 mod directory;
 mod exit;
@@ -13,16 +16,19 @@ mod hold;
 mod idempotency;
 mod jobs;
 mod keys;
+mod listing;
 mod metric;
 mod openapi;
 mod output;
 mod policy;
+mod resources;
 mod scale;
 mod serve;
 mod simulate;
 mod table;
 #[cfg(test)]
 mod testing;
+mod timeline;
 mod whoami;
 mod why;
 mod words;
@@ -54,7 +60,10 @@ enum Command {
     Serve(Box<ServeArgs>),
     Demo(Box<demo::DemoArgs>),
     Scale(Box<scale::ScaleArgs>),
+    Resources(Box<resources::ResourcesArgs>),
     Jobs(Box<jobs::JobsArgs>),
+    Cancel(Box<cancel::CancelArgs>),
+    Timeline(Box<timeline::TimelineArgs>),
     Why(Box<why::WhyArgs>),
     Policy(Box<policy::PolicyArgs>),
     Metric(Box<metric::MetricArgs>),
@@ -63,9 +72,11 @@ enum Command {
     Backtest(Box<backtest::BacktestArgs>),
     Keys(Box<keys::KeysArgs>),
     Whoami(Box<whoami::WhoamiArgs>),
+    Audit(Box<audit::AuditArgs>),
     Backup(Box<backup::BackupArgs>),
     Simulate(Box<simulate::SimulateArgs>),
     Healthcheck(Box<healthcheck::HealthcheckArgs>),
+    Completions(Box<completions::CompletionsArgs>),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -79,6 +90,7 @@ impl Cli {
             Command::Keys(args) => return keys::run(*args).into(),
             Command::Backup(args) => return backup::run(*args).into(),
             Command::Backtest(args) => return backtest::run(*args).into(),
+            Command::Completions(args) => return completions::run(&args),
             Command::Openapi => return openapi::run(),
             command => command,
         };
@@ -88,6 +100,10 @@ impl Cli {
                 Command::Demo(args) => demo::run(*args).await,
                 Command::Scale(args) => scale::run(*args).await.into(),
                 Command::Jobs(args) => jobs::run(*args).await.into(),
+                Command::Resources(args) => resources::run(*args).await.into(),
+                Command::Cancel(args) => cancel::run(*args).await.into(),
+                Command::Timeline(args) => timeline::run(*args).await.into(),
+                Command::Audit(args) => audit::run(*args).await.into(),
                 Command::Policy(args) => policy::run(*args).await.into(),
                 Command::Metric(args) => metric::run(*args).await.into(),
                 Command::Hold(args) => hold::run(*args).await.into(),
@@ -100,6 +116,7 @@ impl Cli {
                 Command::Keys(args) => keys::run(*args).into(),
                 Command::Backup(args) => backup::run(*args).into(),
                 Command::Backtest(args) => backtest::run(*args).into(),
+                Command::Completions(args) => completions::run(&args),
                 Command::Openapi => openapi::run(),
             }
         })

@@ -7,7 +7,10 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
 
+use console::Term;
+
 use super::exit::Exit;
+use super::table;
 use crate::access::masked;
 use crate::printable;
 
@@ -16,6 +19,8 @@ pub struct Output {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     interactive: bool,
+    /// How wide the terminal is, if there is one.
+    columns: Option<usize>,
     /// Why nothing more is written to `out`.
     broken: Option<io::Error>,
 }
@@ -25,7 +30,8 @@ impl Output {
     pub fn standard() -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let interactive = io::stdout().is_terminal() && !dumb;
-        Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()), interactive, broken: None }
+        let columns = Term::stdout().size_checked().map(|(_, columns)| columns.into()).filter(|_| interactive);
+        Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()), interactive, columns, broken: None }
     }
 
     /// Whether standard output is a terminal that can be drawn on.
@@ -55,6 +61,20 @@ impl Output {
     /// Writes lines of the result.
     pub fn lines(&mut self, lines: impl IntoIterator<Item = impl Display>) {
         lines.into_iter().for_each(|line| self.line(line));
+    }
+
+    /// Writes a table. On a terminal each line is cut to its width: a table that wraps cannot be read.
+    pub fn table<const N: usize>(&mut self, header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+        let lines = table::lines(header, rows).into_iter();
+        let columns = self.columns.unwrap_or(usize::MAX);
+        self.lines(lines.map(|line| table::cut(&printable::one_line(line), columns)));
+    }
+
+    /// Says that a list goes on, if it does.
+    pub fn more(&mut self, are_there: bool) {
+        if are_there {
+            self.notice("there are more; --limit shows them");
+        }
     }
 
     /// Writes `value` as JSON, on one line.
@@ -114,7 +134,7 @@ pub(super) mod capture {
         /// An output that writes here.
         pub fn output(&self) -> Output {
             let (out, err) = (Shared(Rc::clone(&self.out)), Shared(Rc::clone(&self.err)));
-            Output { out: Box::new(out), err: Box::new(err), interactive: false, broken: None }
+            Output { out: Box::new(out), err: Box::new(err), interactive: false, columns: None, broken: None }
         }
 
         /// Standard output so far.
@@ -170,6 +190,15 @@ mod tests {
         captured.output().notice("i\u{7}\nscalegate: j");
         assert_eq!(captured.out(), "a\\u{1b}[2Jb\\r\\nc\\u{202e}\n  d\ne\nf\\ng\n\"h\\u202e\"\n");
         assert_eq!(captured.err(), "scalegate: i\\u{7}\\nscalegate: j\n");
+    }
+
+    #[test]
+    fn a_table_is_no_wider_than_the_terminal() {
+        let captured = Captured::default();
+        let mut output = captured.output();
+        output.columns = Some(9);
+        output.table(["A", "LONG"], [["1".to_owned(), "2 → 3 → 4".to_owned()], ["5".to_owned(), "6\n7".to_owned()]]);
+        assert_eq!(captured.out(), "A  LONG\n1  2 → 3…\n5  6\\n7\n");
     }
 
     #[test]

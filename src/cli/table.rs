@@ -16,3 +16,8 @@ pub fn lines<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [
     };
     all.iter().map(line).collect()
 }
+
+/// `line` in at most so many columns, with a sign at its end if something is left out.
+pub fn cut(line: &str, columns: usize) -> String {
+    console::truncate_str(line, columns, "…").into_owned()
+}

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::api::view::{JobView, ProgressView, StepView, WaitingView};
+use uuid::Uuid;
+
+use crate::api::view::{ActorView, JobView, ProgressView, StepView, WaitingView};
 use crate::clock::Clock;
 use crate::domain::policy::Mode;
 use crate::domain::{StateName, Timestamp};
@@ -112,13 +114,7 @@ pub fn way(job: &JobView) -> String {
 pub fn situation(job: &JobView, now: Timestamp) -> String {
     let mut parts = Vec::new();
     if let Some(waiting) = &job.waiting_for {
-        let left = waiting.until.0.since(now);
-        if ends_by_itself(waiting) && !left.is_zero() {
-            // Rounded up, so that the last second is shown as one.
-            parts.push(format!("{}, {} left", doing(waiting), brief(left + Duration::from_millis(999))));
-        } else {
-            parts.push(doing(waiting).to_owned());
-        }
+        parts.push(going_on(waiting, now));
     }
     if let Some(ending) = job.ending_as.filter(|_| !job.state.is_over()) {
         parts.push(format!("to be {}", ending.as_str()));
@@ -126,10 +122,51 @@ pub fn situation(job: &JobView, now: Timestamp) -> String {
     parts.join(" · ")
 }
 
-/// `3/4`: steps done and steps in all.
+/// What goes on during a wait, and how long, if it ends by itself: `cooldown, 3m 58s left`.
+pub fn going_on(waiting: &WaitingView, now: Timestamp) -> String {
+    let left = waiting.until.0.since(now);
+    if ends_by_itself(waiting) && !left.is_zero() {
+        // Rounded up, so that the last second is shown as one.
+        format!("{}, {} left", doing(waiting), brief(left + Duration::from_millis(999)))
+    } else {
+        doing(waiting).to_owned()
+    }
+}
+
+/// A time of so many seconds that is left; `None` if none is.
+pub fn remaining(seconds: f64) -> Option<String> {
+    let left = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    (!left.is_zero()).then(|| brief(left))
+}
+
+/// The end of a job's id, which tells it from all others in practice, and which commands take.
+pub fn short_id(id: Uuid) -> String {
+    let mut text = id.to_string();
+    text.split_off(text.len().saturating_sub(8))
+}
+
+/// Who did something: the name of the key, the policy, or the operator.
+pub fn actor(actor: &ActorView) -> String {
+    match (&actor.name, actor.revision) {
+        (Some(name), _) => name.clone(),
+        (None, Some(revision)) => format!("policy, revision {revision}"),
+        (None, None) => "operator".to_owned(),
+    }
+}
+
+/// `3/4`: steps done and steps in all, where there is little room; `not planned` until the first reading.
+pub fn steps_in_brief(progress: &ProgressView) -> String {
+    progress
+        .total_steps
+        .map_or_else(|| "not planned".to_owned(), |total| format!("{}/{total}", progress.completed_steps))
+}
+
+/// `3/4 steps`: steps done and steps in all; `no steps planned yet` until the first reading.
 pub fn steps(progress: &ProgressView) -> String {
-    let total = progress.total_steps.map_or("?".to_owned(), |total| total.to_string());
-    format!("{}/{total}", progress.completed_steps)
+    match progress.total_steps {
+        Some(total) => format!("{}/{total} steps", progress.completed_steps),
+        None => "no steps planned yet".to_owned(),
+    }
 }
 
 /// `add 1: 1 → 2`.

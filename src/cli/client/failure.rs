@@ -20,6 +20,9 @@ pub enum Failure {
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// No job has such an id.
+    #[error("{0}")]
+    NoSuchJob(String),
     /// There was no connection, so that nothing was sent.
     #[error("cannot reach the gateway at {server}: {detail}")]
     NotConnected {
@@ -136,6 +139,7 @@ impl Failure {
             Self::Strange { status, .. } => Some(*status),
             Self::Undecided { last, .. } => last.status(),
             Self::KeyEnded => Some(StatusCode::UNAUTHORIZED.as_u16()),
+            Self::NoSuchJob(_) => Some(StatusCode::NOT_FOUND.as_u16()),
             Self::Usage(_) | Self::NotConnected { .. } | Self::Untrusted { .. } | Self::NoAnswer { .. } => None,
         }
     }
@@ -152,7 +156,11 @@ impl Failure {
     /// Whether the gateway may have done what it was asked for.
     pub(super) fn may_have_been_obeyed(&self) -> bool {
         match self {
-            Self::Usage(_) | Self::NotConnected { .. } | Self::Untrusted { .. } | Self::KeyEnded => false,
+            Self::Usage(_)
+            | Self::NoSuchJob(_)
+            | Self::NotConnected { .. }
+            | Self::Untrusted { .. }
+            | Self::KeyEnded => false,
             Self::Problem { problem, .. } => !matches!(problem.status, 400..=499 | 503),
             Self::Strange { status, .. } => !(400..=499).contains(status),
             Self::NoAnswer { .. } | Self::Undecided { .. } => true,

@@ -36,7 +36,7 @@ impl fmt::Display for News {
 /// What there is to say of a job that is seen for the first time and was there before.
 pub fn first(job: &JobView) -> News {
     let at = job.updated_at.0;
-    let mut text = format!("{}, {}, {} steps", job.state.as_str(), words::way(job), words::steps(&job.progress));
+    let mut text = format!("{}, {}, {}", job.state.as_str(), words::way(job), words::steps(&job.progress));
     if let Some(waiting) = &job.waiting_for {
         text.push_str(&format!("; {}", waiting_line(waiting, at)));
     }

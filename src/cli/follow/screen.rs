@@ -112,7 +112,7 @@ pub fn bar_columns(columns: usize) -> usize {
 
 /// What stands beside the bar: `worker 2 → 5 · 1/4 steps · cooldown, 3m 58s left`.
 fn message(job: &JobView, now: Timestamp) -> String {
-    let message = format!("{} {} · {} steps", job.resource, words::way(job), words::steps(&job.progress));
+    let message = format!("{} {} · {}", job.resource, words::way(job), words::steps(&job.progress));
     match words::situation(job, now) {
         situation if situation.is_empty() => message,
         situation => format!("{message} · {situation}"),
@@ -135,9 +135,9 @@ mod tests {
         job.delta = Some(3);
         job.current_capacity = None;
         job.progress.total_steps = None;
-        assert_eq!(message(&job, now), "worker ? → +3 · 1/? steps · becoming ready");
+        assert_eq!(message(&job, now), "worker ? → +3 · no steps planned yet · becoming ready");
         job.ending_as = Some(crate::domain::StateName::Canceled);
-        assert_eq!(message(&job, now), "worker ? → +3 · 1/? steps · becoming ready · to be canceled");
+        assert_eq!(message(&job, now), "worker ? → +3 · no steps planned yet · becoming ready · to be canceled");
     }
 
     #[test]

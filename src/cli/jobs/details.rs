@@ -54,7 +54,7 @@ fn capacity(job: &JobView) -> String {
 }
 
 fn progress(job: &JobView, now: Timestamp) -> String {
-    let done = format!("{} steps, {} %", words::steps(&job.progress), job.progress.percent);
+    let done = format!("{}, {} %", words::steps(&job.progress), job.progress.percent);
     match job.progress.estimated_completion_at {
         Some(at) if !job.state.is_over() => format!("{done}, probably done {}", moment(at, now)),
         _ => done,

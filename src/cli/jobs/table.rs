@@ -1,24 +1,26 @@
 //! Jobs as a table.
 
 use crate::api::view::JobView;
-use crate::cli::{table, words};
+use crate::cli::words;
 use crate::domain::{StateName, Timestamp};
 
-const HEADER: [&str; 6] = ["ID", "RESOURCE", "STATE", "PROGRESS", "WAITING FOR", "AGE"];
+/// What is shown of each job. What can be long stands last, where it can be cut.
+pub const HEADER: [&str; 7] = ["ID", "RESOURCE", "STATE", "CAPACITY", "STEPS", "AGE", "NOW"];
 
-/// `jobs` as a table with a header. A line each.
-pub fn lines(jobs: &[JobView], now: Timestamp) -> Vec<String> {
-    table::lines(HEADER, jobs.iter().map(|job| row(job, now)))
+/// A row for each of `jobs`.
+pub fn rows(jobs: &[JobView], now: Timestamp) -> impl Iterator<Item = [String; HEADER.len()]> {
+    jobs.iter().map(move |job| row(job, now))
 }
 
 fn row(job: &JobView, now: Timestamp) -> [String; HEADER.len()] {
     [
-        job.id.to_string(),
+        words::short_id(job.id),
         job.resource.clone(),
         state(job),
-        format!("{} → {}", words::steps(&job.progress), words::goal(job)),
-        waiting(job, now),
+        if job.current_capacity.is_some() { words::way(job) } else { words::aim(job) },
+        words::steps_in_brief(&job.progress),
         words::brief(now.since(job.created_at.0)),
+        job.waiting_for.as_ref().map_or("-".to_owned(), |waiting| words::going_on(waiting, now)),
     ]
 }
 
@@ -29,12 +31,4 @@ fn state(job: &JobView) -> String {
         (_, Some(ending)) if !job.state.is_over() => format!("{state} (to be {})", ending.as_str()),
         _ => state.to_owned(),
     }
-}
-
-fn waiting(job: &JobView, now: Timestamp) -> String {
-    let Some(waiting) = &job.waiting_for else { return "-".to_owned() };
-    if words::ends_by_itself(waiting) {
-        return format!("{}, {} left", waiting.reason, words::brief(waiting.until.0.since(now)));
-    }
-    waiting.reason.clone()
 }

@@ -6,6 +6,7 @@ use super::{JobsArgs, details, table};
 use crate::cli::client::stub::{Reply, Stub, canceled, events, failed, job, job_view, problem, succeeded};
 use crate::cli::exit::Exit;
 use crate::cli::output::capture::Captured;
+use crate::cli::table::lines;
 use crate::cli::testing;
 use crate::domain::Timestamp;
 
@@ -53,22 +54,25 @@ async fn a_list_that_ends_early_ends() {
     assert_eq!((list["jobs"][2].clone(), list["nextPageToken"].clone()), (job(json!({})), Value::Null));
     let stub = Stub::start(vec![page(0, None)]).await;
     let (exit, captured) = jobs(&stub, &[]).await;
-    assert_eq!((exit, captured.out().as_str(), captured.err().as_str()), (Exit::Done, "", "scalegate: no such jobs\n"));
+    assert_eq!((exit, captured.out().as_str(), captured.err().as_str()), (Exit::Done, "", "scalegate: no jobs yet\n"));
+    let stub = Stub::start(vec![page(0, None)]).await;
+    let (_, captured) = jobs(&stub, &["--resource", "worker"]).await;
+    assert_eq!(captured.err(), "scalegate: no such jobs\n");
 }
 
 #[test]
 fn a_row_says_where_the_job_is() {
-    let unread = json!({"targetCapacity": null, "delta": -2, "waitingFor": {"reason": "turn", "detail": "",
+    let unread = json!({"targetCapacity": null, "delta": -2, "currentCapacity": null, "waitingFor": {"reason": "turn", "detail": "",
         "until": "2026-01-31T12:05:00Z"}, "state": "queued", "endingAs": "canceled",
         "progress": {"completedSteps": 0, "totalSteps": null, "percent": 0, "estimatedCompletionAt": null}});
     let listed: Vec<_> = [json!({}), unread, failed(), succeeded()].into_iter().map(job_view).collect();
     let expected = "\
-ID                                    RESOURCE  STATE                      PROGRESS  WAITING FOR        AGE
-0198c3f2-7a00-7000-8000-000000000001  worker    running                    1/4 → 5   cooldown, 1m left  3m 59s
-0198c3f2-7a00-7000-8000-000000000001  worker    queued (to be canceled)    0/? → -2  turn               3m 59s
-0198c3f2-7a00-7000-8000-000000000001  worker    failed (sidecar_rejected)  1/4 → 5   -                  3m 59s
-0198c3f2-7a00-7000-8000-000000000001  worker    succeeded                  4/4 → 5   -                  3m 59s";
-    assert_eq!(table::lines(&listed, NOW).join("\n"), expected);
+ID        RESOURCE  STATE                      CAPACITY  STEPS        AGE     NOW
+00000001  worker    running                    2 → 5     1/4          3m 59s  cooldown, 1m 1s left
+00000001  worker    queued (to be canceled)    by -2     not planned  3m 59s  in the queue
+00000001  worker    failed (sidecar_rejected)  2 → 5     1/4          3m 59s  -
+00000001  worker    succeeded                  5 → 5     4/4          3m 59s  -";
+    assert_eq!(lines(table::HEADER, table::rows(&listed, NOW)).join("\n"), expected);
 }
 
 #[test]
@@ -188,8 +192,30 @@ async fn a_job_that_was_canceled_can_be_canceled_again() {
 
 #[test]
 fn what_is_no_id_is_told_what_one_looks_like() {
-    for wrong in ["nonsense", "0198c3f2"] {
+    for wrong in ["nonsense", "019", "worker"] {
         let refused = parse(&[wrong]).expect_err("it is no id").to_string();
         assert!(refused.contains("such as 0198c3f2-7a00-7000-8000-000000000001"), "{refused}");
     }
+}
+
+#[actix_web::test]
+async fn a_part_of_an_id_is_enough_if_one_job_has_it() {
+    let [one, other] = ["0198c3f2-7a00-7000-8000-0000000000aa", "0198c3f2-7a00-7000-8000-0000000000ab"];
+    let listed = || {
+        Reply::Json(200, json!({"jobs": [job(json!({"id": one})), job(json!({"id": other}))], "nextPageToken": null}))
+    };
+    for (part, id) in [("00AA", one), ("000000ab", other)] {
+        let stub = Stub::start(vec![listed(), Reply::Json(200, job(json!({"id": id})))]).await;
+        let (exit, captured) = jobs(&stub, &[part]).await;
+        assert_eq!((exit, captured.out().lines().next()), (Exit::Done, Some(format!("Job {id}").as_str())));
+        assert_eq!(stub.lines(), ["GET /v1/jobs?pageSize=200".to_owned(), format!("GET /v1/jobs/{id}")]);
+    }
+    let (exit, captured) = jobs(&Stub::start(vec![listed()]).await, &["0198c3f2", "--cancel"]).await;
+    let expected = format!(
+        "scalegate: 2 jobs have an id that begins or ends with \"0198c3f2\":\n  {one}  worker to 5, running\n  {other}  worker to 5, running\n"
+    );
+    assert_eq!((exit, captured.err()), (Exit::Usage, expected));
+    let (exit, captured) = jobs(&Stub::start(vec![listed()]).await, &["7a00"]).await;
+    let expected = "scalegate: no job has an id that begins or ends with \"7a00\"\n";
+    assert_eq!((exit, captured.err().as_str()), (Exit::Refused, expected));
 }

@@ -6,7 +6,7 @@ use super::{DirectoryArgs, HELP, KeysError, absolute};
 use crate::api::keys::{KeyList, KeyState, KeyView};
 use crate::api::view::WireTime;
 use crate::cli::output::Output;
-use crate::cli::{table, words};
+use crate::cli::words;
 use crate::clock::wall_now;
 use crate::store::sqlite::KeyStore;
 
@@ -40,7 +40,7 @@ impl ListArgs {
         } else if keys.is_empty() {
             output.notice("there are no keys; `scalegate keys create` makes the first one");
         } else {
-            output.lines(table::lines(HEADER, keys.iter().map(row)));
+            output.table(HEADER, keys.iter().map(row));
         }
         Ok(())
     }

@@ -284,7 +284,7 @@ async fn client_commands_take_the_key_from_the_environment_or_a_file() {
     let mut told = Vec::new();
     for (key, arguments, code, words) in [
         ("", &["jobs"][..], 4, "Set SCALEGATE_KEY to a key, or give a file with one by --key-file"),
-        (&read[..], &["jobs"], 0, "no such jobs"),
+        (&read[..], &["jobs"], 0, "no jobs yet"),
         (&read, &["scale", "worker", "2"], 4, "This takes a key with the scope scale; this one has read."),
         ("", &["scale", "worker", "2", &key_file], 0, ""),
         (&read, &["scale", "worker", "3", &key_file, "--on-conflict=queue"], 0, ""),

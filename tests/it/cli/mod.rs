@@ -1,5 +1,6 @@
 //! The commands of the command line, run as processes.
 
+mod completions;
 mod demo;
 mod follow;
 mod https;

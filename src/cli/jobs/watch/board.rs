@@ -166,7 +166,7 @@ fn job_rows(jobs: &[&JobView], now: Timestamp, columns: usize) -> Vec<Row> {
         bar_columns,
         done: job.progress.completed_steps.into(),
         of: job.progress.total_steps.unwrap_or(1).into(),
-        tail: format!("{}  {}", words::steps(&job.progress), words::situation(job, now)),
+        tail: format!("{}  {}", words::steps_in_brief(&job.progress), words::situation(job, now)),
     };
     jobs.iter().zip(&ways).map(row).collect()
 }
@@ -216,7 +216,7 @@ mod tests {
         board.draw(&picture, NOW);
         let expected = "\
 web-1            2 → 5  [==>       ] 1/4  cooldown, 1m 1s le
-a-resource-wit…  ? → -2 [          ] 0/?  in the queue · to";
+a-resource-wit…  ? → -2 [          ] not planned  in the que";
         assert_eq!(terminal.contents(), expected);
     }
 
