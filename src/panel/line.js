@@ -3,9 +3,10 @@
  * estimates, made as the gateway makes its own; a page must not take them for more.
  */
 
+import { ENOUGH_STEPS } from "./need.js";
+
 /** What a change is assumed to take while none has been seen, as the gateway assumes it. */
 const ASSUMED_SECONDS = 60;
-const ENOUGH_STEPS = 5;
 /** Most steps that are worked out. */
 const MAX_STEPS = 1_000;
 

@@ -14,7 +14,7 @@ export const GROUPS = [
 export const isGroup = (name) => GROUPS.some(([group]) => group === name);
 
 /** Steps of a direction from which on their durations tell what is usual, as for the gateway's estimates. */
-const ENOUGH_STEPS = 5;
+export const ENOUGH_STEPS = 5;
 /** Poll intervals after which a reading is old, and the least time: the panel itself asks this often. */
 const STALE_POLLS = 3;
 const STALE_AT_LEAST_MILLIS = 90_000;

@@ -24,7 +24,7 @@ export function ResourcesPage({ need }) {
   const { jobs } = listedJobs();
   if (all.length === 0 && jobs.length === 0 && store.list.loaded) return h(FirstJob);
   const chosen = selection(all, need);
-  return h("div", { class: "page overview" },
+  return h("div", { class: "page" },
     h("div", { class: "heading" }, head, h("span", { class: "grow" }), !chosen.isTable && all.length > 0 && h(SpanChoice)),
     h(Strip, { all, need }),
     all.length === 0 && h("p", { class: "quiet" }, "No resource is configured, and none was scaled lately."),
