@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::access::NewKey;
+use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Decision, Name};
 use crate::domain::{Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId};
 use crate::store::{EventFilter, JobCounts, JobFilter, LastOutcome, LogPage, Page, Position, Revision, Series};
@@ -88,6 +89,10 @@ impl StoreReader for Store {
     }
 
     async fn series(&self, _: &Alias, _: &Name, _: Timestamp, _: Timestamp, _: Duration) -> Result<Series, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn prediction(&self, _: &Alias, _: &Name) -> Result<Option<Prediction>, StoreError> {
         Err(StoreError::Closed)
     }
 

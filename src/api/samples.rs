@@ -1,6 +1,7 @@
 //! Values of metrics: pushed by callers, as they are or as they are expected to be, and read back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
@@ -16,11 +17,11 @@ use super::problem::{ApiError, Code, FieldErrors};
 use super::query::SeriesQuery;
 use super::routes::{Route, problems};
 use super::view::WireTime;
-use crate::domain::forecast::MAX_POINTS;
+use crate::domain::forecast::{MAX_POINTS, Prediction};
 use crate::domain::policy::{Name, Sample};
 use crate::domain::{Alias, Scope, Timestamp};
 use crate::engine::{PolicyAnswer, PolicyChangeRequest};
-use crate::store::Point;
+use crate::store::{Point, StoreReader};
 
 /// Most values in one request: what a body has room for, however they are written.
 const MAX_SAMPLES: usize = 500;
@@ -256,6 +257,8 @@ fn time(errors: &mut FieldErrors, pointer: String, text: &str, latest: Timestamp
 ///
 /// Points at equal distances, oldest first: raw values as long as those are kept (2 hours), means of minutes before (35 days).
 /// Where there was no value, there is no point. With more than 5,000 points the steps are longer than asked for.
+///
+/// `prediction` tells which time the prediction covers that was pushed last. It is on the disk, and so shown, within a second.
 #[utoipa::path(
     operation_id = "readMetric", tag = "policies",
     params(
@@ -265,7 +268,9 @@ fn time(errors: &mut FieldErrors, pointer: String, text: &str, latest: Timestamp
     ),
     responses((status = 200, description = "The values, step by step.", body = SeriesView, example = json!({
         "metric": "queue", "from": "2026-01-31T11:00:00.000Z", "to": "2026-01-31T12:00:00.000Z", "stepSeconds": 60,
-        "points": [{"at": "2026-01-31T11:59:00.000Z", "mean": 790.5, "max": 812, "count": 2}]})))
+        "points": [{"at": "2026-01-31T11:59:00.000Z", "mean": 790.5, "max": 812, "count": 2}],
+        "prediction": {"from": "2026-01-31T12:00:00.000Z", "to": "2026-01-31T20:00:00.000Z", "points": 96,
+            "receivedAt": "2026-01-31T11:58:02.250Z", "ended": false}})))
 )]
 #[get("/v1/resources/{alias}/metrics/{name}")]
 pub async fn read_metric(
@@ -277,20 +282,25 @@ pub async fn read_metric(
     let alias = resource(&request, &caller, &path.0)?;
     let name: Name = path.1.parse().map_err(|_| no_metric(&path.1))?;
     let SeriesQuery { from, to, step } = SeriesQuery::parse(request.query_string())?;
-    let to = to.unwrap_or(state.clock.now());
+    let now = state.clock.now();
+    let to = to.unwrap_or(now);
     let from = from.unwrap_or(to - Duration::from_hours(1));
     if from >= to {
         return Err(ApiError::invalid_field("/query/from", "must be before to"));
     }
     let asked = name.clone();
-    let series =
-        state.read(&caller, "metric", async move |reader| reader.series(&alias, &asked, from, to, step).await).await?;
+    let read = async move |reader: Arc<dyn StoreReader>| {
+        let series = reader.series(&alias, &asked, from, to, step).await?;
+        Ok((series, reader.prediction(&alias, &asked).await?))
+    };
+    let (series, prediction) = state.read(&caller, "metric", read).await?;
     Ok(HttpResponse::Ok().json(SeriesView {
         metric: name.to_string(),
         from: WireTime(from),
         to: WireTime(to),
         step_seconds: series.step.as_secs_f64(),
         points: series.points.iter().map(PointView::from).collect(),
+        prediction: prediction.and_then(|prediction| PredictionView::of(&prediction, now)),
     }))
 }
 
@@ -311,6 +321,43 @@ pub struct SeriesView {
     pub step_seconds: f64,
     /// The points that have values, oldest first.
     pub points: Vec<PointView>,
+    /// The prediction that was pushed last; `null` if there is none.
+    pub prediction: Option<PredictionView>,
+}
+
+/// What is kept of a pushed prediction. Values that were over when it was received are left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = MetricPrediction)]
+pub struct PredictionView {
+    /// When its first value begins to count.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: WireTime,
+    /// When its last value ends to count.
+    #[schema(value_type = String, format = DateTime)]
+    pub to: WireTime,
+    /// The number of its values.
+    #[schema(minimum = 1, maximum = 600)]
+    pub points: usize,
+    /// When it was received; `null` if an older version of the gateway received it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub received_at: Option<WireTime>,
+    /// Whether it is over: rules that go by it have no opinion then.
+    pub ended: bool,
+}
+
+impl PredictionView {
+    /// That of `prediction` as of `now`, if it has points.
+    fn of(prediction: &Prediction, now: Timestamp) -> Option<Self> {
+        let ((from, _), to) = (*prediction.points().first()?, prediction.end()?);
+        Some(Self {
+            from: WireTime(from),
+            to: WireTime(to),
+            points: prediction.points().len(),
+            received_at: prediction.received_at().map(WireTime),
+            ended: to <= now,
+        })
+    }
 }
 
 /// The values of a metric in one step of time.

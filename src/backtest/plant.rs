@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{Capacity, Move, Op, Settings, StepDurations, Timestamp};
 
-/// What was learned of changes is rounded up to it. Values are a minute apart in most recordings, so that less makes no
+/// Learned durations are rounded up to it. Values are a minute apart in most recordings, so that less makes no
 /// difference, and the grid of the limit would be too fine.
 const GRAIN: Duration = Duration::from_mins(1);
 
@@ -21,7 +21,7 @@ pub struct PlantSpec {
     pub cooldown: Duration,
 }
 
-/// Facts about a resource that replace what is expected of it.
+/// Values of a [`PlantSpec`] that a caller gives. They replace the expected ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlantOverrides {
     /// See [`PlantSpec::provisioning`].
@@ -35,8 +35,8 @@ pub struct PlantOverrides {
 }
 
 impl PlantSpec {
-    /// What is expected of a resource whose jobs have these `settings`: changes take as long as half of those that are known
-    /// did. As long as too few are known, units that are added take `expected_change`, and those that are removed no time.
+    /// The resource whose jobs have these `settings`. A change takes the median of the known `durations`. While too few are
+    /// known, units that are added take `expected_change`, and units that are removed take no time.
     pub fn expected(settings: &Settings, durations: &StepDurations, expected_change: Duration) -> Self {
         let learned = |op| durations.summary(op).map(|summary| in_grains(summary.p50));
         Self {
@@ -47,7 +47,7 @@ impl PlantSpec {
         }
     }
 
-    /// The same with whatever `overrides` gives put in its place.
+    /// The same with the values of `overrides`.
     #[must_use]
     pub fn with(self, overrides: &PlantOverrides) -> Self {
         Self {
@@ -77,7 +77,7 @@ fn in_grains(duration: Duration) -> Duration {
     GRAIN * u32::try_from(grains).unwrap_or(u32::MAX)
 }
 
-/// What is there from a moment on.
+/// The units of a resource from a moment on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
     /// When it begins.
@@ -93,7 +93,7 @@ pub struct Level {
 pub struct Change {
     /// When it was sent.
     pub at: Timestamp,
-    /// What it asked for.
+    /// The change of capacity that it asked for.
     pub movement: Move,
     /// When it was over.
     pub ready_at: Timestamp,
@@ -124,7 +124,7 @@ impl Plant {
         self.under_way.as_ref()
     }
 
-    /// What there is at `at`.
+    /// The units at `at`.
     pub fn level(&self, at: Timestamp) -> Level {
         let units = self.capacity.units();
         match self.under_way.map(|change| change.movement) {

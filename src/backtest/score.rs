@@ -7,7 +7,7 @@ use crate::domain::{Op, Timestamp};
 
 const HOUR_MILLIS: f64 = 3_600_000.0;
 
-/// See the module's documentation. Where nothing is known of the demand, nothing is counted, cost included.
+/// See the module's documentation. Time without a known need counts for nothing, cost included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Score {
@@ -27,16 +27,16 @@ pub struct Score {
     pub peak: u32,
 }
 
-/// A time in which neither what is needed nor what is there changes.
+/// A time in which neither the need nor the level changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
     /// Its beginning.
     pub from: Timestamp,
     /// Its end.
     pub to: Timestamp,
-    /// The units that are needed, where that is known.
+    /// The units that are needed; `None` where no value tells it.
     pub need: Option<u32>,
-    /// What is there.
+    /// The units that are there.
     pub level: Level,
 }
 
@@ -58,7 +58,7 @@ pub fn stretches<'a>(run: &'a Run, needs: &'a [Need], span: Span) -> impl Iterat
     })
 }
 
-/// Judges `run` by what is needed.
+/// Judges `run` by `needs`.
 pub fn score(run: &Run, needs: &[Need], span: Span) -> Score {
     let (mut unmet, mut needed, mut paid, mut under, mut judged) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
     for Stretch { from, to, need, level } in stretches(run, needs, span) {

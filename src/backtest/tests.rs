@@ -262,6 +262,22 @@ fn a_resource_is_expected_to_change_as_half_of_its_last_changes_did() {
     assert_eq!(with, PlantSpec { step_size: 7, ..plant(1, 5, 2, 3) });
 }
 
+#[test]
+fn the_demand_is_by_a_rule_that_reacts_and_else_by_one_that_looks_ahead() {
+    let demand = |rules: serde_json::Value| {
+        let metrics = serde_json::json!({"load": {"source": {"type": "push"}}, "rps": {"source": {"type": "push"}}});
+        let document = serde_json::json!({"min": 1, "max": 9, "metrics": metrics, "rules": rules});
+        let policy = crate::policy::Document::from(document).policy().expect("a policy");
+        DemandSpec::by_rules(&policy).map(|demand| (demand.metric.to_string(), demand.per_unit))
+    };
+    let ahead = serde_json::json!({"name": "ahead", "type": "forecast", "metric": "rps", "perUnit": 50});
+    let band = serde_json::json!({"name": "band", "type": "band", "metric": "load", "low": 3, "high": 7});
+    let other = serde_json::json!({"name": "other", "type": "follow", "resource": "api"});
+    assert_eq!(demand(serde_json::json!([other, ahead])), Some(("rps".to_owned(), 50.0)));
+    assert_eq!(demand(serde_json::json!([ahead, band])), Some(("load".to_owned(), 7.0)));
+    assert_eq!(demand(serde_json::json!([other])), None);
+}
+
 fn terms(from: Option<u64>, to: Option<u64>) -> Terms {
     Terms {
         resource: "worker".parse().expect("an alias"),

@@ -1,4 +1,4 @@
-//! What is tried, with the defaults of what a caller leaves out: the same for the command and for the API.
+//! A backtest with its defaults for everything that a caller leaves out. The command and the API share them.
 //!
 //! It must never read anything: each caller brings the recordings from where it has them.
 
@@ -19,19 +19,19 @@ const MAIN: &str = "policy";
 pub struct Terms {
     /// The resource that it is for.
     pub resource: Alias,
-    /// What is needed.
+    /// The metric that the need is counted by.
     pub demand: DemandSpec,
     /// How the resource is.
     pub plant: PlantSpec,
-    /// Its capacity at the beginning; what is needed then, within the bounds of the policy, if left out.
+    /// Its capacity at the beginning. Default: the need at that time, within the bounds of the policy.
     pub capacity: Option<Capacity>,
-    /// Values from then on are known at the beginning; all if left out.
+    /// Values from then on are known at the beginning. Default: all values.
     pub learn_from: Option<Timestamp>,
-    /// The beginning; the first value of what is needed if left out.
+    /// The beginning. Default: the first value of the demand metric.
     pub from: Option<Timestamp>,
-    /// The end; the last value of what is needed if left out.
+    /// The end. Default: the last value of the demand metric.
     pub to: Option<Timestamp>,
-    /// What the backtest may take.
+    /// The limits of memory and time.
     pub allowance: Allowance,
 }
 
@@ -41,7 +41,7 @@ pub struct Trial {
     policies: Vec<(String, Policy)>,
     recordings: Recordings,
     demand: DemandSpec,
-    /// How long a value of what is needed counts.
+    /// How long a value of the demand metric counts.
     max_age: Duration,
     setup: Setup,
 }
@@ -80,15 +80,15 @@ impl Trial {
         Ok(Self { policies, recordings, demand, max_age, setup })
     }
 
-    /// What comes of it.
+    /// Plays all policies and scores them.
     pub fn compare(&self) -> Comparison {
         compare(&self.policies, &self.recordings, &self.needed(), &self.setup)
     }
 
-    /// The policy that is the cheapest of the family of the first one and leaves at most `most_unmet` of what is needed.
+    /// The cheapest policy of the family of the first one that leaves at most the share `most_unmet` of the need unmet.
     ///
     /// # Errors
-    /// If nothing is known of what is needed in a part of the time.
+    /// If the need is not known in a part of the time.
     pub fn tune(&self, most_unmet: f64) -> Result<Tuned, NoTrial> {
         tune(self.policy(), &self.demand, &self.recordings, &self.needed(), &self.setup, most_unmet)
     }
@@ -108,12 +108,12 @@ impl Trial {
         &self.setup
     }
 
-    /// What says what is needed.
+    /// The metric that the need is counted by.
     pub fn demand(&self) -> &DemandSpec {
         &self.demand
     }
 
-    /// What is surely not meant, as the beginnings of sentences.
+    /// Remarks on input that looks like a mistake, without a full stop.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         for (name, spec) in self.policies.iter().flat_map(|(_, policy)| &policy.metrics) {

@@ -44,7 +44,7 @@ pub struct Parts {
     pub chosen_on: Span,
     /// The choice is judged on it.
     pub held_out: Span,
-    /// Whether what is known before is enough for a `forecast` rule.
+    /// Whether the values before `chosen_on` are enough to learn from, for a `forecast` rule.
     pub is_learned: bool,
 }
 
@@ -70,25 +70,25 @@ pub struct Tried {
     pub settings: TunedSettings,
     /// Which member it is; none is the given policy.
     pub member: Option<Member>,
-    /// What it was worth where the choice is made.
+    /// Its score on the time that the choice is made on.
     pub chosen_on: Score,
 }
 
 /// A policy that was tried, and played over the time that was kept apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
-    /// What was tried.
+    /// The policy and its first score.
     pub tried: Tried,
-    /// What it was worth on the time that was kept apart.
+    /// Its score on the time that was kept apart.
     pub held_out: Score,
     /// How it went over both parts.
     pub run: Run,
 }
 
-/// What came of a search.
+/// The result of a search.
 #[derive(Clone, Debug)]
 pub struct Tuned {
-    /// Most that may be unmet, as a share of what is needed.
+    /// Most that may be unmet, as a share of the need.
     pub most_unmet: f64,
     /// How policies were played, over both parts.
     pub setup: Setup,
@@ -96,7 +96,7 @@ pub struct Tuned {
     pub parts: Parts,
     /// Whether `forecast` rules were tried.
     pub forecasts_tried: bool,
-    /// What was needed in both parts.
+    /// The need in both parts.
     pub needs: Vec<Need>,
     /// Everything that was tried, the given policy first.
     pub tried: Vec<Tried>,

@@ -130,13 +130,14 @@ const WHY_NOT = {
 const rounded = (number) => format.value(Number(number.toPrecision(3)));
 
 /** Why a `forecast` rule does not count, and how good its expectations were, in sentences. */
-export function forecastWords({ metric, state, error, naiveError, coverage }) {
+export function forecastWords({ metric, state, error, naiveError, coverage, quantile }) {
   const said = WHY_NOT[state] ? [WHY_NOT[state](metric)] : [];
   if (error === null || naiveError === null || coverage === null) return [...said, "It could not be compared with what came yet."];
+  const asked = quantile === null ? "" : `; ${Math.round(100 * quantile)} % were asked for`;
   return [
     ...said,
     `Its mean error is ${rounded(error)} of ${metric}; that of the guess that all stays as it is, ${rounded(naiveError)}.`,
-    `${Math.round(100 * coverage)} % of the values stayed below what it expected at most.`,
+    `${Math.round(100 * coverage)} % of the values were at most what it provided for${asked}.`,
   ];
 }
 

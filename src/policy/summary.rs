@@ -95,18 +95,17 @@ fn rule(rule: &Rule) -> String {
 }
 
 fn forecast(forecast: &Forecast) -> String {
-    let what = format!(
-        "early enough one unit for every {} that metric {} is expected to be",
-        number(forecast.per_unit),
-        forecast.metric
-    );
+    let unit = format!("one unit for every {} of metric {}", number(forecast.per_unit), forecast.metric);
     match forecast.source {
         ForecastSource::Learned => {
             let percent = (forecast.quantile * 1e4).round() / 1e2;
             let zone = zone_name(&forecast.zone);
-            format!("{what} by its past and the clock of {zone}, which is to suffice in {percent} % of the time")
+            format!(
+                "{unit} that its past (days by the clock of {zone}) lets expect, in time for it; in {percent} % of cases this \
+                 is enough"
+            )
         }
-        ForecastSource::Push => format!("{what} by the predictions that are pushed"),
+        ForecastSource::Push => format!("{unit} that the pushed predictions expect, in time for it"),
     }
 }
 

@@ -257,9 +257,9 @@ pub(super) fn observed(resource: &str, epoch: Epoch, samples: impl IntoIterator<
     }
 }
 
-/// A prediction of these values, one a minute from [`NOW`] on.
+/// A prediction of these values, one a minute from [`NOW`] on, received a second before.
 pub(super) fn prediction(values: impl IntoIterator<Item = f64>) -> Prediction {
-    Prediction::new((0..).map(|minute| NOW + seconds(minute * 60)).zip(values).collect())
+    Prediction::new((0..).map(|minute| NOW + seconds(minute * 60)).zip(values).collect()).received(NOW - seconds(1))
 }
 
 /// Changes of what is kept about the policy of `resource`.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Revision, StoreError};
+use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Decision, Name};
 use crate::domain::{
     AbridgedJob, Alias, AuditEntry, ErrorCode, EventId, HistoryEntry, Job, JobEvent, JobId, KeyRecord, Reach,
@@ -208,6 +209,9 @@ pub trait StoreReader: Send + Sync + 'static {
         to: Timestamp,
         step: Duration,
     ) -> Result<Series, StoreError>;
+
+    /// The prediction of a metric that was pushed last, also if its time is over.
+    async fn prediction(&self, resource: &Alias, metric: &Name) -> Result<Option<Prediction>, StoreError>;
 
     /// All API keys, oldest first. Never waits for other reads.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;

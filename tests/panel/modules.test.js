@@ -764,17 +764,18 @@ test("what is expected is drawn in units, without what is not known", async () =
 
 test("how a forecast stands is said in words", async () => {
   const found = await within("policy.js", ({ forecastState, forecastWords }) => {
-    const known = { metric: "rps", error: 52.13, naiveError: 140.4, coverage: 0.7143 };
+    const known = { metric: "rps", error: 52.13, naiveError: 140.4, coverage: 0.7143, quantile: 0.7 };
     const unknown = { metric: "rps", error: null, naiveError: null, coverage: null };
     return [
       forecastWords({ ...known, state: "trusted" }), forecastWords({ ...known, state: "distrusted" }),
       forecastWords({ ...unknown, state: "learning" }), forecastWords({ ...unknown, state: "waiting" }),
+      forecastWords({ ...known, quantile: null, state: "trusted" })[1],
       ["trusted", "distrusted", "learning", "waiting", "new"].map((state) => forecastState({ state }).text),
     ];
   });
   const compared = [
     "Its mean error is 52.1 of rps; that of the guess that all stays as it is, 140.",
-    "71 % of the values stayed below what it expected at most.",
+    "71 % of the values were at most what it provided for; 70 % were asked for.",
   ];
   const notYet = "It could not be compared with what came yet.";
   assert.deepEqual(found, [
@@ -782,6 +783,7 @@ test("how a forecast stands is said in words", async () => {
     ["Of rps it expected nothing better than the guess that all stays as it is.", ...compared],
     ["Too little is known of the past of rps.", notYet],
     ["Its history of rps is being read, or no prediction was pushed.", notYet],
+    "71 % of the values were at most what it provided for.",
     [
       "Trusted: it counts", "Distrusted: it does not count", "Learning: it does not count yet", "Waiting: it does not count yet", "new",
     ],

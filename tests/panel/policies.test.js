@@ -205,7 +205,7 @@ test("what is ahead is drawn, told in words, and renewed when it changes, but no
   await isLive(page);
   await outlook(page).getByText("Trusted: it counts").waitFor();
   await outlook(page).getByText(/^Its mean error is [\d.]+ of rps; that of the guess that all stays as it is, [\d.]+\.$/).waitFor();
-  await outlook(page).getByText(/^\d+ % of the values stayed below what it expected at most\.$/).waitFor();
+  await outlook(page).getByText(/^\d+ % of the values were at most what it provided for; 70 % were asked for\.$/).waitFor();
   await outlook(page).locator(".ahead-expected .ahead-band").waitFor();
   await outlook(page).locator(".ahead-lane.of-window", { hasText: "office: at least 12" }).waitFor();
   const plot = outlook(page).getByRole("img", { name: /^The next 24 hours of ahead: planned capacity from 3 to \d+, between \d and 12; most of rps that ahead expects: 8\d\d, which needs 9, at .*; 1 window opens\.$/ });
@@ -545,7 +545,7 @@ test("outlooks look as they should, light and dark, wide and narrow", async () =
     await outlook(page).locator(".ahead-expected .ahead-band").first().waitFor();
     await outlook(page).locator(".ahead-doubted .ahead-band").first().waitFor();
     await outlook(page).getByText("Its mean error is 52.1 of rps; that of the guess that all stays as it is, 140.").first().waitFor();
-    await outlook(page).getByText("71 % of the values stayed below what it expected at most.").first().waitFor();
+    await outlook(page).getByText("71 % of the values were at most what it provided for; 70 % were asked for.").first().waitFor();
     await outlook(page).getByText("Distrusted: it does not count").waitFor();
     await outlook(page).locator(".of-claim", { hasText: "at least 4" }).waitFor();
     await picture(page, `outlook-${colorScheme}-${width}`);

@@ -112,7 +112,7 @@ async fn play(
     let TrialBasis { policy, rules, settings, step_durations, capacity } = basis;
     let is_demand_given = asked.demand.is_some();
     let demand = asked.demand.or_else(|| DemandSpec::by_rules(&policy)).ok_or_else(|| {
-        ApiError::invalid_field("/demand", "is required: no rule of the policy is of the type target or band")
+        ApiError::invalid_field("/demand", "is required: no rule of the policy is of the type target, band or forecast")
     })?;
     let mut names: Vec<_> = policy.metrics.keys().collect();
     if !policy.metrics.contains_key(&demand.metric) {

@@ -45,7 +45,8 @@ pub struct NewBacktest {
     #[serde(default)]
     #[schema(format = DateTime)]
     pub learn_from: Option<String>,
-    /// What says how many units were needed; the first rule of the type `target` or `band` if left out.
+    /// What says how many units were needed; the first `target` or `band` rule if left out, and without one
+    /// the first `forecast` rule.
     #[serde(default)]
     pub demand: Option<BacktestDemand>,
     /// What is to be different about the resource than it is.

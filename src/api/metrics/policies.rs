@@ -87,8 +87,8 @@ fn describe_forecasts(scrape: &mut Scrape, views: &[ResourceView]) {
     });
     each(
         "scalegate_policy_forecast_coverage",
-        "Share of the values of the metric that stayed below what the forecast rule expected at most. It should be about the \
-         quantile of the rule.",
+        "Share of the values of the metric that were at most what the forecast rule provided for. It should be about the quantile \
+         of the rule.",
         &|foresight| foresight.accuracy.map(|accuracy| accuracy.coverage),
     );
 }

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::{ActorView, DecisionView, WireTime};
 use crate::domain::policy::{
-    ClaimKind, Condition, ConditionCode, Decision, Direction, ForecastState, Foresight, Hold, HoldKind, Mode, PinNote,
+    ClaimKind, Condition, ConditionCode, Decision, Direction, ForecastSource, ForecastState, Foresight, Hold, HoldKind,
+    Mode, PinNote,
 };
 use crate::domain::{Alias, Capacity, Op};
 use crate::engine::{self, StandingView};
@@ -80,9 +81,12 @@ pub struct ForecastView {
     pub error: Option<f64>,
     /// The mean error of the guess that all stays as it is; `null` before anything could be compared.
     pub naive_error: Option<f64>,
-    /// The share of values that stayed below what was expected at most; `null` before anything could be compared.
+    /// The share of values that were at most what the rule provided for; about the quantile of the rule; `null` before anything could be compared.
     #[schema(minimum = 0, maximum = 1)]
     pub coverage: Option<f64>,
+    /// The share of values that the rule has to provide for; `null` if it goes by predictions, which have no range.
+    #[schema(minimum = 0, maximum = 1)]
+    pub quantile: Option<f64>,
 }
 
 impl From<&Foresight> for ForecastView {
@@ -95,6 +99,7 @@ impl From<&Foresight> for ForecastView {
             error: foresight.accuracy.map(|accuracy| accuracy.error),
             naive_error: foresight.accuracy.map(|accuracy| accuracy.naive_error),
             coverage: foresight.accuracy.map(|accuracy| accuracy.coverage),
+            quantile: (foresight.forecast.source == ForecastSource::Learned).then_some(foresight.forecast.quantile),
         }
     }
 }

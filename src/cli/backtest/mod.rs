@@ -33,7 +33,7 @@ YYYY-MM-DD HH:MM:SS in UTC. A value is known from its time on and holds until th
 maxAgeSeconds; after that it is missing, and nothing is counted.
 
 The unmet units are counted against what was needed: the metric by --demand, divided by --per-unit, rounded up. Without
-these options, by the first rule of the policy of the type target or band. Beside the policy stand:
+these options, by the first target or band rule of the policy, or else its first forecast rule. Beside the policy stand:
   limit         the least that is unmet, and then the least cost, with knowledge of the future and the same resource
   fixed mean    a capacity that never changes: the mean of what was needed
   fixed peak    the most that was needed
@@ -259,7 +259,8 @@ impl BacktestArgs {
             return Err(Failure::Arguments(format!("no policy has a metric {name}")));
         }
         let demand = demand.or_else(|| DemandSpec::by_rules(&main)).ok_or_else(|| {
-            let missing = "what is needed is not known: give --demand NAME and --per-unit LOAD";
+            let missing =
+                "no rule of the policy tells how much load one unit carries: give --demand NAME and --per-unit LOAD";
             Failure::Arguments(missing.to_owned())
         })?;
         let settings = ScalingConfig::default().unlisted().settings.with(&main.job);

@@ -171,7 +171,7 @@ async fn a_bound_that_is_missed_on_the_held_out_time_is_told_with_a_remedy() {
         let (exit, out, err) = backtest(&[("load.csv", values.as_str())], &START).await;
         assert_eq!((exit, err.as_str()), (Exit::Done, ""), "{out}");
         let told =
-            "\nTHE BOUND IS MISSED on the held-out time: more than 1.00 % of the need is unmet. Try a smaller --unmet";
+            "\nOn the held-out time it misses the bound: more than 1.00 % of the need is unmet. Try a smaller --unmet";
         assert_eq!(out.contains(told), is_missed, "{out}");
     }
 }

@@ -174,7 +174,7 @@ fn missed(tuned: &Tuned) -> Option<String> {
     }
     let remedy =
         if tuned.meets(&tuned.proposed.tried.chosen_on) { " Try a smaller --unmet to have a margin." } else { "" };
-    Some(format!("THE BOUND IS MISSED on the held-out time: more than {asked} of the need is unmet.{remedy}"))
+    Some(format!("On the held-out time it misses the bound: more than {asked} of the need is unmet.{remedy}"))
 }
 
 /// How much less the proposed policy costs.

@@ -1,7 +1,7 @@
 //! How far expectations are off, and how much of a deviation from the pattern lasts.
 //!
-//! Both are learned from expectations of the past, each made with what could be known before its day: errors on what was
-//! learned from itself would be too small.
+//! Both are learned from expectations of past days. Each of these uses only values from before its day: with the values of
+//! the day itself, the errors would be too small.
 
 use super::bins::{PER_DAY, PER_HOUR, slot_of};
 use super::days::Days;
@@ -31,7 +31,7 @@ pub(super) struct Lasting {
     pub long: f32,
 }
 
-/// What was learned of one shape.
+/// The errors of one shape.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Errors {
     /// For each of [`LEADS`].
@@ -69,7 +69,7 @@ impl Profiles {
         Self { first_day, of_days: (first_day..days.end_day()).map(of_day).collect() }
     }
 
-    /// What the profile known before `day` says of `bin`; before its beginning, the one of the day before.
+    /// The value at `bin` of the profile that was known before `day`; for bins before that day, of the profile of the day before.
     fn at(&self, day: i64, bin: i64) -> f32 {
         let day = if bin < day * PER_DAY as i64 { day - 1 } else { day };
         let of_day = usize::try_from(day - self.first_day).ok().and_then(|nth| self.of_days.get(nth));
@@ -162,9 +162,9 @@ fn root_mean_square(values: impl Iterator<Item = f32>) -> f32 {
     if count > 0.0 { (sum / count).sqrt() } else { 0.0 }
 }
 
-/// Least squares of what is left of deviations after `lead`, a little toward nothing, and within 0 and 1.
+/// The share of a deviation that is left after `lead`: a least-squares fit, damped toward 0, within 0 and 1.
 fn lasting(days: &Days, profiles: &Profiles, origins: &[Origin], lead: u16) -> Lasting {
-    /// What keeps few observations from being taken for a law.
+    /// Lowers the fitted shares, most of all where there are few observations.
     const DAMPING: f64 = 1.02;
     let (mut ss, mut sl, mut ll, mut sy, mut ly) = (0.0, 0.0, 0.0, 0.0, 0.0);
     for origin in origins {

@@ -14,14 +14,14 @@ use super::trust::Accuracy;
 /// Days that a pattern covers: each day of the week. Later ones are like these.
 const COVERED_DAYS: i64 = 7;
 
-/// What a metric is expected to do. Some ten kilobytes.
+/// The usual values of a metric over a week, and their errors. Some ten kilobytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern {
     zone: TimeZone,
     through: Timestamp,
     shape: Shape,
     first_day: i64,
-    /// Roots of what is usual, for each bin of the covered days.
+    /// The square root of the usual value, for each bin of the covered days.
     profile: Vec<f32>,
     errors: Errors,
 }
@@ -40,7 +40,7 @@ impl Pattern {
         Self { zone: lesson.zone.clone(), through: lesson.through, shape, first_day: today, profile, errors }
     }
 
-    /// What it was learned from ends here.
+    /// The end of the values that it was learned from.
     pub fn through(&self) -> Timestamp {
         self.through
     }
@@ -76,7 +76,7 @@ impl Pattern {
         Some(Deviation { short: mean_deviation(SHORT, deviation)?, long: mean_deviation(LONG, deviation)? })
     }
 
-    /// What is expected at `at`, given the deviation at `now`. `None` if nothing was learned of that time of the day.
+    /// The value expected at `at`, given the deviation at `now`. `None` if no value of that time of the day was ever seen.
     pub fn expect(&self, at: Timestamp, now: Timestamp, deviation: Deviation) -> Option<Expected> {
         let bin = local_bin(&self.zone, at);
         let usual = self.usual(bin);

@@ -11,6 +11,7 @@ pub const MAX_POINTS: usize = 600;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prediction {
     points: Vec<(Timestamp, f64)>,
+    received_at: Option<Timestamp>,
 }
 
 impl Prediction {
@@ -19,7 +20,18 @@ impl Prediction {
         points.reverse();
         points.sort_by_key(|(at, _)| *at);
         points.dedup_by_key(|(at, _)| *at);
-        Self { points }
+        Self { points, received_at: None }
+    }
+
+    /// The same, received at `at`.
+    #[must_use]
+    pub fn received(self, at: Timestamp) -> Self {
+        Self { received_at: Some(at), ..self }
+    }
+
+    /// When it was received; `None` if that was not noted.
+    pub fn received_at(&self) -> Option<Timestamp> {
+        self.received_at
     }
 
     /// The points, in order of time.

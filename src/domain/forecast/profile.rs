@@ -1,7 +1,7 @@
-//! The shape of a day: what is usual at each time of it.
+//! The shape of a day: the usual value at each time of day.
 //!
-//! The weighted median of past days, so that one odd day among three, an outage or a burst, does not count. Which days
-//! count how much is the [`Shape`]; which of them fits best is found out by trying all on the past.
+//! It is the weighted median of past days, so that one odd day among three, an outage or a burst, does not count. The
+//! [`Shape`] gives the weights of the days. All shapes are tried on past days, and the best one is kept.
 
 use super::bins::{PER_DAY, weekday};
 use super::days::Days;

@@ -59,7 +59,7 @@ pub struct Accuracy {
     pub error: f64,
     /// The mean error of the guess that all stays as it is.
     pub naive_error: f64,
-    /// The share of values that stayed below what was expected at most.
+    /// The share of values that were at most what was provided for.
     pub coverage: f64,
 }
 

@@ -24,8 +24,8 @@ fn the_documented_policy_in_sentences() {
             "nightly: exactly 6 for 1 h 30 min from each time that \"30 2 * * *\" matches in UTC, ready before it begins.",
             "launch: at least 18 from 2026-12-01T08:00:00Z to 2026-12-01T20:00:00Z, ready before it begins.",
             "follow: 0.5 times the target of api plus 1.",
-            "ahead: early enough one unit for every 100 that metric rps is expected to be by its past and the clock of \
-             Europe/Berlin, which is to suffice in 90 % of the time; while the metric is missing, capacity is not lowered.",
+            "ahead: one unit for every 100 of metric rps that its past (days by the clock of Europe/Berlin) lets expect, in time \
+             for it; in 90 % of cases this is enough; while the metric is missing, capacity is not lowered.",
             "own: what \"metrics.queue > 1000.0 && capacity < 8 ? capacity + 2 : null\" gives, rounded up; while it has no \
              result, capacity is not lowered.",
             "Of queue, band, cpu, latency, follow, ahead and own the highest counts.",

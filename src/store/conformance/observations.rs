@@ -69,6 +69,10 @@ pub async fn a_prediction_takes_the_place_of_the_one_before(house: &mut dyn Hous
         [(name("queue"), prediction([7.0, 8.0])), (name("rps"), prediction([0.1, 1e300]))].into();
     let adopted = scene.restart().await.lanes.remove(0);
     assert_eq!(adopted.policy.expect("one").predictions, expected);
+    for (metric, prediction) in [("queue", expected.get(&name("queue")).cloned()), ("old", None), ("never", None)] {
+        let read = scene.reader.prediction(&alias("worker"), &name(metric)).await.expect("readable");
+        assert_eq!(read, prediction, "{metric}");
+    }
     let epoch = scene.adopt("worker").await.epoch;
     scene.put(revised(2, Some("two"))(epoch)).await;
     assert_eq!(found(&scene, "worker").await.predictions, expected, "another document takes none away");

@@ -77,10 +77,11 @@ pub(super) fn write_predictions(
             continue;
         }
         let mut upsert = db.prepare_cached(
-            "INSERT INTO predictions (resource, metric, points) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (resource, metric) DO UPDATE SET points = ?3",
+            "INSERT INTO predictions (resource, metric, points, received_ms) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (resource, metric) DO UPDATE SET points = ?3, received_ms = ?4",
         )?;
-        upsert.execute((of.0, of.1, json(&prediction.points())?))?;
+        let received = prediction.received_at().map(Timestamp::as_millis);
+        upsert.execute((of.0, of.1, json(&prediction.points())?, received))?;
     }
     Ok(())
 }
@@ -111,6 +112,25 @@ pub(super) fn read(db: &Connection) -> Result<BTreeMap<Alias, PolicyRecord>, Unr
     records.collect()
 }
 
+/// The prediction of a metric of `resource`, if there is one.
+pub(super) fn read_prediction(
+    db: &Connection,
+    resource: &Alias,
+    metric: &Name,
+) -> Result<Option<Prediction>, Unreadable> {
+    let sql = "SELECT resource, metric, points, received_ms FROM predictions WHERE resource = ?1 AND metric = ?2";
+    Ok(collect(db, "prediction for", sql, [resource.as_str(), metric.as_str()], prediction)?.pop())
+}
+
+fn prediction(row: &Row) -> rusqlite::Result<Prediction> {
+    let prediction = Prediction::new(record(row, 2)?);
+    let received_at: Option<i64> = row.get(3)?;
+    Ok(match received_at {
+        Some(at) => prediction.received(Timestamp::from_millis(at)),
+        None => prediction,
+    })
+}
+
 /// What there is about `resource`, if there is anything.
 pub(super) fn read_one(db: &Connection, resource: &Alias) -> Result<Option<PolicyRecord>, Unreadable> {
     let record = read_record(db, resource, samples::adopted(db, resource)?)?;
@@ -129,10 +149,8 @@ fn read_record(
         |row: &Row| Ok(PolicyState { at: Timestamp::from_millis(row.get(1)?), text: row.get::<_, String>(2)? });
     let hold = "SELECT resource, record FROM holds WHERE resource = ?1";
     let claims = "SELECT resource, record FROM claims WHERE resource = ?1 ORDER BY id";
-    let predictions = "SELECT resource, metric, points FROM predictions WHERE resource = ?1";
-    let predictions = collect(db, "prediction for", predictions, of, |row| {
-        Ok((parsed(row, 1)?, Prediction::new(record::<Vec<(Timestamp, f64)>>(row, 2)?)))
-    })?;
+    let sql = "SELECT resource, metric, points, received_ms FROM predictions WHERE resource = ?1";
+    let predictions = collect(db, "prediction for", sql, of, |row| Ok((parsed(row, 1)?, prediction(row)?)))?;
     Ok(PolicyRecord {
         revision: revisions(db, resource, 1)?.pop(),
         state: collect(db, "state of the policy of", state, of, parse_state)?.pop(),

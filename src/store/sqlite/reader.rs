@@ -29,6 +29,7 @@ use super::queries::{
 };
 use super::records::{Unreadable, unreadable};
 use super::{policies, samples, series, wal};
+use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Decision, Name};
 use crate::domain::{
     AbridgedJob, Alias, AuditEntry, Ending, EventId, HistoryEntry, JobEvent, JobId, JobState, KeyRecord, StateName,
@@ -264,6 +265,11 @@ impl StoreReader for SqliteReader {
     ) -> Result<Series, StoreError> {
         let (resource, metric) = (resource.clone(), metric.clone());
         self.readers.read(move |db| Ok(series::read(db, &resource, &metric, from, to, step)?)).await
+    }
+
+    async fn prediction(&self, resource: &Alias, metric: &Name) -> Result<Option<Prediction>, StoreError> {
+        let (resource, metric) = (resource.clone(), metric.clone());
+        self.readers.read(move |db| policies::read_prediction(db, &resource, &metric)).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

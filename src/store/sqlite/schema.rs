@@ -310,6 +310,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
         UNIQUE (resource, metric)
     );
 ",
+    // When each of them was received. Nothing tells it of those that are there already.
+    "
+    ALTER TABLE predictions ADD COLUMN received_ms INTEGER;
+",
 ];
 
 /// The version this release reads and writes.

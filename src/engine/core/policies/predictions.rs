@@ -31,7 +31,7 @@ impl Core {
             return PolicyAnswer::Refused(refusal);
         }
         let all = points.len();
-        let rest = Prediction::new(points).rest(now);
+        let rest = Prediction::new(points).rest(now).received(now);
         let accepted = rest.points().len();
         if all == 0 || accepted > 0 {
             in_force.replace_prediction(name, rest);
