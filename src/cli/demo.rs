@@ -4,6 +4,7 @@ mod day;
 mod load;
 mod rules;
 mod story;
+mod timetable;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -63,6 +64,9 @@ pub struct DemoArgs {
     /// Play a day of load that a policy follows.
     #[arg(long)]
     policy: bool,
+    /// Play only the hours around the peak, with the window soon after it: for tests, which have no minute to spare.
+    #[arg(long, requires = "policy", hide = true)]
+    short: bool,
     /// How many times as fast as real time the day passes, from 60 to 1000.
     #[arg(long, value_name = "TIMES", requires = "policy", default_value_t = day::SPEED, value_parser = day::parse_speed)]
     speed: NonZeroU32,
@@ -105,6 +109,9 @@ pub async fn run(args: DemoArgs) -> ExitCode {
 }
 
 async fn play(args: &DemoArgs) -> Result<Exit, DemoError> {
+    // Before there is a directory: a signal that ends the process at once would leave it behind.
+    let told_to_stop = super::until_told_to_stop();
+    tokio::pin!(told_to_stop);
     let mut output = Output::standard();
     let behaviour = Behaviour { provisioning: PROVISIONING, ..Behaviour::default() };
     let sidecar = start_sidecar(behaviour, Clock::start()).map_err(DemoError::Sidecar)?;
@@ -112,13 +119,14 @@ async fn play(args: &DemoArgs) -> Result<Exit, DemoError> {
     let config = Config { settings: SETTINGS, ..config(&sidecar, &data)? };
     let traces = Traces::from_environment()?;
     let gateway = start_gateway(config, args.listen, async |config| Gateway::start(&config, &traces).await).await?;
-    introduce(&mut output, &sidecar, &gateway);
-
-    let told_to_stop = super::until_told_to_stop();
-    tokio::pin!(told_to_stop);
     let played = tokio::select! {
-        job = scale(&gateway, &mut output) => Some(job?),
+        // First, for a signal that came during the start.
+        biased;
         () = &mut told_to_stop => None,
+        job = async {
+            introduce(&mut output, &sidecar, &gateway);
+            scale(&gateway, &mut output).await
+        } => Some(job?),
     };
     if let Some(job) = &played {
         sum_up(&mut output, job, &gateway, args.exit);

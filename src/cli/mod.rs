@@ -142,15 +142,17 @@ fn complaint(plain: &str) -> String {
     masked(plain).split('\n').map(printable::one_line).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns on SIGINT or SIGTERM.
-async fn until_told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Ends on SIGINT or SIGTERM. It listens from this call on, also before it is awaited.
+fn until_told_to_stop() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::load::{PER_UNIT, days_before, load};
 use super::rules::{METRIC, policy, without_forecast, zone_name};
 use super::story::Story;
+use super::timetable::Timetable;
 use super::{DemoArgs, DemoError, GRACE, client, config, data_directory, start_gateway, start_sidecar};
 use crate::api::NewSamples;
 use crate::app::{self, Gateway};
@@ -35,9 +36,6 @@ use crate::telemetry::Traces;
 pub(super) const SPEED: NonZeroU32 = NonZeroU32::new(480).expect("above 0");
 /// Slower takes a quarter of an hour; faster, the gateway has too little real time for what it does.
 const SPEEDS: std::ops::RangeInclusive<u32> = 60..=1000;
-/// The part of the day that is played.
-const BEGIN: Duration = Duration::from_hours(5);
-const LENGTH: Duration = Duration::from_hours(16);
 /// How often the metric is pushed.
 const PUSH_INTERVAL: Duration = Duration::from_mins(1);
 /// How long a change takes.
@@ -46,9 +44,6 @@ const PROVISIONING: Duration = Duration::from_mins(4);
 const START: u32 = 2;
 /// Most decisions between two pushes.
 const DECISIONS: usize = 50;
-/// Times of the day at which it is told what is there.
-const MARKS: [(Duration, &str); 2] =
-    [(Duration::from_hours(9), "the peak begins"), (Duration::from_mins(18 * 60 + 2), "the window reports is open")];
 /// The last line.
 const NEXT: &str =
     "Next, try a policy of your own on your own load: `scalegate backtest --help`; docs/policies.md has the rules.";
@@ -61,11 +56,14 @@ pub(super) fn parse_speed(text: &str) -> Result<NonZeroU32, String> {
 
 /// Plays the day.
 pub(super) async fn play(args: &DemoArgs) -> Result<Exit, DemoError> {
+    // Before there is a directory: a signal that ends the process at once would leave it behind.
+    let told_to_stop = until_told_to_stop();
     let mut output = Output::standard();
+    let timetable = if args.short { Timetable::SHORT } else { Timetable::DAY };
     let zone = local_zone();
-    let begin = begin_of_day(&zone);
+    let begin = midnight(&zone) + timetable.begin();
     let data = directory_in_memory().map_or_else(data_directory, Ok)?;
-    write_days_before(&data, begin).map_err(DemoError::History)?;
+    write_days_before(&data, begin, &timetable).map_err(DemoError::History)?;
     let traces = Traces::from_environment()?;
     let clock = Clock::fast(begin, args.speed);
     let start_capacity = Capacity::new(START.into()).expect("a small number");
@@ -74,14 +72,14 @@ pub(super) async fn play(args: &DemoArgs) -> Result<Exit, DemoError> {
     let config = config(&sidecar, &data)?;
     let start = async |config: Config| Gateway::demonstrate(&config, &traces, clock).await;
     let gateway = start_gateway(config, args.listen, start).await?;
-    let (policy, story) = (policy(&zone), Story::new(zone.clone()));
-    let mut day = Day { client: client(&gateway)?, clock, begin, policy, story, last_decision: None };
+    let (policy, story) = (policy(&zone, &timetable), Story::new(zone.clone(), timetable));
+    let mut day = Day { client: client(&gateway)?, clock, timetable, begin, policy, story, last_decision: None };
     let played = tokio::select! {
-        // First, so that a signal is heard from the first line on.
+        // First, for a signal that came during the start.
         biased;
-        () = until_told_to_stop() => Ok(()),
+        () = told_to_stop => Ok(()),
         played = async {
-            introduce(&mut output, &gateway, args, &zone);
+            introduce(&mut output, &gateway, args, &zone, &timetable);
             day.pass(&mut output).await
         } => played,
     };
@@ -104,12 +102,12 @@ fn local_zone() -> TimeZone {
     TimeZone::try_system().ok().filter(named).unwrap_or(TimeZone::UTC)
 }
 
-/// When the day begins, today in `zone`.
-fn begin_of_day(zone: &TimeZone) -> Timestamp {
+/// The beginning of today in `zone`.
+fn midnight(zone: &TimeZone) -> Timestamp {
     let now = jiff::Timestamp::from_millisecond(wall_now().as_millis()).unwrap_or_default();
     let midnight = zone.to_datetime(now).date().to_datetime(jiff::civil::Time::midnight());
     let midnight = zone.to_timestamp(midnight).unwrap_or(now);
-    Timestamp::from_millis(midnight.as_millisecond()) + BEGIN
+    Timestamp::from_millis(midnight.as_millisecond())
 }
 
 fn worker() -> Alias {
@@ -120,21 +118,22 @@ fn requests() -> Name {
     METRIC.parse().expect("a name")
 }
 
-fn write_days_before(data: &TempDir, begin: Timestamp) -> Result<(), SqliteError> {
-    let samples = days_before(begin, BEGIN).into_iter().map(|sample| (requests(), sample)).collect();
+fn write_days_before(data: &TempDir, begin: Timestamp, timetable: &Timetable) -> Result<(), SqliteError> {
+    let samples = days_before(begin, timetable.begin()).into_iter().map(|sample| (requests(), sample)).collect();
     let (predictions, decisions) = (Vec::new(), Vec::new());
     let observed = Observations { resource: worker(), epoch: 0, samples, predictions, state: None, decisions };
     SqliteJournal::open(data.path())?.record(&[observed])
 }
 
-fn introduce(output: &mut Output, gateway: &Gateway, args: &DemoArgs, zone: &TimeZone) {
+fn introduce(output: &mut Output, gateway: &Gateway, args: &DemoArgs, zone: &TimeZone, timetable: &Timetable) {
     let (address, zone) = (gateway.address(), zone_name(zone));
-    let minutes = LENGTH.as_secs_f64() / 60.0 / f64::from(args.speed.get());
+    let (from, to) = timetable.span();
+    let minutes = timetable.length().as_secs_f64() / 60.0 / f64::from(args.speed.get());
     let provisioning = PROVISIONING.as_secs() / 60;
     output.line(format_args!("Control panel  http://{address}/#/resources/worker"));
     output.line(format_args!("The policy     http://{address}/v1/resources/worker/policy"));
     output.line("");
-    output.line(format_args!("A day of load, from 05:00 to 21:00 {zone}, passes in {minutes:.1} min."));
+    output.line(format_args!("A day of load, from {from} to {to} {zone}, passes in {minutes:.1} min."));
     output.line(format_args!(
         "A unit serves {PER_UNIT} requests per second. One is added at a time, every 5 min, and takes {provisioning} min."
     ));
@@ -145,6 +144,7 @@ fn introduce(output: &mut Output, gateway: &Gateway, args: &DemoArgs, zone: &Tim
 struct Day {
     client: Client,
     clock: Clock,
+    timetable: Timetable,
     begin: Timestamp,
     policy: Value,
     story: Story,
@@ -155,11 +155,11 @@ struct Day {
 impl Day {
     async fn pass(&mut self, output: &mut Output) -> Result<(), Failure> {
         self.client.put_policy(&worker(), &self.policy, None).await?;
-        let (mut marks, mut seen_at) = (MARKS.iter().peekable(), self.begin);
-        while seen_at < self.begin + LENGTH {
+        let (mut marks, mut seen_at) = (self.timetable.marks().into_iter().peekable(), self.begin);
+        while seen_at < self.begin + self.timetable.length() {
             sleep(self.clock.real((seen_at + PUSH_INTERVAL).since(self.clock.now()))).await;
             let now = self.clock.now();
-            let since_midnight = BEGIN + now.since(self.begin);
+            let since_midnight = self.timetable.begin() + now.since(self.begin);
             let load = load(0, since_midnight);
             self.push_load(load).await?;
             self.tell_decisions(output).await?;

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::load::PER_UNIT;
+use super::timetable::Timetable;
 
 /// The metric.
 pub(super) const METRIC: &str = "requests";
@@ -15,8 +16,9 @@ pub(super) const WINDOW: &str = "reports";
 pub(super) const WINDOW_MIN: u32 = 8;
 
 /// The policy, with times of the day in `zone`.
-pub(super) fn policy(zone: &TimeZone) -> Value {
+pub(super) fn policy(zone: &TimeZone, timetable: &Timetable) -> Value {
     let zone = zone_name(zone);
+    let (from, to) = timetable.window();
     let every_day = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
     json!({
         "min": 2, "max": 14,
@@ -24,7 +26,7 @@ pub(super) fn policy(zone: &TimeZone) -> Value {
         "rules": [
             {"name": "load", "type": "band", "metric": METRIC, "high": PER_UNIT, "low": 60},
             {"name": AHEAD, "type": "forecast", "metric": METRIC, "perUnit": PER_UNIT, "timeZone": zone},
-            {"name": WINDOW, "type": "schedule", "timeZone": zone, "days": every_day, "from": "18:00", "to": "19:30",
+            {"name": WINDOW, "type": "schedule", "timeZone": zone, "days": every_day, "from": from, "to": to,
              "min": WINDOW_MIN},
         ],
         "behavior": {"down": {"stabilizationSeconds": 900}},

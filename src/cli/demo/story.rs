@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::load::PER_UNIT;
 use super::rules::{AHEAD, WINDOW, WINDOW_MIN};
+use super::timetable::Timetable;
 use crate::api::view::DecisionView;
 use crate::domain::Timestamp;
 use crate::domain::policy::{Action, Limiter, number};
@@ -15,6 +16,7 @@ use crate::domain::policy::{Action, Limiter, number};
 /// What the day came to so far.
 pub(super) struct Story {
     zone: TimeZone,
+    timetable: Timetable,
     /// Whether the window was what the last change was for.
     after_window: bool,
     /// The target that was told last.
@@ -28,9 +30,10 @@ pub(super) struct Story {
 
 impl Story {
     /// The day of a service in `zone`.
-    pub fn new(zone: TimeZone) -> Self {
+    pub fn new(zone: TimeZone, timetable: Timetable) -> Self {
         Self {
             zone,
+            timetable,
             after_window: false,
             target: None,
             ready: 0,
@@ -54,7 +57,8 @@ impl Story {
     fn why(&mut self, decision: &DecisionView, is_rise: bool) -> String {
         let was_after_window = std::mem::replace(&mut self.after_window, decision.limited_by == Some(Limiter::Windows));
         if self.after_window {
-            return format!("the window {WINDOW} needs {WINDOW_MIN} by 18:00");
+            let (from, _) = self.timetable.window();
+            return format!("the window {WINDOW} needs {WINDOW_MIN} by {from}");
         }
         let highest = decision.rules.iter().filter(|rule| rule.wants.is_some()).max_by_key(|rule| rule.wants);
         match highest {

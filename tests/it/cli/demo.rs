@@ -1,15 +1,19 @@
-//! `scalegate demo --policy` as a process: a day that passes in a minute.
+//! `scalegate demo` as a process: a day that passes in less than half a minute, and signals.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::gateway::{PATIENCE, scalegate};
 
 /// More than the day takes.
-const DAY: Duration = Duration::from_mins(3);
+const DAY: Duration = Duration::from_mins(2);
 
 /// A demonstration. Killed when dropped.
 struct Demo {
@@ -18,9 +22,9 @@ struct Demo {
 }
 
 impl Demo {
-    fn start(speed: &str) -> Self {
+    fn start(arguments: &[&str]) -> Self {
         let mut command: Command = scalegate();
-        command.args(["demo", "--policy", "--listen", "127.0.0.1:0", "--speed", speed]);
+        command.args(["demo", "--listen", "127.0.0.1:0"]).args(arguments);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let out = child.stdout.take().expect("piped");
         let (sender, lines) = channel();
@@ -36,6 +40,27 @@ impl Demo {
         let line = self.lines.recv_timeout(PATIENCE).expect("a line");
         let (_, rest) = line.split_once("Control panel  http://").expect("the panel comes first");
         rest.split('/').next().expect("an address").to_owned()
+    }
+
+    fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
+    /// Its directory, as soon as it has a file open there: before it tells anything.
+    fn directory(&self) -> PathBuf {
+        let begin = Instant::now();
+        loop {
+            let files = fs::read_dir(format!("/proc/{}/fd", self.child.id())).into_iter().flatten().flatten();
+            let mut places = files.filter_map(|file| fs::read_link(file.path()).ok());
+            let is_its = |place: &&Path| {
+                place.to_string_lossy().rsplit('/').next().is_some_and(|name| name.starts_with("scalegate-demo-"))
+            };
+            if let Some(found) = places.find_map(|place| place.ancestors().find(is_its).map(Path::to_owned)) {
+                return found;
+            }
+            assert!(begin.elapsed() < PATIENCE, "it opens no file");
+            std::thread::yield_now();
+        }
     }
 
     fn end(&mut self, within: Duration) -> ExitStatus {
@@ -71,7 +96,7 @@ fn clock(address: &str) -> (u64, u64) {
 
 #[test]
 fn a_day_passes_and_units_are_there_before_the_peak() {
-    let mut demo = Demo::start("1000");
+    let mut demo = Demo::start(&["--policy", "--short", "--speed", "1000"]);
     let address = demo.panel();
     let (first, speed) = clock(&address);
     let begin = Instant::now();
@@ -85,11 +110,11 @@ fn a_day_passes_and_units_are_there_before_the_peak() {
     let story = told.join("\n");
     let place = |what: &str| story.find(what).unwrap_or_else(|| panic!("{what:?} is not in\n{story}"));
     let beats = [
-        "A day of load, from 05:00 to 21:00",
+        "A day of load, from 07:45 to 14:10",
         "forecast: ",
         "the peak begins: ",
         "less was needed for 15 min",
-        "the window reports needs 8 by 18:00",
+        "the window reports needs 8 by 13:30",
         "the window reports is open: ",
         "the window reports is over",
         "The day is over.",
@@ -109,11 +134,22 @@ fn a_day_passes_and_units_are_there_before_the_peak() {
 
 #[test]
 fn a_signal_ends_it_in_the_middle_of_the_day() {
-    let mut demo = Demo::start("60");
+    let mut demo = Demo::start(&["--policy", "--speed", "60"]);
     let address = demo.panel();
-    let signal = Command::new("kill").args(["-INT", &demo.child.id().to_string()]).status();
-    assert!(signal.is_ok_and(|status| status.success()));
+    demo.send(Signal::INT);
     assert_eq!(demo.end(PATIENCE).code(), Some(0));
     assert!(TcpStream::connect(address).is_err(), "nothing is left");
     assert!(!demo.lines.iter().any(|line| line.starts_with("The day is over")));
+}
+
+/// A signal is heard from before there is a directory.
+#[test]
+fn a_signal_during_the_start_leaves_no_directory() {
+    for arguments in [&[][..], &["--policy"]] {
+        let mut demo = Demo::start(arguments);
+        let directory = demo.directory();
+        demo.send(Signal::TERM);
+        assert_eq!(demo.end(PATIENCE).code(), Some(0), "{arguments:?}");
+        assert!(!directory.exists(), "{arguments:?} leaves {}", directory.display());
+    }
 }

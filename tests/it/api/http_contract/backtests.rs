@@ -52,6 +52,15 @@ fn post(body: &Value) -> Raw {
     Raw::post(PATH, body.to_string())
 }
 
+#[actix_web::test]
+async fn a_policy_that_only_forecasts_is_judged_by_its_forecast_rule() {
+    let scene = scene_with(&recorded(180)).await;
+    let mut policy = by_queue();
+    policy["rules"] = json!([{"name": "ahead", "type": "forecast", "metric": "queue", "perUnit": 50}]);
+    let report = scene.gateway.post(PATH, &json!({"resource": "worker", "policy": policy})).await;
+    assert_eq!((report.status, &report.json()["demand"]), (200, &json!({"metric": "queue", "perUnit": 50.0})));
+}
+
 /// A backtest that takes longer than any test: the best plan of many large steps, just small enough to be worked out.
 fn endless() -> Value {
     let mut policy = by_queue();

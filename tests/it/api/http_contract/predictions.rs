@@ -80,6 +80,51 @@ async fn a_kill_loses_no_prediction_and_the_end_of_the_policy_ends_it() {
     scene.gateway.says("no prediction was pushed").await;
 }
 
+/// What is told of the prediction, once it is on the disk and as `is_as_expected` says.
+async fn told(gateway: &Gateway, is_as_expected: impl Fn(&Value) -> bool) -> Value {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let prediction = gateway.get(METRIC).await.json()["prediction"].clone();
+        if is_as_expected(&prediction) {
+            return prediction;
+        }
+        assert!(std::time::Instant::now() < deadline, "{prediction}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[actix_web::test]
+async fn the_metric_tells_which_time_its_prediction_covers_and_when_it_has_ended() {
+    let scene = Scene::start(&SHORT_COOLDOWN);
+    scene.gateway.must_put(POLICY, &ahead("advise")).await;
+    assert_eq!(scene.gateway.get(METRIC).await.json().get("prediction"), Some(&Value::Null));
+    let times = [at(-90), at(-30), at(60)];
+    let points: Vec<Value> = times.iter().map(|at| json!({"at": at, "value": 700})).collect();
+    let before = jiff::Timestamp::now();
+    assert_eq!(scene.gateway.post(METRIC, &json!({"forecast": points})).await.status, 202);
+    let prediction = told(&scene.gateway, Value::is_object).await;
+    let time =
+        |field: &str| prediction[field].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok()).expect("a time");
+    let pushed: Vec<jiff::Timestamp> = times.iter().map(|at| at.parse().expect("a time")).collect();
+    let millis = |at: jiff::Timestamp| at.as_millisecond();
+    assert_eq!(millis(time("from")), millis(pushed[1]), "the value that holds now");
+    // The last value holds as long as the one before it.
+    assert_eq!(millis(time("to")) - millis(pushed[2]), millis(pushed[2]) - millis(pushed[1]));
+    assert_eq!((&prediction["points"], &prediction["ended"]), (&json!(2), &json!(false)));
+    let received = time("receivedAt").as_millisecond();
+    assert!((before.as_millisecond()..=jiff::Timestamp::now().as_millisecond()).contains(&received), "{prediction}");
+
+    let scene = scene.restarted(&SHORT_COOLDOWN);
+    assert_eq!(scene.gateway.get(METRIC).await.json()["prediction"], prediction, "a restart changes nothing");
+    let soon = |millis: i64| (jiff::Timestamp::now() + jiff::SignedDuration::from_millis(millis)).to_string();
+    let short = json!({"forecast": [{"at": soon(0), "value": 1}, {"at": soon(100), "value": 1}]});
+    assert_eq!(scene.gateway.post(METRIC, &short).await.status, 202);
+    let ended = told(&scene.gateway, |prediction| prediction["ended"] == json!(true)).await;
+    assert!(ended["receivedAt"].as_str() > prediction["receivedAt"].as_str(), "{ended}");
+    scene.gateway.predicts(&[], [0, 0]).await;
+    told(&scene.gateway, Value::is_null).await;
+}
+
 #[actix_web::test]
 async fn as_many_points_as_are_promised_are_taken_in_however_they_are_written() {
     let scene = Scene::start(&SHORT_COOLDOWN);
