@@ -6,11 +6,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::Failure;
@@ -23,7 +24,7 @@ const PROTOCOL: &[u8] = b"http/1.1";
 pub enum Trust {
     /// A certificate of an authority that this machine trusts.
     System,
-    /// A certificate of an authority in this file.
+    /// A certificate of an authority in this file, or a certificate that is itself in it.
     File {
         /// PEM.
         path: PathBuf,
@@ -52,14 +53,20 @@ impl Trust {
     }
 
     fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
-        let roots = match self {
-            Self::System => system()?,
-            Self::File { path, source } => in_file(path).map_err(|why| Failure::Usage(format!("{source}: {why}")))?,
-            Self::Any => return Ok(Arc::new(AnyCertificate(provider))),
-        };
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        Ok(verifier.map_err(|error| Failure::Usage(format!("no authority could be trusted: {error}")))?)
+        match self {
+            Self::System => Ok(by_authorities(system()?, provider)?),
+            Self::File { path, source } => {
+                let (roots, given) = in_file(path).map_err(|why| Failure::Usage(format!("{source}: {why}")))?;
+                Ok(Arc::new(InFile { by_authorities: by_authorities(roots, provider)?, given }))
+            }
+            Self::Any => Ok(Arc::new(AnyCertificate(provider))),
+        }
     }
+}
+
+fn by_authorities(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, Failure> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    verifier.map_err(|error| Failure::Usage(format!("no authority could be trusted: {error}")))
 }
 
 /// The authorities that this machine trusts, as far as they can be read.
@@ -74,16 +81,18 @@ fn system() -> Result<RootCertStore, Failure> {
     Ok(roots)
 }
 
-fn in_file(path: &Path) -> Result<RootCertStore, String> {
+/// The authorities in the file at `path`, and all certificates in it.
+fn in_file(path: &Path) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), String> {
     let shown = path.display();
     let failed = |error: &dyn std::fmt::Display| format!("cannot read {shown}: {error}");
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))?;
-    let mut roots = RootCertStore::empty();
+    let (mut roots, mut given) = (RootCertStore::empty(), Vec::new());
     for certificate in certificates {
         let certificate = certificate.map_err(|error| failed(&error))?;
-        roots.add(certificate).map_err(|error| failed(&error))?;
+        roots.add(certificate.clone()).map_err(|error| failed(&error))?;
+        given.push(certificate);
     }
-    if roots.is_empty() { Err(format!("there is no certificate in PEM in {shown}")) } else { Ok(roots) }
+    if roots.is_empty() { Err(format!("there is no certificate in PEM in {shown}")) } else { Ok((roots, given)) }
 }
 
 /// Why a certificate is not accepted, in words for the user or the operator.
@@ -96,12 +105,72 @@ pub(super) fn in_words(error: &CertificateError) -> String {
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the gateway needs a new one",
         // Some programs make certificates for servers that say of themselves that they are those of authorities.
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "it is that of an authority, which must not be a server's: make it with basicConstraints=CA:FALSE"
+        error if is_of_authority(error) => {
+            "it is that of an authority, which must not be a server's: give this very certificate by --ca-file, or make one \
+             with basicConstraints=CA:FALSE"
         }
         _ => "the gateway needs another one",
     };
     format!("{text}: {advice}")
+}
+
+fn is_of_authority(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
+}
+
+/// Accepts what an authority in a file vouches for, and the very certificates in the file.
+///
+/// `openssl req -x509` makes a certificate that says of itself that it is an authority's, and the library refuses that for a
+/// server. It says so only after it has looked at the dates of the certificate, which therefore hold; the name is still to be
+/// compared.
+#[derive(Debug)]
+struct InFile {
+    by_authorities: Arc<WebPkiServerVerifier>,
+    /// All certificates in the file.
+    given: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for InFile {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.by_authorities.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Err(rustls::Error::InvalidCertificate(error))
+                if is_of_authority(&error) && self.given.iter().any(|given| given == certificate) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_authorities.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_authorities.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_authorities.supported_verify_schemes()
+    }
 }
 
 /// Verifies that the server has the key of its certificate, and nothing else.

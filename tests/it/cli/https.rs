@@ -13,7 +13,8 @@ use crate::support::sidecar::Sidecar;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use scalegate::sim::sidecar::Behaviour;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -46,8 +47,11 @@ impl Authority {
     }
 }
 
-fn serving(chain: Vec<rustls::pki_types::CertificateDer<'static>>, key: &KeyPair) -> ServerConfig {
-    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+fn serving(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> ServerConfig {
+    serving_with(chain, PrivateKeyDer::try_from(key.serialize_der()).expect("a key"))
+}
+
+fn serving_with(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> ServerConfig {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().expect("TLS").with_no_client_auth();
     builder.with_single_cert(chain, key).expect("they belong together")
@@ -168,6 +172,68 @@ async fn a_certificate_can_be_its_own_authority() {
     }
 }
 
+/// A certificate as everybody makes it, which says of itself that it is an authority's, in `cert.pem` below `dir`, and what a
+/// server serves with it.
+fn by_openssl(dir: &TempDir) -> (PathBuf, ServerConfig) {
+    let [key, file] = ["key.pem", "cert.pem"].map(|name| dir.path().join(name));
+    let mut openssl = Command::new("openssl");
+    openssl.args("req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=localhost".split(' '));
+    openssl.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+    let made = openssl.arg("-keyout").arg(&key).arg("-out").arg(&file).output().expect("openssl is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let text = Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(&file).output().expect("it ends");
+    assert!(String::from_utf8_lossy(&text.stdout).contains("CA:TRUE"), "an ordinary certificate would prove nothing");
+    let chain = CertificateDer::pem_file_iter(&file).expect("readable").collect::<Result<_, _>>().expect("PEM");
+    (file, serving_with(chain, PrivateKeyDer::from_pem_file(&key).expect("PEM")))
+}
+
+#[actix_web::test]
+async fn a_certificate_made_by_openssl_is_trusted_if_it_is_itself_given() {
+    let data = TempDir::new().expect("a directory");
+    let gateway = Gateway::start(data.path(), SocketAddr::from(([127, 0, 0, 1], 1)), &[]);
+    let [ours, theirs] = [(), ()].map(|()| TempDir::new().expect("a directory"));
+    let ((file, ours), (other_file, _)) = (by_openssl(&ours), by_openssl(&theirs));
+    let front = Front::open(ours, gateway.address).await;
+    for host in ["localhost", "127.0.0.1"] {
+        let mut command = client(&front.url(host), &["jobs"]);
+        command.arg("--ca-file").arg(&file);
+        let (code, said) = run(command).await;
+        assert_eq!(code, Some(0), "{said}");
+    }
+    // The same names and dates, another certificate.
+    let received = front.received();
+    let mut command = client(&front.url("localhost"), &["jobs"]);
+    command.arg("--ca-file").arg(&other_file);
+    let (code, said) = run(command).await;
+    assert_eq!((code, front.received()), (Some(5), received), "{said}");
+    assert!(said.contains("give this very certificate by --ca-file"), "{said}");
+}
+
+#[actix_web::test]
+async fn a_certificate_that_is_itself_given_must_be_in_date_and_for_the_name() {
+    let (dir, data) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let gateway = Gateway::start(data.path(), SocketAddr::from(([127, 0, 0, 1], 1)), &[]);
+    for (name, from, until, words) in [
+        ("localhost", 2000, 2001, "the gateway needs a new one"),
+        ("localhost", 4000, 4001, "the gateway needs another one"),
+        ("gate.example.com", 2000, 4000, "call the gateway by a name that its certificate has"),
+    ] {
+        let mut params = CertificateParams::new([name.to_owned()]).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(from, 1, 1), rcgen::date_time_ymd(until, 1, 1));
+        let key = KeyPair::generate().expect("a key");
+        let made = params.self_signed(&key).expect("a certificate");
+        let file = dir.path().join("cert.pem");
+        std::fs::write(&file, made.pem()).expect("written");
+        let front = Front::open(serving(vec![made.der().clone()], &key), gateway.address).await;
+        let mut command = client(&front.url("localhost"), &["jobs"]);
+        command.arg("--ca-file").arg(&file);
+        let (code, said) = run(command).await;
+        assert_eq!((code, front.received()), (Some(5), 0), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
+
 #[actix_web::test]
 async fn who_is_not_trusted_is_sent_nothing() {
     let (dir, data) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
@@ -176,12 +242,12 @@ async fn who_is_not_trusted_is_sent_nothing() {
     let key = key(&data);
     let stranger = Front::open(theirs.server("localhost"), gateway.address).await;
     let other_name = Front::open(ours.server("gate.example.com"), gateway.address).await;
-    // As `openssl req -x509` makes it: a certificate of an authority and of a server at the same time.
-    let both = Front::open(serving(vec![ours.issuer.der().clone()], ours.issuer.key()), gateway.address).await;
+    // A certificate of an authority and of a server at the same time, which is not the one in the file.
+    let both = Front::open(serving(vec![theirs.issuer.der().clone()], theirs.issuer.key()), gateway.address).await;
     for (front, words) in [
         (&stranger, "UnknownIssuer: --ca-file says whose certificates to trust"),
         (&other_name, "call the gateway by a name that its certificate has"),
-        (&both, "make it with basicConstraints=CA:FALSE"),
+        (&both, "or make one with basicConstraints=CA:FALSE"),
     ] {
         let url = front.url("localhost");
         for arguments in [&["scale", "worker", "2"][..], &["jobs", "--watch"]] {
