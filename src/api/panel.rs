@@ -89,6 +89,7 @@ const FILES: &[File] = files! {
     "views/wish.js" SCRIPT;
     "views/plan.js" SCRIPT;
     "views/key.js" SCRIPT;
+    "views/about.js" SCRIPT;
     "views/access.js" SCRIPT;
     "views/newkey.js" SCRIPT;
     "views/keywish.js" SCRIPT;

@@ -257,6 +257,9 @@ export function openEvents(lastEventId, signal) {
   return inSession(() => admitted("GET", "/v1/events", { headers, signal }));
 }
 
+/** Who asks, and what is allowed. */
+export const whoami = () => get("/v1/whoami");
+
 /** Asks for what every key allows with one that was just entered. It ends no session. */
 export const tryKey = (key) => exchange(send, "GET", "/v1/resources", { key });
 

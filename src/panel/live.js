@@ -8,7 +8,7 @@
 import * as api from "./api.js";
 import { EventStream } from "./events.js";
 import {
-  entered, eventsMissed, forgetOutdated, forgetRelisting, loadHistory, loadJob, loadPage, loadWhatIsShown, relist, relistSoon,
+  entered, eventsMissed, forgetOutdated, forgetRelisting, loadCaller, loadHistory, loadJob, loadPage, loadWhatIsShown, relist, relistSoon,
 } from "./loading.js";
 import { askAgain, forgetLooks, lookAgain } from "./looking.js";
 import { checkReadiness, stopAsking } from "./readiness.js";
@@ -124,6 +124,7 @@ function reload(resumed) {
   for (const alias of store.ledgers.keys()) loadLedger(alias);
   relist();
   checkReadiness();
+  loadCaller();
   if (!resumed || !list.loaded || list.problem) loadPage(list, undefined);
   if (route.name !== "job") return;
   const { id } = route.params;

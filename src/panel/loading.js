@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { grouped, selection } from "./fleet.js";
 import { look, lookOnce } from "./looking.js";
-import { session } from "./session.js";
+import { introduce, session } from "./session.js";
 import { loadStanding } from "./standing.js";
 import {
   changed, forgetJobs, history, newList, putEntry, putJob, putResources, resourceOf, store,
@@ -33,6 +33,17 @@ let relisting = null;
 /** Answers may overtake each other: how often the list was asked for, and the latest of these times whose answer was taken. */
 let relistsAsked = 0;
 let relistTaken = 0;
+
+/** Reads who this tab is to the gateway. Without an answer each refusal tells what is not allowed. */
+export async function loadCaller() {
+  const { key } = session;
+  try {
+    introduce(await api.whoami(), key);
+  } catch {
+    return;
+  }
+  changed();
+}
 
 /** Has the list read, unless it will be even sooner. */
 export function relistSoon(afterMillis = RELIST_AFTER_MILLIS) {

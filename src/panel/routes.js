@@ -19,6 +19,7 @@ export const hrefs = {
     return query.size > 0 ? `#/jobs?${query}` : "#/jobs";
   },
   access: "#/access",
+  about: "#/about",
   /** The form filled in as for a job that is over. */
   again: ({ resource, id }) => `#/scale?${new URLSearchParams({ resource, again: id })}`,
   scale: (alias) => (alias ? `#/scale?${new URLSearchParams({ resource: alias })}` : "#/scale"),
@@ -44,7 +45,7 @@ export function parse(hash) {
   }
   if (first === "resources" && parts.length === 2) return { name: "resource", params: { alias: second } };
   if (first === "jobs" && parts.length === 2) return { name: "job", params: { id: second } };
-  if (first === "access" && parts.length === 1) return { name: "access", params: {} };
+  if (["access", "about"].includes(first) && parts.length === 1) return { name: first, params: {} };
   if (first === "scale" && parts.length === 1)
     return { name: "scale", params: { alias: parameters.get("resource") ?? "", again: parameters.get("again") ?? "" } };
   if (first === "jobs" && parts.length === 1) {

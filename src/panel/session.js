@@ -24,9 +24,15 @@ export const session = {
   problem: null,
   /** Whether the user ended the last session. */
   wasForgotten: false,
-  /** Scopes that turned out to be missing. */
+  /** Scopes that the key does not have, as far as that is known. */
   lacks: new Set(),
+  /** What the gateway says of the caller; `null` until it has. */
+  caller: null,
 };
+
+/** All scopes. */
+const SCOPES = ["read", "scale", "admin", "push"];
+
 
 let onEnd = () => {};
 let onBegin = () => {};
@@ -46,6 +52,7 @@ function stored() {
 function setKey(key) {
   session.key = key;
   session.lacks.clear();
+  session.caller = null;
   try {
     if (key === null) sessionStorage.removeItem(STORED_AS);
     else sessionStorage.setItem(STORED_AS, key);
@@ -92,6 +99,13 @@ export function forget() {
   Object.assign(session, { phase: "unknown", problem: null, wasForgotten: true });
   end();
   onBegin({ isFirst: true });
+}
+
+/** The gateway has told who asks with `key`. Another one may be in use by now. */
+export function introduce(caller, key) {
+  if (session.key !== key) return;
+  session.caller = caller;
+  session.lacks = new Set(SCOPES.filter((scope) => !caller.scopes.includes(scope)));
 }
 
 /** The key lacks a scope. */

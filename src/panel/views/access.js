@@ -1,7 +1,8 @@
-/** Who may do what, and who tried: API keys and the record of attempts, for admins. */
+/** Who may do what, and who tried: API keys and the audit log, for admins. */
 
 import * as api from "../api.js";
 import * as format from "../format.js";
+import { loadCaller } from "../loading.js";
 import { idOf, session } from "../session.js";
 import { announce } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
@@ -39,6 +40,8 @@ export class AccessPage extends Component {
   #made = (made) => {
     this.setState({ isMaking: false, made });
     announce("The key was made. It is shown only now.");
+    // The first key of a gateway is this tab's.
+    loadCaller();
     this.#load();
   };
 
@@ -65,8 +68,8 @@ export class AccessPage extends Component {
     return h("div", { class: "page access" },
       head(h(Fragment, null, h("span", { class: "grow" }),
         h("button", {
-          type: "button", class: "small icon", "aria-label": "Read keys and attempts again",
-          title: "Read keys and attempts again", onClick: this.#load,
+          type: "button", class: "small icon", "aria-label": "Read keys and audit log again",
+          title: "Read keys and audit log again", onClick: this.#load,
         }, h(Sign, { name: "refresh" })),
         !isMaking && h("button", { type: "button", onClick: () => this.setState({ isMaking: true, made: null }) },
           "Create a key"))),
@@ -82,7 +85,7 @@ export class AccessPage extends Component {
       over.length > 0 && h("details", null,
         h("summary", null, over.length === 1 ? "1 key that has ended" : `${format.number(over.length)} keys that have ended`),
         h(KeyTable, { keys: over })),
-      h("h2", null, "Attempts to change something"),
+      h("h2", null, "Audit log"),
       h(Attempts, { changes }),
       revoking && h(Revocation, {
         key: revoking.id, of: revoking, onRevoked: this.#revoked, onLeave: () => this.setState({ revoking: null }),

@@ -9,16 +9,15 @@ import { session } from "../session.js";
 import { store } from "../store.js";
 import { h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
+import { AboutPage, VERSION, metricsAreOpen } from "./about.js";
 import { AccessPage } from "./access.js";
 import { JobPage } from "./job.js";
 import { JobsPage } from "./jobs.js";
-import { KeyForm, KeyInUse } from "./key.js";
+import { Caller, KeyForm } from "./key.js";
 import { Notice, Sign } from "./parts.js";
 import { ResourcePage } from "./resource.js";
 import { ResourcesPage } from "./overview.js";
 import { ScalePage } from "./scale.js";
-
-const VERSION = document.querySelector('meta[name="scalegate-version"]').content;
 
 export function App() {
   const { route } = store;
@@ -32,7 +31,7 @@ export function App() {
         isAdmitted && h(Places, { route }),
         h("span", { class: "grow" }),
         isAdmitted && h(ConnectionSign),
-        isAdmitted && h(KeyInUse),
+        isAdmitted && h(Caller),
         isAdmitted && route.name !== "scale" && h("a", { class: "button primary", href: hrefs.scale(route.params.alias) },
           "Scale"))),
     // Whether the gateway cannot be reached is worth a word before it has answered.
@@ -42,9 +41,8 @@ export function App() {
     h("footer", null,
       h("span", null, `scalegate ${VERSION}`),
       h("a", { href: "/docs/" }, "API documentation"),
-      h("a", { href: "/openapi.json" }, "OpenAPI"),
-      h("a", { href: "/panel/vendor/preact.LICENSE.txt" }, "Preact licence"),
-      h("a", { href: "/panel/vendor/uPlot.LICENSE.txt" }, "uPlot licence")),
+      metricsAreOpen() && h("a", { href: "/metrics" }, "Metrics"),
+      isAdmitted && h("a", { href: hrefs.about }, "About")),
     h("div", { class: "only-aloud", role: "status", "aria-live": "polite" }, store.announcement));
 }
 
@@ -74,6 +72,7 @@ function title() {
   if (name === "jobs") return "Jobs · scalegate";
   if (name === "scale") return "Scale · scalegate";
   if (name === "access") return "Access · scalegate";
+  if (name === "about") return "About · scalegate";
   const job = name === "job" && store.jobs.get(params.id);
   if (job) return `${words.state(job).text}: ${job.resource} ${words.goal(job)} · scalegate`;
   return "scalegate";
@@ -88,6 +87,7 @@ function Page({ route }) {
     case "job": return h(JobPage, { key: params.id, id: params.id });
     case "scale": return h(ScalePage, { key: `${params.alias} ${params.again}`, alias: params.alias, again: params.again });
     case "access": return h(AccessPage);
+    case "about": return h(AboutPage);
     default: return h("div", { class: "empty" },
       h("h1", { tabIndex: -1 }, "There is no such page"),
       h("p", null, h("a", { href: hrefs.resources }, "To the resources")));

@@ -107,7 +107,9 @@ export const ReasonField = ({ fields, wrong, set }) =>
 /** Until when, and how far that is: `until 16:00:00, in 2 h`. */
 export const untilWhen = (at, now) => ["until ", format.time(at), format.ahead(Date.parse(at) - now)].join("");
 
-/** Why a key may not, once that is known. */
-export const WhyNot = ({ id, what }) =>
-  session.lacks.has("scale") &&
-  h("p", { class: "quiet", id }, `The key of this tab ${what}: that takes one with the scope scale.`);
+/** What a key does not allow: buttons with `off` are off and say why, as does `why`, which stands beside them. */
+export function refused(id, what) {
+  if (!session.lacks.has("scale")) return { off: {}, why: null };
+  const text = `The key of this tab ${what}: that takes one with the scope scale.`;
+  return { off: { disabled: true, title: text, "aria-describedby": id }, why: h("p", { class: "quiet", id }, text) };
+}

@@ -1,4 +1,4 @@
-/** The record of who tried to change something, newest first, a page at a time. */
+/** The audit log: who tried to change something, newest first, a page at a time. */
 
 import * as api from "../api.js";
 import { hrefs } from "../routes.js";
@@ -40,13 +40,13 @@ export class Attempts extends Component {
     const failed = h(Unread, { error: problem },
       h("p", null, h("button", { type: "button", onClick: () => this.#load() }, "Try again")));
     if (entries === null) return problem ? failed : h("p", { class: "quiet" }, "Loading…");
-    if (entries.length === 0) return h("p", { class: "quiet" }, "There were no attempts yet.");
+    if (entries.length === 0) return h("p", { class: "quiet" }, "No caller has tried to change anything yet.");
     return h(Fragment, null,
       h(AttemptTable, { entries }),
       failed,
       nextPageToken && h("p", { class: "more" },
         h("button", { type: "button", disabled: loading, onClick: () => this.#load(nextPageToken) },
-          loading ? "Loading…" : "Older attempts")));
+          loading ? "Loading…" : "Older entries")));
   }
 }
 
@@ -68,7 +68,7 @@ const AttemptTable = ({ entries }) =>
 const Who = ({ entry: { actor, address, outcome } }) =>
   actor ? h(Actor, { actor })
     : h("span", { class: "quiet" },
-      address === null && outcome !== "omitted" ? "a user of the machine" : "callers without a key");
+      address === null && outcome !== "omitted" ? "a user of this machine" : "anonymous");
 
 function About({ entry: { resource, job, key } }) {
   return h("span", { class: "about" },

@@ -1,11 +1,10 @@
 /** The claims on a resource: what callers demand of its policy for a time, and the forms to make, renew and end one. */
 
 import * as api from "../api.js";
-import { session } from "../session.js";
 import { announce, store } from "../store.js";
 import * as policies from "../policy.js";
 import { Component, h } from "../vendor/preact.mjs";
-import { AskingDialog, EndFields, ReasonField, TimeField, WhyNot, untilWhen } from "./asking.js";
+import { AskingDialog, EndFields, ReasonField, TimeField, refused, untilWhen } from "./asking.js";
 import { KINDS, claimWishOf, emptyClaim, emptyRenewal, renewalWishOf } from "./demands.js";
 import { Choice, Text } from "./fields.js";
 import * as format from "../format.js";
@@ -26,8 +25,7 @@ export class ClaimsCard extends Component {
   render({ alias, policy }, { asks }) {
     const { claims, problem } = store.claims.get(alias) ?? { claims: null, problem: null };
     const acts = policy.mode === "active";
-    const isRefused = session.lacks.has("scale");
-    const more = { disabled: isRefused, "aria-describedby": isRefused ? "claims-why" : undefined };
+    const { off: more, why } = refused("claims-why", "makes, renews and ends no claims");
     const now = api.gatewayNow();
     const present = claims?.filter(({ until }) => Date.parse(until) > now);
     return h("section", { class: "card claims", "aria-label": "Claims" },
@@ -39,7 +37,7 @@ export class ClaimsCard extends Component {
         acts ? "Nothing is claimed. A claim demands units for a time." : "A claim demands units for a time. It takes a policy that acts."),
       acts && h("div", { class: "actions start" },
         h("button", { type: "button", class: "small", ...more, onClick: () => this.setState({ asks: { what: "make" } }) }, "Claim units")),
-      h(WhyNot, { id: "claims-why", what: "makes, renews and ends no claims" }),
+      why,
       asks && h(DIALOGS[asks.what], { alias, claim: asks.claim, onLeave: this.#leave, onDone: this.#done }));
   }
 }

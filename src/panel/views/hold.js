@@ -2,11 +2,10 @@
 
 import * as api from "../api.js";
 import * as format from "../format.js";
-import { session } from "../session.js";
 import { announce, holdOn, policyOf, putHold } from "../store.js";
 import * as policies from "../policy.js";
 import { Component, h } from "../vendor/preact.mjs";
-import { AskingDialog, EndFields, ReasonField, WhyNot, untilWhen } from "./asking.js";
+import { AskingDialog, EndFields, ReasonField, refused, untilWhen } from "./asking.js";
 import { PIN, STOPS, emptyHold, holdWishOf } from "./demands.js";
 import { Choice, Text } from "./fields.js";
 import { Actor, Notice, Time } from "./parts.js";
@@ -28,15 +27,14 @@ export class HoldCard extends Component {
     const alias = resource.resource;
     const hold = holdOn(resource);
     const ask = (asks) => this.setState({ asks });
-    const isRefused = session.lacks.has("scale");
-    const more = { disabled: isRefused, "aria-describedby": isRefused ? "hold-why" : undefined };
+    const { off: more, why } = refused("hold-why", "puts and ends no holds");
     return h("section", { class: "card hold", "aria-label": "Hold" },
       h("h2", { tabIndex: -1, ref: (element) => (this.#heading = element ?? this.#heading) }, "Hold"),
       hold ? h(InForce, { hold }) : h("p", { class: "quiet" }, "Nothing is stopped. A hold refuses new jobs for a time and ends that of the policy."),
       h("div", { class: "actions start" },
         h("button", { type: "button", class: "small", ...more, onClick: () => ask("put") }, hold ? "Replace the hold" : "Hold"),
         hold && h("button", { type: "button", class: "small danger", ...more, onClick: () => ask("end") }, "End the hold")),
-      h(WhyNot, { id: "hold-why", what: "puts and ends no holds" }),
+      why,
       asks === "put" && h(HoldForm, {
         resource, onLeave: this.#leave, onDone: (hold) => this.#done(hold, `${alias} is held.`),
       }),

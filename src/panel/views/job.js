@@ -4,11 +4,11 @@ import { advice } from "../advice.js";
 import * as api from "../api.js";
 import * as format from "../format.js";
 import { hrefs } from "../routes.js";
-import { session } from "../session.js";
 import { announce, isOver, putJob, store } from "../store.js";
 import { Component, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
 import { Estimate, InLine, PlannedSteps } from "./ahead.js";
+import { refused } from "./asking.js";
 import { settingFacts } from "./fields.js";
 import {
   Actor, Badge, Dialog, Fact, JobLink, Notice, Progress, Refusal, SidecarAnswer, Sign, Time, Unread,
@@ -198,20 +198,17 @@ class CancelButton extends Component {
   render({ job }, { asking, sending, error }) {
     const ask = () => this.setState({ asking: true, error: null });
     const leave = () => this.setState({ asking: false });
-    const isRefused = session.lacks.has("scale");
+    const { off, why } = refused("cancel-why", "cancels no jobs");
     return h("div", { class: "cancel" },
-      isRefused && h("span", { class: "quiet", id: "cancel-why" }, "The key of this tab cancels no jobs"),
-      h("button", {
-        type: "button", class: "danger", disabled: job.endingAs !== null || isRefused, onClick: ask,
-        "aria-describedby": isRefused ? "cancel-why" : undefined,
-      }, "Cancel job"),
+      why,
+      h("button", { type: "button", class: "danger", disabled: job.endingAs !== null, ...off, onClick: ask }, "Cancel job"),
       asking && h(Dialog, { title: `Cancel ${job.resource} ${words.goal(job)}?`, onClose: leave },
         h("p", null, consequence(job)),
         h(Refusal, { error }),
         h("div", { class: "actions" },
           h("button", { type: "button", autoFocus: true, onClick: leave }, "Keep the job"),
           h("button", {
-            type: "button", class: "danger strong", disabled: sending || isRefused, onClick: () => this.#cancel(),
+            type: "button", class: "danger strong", disabled: sending || why !== null, onClick: () => this.#cancel(),
           }, "Cancel the job"))));
   }
 }

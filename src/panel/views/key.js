@@ -1,11 +1,11 @@
-/** The API key of this tab: the form that asks for it, and the place in the header where it can be forgotten. */
+/** The API key of this tab: the form that asks for it, and the place in the header that tells whose it is. */
 
 import * as api from "../api.js";
 import * as format from "../format.js";
 import { cleaned, enter, forget, idOf, isAboutKey, malformed, session } from "../session.js";
 import { announce } from "../store.js";
 import { Component, h } from "../vendor/preact.mjs";
-import { Notice, Refusal, Sign } from "./parts.js";
+import { Notice, Refusal, Sign, Time } from "./parts.js";
 
 /** Stands in for every page as long as the gateway wants a key. */
 export class KeyForm extends Component {
@@ -90,9 +90,24 @@ function WhyRefused({ error }) {
     : h(Refusal, { error });
 }
 
-/** Says which key is in use, by the part that is no secret. */
-export const KeyInUse = () =>
-  session.key !== null && h("span", { class: "key-in-use" },
-    h("code", { title: "The id of the key that this tab uses" }, idOf(session.key)),
+/** Who this tab is to the gateway, with what is no secret of its key, and the way to forget that. */
+export function Caller() {
+  const { key, caller } = session;
+  if (key === null && caller === null) return null;
+  if (key === null) {
+    return h("span", { class: "caller" },
+      h("span", { class: "caller-name", title: "This gateway needs no key: every caller may do everything" }, "anonymous"));
+  }
+  return h("span", { class: "caller", title: `The key ${idOf(key)}${caller ? `: ${allowance(caller)}` : ""}` },
+    h("strong", { class: "caller-name" }, caller?.name || h("code", null, idOf(key))),
+    caller && h("span", { class: "caller-scope" }, highest(caller)),
+    caller?.expiresAt && h("span", { class: "caller-until" }, "until ", h(Time, { at: caller.expiresAt }, format.day(caller.expiresAt))),
     h("button", { type: "button", class: "small", title: "Forget the key and all that is shown", onClick: forget },
       h(Sign, { name: "key" }), h("span", null, "Forget key")));
+}
+
+/** The scope that a key was made with, which includes the others it has. */
+const highest = ({ scopes }) => ["admin", "scale", "read"].find((scope) => scopes.includes(scope)) ?? scopes.join(", ");
+
+const allowance = ({ resources, expiresAt }) =>
+  `for ${resources?.join(", ") ?? "all resources"}, good until ${expiresAt ? format.day(expiresAt) : "it is revoked"}`;
