@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Span;
-use crate::domain::Timestamp;
 use crate::domain::policy::Sample;
+use crate::domain::{MAX_CAPACITY, Timestamp};
 
 /// A recorded metric: a value is known from its time on and holds until the next one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,9 +97,9 @@ impl Demand<'_> {
         }
     }
 
-    /// ⌈value / per_unit⌉, and 0 for a value below 0.
+    /// ⌈value / per_unit⌉, 0 for a value below 0, and the largest capacity for a value that asks for more: sums over years have to
+    /// fit their type.
     fn units(&self, value: f64) -> u32 {
-        // A number that is too large becomes the largest one.
-        (value / self.per_unit).ceil().max(0.0) as u32
+        (value / self.per_unit).ceil().clamp(0.0, f64::from(MAX_CAPACITY)) as u32
     }
 }

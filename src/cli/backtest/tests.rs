@@ -43,6 +43,16 @@ async fn a_policy_is_told_beside_the_limit_and_fixed_capacities() {
 }
 
 #[actix_web::test]
+async fn values_that_no_capacity_can_meet_are_told_like_others() {
+    let values = "time,value\n2026-01-31 09:00:00,150\n2026-01-31 09:01:00,1.7e308\n2026-03-31 09:00:00,-5\n2026-03-31 09:01:00,150\n";
+    let policy = POLICY.replace("\"push\"}", "\"push\"}, \"maxAgeSeconds\": 86400");
+    let files = [("policy.json", policy.as_str()), ("load.csv", values)];
+    let (exit, out, _) = backtest(&files, &["--policy", "@policy.json", "--metric", "load=@load.csv"]).await;
+    assert_eq!(exit, Exit::Done, "{out}");
+    assert!(out.lines().any(|line| line.starts_with("fixed peak ") && line.ends_with(" 1000000")), "{out}");
+}
+
+#[actix_web::test]
 async fn the_json_has_every_change_and_the_limit_is_no_worse() {
     let values = values();
     let files = [("policy.json", POLICY), ("other.json", POLICY), ("load.csv", values.as_str())];
