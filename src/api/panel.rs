@@ -65,6 +65,10 @@ const FILES: &[File] = files! {
     "words.js" SCRIPT;
     "policy.js" SCRIPT;
     "plot.js" SCRIPT;
+    "plotmarks.js" SCRIPT;
+    "timeplot.js" SCRIPT;
+    "metrics.js" SCRIPT;
+    "rows.js" SCRIPT;
     "views/app.js" SCRIPT;
     "views/parts.js" SCRIPT;
     "views/overview.js" SCRIPT;
@@ -72,6 +76,7 @@ const FILES: &[File] = files! {
     "views/card.js" SCRIPT;
     "views/fleet.js" SCRIPT;
     "views/plots.js" SCRIPT;
+    "views/timeplot.js" SCRIPT;
     "views/resource.js" SCRIPT;
     "views/ahead.js" SCRIPT;
     "views/policy.js" SCRIPT;

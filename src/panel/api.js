@@ -195,6 +195,12 @@ export const policy = (alias) => get(standing(alias, "policy"));
 /** What is ahead of a resource with a policy, for a day. */
 export const outlook = (alias) => get(standing(alias, "outlook?hours=24"));
 
+/** The values of a metric since `from`, one for each `step` that has any, both in milliseconds. */
+export async function series(alias, { name, from, step }) {
+  const query = new URLSearchParams({ from: new Date(from).toISOString(), stepSeconds: String(step / 1000) });
+  return (await get(standing(alias, `metrics/${encodeURIComponent(name)}?${query}`))).points;
+}
+
 /** A page of what a resource's policy decided, newest first. */
 export function decisions(alias, pageToken) {
   const query = new URLSearchParams({ pageSize: "50" });

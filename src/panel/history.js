@@ -190,7 +190,7 @@ function curves(oldestFirst, jobs, activeJob) {
 }
 
 /** The value that `steps` (pairs of time and value, in order) have at each of `times`, which are in order. */
-function valuesAt(times, steps) {
+export function valuesAt(times, steps) {
   let next = 0;
   let value = null;
   return times.map((time) => {

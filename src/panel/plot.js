@@ -1,16 +1,16 @@
 /**
- * Capacity over time as a step plot: the capacity, the target of the job that runs, and the changes. Drawn by uPlot; its
- * colours are those of the style sheet.
+ * Capacity over time as a step plot: the capacity, the target of the job that runs, and the changes; where the drawing has
+ * them, also a metric with an axis of its own, and beyond now the plan and what is expected. Drawn by uPlot; its colours are
+ * those of the style sheet.
  */
 
 import * as format from "./format.js";
+import { drawAhead, drawMarkers, drawNow } from "./plotmarks.js";
+import { readout } from "./timeplot.js";
 import { Component, h } from "./vendor/preact.mjs";
 import uPlot from "./vendor/uPlot.esm.js";
 
 const stepped = uPlot.paths.stepped({ align: 1 });
-
-/** Half the size of a marker, in CSS pixels. */
-const MARKER = 5;
 
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
@@ -32,6 +32,8 @@ const colours = (element) => {
     run: of("run"),
     runSoft: of("run-soft"),
     target: of("target"),
+    metric: of("metric"),
+    expected: of("warn-soft"),
     good: of("good"),
     warn: of("warn"),
     bad: of("bad"),
@@ -47,7 +49,7 @@ export class Plot extends Component {
   #wasDark = false;
 
   shouldComponentUpdate(next) {
-    return next.identity !== this.props.identity || isDark() !== this.#wasDark;
+    return next.drawing !== this.props.drawing || isDark() !== this.#wasDark;
   }
 
   componentDidMount() {
@@ -75,8 +77,8 @@ export class Plot extends Component {
   }
 
   #data() {
-    const { x, capacity, target } = this.props.drawing;
-    return [x, capacity, target];
+    const { x, capacity, target, planned = [], metric = [] } = this.props.drawing;
+    return [x, metric, capacity, target, planned];
   }
 
   #create() {
@@ -90,7 +92,11 @@ export class Plot extends Component {
       padding: [8, 12, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
-      scales: { x: { time: true, range: () => [this.props.from, this.props.to] }, y: { range: capacityRange } },
+      scales: {
+        x: { time: true, range: () => [this.props.from, this.props.to] },
+        y: { range: (plot, least, most) => capacityRange(least, most, this.props.drawing.top) },
+        metric: { range: (plot, least, most) => metricRange(least, most) },
+      },
       axes: [
         {
           ...axis,
@@ -103,23 +109,53 @@ export class Plot extends Component {
         },
         {
           ...axis,
-          size: (plot, values) => 16 + 7 * Math.max(1, ...(values ?? []).map((value) => value.length)),
+          size: (plot, values) => axisSize(values),
           space: 26,
           incrs: wholeSteps(),
           values: (plot, marks) => marks.map((mark) => format.number(mark)),
         },
+        {
+          ...axis,
+          scale: "metric",
+          side: 1,
+          stroke: colour.metric,
+          grid: { show: false },
+          // Without a metric the axis takes no room.
+          size: (plot, values) => (this.#hasMetric() ? axisSize(values) : 0),
+          space: 26,
+          values: (plot, marks) => marks.map((mark) => (this.#hasMetric() ? format.value(mark) : "")),
+        },
       ],
       series: [
         {},
+        { scale: "metric", stroke: colour.metric, width: 1, points: { show: false } },
         { stroke: colour.run, fill: colour.runSoft, width: 2, paths: stepped, points: { show: false } },
         { stroke: colour.target, width: 1.5, dash: [5, 4], paths: stepped, points: { show: false } },
+        { stroke: colour.run, width: 1.5, dash: [2, 2], paths: stepped, points: { show: false } },
       ],
       hooks: {
-        draw: [(plot) => drawMarkers(plot, this.props.drawing.markers, colour)],
+        drawAxes: [(plot) => drawAhead(plot, this.props.drawing.expected ?? [], colour)],
+        draw: [
+          (plot) => drawMarkers(plot, this.props.drawing.markers, colour),
+          (plot) => drawNow(plot, this.props.drawing.now ?? null, colour, font),
+          (plot) => this.#tellEdges(plot),
+        ],
         setCursor: [(plot) => this.#read(plot)],
       },
     };
     this.#plot = new uPlot(options, this.#data(), this.#element);
+  }
+
+  #hasMetric() {
+    return (this.props.drawing.metricName ?? null) !== null;
+  }
+
+  /** Tells what is below the plot where its time axis begins and ends. */
+  #tellEdges({ bbox, width }) {
+    const [left, across] = [bbox.left, bbox.width].map((size) => size / devicePixelRatio);
+    const { style } = this.#element.parentElement;
+    style.setProperty("--plot-left", `${left}px`);
+    style.setProperty("--plot-right", `${width - left - across}px`);
   }
 
   #ticks(plot, marks) {
@@ -131,23 +167,14 @@ export class Plot extends Component {
 
   /** Tells what is under the pointer. */
   #read(plot) {
-    const readout = this.#element?.parentElement.querySelector(".readout");
-    if (!readout) return;
+    const place = this.#element?.parentElement.querySelector(".readout");
+    if (!place) return;
     const { left } = plot.cursor;
-    if (left === null || left < 0) {
-      readout.textContent = "";
-      return;
-    }
     // The value is that of the last step before the pointer, not that of the nearest.
-    const at = plot.posToVal(left, "x");
-    const { x, capacity, target } = this.props.drawing;
-    const index = x.findLastIndex((time) => time <= at);
-    if (index < 0) return;
-    const wish = target[index] === null ? "" : `, target ${format.number(target[index])}`;
-    readout.textContent = `${format.time(at)}  capacity ${format.number(capacity[index])}${wish}`;
+    place.textContent = left === null || left < 0 ? "" : readout(this.props.drawing, plot.posToVal(left, "x"));
   }
 
-  render({ label, height }) {
+  render({ label, height, children }) {
     return h(
       "div",
       { class: "plot" },
@@ -159,6 +186,7 @@ export class Plot extends Component {
         style: { height: `${height}px` },
         ref: (element) => (this.#element = element ?? this.#element),
       }),
+      children,
     );
   }
 }
@@ -166,51 +194,15 @@ export class Plot extends Component {
 /** Steps of 1, 2 and 5: capacities are whole. */
 const wholeSteps = () => [1, 10, 100, 1e3, 1e4, 1e5].flatMap((size) => [size, 2 * size, 5 * size]);
 
-/** From zero, so that heights can be compared, with some room above. */
-function capacityRange(plot, least, most) {
-  if (least === null || most === null) return [0, 4];
-  return [0, most + Math.max(1, Math.ceil(most * 0.1))];
+/** Room for the texts of an axis. */
+const axisSize = (values) => 16 + 7 * Math.max(1, ...(values ?? []).map((value) => value.length));
+
+/** From zero, so that heights can be compared, with some room above. `top` is what else is drawn at most. */
+function capacityRange(least, most, top = 0) {
+  const highest = Math.max(most ?? 0, top);
+  if (highest === 0) return [0, 4];
+  return [0, highest + Math.max(1, Math.ceil(highest * 0.1))];
 }
 
-function drawMarkers(plot, markers, colour) {
-  const { ctx } = plot;
-  const scale = devicePixelRatio;
-  ctx.save();
-  ctx.setLineDash([]);
-  ctx.lineJoin = "round";
-  ctx.lineWidth = 1.5 * scale;
-  let room = -Infinity;
-  for (const { at, op, from, to, outcome } of markers) {
-    const x = plot.valToPos(at, "x", true);
-    // Where they would cover each other, only those are drawn that are worth a look.
-    if (outcome === "confirmed" && x < room) continue;
-    room = x + 2 * MARKER * scale;
-    const y = plot.valToPos(op === "external" ? to : from, "y", true);
-    const tone = { confirmed: colour.good, pending: colour.run, rejected: colour.bad }[outcome] ?? colour.warn;
-    // Filled is a change that had its effect. Its edge sets it off from the line it stands on.
-    const isKnown = outcome === "confirmed";
-    ctx.fillStyle = isKnown ? tone : colour.surface;
-    ctx.strokeStyle = isKnown ? colour.surface : tone;
-    ctx.beginPath();
-    outline(ctx, op, x, y, MARKER * scale);
-    ctx.closePath();
-    ctx.fill();
-    ctx.stroke();
-  }
-  ctx.restore();
-}
-
-/** A triangle that points where the capacity was to go; a diamond for a change by others. */
-function outline(ctx, op, x, y, size) {
-  if (op === "external") {
-    ctx.moveTo(x, y - size);
-    ctx.lineTo(x + size, y);
-    ctx.lineTo(x, y + size);
-    ctx.lineTo(x - size, y);
-    return;
-  }
-  const tip = op === "add" ? -size : size;
-  ctx.moveTo(x, y + tip);
-  ctx.lineTo(x + size, y - tip);
-  ctx.lineTo(x - size, y - tip);
-}
+/** From zero, unless there is less. */
+const metricRange = (least, most) => (most === null ? [0, 1] : [Math.min(0, least), most > 0 ? most * 1.1 : 1]);

@@ -1,6 +1,7 @@
-/** Reads what stands about a resource besides its jobs: what its policy decided, its text and its outlook, and claims. */
+/** Reads what stands about a resource besides its jobs: what its policy decided, its text, its metrics and its outlook, and claims. */
 
 import * as api from "./api.js";
+import * as metrics from "./metrics.js";
 import { isDue } from "./outlook.js";
 import { changed, ledger, policyOf, putDecision, resourceOf, store } from "./store.js";
 
@@ -22,7 +23,7 @@ export async function loadOutlook(alias) {
   if (!policy || policy.mode === "off") return;
   const known = store.outlooks.get(alias);
   const basis = basisOf(resource, policy);
-  if (!isDue(known, basis, Date.now())) return;
+  if (!isDue(known, basis, Date.now(), api.gatewayNow())) return;
   const asked = { outlook: known?.outlook ?? null, problem: known?.problem ?? null, basis, askedAt: Date.now(), isLoading: true };
   store.outlooks.set(alias, asked);
   try {
@@ -38,6 +39,22 @@ function basisOf({ resource, capacity }, { revision, mode, decided, decision, fo
   const claims = (store.claims.get(resource)?.claims ?? []).map(({ id, until }) => [id, until]);
   const states = forecasts.map(({ rule, state, learnedThrough }) => [rule, state, learnedThrough]);
   return JSON.stringify([revision, mode, decision?.decided ?? decided, capacity, claims, states]);
+}
+
+/** Reads the values that a metric had since `from`, unless they are known and new. */
+export async function loadSeries(alias, name, from) {
+  const known = store.series.get(alias);
+  const wish = metrics.wanted(name, from, api.gatewayNow());
+  if (!metrics.isDue(known, wish, Date.now())) return;
+  const points = known?.name === name ? known.points : [];
+  const asked = { ...wish, points, problem: null, askedAt: Date.now(), isLoading: true };
+  store.series.set(alias, asked);
+  try {
+    store.series.set(alias, { ...asked, points: await api.series(alias, wish), isLoading: false });
+  } catch (problem) {
+    store.series.set(alias, { ...asked, problem, isLoading: false });
+  }
+  changed();
 }
 
 /** Reads the newest page of what a policy decided. What failed is not tried again by itself before the stream is ready again. */

@@ -43,6 +43,8 @@ const nothing = () => ({
   policyTexts: new Map(),
   /** By alias, what is ahead: `{outlook, problem, basis, askedAt, isLoading}`. */
   outlooks: new Map(),
+  /** By alias, the values of the metric that its plot shows: `{name, step, from, points, problem, askedAt, isLoading}`. */
+  series: new Map(),
   /** Aliases being read by request of the user, and the last such reading that failed: `{alias, error}`. */
   reading: new Set(),
   lookProblem: null,

@@ -708,58 +708,197 @@ test("values of metrics have few digits, and words of policies a meaning", async
 });
 
 test("an outlook is read again when it is old, and sooner only if its basis has changed", async () => {
-  const found = await within("outlook.js", ({ isDue }) => [
-    isDue(undefined, "a", 0),
-    isDue({ askedAt: 0, basis: "a", isLoading: false }, "a", 59_999), isDue({ askedAt: 0, basis: "a", isLoading: false }, "a", 60_000),
-    isDue({ askedAt: 0, basis: "a", isLoading: false }, "b", 4_999), isDue({ askedAt: 0, basis: "a", isLoading: false }, "b", 5_000),
-    isDue({ askedAt: 0, basis: "a", isLoading: true }, "b", 90_000),
-  ]);
-  assert.deepEqual(found, [true, false, true, false, true, false]);
+  const found = await within("outlook.js", ({ isDue }) => {
+    const known = (more) => ({ askedAt: 0, basis: "a", isLoading: false, outlook: { from: new Date(0).toISOString() }, ...more });
+    return [
+      isDue(undefined, "a", 0, 0),
+      isDue(known(), "a", 59_999, 59_999), isDue(known(), "a", 60_000, 60_000), isDue(known({ outlook: null }), "a", 60_000, 0),
+      isDue(known(), "b", 4_999, 4_999), isDue(known(), "b", 5_000, 5_000), isDue(known({ isLoading: true }), "b", 90_000, 90_000),
+      // A clock that goes faster lets it be old sooner, but requests keep apart.
+      isDue(known(), "a", 4_999, 1e9), isDue(known(), "a", 5_000, 1e9),
+    ];
+  });
+  assert.deepEqual(found, [true, false, true, true, false, true, false, false, true]);
 });
 
-test("what is expected is drawn in units, without what is not known", async () => {
-  const at = (minutes) => new Date(Date.parse("2027-01-31T00:00:00Z") + minutes * 60_000).toISOString();
-  const point = (minutes, middle, upper) => ({ at: at(minutes), middle, upper });
-  const given = {
-    from: at(0), to: at(100), planned: [{ at: at(0), capacity: 2 }, { at: at(50), capacity: 4 }],
-    forecast: [
-      { rule: "ahead", metric: "rps", state: "trusted", points: [point(0, 100, 200), point(10, 150, 250), point(40, 9000, 9000)] },
-      { rule: "unknown", metric: "rps", state: "trusted", points: [point(0, 1, 1)] },
-    ],
-    transitions: [
-      { at: at(20), rule: "night", opens: false, min: 1, max: 3 }, { at: at(60), rule: "day", opens: true, min: 5, max: null },
-      { at: at(80), rule: "night", opens: true, min: 1, max: 3 },
-    ],
-    claims: [{ id: "x", units: 6, kind: "atLeast", from: at(-10), until: at(30) }],
-  };
-  const found = await within("outlook.js", ({ drawing, entries, described }, outlook) => {
-    const text = { max: 8, rules: [{ name: "ahead", perUnit: 50 }] };
-    const { bands, lanes, planned, plannedUntil, top } = drawing(outlook, text);
-    return {
-      bands, lanes, planned, plannedUntil, top, without: drawing(outlook, null).bands,
-      words: entries(outlook, text).map(({ what }) => what), label: described("worker", { ...outlook, planned: [] }, text),
-      many: drawing({ ...outlook, planned: Array(1001).fill(outlook.planned[1]) }, text).plannedUntil,
-    };
-  }, given);
+/** An outlook from minute 0 to 100, with a rule of which it is not known how much a unit takes. */
+const minute = (minutes) => Date.parse("2027-01-31T00:00:00Z") + minutes * 60_000;
+const atMinute = (minutes) => new Date(minute(minutes)).toISOString();
+const expectation = (minutes, middle, upper) => ({ at: atMinute(minutes), middle, upper });
+const OUTLOOK = {
+  from: atMinute(0), to: atMinute(100), planned: [{ at: atMinute(0), capacity: 2 }, { at: atMinute(50), capacity: 4 }],
+  forecast: [
+    { rule: "ahead", metric: "rps", state: "trusted", points: [expectation(0, 100, 200), expectation(10, 150, 250), expectation(40, 9000, 9000)] },
+    { rule: "unknown", metric: "rps", state: "trusted", points: [expectation(0, 1, 1)] },
+  ],
+  transitions: [
+    { at: atMinute(20), rule: "night", opens: false, min: 1, max: 3 }, { at: atMinute(60), rule: "day", opens: true, min: 5, max: null },
+    { at: atMinute(80), rule: "night", opens: true, min: 1, max: 3 },
+  ],
+  claims: [{ id: "x", units: 6, kind: "atLeast", from: atMinute(-10), until: atMinute(30) }],
+};
+const TEXT = { max: 8, rules: [{ name: "ahead", metric: "rps", perUnit: 50 }], metrics: { rps: { maxAgeSeconds: 600 } } };
+
+test("what is expected is told in units, without what is not known", async () => {
+  const found = await within("outlook.js", ({ expected, planned, entries, described }, { outlook, text }) => ({
+    bands: expected(outlook, text), without: expected(outlook, null), plan: planned(outlook),
+    words: entries(outlook, text).map(({ what }) => what), label: described("worker", { ...outlook, planned: [] }, text),
+    many: planned({ ...outlook, planned: Array(1001).fill(outlook.planned[1]) }).until,
+  }), { outlook: OUTLOOK, text: TEXT });
   assert.deepEqual(found.bands, [{
     rule: "ahead", isTrusted: true, parts: [
-      [{ x: 0, end: 0.1, middle: 2, upper: 4 }, { x: 0.1, end: 0.2, middle: 3, upper: 5 }],
-      [{ x: 0.4, end: 0.5, middle: 180, upper: 180 }],
+      [{ begin: minute(0), end: minute(10), middle: 2, upper: 4 }, { begin: minute(10), end: minute(20), middle: 3, upper: 5 }],
+      [{ begin: minute(40), end: minute(50), middle: 180, upper: 180 }],
     ],
   }]);
   assert.deepEqual(found.without, [], "in which unit is not known");
-  assert.deepEqual(found.lanes, [
-    { kind: "window", text: "night: 1 to 3", spans: [{ begin: 0, end: 0.2 }, { begin: 0.8, end: 1 }] },
-    { kind: "window", text: "day: at least 5", spans: [{ begin: 0.6, end: 1 }] },
-    { kind: "claim", text: "claim: at least 6", spans: [{ begin: 0, end: 0.3 }] },
-  ]);
-  assert.deepEqual([found.planned, found.plannedUntil, found.many], [[{ x: 0, units: 2 }, { x: 0.5, units: 4 }], 1, 0.5]);
-  assert.equal(found.top, 10 * 1.08, "what is far above the bounds is cut off");
+  assert.deepEqual(found.plan, { steps: [[minute(0), 2], [minute(50), 4]], until: minute(100) });
+  assert.equal(found.many, minute(50), "what follows the last of so many is not known");
   assert.deepEqual(found.words, [
     "now: 2", "most of rps that unknown expects: 1", "night closes", "claim ends: at least 6",
     "most of rps that ahead expects: 9,000, which needs 180", "planned: 4", "day opens: at least 5", "night opens: 1 to 3",
   ]);
   assert.match(found.label, /^The next 2 hours of worker: no capacity is planned; most of rps .*; 2 windows open; 1 claim\.$/);
+});
+
+test("past and future are one drawing, and a moment of it is told", async () => {
+  const given = {
+    entries: [
+      { kind: "job_started", at: atMinute(-20), detail: "", job: "a" }, { kind: "job_accepted", at: atMinute(-20), detail: "", job: "a", targetCapacity: 3 },
+      { kind: "reading", at: atMinute(-30), detail: "", capacity: 1 },
+    ],
+    metric: { name: "rps", values: [[minute(-70), 9], [minute(-25), 50], [minute(-15), null], [minute(-5), 70.25]] },
+    outlook: OUTLOOK, text: TEXT, from: minute(-60), now: minute(5), to: minute(65),
+  };
+  const found = await within("timeplot.js", async ({ timePlot, readout, describePast }, { entries, ...given }) => {
+    const { History } = await import("/panel/history.js");
+    const history = new History();
+    history.addNewest({ entries, nextPageToken: null });
+    const draw = (more) => timePlot({ ...given, history, jobs: new Map(), activeJob: "a", ...more });
+    const drawn = draw();
+    const bare = draw({ outlook: null, metric: null, to: given.now });
+    const cut = draw({ outlook: { ...given.outlook, to: new Date(given.now + 1_800_000).toISOString() } });
+    const distrusted = draw({ outlook: { ...given.outlook, forecast: given.outlook.forecast.map((ahead) => ({ ...ahead, state: "distrusted" })) } });
+    const moments = [-40, -22, -10, 0, 7, 30, 45, 60].map((minutes) => given.now + (minutes - 5) * 60_000);
+    const told = (drawing) => moments.map((at) => readout(drawing, at).replace(/^.*?\d\d:\d\d:\d\d */, ""));
+    return {
+      ...drawn, x: drawn.x.map((at) => (at - given.now) / 60_000 + 5), told: told(drawn), past: told(bare), bareNow: bare.now,
+      label: describePast("worker", drawn, given.from, given.now), isTrusted: distrusted.expected.map(({ isTrusted }) => isTrusted),
+      afterPlan: readout(cut, given.now + 1_801_000).includes("planned"),
+    };
+  }, given);
+  assert.deepEqual(found.x, [-60, -30, -25, -20, -15, -5, 5, 50, 65]);
+  const none = undefined;
+  assert.deepEqual(found.capacity, [null, 1, none, 1, none, none, 1, null, null]);
+  assert.deepEqual(found.target, [null, null, none, 3, none, none, 3, null, null]);
+  assert.deepEqual(found.metric, [none, none, 50, none, null, 70.25, none, null, null]);
+  assert.deepEqual(found.planned, [null, null, null, null, null, null, 2, 4, 4]);
+  assert.deepEqual(found.expected[0].parts, [
+    [{ begin: minute(5), end: minute(10), middle: 2, upper: 4 }, { begin: minute(10), end: minute(20), middle: 3, upper: 5 }],
+    [{ begin: minute(40), end: minute(50), middle: 180, upper: 180 }],
+  ]);
+  assert.equal(found.top, 10, "what is far above the bounds is cut off");
+  assert.deepEqual(found.told, [
+    "", "capacity 1, rps 50", "capacity 1, target 3", "capacity 1, target 3, rps 70.25",
+    "planned 2, expected 2, at most 4", "planned 2", "planned 2, expected 180, at most 180", "planned 4",
+  ]);
+  assert.deepEqual(found.past.slice(0, 4), ["", "capacity 1", "capacity 1, target 3", "capacity 1, target 3"]);
+  assert.deepEqual([found.now, found.bareNow], [minute(5), null]);
+  assert.deepEqual(found.isTrusted, [false]);
+  assert.equal(found.afterPlan, false, "beyond what was looked ahead nothing is known");
+  assert.equal(
+    found.label, "Capacity of worker over 1 h 5 min: from 1 to 1, between 1 and 1, target 3; 0 changes. rps from 50 to 70.25, between 50 and 70.25.",
+  );
+});
+
+test("the future has as much room as the past, a day at most", async () => {
+  const hour = 3_600_000;
+  const found = await within("timeplot.js", ({ timeShown }, hour) => [
+    timeShown({ span: null, automatic: hour / 4, hasOutlook: false, isDayAhead: true }),
+    timeShown({ span: null, automatic: hour / 4, hasOutlook: true, isDayAhead: false }),
+    timeShown({ span: null, automatic: hour / 4, hasOutlook: true, isDayAhead: true }),
+    timeShown({ span: hour / 4, automatic: hour, hasOutlook: true, isDayAhead: false }),
+    timeShown({ span: 168 * hour, automatic: hour, hasOutlook: true, isDayAhead: false }),
+  ].map(({ past, future }) => [past / hour, future / hour]), hour);
+  assert.deepEqual(found, [[0.25, 0], [1, 1], [6, 24], [0.25, 0.25], [168, 24]]);
+});
+
+test("windows, claims and the hold are rows of the same time", async () => {
+  const opinion = (name, min, max = null) => ({ name, wants: null, min, max });
+  const decisions = [
+    { at: atMinute(-10), rules: [opinion("night", 1, 3), { name: "load", wants: 4, min: null, max: null }] },
+    { at: atMinute(-30), rules: [opinion("night", 1, 3), opinion("early", 7)] },
+    { at: atMinute(-50), rules: [opinion("night", null), opinion("early", 7)] },
+    { at: atMinute(-200), rules: [opinion("old", 9)] },
+    { at: atMinute(-300), rules: [] },
+  ];
+  const claim = (kind, units, from, until) =>
+    ({ kind, units, from: atMinute(from), until: atMinute(until), createdAt: atMinute(-20) });
+  const given = {
+    decisions, outlook: OUTLOOK, claims: [claim("atLeast", 6, -40, 30), claim("extra", 2, 90, 95), claim("extra", 1, 150, 160)],
+    hold: { capacity: 4, direction: null, createdAt: atMinute(-5), until: atMinute(500) },
+    from: minute(-60), now: minute(5), to: minute(100),
+  };
+  const found = await within("rows.js", ({ rows }, given) => {
+    const many = Array(9).fill(given.claims[0]);
+    const always = { ...given, outlook: { ...given.outlook, transitions: [] }, claims: [], hold: null };
+    // Its climb counts already, before it opens.
+    const climbing = { ...always, outlook: { ...given.outlook, transitions: given.outlook.transitions.slice(2) } };
+    return [rows(given), rows({ ...given, claims: many }).leftOut, rows(always).rows, rows(climbing).rows, rows({ ...always, decisions: [], outlook: null })];
+  }, given);
+  const [{ rows, leftOut }, many, always, climbing, nothing] = found;
+  const spans = (of) => of.map(({ kind, text, spans }) => [kind, text, spans.map(({ begin, end }) => [(begin - minute(0)) / 60_000, (end - minute(0)) / 60_000])]);
+  assert.deepEqual(spans(rows), [
+    ["window", "night: 1 to 3", [[-30, 20], [80, 100]]],
+    ["window", "early: at least 7", [[-50, -10]]],
+    ["window", "old: at least 9", [[-60, -50]]],
+    ["window", "day: at least 5", [[60, 100]]],
+    ["claim", "claim: at least 6", [[-20, 30]]],
+    ["claim", "claim: 2 extra", [[90, 95]]],
+    ["hold", "hold: kept at 4", [[-5, 100]]],
+  ]);
+  assert.deepEqual([leftOut, many], [0, 6]);
+  assert.deepEqual(spans(always)[0], ["window", "night: 1 to 3", [[-30, 100]]], "it does not close within the outlook");
+  assert.deepEqual(spans(climbing)[0], ["window", "night: 1 to 3", [[-30, 100]]]);
+  assert.deepEqual(nothing, { rows: [], leftOut: 0 });
+});
+
+test("a metric is drawn from what was read and what was told since, without what was missing", async () => {
+  const given = {
+    series: { name: "rps", step: 60_000, points: [[-90, 1], [-80, 2], [-60, 3]].map(([at, mean]) => ({ at: atMinute(at), mean, max: 9, count: 1 })) },
+    decisions: [
+      { metrics: { rps: { value: 6, observedAt: atMinute(-40) } }, lastMetrics: { rps: { value: 7, observedAt: atMinute(-38) } } },
+      { metrics: { rps: { value: 5, observedAt: atMinute(-55) } }, lastMetrics: null },
+      { metrics: { rps: { value: 5, observedAt: atMinute(-55) }, queue: { value: 1, observedAt: atMinute(-54) } }, lastMetrics: null },
+      { metrics: { rps: { value: 4, observedAt: atMinute(-60) } }, lastMetrics: null },
+      { metrics: { rps: { value: null, observedAt: null } }, lastMetrics: null }, { metrics: {}, lastMetrics: null },
+    ],
+    text: { metrics: { queue: {}, rps: { maxAgeSeconds: 600 } }, rules: [{ name: "a", metric: "queue" }, { name: "b", metric: "rps" }, { name: "c" }] },
+  };
+  const found = await within("metrics.js", ({ valuesOf, decidingMetric, wanted, isDue }, { series, decisions, text }) => {
+    const wish = (name, wants) => ({ name, wants });
+    const known = { ...wanted("rps", 0, 3_600_000), askedAt: 0, isLoading: false };
+    return {
+      values: valuesOf(series, decisions, text),
+      deciding: [
+        decidingMetric(text, { rules: [wish("a", 2), wish("b", 3), wish("c", 9)] }), decidingMetric(text, { rules: [wish("a", null), wish("b", null)] }),
+        decidingMetric(text, null), decidingMetric({ metrics: {}, rules: [] }, null), decidingMetric(null, { rules: [wish("a", 2)] }),
+      ],
+      wanted: [wanted("rps", 3_601_000, 7_200_000), wanted("rps", 0, 7 * 86_400_000).step, wanted("rps", 0, 30_000).step],
+      due: [
+        isDue(undefined, known, 0), isDue(known, known, 14_999), isDue(known, known, 15_000), isDue({ ...known, isLoading: true }, known, 90_000),
+        isDue(known, { ...known, name: "queue" }, 1), isDue(known, { ...known, from: known.from - 1 }, 1), isDue(known, { ...known, from: known.from + 1 }, 1),
+        isDue({ ...known, step: 3_600_000 }, { ...known, step: 3_600_000 }, 60_000), isDue({ ...known, step: 1_000 }, { ...known, step: 1_000 }, 1_999),
+      ],
+    };
+  }, given);
+  assert.deepEqual(
+    found.values.map(([at, value]) => [(at - minute(0)) / 60_000, value]),
+    [[-90, 1], [-80, 2], [-69, null], [-60, 3], [-55, 5], [-44, null], [-40, 6], [-38, 7]],
+  );
+  assert.deepEqual(found.deciding, ["rps", "queue", "queue", null, null]);
+  assert.deepEqual(found.wanted, [{ name: "rps", step: 15_000, from: 3_585_000 }, 3_600_000, 1_000]);
+  assert.deepEqual(found.due, [true, false, true, false, true, true, false, true, false]);
 });
 
 test("how a forecast stands is said in words", async () => {

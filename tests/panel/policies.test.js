@@ -194,6 +194,17 @@ async function putWithHistory(alias, policy, rules) {
 }
 
 const outlook = (page) => page.getByRole("region", { name: "Outlook" });
+/** The plot of the past and of what is ahead, with its legend and its rows. */
+const drawing = (page) => page.getByRole("region", { name: "Capacity", exact: true });
+const legend = (page, name) => drawing(page).locator(`.legend .of-${name}`);
+const row = (page, kind, hasText) => drawing(page).locator(`.plot-row.of-${kind}`, { hasText });
+
+/** What is told of the moment at a share of the width of the plot. */
+async function pointedAt(page, share) {
+  const { x, y, width } = await drawing(page).locator(".u-over").boundingBox();
+  await page.mouse.move(x + width * share, y + 20);
+  return drawing(page).locator(".readout").textContent();
+}
 
 test("what is ahead is drawn, told in words, and renewed when it changes, but not all the time", async () => {
   const office = { name: "office", type: "schedule", timeZone: "UTC", days: DAYS, from: inHours(8), to: inHours(10), min: 12 };
@@ -206,10 +217,15 @@ test("what is ahead is drawn, told in words, and renewed when it changes, but no
   await outlook(page).getByText("Trusted: it counts").waitFor();
   await outlook(page).getByText(/^Its mean error is [\d.]+ of rps; that of the guess that all stays as it is, [\d.]+\.$/).waitFor();
   await outlook(page).getByText(/^\d+ % of the values were at most what it provided for; 70 % were asked for\.$/).waitFor();
-  await outlook(page).locator(".ahead-expected .ahead-band").waitFor();
-  await outlook(page).locator(".ahead-lane.of-window", { hasText: "office: at least 12" }).waitFor();
-  const plot = outlook(page).getByRole("img", { name: /^The next 24 hours of ahead: planned capacity from 3 to \d+, between \d and 12; most of rps that ahead expects: 8\d\d, which needs 9, at .*; 1 window opens\.$/ });
+  await legend(page, "expected").waitFor();
+  await legend(page, "metric").waitFor();
+  assert.equal(await row(page, "window", "office: at least 12").count(), 0, "as much is ahead as was before");
+  await press(drawing(page), "A day ahead");
+  await row(page, "window", "office: at least 12").waitFor();
+  const plot = drawing(page).getByRole("img", { name: /^Capacity of ahead over 6 h: .* rps from 250 to 250, .* The next 24 hours of ahead: planned capacity from 3 to \d+, between \d and 12; most of rps that ahead expects: 8\d\d, which needs 9, at .*; 1 window opens\.$/ });
   await plot.waitFor();
+  assert.match(await pointedAt(page, 0.1), /\d\d:\d\d:\d\d  rps 250$/, "a line of the metric, from before there was a policy");
+  assert.match(await pointedAt(page, 0.52), /\d\d:\d\d:\d\d  planned 12, expected [\d.]+, at most [\d.]+$/);
   // The same by the keyboard alone.
   const words = outlook(page).locator(".ahead-words");
   await words.locator("summary").focus();
@@ -222,7 +238,7 @@ test("what is ahead is drawn, told in words, and renewed when it changes, but no
 
   // A claim that somebody else makes changes what is planned, soon and without a word to the page.
   await gateway.claim("ahead", { units: 15, forSeconds: 7200 });
-  await outlook(page).locator(".ahead-lane.of-claim", { hasText: "claim: at least 15" }).waitFor();
+  await row(page, "claim", "claim: at least 15").waitFor();
   await words.getByText("claim ends: at least 15", { exact: true }).waitFor();
   await sidecar.reaches("ahead", 15);
   await words.getByText("now: 15", { exact: true }).waitFor();
@@ -232,6 +248,8 @@ test("what is ahead is drawn, told in words, and renewed when it changes, but no
 
   await gateway.putPolicy("ahead", { ...FORECAST, mode: "off" });
   await outlook(page).waitFor({ state: "detached" });
+  await drawing(page).getByRole("img", { name: /changes\.( rps [^.]*\.)?$/ }).waitFor();
+  await legend(page, "planned").waitFor({ state: "detached" });
   await close(page);
 });
 
@@ -251,9 +269,10 @@ test("a rule that does not know enough says so, and an outlook that cannot be re
   await page.unroute("**/outlook*");
   // Another basis is a reason to ask again.
   await gateway.push("unlearned", "rps", 350);
-  await outlook(page).getByRole("img", { name: /planned capacity from [34] to 4/ }).waitFor();
+  await drawing(page).getByRole("img", { name: /planned capacity from [34] to 4/ }).waitFor();
   await outlook(page).locator(".notice").waitFor({ state: "detached" });
-  assert.equal(await outlook(page).locator(".ahead-band").count(), 0, "nothing is expected");
+  await legend(page, "planned").waitFor();
+  assert.equal(await legend(page, "expected").count(), 0, "nothing is expected");
   await close(page);
 });
 
@@ -491,8 +510,13 @@ test("pages with a policy look as they should, light and dark, wide and narrow",
   for (const [colorScheme, width, height] of LOOKS) {
     const page = await open("#/resources/drawn", { width, height, colorScheme });
     await isLive(page);
-    await page.locator(".plot canvas").waitFor();
+    await row(page, "hold", "hold: no new jobs down").waitFor();
     await decided(page, /./);
+    await legend(page, "metric").waitFor();
+    await page.getByLabel("Metric").selectOption("p99_of_the_latest_minute");
+    await legend(page, "metric").waitFor({ state: "detached" });
+    await page.getByLabel("Metric").selectOption("queue");
+    await legend(page, "metric").waitFor();
     await page.locator(".ledger summary").nth(1).click();
     await page.locator(".ledger-more").waitFor();
     await picture(page, `policy-${colorScheme}-${width}`);
@@ -542,12 +566,13 @@ test("outlooks look as they should, light and dark, wide and narrow", async () =
     });
     await page.goto(`${gateway.url}/#/resources/foreseen`);
     await isLive(page);
-    await outlook(page).locator(".ahead-expected .ahead-band").first().waitFor();
-    await outlook(page).locator(".ahead-doubted .ahead-band").first().waitFor();
+    await press(drawing(page), "A day ahead");
+    await legend(page, "expected").waitFor();
+    await legend(page, "doubted").waitFor();
     await outlook(page).getByText("Its mean error is 52.1 of rps; that of the guess that all stays as it is, 140.").first().waitFor();
     await outlook(page).getByText("71 % of the values were at most what it provided for; 70 % were asked for.").first().waitFor();
     await outlook(page).getByText("Distrusted: it does not count").waitFor();
-    await outlook(page).locator(".of-claim", { hasText: "at least 4" }).waitFor();
+    await row(page, "claim", "at least 4").waitFor();
     await picture(page, `outlook-${colorScheme}-${width}`);
     assert.deepEqual(await page.evaluate(unnamed), []);
     await fits(page, "the outlook");

@@ -1,24 +1,27 @@
 /** Capacity over time as the pages show it: plots with their legend and their span, and the small ones of tables. */
 
 import { gatewayNow } from "../api.js";
-import * as format from "../format.js";
 import { SPANS, drawing } from "../history.js";
 import { extendHistory } from "../loading.js";
 import { cause, knownUntil } from "../outage.js";
 import { Plot } from "../plot.js";
 import { changed, store } from "../store.js";
+import { describePast } from "../timeplot.js";
 import { Component, h } from "../vendor/preact.mjs";
+
+/** Why there is nothing to draw of a timeline yet; null if there is. */
+export function whyNoPlot(known) {
+  if (known?.loaded) return known.entries.length === 0 ? "Nothing has happened yet." : null;
+  return known?.problem ? `The timeline cannot be read: ${known.problem.message}` : "Reading the timeline…";
+}
+
+export const NoPlot = ({ height, why }) => h("div", { class: "plot-missing", style: { height: `${height}px` } }, why);
 
 /** A plot of a resource between two moments; without them, of the latest span, which moves on with time. */
 export function ResourcePlot({ alias, height, begin, end, span }) {
   const known = store.histories.get(alias);
-  if (!known?.loaded) {
-    const text = known?.problem ? `The timeline cannot be read: ${known.problem.message}` : "Reading the timeline…";
-    return h("div", { class: "plot-missing", style: { height: `${height}px` } }, text);
-  }
-  if (known.entries.length === 0) {
-    return h("div", { class: "plot-missing", style: { height: `${height}px` } }, "Nothing has happened yet.");
-  }
+  const why = whyNoPlot(known);
+  if (why) return h(NoPlot, { height, why });
   const now = gatewayNow();
   const millis = span ?? (begin === undefined ? known.automaticSpan(now) : undefined);
   // A picture that moves by less than a pixel is not drawn again.
@@ -45,19 +48,8 @@ class MemoPlot extends Component {
       this.#identity = identity;
       this.#drawing = drawing(known, from, until, store.jobs, activeJob);
     }
-    const label = describe(alias, this.#drawing, from, to);
-    return h(Plot, { drawing: this.#drawing, from, to, height, identity, label });
+    return h(Plot, { drawing: this.#drawing, from, to, height, label: describePast(alias, this.#drawing, from, to) });
   }
-}
-
-function describe(alias, { capacity, target, markers }, from, to) {
-  const first = capacity.find((value) => value !== null);
-  const values = capacity.filter((value) => value !== null);
-  const span = format.duration(Math.round((to - from) / 1000));
-  if (first === undefined) return `Capacity of ${alias} over ${span}: not known.`;
-  const range = `from ${first} to ${values.at(-1)}, between ${Math.min(...values)} and ${Math.max(...values)}`;
-  const wish = target.at(-1) === null ? "" : `, target ${target.at(-1)}`;
-  return `Capacity of ${alias} over ${span}: ${range}${wish}; ${markers.length} changes.`;
 }
 
 let chosenSpan = null;
@@ -65,7 +57,7 @@ let chosenSpan = null;
 export const currentSpan = () => SPANS.find(([name]) => name === chosenSpan)?.[1];
 
 /** The choice of a plot's span; none chosen means that the panel chooses. */
-export const SpanChoice = () =>
+export const SpanChoice = ({ children }) =>
   h("div", { class: "segments", role: "group", "aria-label": "Time shown" },
     [null, ...SPANS.map(([name]) => name)].map((name) =>
       h("button", {
@@ -74,7 +66,7 @@ export const SpanChoice = () =>
           chosenSpan = name;
           changed();
         },
-      }, name ?? "Auto")));
+      }, name ?? "Auto")), children);
 
 /** Each as the plot draws it. */
 const LEGEND = [
@@ -85,9 +77,9 @@ const LEGEND = [
   ["external", "by others", "m7 0 5 5-5 5-5-5Z"],
 ];
 
-/** What the lines and marks of plots mean; of small plots, the lines. */
-export const Legend = ({ isSmall = false }) =>
-  h("ul", { class: "legend", "aria-hidden": "true" }, LEGEND.slice(0, isSmall ? 2 : LEGEND.length).map(([name, text, path]) =>
+/** What the lines and marks of plots mean; of small plots, the lines. `more` are those of one plot. */
+export const Legend = ({ isSmall = false, more = [] }) =>
+  h("ul", { class: "legend", "aria-hidden": "true" }, [...LEGEND.slice(0, isSmall ? 2 : LEGEND.length), ...more].map(([name, text, path]) =>
     h("li", { key: name },
       h("svg", { class: `of-${name}`, viewBox: "-1 -1 16 12" }, h("path", { d: path })), text)));
 
@@ -129,7 +121,7 @@ class MemoSparkline extends Component {
     ];
     return h("svg", {
       class: "spark", viewBox: `0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}`, preserveAspectRatio: "none", role: "img",
-      "aria-label": describe(alias, drawn, from, to),
+      "aria-label": describePast(alias, drawn, from, to),
     },
       h("path", { class: "spark-target", d: stepPath(drawn.x, drawn.target, place) }),
       h("path", { class: "spark-capacity", d: stepPath(drawn.x, drawn.capacity, place) }));

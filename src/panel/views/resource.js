@@ -12,8 +12,8 @@ import { CapacityLine, LastFailure, ReadFailure, RefreshButton, ResourceState, S
 import { settingFacts } from "./fields.js";
 import { JobTable } from "./jobs.js";
 import { Fact, Gauge, JobLink, Unread, Sign, Time } from "./parts.js";
-import { Legend, ResourcePlot, SpanChoice, currentSpan } from "./plots.js";
 import { Standing } from "./policy.js";
+import { TimePlot } from "./timeplot.js";
 
 /** Most jobs of its own that a resource shows. */
 const RECENT_JOBS = 10;
@@ -42,8 +42,7 @@ export function ResourcePage({ alias }) {
         h(CapacityLine, { resource, job }),
         h(Gauge, { capacity: resource.capacity, target: job?.targetCapacity ?? null, bounds: resource.bounds }),
         h(ResourceState, { resource, job }),
-        h("div", { class: "plot-head" }, h(Legend), h("span", { class: "grow" }), h(SpanChoice)),
-        h(ResourcePlot, { alias, height: 260, span: currentSpan() })),
+        h(TimePlot, { resource })),
       h(Settings, { resource })),
     h(Standing, { resource }),
     h("h2", null, "Jobs"),
