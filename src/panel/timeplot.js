@@ -28,7 +28,9 @@ export function timePlot({ history, jobs, activeJob, metric, outlook, text, from
   const values = (metric?.values ?? []).filter(([at]) => at >= from && at <= now);
   const plan = outlook ? planAhead(outlook, now, to) : [];
   const ahead = outlook ? expectedAhead(outlook, text, now, to) : [];
-  const x = [...new Set([...past.x, ...values.map(([at]) => at), ...plan.map(([at]) => at), to])].sort((a, b) => a - b);
+  // A line that ends holds until the moment of its end.
+  const times = [...past.x, Math.min(knownUntil + 1, now), ...values.map(([at]) => at), ...plan.map(([at]) => at), to];
+  const x = [...new Set(times)].sort((a, b) => a - b);
   const [capacity, target] = [past.capacity, past.target].map((side) => {
     const known = new Map(past.x.map((at, index) => [at, side[index]]));
     return x.map((at) => (at > knownUntil ? null : known.get(at)));

@@ -779,10 +779,11 @@ test("past and future are one drawing, and a moment of it is told", async () => 
     const bare = draw({ outlook: null, metric: null, to: given.now });
     const cut = draw({ outlook: { ...given.outlook, to: new Date(given.now + 1_800_000).toISOString() } });
     const distrusted = draw({ outlook: { ...given.outlook, forecast: given.outlook.forecast.map((ahead) => ({ ...ahead, state: "distrusted" })) } });
+    const silent = draw({ knownUntil: given.now - 1_200_000 });
     const moments = [-40, -22, -10, 0, 7, 30, 45, 60].map((minutes) => given.now + (minutes - 5) * 60_000);
     const told = (drawing) => moments.map((at) => readout(drawing, at).replace(/^.*?\d\d:\d\d:\d\d */, ""));
     return {
-      ...drawn, x: drawn.x.map((at) => (at - given.now) / 60_000 + 5), told: told(drawn), past: told(bare), bareNow: bare.now,
+      ...drawn, x: drawn.x.map((at) => (at - given.now) / 60_000 + 5), told: told(drawn), past: told(bare), silent: told(silent), bareNow: bare.now,
       label: describePast("worker", drawn, given.from, given.now), isTrusted: distrusted.expected.map(({ isTrusted }) => isTrusted),
       afterPlan: readout(cut, given.now + 1_801_000).includes("planned"),
     };
@@ -803,6 +804,7 @@ test("past and future are one drawing, and a moment of it is told", async () => 
     "planned 2, expected 2, at most 4", "planned 2", "planned 2, expected 180, at most 180", "planned 4",
   ]);
   assert.deepEqual(found.past.slice(0, 4), ["", "capacity 1", "capacity 1, target 3", "capacity 1, target 3"]);
+  assert.deepEqual(found.silent.slice(1, 4), ["capacity 1, rps 50", "", "rps 70.25"], "what is not known of the resource is not drawn on");
   assert.deepEqual([found.now, found.bareNow], [minute(5), null]);
   assert.deepEqual(found.isTrusted, [false]);
   assert.equal(found.afterPlan, false, "beyond what was looked ahead nothing is known");
