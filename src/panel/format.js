@@ -62,6 +62,23 @@ export function duration(seconds) {
   return parts.filter(Boolean).join(" ");
 }
 
+const UNIT_SECONDS = { s: 1, min: MINUTE, m: MINUTE, h: HOUR, d: DAY };
+const DURATION = /^(?:\d+(?:\.\d+)?\s*(?:s|min|m|h|d)\s*)+$/;
+const PART = /(\d+(?:\.\d+)?)\s*(s|min|m|h|d)/g;
+
+/** The seconds of a duration such as `4h`, `1h 30m` or `90 min`; null if the text is none. */
+export function secondsOf(text) {
+  const trimmed = text.trim().toLowerCase();
+  if (!DURATION.test(trimmed)) return null;
+  return [...trimmed.matchAll(PART)].reduce((sum, [, count, unit]) => sum + Number(count) * UNIT_SECONDS[unit], 0);
+}
+
+/** A duration as it is written, and read again as the same. */
+export function exactDuration(seconds) {
+  const text = duration(seconds);
+  return secondsOf(text) === seconds ? text : `${seconds} s`;
+}
+
 /** What is left of a wait, as a clock that runs down: `4:05`, `1:00:00`. */
 export function countdown(millis) {
   const seconds = Math.max(0, Math.ceil(millis / 1000));

@@ -175,7 +175,7 @@ test("nothing is shown before a key was entered, and a wrong one is refused in w
 test("a key to scale scales, and the job says who", async () => {
   const page = await openWith(keys.scale, "#/scale?resource=ingest");
   await fill(page, { "Target capacity": "2" });
-  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount").press("Enter");
   await page.locator(".plan-goal").waitFor();
   await page.getByRole("button", { name: "Submit job" }).click();
   await jobShown(page);
@@ -206,7 +206,7 @@ test("what a key to look does not allow is off, and says why", async () => {
   await page.goto(`${gateway.url}/#/scale?resource=ingest`);
   await page.getByText("The key of this tab submits no jobs").waitFor();
   await fill(page, { "Target capacity": "3" });
-  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount").press("Enter");
   await page.locator(".plan-goal").waitFor();
   assert.ok(await page.getByRole("button", { name: "Submit job" }).isDisabled());
   complaints.expectAnswer("/v1/keys", 403);
@@ -300,7 +300,7 @@ test("a submission without an answer is not sent again with another key", async 
     return route.abort("connectionreset");
   });
   await fill(page, { "Target capacity": "7" });
-  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount").press("Enter");
   await page.locator(".plan-goal").waitFor();
   await page.clock.install();
   const failed = page.waitForEvent("requestfailed");

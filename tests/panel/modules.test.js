@@ -400,9 +400,34 @@ test("only the cooldown is said to be over at its time", async () => {
 
 test("a name is given to one label", async () => {
   const found = await within("views/wish.js", ({ empty, wishOf }) =>
-    ["a=1\nb=2", "a=1\na=2"].map((labels) => wishOf({ ...empty("worker"), labels }).wrong),
+    ["a=1\nb=2", "a=1\na=2"].map((labels) => wishOf({ ...empty("worker"), amount: "1", labels }).wrong),
   );
-  assert.deepEqual(found, [{}, { "/labels": "must not have the same name twice" }]);
+  assert.deepEqual(found, [{}, { "/labels": "Write each name once" }]);
+});
+
+test("the form to scale takes durations as people write them, and says what to enter", async () => {
+  const found = await within("views/wish.js", ({ empty, wishOf, wishedFor }) => {
+    const settings = { stepSize: 1, cooldownSeconds: 5400, settleSeconds: 90, activeTimeoutSeconds: 0.25, pollIntervalSeconds: 90061, deadlineSeconds: 60 };
+    const job = { resource: "web", delta: null, targetCapacity: 3, reason: null, labels: {}, settings };
+    return {
+      taken: ["90", "90s", "5 min", "1h30m", "0.5", "0.5 h"].map((cooldownSeconds) => wishOf({ ...empty("web"), amount: "3", cooldownSeconds }).wish.cooldownSeconds),
+      wrong: [empty(""), { ...empty("web"), goal: "delta" }, { ...empty("web"), amount: "many", stepSize: "1.5", settleSeconds: "soon" }].map((fields) => wishOf(fields).wrong),
+      again: wishOf(wishedFor(job)).wish,
+      shown: ["cooldownSeconds", "activeTimeoutSeconds", "pollIntervalSeconds"].map((name) => wishedFor(job)[name]),
+      settings,
+    };
+  });
+  assert.deepEqual(found.taken, [90, 90, 300, 5400, 0.5, 1800]);
+  assert.deepEqual(found.wrong, [
+    { "/resource": "Enter a resource", "/targetCapacity": "Enter a target" },
+    { "/delta": "Enter a difference" },
+    {
+      "/targetCapacity": "Enter a whole number", "/stepSize": "Enter a whole number",
+      "/settleSeconds": "Enter a duration such as 90 s, 5 min or 1h30m",
+    },
+  ]);
+  assert.deepEqual(found.again, { resource: "web", targetCapacity: 3, ...found.settings }, "what is filled in is what it was");
+  assert.deepEqual(found.shown, ["1 h 30 min", "0.25 s", "90061 s"]);
 });
 
 test("what a reader pastes is taken for a key where it can be one", async () => {
@@ -640,8 +665,9 @@ test("a ledger holds each decision once, whatever order news and pages come in",
 });
 
 test("forms for holds and claims become the requests for them, or say what is wrong", async () => {
-  const found = await within("views/demands.js", (module) => {
-    const { secondsOf, emptyHold, emptyClaim, emptyRenewal, holdWishOf, claimWishOf, renewalWishOf } = module;
+  const found = await within("views/demands.js", async (module) => {
+    const { secondsOf } = await import("/panel/format.js");
+    const { emptyHold, emptyClaim, emptyRenewal, holdWishOf, claimWishOf, renewalWishOf } = module;
     const ahead = (hours) => new Date(Date.now() + hours * 3_600_000);
     // As the field for a day and a time has it.
     const local = (date) => new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);

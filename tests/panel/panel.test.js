@@ -41,7 +41,7 @@ async function submit(page, alias, target, fields = {}) {
   await page.goto(`${gateway.url}/#/scale?resource=${alias}`);
   await heading(page, "Scale a resource");
   await fill(page, { "Target capacity": String(target), ...fields });
-  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount").press("Enter");
   await page.locator(".plan-goal").waitFor();
   await page.getByRole("button", { name: "Submit job" }).click();
   return jobShown(page);
@@ -60,7 +60,7 @@ test("an empty panel teaches the first job", async () => {
 test("a job is planned, submitted, and seen to its end", async () => {
   const page = await open("#/scale");
   await fill(page, { Resource: "worker", "Target capacity": "3", Reason: "queue depth 812" });
-  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount").press("Enter");
   await page.locator(".plan-goal", { hasText: "1 → 3 in 2 steps" }).waitFor();
   assert.equal(await page.locator(".plan .steps tbody tr").count(), 2);
   assert.deepEqual((await gateway.get("/v1/jobs")).jobs, [], "the plan alone submits nothing");
@@ -69,7 +69,7 @@ test("a job is planned, submitted, and seen to its end", async () => {
   await fill(page, { "Step size": "2" });
   await page.getByText("Shows the steps").waitFor();
   await fill(page, { "Step size": "" });
-  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount").press("Enter");
   await page.getByRole("button", { name: "Submit job" }).click();
 
   const id = await jobShown(page);
@@ -112,13 +112,13 @@ test("a job is canceled, after a question", async () => {
 test("refusals are shown in words, with a way on", async () => {
   const page = await open();
   await isLive(page);
-  const id = await submit(page, "busy", 4, { "Cooldown, s": "30" });
+  const id = await submit(page, "busy", 4, { "Cooldown": "30" });
   const refusal = page.locator(".plan .notice");
 
   await page.goto(`${gateway.url}/#/scale?resource=busy`);
   await fill(page, { "Target capacity": "9" });
   complaints.expectAnswer("/v1/plans", 409);
-  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount").press("Enter");
   await refusal.getByText("The resource has an unfinished job").waitFor();
   assert.match(await refusal.getByRole("link", { name: "Open the other job" }).getAttribute("href"), new RegExp(id));
   await refusal.getByRole("button", { name: "Queue instead" }).click();
@@ -136,25 +136,25 @@ test("refusals are shown in words, with a way on", async () => {
   await page.goto(`${gateway.url}/#/scale?resource=busy`);
   await fill(page, { "Target capacity": "4", "Step size": "0" });
   complaints.expectAnswer("/v1/plans", 422);
-  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount").press("Enter");
   await page.locator("#stepSize-wrong").waitFor();
   assert.equal(await page.locator("#stepSize").getAttribute("aria-invalid"), "true");
   assert.ok(await page.locator("#stepSize").evaluate((field) => field === document.activeElement));
   // What the panel itself can tell is not sent at all.
   await fill(page, { "Step size": "many" });
-  await page.getByRole("button", { name: "Show plan" }).click();
-  await page.locator("#stepSize-wrong", { hasText: "must be a whole number" }).waitFor();
+  await page.locator("#amount").press("Enter");
+  await page.locator("#stepSize-wrong", { hasText: "Enter a whole number" }).waitFor();
 
   // What is wrong out of sight is shown, and stays so while it is mended.
-  const settle = page.getByLabel("Settle, s", { exact: true });
+  const settle = page.getByLabel("Settle", { exact: true });
   assert.equal(await settle.isVisible(), false);
   await settle.evaluate((field) => {
     field.value = "soon";
     field.dispatchEvent(new Event("input", { bubbles: true }));
   });
   await fill(page, { "Step size": "" });
-  await page.getByRole("button", { name: "Show plan" }).click();
-  await page.locator("#settleSeconds-wrong", { hasText: "must be a number of seconds" }).waitFor();
+  await page.locator("#amount").press("Enter");
+  await page.locator("#settleSeconds-wrong", { hasText: "Enter a duration such as 90 s, 5 min or 1h30m" }).waitFor();
   await settle.fill("1");
   await page.locator("#settleSeconds-wrong").waitFor({ state: "detached" });
   await settle.fill("");
@@ -163,7 +163,7 @@ test("refusals are shown in words, with a way on", async () => {
   // A plan that comes when the form says something else already is for nothing.
   const { release } = await holdAnswers(page, "**/v1/plans");
   await fill(page, { Resource: "other", "Target capacity": "2", "Step size": "" });
-  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount").press("Enter");
   await page.getByRole("button", { name: "Planning…" }).waitFor();
   await fill(page, { "Target capacity": "3" });
   release();
@@ -173,6 +173,28 @@ test("refusals are shown in words, with a way on", async () => {
   await page.goto(`${gateway.url}/#/jobs/${id}`);
   for (const one of [queued, between.id, id]) await fetch(`${gateway.url}/v1/jobs/${one}/cancel`, { method: "POST" });
   await badge(page, "Canceled");
+  await close(page);
+});
+
+test("the plan follows what is typed, and says which jobs end", async () => {
+  const going = await gateway.submit({ resource: "typing", targetCapacity: 4, cooldownSeconds: 60 });
+  const page = await open("#/scale?resource=typing");
+  await page.locator("#amount-hint", { hasText: /^now/ }).waitFor();
+  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount-wrong", { hasText: "Enter a target" }).waitFor();
+  await page.getByText("all unfinished jobs of the resource end").click();
+  await page.getByText("It ends a job").waitFor();
+  assert.match(await page.locator(".ends a").getAttribute("href"), new RegExp(going.id));
+  await fill(page, { "Target capacity": "5", Cooldown: "1h30m" });
+  await page.locator(".plan-view", { hasText: "cooldown 1 h 30 min" }).waitFor();
+  await page.getByRole("img", { name: /^Capacity from \d to 5, / }).waitFor();
+  assert.ok(await page.locator("#cooldownSeconds").evaluate((field) => field === document.activeElement), "typing goes on");
+  // A plan that came by itself is not submitted by the key that asks for one.
+  await page.locator("#amount").press("Enter");
+  assert.ok(await page.getByRole("heading", { name: "Plan" }).evaluate((one) => one === document.activeElement));
+  assert.equal((await gateway.get("/v1/jobs?resource=typing")).jobs.length, 1);
+  await picture(page, "scale-supersede");
+  await gateway.cancel(going.id);
   await close(page);
 });
 
@@ -192,7 +214,7 @@ test("a submission whose answer was lost is sent again as the same", async () =>
   await page.goto(`${gateway.url}/#/scale?resource=lost`);
   await page.getByText("by a difference").click();
   await fill(page, { "Units to add or remove": "+1" });
-  await page.getByRole("button", { name: "Show plan" }).click();
+  await page.locator("#amount").press("Enter");
   await page.getByRole("button", { name: "Submit job" }).click();
   const id = await jobShown(page);
   assert.equal(keys.length, 2);
@@ -515,7 +537,7 @@ test("a sidecar that does not answer is mentioned", async () => {
     heard.expectAnswer("/v1/plans", 502);
     await page.goto(`${lonely.url}/#/scale?resource=worker`);
     await fill(page, { "Target capacity": "3" });
-    await page.getByRole("button", { name: "Show plan" }).click();
+    await page.locator("#amount").press("Enter");
     await page.locator(".plan .notice", { hasText: "The sidecar gives no reading" }).waitFor();
     await close(page);
     assert.deepEqual(heard.list(), []);
@@ -532,9 +554,9 @@ test("what the operator lets jobs ask for is shown before and after it is refuse
     const page = await open("#/scale?resource=api", { origin: bound.url, expected: heard });
     await page.locator("#stepSize-hint", { hasText: "most units changed in one step; at most 2 here" }).waitFor();
     await page.locator("#cooldownSeconds-hint", { hasText: "least time between two changes; at least 1 s here" }).waitFor();
-    await fill(page, { "Target capacity": "4", "Step size": "3", "Cooldown, s": "0.5" });
+    await fill(page, { "Target capacity": "4", "Step size": "3", "Cooldown": "0.5" });
     heard.expectAnswer("/v1/plans", 422);
-    await page.getByRole("button", { name: "Show plan" }).click();
+    await page.locator("#amount").press("Enter");
     await page.locator("#stepSize-wrong", { hasText: "must be at most 2 here" }).waitFor();
     await page.locator("#cooldownSeconds-wrong", { hasText: "must be at least 1 second here" }).waitFor();
     await page.goto(`${bound.url}/#/resources/api`);
@@ -579,7 +601,7 @@ test("every page looks as it should, light and dark, wide and narrow", async () 
 
     const plan = async (page, target) => {
       await fill(page, { "Target capacity": target });
-      await page.getByRole("button", { name: "Show plan" }).click();
+      await page.locator("#amount").press("Enter");
     };
     const pages = {
       resources: ["", (page) => page.locator(".plot canvas").nth(1).waitFor()],

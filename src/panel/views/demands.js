@@ -1,19 +1,10 @@
 /** What the forms for holds and claims ask, and the requests that come of it. */
 
 import { gatewayNow } from "../api.js";
+import { secondsOf } from "../format.js";
 
-const UNIT_SECONDS = { s: 1, min: 60, m: 60, h: 3_600, d: 86_400 };
-const DURATION = /^(?:\d+(?:\.\d+)?\s*(?:s|min|m|h|d)\s*)+$/;
-const PART = /(\d+(?:\.\d+)?)\s*(s|min|m|h|d)/g;
 /** Longest time that a hold or a claim may last. */
 const MAX_SECONDS = 30 * 86_400;
-
-/** The seconds of a duration such as `4h`, `1h 30m` or `90 min`; null if the text is none. */
-export function secondsOf(text) {
-  const trimmed = text.trim().toLowerCase();
-  if (!DURATION.test(trimmed)) return null;
-  return [...trimmed.matchAll(PART)].reduce((sum, [, count, unit]) => sum + Number(count) * UNIT_SECONDS[unit], 0);
-}
 
 /** What can be stopped, and what that means. */
 export const STOPS = [

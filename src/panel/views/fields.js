@@ -43,11 +43,11 @@ export function Text({ name, fields, set, more = {}, ...rest }) {
 function NumberField({ of: [name, label, hint, unit], fields, wrong, set }) {
   const resource = resourceOf(fields.resource);
   const standard = resource?.settings[name];
-  const placeholder = standard === undefined ? "as configured" : String(standard);
+  const placeholder = standard === undefined ? "as configured" : unit ? format.duration(standard) : String(standard);
   const limit = resource && words.limit(name, resource.settingLimits);
   return h(Text, {
-    name, fields, set, hint: limit ? `${hint}; ${limit} here` : hint, label: unit ? `${label}, ${unit}` : label, wrong: wrong[`/${name}`],
-    more: { class: "number", inputMode: unit ? "decimal" : "numeric", placeholder },
+    name, fields, set, hint: limit ? `${hint}; ${limit} here` : hint, label, wrong: wrong[`/${name}`],
+    more: { class: "number", inputMode: unit ? "text" : "numeric", placeholder },
   });
 }
 

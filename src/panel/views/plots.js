@@ -129,7 +129,7 @@ class MemoSparkline extends Component {
 }
 
 /** A line that keeps each of `values` until the next one; where there is none, it is interrupted. */
-function stepPath(x, values, place) {
+export function stepPath(x, values, place) {
   let path = "";
   let before = null;
   x.forEach((at, index) => {

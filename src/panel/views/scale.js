@@ -10,14 +10,17 @@ import { announce, putJob, resourceOf, store } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
 import { AdvancedFields, GoalFields, SettingFields } from "./fields.js";
 import { Notice, Refusal } from "./parts.js";
-import { PlanView } from "./plan.js";
-import { empty, wishOf, wishedFor } from "./wish.js";
+import { Ends, PlanView } from "./plan.js";
+import { empty, isComplete, wishOf, wishedFor } from "./wish.js";
 
 /** How often a submission without an answer is sent again before the user is asked, and the wait before each. */
 const RESEND_AFTER_MILLIS = [500, 1_500, 3_000];
 
 /** A plan that was made longer ago has times that are over, and may be for a capacity that is no longer. */
 const PLAN_LASTS_MILLIS = 60_000;
+
+/** How long the form has to be left as it is before a plan is made for it. */
+const PLAN_AFTER_MILLIS = 400;
 
 /** What a plan for `alias` is made from, as far as the panel hears of it. */
 const situation = (alias) => ({
@@ -52,6 +55,11 @@ export class ScalePage extends Component {
   };
   #planHeading = null;
   #isHere = true;
+  /** The plan that is about to be made, and whether the user waits for one. */
+  #planSoon = null;
+  #isAwaited = false;
+  /** What the latest plan was asked for. */
+  #planned = null;
 
   /** The form of a job that is tried again is filled in with what it asked for. */
   #begin() {
@@ -74,33 +82,70 @@ export class ScalePage extends Component {
 
   componentWillUnmount() {
     this.#isHere = false;
+    clearTimeout(this.#planSoon);
   }
 
   #set(name, value, then) {
     const forgotten = { plan: null, wish: null, situation: null, key: null, error: null, wrong: {} };
+    this.#isAwaited = false;
+    clearTimeout(this.#planSoon);
+    this.#planSoon = setTimeout(() => this.#planAlong(), PLAN_AFTER_MILLIS);
     this.setState(({ fields }) => ({ fields: { ...fields, [name]: value }, ...forgotten }), then);
   }
 
+  /** The plan for what was typed so far. A half of a name is no resource, and what is wrong is told when the user is done. */
+  #planAlong() {
+    const { fields, busy } = this.state;
+    if (busy === "submitting" || !isComplete(fields) || !resourceOf(fields.resource.trim())) return;
+    if (Object.keys(wishOf(fields).wrong).length === 0) this.#plan();
+  }
+
+  /** The user is done: the focus goes to the plan, to what is wrong, or there as soon as it is known. */
+  #finish() {
+    const { plan, error, busy } = this.state;
+    this.#isAwaited = true;
+    if (busy !== null) return;
+    if ((plan && !this.#staleness()) || error) this.#focus();
+    else this.#plan();
+  }
+
+  #focus() {
+    if (!this.#isAwaited) return;
+    this.#isAwaited = false;
+    (document.querySelector('.form [aria-invalid="true"]') ?? this.#planHeading)?.focus();
+  }
+
   async #plan() {
+    clearTimeout(this.#planSoon);
     const { fields } = this.state;
     const { wish, wrong } = wishOf(fields);
     if (Object.keys(wrong).length > 0) return this.#refuse(wrong, null);
+    this.#planned = fields;
     this.setState({ busy: "planning", error: null, wrong: {}, plan: null });
     const before = situation(wish.resource);
     try {
       const plan = await api.plan(wish);
       if (!this.#isHere) return;
       // A plan for what the form said before would be submitted as what it says now.
-      if (this.state.fields !== fields) return this.setState({ busy: null });
+      if (this.state.fields !== fields) return this.#isLate();
       const key = api.newIdempotencyKey();
-      this.setState({ busy: null, plan, wish, situation: before, key }, () => this.#planHeading?.focus());
+      this.setState({ busy: null, plan, wish, situation: before, key }, () => this.#focus());
     } catch (error) {
+      if (this.#isHere && this.state.fields !== fields) return this.#isLate();
       this.#refuse({}, error);
+    }
+  }
+
+  /** The form says something else by now, of which a plan may be under way. */
+  #isLate() {
+    if (this.state.busy === "planning" && this.#planned !== this.state.fields) {
+      this.setState({ busy: null }, () => this.#isAwaited && this.#plan());
     }
   }
 
   async #submit() {
     const { wish, key } = this.state;
+    this.#isAwaited = true;
     this.setState({ busy: "submitting", error: null });
     try {
       const { job, joined } = await this.#sendUntilAnswered(wish, key);
@@ -137,9 +182,7 @@ export class ScalePage extends Component {
   #refuse(wrong, error) {
     if (!this.#isHere) return error && this.#refuseLate(error);
     const pointed = Object.fromEntries((error?.errors ?? []).map(({ pointer, detail }) => [pointer, detail]));
-    this.setState({ busy: null, error, wrong: { ...wrong, ...pointed } }, () => {
-      (document.querySelector('.form [aria-invalid="true"]') ?? this.#planHeading)?.focus();
-    });
+    this.setState({ busy: null, error, wrong: { ...wrong, ...pointed } }, () => this.#focus());
   }
 
   /** A user who has left the page believes that the job is submitted. */
@@ -162,13 +205,21 @@ export class ScalePage extends Component {
     const onSubmit = (event) => {
       event.preventDefault();
       if (busy !== null) return;
-      if (!plan || this.#staleness()) this.#plan();
-      else if (!session.lacks.has("scale")) this.#submit();
+      if (!plan || this.#staleness()) {
+        this.#isAwaited = true;
+        this.#plan();
+      } else if (!session.lacks.has("scale")) this.#submit();
+    };
+    // A plan that came a moment ago is not submitted unseen.
+    const onKeyDown = (event) => {
+      if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
+      event.preventDefault();
+      this.#finish();
     };
     const set = (name, value) => this.#set(name, value);
     return h("div", { class: "page" },
       h("h1", { tabIndex: -1 }, "Scale a resource"),
-      h("form", { class: "form", noValidate: true, autocomplete: "off", onSubmit },
+      h("form", { class: "form", noValidate: true, autocomplete: "off", onSubmit, onKeyDown },
         h("div", { class: "columns" },
           h("div", { class: "wide card" },
             h(GoalFields, { fields, wrong, set }),
@@ -185,8 +236,9 @@ export class ScalePage extends Component {
       h("h2", { tabIndex: -1, ref: (element) => (this.#planHeading = element) }, "Plan"),
       staleness && h(Notice, { tone: "warn", role: "status", title: "This plan is out of date" }, h("p", null, staleness)),
       plan && h(PlanView, { plan }),
+      this.state.fields.onConflict === "supersede" && !plan?.joins && h(Ends, { alias: this.state.fields.resource.trim() }),
       !plan && !error && h("p", { class: "quiet" },
-        "Shows the steps and when they could be taken, before anything is submitted."),
+        busy === "planning" ? "Planning…" : "Shows the steps and when they could be taken, before anything is submitted."),
       h(Refusal, { error, fields: Object.keys(wrong) },
         error?.code === "resource_busy" && h("div", { class: "actions start" },
           h("button", { type: "button", onClick: () => this.#instead("queue") }, "Queue instead"),
@@ -202,11 +254,14 @@ export class ScalePage extends Component {
           type: "submit", class: "primary strong",
           disabled: busy !== null || (isRefused && plan !== null && !staleness),
         }, staleness ? "Show a new plan" : label(plan, busy, error, isRefused))),
-      plan && h("p", { class: "quiet" }, "Another change to the form asks for a new plan."));
+      plan && h("p", { class: "quiet" }, "The plan follows what the form says."));
   }
 
   #instead(onConflict) {
-    this.#set("onConflict", onConflict, () => this.#plan());
+    this.#set("onConflict", onConflict, () => {
+      this.#isAwaited = true;
+      this.#plan();
+    });
   }
 }
 

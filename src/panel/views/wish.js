@@ -1,5 +1,7 @@
 /** What the form to scale asks, and the request that comes of it. */
 
+import { exactDuration, secondsOf } from "../format.js";
+
 /** The settings of a job: name in requests and answers, label, what it means, and unit. All of them are in `SETTINGS`. */
 export const STEP_SIZE = ["stepSize", "Step size", "most units changed in one step", ""];
 export const COOLDOWN = ["cooldownSeconds", "Cooldown", "least time between two changes", "s"];
@@ -34,25 +36,37 @@ export function wishedFor(job, standard = {}) {
     amount: String(isDelta ? job.delta : job.targetCapacity),
     reason: job.reason ?? "",
     labels: Object.entries(job.labels).map(([name, value]) => `${name}=${value}`).join("\n"),
-    ...Object.fromEntries(own.map(([name]) => [name, String(job.settings[name])])),
+    ...Object.fromEntries(own.map(([name, , , unit]) => [name, unit ? exactDuration(job.settings[name]) : String(job.settings[name])])),
   };
 }
 
-/** The request that the fields describe, and what is wrong with them that the gateway could not tell. */
+/** The number in a text; null if it is none. */
+const wholeOf = (text) => (/^[+-]?\d+$/.test(text) ? Number(text) : null);
+
+/** The seconds in a text. A bare number is one of seconds. */
+const lastingOf = (text) => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : secondsOf(text));
+
+/** Whether there is enough in the fields to plan for. */
+export const isComplete = ({ resource, amount }) => resource.trim() !== "" && amount.trim() !== "";
+
+/** The request that the fields describe, and what is wrong with them that the gateway need not tell. */
 export function wishOf(fields) {
   const wish = { resource: fields.resource.trim() };
   const wrong = {};
-  const take = (name, text, pattern, what) => {
+  const take = (name, text, read, what) => {
     const trimmed = text.trim().replace("−", "-");
     if (trimmed === "") return;
-    if (pattern.test(trimmed)) wish[name] = Number(trimmed);
-    else wrong[`/${name}`] = `must be ${what}`;
+    const value = read(trimmed);
+    if (value === null) wrong[`/${name}`] = `Enter ${what}`;
+    else wish[name] = value;
   };
   const goal = fields.goal === "delta" ? "delta" : "targetCapacity";
-  take(goal, fields.amount, /^[+-]?\d+$/, "a whole number");
+  if (wish.resource === "") wrong["/resource"] = "Enter a resource";
+  if (fields.amount.trim() === "") wrong[`/${goal}`] = goal === "delta" ? "Enter a difference" : "Enter a target";
+  take(goal, fields.amount, wholeOf, "a whole number");
   for (const [name, , , unit] of SETTINGS) {
-    if (unit) take(name, fields[name], /^\d+(\.\d+)?$/, "a number of seconds");
-    else take(name, fields[name], /^\d+$/, "a whole number");
+    if (unit) take(name, fields[name], lastingOf, "a duration such as 90 s, 5 min or 1h30m");
+    else take(name, fields[name], wholeOf, "a whole number");
   }
   if (fields.onConflict !== "reject") wish.onConflict = fields.onConflict;
   if (fields.reason.trim() !== "") wish.reason = fields.reason.trim();
@@ -61,8 +75,8 @@ export function wishOf(fields) {
     const pairs = labels.map((line) => line.split(/\s*=\s*(.*)/s, 2));
     const isWrong = pairs.some(([name, value]) => !name || value === undefined);
     const isTwice = new Set(pairs.map(([name]) => name)).size < pairs.length;
-    if (isWrong) wrong["/labels"] = "must have one name=value per line";
-    else if (isTwice) wrong["/labels"] = "must not have the same name twice";
+    if (isWrong) wrong["/labels"] = "Write one name=value per line";
+    else if (isTwice) wrong["/labels"] = "Write each name once";
     else wish.labels = Object.fromEntries(pairs);
   }
   return { wish, wrong };
