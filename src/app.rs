@@ -2,6 +2,7 @@
 
 mod errors;
 mod recovery;
+mod sidecar_check;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::audit_file::AuditFile;
 use crate::clock::{Clock, Present, WallWatch, wall_now};
 use crate::config::{self, Access, Config};
 use crate::engine::{EngineDied, EngineHandle, Parts, Projections, RunningEngine};
+use crate::files::absolute;
 use crate::sidecar::{HttpSidecar, MeteredSidecar, REQUEST_TIMEOUT};
 use crate::sources::SourceRules;
 use crate::store::sqlite::{
@@ -70,26 +72,27 @@ impl Gateway {
     }
 
     async fn start_by(config: &Config, traces: &Traces, given: Option<Clock>) -> Result<Self, StartError> {
+        // As it can be named from anywhere: it is in the log and in commands that are told to the operator.
+        let data_dir = &absolute(&config.data_dir);
         let tls = config.access.tls.as_ref().map(Tls::open).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         tell_of_exposed_files(&config.access);
         let (listener, address) = bind(config.listen)?;
-        let mut journal = SqliteJournal::open(&config.data_dir)?;
+        let mut journal = SqliteJournal::open(data_dir)?;
         let present = Present::now();
         let (clock, wall, carry_over) = match given {
             None => choose_clock(&mut journal, &present)?,
             Some(clock) => (clock, WallWatch::begin(present.wall, present.wall, false), None),
         };
-        let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(&config.data_dir)?);
-        let (rule, keyring) = open_keyring(&config.access, address, &reader, &config.data_dir).await?;
+        let reader: Arc<dyn StoreReader> = Arc::new(SqliteReader::open(data_dir)?);
+        let (rule, keyring) = open_keyring(&config.access, address, &reader, data_dir).await?;
         if config.access.admin_key.is_some() && !reader.ever_had_key().await? {
             // Before the first request: a gateway that starts without this key later must not be open.
             journal.note_configured_key(wall_now())?;
         }
         let (has_key, has_usable) = (keyring.has_any().await?, keyring.has_usable(wall_now()).await?);
         let projections = Projections::new(reader.last_event().await? + 1, traces.clone())?;
-        let (audit_file, audit_thread) =
-            open_audit_log(config.audit_log.as_deref(), &config.data_dir, &projections)?.unzip();
+        let (audit_file, audit_thread) = open_audit_log(config.audit_log.as_deref(), data_dir, &projections)?.unzip();
         let (store, store_inbox) = SqliteStore::channel();
         let store = Arc::new(store);
         let (engine, engine_inbox) = EngineHandle::channel();
@@ -100,8 +103,8 @@ impl Gateway {
         let recorder = Arc::clone(guard.recorder());
         let (state, progress) =
             ApiState::new(engine.clone(), projections.clone(), Arc::clone(&reader), clock, guard, connection_limits);
-        let data_dir = config.data_dir.clone();
-        let state = state.with_store_log(move || log_length(&data_dir));
+        let logged_dir = data_dir.clone();
+        let state = state.with_store_log(move || log_length(&logged_dir));
         let browsers = BrowserRules::new(&config.access, address.ip().is_loopback());
         let grace = config.shutdown_grace.mul_f64(SHARE_FOR_REQUESTS);
         let http = HttpServer::start(listener, tls, state, browsers, config.access.open_metrics, grace)?;
@@ -124,10 +127,10 @@ impl Gateway {
         engine.begun().await??;
         progress.set_recovered(true);
         // Not earlier: a start that is refused prints its reason alone.
-        tell_who_may_enter(rule, (has_key, has_usable), address, &config.data_dir);
-        tracing::info!(jobs, unfinished, data_dir = %config.data_dir.display(), "store opened");
+        tell_who_may_enter(rule, (has_key, has_usable), address, data_dir);
+        tracing::info!(jobs, unfinished, data_dir = %data_dir.display(), "store opened");
         tracing::info!(%address, scheme, sidecar = config.sidecar_url.as_str(), "scalegate {} is ready", env!("CARGO_PKG_VERSION"));
-        let damage = check_in_background(&config.data_dir);
+        let damage = check_in_background(data_dir);
         Ok(Self { address, http, engine, store, store_thread, audit_file: audit_thread, damage, progress, recorder })
     }
 
@@ -319,6 +322,8 @@ pub async fn serve(config: &Config, traces: &Traces) -> Result<(), ServeError> {
         _ = terminate.recv() => exit_before_ready(),
         _ = interrupt.recv() => exit_before_ready(),
     };
+    let listed = config.scaling().resources.into_keys().next();
+    actix_web::rt::spawn(sidecar_check::check(config.sidecar_url.as_str().to_owned(), listed));
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),

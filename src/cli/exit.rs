@@ -13,7 +13,8 @@ Exit codes:
   2  the command line makes no sense
   3  the job was canceled or superseded
   4  the gateway refused the request
-  5  the gateway could not be reached, or answered with an error of its own";
+  5  the gateway could not be reached, or answered with an error of its own
+  130  Ctrl-C ended the following; the job goes on";
 
 /// How a client command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub enum Exit {
     Refused = 4,
     /// The gateway could not be reached, or answered with an error of its own.
     Unreachable = 5,
+    /// A signal ended the following of a job, which goes on. What shells say of SIGINT.
+    Interrupted = 130,
 }
 
 impl Exit {
@@ -55,7 +58,8 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_code() {
-        for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::JobStopped, Exit::Refused, Exit::Unreachable] {
+        use Exit::*;
+        for exit in [Done, Failed, Usage, JobStopped, Refused, Unreachable, Interrupted] {
             let line = format!("\n  {}  ", exit as u8);
             assert!(HELP.contains(&line), "{exit:?}");
         }

@@ -3,6 +3,7 @@
 //! By its stream of events: a poll would show the job as it is, and leave out what it was between two of them.
 
 pub(super) mod news;
+mod overdue;
 mod screen;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 pub use screen::{Screen, bar_columns};
 
-use super::client::{Client, Failure, Heard};
+use self::overdue::Overdue;
+use super::client::{Client, Failure, GatewayArgs, Heard};
 use super::output::Output;
 use super::words;
 use crate::api::view::JobView;
@@ -33,19 +35,24 @@ pub struct FollowArgs {
     pub patience: Duration,
 }
 
-/// Follows `job` to its end as a client command does, and prints the job if `json` is asked for.
+/// Follows `job`, which `gateway` has, to its end as a client command does, and prints the job if `json` is asked for. `stop`
+/// ends the following.
 ///
 /// # Errors
-/// As [`follow`].
+/// As [`follow`], and [`Failure::Stopped`].
 pub async fn to_the_end(
-    client: &Client,
+    (client, gateway): (&Client, &GatewayArgs),
     job: JobView,
-    args: &FollowArgs,
-    json: bool,
+    (args, json): (&FollowArgs, bool),
+    stop: impl Future<Output = ()>,
     output: &mut Output,
 ) -> Result<JobView, Failure> {
     let mut screen = if json { Screen::quiet(output) } else { Screen::live(output) };
-    let ended = follow(client, job, args.patience, &mut screen).await?;
+    let stopped = Failure::Stopped { id: job.id, options: gateway.given() };
+    let ended = tokio::select! {
+        ended = follow(client, job, args.patience, &mut screen) => ended?,
+        () = stop => return Err(stopped),
+    };
     drop(screen);
     if json {
         output.json(&ended);
@@ -65,9 +72,10 @@ pub async fn follow(
     screen: &mut Screen<'_>,
 ) -> Result<JobView, Failure> {
     let mut events = client.job_events(job.id, patience);
+    let mut overdue = Overdue::default();
     screen.show(None, &job);
     while !job.state.is_over() {
-        match ticking(screen, &job, events.next()).await? {
+        match ticking(screen, (client, &job, &mut overdue), events.next()).await? {
             // A stream that begins anew repeats what was shown; of that there is nothing to show.
             Heard::Job(newer) => {
                 screen.show(Some(&job), &newer);
@@ -85,13 +93,24 @@ pub async fn follow(
     Ok(job)
 }
 
-/// What `work` gives, with countdowns on `screen` going on meanwhile.
-async fn ticking<T>(screen: &mut Screen<'_>, job: &JobView, work: impl Future<Output = T>) -> T {
+/// What `work` gives, with countdowns on `screen` going on meanwhile, and a look into a wait that is overdue.
+async fn ticking<T>(
+    screen: &mut Screen<'_>,
+    (client, job, overdue): (&Client, &JobView, &mut Overdue),
+    work: impl Future<Output = T>,
+) -> T {
     let mut work = std::pin::pin!(work);
     loop {
         tokio::select! {
             done = &mut work => return done,
-            () = tokio::time::sleep(TICK) => screen.tick(job),
+            () = tokio::time::sleep(TICK) => {}
+        }
+        screen.tick(job);
+        let now = words::now();
+        if overdue.is_due(job, now)
+            && let Some(cause) = overdue.ask(client, now).await
+        {
+            screen.notice(&cause);
         }
     }
 }

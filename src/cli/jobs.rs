@@ -108,7 +108,7 @@ impl JobsArgs {
             (_, Err(usage)) => Err(usage),
             (None, _) if self.follow.wait => Err(Failure::Usage("--wait needs the ID of a job".to_owned())),
             (_, Ok(client)) if self.watch => self.watch(&client, stop, output).await,
-            (Some(id), Ok(client)) => self.run_for(&id, &client, output).await,
+            (Some(id), Ok(client)) => self.run_for(&id, &client, stop, output).await,
             (None, Ok(client)) => self.list(&client, output).await,
         };
         done.unwrap_or_else(|failure| {
@@ -117,7 +117,13 @@ impl JobsArgs {
         })
     }
 
-    async fn run_for(&self, id: &JobRef, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
+    async fn run_for(
+        &self,
+        id: &JobRef,
+        client: &Client,
+        stop: impl Future<Output = ()>,
+        output: &mut Output,
+    ) -> Result<Exit, Failure> {
         let id = id.resolve(client).await?;
         let job = if self.cancel { cancel(client, id).await? } else { client.job(id).await? };
         if self.follow.wait {
@@ -125,7 +131,8 @@ impl JobsArgs {
                 output.line(headline(&job));
                 output.lines(words::note(&job));
             }
-            let ended = follow::to_the_end(client, job, &self.follow, self.json, output).await?;
+            let ended =
+                follow::to_the_end((client, &self.gateway), job, (&self.follow, self.json), stop, output).await?;
             let as_asked = self.cancel && ended.state == StateName::Canceled;
             return Ok(if as_asked { Exit::Done } else { Exit::of_job(&ended) });
         }

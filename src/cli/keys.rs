@@ -17,9 +17,11 @@ use clap::{Args, Subcommand};
 use super::directory::DirectoryArgs;
 use super::exit::Exit;
 use super::output::Output;
+use super::words::quoted;
 use crate::clock::wall_now;
 use crate::config::ConfigError;
 use crate::domain::{Action, Actor, Attempt, AuditEntry, AuditVerdict, KeyId, Subject};
+use crate::files::absolute;
 use crate::store::sqlite::SqliteError;
 
 /// The exit codes, for the end of `--help`.
@@ -114,7 +116,7 @@ fn entry(action: Action, id: &KeyId, verdict: AuditVerdict) -> AuditEntry {
     }
 }
 
-/// `directory` as it can be named from anywhere.
-fn absolute(directory: &Path) -> PathBuf {
-    std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned())
+/// The command `scalegate keys` with these `arguments`, for the gateway whose data is in `directory`, as a shell takes it.
+fn command(arguments: &str, directory: &Path) -> String {
+    format!("scalegate keys {arguments} --data-dir {}", quoted(&absolute(directory).to_string_lossy()))
 }

@@ -76,23 +76,22 @@ pub struct ScaleArgs {
 /// Runs the command. Must be called within an actix runtime.
 pub async fn run(args: ScaleArgs) -> Exit {
     let mut output = Output::standard();
-    let exit = args.run(&mut output).await;
+    let exit = args.run(super::until_told_to_stop(), &mut output).await;
     output.finish(exit)
 }
 
 impl ScaleArgs {
-    async fn run(self, output: &mut Output) -> Exit {
-        let done = match self.gateway.client(output) {
-            Ok(client) => self.run_at(&client, output).await,
-            Err(usage) => Err(usage),
-        };
-        done.unwrap_or_else(|failure| {
-            output.notice(&failure);
-            failure.exit()
-        })
+    /// Runs the command. `stop` ends the following of the job.
+    async fn run(self, stop: impl Future<Output = ()>, output: &mut Output) -> Exit {
+        self.gateway.run(output, async |client, output| self.run_at(client, stop, output).await).await
     }
 
-    async fn run_at(self, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
+    async fn run_at(
+        &self,
+        client: &Client,
+        stop: impl Future<Output = ()>,
+        output: &mut Output,
+    ) -> Result<Exit, Failure> {
         let submission = self.submission()?;
         if self.plan {
             let plan = client.plan(&submission).await?;
@@ -118,7 +117,7 @@ impl ScaleArgs {
             }
             return Ok(Exit::Done);
         }
-        let ended = follow::to_the_end(client, job, &self.follow, self.json, output).await?;
+        let ended = follow::to_the_end((client, &self.gateway), job, (&self.follow, self.json), stop, output).await?;
         Ok(Exit::of_job(&ended))
     }
 

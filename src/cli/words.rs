@@ -75,6 +75,16 @@ pub fn setting(seconds: f64) -> String {
     }
 }
 
+/// `text` as a shell takes it for one word.
+pub fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,[]".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// The mode of a policy, as its document has it.
 pub fn mode(mode: Mode) -> &'static str {
     match mode {

@@ -8,7 +8,7 @@ mod trust;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, RawMode, Stat};
 use rustix::process::Gid;
@@ -18,6 +18,11 @@ pub use self::trust::{Closing, Distrust, Found, Kind, Process, closing, judge};
 
 /// For the owner of a file only.
 pub const FILE_MODE: u32 = 0o600;
+
+/// `path` as it can be named from anywhere, for messages and commands.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
 
 /// The user and the groups of this process.
 ///

@@ -45,6 +45,15 @@ impl HttpSidecar {
         Self { base_url: base_url.into(), timeout, reads: Keeper::new(timeout), changes: client(MAX_DISPATCH, timeout) }
     }
 
+    /// Whether anything answers at the base URL, whatever it says.
+    ///
+    /// # Errors
+    /// Why nothing does.
+    pub async fn knock(&self) -> Result<(), String> {
+        let request = self.reads.client().get(&self.base_url);
+        exchange(request, None, self.timeout).await.map(|_| ()).map_err(|failure| failure.detail)
+    }
+
     fn url(&self, resource: &Alias, action: &str) -> String {
         let resource = utf8_percent_encode(resource.as_str(), ESCAPED);
         format!("{}/resource/{resource}/capacity{action}", self.base_url)

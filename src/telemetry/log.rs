@@ -81,7 +81,7 @@ pub fn init(format: LogFormat, default_filter: Option<&str>) -> Result<(), LogEr
         .with_env_filter(filter)
         .with_writer(log)
         .with_target(false)
-        .with_ansi(io::stderr().is_terminal());
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()));
     // An error means that there is a log already.
     let _ = match format {
         LogFormat::Text => builder.fmt_fields(Escaped(DefaultFields::new())).try_init(),

@@ -177,7 +177,7 @@ async fn it_joins_a_job_with_the_same_target(language: Language) {
 async fn it_shows_the_key_that_it_is_given(language: Language) {
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
     let gateway = Gateway::start(dir.path(), sidecar.address(), &SETTINGS);
-    let create = ["keys", "create", "example", "--scope", "scale", "--resource", "worker", "--data-dir"];
+    let create = ["keys", "create", "example", "--scope", "scale", "--resource", "worker", "--yes", "--data-dir"];
     let created = scalegate().args(create).arg(dir.path()).output().expect("the binary starts");
     let key = String::from_utf8(created.stdout).expect("text");
     let outcome = Example::start(language.command("scale")(), gateway.address, &["worker", "2"]).end().await;

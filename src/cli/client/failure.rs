@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use actix_web::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::StatusCode;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::ServerUrl;
 use super::trust::in_words;
@@ -23,6 +25,32 @@ pub enum Failure {
     /// No job has such an id.
     #[error("{0}")]
     NoSuchJob(String),
+    /// The user ended the following of a job.
+    #[error(
+        "The job goes on.\n  Follow it: scalegate jobs {id} --wait{options}\n  Cancel it: scalegate cancel {id}{options}"
+    )]
+    Stopped {
+        /// The job.
+        id: Uuid,
+        /// The options that say which gateway has it.
+        options: String,
+    },
+    /// What is at this address is no gateway, and will not become one.
+    #[error("cannot reach the gateway at {server}: {detail}")]
+    WrongAddress {
+        /// The address.
+        server: ServerUrl,
+        /// Why.
+        detail: String,
+    },
+    /// The name in the address is not known. A gateway that was there may be without one while it starts again.
+    #[error("cannot reach the gateway at {server}: its name cannot be resolved: {detail}")]
+    UnknownName {
+        /// The address.
+        server: ServerUrl,
+        /// Why.
+        detail: String,
+    },
     /// There was no connection, so that nothing was sent.
     #[error("cannot reach the gateway at {server}: {detail}")]
     NotConnected {
@@ -93,10 +121,14 @@ impl Failure {
             }
             SendRequestError::Connect(ConnectError::Io(error)) => Self::of_connecting(server, &error),
             SendRequestError::Connect(ConnectError::Resolver(error)) => {
-                Self::NotConnected { server, detail: format!("its name cannot be resolved: {error}") }
+                Self::UnknownName { server, detail: error.to_string() }
             }
             SendRequestError::Connect(error) => Self::NotConnected { server, detail: error.to_string() },
             SendRequestError::Url(error) => Self::NotConnected { server, detail: error.to_string() },
+            // Not even the name of the protocol: what answers in plain HTTP has that.
+            SendRequestError::Response(ParseError::Version) if !server.is_https() => {
+                Self::WrongAddress { server, detail: "it does not speak HTTP; perhaps it is https://".to_owned() }
+            }
             SendRequestError::Response(error) if !server.is_https() => {
                 Self::NoAnswer { server, detail: format!("it does not speak HTTP ({error}); perhaps it is https://") }
             }
@@ -109,7 +141,7 @@ impl Failure {
     fn of_connecting(server: ServerUrl, error: &std::io::Error) -> Self {
         match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => Self::Untrusted { server, detail: in_words(why) },
-            Some(rustls::Error::InvalidMessage(_)) => Self::NotConnected {
+            Some(rustls::Error::InvalidMessage(_)) => Self::WrongAddress {
                 server,
                 detail: "what answers does not speak TLS; perhaps it is http://".to_owned(),
             },
@@ -140,7 +172,13 @@ impl Failure {
             Self::Undecided { last, .. } => last.status(),
             Self::KeyEnded => Some(StatusCode::UNAUTHORIZED.as_u16()),
             Self::NoSuchJob(_) => Some(StatusCode::NOT_FOUND.as_u16()),
-            Self::Usage(_) | Self::NotConnected { .. } | Self::Untrusted { .. } | Self::NoAnswer { .. } => None,
+            Self::Usage(_)
+            | Self::Stopped { .. }
+            | Self::WrongAddress { .. }
+            | Self::UnknownName { .. }
+            | Self::NotConnected { .. }
+            | Self::Untrusted { .. }
+            | Self::NoAnswer { .. } => None,
         }
     }
 
@@ -148,6 +186,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match (self, self.status()) {
             (Self::Usage(_), _) => Exit::Usage,
+            (Self::Stopped { .. }, _) => Exit::Interrupted,
             (_, Some(400..=499)) => Exit::Refused,
             _ => Exit::Unreachable,
         }
@@ -158,6 +197,9 @@ impl Failure {
         match self {
             Self::Usage(_)
             | Self::NoSuchJob(_)
+            | Self::Stopped { .. }
+            | Self::WrongAddress { .. }
+            | Self::UnknownName { .. }
             | Self::NotConnected { .. }
             | Self::Untrusted { .. }
             | Self::KeyEnded => false,
@@ -193,7 +235,7 @@ impl Failure {
     /// Whether this is what a gateway that restarts, or a proxy before it, looks like.
     pub fn is_absence(&self) -> bool {
         match self {
-            Self::NotConnected { .. } | Self::NoAnswer { .. } => true,
+            Self::UnknownName { .. } | Self::NotConnected { .. } | Self::NoAnswer { .. } => true,
             _ => matches!(self.status(), Some(408 | 425 | 429 | 500..=599)),
         }
     }

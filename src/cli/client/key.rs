@@ -10,7 +10,8 @@ use super::{Client, Failure, ServerArgs, ServerUrl};
 use crate::access::Token;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
-use crate::config::{exposure, parse_key, read_key};
+use crate::cli::words::quoted;
+use crate::config::{Given, exposure, parse_key, read_key};
 
 /// The environment variable that may hold the key.
 const VARIABLE: &str = "SCALEGATE_KEY";
@@ -41,6 +42,21 @@ impl GatewayArgs {
             output.notice(format_args!("warning: the API key can be read on the way to {server}: use https://"));
         }
         Client::connect(server, key.as_ref(), &self.server.trust()?)
+    }
+
+    /// The options that were given on the command line, to be given again in a command that is told to the user. What the
+    /// environment says needs no repetition, and a key has no option.
+    pub fn given(&self) -> String {
+        let flag =
+            |given: &Option<Given>| given.as_ref().filter(|given| !given.by_environment).map(|it| it.text.clone());
+        let key_file = self.key_file.as_ref().map(|path| path.clone().into_os_string());
+        let options = [
+            ("--server", flag(&self.server.server)),
+            ("--ca-file", flag(&self.server.ca_file)),
+            ("--key-file", key_file),
+        ];
+        let given = options.into_iter().filter_map(|(name, text)| text.map(|text| (name, text)));
+        given.map(|(name, text)| format!(" {name} {}", quoted(&text.to_string_lossy()))).collect()
     }
 
     /// What `command` makes of that gateway. Why it does not work is told on standard error. Must be called within an actix
@@ -80,7 +96,6 @@ fn is_readable_on_the_way(server: &ServerUrl) -> bool {
 mod tests {
     use super::*;
     use crate::cli::output::capture::Captured;
-    use crate::config::Given;
 
     fn args(server: &str, key_file: Option<PathBuf>) -> GatewayArgs {
         GatewayArgs { server: ServerArgs { server: Some(Given::by_flag(server)), ca_file: None }, key_file }
@@ -88,6 +103,16 @@ mod tests {
 
     fn key(key_file: Option<PathBuf>, variable: Option<&str>) -> Result<Option<Token>, String> {
         args("http://gateway", key_file).key(variable.map(OsString::from)).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn what_was_given_is_repeated_as_a_shell_takes_it() {
+        let mut gateway = args("https://gateway:8080", Some("my keys/it's".into()));
+        gateway.server.ca_file = Some(Given::by_environment("/etc/ca.pem"));
+        assert_eq!(gateway.given(), " --server https://gateway:8080 --key-file 'my keys/it'\\''s'");
+        gateway.server = ServerArgs { server: None, ca_file: Some(Given::by_flag("ca.pem")) };
+        gateway.key_file = None;
+        assert_eq!(gateway.given(), " --ca-file ca.pem");
     }
 
     #[test]

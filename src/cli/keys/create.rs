@@ -1,11 +1,12 @@
 //! `scalegate keys create`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
-use super::{DirectoryArgs, HELP, KeysError, absolute, entry};
+use super::{DirectoryArgs, HELP, KeysError, absolute, command, entry};
 use crate::access::{KeyProblem, MAX_KEYS, MAX_LIFETIME, MIN_LIFETIME, NewKey, Token};
 use crate::cli::output::Output;
 use crate::cli::words;
@@ -40,6 +41,10 @@ pub struct CreateArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     expires_in: Option<Duration>,
 
+    /// Make the first key also if it is not for admins
+    #[arg(long)]
+    yes: bool,
+
     #[command(flatten)]
     directory: DirectoryArgs,
 }
@@ -51,6 +56,9 @@ impl CreateArgs {
         let is_new = !directory.exists();
         let mut store = KeyStore::open(&directory)?;
         let (known, now) = (store.keys()?, wall_now());
+        if known.is_empty() && self.scope != Scope::Admin && !self.yes {
+            return Err(locks_others_out(&directory));
+        }
         if known.iter().filter(|key| key.is_usable(now)).count() >= MAX_KEYS {
             let detail = format!("{MAX_KEYS} keys are good already, and no more can be: revoke some first");
             return Err(KeysError::Refused(detail));
@@ -67,11 +75,11 @@ impl CreateArgs {
         output.notice(format_args!(
             "made the key {}: {}\n  The data directory is {}{created}.{first}\n  The line on standard output is the key. It \
              is shown only now. scalegate's own commands take it from SCALEGATE_KEY\n  or the file given by --key-file, and \
-             other programs send it as \"Authorization: Bearer KEY\".\n  To end it: scalegate keys revoke {}",
+             other programs send it as \"Authorization: Bearer KEY\".\n  To end it: {}",
             key.id,
             described(&key),
             absolute(&directory).display(),
-            key.id
+            command(&format!("revoke {}", key.id), &directory)
         ));
         Ok(())
     }
@@ -93,6 +101,15 @@ impl CreateArgs {
             }
         }
     }
+}
+
+/// Why the first key is not made. With a key of the configuration there are others, which the store does not know of.
+fn locks_others_out(directory: &Path) -> KeysError {
+    KeysError::Refused(format!(
+        "no key was made: the first one locks out all programs that use the gateway without a key, and one that is not for admins \
+         cannot make others. Make an admin key first: `{}`; or say --yes",
+        command("create operator --scope admin", directory)
+    ))
 }
 
 fn in_terms_of_flags(problem: KeyProblem) -> String {

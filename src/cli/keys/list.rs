@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DirectoryArgs, HELP, KeysError, absolute};
+use super::{DirectoryArgs, HELP, KeysError, absolute, command};
 use crate::api::keys::{KeyList, KeyState, KeyView};
 use crate::api::view::WireTime;
 use crate::cli::output::Output;
@@ -38,7 +38,10 @@ impl ListArgs {
         if self.json {
             output.json(&KeyList { keys });
         } else if keys.is_empty() {
-            output.notice("there are no keys; `scalegate keys create` makes the first one");
+            output.notice(format_args!(
+                "there are no keys; `{}` makes the first one",
+                command("create NAME --scope admin", &directory)
+            ));
         } else {
             output.table(HEADER, keys.iter().map(row));
         }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DirectoryArgs, HELP, KeysError, absolute, entry};
+use super::{DirectoryArgs, HELP, KeysError, absolute, command, entry};
 use crate::access::{PREFIX, Token};
 use crate::cli::output::Output;
 use crate::cli::words;
@@ -65,8 +65,9 @@ fn read_id(text: &str) -> Result<KeyId, KeysError> {
 
 fn unknown(id: &KeyId, directory: &std::path::Path) -> KeysError {
     KeysError::Refused(format!(
-        "there is no key {id} in {}: `scalegate keys list` shows those there are; one that the gateway's configuration gives \
-         ends when it is taken out there",
-        absolute(directory).display()
+        "there is no key {id} in {}: `{}` shows those there are; one that the gateway's configuration gives ends when it is \
+         taken out there",
+        absolute(directory).display(),
+        command("list", directory)
     ))
 }

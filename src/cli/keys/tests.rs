@@ -15,7 +15,13 @@ use crate::store::{KeyChange, StoreReader as _, Unit};
 /// What the command does in `directory`.
 fn keys(directory: &Path, arguments: &[&str]) -> (Exit, Captured) {
     let directory = directory.to_str().expect("a plain path");
-    let args: KeysArgs = testing::parse(&[arguments, &["--data-dir", directory]].concat()).expect("valid arguments");
+    // The first key of a test may be of any scope.
+    let yes = if arguments.first() == Some(&"create") { &["--yes"][..] } else { &[] };
+    run(&[arguments, yes, &["--data-dir", directory]].concat())
+}
+
+fn run(arguments: &[&str]) -> (Exit, Captured) {
+    let args: KeysArgs = testing::parse(arguments).expect("valid arguments");
     let captured = Captured::default();
     let mut output = captured.output();
     let exit = args.run(&mut output);
@@ -157,7 +163,7 @@ fn a_key_that_could_not_be_written_is_revoked() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("a plain path");
     let args: KeysArgs =
-        testing::parse(&["create", "x", "--scope", "read", "--data-dir", path]).expect("valid arguments");
+        testing::parse(&["create", "x", "--scope", "read", "--yes", "--data-dir", path]).expect("valid arguments");
     let captured = Captured::default();
     let mut output = captured.output();
     output.close();
@@ -228,6 +234,21 @@ fn an_empty_list_says_so() {
 }
 
 #[test]
+fn a_first_key_that_locks_everybody_out_is_not_made_by_chance() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("a plain path");
+    for scope in ["push", "read", "scale"] {
+        let (exit, captured) = run(&["create", "x", "--scope", scope, "--data-dir", path]);
+        assert_eq!((exit, captured.out().as_str()), (Exit::Refused, ""), "{scope}");
+        let advice = format!("`scalegate keys create operator --scope admin --data-dir {path}`; or say --yes");
+        assert!(captured.err().contains("locks out") && captured.err().contains(&advice), "{}", captured.err());
+    }
+    assert_eq!(stored(directory.path()), []);
+    assert_eq!(run(&["create", "x", "--scope", "admin", "--data-dir", path]).0, Exit::Done);
+    assert_eq!(run(&["create", "x", "--scope", "scale", "--data-dir", path]).0, Exit::Done);
+}
+
+#[test]
 fn only_an_id_is_taken_for_one_and_nothing_else_is_repeated() {
     let directory = tempfile::tempdir().expect("a directory");
     let token = create(directory.path(), &["x", "--scope", "read"]);
@@ -246,7 +267,7 @@ fn only_an_id_is_taken_for_one_and_nothing_else_is_repeated() {
     let (exit, captured) = keys(directory.path(), &["revoke", "0123456789"]);
     assert_eq!(exit, Exit::Refused);
     assert!(captured.err().starts_with("scalegate: there is no key 0123456789 in "), "{}", captured.err());
-    assert!(captured.err().contains("`scalegate keys list` shows"), "{}", captured.err());
+    assert!(captured.err().contains("`scalegate keys list --data-dir /"), "{}", captured.err());
     assert!(stored(directory.path())[0].revoked_at.is_none());
 }
 
@@ -269,7 +290,7 @@ fn the_directory_is_the_one_that_the_gateway_would_use() {
         .expect("written");
     let file = file.to_str().expect("a plain path");
     let args: KeysArgs =
-        testing::parse(&["create", "x", "--scope", "read", "--config", file]).expect("valid arguments");
+        testing::parse(&["create", "x", "--scope", "read", "--yes", "--config", file]).expect("valid arguments");
     assert_eq!(args.run(&mut Captured::default().output()), Exit::Done);
     assert_eq!(stored(&data).len(), 1);
     std::fs::write(file, "data_dir = 5\n").expect("written");

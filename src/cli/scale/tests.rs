@@ -2,8 +2,9 @@ use serde_json::{Value, json};
 
 use super::ScaleArgs;
 use crate::api::openapi::examples::example_plan;
-use crate::cli::client::stub::{Reply, Stub, busy, canceled, events, failed, job, problem, succeeded};
+use crate::cli::client::stub::{Reply, Stub, Then, busy, canceled, events, failed, job, problem, ready, succeeded};
 use crate::cli::exit::Exit;
+use crate::cli::output::Output;
 use crate::cli::output::capture::Captured;
 use crate::cli::testing;
 
@@ -13,7 +14,8 @@ fn parse(arguments: &[&str]) -> Result<ScaleArgs, clap::Error> {
 
 async fn scale(stub: &Stub, arguments: &[&str]) -> (Exit, Captured) {
     let url = stub.url();
-    testing::captured(&[arguments, &["--server", &url]].concat(), ScaleArgs::run).await
+    let run = async |args: ScaleArgs, output: &mut Output| args.run(std::future::pending(), output).await;
+    testing::captured(&[arguments, &["--server", &url]].concat(), run).await
 }
 
 #[actix_web::test]
@@ -86,6 +88,49 @@ async fn the_exit_code_tells_what_became_of_the_job() {
 }
 
 #[actix_web::test]
+async fn who_ends_the_following_is_told_how_to_go_on() {
+    for json in [&[][..], &["--json"]] {
+        let stub = Stub::start(vec![Reply::Json(202, job(json!({}))), Reply::Stream(ready(false), Then::Hold)]).await;
+        let url = stub.url();
+        let run = async |args: ScaleArgs, output: &mut Output| args.run(std::future::ready(()), output).await;
+        let arguments = [&["worker", "5", "--wait", "--server", &url][..], json].concat();
+        let (exit, captured) = testing::captured(&arguments, run).await;
+        let id = "0198c3f2-7a00-7000-8000-000000000001";
+        let expected = format!(
+            "scalegate: The job goes on.\n  Follow it: scalegate jobs {id} --wait --server {url}\n  Cancel it: scalegate cancel \
+             {id} --server {url}\n"
+        );
+        assert_eq!((exit, captured.err()), (Exit::Interrupted, expected));
+    }
+}
+
+/// They cannot pass: asking again would only make the user wait.
+#[actix_web::test]
+async fn a_wrong_address_is_told_once_and_at_once() {
+    let raw = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = raw.local_addr().expect("an address").port();
+    // What a server with HTTPS says to a client without.
+    let alert = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let (mut client, _) = raw.accept().expect("a client");
+        let _ = client.read(&mut [0; 1024]);
+        client.write_all(b"\x15\x03\x03\x00\x02\x02\x46").expect("sent");
+    });
+    for (server, words) in [
+        (format!("http://127.0.0.1:{port}"), "it does not speak HTTP; perhaps it is https://"),
+        ("http://nobody.invalid:8080".to_owned(), "its name cannot be resolved: "),
+    ] {
+        let run = async |args: ScaleArgs, output: &mut Output| args.run(std::future::pending(), output).await;
+        let (exit, captured) = testing::captured(&["worker", "5", "--server", &server], run).await;
+        assert_eq!(exit, Exit::Unreachable);
+        let err = captured.err();
+        assert!(err.starts_with(&format!("scalegate: cannot reach the gateway at {server}: {words}")), "{err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+    alert.join().expect("it ends");
+}
+
+#[actix_web::test]
 async fn json_is_the_job_and_nothing_else() {
     for (arguments, expected) in
         [(&["worker", "5", "--json"][..], json!({})), (&["worker", "5", "--json", "--wait"], succeeded())]
@@ -149,7 +194,7 @@ async fn plans_that_join_a_job_name_it() {
 async fn an_address_that_is_none_is_a_usage_error() {
     let args = parse(&["worker", "5", "--server", "gateway:8080"]).expect("checked later");
     let captured = Captured::default();
-    assert_eq!(args.run(&mut captured.output()).await, Exit::Usage);
+    assert_eq!(args.run(std::future::pending(), &mut captured.output()).await, Exit::Usage);
     assert!(
         captured.err().contains("--server: \"gateway:8080\" is not an https:// or http:// URL"),
         "{}",

@@ -127,11 +127,7 @@ impl SqliteError {
     pub(super) fn says_full(&self) -> bool {
         match self {
             Self::Directory { source, .. } | Self::Log { source, .. } => says_full(source.kind()),
-            // Its index could not be made longer.
-            Self::Sqlite { source, .. } => {
-                source.sqlite_error_code() == Some(ErrorCode::DiskFull)
-                    || source.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
-            }
+            Self::Sqlite { source, .. } => is_full(source),
             _ => false,
         }
     }
@@ -160,10 +156,16 @@ fn file_remedy(error: &std::io::Error) -> &'static str {
     }
 }
 
+fn is_full(error: &rusqlite::Error) -> bool {
+    // The index could not be made longer.
+    let is_index = error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE);
+    is_index || error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
 /// What to do about a database that cannot be used.
 fn sqlite_remedy(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => MAKE_ROOM,
+        _ if is_full(error) => MAKE_ROOM,
         Some(ErrorCode::SystemIoFailure) => LOOK_AT_DISK,
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => LET_WRITE,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -198,4 +200,18 @@ fn file_name(path: &Path) -> Cow<'_, str> {
 
 fn pid_suffix(pid: &Option<u32>) -> String {
     pid.map_or(String::new(), |pid| format!(" (process {pid})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_one() {
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            let source = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let error = SqliteError::Sqlite { path: "scalegate.db".into(), source };
+            assert!(error.to_string().contains("failed: its disk is full, make room on it"), "{error}");
+        }
+    }
 }

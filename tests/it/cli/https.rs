@@ -126,7 +126,7 @@ fn client(server: &str, arguments: &[&str]) -> Command {
 }
 
 fn key(gateway_data: &TempDir) -> String {
-    let create = ["keys", "create", "x", "--scope", "scale", "--data-dir"];
+    let create = ["keys", "create", "x", "--scope", "scale", "--yes", "--data-dir"];
     let output = scalegate().args(create).arg(gateway_data.path()).output().expect("it ends");
     String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
 }

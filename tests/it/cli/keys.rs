@@ -29,7 +29,7 @@ fn text(bytes: &[u8]) -> &str {
 
 /// A key, and what else was said.
 fn create(data_dir: &Path, arguments: &[&str]) -> (String, String) {
-    let output = run_to_its_end(&mut command(data_dir, &[&["create"], arguments].concat()));
+    let output = run_to_its_end(&mut command(data_dir, &[&["create", "--yes"], arguments].concat()));
     created(&output)
 }
 
@@ -213,7 +213,7 @@ fn command_with_key(data_dir: &Path, key: &str) -> Command {
 /// Makes `count` keys with as many processes at once.
 fn create_at_once(data_dir: &Path, count: usize) {
     let start = |n: usize| {
-        let mut command = command(data_dir, &["create", &format!("k{n}"), "--scope", "read"]);
+        let mut command = command(data_dir, &["create", &format!("k{n}"), "--scope", "read", "--yes"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
     };
     let children: Vec<_> = (0..count).map(start).collect();
@@ -248,7 +248,7 @@ async fn a_gateway_starts_while_keys_are_made() {
     for _ in 0..5 {
         let children: Vec<_> = (0..4)
             .map(|n| {
-                let mut command = command(dir.path(), &["create", &format!("k{n}"), "--scope", "read"]);
+                let mut command = command(dir.path(), &["create", &format!("k{n}"), "--scope", "read", "--yes"]);
                 command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts")
             })
             .collect();

@@ -32,7 +32,7 @@ fn assert_refused(directory: &Path, words: &[&str]) {
     };
     for mut command in [
         serve(directory, ([127, 0, 0, 1], 1).into(), &[]),
-        keys(&["create", "x", "--scope", "read"]),
+        keys(&["create", "x", "--scope", "read", "--yes"]),
         keys(&["list"]),
         keys(&["revoke", "0123456789"]),
     ] {
