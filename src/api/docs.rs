@@ -34,6 +34,9 @@ static SERVED_FILES: LazyLock<Vec<(&str, Served)>> = LazyLock::new(|| {
         .try_it_out_enabled(true)
         .display_request_duration(true)
         .display_operation_id(false)
+        // Without the bar that opens other documents, which a browser may not load.
+        .use_base_layout()
+        .default_models_expand_depth(0)
         .validator_url("none");
     let config = Arc::new(config);
     FILES.iter().filter_map(|name| Some((*name, served(name, Arc::clone(&config))?))).collect()
@@ -42,9 +45,18 @@ static SERVED_FILES: LazyLock<Vec<(&str, Served)>> = LazyLock::new(|| {
 static SERVED_DOCUMENT: LazyLock<Served> =
     LazyLock::new(|| Served::new("application/json", None, Bytes::from_static(openapi::PUBLISHED.as_bytes())));
 
+/// What the library's page begins with, and what stands there instead.
+const BODY: &str = "<body>";
+const BODY_WITH_WAY_BACK: &str = "<body>\n    <p style=\"margin: 0; padding: 12px 20px; font: 14px sans-serif\">\
+     <a href=\"/\" style=\"color: #1f5fbf\">Back to the control panel</a></p>";
+
 /// The file that the library has under this name, with the settings in it.
 fn served(name: &str, config: Arc<Config<'static>>) -> Option<Served> {
     let file = utoipa_swagger_ui::serve(name, config).ok()??;
+    if name == "index.html" {
+        let page = String::from_utf8_lossy(&file.bytes).replace(BODY, BODY_WITH_WAY_BACK);
+        return Some(Served::new(file.content_type, None, Bytes::from(page)));
+    }
     let body = match file.bytes {
         std::borrow::Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         std::borrow::Cow::Owned(bytes) => Bytes::from(bytes),

@@ -492,6 +492,10 @@ test("the first key closes the gateway, and the tab that made it goes on with it
 test("Swagger UI sends the key that it was given, and keeps it nowhere", async () => {
   const page = await openPage(browser, `${gateway.url}/docs/`, { expected: complaints });
   const operation = page.locator("#operations-access-listKeys");
+  await operation.waitFor();
+  assert.equal(await page.locator(".topbar").count(), 0, "no bar for other documents");
+  await page.locator(".models:not(.is-open)").waitFor();
+  assert.equal(await page.getByRole("link", { name: "Back to the control panel" }).getAttribute("href"), "/");
   const status = operation.locator(".live-responses-table tbody .response-col_status");
   await operation.locator(".opblock-summary-control").click();
   complaints.expectAnswer("/v1/keys", 401);

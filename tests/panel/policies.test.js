@@ -220,7 +220,7 @@ test("what is ahead is drawn, told in words, and renewed when it changes, but no
   await legend(page, "expected").waitFor();
   await legend(page, "metric").waitFor();
   assert.equal(await row(page, "window", "office: at least 12").count(), 0, "as much is ahead as was before");
-  await press(drawing(page), "A day ahead");
+  await press(drawing(page), "+24h, a day ahead");
   await row(page, "window", "office: at least 12").waitFor();
   const plot = drawing(page).getByRole("img", { name: /^Capacity of ahead over 6 h: .* rps from 250 to 250, .* The next 24 hours of ahead: planned capacity from 3 to \d+, between \d and 12; most of rps that ahead expects: 8\d\d, which needs 9, at .*; 1 window opens\.$/ });
   await plot.waitFor();
@@ -561,7 +561,7 @@ test("outlooks look as they should, light and dark, wide and narrow", async () =
     });
     await page.goto(`${gateway.url}/#/resources/foreseen`);
     await isLive(page);
-    await press(drawing(page), "A day ahead");
+    await press(drawing(page), "+24h, a day ahead");
     await legend(page, "expected").waitFor();
     await legend(page, "doubted").waitFor();
     await outlook(page).getByText("Its mean error is 52.1 of rps; that of the guess that all stays as it is, 140.").first().waitFor();

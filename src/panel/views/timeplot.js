@@ -106,7 +106,7 @@ const isNumber = (value) => value !== null && value !== undefined;
 
 const DayChoice = () =>
   h("button", {
-    type: "button", "aria-pressed": String(isDayAhead), "aria-label": "A day ahead",
+    type: "button", "aria-pressed": String(isDayAhead), "aria-label": "+24h, a day ahead",
     onClick: () => {
       isDayAhead = !isDayAhead;
       changed();
