@@ -161,7 +161,7 @@ async fn with_a_change_answered_and_not_resolved() {
 }
 
 /// The intent is on the disk, but no connection for the request can be had: a door in front of the sidecar lets the
-/// connection of the readings through and then keeps all others waiting outside.
+/// connections of the check and of the readings through and then keeps all others waiting outside.
 #[actix_web::test]
 async fn with_an_intent_committed_and_not_sent() {
     let (sidecar, dir) = (Sidecar::start(behaviour()), TempDir::new().expect("a directory"));
@@ -178,7 +178,7 @@ async fn with_an_intent_committed_and_not_sent() {
     assert_eq!(job.steps[0].outcome, "not_applied");
 }
 
-/// Forwards the first connection to the sidecar. Its backlog is full, so that every further one hangs.
+/// Forwards two connections to the sidecar: that of the check at the start, and that of the readings. Its backlog is full, so that every further one hangs.
 struct Door {
     address: std::net::SocketAddr,
     forwarding: tokio::task::JoinHandle<()>,
@@ -190,12 +190,13 @@ impl Door {
         socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         let listener = socket.listen(1).expect("listening");
         let address = listener.local_addr().expect("an address");
-        Self { address, forwarding: tokio::task::spawn_local(forward_one(listener, sidecar)) }
+        Self { address, forwarding: tokio::task::spawn_local(forward_two(listener, sidecar)) }
     }
 }
 
-async fn forward_one(listener: TcpListener, sidecar: std::net::SocketAddr) {
-    let (mut inside, _) = listener.accept().await.expect("a connection");
+async fn forward_two(listener: TcpListener, sidecar: std::net::SocketAddr) {
+    let (first, _) = listener.accept().await.expect("a connection");
+    let (second, _) = listener.accept().await.expect("a connection");
     let address = listener.local_addr().expect("an address");
     // The gateway's readings have come in; now the way is blocked.
     let mut in_the_way = Vec::new();
@@ -203,8 +204,11 @@ async fn forward_one(listener: TcpListener, sidecar: std::net::SocketAddr) {
     while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
         in_the_way.push(stream);
     }
-    let mut outside = TcpStream::connect(sidecar).await.expect("the sidecar");
-    let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
+    let forward = async |mut inside: TcpStream| {
+        let mut outside = TcpStream::connect(sidecar).await.expect("the sidecar");
+        let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
+    };
+    tokio::join!(forward(first), forward(second));
     drop((listener, in_the_way));
 }
 
