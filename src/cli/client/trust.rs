@@ -46,27 +46,23 @@ impl Trust {
             .with_safe_default_protocol_versions()
             .map_err(|error| Failure::Usage(format!("cannot speak TLS: {error}")))?
             .dangerous()
-            .with_custom_certificate_verifier(self.verifier(provider)?);
+            .with_custom_certificate_verifier(Arc::new(Verifier { accepted: self.accepted(&provider)?, provider }));
         let mut config = config.with_no_client_auth();
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         Ok(Arc::new(config))
     }
 
-    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
-        match self {
-            Self::System => Ok(by_authorities(system()?, provider)?),
-            Self::File { path, source } => {
-                let (roots, given) = in_file(path).map_err(|why| Failure::Usage(format!("{source}: {why}")))?;
-                Ok(Arc::new(InFile { by_authorities: by_authorities(roots, provider)?, given }))
-            }
-            Self::Any => Ok(Arc::new(AnyCertificate(provider))),
-        }
+    fn accepted(&self, provider: &Arc<CryptoProvider>) -> Result<Accepted, Failure> {
+        let (roots, given) = match self {
+            Self::System => (system()?, Vec::new()),
+            Self::File { path, source } => in_file(path).map_err(|why| Failure::Usage(format!("{source}: {why}")))?,
+            Self::Any => return Ok(Accepted::Any),
+        };
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+        let authorities =
+            verifier.map_err(|error| Failure::Usage(format!("no authority could be trusted: {error}")))?;
+        Ok(Accepted::Vouched { authorities, given })
     }
-}
-
-fn by_authorities(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, Failure> {
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    verifier.map_err(|error| Failure::Usage(format!("no authority could be trusted: {error}")))
 }
 
 /// The authorities that this machine trusts, as far as they can be read.
@@ -118,19 +114,27 @@ fn is_of_authority(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
 }
 
-/// Accepts what an authority in a file vouches for, and the very certificates in the file.
-///
-/// `openssl req -x509` makes a certificate that says of itself that it is an authority's, and the library refuses that for a
-/// server. It says so only after it has looked at the dates of the certificate, which therefore hold; the name is still to be
-/// compared.
+/// Which certificates of servers are accepted.
 #[derive(Debug)]
-struct InFile {
-    by_authorities: Arc<WebPkiServerVerifier>,
-    /// All certificates in the file.
-    given: Vec<CertificateDer<'static>>,
+enum Accepted {
+    /// Those that an authority vouches for, and these very ones.
+    ///
+    /// `openssl req -x509` makes a certificate that says of itself that it is an authority's, and the library refuses that for a
+    /// server. It says so only after it has looked at the dates of the certificate, which therefore hold; the name is still to
+    /// be compared.
+    Vouched { authorities: Arc<WebPkiServerVerifier>, given: Vec<CertificateDer<'static>> },
+    /// Any.
+    Any,
 }
 
-impl ServerCertVerifier for InFile {
+/// Verifies that the server has the key of its certificate, and that the certificate is accepted.
+#[derive(Debug)]
+struct Verifier {
+    accepted: Accepted,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -139,9 +143,12 @@ impl ServerCertVerifier for InFile {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.by_authorities.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        let Accepted::Vouched { authorities, given } = &self.accepted else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match authorities.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             Err(rustls::Error::InvalidCertificate(error))
-                if is_of_authority(&error) && self.given.iter().any(|given| given == certificate) =>
+                if is_of_authority(&error) && given.iter().any(|given| given == certificate) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -156,7 +163,7 @@ impl ServerCertVerifier for InFile {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.by_authorities.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -165,49 +172,10 @@ impl ServerCertVerifier for InFile {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.by_authorities.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.by_authorities.supported_verify_schemes()
-    }
-}
-
-/// Verifies that the server has the key of its certificate, and nothing else.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
