@@ -2,7 +2,7 @@
 
 use super::client::{Client, Failure, GatewayArgs};
 use super::exit::{self, Exit};
-use super::listing::LimitArgs;
+use super::listing::ListingArgs;
 use super::output::Output;
 use super::words;
 use crate::api::{AuditOutcome, AuditView};
@@ -14,14 +14,10 @@ const HEADER: [&str; 6] = ["AT", "WHO", "FROM", "ACTION", "OUTCOME", "ABOUT"];
 #[command(after_help = exit::HELP)]
 pub struct AuditArgs {
     #[command(flatten)]
-    limit: LimitArgs,
+    listing: ListingArgs,
 
     #[command(flatten)]
     gateway: GatewayArgs,
-
-    /// Print the entries as JSON and nothing else, as the gateway gives them
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs the command. Must be called within an actix runtime.
@@ -37,19 +33,9 @@ impl AuditArgs {
     }
 
     async fn run_at(&self, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
-        let listing = self.limit.fetch(client, "/v1/audit").await?;
-        if self.json {
-            output.json(&listing);
-            return Ok(Exit::Done);
-        }
-        let entries: Vec<AuditView> = listing.parsed()?;
-        if entries.is_empty() {
-            output.notice("nobody has tried to change anything yet");
-            return Ok(Exit::Done);
-        }
-        output.table(HEADER, entries.iter().map(row));
-        output.more(listing.next_page_token.is_some());
-        Ok(Exit::Done)
+        let none = "nobody has tried to change anything yet";
+        let show = |entries: &[AuditView], output: &mut Output| output.table(HEADER, entries.iter().map(row));
+        self.listing.show((client, "/v1/audit"), none, output, show).await
     }
 }
 

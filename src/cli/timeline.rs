@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::client::{Client, Failure, GatewayArgs};
 use super::exit::{self, Exit};
-use super::listing::LimitArgs;
+use super::listing::ListingArgs;
 use super::output::Output;
 use super::words;
 use crate::api::view::WireTime;
@@ -19,17 +19,13 @@ pub struct TimelineArgs {
     resource: Alias,
 
     #[command(flatten)]
-    limit: LimitArgs,
+    listing: ListingArgs,
 
     #[command(flatten)]
     gateway: GatewayArgs,
-
-    /// Print the entries as JSON and nothing else, as the gateway gives them
-    #[arg(long)]
-    json: bool,
 }
 
-/// What all entries have, whatever their kind.
+/// The fields that entries of all kinds share.
 #[derive(Deserialize)]
 struct Entry {
     at: WireTime,
@@ -49,18 +45,11 @@ impl TimelineArgs {
     }
 
     async fn run_at(&self, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
-        let listing = self.limit.fetch(client, &format!("/v1/resources/{}/timeline", self.resource)).await?;
-        if self.json {
-            output.json(&listing);
-            return Ok(Exit::Done);
-        }
-        let entries: Vec<Entry> = listing.parsed()?;
-        if entries.is_empty() {
-            output.notice(format_args!("nothing has happened to {} yet", self.resource));
-        }
-        output.lines(entries.iter().map(|entry| format!("{}  {}", words::full_time(entry.at.0), entry.detail)));
-        output.more(listing.next_page_token.is_some());
-        Ok(Exit::Done)
+        let path = format!("/v1/resources/{}/timeline", self.resource);
+        let none = format_args!("nothing has happened to {} yet", self.resource);
+        let line = |entry: &Entry| format!("{}  {}", words::full_time(entry.at.0), entry.detail);
+        let show = |entries: &[Entry], output: &mut Output| output.lines(entries.iter().map(line));
+        self.listing.show((client, &path), none, output, show).await
     }
 }
 
