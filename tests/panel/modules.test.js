@@ -1,34 +1,11 @@
 /** Modules of the panel one by one, in the browser and as they are served. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { launch } from "./browser.js";
-import { Gateway } from "./gateway.js";
+import { blankStage } from "./stage.js";
 
-let gateway;
-let browser;
-let page;
-
-before(async () => {
-  browser = await launch();
-  gateway = await Gateway.start({ address: "127.0.0.1:9" }, []);
-  page = await browser.newPage();
-  // A page of the same origin on which nothing else runs.
-  await page.goto(blank());
-});
-
-after(async () => {
-  await browser?.close();
-  await gateway?.stop();
-});
-
-/** A file that runs nothing, and may load what the panel may. */
-const blank = () => `${gateway.url}/panel/vendor/preact.LICENSE.txt`;
-
-/** Runs `code` in the page, with a module of the panel. */
-const within = (module, code, argument) =>
-  page.evaluate(`import("/panel/${module}").then((module) => (${code})(module, ${JSON.stringify(argument)}))`);
+const { browser, page, blank, within } = await blankStage();
 
 test("a stream of events is understood wherever it is cut", async () => {
   const text =
@@ -128,7 +105,7 @@ test("waits grow, but not without end", async () => {
 test("a silent connection is given up", async () => {
   const fresh = await browser.newPage();
   await fresh.clock.install();
-  await fresh.goto(blank());
+  await fresh.goto(blank);
   const reached = fresh.evaluate(`import("/panel/events.js").then(({ EventStream }) => new Promise((resolve) => {
     let connections = 0;
     const stream = new EventStream({
@@ -277,7 +254,7 @@ test("numbers, times and addresses read as people write them", async () => {
 /** Runs `code` with a module in a page of its own, so that what it leaves behind meets no other test. */
 async function apart(module, code) {
   const fresh = await browser.newPage();
-  await fresh.goto(blank());
+  await fresh.goto(blank);
   const found = await fresh.evaluate(`import("/panel/${module}").then(${code})`);
   await fresh.close();
   return found;

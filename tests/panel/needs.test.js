@@ -1,28 +1,11 @@
 /** What the panel says of resources that need a person, of jobs in line and of outages: the rules alone, without a gateway's doing. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { launch } from "./browser.js";
-import { Gateway } from "./gateway.js";
+import { blankStage } from "./stage.js";
 
-let gateway;
-let browser;
-let page;
-
-before(async () => {
-  browser = await launch();
-  gateway = await Gateway.start({ address: "127.0.0.1:9" }, []);
-  page = await browser.newPage();
-  await page.goto(`${gateway.url}/panel/vendor/preact.LICENSE.txt`);
-});
-
-after(async () => {
-  await browser?.close();
-  await gateway?.stop();
-});
-
-const within = (module, code) => page.evaluate(`import("/panel/${module}").then(${code})`);
+const { within } = await blankStage();
 
 test("resources come by what they need, and by name where that is equal", async () => {
   const found = await within("need.js", ({ groupOf, sorted }) => {

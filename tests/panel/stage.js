@@ -24,3 +24,22 @@ export async function stage({ simulate, serve, configuration }) {
   const picture = (page, name) => takePicture(page, screenshots, name);
   return { browser, sidecar, gateway, complaints, open, picture };
 }
+
+/**
+ * A page on which nothing runs, and which may load what the panel may. `within` runs `code` in it, with a module of the panel and
+ * an argument.
+ */
+export async function blankStage() {
+  const browser = await launch();
+  const gateway = await Gateway.start({ address: "127.0.0.1:9" }, []);
+  after(async () => {
+    await browser.close();
+    await gateway.stop();
+  });
+  const blank = `${gateway.url}/panel/vendor/preact.LICENSE.txt`;
+  const page = await browser.newPage();
+  await page.goto(blank);
+  const within = (module, code, argument) =>
+    page.evaluate(`import("/panel/${module}").then((module) => (${code})(module, ${JSON.stringify(argument)}))`);
+  return { browser, page, blank, within };
+}
