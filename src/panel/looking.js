@@ -16,7 +16,7 @@ const LOOK_EVERY_MILLIS = 30_000;
 const LOOK_AROUND_EVERY_MILLIS = 60_000;
 /** How often a sidecar that does not answer is asked whether it does again, if no other part asks. */
 const ASK_AGAIN_MILLIS = 20_000;
-/** Looks at a time that nobody asked for. Browsers allow six connections to a gateway. */
+/** Most readings at a time that the page asks for by itself. Browsers allow six connections to a gateway. */
 const LOOKS_AT_A_TIME = 3;
 
 /** When each resource was last looked at, and which were since the stream was last ready. */

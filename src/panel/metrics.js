@@ -15,7 +15,7 @@ export function wanted(name, from, now) {
   return { name, step, from: Math.floor(from / step) * step - step };
 }
 
-/** Whether `wish` is to be read: if it is not what is known, or if that is old. `at` is the browser's time. */
+/** Whether the values that `wish` names are to be read: if others are known, or if the known ones are old. `at` is the browser's time. */
 export function isDue(known, wish, at) {
   if (!known) return true;
   if (known.isLoading) return false;

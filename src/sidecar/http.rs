@@ -45,7 +45,7 @@ impl HttpSidecar {
         Self { base_url: base_url.into(), timeout, reads: Keeper::new(timeout), changes: client(MAX_DISPATCH, timeout) }
     }
 
-    /// Whether anything answers at the base URL, whatever it says.
+    /// Asks whether a server answers at the base URL. What it answers does not count.
     ///
     /// # Errors
     /// Why nothing does.

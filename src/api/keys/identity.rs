@@ -10,7 +10,7 @@ use crate::api::routes::Route;
 use crate::api::view::WireTime;
 use crate::domain::{Alias, Scope};
 
-/// What every caller may ask, whatever its key allows.
+/// The route that a key with any scope may use.
 pub(in crate::api) const WHOAMI_ROUTES: &[Route] = &[Route::get("/v1/whoami").needs(&[Scope::Push, Scope::Read])];
 
 /// The caller of a request, and what it may do.
@@ -55,8 +55,8 @@ impl WhoAmI {
 
 /// Tell who is asking
 ///
-/// Whose key the request has, what it allows, and until when. Every good key may ask, whatever its scope. A gateway that needs no
-/// key answers requests without one, with `anonymous`.
+/// Tells a caller the name of its key, what the key allows, and until when. Any good key may ask, with any scope. A gateway
+/// that needs no key answers requests without one, with `anonymous`.
 #[utoipa::path(
     operation_id = "whoAmI", tag = "access",
     responses(

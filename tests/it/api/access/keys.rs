@@ -40,7 +40,7 @@ async fn a_key_is_shown_once_and_its_record_says_the_rest() {
     }
 }
 
-/// Whatever the key allows; and where none is needed, its absence.
+/// With any scope; and without a key where none is needed.
 #[actix_web::test]
 async fn every_caller_can_ask_who_it_is() {
     let scene = Scene::start(&[]);
