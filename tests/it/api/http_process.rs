@@ -298,11 +298,13 @@ async fn the_pages_need_no_other_server() {
     assert_eq!(page.status, 200);
     assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
     let html = String::from_utf8(page.body).expect("text");
-    let loaded: Vec<&str> = ["href=\"", "src=\""]
+    let addresses: Vec<&str> = ["href=\"", "src=\""]
         .iter()
         .flat_map(|attribute| html.split(attribute).skip(1))
         .filter_map(|rest| rest.split('"').next())
         .collect();
+    let (links, loaded): (Vec<&str>, Vec<&str>) = addresses.into_iter().partition(|address| *address == "/");
+    assert_eq!(links.len(), 1, "one link leads back to the panel");
     assert!(loaded.len() >= 5, "{loaded:?}");
     for asset in &loaded {
         let name = asset.strip_prefix("./").unwrap_or(asset);
