@@ -6,6 +6,9 @@ import { chromium } from "playwright-core";
 
 const EXECUTABLE = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
+/** How requests fail while a gateway ends, is away, and starts. */
+const OUT = /net::ERR_(CONNECTION_REFUSED|CONNECTION_RESET|INCOMPLETE_CHUNKED_ENCODING|EMPTY_RESPONSE)$|status of 503 /;
+
 const ARGUMENTS = [
   "--headless",
   "--no-sandbox",
@@ -95,10 +98,7 @@ export class Complaints {
     const isOut = this.#outages.some(({ begin, end }) => begin <= at && at <= end);
     // The icon is asked for by the browser, at moments of its own.
     const isAsked = ["/v1/", "/readyz", "/panel/icon.svg"].some((path) => url.startsWith(this.origin + path));
-    return (
-      isOut &&
-      isAsked &&
-      /net::ERR_(CONNECTION_REFUSED|CONNECTION_RESET|INCOMPLETE_CHUNKED_ENCODING|EMPTY_RESPONSE)$/.test(text)
-    );
+    // One that has just started answers with 503 until it knows its jobs.
+    return isOut && isAsked && OUT.test(text);
   }
 }

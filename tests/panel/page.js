@@ -14,10 +14,14 @@ export const LOOKS = ["light", "dark"].flatMap((colorScheme) => [
   [colorScheme, 390, 844],
 ]);
 
-/** A page in a context of its own: nothing is remembered, and what it complains about is `expected` to be heard. */
-export async function openPage(browser, address, { width = 1280, height = 900, colorScheme = "light", expected } = {}) {
+/**
+ * A page in a context of its own: nothing is remembered, and what it complains about is `expected` to be heard. `routes` are pairs
+ * of an address and what answers requests for it, from the first one on.
+ */
+export async function openPage(browser, address, { width = 1280, height = 900, colorScheme = "light", routes = [], expected } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion: "reduce" });
   await expected.listenTo(context);
+  for (const [url, answer] of routes) await context.route(url, answer);
   return another(context, address);
 }
 

@@ -258,7 +258,7 @@ test("a rule that does not know enough says so, and an outlook that cannot be re
   await gateway.push("unlearned", "rps", 250);
   await sidecar.reaches("unlearned", 3);
   const page = await open();
-  await page.route("**/outlook*", (route) => {
+  await page.route("**/v1/resources/unlearned/outlook*", (route) => {
     complaints.expectAnswer("/v1/resources/unlearned/outlook?hours=24", 503);
     return route.fulfill({ status: 503, json: { title: "Overloaded", detail: "Later." } });
   });
@@ -266,7 +266,7 @@ test("a rule that does not know enough says so, and an outlook that cannot be re
   await outlook(page).locator(".notice", { hasText: "Overloaded" }).waitFor();
   await outlook(page).getByText("Learning: it does not count yet").waitFor();
   await outlook(page).getByText("Too little is known of the past of rps.").waitFor();
-  await page.unroute("**/outlook*");
+  await page.unroute("**/v1/resources/unlearned/outlook*");
   // Another basis is a reason to ask again.
   await gateway.push("unlearned", "rps", 350);
   await drawing(page).getByRole("img", { name: /planned capacity from [34] to 4/ }).waitFor();
@@ -546,20 +546,17 @@ test("outlooks look as they should, light and dark, wide and narrow", async () =
   // A rule is distrusted, and could be compared, only after hours.
   const change = (standing) => ({ ...standing, state: standing.rule === "pessimist" ? "distrusted" : standing.state });
   const compared = (standing) => ({ ...change(standing), error: 52.13, naiveError: 140.4, coverage: 0.7143 });
+  const changed = (reviver) => async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: JSON.parse(await response.text(), reviver) });
+  };
+  // From the first request on: a list on its way would tell again what the gateway itself says.
+  const routes = [
+    ["**/v1/resources/foreseen/outlook*", changed((key, value) => (key === "forecast" ? value.map(change) : value))],
+    [/\/v1\/resources(\/foreseen)?$/, changed((key, value) => (key === "forecasts" ? value.map(compared) : value))],
+  ];
   for (const [colorScheme, width, height] of LOOKS) {
-    const page = await open("", { width, height, colorScheme });
-    await page.route("**/outlook*", async (route) => {
-      const response = await route.fetch();
-      const json = await response.json();
-      await route.fulfill({ response, json: { ...json, forecast: json.forecast.map(change) } });
-    });
-    await page.route(/v1\/resources(\/foreseen)?$/, async (route) => {
-      const response = await route.fetch();
-      const text = await response.text();
-      const json = JSON.parse(text, (key, value) => (key === "forecasts" ? value.map(compared) : value));
-      await route.fulfill({ response, json });
-    });
-    await page.goto(`${gateway.url}/#/resources/foreseen`);
+    const page = await open("#/resources/foreseen", { width, height, colorScheme, routes });
     await isLive(page);
     await press(drawing(page), "+24h, a day ahead");
     await legend(page, "expected").waitFor();
