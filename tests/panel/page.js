@@ -35,7 +35,12 @@ export async function another(context, address) {
   return page;
 }
 
-export const close = (page) => page.context().close();
+/** Closes a page with its context. An answer that a test is changing at that moment has no page to go to. */
+export async function close(page) {
+  await Promise.all([page, page.context()].map((routed) => routed.unrouteAll({ behavior: "ignoreErrors" })));
+  await page.context().close();
+}
+
 export const isLive = (page) => page.locator('.connection[data-phase="open"]').waitFor();
 export const heading = (page, text) => page.getByRole("heading", { level: 1, name: text }).waitFor();
 export const badge = (page, text) => page.locator(".heading .badge", { hasText: text }).waitFor();
