@@ -63,6 +63,7 @@ const FILES: &[File] = files! {
     "routes.js" SCRIPT;
     "format.js" SCRIPT;
     "words.js" SCRIPT;
+    "zone.js" SCRIPT;
     "policy.js" SCRIPT;
     "plot.js" SCRIPT;
     "plotmarks.js" SCRIPT;

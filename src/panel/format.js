@@ -1,14 +1,12 @@
-/** Times, durations and numbers as people read them. Times are the browser's local ones. */
+/** Times, durations and numbers as people read them. */
 
 import { gatewayNow } from "./api.js";
+import { written } from "./zone.js";
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const SHORT_CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const DAY_OF_YEAR = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 20 });
 
 export const number = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value));
@@ -23,24 +21,23 @@ export const signed = (value) => (value > 0 ? `+${NUMBER.format(value)}` : NUMBE
 
 /** `12:03:07`, with the day if it is not today's. */
 export function time(at) {
-  const date = new Date(at);
-  const isToday = date.toDateString() === new Date(gatewayNow()).toDateString();
-  return isToday ? CLOCK.format(date) : `${DAY_OF_YEAR.format(date)} ${CLOCK.format(date)}`;
+  const moment = new Date(at);
+  const { clock, dayOfYear, date } = written();
+  const isToday = date.format(moment) === date.format(gatewayNow());
+  return isToday ? clock.format(moment) : `${dayOfYear.format(moment)} ${clock.format(moment)}`;
 }
-
-const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 
 /** `31 Jan 2027`, or the time if that is what matters. */
 export function day(at) {
   const isNear = Math.abs(new Date(at) - gatewayNow()) < 2 * DAY * 1000;
-  return isNear ? time(at) : DATE.format(new Date(at));
+  return isNear ? time(at) : written().date.format(new Date(at));
 }
 
 /** A mark on an axis that covers `span` milliseconds. */
 export function tick(at, span) {
-  if (span <= 10 * MINUTE * 1000) return CLOCK.format(at);
-  if (span <= 2 * DAY * 1000) return SHORT_CLOCK.format(at);
-  return DAY_OF_YEAR.format(at);
+  const { clock, shortClock, dayOfYear } = written();
+  if (span <= 10 * MINUTE * 1000) return clock.format(at);
+  return (span <= 2 * DAY * 1000 ? shortClock : dayOfYear).format(at);
 }
 
 /** A duration in seconds with its two largest units: `1 h 5 min`, `40 s`, `0.4 s`. */

@@ -9,6 +9,7 @@ import { drawAhead, drawMarkers, drawNow } from "./plotmarks.js";
 import { readout } from "./timeplot.js";
 import { Component, h } from "./vendor/preact.mjs";
 import uPlot from "./vendor/uPlot.esm.js";
+import { timeZone } from "./zone.js";
 
 const stepped = uPlot.paths.stepped({ align: 1 });
 
@@ -47,9 +48,10 @@ export class Plot extends Component {
   #element = null;
   #resized = null;
   #wasDark = false;
+  #zone = null;
 
   shouldComponentUpdate(next) {
-    return next.drawing !== this.props.drawing || isDark() !== this.#wasDark;
+    return next.drawing !== this.props.drawing || isDark() !== this.#wasDark || timeZone() !== this.#zone;
   }
 
   componentDidMount() {
@@ -59,7 +61,7 @@ export class Plot extends Component {
   }
 
   componentDidUpdate() {
-    if (isDark() !== this.#wasDark) {
+    if (isDark() !== this.#wasDark || timeZone() !== this.#zone) {
       this.#plot.destroy();
       this.#create();
       return;
@@ -83,6 +85,7 @@ export class Plot extends Component {
 
   #create() {
     this.#wasDark = isDark();
+    this.#zone = timeZone();
     const colour = colours(this.#element);
     const font = `11px ${getComputedStyle(this.#element).fontFamily}`;
     const axis = { stroke: colour.text, font, ticks: { show: false }, grid: { stroke: colour.grid, width: 1 } };

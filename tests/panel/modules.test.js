@@ -222,6 +222,14 @@ test("numbers, times and addresses read as people write them", async () => {
     signed: ["+2", "−1"],
     sentence: true,
   });
+  const zoned = await within("zone.js", ({ LOCAL_ZONE, UTC, momentOf, offset, useZone }) => {
+    const texts = ["2027-01-31T12:00", ""];
+    useZone(UTC);
+    const inUtc = [...texts.map(momentOf), offset(0)];
+    useZone(LOCAL_ZONE);
+    return { inUtc, local: momentOf(texts[0]) - new Date(2027, 0, 31, 12) };
+  });
+  assert.deepEqual(zoned, { inUtc: [Date.UTC(2027, 0, 31, 12), NaN, "UTC+0"], local: 0 });
   const routes = await within("routes.js", ({ parse, hrefs }) => [
     parse(""),
     parse(hrefs.need("stuck")),

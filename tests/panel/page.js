@@ -18,8 +18,8 @@ export const LOOKS = ["light", "dark"].flatMap((colorScheme) => [
  * A page in a context of its own: nothing is remembered, and what it complains about is `expected` to be heard. `routes` are pairs
  * of an address and what answers requests for it, from the first one on.
  */
-export async function openPage(browser, address, { width = 1280, height = 900, colorScheme = "light", routes = [], expected } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion: "reduce" });
+export async function openPage(browser, address, { width = 1280, height = 900, colorScheme = "light", timezoneId, routes = [], expected } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion: "reduce", timezoneId });
   await expected.listenTo(context);
   for (const [url, answer] of routes) await context.route(url, answer);
   return another(context, address);

@@ -176,6 +176,35 @@ test("refusals are shown in words, with a way on", async () => {
   await close(page);
 });
 
+test("times have a zone, and are shown in UTC to a reader who wants that", async () => {
+  const { id, createdAt } = await gateway.submit({ resource: "zoned", targetCapacity: 1 });
+  const page = await open(`#/jobs/${id}`, { timezoneId: "Asia/Tokyo" });
+  const submitted = page.locator(".fact", { hasText: "Submitted" }).first().locator("time");
+  const clock = (timeZone) => new Date(createdAt).toLocaleTimeString("en-GB", { timeZone });
+  const show = (zone) => page.getByRole("button", { name: `Show ${zone}` }).click();
+  await submitted.getByText(clock("Asia/Tokyo")).waitFor();
+  await page.getByText("Times in Asia/Tokyo, UTC+9").waitFor();
+  await show("UTC");
+  await submitted.getByText(clock("UTC")).waitFor();
+  await page.reload();
+  await page.getByText("Times in UTC").waitFor();
+  await submitted.getByText(clock("UTC")).waitFor();
+  await show("Asia/Tokyo");
+  await submitted.getByText(clock("Asia/Tokyo")).waitFor();
+
+  // What is being filled in stays.
+  await page.goto(`${gateway.url}/#/scale?resource=zoned`);
+  await fill(page, { "Target capacity": "3", Reason: "half a word" });
+  await page.locator(".plan time").first().waitFor();
+  await show("UTC");
+  for (const time of await page.locator(".plan time").all()) {
+    assert.ok((await time.innerText()).endsWith((await time.getAttribute("datetime")).slice(11, 19)));
+  }
+  const value = (label) => page.getByLabel(label, { exact: true }).inputValue();
+  assert.deepEqual(await Promise.all(["Resource", "Target capacity", "Reason"].map(value)), ["zoned", "3", "half a word"]);
+  await close(page);
+});
+
 test("the plan follows what is typed, and says which jobs end", async () => {
   const going = await gateway.submit({ resource: "typing", targetCapacity: 4, cooldownSeconds: 60 });
   const page = await open("#/scale?resource=typing");

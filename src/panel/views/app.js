@@ -6,9 +6,10 @@ import { retryNow } from "../live.js";
 import { cause } from "../outage.js";
 import { hrefs } from "../routes.js";
 import { session } from "../session.js";
-import { store } from "../store.js";
+import { changed, store } from "../store.js";
 import { h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
+import { LOCAL_ZONE, UTC, offset, timeZone, useZone } from "../zone.js";
 import { AboutPage, VERSION, metricsAreOpen } from "./about.js";
 import { AccessPage } from "./access.js";
 import { JobPage } from "./job.js";
@@ -42,8 +43,23 @@ export function App() {
       h("span", null, `scalegate ${VERSION}`),
       h("a", { href: "/docs/" }, "API documentation"),
       metricsAreOpen() && h("a", { href: "/metrics" }, "Metrics"),
-      isAdmitted && h("a", { href: hrefs.about }, "About")),
+      isAdmitted && h("a", { href: hrefs.about }, "About"),
+      h("span", { class: "grow" }),
+      h(Zone)),
     h("div", { class: "only-aloud", role: "status", "aria-live": "polite" }, store.announcement));
+}
+
+/** Tells the zone of all times, and changes it. */
+function Zone() {
+  const zone = timeZone();
+  const other = zone === UTC ? LOCAL_ZONE : UTC;
+  const change = () => {
+    useZone(other);
+    changed();
+  };
+  return h("span", { class: "zone" },
+    zone === UTC ? "Times in UTC" : `Times in ${zone}, ${offset(gatewayNow())}`,
+    other !== zone && h("button", { type: "button", class: "small", onClick: change }, `Show ${other}`));
 }
 
 const Places = ({ route: { name } }) =>

@@ -6,6 +6,7 @@ import { relistSoon } from "../loading.js";
 import { session } from "../session.js";
 import { announce, store } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
+import { timeZone } from "../zone.js";
 import { Choice, Text } from "./fields.js";
 import { Dialog, Refusal } from "./parts.js";
 
@@ -94,9 +95,7 @@ export function EndFields({ fields, wrong, set }) {
 }
 
 export const TimeField = ({ name, label, fields, wrong, set }) =>
-  h(Text, { name, fields, set, label, wrong, hint: `in the time of this browser, ${zone()}`, more: { type: "datetime-local" } });
-
-const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
+  h(Text, { name, fields, set, label, wrong, hint: `in ${timeZone()}`, more: { type: "datetime-local" } });
 
 export const ReasonField = ({ fields, wrong, set }) =>
   h(Text, {

@@ -2,6 +2,7 @@
 
 import { gatewayNow } from "../api.js";
 import { secondsOf } from "../format.js";
+import { momentOf } from "../zone.js";
 
 /** Longest time that a hold or a claim may last. */
 const MAX_SECONDS = 30 * 86_400;
@@ -42,9 +43,8 @@ function takeEnd(fields, wish, wrong, from = gatewayNow()) {
   else wish.forSeconds = seconds;
 }
 
-/** The time in a field, which is the browser's local one. */
 function takeTime(pointer, text, wrong) {
-  const time = new Date(text).getTime();
+  const time = momentOf(text);
   if (!Number.isNaN(time)) return time;
   wrong[pointer] = "must be a day and a time";
   return null;

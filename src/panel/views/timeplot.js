@@ -14,6 +14,7 @@ import { loadSeries } from "../standing.js";
 import { changed, holdOn, ledger, policyOf, policyText, store } from "../store.js";
 import { describePast, timePlot, timeShown } from "../timeplot.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
+import { timeZone } from "../zone.js";
 import { Legend, NoPlot, SpanChoice, currentSpan, whyNoPlot } from "./plots.js";
 
 const HEIGHT = 260;
@@ -51,6 +52,7 @@ export function TimePlot({ resource }) {
     alias, text, outlook, known, from, now, to, until: untilWhen(from, now), activeJob, choices, metricChoice, decisions,
     name: series?.name === name ? name : null, points: series?.points, step: series?.step,
     claims: store.claims.get(alias)?.claims ?? null, hold: holdOn(resource), decision: policy?.decision ?? null,
+    zone: timeZone(),
     version: `${known.version} ${decisions.length} ${store.jobs.get(activeJob)?.version} ${isDayAhead} ${currentSpan()} ${name}`,
   });
 }
