@@ -423,12 +423,13 @@ test("a hold is put with the keyboard alone, and one of others is seen", async (
   await keyboard.press("Enter");
   await hold(page).getByText("typed").waitFor();
   assert.equal(await focused(), "Hold", "the heading of the card");
-  await gateway.putHold("keyboard", { forSeconds: 6, direction: "down", reason: "by a colleague" });
+  await gateway.putHold("keyboard", { forSeconds: 3600, direction: "down", reason: "by a colleague" });
   await hold(page).getByText("by a colleague").waitFor();
   const overview = await open();
   await overview.getByRole("article", { name: "keyboard" }).getByText("No new jobs down").waitFor();
   await close(overview);
   // It ends by itself.
+  await gateway.putHold("keyboard", { forSeconds: 2, direction: "down", reason: "by a colleague" });
   await hold(page).getByText("Nothing is stopped").waitFor();
   await close(page);
 });
