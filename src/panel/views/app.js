@@ -36,7 +36,7 @@ export function App() {
         isAdmitted && route.name !== "scale" && h("a", { class: "button primary", href: hrefs.scale(route.params.alias) },
           "Scale"))),
     // Whether the gateway cannot be reached is worth a word before it has answered.
-    h("div", { class: "banners" }, session.phase !== "locked" && h(Banners), isAdmitted && h(LateRefusal)),
+    h("section", { class: "banners", "aria-label": "Notices" }, session.phase !== "locked" && h(Banners), isAdmitted && h(LateRefusal)),
     h("main", { id: "main", tabIndex: -1 },
       session.phase === "locked" ? h(KeyForm) : isAdmitted && h(Page, { route })),
     h("footer", null,
