@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { grouped, selection } from "./fleet.js";
+import { placeInLine } from "./line.js";
 import { look, lookOnce } from "./looking.js";
 import { introduce, session } from "./session.js";
 import { loadStanding } from "./standing.js";
@@ -13,8 +14,6 @@ import {
 const RELIST_AFTER_MILLIS = 250;
 /** Most resources whose timelines are read at a time for one page. */
 const MAX_PLOTS = 24;
-/** Most jobs ahead of a queued one that are read to tell its place. */
-const MAX_AHEAD = 20;
 
 /** How often events were missed. An answer to what was asked before the last time may be older than what was missed. */
 let gaps = 0;
@@ -105,11 +104,11 @@ function loadOverview(need) {
   lookOnce(unread.map(({ resource }) => resource.resource));
 }
 
-/** The jobs in front of a queued one tell its place and when it may begin. */
+/** The job that a queued one stands behind, and the one at work. */
 function loadAhead(job) {
-  const { activeJob, queue = [] } = resourceOf(job.resource) ?? {};
-  const ahead = [activeJob, ...queue.slice(0, queue.indexOf(job.id))].slice(0, MAX_AHEAD);
-  for (const id of ahead) if (id) loadUnknownJob(id);
+  const resource = resourceOf(job.resource);
+  const place = resource && placeInLine(job.id, resource);
+  for (const id of place ? [resource.activeJob, place.ahead] : []) if (id) loadUnknownJob(id);
 }
 
 const jobsAsked = new Set();

@@ -140,25 +140,21 @@ test("many resources are a table that is searched, sorted and paged", async () =
   await gateway.cancel(job.id);
 });
 
-test("a job in line shows its place, the job ahead, its own target and when it may be over", async () => {
+test("a job in line shows its place, the job ahead, and when the one at work may be over", async () => {
   const first = await gateway.submit({ resource: "row-1", targetCapacity: 3, reason: "morning" });
   const second = await gateway.submit({ resource: "row-1", targetCapacity: 2, onConflict: "queue" });
   const third = await gateway.submit({ resource: "row-1", delta: 2, onConflict: "queue" });
   const page = await open(`#/jobs/${third.id}`);
   const progress = page.getByRole("region", { name: "Progress" });
   await progress.getByText("2nd in line").waitFor();
-  await progress.getByText("target 4").waitFor();
-  await progress.getByText("over at about").waitFor();
-  assert.deepEqual(await page.locator(".planned .at-change").allInnerTexts(), ["add 1: 2 → 3", "add 1: 3 → 4"]);
+  await progress.getByText("the job at work over at about").waitFor();
   await picture(page, "job-in-line");
   await progress.getByRole("link", { name: "the job to 2" }).click();
   await page.waitForURL(new RegExp(second.id));
-  await progress.getByText("1st in line").waitFor();
+  await progress.getByText("Next in line").waitFor();
   await progress.getByRole("link", { name: "the job 1 → 3" }).click();
   await page.waitForURL(new RegExp(first.id));
-  // One at work has its planned steps under those that it took.
-  await page.locator(".wide > .steps .at-change", { hasText: "add 1: 1 → 2" }).waitFor();
-  assert.deepEqual(await page.locator(".planned .at-change").allInnerTexts(), ["add 1: 2 → 3"]);
+  await progress.getByText(/^over at about/).waitFor();
 
   // The list has the short id, the caller, the time and the reason.
   await page.goto(`${gateway.url}/#/jobs?resource=row-1`);

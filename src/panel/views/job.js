@@ -7,7 +7,7 @@ import { hrefs } from "../routes.js";
 import { announce, isOver, putJob, store } from "../store.js";
 import { Component, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
-import { Estimate, InLine, PlannedSteps } from "./ahead.js";
+import { Estimate, InLine } from "./ahead.js";
 import { refused } from "./asking.js";
 import { settingFacts } from "./fields.js";
 import {
@@ -44,12 +44,12 @@ function KnownJob({ job }) {
     store.notes.has(job.id) && h(Notice, { tone: "idle", title: "About the policy" }, h("p", null, format.sentence(store.notes.get(job.id)))),
     store.flash?.id === job.id && !isOver(job) && h(Notice, { tone: "good" }, h("p", null, store.flash.text)),
     job.reason && h("p", { class: "reason" }, job.reason),
-    h("section", { class: "card", "aria-label": "Progress" }, 
+    h("section", { class: "card", "aria-label": "Progress" },
       isOver(job) ? h(Outcome, { job }) : job.state === "queued" ? h(InLine, { job }) : h(Doing, { job })),
     h("section", { class: "card", "aria-label": "Capacity during the job" }, h(Legend), h(JobPlot, { job })),
     h("div", { class: "columns" },
       h("section", { class: "wide", "aria-label": "Steps" },
-        h("h2", null, "Steps"), h(StepTable, { job }), h(PlannedSteps, { job }), h(Retargets, { job }), h(ExternalChanges, { job })),
+        h("h2", null, "Steps"), h(StepTable, { job }), h(Retargets, { job }), h(ExternalChanges, { job })),
       h(Facts, { job })));
 }
 
