@@ -54,7 +54,7 @@ impl Caller {
     /// # Errors
     /// If it may not.
     pub fn may_touch(&self, resource: &Alias) -> Result<(), ApiError> {
-        if self.reach().includes(resource) { Ok(()) } else { Err(Self::out_of_reach(resource)) }
+        if self.reach().includes(resource) { Ok(()) } else { Err(self.out_of_reach(resource)) }
     }
 
     /// The resources that it may touch, or `wanted` alone.
@@ -62,13 +62,18 @@ impl Caller {
     /// # Errors
     /// If it may not touch that one.
     pub fn narrowed_to(&self, wanted: Option<Alias>) -> Result<Reach, ApiError> {
-        let refused = wanted.as_ref().map(Self::out_of_reach);
+        let refused = wanted.as_ref().map(|wanted| self.out_of_reach(wanted));
         let narrowed = self.reach().narrowed_to(wanted);
         narrowed.ok_or_else(|| refused.unwrap_or_else(|| ApiError::new(Code::ResourceForbidden, "It is out of reach.")))
     }
 
-    fn out_of_reach(resource: &Alias) -> ApiError {
-        ApiError::new(Code::ResourceForbidden, format!("This key is not for the resource \"{resource}\"."))
+    fn out_of_reach(&self, resource: &Alias) -> ApiError {
+        let refused =
+            ApiError::new(Code::ResourceForbidden, format!("This key is not for the resource \"{resource}\"."));
+        match self.meant(resource) {
+            Some(meant) => refused.suggesting(&meant),
+            None => refused,
+        }
     }
 
     /// Its request, for the audit record.

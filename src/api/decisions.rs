@@ -93,7 +93,8 @@ pub async fn get_outlook(
     let to = from + Duration::from_secs_f64(hours * 3600.0);
     let standing = state.engine.standing(alias.clone()).await?;
     let Some(view) = standing.policy else {
-        return Err(ApiError::new(Code::PolicyNotFound, format!("There is no policy for \"{alias}\".")));
+        let none = ApiError::new(Code::PolicyNotFound, format!("There is no policy for \"{alias}\"."));
+        return Err(state.with_meant(&caller, &alias, none).await);
     };
     let transitions = transitions(&view.policy.rules, from, to, MAX_TRANSITIONS);
     let claims: Vec<Claim> = standing.claims.into_iter().map(|view| view.claim).collect();

@@ -18,6 +18,7 @@ use super::submission::Submission;
 use super::traced::trace_of;
 use super::view::{JobList, JobView, Plan, job_path, render_job};
 use super::{ApiState, list};
+use crate::domain::policy::JobNote;
 use crate::domain::{Action, Alias, Job, JobId, JobRequest, Scope, StateName, Subject, Timestamp, WaitReason};
 use crate::engine::{Answer, JobChange, NotedJob, OBSERVE_TIMEOUT, Submitted};
 use crate::store::JobFilter;
@@ -91,10 +92,13 @@ pub async fn submit(
 ) -> Result<HttpResponse, ApiError> {
     let key = input::idempotency_key(request.headers(), caller.key_id(), &body.0)?;
     let asked = job_request(&request, &caller, body.0)?;
+    let resource = asked.resource.clone();
     let (joined, noted, replayed) = match state.engine.submit(asked, key).await.map_err(ApiError::of_change)? {
         Submitted::Answer(Answer::Created(job)) => (false, job, false),
         Submitted::Answer(Answer::Joined(job)) => (true, job, false),
-        Submitted::Answer(Answer::Refused(refusal)) => return Err(refusal.into()),
+        Submitted::Answer(Answer::Refused(refusal)) => {
+            return Err(state.with_meant(&caller, &resource, refusal.into()).await);
+        }
         Submitted::Answer(Answer::Changed(_) | Answer::Policy(_)) => {
             return Err(ApiError::new(Code::InternalError, "A wrong answer."));
         }
@@ -102,13 +106,17 @@ pub async fn submit(
         Submitted::Gone => return Err(ApiError::answered_job_gone()),
     };
     let mut response = if joined { HttpResponse::Ok() } else { HttpResponse::Accepted() };
-    let NotedJob { job, .. } = &noted;
+    let NotedJob { job, note } = &noted;
+    let meant = match note {
+        Some(JobNote::UnknownResource) => state.meant(&caller, &resource).await,
+        _ => None,
+    };
     response.insert_header(("Location", job_path(job.id)));
     if replayed {
         response.insert_header(("Idempotency-Replayed", "true"));
     }
     note_subject(&request, Subject { resource: Some(job.resource.clone()), job: Some(job.id), key: None });
-    Ok(with_noted_job(&mut response, &noted, state.clock.now()))
+    Ok(with_noted_job(&mut response, &noted, meant.as_ref(), state.clock.now()))
 }
 
 /// Poll a job
@@ -272,7 +280,7 @@ pub async fn cancel_job(
         return Err(ApiError::job_finished(published.job()));
     }
     match state.engine.change(id, JobChange::Cancel, Some(caller.attempt())).await.map_err(ApiError::of_change)? {
-        Answer::Changed(job) => Ok(with_noted_job(&mut HttpResponse::Ok(), &job, state.clock.now())),
+        Answer::Changed(job) => Ok(with_noted_job(&mut HttpResponse::Ok(), &job, None, state.clock.now())),
         // It ended between the look at the table and the engine's.
         _ => Err(ApiError::job_finished(state.find_job(&caller, id).await?.as_ref().unwrap_or(&published).job())),
     }
@@ -298,9 +306,11 @@ pub async fn plan(
     body: JsonBody<Submission>,
 ) -> Result<HttpResponse, ApiError> {
     let asked = job_request(&request, &caller, body.0)?;
-    let resource = asked.resource.as_str().to_owned();
-    let plan = state.engine.plan(asked, OBSERVE_TIMEOUT).await??;
-    Ok(HttpResponse::Ok().json(Plan::new(resource, &plan)))
+    let resource = asked.resource.clone();
+    match state.engine.plan(asked, OBSERVE_TIMEOUT).await? {
+        Ok(plan) => Ok(HttpResponse::Ok().json(Plan::new(resource.as_str().to_owned(), &plan))),
+        Err(error) => Err(state.with_meant(&caller, &resource, error.into()).await),
+    }
 }
 
 /// The job that the `body` asks for, if `caller` may touch its resource.
@@ -312,10 +322,15 @@ fn job_request(request: &HttpRequest, caller: &Caller, body: Submission) -> Resu
 }
 
 /// An answer with a version of a job that no other request asks for: it is rendered for this one alone.
-fn with_noted_job(response: &mut HttpResponseBuilder, noted: &NotedJob, now: Timestamp) -> HttpResponse {
+fn with_noted_job(
+    response: &mut HttpResponseBuilder,
+    noted: &NotedJob,
+    meant: Option<&Alias>,
+    now: Timestamp,
+) -> HttpResponse {
     let job = &noted.job;
     tell_when_to_ask(response, job.ended().is_none().then(|| retry_after(job, now)));
-    response.json(JobView::noted(noted, now))
+    response.json(JobView::noted(noted, meant, now))
 }
 
 fn with_job(response: &mut HttpResponseBuilder, retry_after: Option<u64>, body: Bytes) -> HttpResponse {

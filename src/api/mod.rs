@@ -39,6 +39,7 @@ mod samples;
 mod server;
 mod stream;
 mod submission;
+mod suggestion;
 mod timeline;
 mod tls;
 mod traced;

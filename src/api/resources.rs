@@ -83,12 +83,12 @@ pub async fn get_resource(
         state.engine.observe(alias.clone(), trace_of(&request), OBSERVE_TIMEOUT).await?
     else {
         let detail = format!("\"{alias}\" is not among the resources this gateway is configured for.");
-        return Err(ApiError::new(Code::ResourceNotFound, detail));
+        return Err(state.with_meant(&caller, &alias, ApiError::new(Code::ResourceNotFound, detail)).await);
     };
     let is_idle = view.active.is_none() && view.standing == StandingView::default();
     let unknown = !view.listed && view.observation.is_none() && is_idle;
     match failure {
-        Some(failure) if unknown => Err(ApiError::no_reading(failure)),
+        Some(failure) if unknown => Err(state.with_meant(&caller, &alias, ApiError::no_reading(failure)).await),
         failure => {
             let outcomes = last_outcomes(&state, &caller, vec![view.resource.clone()]).await?;
             let outcome = outcomes.get(&view.resource);

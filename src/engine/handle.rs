@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::policy_requests::{
     EvaluationRequest, PolicyAnswer, PolicyRefusal, PolicyRequest, PolicyView, StandingView, TrialBasis,
 };
-use super::requests::{Answer, JobChange, JobPlan, NotedJob, Refusal, ResourceView};
+use super::requests::{Alternatives, Answer, JobChange, JobPlan, NotedJob, Refusal, ResourceView};
 use crate::domain::policy::{Decision, Policy};
 use crate::domain::{Alias, Attempt, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
 use crate::store::SubmitKey;
@@ -30,6 +30,7 @@ pub(super) enum Command {
         size: usize,
         reply: oneshot::Sender<Result<Vec<ResourceView>, Unavailable>>,
     },
+    Alternatives(Alias, Reach, oneshot::Sender<Result<Alternatives, Unavailable>>),
     ChangePolicy(Box<PolicyRequest>, oneshot::Sender<Result<Answer, Unavailable>>),
     Standing(Alias, oneshot::Sender<Result<StandingView, Unavailable>>),
     ListPolicies {
@@ -196,6 +197,14 @@ impl EngineHandle {
         size: usize,
     ) -> Result<Vec<ResourceView>, Unavailable> {
         self.ask(PATIENCE, |reply| Command::ListResources { reach, after, size, reply }).await
+    }
+
+    /// The resources within `reach` that a caller can have meant who wrote `alias`.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn alternatives(&self, alias: Alias, reach: Reach) -> Result<Alternatives, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::Alternatives(alias, reach, reply)).await
     }
 
     /// Changes what stands about a resource: its policy, its hold, its claims, or the values of its metrics. The answer comes

@@ -32,7 +32,7 @@ pub use policy_requests::{
     Precondition, StandingView, TrialBasis,
 };
 pub use projections::Projections;
-pub use requests::{Answer, JobChange, JobPlan, NotedJob, Refusal, ReplyTo, ResourceView};
+pub use requests::{Alternatives, Answer, JobChange, JobPlan, NotedJob, Refusal, ReplyTo, ResourceView};
 
 /// A running engine.
 pub struct RunningEngine {

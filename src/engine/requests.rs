@@ -125,6 +125,15 @@ pub struct JobPlan {
     pub joins: Option<Arc<Job>>,
 }
 
+/// What a caller can have meant by an alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alternatives {
+    /// Whether the gateway knows of a resource of that name.
+    pub is_recognised: bool,
+    /// The others that it knows of.
+    pub others: Vec<Alias>,
+}
+
 /// Everything known about a resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResourceView {

@@ -178,7 +178,7 @@ test("what the policy does not do because of a job is said on its page", async (
   await page.locator("#amount").press("Enter");
   await page.getByRole("button", { name: "Submit job" }).click();
   const id = await jobShown(page);
-  await page.locator(".notice", { hasText: "About the policy" }).waitFor();
+  await page.locator(".notice", { hasText: "Please note" }).waitFor();
   await gateway.cancel(id);
   await close(page);
 });

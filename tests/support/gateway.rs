@@ -494,7 +494,7 @@ impl Response {
         let id = self.header("x-request-id").expect("a request id");
         assert_eq!(problem.instance, format!("urn:uuid:{id}"));
         assert!(!uuid::Uuid::parse_str(id).expect("a UUID").is_nil());
-        assert!(!problem.title.is_empty() && problem.detail.ends_with('.'), "{problem:?}");
+        assert!(!problem.title.is_empty() && problem.detail.ends_with(['.', '?']), "{problem:?}");
         problem
     }
 }

@@ -172,7 +172,7 @@ pub async fn create_claim(
     let key = input::idempotency_key(request.headers(), caller.key_id(), &what)?;
     let change = PolicyChangeRequest::Claim(body.0.parse(by, state.clock.now())?);
     let asked = PolicyRequest { resource: alias.clone(), change, attempt: Some(caller.attempt()), key };
-    let (mut view, replayed) = match make(&state, asked).await? {
+    let (mut view, replayed) = match make(&state, &caller, asked).await? {
         PolicyAnswer::Claim(view) => (view, false),
         PolicyAnswer::SameClaim(view) => (view, true),
         _ => return Err(wrong_answer()),

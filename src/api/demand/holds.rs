@@ -129,8 +129,10 @@ pub async fn get_hold(
 ) -> Result<HttpResponse, ApiError> {
     let alias = resource(&request, &caller, &path)?;
     let standing = state.engine.standing(alias.clone()).await?;
-    let hold =
-        standing.hold.ok_or_else(|| ApiError::new(Code::HoldNotFound, format!("There is no hold on \"{alias}\".")))?;
+    let Some(hold) = standing.hold else {
+        let none = ApiError::new(Code::HoldNotFound, format!("There is no hold on \"{alias}\"."));
+        return Err(state.with_meant(&caller, &alias, none).await);
+    };
     Ok(HttpResponse::Ok().json(HoldView::new(&hold, standing.pin_note)))
 }
 

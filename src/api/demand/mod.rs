@@ -88,13 +88,14 @@ pub(super) async fn change(
     resource: Alias,
     change: PolicyChangeRequest,
 ) -> Result<PolicyAnswer, ApiError> {
-    make(state, PolicyRequest { resource, change, attempt: Some(caller.attempt()), key: None }).await
+    make(state, caller, PolicyRequest { resource, change, attempt: Some(caller.attempt()), key: None }).await
 }
 
-/// Has the engine do what `request` asks for.
-async fn make(state: &ApiState, request: PolicyRequest) -> Result<PolicyAnswer, ApiError> {
+/// Has the engine do what `request` of `caller` asks for.
+async fn make(state: &ApiState, caller: &Caller, request: PolicyRequest) -> Result<PolicyAnswer, ApiError> {
+    let resource = request.resource.clone();
     match state.engine.change_policy(request).await.map_err(ApiError::of_change)? {
-        PolicyAnswer::Refused(refusal) => Err(refusal.into()),
+        PolicyAnswer::Refused(refusal) => Err(state.with_meant(caller, &resource, refusal.into()).await),
         answer => Ok(answer),
     }
 }

@@ -98,7 +98,9 @@ pub async fn get_policy(
 ) -> Result<HttpResponse, ApiError> {
     let alias = resource(&request, &caller, &path)?;
     let standing = state.engine.standing(alias.clone()).await?;
-    let view = standing.policy.ok_or_else(|| no_policy(&alias))?;
+    let Some(view) = standing.policy else {
+        return Err(state.with_meant(&caller, &alias, no_policy(&alias)).await);
+    };
     Ok(answer(&mut HttpResponse::Ok(), &state, &alias, &view))
 }
 
@@ -226,9 +228,10 @@ pub async fn evaluate_policy(
     body: OptionalJsonBody<Evaluation>,
 ) -> Result<HttpResponse, ApiError> {
     let alias = resource(&request, &caller, &path)?;
-    let evaluated = state.engine.evaluate(alias, Box::new(body.0.parse()?)).await?;
-    let decision = evaluated.map_err(|refusal| ApiError::of_refusal(refusal, "/policy"))?;
-    Ok(HttpResponse::Ok().json(DecisionView::from(&decision)))
+    match state.engine.evaluate(alias.clone(), Box::new(body.0.parse()?)).await? {
+        Ok(decision) => Ok(HttpResponse::Ok().json(DecisionView::from(&decision))),
+        Err(refusal) => Err(state.with_meant(&caller, &alias, ApiError::of_refusal(refusal, "/policy")).await),
+    }
 }
 
 fn no_policy(alias: &Alias) -> ApiError {

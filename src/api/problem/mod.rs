@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub use code::Code;
 
 use super::view::{NotReadyReason, SidecarView};
-use crate::domain::{InvalidSetting, Job, ReadFailure, SidecarAnswer};
+use crate::domain::{Alias, InvalidSetting, Job, ReadFailure, SidecarAnswer};
 
 /// The media type of problem documents.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -209,6 +209,13 @@ impl ApiError {
     #[must_use]
     pub(super) fn because(mut self, reason: NotReadyReason) -> Self {
         self.0.reason = Some(reason);
+        self
+    }
+
+    /// The same, with the resource that was probably meant.
+    #[must_use]
+    pub(super) fn suggesting(mut self, meant: &Alias) -> Self {
+        self.0.detail.push_str(&format!(" Did you mean \"{meant}\"?"));
         self
     }
 

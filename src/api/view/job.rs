@@ -91,16 +91,17 @@ pub struct JobView {
     /// The number of this version of the job; each change of the job adds at least 1.
     #[schema(minimum = 1)]
     pub version: u64,
-    /// In the answer to a submission or a cancel: what the policy of the resource does not do because of it, in a sentence or
-    /// two. `null` if there is nothing to tell, and everywhere else.
+    /// In the answer to a submission or a cancel: what the policy of the resource does not do because of it, or which resource was
+    /// probably meant by an alias that was not known before, in a sentence or two. `null` if there is nothing to tell, and
+    /// everywhere else.
     pub note: Option<String>,
 }
 
 impl JobView {
-    /// The job in an answer at `now` to what was asked of it.
-    pub fn noted(noted: &NotedJob, now: Timestamp) -> Self {
+    /// The job in an answer at `now` to what was asked of it, perhaps for another resource than was `meant`.
+    pub fn noted(noted: &NotedJob, meant: Option<&Alias>, now: Timestamp) -> Self {
         let NotedJob { job, note } = noted;
-        Self { note: note.map(|note| note.sentence(&job.resource, now)), ..Self::from(&**job) }
+        Self { note: note.and_then(|note| note.sentence(&job.resource, meant, now)), ..Self::from(&**job) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a caller should know about an active policy when it submits or cancels a job.
+//! What a caller should know when it submits or cancels a job: about an active policy, or that its alias may be misspelt.
 //!
 //! It is true of the job as it is at the time of the answer, so an answer that is given again is worked out again. Rejected: to
 //! keep the note with the job, because the policy may change or end while the job stays as it is.
@@ -22,6 +22,8 @@ pub enum JobNote {
         /// Until when; not known before the job is over.
         until: Option<Timestamp>,
     },
+    /// The gateway knows nothing about the resource of a new job so far: its alias may be misspelt.
+    UnknownResource,
 }
 
 impl JobNote {
@@ -36,9 +38,13 @@ impl JobNote {
             .then(|| Self::KeptAway { op, until: job.finished_at.map(|at| at + AFTER_CANCEL) })
     }
 
-    /// The note in words, at `now`.
-    pub fn sentence(self, resource: &Alias, now: Timestamp) -> String {
+    /// The note in words, at `now`. An unknown resource is worth a note only if another one was probably `meant`.
+    pub fn sentence(self, resource: &Alias, meant: Option<&Alias>, now: Timestamp) -> Option<String> {
         let kept_away = match self {
+            Self::UnknownResource => {
+                let meant = meant?;
+                return Some(format!("\"{resource}\" was not known here before this job. Did you mean \"{meant}\"?"));
+            }
             Self::PolicyWaits => format!("The policy of {resource} submits nothing until this job is over."),
             Self::KeptAway { op, until } => {
                 let way = match op {
@@ -52,7 +58,7 @@ impl JobNote {
                 format!("The policy of {resource} submits nothing on the way {way} {until}.")
             }
         };
-        format!("{kept_away} To keep it away for longer, make a hold.")
+        Some(format!("{kept_away} To keep it away for longer, make a hold."))
     }
 }
 

@@ -8,11 +8,39 @@
 use std::iter::from_fn;
 use std::ops::Bound;
 
-use super::super::requests::ResourceView;
+use super::super::requests::{Alternatives, ResourceView};
 use super::Core;
-use crate::domain::{Alias, Reach, Timestamp};
+use crate::domain::{Alias, ChangeState, Reach, Timestamp};
+
+/// Most names that a misspelt one is compared with: as many are gone through in some tens of microseconds.
+const MAX_COMPARED: usize = 1000;
 
 impl Core {
+    /// Whether `resource` is listed, or it is known from an answer of the sidecar, a change or a policy that it exists. Callers
+    /// can submit jobs for any other name as well.
+    pub(super) fn is_recognised(&self, resource: &Alias) -> bool {
+        let was_changed = || self.lane(resource).is_some_and(|lane| *lane.change_state() != ChangeState::default());
+        self.scaling.resources.contains_key(resource)
+            || self.observations.contains_key(resource)
+            || self.standings.in_force(resource).is_some()
+            || was_changed()
+    }
+
+    /// The recognised resources within `reach` that a caller can have meant who wrote `alias`, at most 1000, and whether that is
+    /// recognised itself.
+    pub fn alternatives(&self, alias: &Alias, reach: &Reach) -> Alternatives {
+        let others: Vec<Alias> = match reach.resources() {
+            Some(own) => own.iter().filter(|resource| self.is_recognised(resource)).cloned().collect(),
+            None => {
+                let listed = self.scaling.resources.keys();
+                let read = self.observations.keys().filter(|resource| !self.scaling.resources.contains_key(*resource));
+                listed.chain(read).take(MAX_COMPARED).cloned().collect()
+            }
+        };
+        let others = others.into_iter().filter(|other| other != alias).collect();
+        Alternatives { is_recognised: self.is_recognised(alias), others }
+    }
+
     /// Everything known about the resources within `reach` that are listed or were scaled lately, by name: the first
     /// `size` of those that come after `after`. What it costs depends on `size` and not on how many there are.
     pub fn resources(&self, reach: &Reach, after: Option<&Alias>, size: usize, now: Timestamp) -> Vec<ResourceView> {
@@ -93,6 +121,23 @@ mod tests {
         assert_eq!(page(&core, &reach, None, 9), ["b", "c", "d"]);
         assert_eq!(page(&core, &reach, Some("b"), 1), ["c"]);
         assert_eq!(page(&core, &reach, Some("d"), 1), [""; 0]);
+    }
+
+    #[test]
+    fn a_misspelt_name_has_the_recognised_ones_within_reach_as_alternatives() {
+        // That a lane exists says nothing: the job with the misspelt name has one.
+        let core = core(&["worker", "api"], ["wroker"].map(named));
+        let alternatives = |name: &str, reach: &Reach| {
+            let Alternatives { is_recognised, others } = core.alternatives(&named(name), reach);
+            (is_recognised, others)
+        };
+        assert_eq!(alternatives("wroker", &Reach::EVERYTHING), (false, ["api", "worker"].map(named).to_vec()));
+        assert_eq!(alternatives("api", &Reach::EVERYTHING), (true, ["worker"].map(named).to_vec()));
+        let reach = Reach::only(["api", "wroker", "other"].map(named));
+        assert_eq!(alternatives("wroker", &reach), (false, ["api"].map(named).to_vec()));
+        let many = (0..2000).map(|number| format!("r{number}")).collect::<Vec<_>>();
+        let many = self::core(&many.iter().map(String::as_str).collect::<Vec<_>>(), []);
+        assert_eq!(many.alternatives(&named("x"), &Reach::EVERYTHING).others.len(), MAX_COMPARED);
     }
 
     #[test]

@@ -65,6 +65,9 @@ impl<S: Sidecar> Engine<S> {
                 views.iter_mut().for_each(|view| self.projections.trim(view));
                 drop(reply.send(Ok(views)));
             }
+            Command::Alternatives(alias, reach, reply) => {
+                drop(reply.send(Ok(self.core.alternatives(&alias, &reach))));
+            }
             Command::ChangePolicy(request, reply) if self.evicted.contains_key(&request.resource) => {
                 drop(reply.send(Err(lane_unavailable())));
             }
@@ -248,6 +251,7 @@ impl Command {
             Self::Plan(_, reply) => drop(reply.send(Err(why))),
             Self::Observe(_, _, reply) => drop(reply.send(Err(why))),
             Self::ListResources { reply, .. } => drop(reply.send(Err(why))),
+            Self::Alternatives(_, _, reply) => drop(reply.send(Err(why))),
             Self::ChangePolicy(_, reply) => drop(reply.send(Err(why))),
             Self::Standing(_, reply) => drop(reply.send(Err(why))),
             Self::ListPolicies { reply, .. } => drop(reply.send(Err(why))),

@@ -41,7 +41,7 @@ function KnownJob({ job }) {
         h(Copy, { text: location.href, what: "The link", label: "Copy link" }),
         isOver(job) && job.state !== "succeeded" && h("a", { class: "button", href: hrefs.again(job) }, "Try again"),
         !isOver(job) && h(CancelButton, { key: job.id, job }))),
-    store.notes.has(job.id) && h(Notice, { tone: "idle", title: "About the policy" }, h("p", null, format.sentence(store.notes.get(job.id)))),
+    store.notes.has(job.id) && h(Notice, { tone: "idle", title: "Please note" }, h("p", null, format.sentence(store.notes.get(job.id)))),
     store.flash?.id === job.id && !isOver(job) && h(Notice, { tone: "good" }, h("p", null, store.flash.text)),
     job.reason && h("p", { class: "reason" }, job.reason),
     h("section", { class: "card", "aria-label": "Progress" },

@@ -107,10 +107,13 @@ impl Core {
         claim.counts_at(now) && is_met
     }
 
-    /// What a caller who asks about `job` should know about the policy of its resource.
+    /// What a caller who asks about `job` should know.
     fn note_about(&self, job: &Job) -> Option<JobNote> {
-        let in_force = self.standings.in_force(&job.resource);
-        let active = in_force.filter(|in_force| in_force.policy.mode == Mode::Active)?;
+        let Some(in_force) = self.standings.in_force(&job.resource) else {
+            let is_first = job.current.is_none() && job.ended().is_none() && !self.is_recognised(&job.resource);
+            return is_first.then_some(JobNote::UnknownResource);
+        };
+        let active = Some(in_force).filter(|in_force| in_force.policy.mode == Mode::Active)?;
         JobNote::about(job, active.last_capacity())
     }
 

@@ -6,6 +6,7 @@ mod browsers;
 mod directory;
 mod keys;
 mod limits;
+mod misspelt;
 mod scene;
 mod secrets;
 mod start;

@@ -23,7 +23,7 @@ impl Scene {
 #[test]
 fn who_submits_a_job_is_told_that_an_active_policy_waits() {
     let mut scene = Scene::new();
-    assert_eq!(scene.noted(5).note, None, "there is no policy");
+    assert_eq!(scene.noted(5).note, Some(JobNote::UnknownResource), "there is no policy, and no reading so far");
     scene.put(by_queue());
     assert_eq!(scene.noted(5).note, Some(JobNote::PolicyWaits), "also who joins one");
     scene.put(in_mode("advise"));
@@ -98,6 +98,19 @@ fn notes_name_the_direction_and_point_to_holds() {
         ),
     ] {
         let expected = format!("{expected} To keep it away for longer, make a hold.");
-        assert_eq!(note.sentence(&worker(), NOW), expected);
+        assert_eq!(note.sentence(&worker(), None, NOW), Some(expected));
     }
+}
+
+#[test]
+fn a_resource_that_is_new_here_is_told_with_the_one_that_was_meant() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.noted(5).note, Some(JobNote::UnknownResource));
+    scene.run(1);
+    assert_eq!(scene.noted(5).note, None, "it was read");
+    let (note, worker) = (JobNote::UnknownResource, worker());
+    assert_eq!(note.sentence(&worker, None, NOW), None);
+    let meant = "workers".parse().ok();
+    let told = note.sentence(&worker, meant.as_ref(), NOW);
+    assert_eq!(told.as_deref(), Some("\"worker\" was not known here before this job. Did you mean \"workers\"?"));
 }
