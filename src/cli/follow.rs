@@ -67,12 +67,22 @@ pub async fn to_the_end(
 /// gateway.
 pub async fn follow(
     client: &Client,
-    mut job: JobView,
+    job: JobView,
     patience: Duration,
     screen: &mut Screen<'_>,
 ) -> Result<JobView, Failure> {
+    follow_with(client, job, patience, Overdue::default(), screen).await
+}
+
+/// The same, with waits looked into as `overdue` says.
+async fn follow_with(
+    client: &Client,
+    mut job: JobView,
+    patience: Duration,
+    mut overdue: Overdue,
+    screen: &mut Screen<'_>,
+) -> Result<JobView, Failure> {
     let mut events = client.job_events(job.id, patience);
-    let mut overdue = Overdue::default();
     screen.show(None, &job);
     while !job.state.is_over() {
         match ticking(screen, (client, &job, &mut overdue), events.next()).await? {
@@ -82,7 +92,7 @@ pub async fn follow(
                 job = *newer;
             }
             Heard::Ready { back: true, .. } => screen.notice(BACK),
-            Heard::Ready { back: false, .. } => {}
+            Heard::Ready { back: false, .. } | Heard::Other => {}
             Heard::Away(failure) => {
                 let patience = words::brief(patience);
                 screen.notice(&format!("{failure}\n  The job is not affected. Trying again for up to {patience}."));

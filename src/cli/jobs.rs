@@ -111,10 +111,7 @@ impl JobsArgs {
             (Some(id), Ok(client)) => self.run_for(&id, &client, stop, output).await,
             (None, Ok(client)) => self.list(&client, output).await,
         };
-        done.unwrap_or_else(|failure| {
-            output.notice(&failure);
-            failure.exit()
-        })
+        self.gateway.told(done, output)
     }
 
     async fn run_for(
@@ -160,7 +157,7 @@ impl JobsArgs {
         let filter = Filter { resource: self.resource_name(), states: self.states.clone() };
         let display = Display::of(output, self.json);
         let stopped = tokio::select! {
-            watched = watch::watch(client, filter, self.follow.patience, display, output) => watched.map(|()| false)?,
+            watched = watch::watch((client, &self.gateway), filter, self.follow.patience, display, output) => watched.map(|()| false)?,
             () = stop => true,
         };
         if stopped && output.is_interactive() && !self.json {

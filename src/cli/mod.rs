@@ -3,9 +3,11 @@
 mod audit;
 mod backtest;
 mod backup;
+mod board;
 mod cancel;
 mod claim;
 mod client;
+mod command_line;
 mod completions;
 mod demo;
 mod directory;
@@ -161,6 +163,21 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+
+    #[test]
+    fn a_misspelt_command_or_option_is_told_with_the_right_one() {
+        for (written, meant) in [
+            (&["resource"][..], "resources"),
+            (&["scael", "worker", "5"], "scale"),
+            (&["policy", "delte", "worker"], "delete"),
+            (&["keys", "creat"], "create"),
+            (&["jobs", "--wach"], "--watch"),
+        ] {
+            let error = Cli::try_parse_from([&["scalegate"], written].concat()).expect_err("no such thing");
+            let told = complaint(&error.render().to_string());
+            assert!(told.contains("similar") && told.contains(&format!("'{meant}'")), "{told}");
+        }
+    }
 
     #[test]
     fn an_argument_cannot_command_the_terminal() {

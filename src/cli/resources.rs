@@ -3,13 +3,16 @@
 mod details;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::client::{Client, Failure, GatewayArgs, ListQuery};
 use super::exit::{self, Exit};
+use super::follow::news;
 use super::jobs::{UNFINISHED, fetch};
 use super::output::Output;
 use super::{hold, words};
@@ -20,7 +23,10 @@ const HEADER: [&str; 6] = ["RESOURCE", "STATUS", "CAPACITY", "TARGET", "COOLDOWN
 /// Most unfinished jobs that are looked at.
 const MAX_JOBS: usize = 10_000;
 
-/// List the resources, or show one.
+/// List the resources, show one, or watch them.
+///
+/// With --watch, keeps them current: on a terminal as a table, elsewhere as a line for each resource, and another one when it
+/// has changed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub struct ResourcesArgs {
@@ -31,7 +37,16 @@ pub struct ResourcesArgs {
     #[command(flatten)]
     gateway: GatewayArgs,
 
-    /// Print JSON and nothing else: the resource, or the list as the gateway gives it
+    /// Keep them current, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+
+    /// When watching: how long to keep trying while the gateway cannot be reached
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = crate::config::parse_duration)]
+    patience: Duration,
+
+    /// Print JSON and nothing else: the resource, the list as the gateway gives it, or with --watch a resource per line, first
+    /// all of them and then each one that has changed
     #[arg(long)]
     json: bool,
 }
@@ -39,13 +54,35 @@ pub struct ResourcesArgs {
 /// Runs the command. Must be called within an actix runtime.
 pub async fn run(args: ResourcesArgs) -> Exit {
     let mut output = Output::standard();
-    let exit = args.run(&mut output).await;
+    let exit = args.run(super::until_told_to_stop(), &mut output).await;
     output.finish(exit)
 }
 
 impl ResourcesArgs {
-    async fn run(self, output: &mut Output) -> Exit {
-        self.gateway.run(output, async |client, output| self.run_at(client, output).await).await
+    /// Runs the command. Watching ends with `stop`.
+    async fn run(self, stop: impl Future<Output = ()>, output: &mut Output) -> Exit {
+        let run = async |client: &Client, output: &mut Output| {
+            if self.watch { self.watch(client, stop, output).await } else { self.run_at(client, output).await }
+        };
+        self.gateway.run(output, run).await
+    }
+
+    async fn watch(
+        &self,
+        client: &Client,
+        stop: impl Future<Output = ()>,
+        output: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let display = watch::Display::of(output, self.json);
+        let stopped = tokio::select! {
+            watched = watch::watch(client, self.resource.as_ref(), self.patience, display, output) => watched.map(|()| false)?,
+            () = stop => true,
+        };
+        if stopped && output.is_interactive() && !self.json {
+            // What was drawn last stays, and the terminal is somewhere in it.
+            output.line("");
+        }
+        Ok(Exit::Done)
     }
 
     async fn run_at(&self, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
@@ -57,7 +94,7 @@ impl ResourcesArgs {
                     return Ok(Exit::Done);
                 }
                 let jobs = unfinished(client, Some(alias.as_str().to_owned())).await?;
-                output.lines(details::lines(&resource, active(&resource, &jobs), words::now()));
+                output.lines(details::lines(&resource, active(&resource, &jobs), &self.gateway.given(), words::now()));
             }
             None => {
                 let list = all(client).await?;
@@ -109,6 +146,17 @@ fn row(resource: &Resource, job: Option<&JobView>, now: Timestamp) -> [String; H
         words::remaining(resource.cooldown_remaining_seconds).unwrap_or_else(|| "-".to_owned()),
         why(resource, job, now).unwrap_or_default(),
     ]
+}
+
+/// `resource` on one line, in words that do not change with time alone.
+fn line(resource: &Resource, job: Option<&JobView>, now: Timestamp) -> String {
+    let capacity = resource.capacity.map_or("capacity not read".to_owned(), |capacity| format!("capacity {capacity}"));
+    let what = match job {
+        Some(job) => Some(format!("job {} {}", words::short_id(job.id), news::first(job).text)),
+        None => why(resource, None, now),
+    };
+    let what = what.map_or(String::new(), |what| format!("; {what}"));
+    format!("{}  {}, {capacity}{what}", resource.resource, status(resource))
 }
 
 fn status(resource: &Resource) -> String {

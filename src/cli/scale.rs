@@ -98,7 +98,7 @@ impl ScaleArgs {
             if self.json {
                 output.json(&plan)
             } else {
-                output.lines(plan::lines(&plan, words::now()))
+                output.lines(plan::lines(&plan, &self.gateway.given(), words::now()))
             }
             return Ok(Exit::Done);
         }

@@ -53,6 +53,10 @@ impl WhyArgs {
         let Some(decision) = client.last_decision(&self.resource).await? else {
             // Without a policy this is a failure that says so.
             let policy = client.policy(&self.resource).await?;
+            if self.json {
+                output.json(&());
+                return Ok(Exit::Done);
+            }
             let mode = words::mode(policy.mode);
             output
                 .notice(format_args!("the policy of {} has decided nothing so far; its mode is {mode}", self.resource));

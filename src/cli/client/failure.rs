@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::ServerUrl;
 use super::trust::in_words;
 use crate::api::{Code, Problem};
+use crate::cli::command_line::CommandLine;
 use crate::cli::exit::Exit;
 
 /// How much of an answer that is not ours is shown, in characters.
@@ -98,10 +99,7 @@ pub enum Failure {
     )]
     KeyEnded,
     /// What has an idempotency key failed, after it may have been accepted.
-    #[error(
-        "{last}\n  It may have been accepted all the same. To send it again without the risk of having it twice, add\n  \
-         --idempotency-key {key}"
-    )]
+    #[error("{last}\n  It may have been accepted all the same.")]
     Undecided {
         /// The last failure.
         last: Box<Self>,
@@ -163,6 +161,28 @@ impl Failure {
         let detail = words.unwrap_or_else(shown);
         let detail = if detail.is_empty() { "(no body)".to_owned() } else { detail };
         Self::Strange { status: status.as_u16(), detail }
+    }
+
+    /// The failure with the commands to run next: `command` is the one that failed, and `options` say which gateway it was for.
+    pub fn with_next(&self, command: &CommandLine, options: &str) -> String {
+        let mut told = self.to_string();
+        let mut add = |purpose: &str, command: String| told.push_str(&format!("\n  {purpose}: {command}"));
+        match self {
+            Self::Undecided { key, .. } => {
+                add("To send it again without the risk of having it twice", command.with("--idempotency-key", key));
+            }
+            Self::Problem { problem, .. } => {
+                if problem.code == Code::ResourceBusy {
+                    add("To let this job wait for its turn", command.with("--on-conflict", "queue"));
+                    add("To end the other one", command.with("--on-conflict", "supersede"));
+                }
+                if let Some(job) = &problem.job {
+                    add("To look at that job", format!("scalegate jobs {}{options}", job.id));
+                }
+            }
+            _ => {}
+        }
+        told
     }
 
     fn status(&self) -> Option<u16> {
@@ -270,7 +290,7 @@ fn advice(code: Code) -> Option<&'static str> {
     })
 }
 
-/// A problem document as people want to read it: the kind, what is wrong, where, in whose words, and where to look.
+/// A problem document as people want to read it: the kind, what is wrong, where, and in whose words.
 fn describe(problem: &Problem) -> String {
     let mut text = format!("{} ({} {})", problem.title, problem.status, problem.code.as_str());
     let mut add = |line: String| text.push_str(&format!("\n  {line}"));
@@ -288,15 +308,8 @@ fn describe(problem: &Problem) -> String {
     if let Some(answer) = &problem.sidecar {
         add(format!("The sidecar said ({}): {}", answer.status, answer.body.trim()));
     }
-    if problem.code == Code::ResourceBusy {
-        add("To let this job wait for its turn: --on-conflict queue. To end the other one: --on-conflict supersede"
-            .into());
-    }
     if let Some(advice) = advice(problem.code) {
         add(advice.to_owned());
-    }
-    if let Some(job) = &problem.job {
-        add(format!("To look at that job: scalegate jobs {}", job.id));
     }
     text
 }

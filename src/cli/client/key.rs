@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::{Client, Failure, ServerArgs, ServerUrl};
 use crate::access::Token;
+use crate::cli::command_line::CommandLine;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::words::quoted;
@@ -25,6 +26,10 @@ pub struct GatewayArgs {
     /// File with the API key to send [default: what SCALEGATE_KEY holds, or none]
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+
+    /// The command that they are given with.
+    #[arg(skip)]
+    pub command: CommandLine,
 }
 
 impl GatewayArgs {
@@ -70,8 +75,13 @@ impl GatewayArgs {
             Ok(client) => command(&client, output).await,
             Err(usage) => Err(usage),
         };
+        self.told(done, output)
+    }
+
+    /// How a command for that gateway ends. Why it does not work is told on standard error, with the commands to run next.
+    pub fn told(&self, done: Result<Exit, Failure>, output: &mut Output) -> Exit {
         done.unwrap_or_else(|failure| {
-            output.notice(&failure);
+            output.notice(failure.with_next(&self.command, &self.given()));
             failure.exit()
         })
     }
@@ -98,7 +108,8 @@ mod tests {
     use crate::cli::output::capture::Captured;
 
     fn args(server: &str, key_file: Option<PathBuf>) -> GatewayArgs {
-        GatewayArgs { server: ServerArgs { server: Some(Given::by_flag(server)), ca_file: None }, key_file }
+        let server = ServerArgs { server: Some(Given::by_flag(server)), ca_file: None };
+        GatewayArgs { server, key_file, command: CommandLine::default() }
     }
 
     fn key(key_file: Option<PathBuf>, variable: Option<&str>) -> Result<Option<Token>, String> {

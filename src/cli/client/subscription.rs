@@ -64,6 +64,8 @@ pub enum Heard {
     },
     /// A job, as it is after a change.
     Job(Box<JobView>),
+    /// Something else happened to a resource: an entry of its timeline, a decision of its policy, or a change of the policy.
+    Other,
     /// The gateway is away. It is tried again. Told once.
     Away(Failure),
 }
@@ -176,7 +178,8 @@ impl<'a> Subscription<'a> {
             }
             "job" => Some(Heard::Job(serde_json::from_str(&event.data).map_err(strange)?)),
             "end" => return Err(self.ended(&event.data)),
-            // Others are not needed here, or come from a later release.
+            "timeline" | "decision" | "policy" => Some(Heard::Other),
+            // Others come from a later release.
             _ => None,
         };
         self.position = id.or(self.position.take());

@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -7,6 +8,7 @@ use super::stub::{Port, Reply, Stub, Then, busy, event, job, problem, problem_fo
 use super::{Client, Failure, ListQuery, ServerUrl};
 use crate::access::Token;
 use crate::api::Submission;
+use crate::cli::command_line::CommandLine;
 use crate::cli::exit::Exit;
 
 const PAUSES: [Duration; 2] = [Duration::from_millis(1); 2];
@@ -60,11 +62,13 @@ async fn an_undecided_submission_tells_how_to_repeat_it() {
     let (submitted, sent, _) = submit(vec![Reply::Lost, problem(503, "overloaded")]).await;
     let failure = submitted.expect_err("it never worked");
     assert_eq!((sent, failure.exit()), (3, Exit::Unreachable));
-    let told = failure.to_string();
-    assert!(told.contains("A title (503 overloaded)") && told.contains("--idempotency-key the-key"), "{told}");
+    let command = CommandLine::new(["scalegate", "scale", "worker", "5"].map(OsString::from));
+    let told = failure.with_next(&command, "");
+    assert!(told.starts_with("A title (503 overloaded)"), "{told}");
+    assert!(told.ends_with(": scalegate scale worker 5 --idempotency-key the-key"), "{told}");
     // Nothing that may have been accepted, nothing to repeat with care.
     let (submitted, _, _) = submit(vec![problem(503, "overloaded")]).await;
-    let told = submitted.expect_err("it never worked").to_string();
+    let told = submitted.expect_err("it never worked").with_next(&command, "");
     assert!(!told.contains("idempotency"), "{told}");
 }
 

@@ -15,23 +15,36 @@ const PAUSE: Duration = Duration::from_secs(30);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Looks into waits that are overdue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Overdue {
+    /// How long after its time a wait is looked into.
+    late: Duration,
     /// The end of the wait that was seen last, and when that was seen first.
     wait: Option<(WireTime, Timestamp)>,
     asked_at: Option<Timestamp>,
     told: Option<String>,
 }
 
+impl Default for Overdue {
+    fn default() -> Self {
+        Self::after(LATE)
+    }
+}
+
 impl Overdue {
+    /// One that looks into waits that go on for so long after their time.
+    pub fn after(late: Duration) -> Self {
+        Self { late, wait: None, asked_at: None, told: None }
+    }
+
     /// Whether the wait of `job` is overdue and the gateway was not asked lately. A wait counts from when it was seen first,
     /// because this machine's clock may be ahead.
     pub fn is_due(&mut self, job: &JobView, now: Timestamp) -> bool {
         let until = job.waiting_for.as_ref().map(|waiting| waiting.until);
         if self.wait.map(|(known, _)| known) != until {
-            *self = Self { wait: until.map(|until| (until, now)), ..Self::default() };
+            *self = Self { wait: until.map(|until| (until, now)), ..Self::after(self.late) };
         }
-        let is_late = self.wait.is_some_and(|(until, seen)| now.since(until.0).min(now.since(seen)) >= LATE);
+        let is_late = self.wait.is_some_and(|(until, seen)| now.since(until.0).min(now.since(seen)) >= self.late);
         is_late && self.asked_at.is_none_or(|at| now.since(at) >= PAUSE)
     }
 

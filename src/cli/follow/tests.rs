@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Failure, Screen, follow};
+use super::overdue::Overdue;
+use super::{Failure, Screen, follow, follow_with};
 use crate::api::view::JobView;
 use crate::cli::client::stub::{Reply, Stub, Then, event, events, job_view, problem, ready, succeeded};
 use crate::cli::output::capture::Captured;
@@ -139,4 +140,27 @@ async fn a_job_that_is_gone_is_not_waited_for() {
     let (ended, _) = followed(&stub, job_view(json!({})), PATIENCE).await;
     assert!(matches!(ended, Err(Failure::Problem { .. })), "{ended:?}");
     assert_eq!(stub.seen().len(), 1);
+}
+
+#[actix_web::test]
+async fn a_wait_that_is_overdue_is_looked_into_while_the_job_is_followed() {
+    let overdue = json!({"waitingFor": {"reason": "cooldown", "until": "2026-01-31T12:05:00.000Z", "detail": "."}});
+    let replies = vec![
+        Reply::Stream(ready(false), Then::Hold),
+        problem(503, "not_ready"),
+        // The job is over then, and the stream silent until it is opened anew.
+        events([succeeded()]),
+    ];
+    let stub = Stub::start(replies).await;
+    let client = stub.client().with_silence(Duration::from_secs(1));
+    let captured = Captured::default();
+    let mut output = captured.output();
+    let mut screen = Screen::live(&mut output);
+    let late = Overdue::after(Duration::from_millis(100));
+    let ended = follow_with(&client, job_view(overdue), PATIENCE, late, &mut screen).await;
+    drop(screen);
+    assert_eq!(ended.map(|job| job.state).ok(), Some(StateName::Succeeded));
+    assert_eq!(stub.lines()[1], "GET /readyz", "{:?}", stub.lines());
+    let told = captured.err();
+    assert!(told.contains("scalegate: The wait is overdue: A title (503 not_ready)"), "{told}");
 }

@@ -3,9 +3,9 @@
 //! The jobs are listed *after* the stream has said from where it goes on: what happens between the two is told by the
 //! stream as well, and told a second time it is no news. The other way round it would be missed.
 
-mod board;
 mod display;
 mod picture;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +17,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::api::view::JobView;
-use crate::cli::client::{Client, Failure, Heard, ListQuery, Subscription};
+use crate::cli::client::{Client, Failure, GatewayArgs, Heard, ListQuery, Subscription};
 use crate::cli::follow::{BACK, TICK};
 use crate::cli::output::Output;
 use crate::cli::words;
@@ -36,13 +36,13 @@ pub struct Filter {
     pub states: Vec<StateName>,
 }
 
-/// Watches jobs, and shows them, until the output is closed.
+/// Watches jobs of `gateway`, and shows them, until the output is closed.
 ///
 /// # Errors
 /// If the gateway cannot be reached at first, is away for longer than `patience`, refuses, or does not answer like a
 /// gateway.
 pub async fn watch(
-    client: &Client,
+    (client, gateway): (&Client, &GatewayArgs),
     filter: Filter,
     patience: Duration,
     display: Display,
@@ -52,7 +52,8 @@ pub async fn watch(
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let picture = Picture::new(&filter.states);
-    let mut watch = Watch { client, filter, patience, picture, display, ticks, output, listed: false };
+    let options = gateway.given();
+    let mut watch = Watch { client, options, filter, patience, picture, display, ticks, output, listed: false };
     let ended = watch.follow(events).await;
     watch.display.clear();
     ended
@@ -60,6 +61,8 @@ pub async fn watch(
 
 struct Watch<'a> {
     client: &'a Client,
+    /// Which gateway it is.
+    options: String,
     filter: Filter,
     patience: Duration,
     picture: Picture,
@@ -87,6 +90,7 @@ impl Watch<'_> {
                     }
                 }
                 Heard::Job(job) => self.take(*job),
+                Heard::Other => {}
                 Heard::Away(failure) => self.away(failure)?,
             }
         }
@@ -132,7 +136,7 @@ impl Watch<'_> {
 
     fn take(&mut self, job: JobView) {
         if let Some(change) = self.picture.take(job) {
-            self.display.show(&change, &self.picture, self.output);
+            self.display.show(&change, &self.picture, &self.options, self.output);
         }
     }
 

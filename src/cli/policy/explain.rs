@@ -1,13 +1,16 @@
 //! `scalegate policy explain`.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::words;
+use crate::api::Outlook;
 use crate::cli;
 use crate::cli::client::{Client, Failure, GatewayArgs};
 use crate::cli::exit::{self, Exit};
 use crate::cli::output::Output;
 use crate::domain::Alias;
+use crate::policy::Warning;
 
 /// How far ahead the beginnings and ends of windows are asked for, in hours: as far as a gateway looks.
 const AHEAD_HOURS: u32 = 400;
@@ -25,6 +28,20 @@ pub struct ExplainArgs {
 
     #[command(flatten)]
     gateway: GatewayArgs,
+
+    /// Print what is shown as JSON and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is shown, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Explanation {
+    warnings: Vec<Warning>,
+    summary: Vec<String>,
+    /// What is ahead; `null` if the policy was deleted meanwhile.
+    outlook: Option<Outlook>,
 }
 
 impl ExplainArgs {
@@ -35,6 +52,11 @@ impl ExplainArgs {
     async fn run_at(&self, client: &Client, output: &mut Output) -> Result<Exit, Failure> {
         let policy = client.policy(&self.resource).await?;
         let outlook = client.find_outlook(&self.resource, AHEAD_HOURS).await?;
+        if self.json {
+            let (warnings, summary) = (policy.warnings.unwrap_or_default(), policy.summary.unwrap_or_default());
+            output.json(&Explanation { warnings, summary, outlook });
+            return Ok(Exit::Done);
+        }
         output.lines(words::explanation(&policy));
         output.lines(outlook.iter().flat_map(|outlook| words::transitions(&outlook.transitions)));
         let now = cli::words::now();

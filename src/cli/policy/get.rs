@@ -42,8 +42,9 @@ impl GetArgs {
         let revision = document["revision"].as_u64().unwrap_or_default();
         output.lines(printable::json(&text(document)).lines());
         output.notice(format_args!(
-            "this is revision {revision}\n  To replace only this one: scalegate policy put {} FILE --if-revision {revision}",
-            self.resource
+            "this is revision {revision}\n  To replace only this one: scalegate policy put {} FILE --if-revision {revision}{}",
+            self.resource,
+            self.gateway.given()
         ));
         Ok(Exit::Done)
     }

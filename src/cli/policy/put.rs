@@ -41,6 +41,10 @@ pub struct PutArgs {
     /// Replace only this revision of the policy, which `scalegate policy get` tells
     #[arg(long, value_name = "N")]
     if_revision: Option<u64>,
+
+    /// Print the policy with its revision, summary and warnings as JSON and nothing else
+    #[arg(long)]
+    json: bool,
 }
 
 impl PutArgs {
@@ -65,6 +69,10 @@ impl PutArgs {
 
     async fn run_at(&self, client: &Client, document: &Value, output: &mut Output) -> Result<Exit, Failure> {
         let policy = client.put_policy(&self.resource, document, self.if_revision).await?;
+        if self.json {
+            output.json(&policy);
+            return Ok(Exit::Done);
+        }
         let revision = policy.revision.unwrap_or_default();
         output.line(format_args!("The policy of {} is in force as revision {revision}.", self.resource));
         output.lines(words::explanation(&policy));

@@ -5,17 +5,23 @@ use crate::api::view::{JobView, Resource};
 use crate::cli::words;
 use crate::domain::Timestamp;
 
-/// `resource` in words, a line each.
-pub fn lines(resource: &Resource, job: Option<&JobView>, now: Timestamp) -> Vec<String> {
-    let facts = facts(resource, job, now).into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
+/// `resource` in words, a line each; `options` say which gateway it is from.
+pub fn lines(resource: &Resource, job: Option<&JobView>, options: &str, now: Timestamp) -> Vec<String> {
+    let facts =
+        facts(resource, job, options, now).into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
     let facts = facts.map(|(name, value)| format!("  {name:<9}  {value}"));
     std::iter::once(format!("Resource {}", resource.resource)).chain(facts).collect()
 }
 
-fn facts(resource: &Resource, job: Option<&JobView>, now: Timestamp) -> Vec<(&'static str, Option<String>)> {
+fn facts(
+    resource: &Resource,
+    job: Option<&JobView>,
+    options: &str,
+    now: Timestamp,
+) -> Vec<(&'static str, Option<String>)> {
     let read = resource.last_observation.as_ref().map(|last| words::moment(last.received_at.0, now));
     let policy = resource.policy.as_ref();
-    let decided = |name: &str| format!("{name}; `scalegate why {}` tells more", resource.resource);
+    let decided = |name: &str| format!("{name}; `scalegate why {}{options}` tells more", resource.resource);
     vec![
         ("status", Some(status(resource))),
         ("capacity", resource.capacity.map(|capacity| capacity.to_string())),

@@ -4,12 +4,12 @@ use crate::api::view::Plan;
 use crate::cli::words;
 use crate::domain::Timestamp;
 
-/// `plan` as a headline and a line per step.
-pub fn lines(plan: &Plan, now: Timestamp) -> Vec<String> {
+/// `plan` as a headline and a line per step; `options` say which gateway it is from.
+pub fn lines(plan: &Plan, options: &str, now: Timestamp) -> Vec<String> {
     let Plan { resource, start_capacity, target_capacity, .. } = plan;
     if let Some(id) = plan.joins {
         return vec![format!(
-            "{resource}: an unfinished job does the same and would be joined. To look at it: scalegate jobs {id}"
+            "{resource}: an unfinished job does the same and would be joined. To look at it: scalegate jobs {id}{options}"
         )];
     }
     if plan.steps.is_empty() {

@@ -1,8 +1,12 @@
+use std::ffi::OsString;
+use std::future::pending;
+
 use serde_json::{Value, json};
 
 use super::ScaleArgs;
 use crate::api::openapi::examples::example_plan;
 use crate::cli::client::stub::{Reply, Stub, Then, busy, canceled, events, failed, job, problem, ready, succeeded};
+use crate::cli::command_line::CommandLine;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::output::capture::Captured;
@@ -14,7 +18,7 @@ fn parse(arguments: &[&str]) -> Result<ScaleArgs, clap::Error> {
 
 async fn scale(stub: &Stub, arguments: &[&str]) -> (Exit, Captured) {
     let url = stub.url();
-    let run = async |args: ScaleArgs, output: &mut Output| args.run(std::future::pending(), output).await;
+    let run = async |args: ScaleArgs, output: &mut Output| args.run(pending(), output).await;
     testing::captured(&[arguments, &["--server", &url]].concat(), run).await
 }
 
@@ -146,15 +150,26 @@ async fn json_is_the_job_and_nothing_else() {
 #[actix_web::test]
 async fn refusals_are_shown_with_the_other_job() {
     let stub = Stub::start(vec![busy()]).await;
-    let (exit, captured) = scale(&stub, &["worker", "5", "--json"]).await;
+    let typed = ["scalegate", "scale", "worker", "5", "--server", &stub.url()].map(OsString::from);
+    let run = async |mut args: ScaleArgs, output: &mut Output| {
+        args.gateway.command = CommandLine::new(typed);
+        args.run(pending(), output).await
+    };
+    let (exit, captured) = testing::captured(&["worker", "5", "--json", "--server", &stub.url()], run).await;
     assert_eq!((exit, captured.out()), (Exit::Refused, String::new()));
     let told = captured.err();
     assert!(
         told.starts_with("scalegate: The resource has an unfinished job (409 resource_busy)\n  Job 0198"),
         "{told}"
     );
-    assert!(told.contains("scalegate jobs 0198c3f2-7a00-7000-8000-000000000001\n"), "{told}");
-    assert!(told.contains("--on-conflict queue"), "{told}");
+    let server = stub.url();
+    for next in [
+        format!("To look at that job: scalegate jobs 0198c3f2-7a00-7000-8000-000000000001 --server {server}\n"),
+        format!("To let this job wait for its turn: scalegate scale worker 5 --server {server} --on-conflict queue\n"),
+        format!("To end the other one: scalegate scale worker 5 --server {server} --on-conflict supersede\n"),
+    ] {
+        assert!(told.contains(&next), "{told}");
+    }
     let stub = Stub::start(vec![problem(500, "internal_error")]).await;
     assert_eq!(scale(&stub, &["worker", "5"]).await.0, Exit::Unreachable);
 }
@@ -185,8 +200,11 @@ async fn plans_that_join_a_job_name_it() {
     let stub = Stub::start(vec![Reply::Json(200, plan)]).await;
     let (exit, captured) = scale(&stub, &["worker", "3", "--plan"]).await;
     assert_eq!(exit, Exit::Done, "{}", captured.err());
-    let expected = "worker: an unfinished job does the same and would be joined. To look at it: scalegate jobs \
-                    0198c3f2-7a00-7000-8000-000000000001\n";
+    let expected = format!(
+        "worker: an unfinished job does the same and would be joined. To look at it: scalegate jobs \
+         0198c3f2-7a00-7000-8000-000000000001 --server {}\n",
+        stub.url()
+    );
     assert_eq!(captured.out(), expected);
 }
 

@@ -4,4 +4,5 @@ mod completions;
 mod demo;
 mod follow;
 mod https;
+mod json;
 mod keys;

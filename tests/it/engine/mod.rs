@@ -5,5 +5,6 @@ mod crash;
 mod difficult_sidecar;
 mod driver;
 mod lanes;
+mod sidecar_check;
 mod sidecar_faults;
 mod virtual_time;

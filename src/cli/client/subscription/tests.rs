@@ -15,6 +15,7 @@ fn short(heard: &Heard) -> String {
     match heard {
         Heard::Ready { resumed, back } => format!("ready {resumed} {back}"),
         Heard::Job(job) => format!("job {}", job.version),
+        Heard::Other => "other".to_owned(),
         Heard::Away(_) => "away".to_owned(),
     }
 }

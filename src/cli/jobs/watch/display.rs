@@ -1,7 +1,8 @@
 //! How watched jobs are shown: as progress bars on a terminal, as a line per change elsewhere, or as JSON.
 
-use super::board::Board;
 use super::picture::{Change, Picture};
+use super::rows::rows;
+use crate::cli::board::Board;
 use crate::cli::follow::news::{self, News};
 use crate::cli::output::Output;
 use crate::cli::words;
@@ -28,14 +29,14 @@ impl Display {
         }
     }
 
-    /// Shows a change that has led to `picture`.
-    pub(super) fn show(&mut self, change: &Change, picture: &Picture, output: &mut Output) {
+    /// Shows a change that has led to `picture`; `options` say which gateway has the job.
+    pub(super) fn show(&mut self, change: &Change, picture: &Picture, options: &str, output: &mut Output) {
         match self {
             Self::Json => output.json(&change.now),
             Self::Lines => lines(change).iter().for_each(|line| output.line(line)),
             Self::Board(board) if !change.stays => {
-                board.draw(picture, words::now());
-                board.above(|| output.line(departure(change)));
+                board.draw(|size| rows(picture, words::now(), size));
+                board.above(|| output.line(departure(change, options)));
             }
             // Drawn soon, with whatever else is new.
             Self::Board(_) => {}
@@ -60,7 +61,7 @@ impl Display {
     /// Draws the jobs as they are, with their countdowns.
     pub(super) fn draw(&mut self, picture: &Picture) {
         if let Self::Board(board) = self {
-            board.draw(picture, words::now());
+            board.draw(|size| rows(picture, words::now(), size));
         }
     }
 }
@@ -85,12 +86,12 @@ fn lines(change: &Change) -> Vec<String> {
 }
 
 /// The line of a job that has left the picture. The id matters to him who wants to know more.
-fn departure(change: &Change) -> String {
+fn departure(change: &Change, options: &str) -> String {
     let job = &change.now;
     let News { at, text, .. } = departed(change);
     let mut line = format!("{}  {}  {text}", words::clock_time(at), job.resource);
     if job.error.is_some() {
-        line.push_str(&format!("\n  To look at that job: scalegate jobs {}", job.id));
+        line.push_str(&format!("\n  To look at that job: scalegate jobs {}{options}", job.id));
     }
     line
 }
@@ -136,11 +137,11 @@ mod tests {
 
     #[test]
     fn a_job_leaves_with_one_line_and_a_failed_one_with_a_hint() {
-        let change = |now| departure(&Change { before: None, now: job_view(now), stays: false });
+        let change = |now| departure(&Change { before: None, now: job_view(now), stays: false }, " --server x");
         let line = "12:16:00Z  worker  succeeded at capacity 5 after 4 steps in 15m 59s";
         assert_eq!(change(succeeded()), line);
         let told = change(failed());
         assert!(told.starts_with("12:03:00Z  worker  failed at capacity 2 (sidecar_rejected): "), "{told}");
-        assert!(told.ends_with(&format!("\n  To look at that job: scalegate jobs {ID}")), "{told}");
+        assert!(told.ends_with(&format!("\n  To look at that job: scalegate jobs {ID} --server x")), "{told}");
     }
 }
