@@ -5,6 +5,7 @@
 
 import * as api from "./api.js";
 import { grouped, selection } from "./fleet.js";
+import { isIdle, readNext } from "./need.js";
 import { cause } from "./outage.js";
 import { checkReadiness } from "./readiness.js";
 import { loadOutlook, loadStanding } from "./standing.js";
@@ -12,8 +13,8 @@ import { changed, putResource, resourceOf, store } from "./store.js";
 
 /** How often a resource that is looked at, and has no job that has it read anyway, is read. */
 const LOOK_EVERY_MILLIS = 30_000;
-/** The same for one of many: every second the one that was read longest ago. */
-const LOOK_AROUND_EVERY_MILLIS = 60_000;
+/** How far apart the panel has single ones of many read. What changes meanwhile because of jobs or policies, events tell. */
+const LOOK_AROUND_APART_MILLIS = 6_000;
 /** How often a sidecar that does not answer is asked whether it does again, if no other part asks. */
 const ASK_AGAIN_MILLIS = 20_000;
 /** Most readings at a time that the page asks for by itself. Browsers allow six connections to a gateway. */
@@ -21,6 +22,7 @@ const LOOKS_AT_A_TIME = 3;
 
 /** When each resource was last looked at, and which were since the stream was last ready. */
 const looked = new Map();
+let lookedAroundAt = 0;
 const asked = new Set();
 /** Those under way, and those that wait until there are fewer. */
 const underWay = new Set();
@@ -78,9 +80,6 @@ async function lookNext() {
 
 const isDue = (alias, everyMillis) => Date.now() - (looked.get(alias) ?? 0) >= everyMillis;
 
-/** Jobs have their resource read more often than looks would. */
-const isIdle = ({ activeJob, queue }) => !activeJob && queue.length === 0;
-
 /** Keeps what is looked at from being outdated. */
 export function lookAgain() {
   const { name, params } = store.route;
@@ -99,11 +98,12 @@ export function lookAgain() {
 
 /** Reads one of the resources that the overview shows. */
 function lookAround(need) {
+  if (Date.now() - lookedAroundAt < LOOK_AROUND_APART_MILLIS || underWay.size >= LOOKS_AT_A_TIME) return;
   const shown = selection(grouped(), need).shown.map(({ resource }) => resource);
-  const idle = shown.filter((resource) => isIdle(resource) && isDue(resource.resource, LOOK_AROUND_EVERY_MILLIS));
-  const ages = idle.map(({ lastObservation }) => lastObservation?.receivedAt ?? "");
-  const oldest = idle[ages.indexOf(ages.reduce((a, b) => (a < b ? a : b), "~"))];
-  if (oldest && underWay.size < LOOKS_AT_A_TIME) read(oldest.resource);
+  const next = readNext(shown, (alias) => looked.get(alias), Date.now());
+  if (next === null) return;
+  lookedAroundAt = Date.now();
+  read(next.resource);
 }
 
 /** What is to be read because the panel says that it cannot be: one of all while the sidecar is down, later the rest. */

@@ -15,9 +15,12 @@ export const isGroup = (name) => GROUPS.some(([group]) => group === name);
 
 /** Steps of a direction from which on their durations tell what is usual, as for the gateway's estimates. */
 export const ENOUGH_STEPS = 5;
-/** Poll intervals after which a reading is old, and the least time: the panel itself asks this often. */
+/** Poll intervals after which a reading is old where a job or a policy has the resource read, and the least time. */
 const STALE_POLLS = 3;
 const STALE_AT_LEAST_MILLIS = 90_000;
+/** How often the panel has each of many idle resources read that it shows, and when such a reading is old. */
+const IDLE_READ_EVERY_MILLIS = 5 * 60_000;
+const IDLE_STALE_MILLIS = 3 * IDLE_READ_EVERY_MILLIS;
 
 /** How long the step under way takes and how long nine in ten took, in seconds, if it takes longer; else `null`. */
 export function delay({ stepDurations }, job, now) {
@@ -38,14 +41,30 @@ export function groupOf(resource, job, now) {
   return resource.activeJob || resource.queue.length > 0 ? "unfinished" : "quiet";
 }
 
+/** Jobs have their resource read more often than the panel would. */
+export const isIdle = ({ activeJob, queue }) => !activeJob && queue.length === 0;
+
 /**
- * Whether the last reading is older than a few poll intervals, or the resource could not be read since. The clock goes
- * `speed` times as fast as that of the panel.
+ * Whether the last reading is older than it should be, or the resource could not be read since. The clock goes `speed` times
+ * as fast as that of the panel.
  */
-export function isStale({ lastObservation, readFailure, settings }, now, speed = 1) {
+export function isStale(resource, now, speed = 1) {
+  const { lastObservation, readFailure, settings, policy } = resource;
   if (!lastObservation || readFailure) return Boolean(lastObservation);
   const age = now - Date.parse(lastObservation.receivedAt);
+  if (isIdle(resource) && (policy?.mode ?? "off") === "off") return age > IDLE_STALE_MILLIS * speed;
   return age > Math.max(STALE_POLLS * settings.pollIntervalSeconds * 1000, STALE_AT_LEAST_MILLIS * speed);
+}
+
+/**
+ * The one of `resources` that the panel has read next: of the idle ones that it did not look at lately the one that was read
+ * longest ago; `null` if there is none. `lookedAt` tells when it looked at an alias, or `undefined`.
+ */
+export function readNext(resources, lookedAt, now) {
+  const due = resources.filter(
+    (resource) => isIdle(resource) && now - (lookedAt(resource.resource) ?? -Infinity) >= IDLE_READ_EVERY_MILLIS);
+  const readAt = ({ lastObservation }) => lastObservation?.receivedAt ?? "";
+  return due.reduce((next, resource) => (next === null || readAt(resource) < readAt(next) ? resource : next), null);
 }
 
 /** `worker-2` before `worker-10`. */

@@ -48,16 +48,41 @@ test("resources come by what they need, and by name where that is equal", async 
   });
 });
 
-test("a reading is old after a few poll intervals, or if the next one failed", async () => {
+test("a reading is old after a few poll intervals where something has the resource read, or if the next one failed", async () => {
   const found = await within("need.js", ({ isStale }) => {
     const now = Date.parse("2026-01-01T00:10:00Z");
-    const read = (seconds, pollIntervalSeconds, readFailure = null, speed) => isStale({
+    const read = (seconds, pollIntervalSeconds, { speed, ...more } = {}) => isStale({
       lastObservation: seconds === null ? null : { receivedAt: new Date(now - seconds * 1000).toISOString() },
-      settings: { pollIntervalSeconds }, readFailure,
+      settings: { pollIntervalSeconds }, readFailure: null, activeJob: "1", queue: [], policy: null, ...more,
     }, now, speed);
-    return [read(89, 1), read(91, 1), read(149, 50), read(151, 50), read(1, 50, "refused"), read(null, 1), read(null, 1, "refused"), read(899, 1, null, 10)];
+    const readFailure = "refused";
+    return {
+      read: [read(89, 1), read(91, 1), read(149, 50), read(151, 50), read(899, 1, { speed: 10 })],
+      failed: [read(1, 50, { readFailure }), read(null, 1), read(null, 1, { readFailure })],
+      policy: ["active", "advise", "off"].map((mode) => read(91, 1, { activeJob: null, policy: { mode } })),
+      idle: [91, 899, 901].map((seconds) => read(seconds, 1, { activeJob: null })),
+    };
   });
-  assert.deepEqual(found, [false, true, false, true, true, false, false, false]);
+  assert.deepEqual(found, {
+    read: [false, true, false, true, false], failed: [true, false, false], policy: [true, true, false], idle: [false, false, true],
+  });
+});
+
+test("of many resources the one is read next that was read longest ago, and none too often", async () => {
+  const found = await within("need.js", ({ readNext }) => {
+    const resource = (alias, receivedAt, more = {}) => (
+      { resource: alias, lastObservation: receivedAt && { receivedAt }, activeJob: null, queue: [], ...more });
+    const all = [
+      resource("b", "2026-01-01T00:02:00Z"), resource("a", "2026-01-01T00:01:00Z"),
+      resource("at work", "2026-01-01T00:00:00Z", { activeJob: "1" }), resource("in line", null, { queue: ["1"] }),
+    ];
+    const next = (all, looked, now = 1_000_000) => readNext(all, (alias) => looked[alias], now)?.resource ?? null;
+    return [
+      next(all, {}), next([...all, resource("unread", null)], {}), next(all, { a: 701_000 }), next(all, { a: 700_000 }),
+      next(all, { a: 999_000, b: 999_000 }), next([], {}),
+    ];
+  });
+  assert.deepEqual(found, ["a", "unread", "b", "a", null, null]);
 });
 
 test("of several things out of order the one is told that explains the others", async () => {
