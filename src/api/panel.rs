@@ -44,6 +44,8 @@ const FILES: &[File] = files! {
     "icon.svg" SVG;
     "main.js" SCRIPT;
     "api.js" SCRIPT;
+    "request.js" SCRIPT;
+    "clock.js" SCRIPT;
     "session.js" SCRIPT;
     "events.js" SCRIPT;
     "store.js" SCRIPT;

@@ -1,6 +1,6 @@
 /** Times, durations and numbers as people read them. */
 
-import { gatewayNow } from "./api.js";
+import { gatewayNow } from "./clock.js";
 import { written } from "./zone.js";
 
 const MINUTE = 60;

@@ -6,6 +6,7 @@
  */
 
 import * as api from "./api.js";
+import { gatewayNow } from "./clock.js";
 import { EventStream } from "./events.js";
 import {
   entered, eventsMissed, forgetOutdated, forgetRelisting, loadCaller, loadHistory, loadJob, loadPage, loadWhatIsShown, relist, relistSoon,
@@ -52,7 +53,7 @@ function connectionChanged({ phase, retryAt = null, reason }) {
     phase,
     retryAt,
     reason: (phase === "connecting" ? before.reason : reason) ?? null,
-    lostAt: isLost ? (before.lostAt ?? api.gatewayNow()) : null,
+    lostAt: isLost ? (before.lostAt ?? gatewayNow()) : null,
     wasOpen: before.wasOpen || isOpen,
     mentioned: isLost && before.mentioned,
   };
@@ -64,7 +65,7 @@ function connectionChanged({ phase, retryAt = null, reason }) {
 
 function mention() {
   const { connection } = store;
-  const lostMillis = connection.lostAt === null ? 0 : api.gatewayNow() - connection.lostAt;
+  const lostMillis = connection.lostAt === null ? 0 : gatewayNow() - connection.lostAt;
   if (connection.mentioned || lostMillis < MENTION_AFTER_MILLIS) return;
   connection.mentioned = true;
   changed();

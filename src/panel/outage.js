@@ -1,6 +1,6 @@
 /** What is out of order between the page and the resources. One cause is told once, the one that explains the others. */
 
-import { gatewayNow } from "./api.js";
+import { gatewayNow } from "./clock.js";
 import { store } from "./store.js";
 
 /** Whether the gateway can be heard: it answers, and is ready but for its store. */

@@ -1,6 +1,7 @@
 /** Asks whether the gateway is ready, which no event tells, nor whether the sidecar answers. */
 
 import * as api from "./api.js";
+import { Problem } from "./request.js";
 import { changed, store } from "./store.js";
 
 /** A gateway that does not answer is asked again this soon; the answer that does not come takes longer. */
@@ -14,7 +15,7 @@ export async function checkReadiness() {
     store.readiness = await api.readiness();
     store.isSilent = false;
   } catch (error) {
-    const isAnswer = error instanceof api.Problem;
+    const isAnswer = error instanceof Problem;
     if (isAnswer) store.readiness = { problem: error };
     // A stream that is open and quiet says nothing about a gateway that hangs.
     store.isSilent = !isAnswer;

@@ -1,6 +1,7 @@
 /** Reads what stands about a resource besides its jobs: what its policy decided, its text, its metrics and its outlook, and claims. */
 
 import * as api from "./api.js";
+import { gatewayNow } from "./clock.js";
 import * as metrics from "./metrics.js";
 import { isDue } from "./outlook.js";
 import { changed, ledger, policyOf, putDecision, resourceOf, store } from "./store.js";
@@ -23,7 +24,7 @@ export async function loadOutlook(alias) {
   if (!policy || policy.mode === "off") return;
   const known = store.outlooks.get(alias);
   const basis = basisOf(resource, policy);
-  if (!isDue(known, basis, Date.now(), api.gatewayNow())) return;
+  if (!isDue(known, basis, Date.now(), gatewayNow())) return;
   const asked = { outlook: known?.outlook ?? null, problem: known?.problem ?? null, basis, askedAt: Date.now(), isLoading: true };
   store.outlooks.set(alias, asked);
   try {
@@ -44,7 +45,7 @@ function basisOf({ resource, capacity }, { revision, mode, decided, decision, fo
 /** Reads the values that a metric had since `from`, unless they are known and new. */
 export async function loadSeries(alias, name, from) {
   const known = store.series.get(alias);
-  const wish = metrics.wanted(name, from, api.gatewayNow());
+  const wish = metrics.wanted(name, from, gatewayNow());
   if (!metrics.isDue(known, wish, Date.now())) return;
   const points = known?.name === name ? known.points : [];
   const asked = { ...wish, points, problem: null, askedAt: Date.now(), isLoading: true };

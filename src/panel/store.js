@@ -3,7 +3,7 @@
  * are drawn again when it changes.
  */
 
-import { gatewayNow } from "./api.js";
+import { gatewayNow } from "./clock.js";
 import { History } from "./history.js";
 import { Ledger } from "./ledger.js";
 import * as words from "./words.js";

@@ -343,7 +343,8 @@ test("no job that was just read is forgotten", async () => {
 });
 
 test("only a prompt answer tells how late it is at the gateway", async () => {
-  const offsets = await apart("api.js", async ({ readiness, gatewayNow }) => {
+  const offsets = await apart("clock.js", async ({ gatewayNow }) => {
+    const { readiness } = await import("/panel/api.js");
     const now = Date.now;
     const answer = async (tookMillis) => {
       window.fetch = async () => {
@@ -361,7 +362,8 @@ test("only a prompt answer tells how late it is at the gateway", async () => {
 });
 
 test("the clock of a demonstration goes on at its own speed", async () => {
-  const found = await apart("api.js", async ({ readiness, gatewayNow }) => {
+  const found = await apart("clock.js", async ({ gatewayNow }) => {
+    const { readiness } = await import("/panel/api.js");
     const start = Date.now();
     Date.now = () => start;
     window.fetch = async () => new Response("{}", { headers: { "Demonstration-Clock": "1000000 480" } });

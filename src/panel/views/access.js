@@ -1,6 +1,7 @@
 /** Who may do what, and who tried: API keys and the audit log, for admins. */
 
 import * as api from "../api.js";
+import { gatewayNow } from "../clock.js";
 import * as format from "../format.js";
 import { loadCaller } from "../loading.js";
 import { idOf, session } from "../session.js";
@@ -138,7 +139,7 @@ function KeyRow({ of: key, revoke }) {
 
 /** The gateway notes uses within ten minutes of each other as one. */
 function LongAgo({ at }) {
-  const millis = api.gatewayNow() - Date.parse(at);
+  const millis = gatewayNow() - Date.parse(at);
   return h(Time, { at }, millis < 600_000 ? "< 10 min ago" : format.ago(millis));
 }
 

@@ -1,6 +1,6 @@
 /** What is ahead of a job, as the gateway tells it: its place in line, and when it is probably over. */
 
-import { gatewayNow } from "../api.js";
+import { gatewayNow } from "../clock.js";
 import { activeJobOf } from "../fleet.js";
 import * as format from "../format.js";
 import { placeInLine } from "../line.js";

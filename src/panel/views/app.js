@@ -1,6 +1,6 @@
 /** The frame around every page: where to go, how the connection does, and the page itself. */
 
-import { gatewayNow } from "../api.js";
+import { gatewayNow } from "../clock.js";
 import * as format from "../format.js";
 import { retryNow } from "../live.js";
 import { cause } from "../outage.js";

@@ -1,8 +1,9 @@
 /** Dialogs that have the gateway do something: forms, and questions before what cannot be undone. */
 
-import { Unanswered, newIdempotencyKey } from "../api.js";
+import { newIdempotencyKey } from "../api.js";
 import * as format from "../format.js";
 import { relistSoon } from "../loading.js";
+import { Unanswered } from "../request.js";
 import { session } from "../session.js";
 import { announce, store } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";

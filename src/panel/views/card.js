@@ -1,6 +1,6 @@
 /** What is shown of a resource in short: on its card, and at the top of its own page. */
 
-import { clockSpeed, gatewayNow } from "../api.js";
+import { clockSpeed, gatewayNow } from "../clock.js";
 import { failure } from "../advice.js";
 import * as format from "../format.js";
 import { look } from "../looking.js";

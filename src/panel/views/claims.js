@@ -1,6 +1,7 @@
 /** The claims on a resource: what callers demand of its policy for a time, and the forms to make, renew and end one. */
 
 import * as api from "../api.js";
+import { gatewayNow } from "../clock.js";
 import { announce, store } from "../store.js";
 import * as policies from "../policy.js";
 import { Component, h } from "../vendor/preact.mjs";
@@ -26,7 +27,7 @@ export class ClaimsCard extends Component {
     const { claims, problem } = store.claims.get(alias) ?? { claims: null, problem: null };
     const acts = policy.mode === "active";
     const { off: more, why } = refused("claims-why", "makes, renews and ends no claims");
-    const now = api.gatewayNow();
+    const now = gatewayNow();
     const present = claims?.filter(({ until }) => Date.parse(until) > now);
     return h("section", { class: "card claims", "aria-label": "Claims" },
       h("h2", { tabIndex: -1, ref: (element) => (this.#heading = element ?? this.#heading) }, "Claims"),
@@ -103,7 +104,7 @@ const DIALOGS = {
         onDone("The claim was renewed.");
       },
     }, (fields, wrong, set) => [
-      h("p", { key: "now", class: "quiet" }, `Now it counts ${untilWhen(claim.until, api.gatewayNow())}. A time is counted from now on.`),
+      h("p", { key: "now", class: "quiet" }, `Now it counts ${untilWhen(claim.until, gatewayNow())}. A time is counted from now on.`),
       h(EndFields, { key: "end", fields, wrong, set }),
     ]),
 

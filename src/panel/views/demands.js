@@ -1,6 +1,6 @@
 /** What the forms for holds and claims ask, and the requests that come of it. */
 
-import { gatewayNow } from "../api.js";
+import { gatewayNow } from "../clock.js";
 import { secondsOf } from "../format.js";
 import { momentOf } from "../zone.js";
 

@@ -1,6 +1,6 @@
 /** Many resources as a dense table, those that need a person first, with small plots of those that move. */
 
-import { gatewayNow } from "../api.js";
+import { gatewayNow } from "../clock.js";
 import { failure } from "../advice.js";
 import { activeJobOf, choice, choose, PAGE_ROWS } from "../fleet.js";
 import * as format from "../format.js";

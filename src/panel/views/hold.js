@@ -1,6 +1,7 @@
 /** The hold on a resource: what it stops, until when and why, and the forms to put and to end one. */
 
 import * as api from "../api.js";
+import { gatewayNow } from "../clock.js";
 import * as format from "../format.js";
 import { announce, holdOn, policyOf, putHold } from "../store.js";
 import * as policies from "../policy.js";
@@ -47,7 +48,7 @@ export class HoldCard extends Component {
 
 const InForce = ({ hold }) =>
   h(Notice, { tone: "warn", title: policies.held(hold) },
-    h("p", { class: "num" }, untilWhen(hold.until, api.gatewayNow())),
+    h("p", { class: "num" }, untilWhen(hold.until, gatewayNow())),
     hold.reason && h("p", null, hold.reason),
     hold.note && h("p", null, hold.note),
     h("p", { class: "quiet" }, hold.by && h(Actor, { actor: hold.by }), hold.by ? ", since " : "Since ", h(Time, { at: hold.createdAt })));

@@ -2,6 +2,7 @@
 
 import { advice } from "../advice.js";
 import * as api from "../api.js";
+import { gatewayNow } from "../clock.js";
 import * as format from "../format.js";
 import { hrefs } from "../routes.js";
 import { announce, isOver, putJob, store } from "../store.js";
@@ -55,7 +56,7 @@ function KnownJob({ job }) {
 
 function Doing({ job }) {
   const { completedSteps, totalSteps, percent, estimatedCompletionAt } = job.progress;
-  const now = api.gatewayNow();
+  const now = gatewayNow();
   const waiting = words.waiting(job, now);
   const steps = totalSteps === null ? "The steps are not known yet" : `${completedSteps} of ${words.steps(totalSteps)}`;
   return h("div", { class: "doing" },
@@ -98,7 +99,7 @@ function Outcome({ job }) {
 
 function JobPlot({ job }) {
   const begin = Date.parse(job.startedAt ?? job.createdAt);
-  const last = job.finishedAt ? Date.parse(job.finishedAt) : api.gatewayNow();
+  const last = job.finishedAt ? Date.parse(job.finishedAt) : gatewayNow();
   const air = Math.max(2_000, (last - begin) * 0.05);
   return h(ResourcePlot, {
     alias: job.resource, height: 180, begin: begin - air, end: job.finishedAt ? last + air : undefined,

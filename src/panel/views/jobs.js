@@ -1,6 +1,6 @@
 /** The list of jobs, with filters that are part of the address. */
 
-import { gatewayNow } from "../api.js";
+import { gatewayNow } from "../clock.js";
 import * as format from "../format.js";
 import { loadJobs, loadMoreJobs } from "../loading.js";
 import { knownUntil } from "../outage.js";

@@ -1,6 +1,6 @@
 /** A plan: the steps that a job would take, and when. */
 
-import { gatewayNow } from "../api.js";
+import { gatewayNow } from "../clock.js";
 import * as format from "../format.js";
 import { isOver, resourceOf, store } from "../store.js";
 import { h } from "../vendor/preact.mjs";

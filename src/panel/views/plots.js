@@ -1,6 +1,6 @@
 /** Capacity over time as the pages show it: plots with their legend and their span, and the small ones of tables. */
 
-import { gatewayNow } from "../api.js";
+import { gatewayNow } from "../clock.js";
 import { SPANS, drawing } from "../history.js";
 import { extendHistory } from "../loading.js";
 import { cause, knownUntil } from "../outage.js";

@@ -1,6 +1,6 @@
 /** What the policy of a resource decided last and why, in short on a card and as a whole on the resource's page. */
 
-import { gatewayNow } from "../api.js";
+import { gatewayNow } from "../clock.js";
 import * as format from "../format.js";
 import * as policies from "../policy.js";
 import { holdOn, policyOf, policyText } from "../store.js";

@@ -4,6 +4,7 @@
  */
 
 import * as api from "../api.js";
+import { Unanswered } from "../request.js";
 import { hrefs } from "../routes.js";
 import { session } from "../session.js";
 import { announce, putJob, resourceOf, store } from "../store.js";
@@ -170,7 +171,7 @@ export class ScalePage extends Component {
       try {
         return await api.submit(wish, key);
       } catch (error) {
-        if (!(error instanceof api.Unanswered)) throw error;
+        if (!(error instanceof Unanswered)) throw error;
         await new Promise((resolve) => setTimeout(resolve, wait));
         // It must not be sent with another API key.
         if (session.identity !== identity) return new Promise(() => {});
@@ -197,7 +198,7 @@ export class ScalePage extends Component {
   /** A submission without an answer is sent again as it is, whatever happened since: it may be what happened. */
   #staleness() {
     const { plan, busy, error, situation: then } = this.state;
-    return plan && busy === null && !(error instanceof api.Unanswered) ? outdated(plan, then) : null;
+    return plan && busy === null && !(error instanceof Unanswered) ? outdated(plan, then) : null;
   }
 
   render(_, { fields, plan, busy, error, wrong }) {
@@ -230,7 +231,7 @@ export class ScalePage extends Component {
   }
 
   #side(plan, busy, error, wrong, staleness) {
-    const retry = error instanceof api.Unanswered && plan;
+    const retry = error instanceof Unanswered && plan;
     const isRefused = session.lacks.has("scale");
     return h(Fragment, null,
       h("h2", { tabIndex: -1, ref: (element) => (this.#planHeading = element) }, "Plan"),

@@ -3,7 +3,7 @@
  * claims and the hold as rows on the same time axis.
  */
 
-import { gatewayNow } from "../api.js";
+import { gatewayNow } from "../clock.js";
 import { extendHistory } from "../loading.js";
 import { decidingMetric, valuesOf } from "../metrics.js";
 import { cause, knownUntil } from "../outage.js";
