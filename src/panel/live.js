@@ -15,7 +15,7 @@ import { askAgain, forgetLooks, lookAgain } from "./looking.js";
 import { checkReadiness, stopAsking } from "./readiness.js";
 import { onSession, session } from "./session.js";
 import { loadLedger } from "./standing.js";
-import { changed, forgetAll, forgetDecision, putDecision, putEntry, putJob, store } from "./store.js";
+import { changed, forgetAll, forgetDecision, putDecision, putEntry, putJob, putPlace, store } from "./store.js";
 
 /** A decision that repeats the one before rarely comes with anything else; there may be thousands of them. */
 const RELIST_AFTER_REPEAT_MILLIS = 3_000;
@@ -82,6 +82,8 @@ function take({ type, data }) {
   if (type === "job") {
     const job = JSON.parse(data);
     putJob(job);
+    // An answer may have told of a later version.
+    putPlace(store.jobs.get(job.id) ?? job);
     relistSoon();
   }
   if (type === "timeline") {

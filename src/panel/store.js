@@ -112,6 +112,21 @@ export function putJob(job) {
   changed();
 }
 
+/**
+ * Takes in what an event about a job means for its resource: whether it is at work, waits, or is over. The list, which is read a
+ * moment later, may come when a short job is over again.
+ */
+export function putPlace({ id, resource: alias, state }) {
+  for (const resources of [store.resources, store.looked]) {
+    const resource = resources?.get(alias);
+    if (!resource) continue;
+    const others = resource.queue.filter((queued) => queued !== id);
+    const activeJob = state === "running" ? id : resource.activeJob === id ? null : resource.activeJob;
+    const queue = state !== "queued" ? others : resource.queue.includes(id) ? resource.queue : [...others, id];
+    resources.set(alias, { ...resource, activeJob, queue });
+  }
+}
+
 /** Forgets `jobs` as far as nothing newer was heard of them, but not the one that is looked at, which is read by itself. */
 export function forgetJobs(jobs) {
   for (const [id, job] of jobs) {

@@ -342,6 +342,25 @@ test("no job that was just read is forgotten", async () => {
   assert.deepEqual(found, [50, false, true, true, true]);
 });
 
+test("an event about a job tells at once whether its resource has one", async () => {
+  const found = await apart("store.js", async ({ store, putPlace }) => {
+    const job = (id, state) => ({ id, state, resource: "worker" });
+    const told = [];
+    store.resources = new Map([["worker", { resource: "worker", activeJob: null, queue: [] }]]);
+    const events = [
+      job("a", "running"), job("b", "queued"), job("b", "queued"), job("a", "succeeded"), job("b", "running"), job("a", "succeeded"),
+      { ...job("c", "running"), resource: "unknown" },
+    ];
+    for (const event of events) {
+      putPlace(event);
+      const { activeJob, queue } = store.resources.get("worker");
+      told.push(`${activeJob} ${queue}`);
+    }
+    return told;
+  });
+  assert.deepEqual(found, ["a ", "a b", "a b", "null b", "b ", "b ", "b "]);
+});
+
 test("only a prompt answer tells how late it is at the gateway", async () => {
   const offsets = await apart("clock.js", async ({ gatewayNow }) => {
     const { readiness } = await import("/panel/api.js");
