@@ -1,7 +1,7 @@
 /** Reads what stands about a resource besides its jobs: what its policy decided, its text, its metrics and its outlook, and claims. */
 
 import * as api from "./api.js";
-import { gatewayNow } from "./clock.js";
+import { clockSpeed, gatewayNow } from "./clock.js";
 import * as metrics from "./metrics.js";
 import { isDue } from "./outlook.js";
 import { changed, ledger, policyOf, putDecision, resourceOf, store } from "./store.js";
@@ -46,7 +46,7 @@ function basisOf({ resource, capacity }, { revision, mode, decided, decision, fo
 export async function loadSeries(alias, name, from) {
   const known = store.series.get(alias);
   const wish = metrics.wanted(name, from, gatewayNow());
-  if (!metrics.isDue(known, wish, Date.now())) return;
+  if (!metrics.isDue(known, wish, Date.now(), clockSpeed())) return;
   const points = known?.name === name ? known.points : [];
   const asked = { ...wish, points, problem: null, askedAt: Date.now(), isLoading: true };
   store.series.set(alias, asked);

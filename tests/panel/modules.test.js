@@ -923,6 +923,7 @@ test("a metric is drawn from what was read and what was told since, without what
         isDue(undefined, known, 0), isDue(known, known, 14_999), isDue(known, known, 15_000), isDue({ ...known, isLoading: true }, known, 90_000),
         isDue(known, { ...known, name: "queue" }, 1), isDue(known, { ...known, from: known.from - 1 }, 1), isDue(known, { ...known, from: known.from + 1 }, 1),
         isDue({ ...known, step: 3_600_000 }, { ...known, step: 3_600_000 }, 60_000), isDue({ ...known, step: 1_000 }, { ...known, step: 1_000 }, 1_999),
+        isDue(known, known, 1_999, 480), isDue(known, known, 2_000, 480),
       ],
     };
   }, given);
@@ -932,7 +933,7 @@ test("a metric is drawn from what was read and what was told since, without what
   );
   assert.deepEqual(found.deciding, ["rps", "queue", "queue", null, null]);
   assert.deepEqual(found.wanted, [{ name: "rps", step: 15_000, from: 3_585_000 }, 3_600_000, 1_000]);
-  assert.deepEqual(found.due, [true, false, true, false, true, true, false, true, false]);
+  assert.deepEqual(found.due, [true, false, true, false, true, true, false, true, false, false, true]);
 });
 
 test("how a forecast stands is said in words", async () => {
