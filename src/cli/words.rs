@@ -184,7 +184,12 @@ pub fn step(step: &StepView) -> String {
     format!("{} {}: {} → {}", step.op, step.units, step.from_capacity, step.to_capacity)
 }
 
-/// What became of a step.
+/// What became of a step, in a word, as a table has it.
+pub fn outcome_name(step: &StepView) -> String {
+    step.outcome.as_str().replace('_', " ")
+}
+
+/// What became of a step, as the end of a sentence.
 pub fn outcome(step: &StepView) -> &str {
     match step.outcome.as_str() {
         "pending" => "sent",
@@ -201,8 +206,9 @@ pub fn awaited(waiting: &WaitingView) -> &str {
         "turn" => "its turn",
         "sidecar" => "a reading from the sidecar",
         "active" => "the resource to become ready",
+        "cooldown" => "the cooldown",
         "change" => "the change to show",
-        "settle" => "readings that can be trusted",
+        "settle" => "a reading that can be trusted",
         other => other,
     }
 }
@@ -264,7 +270,53 @@ fn at_capacity(job: &JobView) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use strum::VariantArray as _;
+
     use super::*;
+    use crate::api::view::WireTime;
+    use crate::domain::{ErrorCode, StepOutcome, WaitReason};
+
+    /// The first text of each entry of the list `name` in `module`, by the entry's key.
+    fn listed<'a>(module: &'a str, name: &str) -> BTreeMap<&'a str, &'a str> {
+        let (_, after) = module.split_once(&format!("const {name} = {{\n")).expect("the list");
+        let (list, _) = after.split_once("\n};").expect("its end");
+        let entries = list.lines().map(|line| line.trim().split_once(": ").expect("an entry"));
+        entries.map(|(key, texts)| (key, texts.split('"').nth(1).expect("a text"))).collect()
+    }
+
+    fn capitalized(word: &str) -> String {
+        let (first, rest) = word.split_at(1);
+        first.to_uppercase() + &rest.replace('_', " ")
+    }
+
+    #[test]
+    fn the_panel_tells_of_a_job_in_the_same_words() {
+        let panel = include_str!("../panel/words.js");
+        let states = StateName::ALL.map(|state| (state.as_str(), capitalized(state.as_str())));
+        let outcomes =
+            StepOutcome::VARIANTS.iter().map(|outcome| outcome.as_str()).map(|name| (name, capitalized(name)));
+        let until = WireTime(Timestamp::from_millis(0));
+        let waits = WaitReason::ALL.map(|reason| {
+            let waiting = WaitingView { reason: reason.as_str().to_owned(), until, detail: String::new() };
+            (reason.as_str(), format!("Waits for {}", awaited(&waiting)))
+        });
+        for (list, expected) in [
+            ("STATES", BTreeMap::from(states)),
+            ("OUTCOMES", outcomes.collect()),
+            ("WAITS", BTreeMap::from(waits)),
+            ("ENDINGS_AS", ["canceled", "superseded"].map(|state| (state, format!("To be {state}"))).into()),
+        ] {
+            let shown: BTreeMap<_, _> =
+                listed(panel, list).into_iter().map(|(key, text)| (key, text.to_owned())).collect();
+            assert_eq!(shown, expected, "{list}");
+        }
+        let advised: Vec<_> = listed(include_str!("../panel/advice.js"), "CODES").into_keys().collect();
+        let mut codes: Vec<_> = ErrorCode::VARIANTS.iter().map(|code| code.as_str()).collect();
+        codes.sort_unstable();
+        assert_eq!(advised, codes);
+    }
 
     #[test]
     fn durations_have_two_units_at_most() {

@@ -1,4 +1,7 @@
-/** What the API's words mean to people, and how they look: a tone, and a sign that does not need colours. */
+/**
+ * What the API's words mean to people, and how they look: a tone, and a sign that does not need colours. Those of a job are the
+ * words of the commands.
+ */
 
 import * as format from "./format.js";
 
@@ -11,10 +14,14 @@ const STATES = {
   superseded: { text: "Superseded", tone: "idle", sign: "swap" },
 };
 
-/** A job's state. */
+const ENDINGS_AS = {
+  canceled: "To be canceled",
+  superseded: "To be superseded",
+};
+
+/** A job's state, or how it will end once its change in flight is resolved. */
 export function state(job) {
-  if (job.endingAs)
-    return { text: job.endingAs === "canceled" ? "Canceling" : "Making way", tone: "warn", sign: "clock" };
+  if (job.endingAs) return { text: ENDINGS_AS[job.endingAs] ?? `To be ${job.endingAs}`, tone: "warn", sign: "clock" };
   return STATES[job.state] ?? { text: job.state, tone: "idle", sign: "dot" };
 }
 
@@ -79,7 +86,7 @@ const WAITS = {
   active: "Waits for the resource to become ready",
   cooldown: "Waits for the cooldown",
   change: "Waits for the change to show",
-  settle: "Waits for the last change to settle",
+  settle: "Waits for a reading that can be trusted",
 };
 /** What a job waits for: `{text, left, detail}`; `left` is what remains of the wait, or when it is given up. */
 export function waiting(job, now) {

@@ -58,7 +58,7 @@ async fn each_change_is_one_plain_line() {
 12:01:30Z  add 1: 1 → 2 confirmed
 12:02:59Z  waiting for the resource to become ready, until 12:15:00Z at the latest
 12:02:59Z  changed by others: 2 → 3
-12:03:59Z  waiting for cooldown until 12:15:00Z
+12:03:59Z  waiting for the cooldown until 12:15:00Z
 12:04:30Z  add 1: 4 → 5 has an unknown outcome
 12:05:59Z  waiting for a reading from the sidecar, until 12:15:00Z at the latest: Refused.
 12:05:59Z  waiting for a reading from the sidecar, until 12:15:00Z at the latest: 500.
@@ -86,7 +86,7 @@ async fn what_is_known_is_not_shown_again() {
     assert_eq!(positions, [None, Some("2".into()), Some("2".into()), Some("2".into())]);
     let expected = "\
 12:00:31Z  add 1: 1 → 2 confirmed
-12:01:02Z  waiting for cooldown until 12:05:00Z
+12:01:02Z  waiting for the cooldown until 12:05:00Z
 12:01:00Z  add 1: 1 → 2 sent
 12:00:31Z  add 1: 1 → 2 confirmed
 12:16:00Z  succeeded: worker at capacity 5 after 4 steps in 15m 59s

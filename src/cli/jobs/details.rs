@@ -92,6 +92,6 @@ fn step_line(step: &StepView, now: Timestamp) -> String {
         }
         _ => String::new(),
     };
-    let outcome = if step.resolved_at.is_some() { words::outcome(step) } else { "pending" };
+    let outcome = words::outcome_name(step);
     format!("  {:>4}  {:<18}  {outcome:<12}  {sent}{resolved}", step.index, words::step(step))
 }

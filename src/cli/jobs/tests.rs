@@ -87,7 +87,7 @@ Job 0198c3f2-7a00-7000-8000-000000000001
   state      running
   capacity   2 (from 1 to 5)
   progress   1/4 steps, 25 %, probably done 12:16:00Z (in 12m)
-  waiting    for cooldown until 12:05:00Z (in 1m)
+  waiting    for the cooldown until 12:05:00Z (in 1m)
              Cooling down until 2026-01-31T12:05:00.131Z after the change at 2026-01-31T12:00:00.111Z.
   reason     queue depth 812
   labels     team=data

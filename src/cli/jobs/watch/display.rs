@@ -123,7 +123,7 @@ mod tests {
         let cooling = json!({});
         assert_eq!(
             change(None, cooling.clone(), true),
-            format!("12:01:02Z  worker  {ID}  running, 2 → 5, 1/4 steps; waiting for cooldown until 12:05:00Z")
+            format!("12:01:02Z  worker  {ID}  running, 2 → 5, 1/4 steps; waiting for the cooldown until 12:05:00Z")
         );
         assert_eq!(
             change(Some(cooling.clone()), succeeded(), false),

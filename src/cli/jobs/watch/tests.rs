@@ -74,12 +74,12 @@ async fn jobs_are_listed_once_the_stream_stands_and_then_followed() {
     let (one, two, three) = (id(1), id(2), id(3));
     let expected = format!(
         "\
-12:01:02Z  worker  {one}  running, 2 → 5, 1/4 steps; waiting for cooldown until 12:05:00Z
-12:01:02Z  worker  {two}  running, 2 → 5, 1/4 steps; waiting for cooldown until 12:05:00Z
+12:01:02Z  worker  {one}  running, 2 → 5, 1/4 steps; waiting for the cooldown until 12:05:00Z
+12:01:02Z  worker  {two}  running, 2 → 5, 1/4 steps; waiting for the cooldown until 12:05:00Z
 12:01:02Z  worker  {three}  queued, 2 → 5, 1/4 steps; waiting for its turn, until 12:15:00Z at the latest
 12:16:00Z  worker  {one}  succeeded at capacity 5 after 4 steps in 15m 59s
 12:05:00Z  worker  {three}  add 1: 1 → 2 sent
-12:01:02Z  worker  {three}  waiting for cooldown until 12:05:00Z
+12:01:02Z  worker  {three}  waiting for the cooldown until 12:05:00Z
 "
     );
     assert_eq!(captured.out(), expected);
