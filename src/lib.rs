@@ -23,6 +23,7 @@ pub mod domain;
 pub mod engine;
 pub mod feed;
 mod files;
+pub mod group_table;
 pub mod metrics;
 pub mod policy;
 mod printable;

@@ -9,8 +9,10 @@ use super::*;
 use crate::access::NewKey;
 use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Decision, Name};
-use crate::domain::{Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId};
-use crate::store::{EventFilter, JobCounts, JobFilter, LastOutcome, LogPage, Page, Position, Revision, Series};
+use crate::domain::{Alias, AuditEntry, EventId, GroupId, GroupStatus, HistoryEntry, JobEvent, JobId};
+use crate::store::{
+    EventFilter, GroupFilter, JobCounts, JobFilter, LastOutcome, LogPage, Page, Position, Revision, Series,
+};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -57,6 +59,19 @@ impl StoreReader for Store {
     }
 
     async fn last_outcomes(&self, _: Vec<Alias>) -> Result<HashMap<Alias, LastOutcome>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn group(&self, _: GroupId) -> Result<Option<GroupStatus>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn groups_page(
+        &self,
+        _: &GroupFilter,
+        _: Option<Position>,
+        _: usize,
+    ) -> Result<Page<GroupStatus>, StoreError> {
         Err(StoreError::Closed)
     }
 

@@ -99,9 +99,7 @@ pub async fn submit(
         Submitted::Answer(Answer::Refused(refusal)) => {
             return Err(state.with_meant(&caller, &resource, refusal.into()).await);
         }
-        Submitted::Answer(Answer::Changed(_) | Answer::Policy(_)) => {
-            return Err(ApiError::new(Code::InternalError, "A wrong answer."));
-        }
+        Submitted::Answer(_) => return Err(ApiError::new(Code::InternalError, "A wrong answer.")),
         Submitted::Replayed { job, joined } => (joined, job, true),
         Submitted::Gone => return Err(ApiError::answered_job_gone()),
     };
@@ -115,7 +113,7 @@ pub async fn submit(
     if replayed {
         response.insert_header(("Idempotency-Replayed", "true"));
     }
-    note_subject(&request, Subject { resource: Some(job.resource.clone()), job: Some(job.id), key: None });
+    note_subject(&request, Subject { resource: Some(job.resource.clone()), job: Some(job.id), ..Subject::default() });
     Ok(with_noted_job(&mut response, &noted, meant.as_ref(), state.clock.now()))
 }
 
@@ -274,7 +272,7 @@ pub async fn cancel_job(
     // The record is for admins alone: it names the resource also where the caller is told of none.
     let found = state.find_job(&caller, id).await;
     let resource = found.as_ref().ok().and_then(|found| Some(found.as_ref()?.job().resource.clone()));
-    note_subject(&request, Subject { job: Some(id), resource, key: None });
+    note_subject(&request, Subject { job: Some(id), resource, ..Subject::default() });
     let published = state.within_reach(&caller, id, found?)?;
     if published.is_over() {
         return Err(ApiError::job_finished(published.job()));

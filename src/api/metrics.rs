@@ -111,6 +111,12 @@ fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: boo
             }
         },
     );
+    let help = "Groups that are not over, by state: queued, running or restoring.";
+    scrape.gauge("scalegate_groups", help, |family| {
+        for (group_state, count) in state.groups.unfinished() {
+            family.add(&[("state", group_state.as_str())], count as f64);
+        }
+    });
     let help = "Length of the store's write-ahead log. More than 32 MiB for more than some seconds means that another program \
                 keeps a transaction open on the store; the gateway truncates the log when that ends.";
     scrape.gauge("scalegate_store_log_bytes", help, |family| {
@@ -135,17 +141,21 @@ fn describe_gateway(scrape: &mut Scrape, state: &ApiState, engine_available: boo
 fn describe_waits(scrape: &mut Scrape, views: &[ResourceView]) {
     scrape.gauge(
         "scalegate_jobs_waiting",
-        "Unfinished jobs by what they wait for: turn: earlier jobs on the resource; sidecar: a reading; active: the resource \
-         to become ready; cooldown; change: one that was sent, to show; settle: readings to become certain.",
+        "Unfinished jobs by what they wait for: turn: earlier jobs on the resource, or their stage in a group; sidecar: a \
+         reading; active: the resource to become ready; cooldown; change: one that was sent, to show; settle: readings to become certain.",
         |family| {
             let queued: usize = views.iter().map(|view| view.queue.len()).sum();
             family.add(&[("reason", WaitReason::Turn.as_str())], queued as f64);
-            for reason in WaitReason::ALL.into_iter().filter(|reason| *reason != WaitReason::Turn) {
+            for reason in WaitReason::ALL.into_iter().filter(|reason| !is_of_queued(*reason)) {
                 let count = views.iter().filter(|view| waits_for(view) == Some(reason)).count();
                 family.add(&[("reason", reason.as_str())], count as f64);
             }
         },
     );
+}
+
+fn is_of_queued(reason: WaitReason) -> bool {
+    matches!(reason, WaitReason::Turn | WaitReason::Stage)
 }
 
 fn waits_for(view: &ResourceView) -> Option<WaitReason> {

@@ -17,6 +17,7 @@ mod docs;
 mod events;
 mod files;
 mod finish;
+mod groups;
 mod guard;
 mod health;
 mod input;
@@ -56,6 +57,7 @@ use crate::access::FairQueue;
 use crate::clock::Clock;
 use crate::engine::{EngineHandle, Projections};
 use crate::feed::Feed;
+use crate::group_table::GroupTable;
 use crate::metrics::Metrics;
 use crate::store::StoreReader;
 use crate::table::JobTable;
@@ -73,7 +75,7 @@ pub use problem::{ApiError, Code, FieldError, JobLink, PROBLEM_JSON, Problem};
 pub use routes::Routes;
 pub use samples::{NewSamples, PredictedValue, Pushed};
 pub use server::{HttpServer, bind};
-pub use submission::Submission;
+pub use submission::{GroupMemberWish, GroupSubmission, GroupTarget, Submission};
 pub use tls::{Tls, TlsError};
 
 /// Something that is measured when it is asked for; `None` if it cannot be.
@@ -85,6 +87,8 @@ pub struct ApiState {
     pub engine: EngineHandle,
     /// The jobs as readers see them.
     pub table: Arc<JobTable>,
+    /// The groups as readers see them.
+    pub groups: Arc<GroupTable>,
     /// What has changed.
     pub feed: Arc<Feed>,
     /// The store.
@@ -142,7 +146,7 @@ impl ApiState {
         guard: Guard,
         connection_limits: ConnectionLimits,
     ) -> (Self, ProcessState) {
-        let Projections { table, feed, metrics, traces } = projections;
+        let Projections { table, groups, feed, metrics, traces } = projections;
         let (long_polls, streams) =
             (Semaphore::new(connection_limits.long_polls), Arc::new(Semaphore::new(connection_limits.streams)));
         let recovered = Arc::new(AtomicBool::new(false));
@@ -151,6 +155,7 @@ impl ApiState {
         let state = Self {
             engine,
             table,
+            groups,
             feed,
             reader,
             read_queue: FairQueue::default(),
@@ -218,6 +223,12 @@ fn documented(registry: &mut impl HandlerRegistry) {
         .service(events::job_events)
         .service(events::all_events)
         .service(jobs::plan)
+        .service(groups::submit_group)
+        .service(groups::list_groups)
+        .service(groups::plan_group)
+        .service(groups::get_group)
+        .service(groups::cancel_group)
+        .service(groups::group_events)
         .service(resources::list_resources)
         .service(resources::get_resource)
         .service(timeline::list_timeline_entries)
@@ -257,6 +268,7 @@ pub fn routes() -> Routes {
     let declared = [
         jobs::ROUTES,
         events::ROUTES,
+        groups::ROUTES,
         resources::ROUTES,
         timeline::ROUTES,
         policies::ROUTES,

@@ -18,6 +18,7 @@ use utoipa::openapi::{
 use utoipa_actix_web::AppExt as _;
 
 use super::problem::{Code, FieldError, JobLink, Problem};
+use super::submission::GroupMemberWish;
 use super::view;
 
 const DESCRIPTION: &str = "\
@@ -66,6 +67,7 @@ pub fn document() -> OpenApi {
         .servers(Some([ServerBuilder::new().url("/").description(Some("This gateway.")).build()]))
         .tags(Some([
             tag("jobs", "Requests to scale a resource, and what becomes of them."),
+            tag("groups", "Requests to scale several resources as one piece of work."),
             tag("events", "Streams of changes."),
             tag("resources", "Resources with their readings, bounds, settings and jobs."),
             tag("policies", "Policies that decide targets, with their metrics, decisions, holds and claims."),
@@ -109,9 +111,9 @@ fn operations(document: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
 /// The schemas that only problem documents refer to, which are not written into the handlers' annotations.
 fn add_schemas(document: &mut OpenApi) {
     #[derive(utoipa::OpenApi)]
-    #[openapi(components(schemas(Problem, Code, FieldError, JobLink, view::SidecarView)))]
-    struct Problems;
-    let more = <Problems as utoipa::OpenApi>::openapi().components.unwrap_or_default();
+    #[openapi(components(schemas(Problem, Code, FieldError, JobLink, GroupMemberWish, view::SidecarView)))]
+    struct More;
+    let more = <More as utoipa::OpenApi>::openapi().components.unwrap_or_default();
     document.components.get_or_insert_default().schemas.extend(more.schemas);
 }
 

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, PartialSchema};
 
 use super::input::escaped;
 use super::problem::{ApiError, FieldErrors};
-use crate::domain::{Alias, InvalidAlias, StateName, Timestamp};
+use crate::domain::{Alias, GroupState, InvalidAlias, StateName, Timestamp};
 use crate::store::Position;
 
 /// Entries on a page unless the caller says otherwise.
@@ -51,6 +51,38 @@ impl ListQuery {
         let mut parsed = Self::default();
         each_parameter(query, &["state"], |name, value| match name {
             "state" => take_state(&mut parsed.states, value),
+            "resource" => {
+                value.parse().map(|alias| parsed.resource = Some(alias)).map_err(|e: InvalidAlias| e.to_string())
+            }
+            _ => parsed.paging.take(name, value),
+        })?;
+        Ok(parsed)
+    }
+}
+
+/// Which page of which groups is asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct GroupQuery {
+    /// Only groups with a member for this resource.
+    pub resource: Option<Alias>,
+    /// Only groups in one of these states; empty means any.
+    pub states: Vec<GroupState>,
+    /// Which page.
+    pub paging: Paging,
+}
+
+impl GroupQuery {
+    /// Parses a query string.
+    ///
+    /// # Errors
+    /// Everything in it that does not make sense, at once.
+    pub fn parse(query: &str) -> Result<Self, ApiError> {
+        let mut parsed = Self::default();
+        each_parameter(query, &["state"], |name, value| match name {
+            "state" => {
+                let state = GroupState::ALL.into_iter().find(|state| state.as_str() == value);
+                state.map(|state| parsed.states.push(state)).ok_or_else(|| "is not a state of a group".to_owned())
+            }
             "resource" => {
                 value.parse().map(|alias| parsed.resource = Some(alias)).map_err(|e: InvalidAlias| e.to_string())
             }

@@ -316,7 +316,8 @@ mod tests {
         assert_eq!(declared.collect::<BTreeSet<_>>(), documented);
         for (method, pattern, operation) in routes.operations() {
             // Plans, backtests and evaluations change nothing, and values of metrics are no attempts to change something.
-            let is_trial = ["/v1/plans", "/v1/backtests"].contains(&pattern) || pattern.ends_with("/evaluate");
+            let is_trial =
+                ["/v1/plans", "/v1/groups/plan", "/v1/backtests"].contains(&pattern) || pattern.ends_with("/evaluate");
             let is_no_change = is_trial || pattern.contains("/metrics");
             let changes_something = method != Method::GET && !is_no_change;
             assert_eq!(operation.action.is_some(), changes_something, "{method} {pattern}");

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::access::{Actor, KeyId};
 use super::alias::Alias;
+use super::group::GroupId;
 use super::job_id::JobId;
 use super::time::Timestamp;
 
@@ -51,6 +52,10 @@ pub enum Action {
     SubmitJob,
     /// A job was to be canceled.
     CancelJob,
+    /// A group was to be submitted.
+    SubmitGroup,
+    /// A group was to be canceled.
+    CancelGroup,
     /// A key was to be made.
     CreateKey,
     /// A key was to be revoked.
@@ -77,6 +82,8 @@ impl Action {
         match self {
             Self::SubmitJob => "submit_job",
             Self::CancelJob => "cancel_job",
+            Self::SubmitGroup => "submit_group",
+            Self::CancelGroup => "cancel_group",
             Self::CreateKey => "create_key",
             Self::RevokeKey => "revoke_key",
             Self::PutPolicy => "put_policy",
@@ -99,6 +106,9 @@ pub struct Subject {
     /// The job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
+    /// The group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
     /// The key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyId>,
@@ -192,6 +202,8 @@ impl AuditEntry {
                 Action::CreateKey | Action::RevokeKey => RetentionClass::Keys,
                 Action::SubmitJob
                 | Action::CancelJob
+                | Action::SubmitGroup
+                | Action::CancelGroup
                 | Action::PutPolicy
                 | Action::DeletePolicy
                 | Action::PutHold

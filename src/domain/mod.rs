@@ -13,6 +13,7 @@ mod change_state;
 mod decide;
 mod estimate;
 pub mod forecast;
+mod group;
 mod history;
 mod job;
 mod job_id;
@@ -36,6 +37,10 @@ pub use capacity::{Capacity, CapacityOutOfRange, MAX_CAPACITY, Move, Op};
 pub use change_state::{Change, ChangeState, MAX_DISPATCH, MAX_INTENT_AGE, SentChange, Stage};
 pub use decide::{MAX_EXTERNAL_CHANGES, MAX_FRUITLESS_STEPS};
 pub use estimate::{CompletionEstimate, PlannedStep, estimate};
+pub use group::{
+    Group, GroupAction, GroupCancellation, GroupEnd, GroupId, GroupJobs, GroupRequest, GroupState, GroupStatus,
+    MAX_MEMBERS, Member, MemberStatus, Membership, OnFailure, RestoreStatus,
+};
 pub use history::{AbridgedJob, EventId, HistoryEntry, JobEvent, ResourceEvent};
 pub use job::{
     Ending, ErrorCode, ExternalChange, Goal, Job, JobError, JobRequest, JobState, LastChangeError, MAX_RETARGETS,

@@ -12,6 +12,8 @@ use super::time::Timestamp;
 pub enum WaitReason {
     /// Earlier jobs on the same resource.
     Turn,
+    /// Members of earlier stages of its group.
+    Stage,
     /// A reading from the sidecar.
     Sidecar,
     /// The resource to become ready.
@@ -26,12 +28,14 @@ pub enum WaitReason {
 
 impl WaitReason {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Turn, Self::Sidecar, Self::Active, Self::Cooldown, Self::Change, Self::Settle];
+    pub const ALL: [Self; 7] =
+        [Self::Turn, Self::Stage, Self::Sidecar, Self::Active, Self::Cooldown, Self::Change, Self::Settle];
 
     /// The reason as it appears in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Turn => "turn",
+            Self::Stage => "stage",
             Self::Sidecar => "sidecar",
             Self::Active => "active",
             Self::Cooldown => "cooldown",
@@ -58,6 +62,12 @@ impl Waiting {
     pub fn for_turn(deadline: Timestamp) -> Self {
         let detail = "Waiting for earlier jobs on this resource to end.".into();
         Self { reason: WaitReason::Turn, until: deadline, detail }
+    }
+
+    /// A wait for earlier stages of a group, until `deadline` at the latest.
+    pub fn for_stage(deadline: Timestamp) -> Self {
+        let detail = "Waiting for the earlier stages of its group to succeed.".into();
+        Self { reason: WaitReason::Stage, until: deadline, detail }
     }
 
     /// A wait for the end of a cooldown; `after` is when the change that it follows was sent.

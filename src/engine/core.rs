@@ -5,11 +5,13 @@
 //! so. A unit that is refused evicts its lanes: they are adopted anew from the store, and other lanes go on. The same code runs
 //! live, in recovery, and under simulation in virtual time.
 //!
-//! Events: [`Core::submit`], [`Core::change`], [`Core::change_policy`], [`Core::on_metric`], [`Core::on_recorded`], [`Core::on_reserved`],
-//! [`Core::adopt`], [`Core::on_committed`],
-//! [`Core::on_adoption_failed`], [`Core::on_reading`], [`Core::on_observation`], [`Core::on_change_answer`], [`Core::wake_due`],
-//! [`Core::forget`], [`Core::drain`]. After each of them, [`Core::take_effects`] has what is to be done.
+//! Events: [`Core::submit`], [`Core::submit_group`], [`Core::change`], [`Core::cancel_group`], [`Core::change_policy`],
+//! [`Core::on_metric`], [`Core::on_recorded`], [`Core::on_reserved`], [`Core::adopt`], [`Core::adopt_groups`],
+//! [`Core::on_committed`], [`Core::on_adoption_failed`], [`Core::on_reading`], [`Core::on_observation`],
+//! [`Core::on_change_answer`], [`Core::wake_due`], [`Core::forget`], [`Core::drain`]. After each of them,
+//! [`Core::take_effects`] has what is to be done.
 
+mod groups;
 mod ids;
 mod lanes;
 mod pending;
@@ -24,6 +26,7 @@ mod unlisted;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use groups::GroupSlots;
 use ids::Ids;
 use lanes::Lanes;
 use pending::{Dependents, PendingUnits};
@@ -35,8 +38,8 @@ use super::policy_requests::PolicyRequest;
 use super::requests::{Answer, Refusal, ReplyTo};
 use crate::domain::policy::{Assignment, Decision, MetricSpec, Name, PolicyNews};
 use crate::domain::{
-    Alias, Call, CallId, ChangeAnswer, ChangeState, EventId, HistoryEntry, JobEvent, JobId, Lane, Notice, Origin,
-    Outcome, ReadFailure, Reading, ResourceEvent, ScalingConfig, Timestamp, Turn,
+    Alias, Call, CallId, ChangeAnswer, ChangeState, EventId, GroupId, GroupStatus, HistoryEntry, JobEvent, JobId, Lane,
+    Notice, Origin, Outcome, ReadFailure, Reading, ResourceEvent, ScalingConfig, Timestamp, Turn,
 };
 use crate::policy::Problem;
 use crate::sources::SourceRules;
@@ -81,6 +84,10 @@ pub enum Effect {
     Watch(Alias, BTreeMap<Name, MetricSpec>),
     /// Show the job to readers.
     PublishJob(JobEvent),
+    /// Show the group to readers.
+    PublishGroup(Arc<GroupStatus>),
+    /// What was shown of the group may not be true any more: readers have to ask the store.
+    ForgetGroup(GroupId),
     /// Tell the operator that a policy ended because the configuration file has one now, or has none any more.
     PolicyEnded {
         /// The resource.
@@ -130,6 +137,8 @@ pub struct Core {
     placed: BTreeMap<Alias, Vec<Placed>>,
     /// Changes of policies, holds and claims that wait for their lane.
     changes: BTreeMap<Alias, Vec<(PolicyRequest, ReplyTo)>>,
+    /// The groups in progress.
+    groups: GroupSlots,
     /// Lanes whose adoption was asked for.
     adopting: BTreeSet<Alias>,
     /// What stands about resources besides their jobs.
@@ -160,6 +169,7 @@ impl Core {
             keyed_claims: HashMap::new(),
             placed: BTreeMap::new(),
             changes: BTreeMap::new(),
+            groups: GroupSlots::default(),
             adopting: BTreeSet::new(),
             standings: Standings::default(),
             sources: SourceRules::default(),
@@ -247,8 +257,11 @@ impl Core {
             self.effects.extend(unit.effects.into_iter().filter_map(abandoned));
             return;
         };
-        let jobs = (first_event..).zip(unit.jobs).map(|(id, job)| Effect::PublishJob(JobEvent { id, job }));
-        self.effects.extend(jobs.chain(unit.effects));
+        let jobs = unit.jobs.clone();
+        let events = (first_event..).zip(unit.jobs).map(|(id, job)| Effect::PublishJob(JobEvent { id, job }));
+        self.effects.extend(events);
+        self.on_groups_committed(unit.groups, &jobs, now);
+        self.effects.extend(unit.effects);
         if let Some(resource) = unit.intent_of {
             self.turn(&resource, now, |lane, turn| lane.on_intent_committed(turn));
         }
@@ -259,6 +272,7 @@ impl Core {
     fn evict(&mut self, resource: &Alias, jobs: &[JobId]) {
         let Some(lane) = self.lanes.remove(resource) else { return };
         self.abandon_standing(resource);
+        self.groups.evict(resource);
         let Dependents { jobs: later, lanes } = self.pending.evict(resource);
         let jobs = jobs.iter().copied().chain(later.iter().copied()).chain(lane.jobs().map(|job| job.id)).collect();
         self.sending.retain(|_, changing| changing != resource);
@@ -340,10 +354,11 @@ impl Core {
     /// configuration bounds how many there are. Callers can ask for any other name.
     pub fn forget(&mut self, now: Timestamp) {
         let (pending, listed) = (self.pending.lanes(), &self.scaling.resources);
+        let grouped = self.groups.resources();
         let kept = |lane: &Lane| {
             let resource = lane.resource();
             let is_learned = listed.contains_key(resource) && !lane.step_durations().is_empty();
-            is_learned || pending.contains(resource) || self.standings.stands(resource)
+            is_learned || pending.contains(resource) || grouped.contains(resource) || self.standings.stands(resource)
         };
         for (resource, epoch) in self.lanes.forget(now, kept) {
             if !self.scaling.resources.contains_key(&resource) {
@@ -379,8 +394,30 @@ impl Core {
         after: Vec<Effect>,
         now: Timestamp,
     ) {
+        let (record, intent) = (outcome.record, outcome.intent);
+        let mut effects = self.absorb(resource, outcome, &mut unit, after, now);
+        if !record && !intent && unit == Unit::default() {
+            self.effects.append(&mut effects);
+            return;
+        }
+        if let (Some(lane), Some(epoch)) = (self.lane(resource), self.lanes.epoch(resource)) {
+            let record = if record { RecordChange::Write(Box::new(lane.record())) } else { RecordChange::Keep };
+            unit.lanes.push(LaneChange { resource: resource.clone(), epoch, record });
+        }
+        self.commit(unit, effects, intent.then(|| resource.clone()));
+    }
+
+    /// Puts what a lane asks for into `unit`, but for its own place there; the effects that wait for the unit.
+    fn absorb(
+        &mut self,
+        resource: &Alias,
+        outcome: Outcome,
+        unit: &mut Unit,
+        after: Vec<Effect>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
         self.lanes.set_timer(resource);
-        let Outcome { jobs, record, intent, call, history, notices } = outcome;
+        let Outcome { jobs, record: _, intent: _, call, history, notices } = outcome;
         if let Some((id, call)) = call {
             if matches!(call, Call::Change(_)) {
                 self.sending.insert(id, resource.clone());
@@ -391,19 +428,11 @@ impl Core {
         let told = history.iter().map(|entry| Effect::PublishHistory(resource.clone(), entry.clone()));
         // Lines of the log come last: no answer should wait for one.
         let noted = notices.into_iter().map(|notice| Effect::Log(resource.clone(), notice));
-        let mut effects: Vec<Effect> = told.chain(after).chain(noted).collect();
+        let effects: Vec<Effect> = told.chain(after).chain(noted).collect();
         unit.policies.extend(self.follow_jobs(resource, &jobs, &history, now));
         unit.jobs.extend(jobs);
         unit.history.extend(history.into_iter().map(|entry| (resource.clone(), entry)));
-        if !record && !intent && unit == Unit::default() {
-            self.effects.append(&mut effects);
-            return;
-        }
-        if let (Some(lane), Some(epoch)) = (self.lane(resource), self.lanes.epoch(resource)) {
-            let record = if record { RecordChange::Write(Box::new(lane.record())) } else { RecordChange::Keep };
-            unit.lanes.push(LaneChange { resource: resource.clone(), epoch, record });
-        }
-        self.commit(unit, effects, intent.then(|| resource.clone()));
+        effects
     }
 
     fn commit(&mut self, unit: Unit, effects: Vec<Effect>, intent_of: Option<Alias>) {

@@ -450,6 +450,8 @@ impl<S: Sidecar> Engine<S> {
             Effect::PublishDecision(decision) => self.projections.tell_decision(*decision),
             Effect::PublishPolicy(news) => self.projections.feed.tell_policy(news),
             Effect::PublishJob(event) => self.projections.show(event, &self.clock),
+            Effect::PublishGroup(status) => self.projections.groups.publish(status),
+            Effect::ForgetGroup(id) => self.projections.groups.remove(id),
             Effect::PublishHistory(resource, entry) => self.projections.tell(resource, entry),
             Effect::Reply(to, answer) => self.answer(to, answer),
             Effect::Replay { to, job, joined } => self.replay(to, job, joined),

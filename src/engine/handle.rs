@@ -9,7 +9,9 @@ use super::policy_requests::{
 };
 use super::requests::{Alternatives, Answer, JobChange, JobPlan, NotedJob, Refusal, ResourceView};
 use crate::domain::policy::{Decision, Policy};
-use crate::domain::{Alias, Attempt, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext};
+use crate::domain::{
+    Alias, Attempt, GroupId, GroupRequest, JobId, JobRequest, Reach, ReadFailure, Timestamp, TraceContext,
+};
 use crate::store::SubmitKey;
 
 /// Requests that may wait for the engine. It takes some microseconds for most, and a microsecond for each resource on a page
@@ -21,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What is asked of the engine.
 pub(super) enum Command {
     Submit(Box<JobRequest>, Option<SubmitKey>, oneshot::Sender<Result<Submitted, Unavailable>>),
+    SubmitGroup(Box<GroupRequest>, Option<SubmitKey>, oneshot::Sender<Result<Answer, Unavailable>>),
+    CancelGroup(GroupId, Option<Attempt>, oneshot::Sender<Result<Answer, Unavailable>>),
+    PlanGroup(Box<GroupRequest>, oneshot::Sender<Result<Answer, Unavailable>>),
     Change(JobId, JobChange, Option<Attempt>, oneshot::Sender<Result<Answer, Unavailable>>),
     Plan(Box<JobRequest>, oneshot::Sender<Result<Result<JobPlan, PlanError>, Unavailable>>),
     Observe(Alias, Option<TraceContext>, oneshot::Sender<Result<Option<ResourceStatus>, Unavailable>>),
@@ -149,6 +154,30 @@ impl EngineHandle {
     /// job may be durable without the engine having come to say so.
     pub async fn submit(&self, request: JobRequest, key: Option<SubmitKey>) -> Result<Submitted, Unavailable> {
         self.ask(PATIENCE, |reply| Command::Submit(Box::new(request), key, reply)).await
+    }
+
+    /// Submits a request to scale several resources; the answer comes once it is durable.
+    ///
+    /// # Errors
+    /// As for [`EngineHandle::submit`].
+    pub async fn submit_group(&self, request: GroupRequest, key: Option<SubmitKey>) -> Result<Answer, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::SubmitGroup(Box::new(request), key, reply)).await
+    }
+
+    /// Cancels an unfinished group; `attempt` says for whom, if that is to be recorded.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn cancel_group(&self, id: GroupId, attempt: Option<Attempt>) -> Result<Answer, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::CancelGroup(id, attempt, reply)).await
+    }
+
+    /// What would come of `request`: [`Answer::GroupPlanned`], or why it would be refused.
+    ///
+    /// # Errors
+    /// If the engine cannot take it.
+    pub async fn plan_group(&self, request: GroupRequest) -> Result<Answer, Unavailable> {
+        self.ask(PATIENCE, |reply| Command::PlanGroup(Box::new(request), reply)).await
     }
 
     /// Changes an unfinished job; `attempt` says for whom, if that is to be recorded.

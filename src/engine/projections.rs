@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::domain::policy::Decision;
 use crate::domain::{Alias, EventId, HistoryEntry, JobEvent};
 use crate::feed::Feed;
+use crate::group_table::GroupTable;
 use crate::metrics::Metrics;
 use crate::table::{JobTable, Published};
 use crate::telemetry::Traces;
@@ -18,6 +19,8 @@ use crate::telemetry::Traces;
 pub struct Projections {
     /// Where readers see the jobs.
     pub table: Arc<JobTable>,
+    /// Where readers see the groups.
+    pub groups: Arc<GroupTable>,
     /// Where those who watch hear of changes.
     pub feed: Arc<Feed>,
     /// What is counted.
@@ -33,7 +36,8 @@ impl Projections {
     /// If two metrics contradict each other.
     pub fn new(next_event: EventId, traces: Traces) -> Result<Self, prometheus::Error> {
         let (table, feed) = (Arc::new(JobTable::default()), Arc::new(Feed::new(next_event)));
-        Ok(Self { table, feed, metrics: Arc::new(Metrics::new()?), traces })
+        let (groups, metrics) = (Arc::new(GroupTable::default()), Arc::new(Metrics::new()?));
+        Ok(Self { table, groups, feed, metrics, traces })
     }
 
     /// Shows a job in a new version. Only the engine shows jobs.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::policy_requests::{PolicyAnswer, StandingView};
 use crate::domain::policy::{Hold, JobNote};
 use crate::domain::{
-    Alias, Bounds, Capacity, CompletionEstimate, InvalidSetting, Job, JobId, Reading, ResourceConfig, Settings,
-    StepDurations, Timestamp,
+    Alias, Bounds, Capacity, CompletionEstimate, GroupId, InvalidSetting, Job, JobId, JobRequest, Reading,
+    ResourceConfig, Settings, StepDurations, Timestamp,
 };
 use crate::store::NoRoom;
 
@@ -38,6 +38,24 @@ pub enum Answer {
     Joined(NotedJob),
     /// The job with the [`JobChange`] that was asked for, or as it was if that changes nothing.
     Changed(NotedJob),
+    /// A group was made of it.
+    GroupCreated(GroupId),
+    /// An unfinished group does the same already.
+    GroupJoined(GroupId),
+    /// The same request was answered before.
+    GroupReplayed {
+        /// With this group.
+        group: GroupId,
+        /// Whether the request joined it.
+        joined: bool,
+    },
+    /// What such a request would come to: a group of its own, or an unfinished one that it would join.
+    GroupPlanned {
+        /// That one.
+        joins: Option<GroupId>,
+    },
+    /// The group is canceled, or was.
+    GroupChanged(GroupId),
     /// What came of a change of a policy, a hold, a claim or a metric.
     Policy(PolicyAnswer),
     /// No.
@@ -89,6 +107,18 @@ pub enum Refusal {
         /// That job.
         by: Arc<Job>,
     },
+    /// Resources of a group have unfinished jobs.
+    MembersBusy {
+        /// Those jobs; at least one.
+        by: Vec<Arc<Job>>,
+    },
+    /// A member of a group cannot be accepted.
+    Member {
+        /// Its resource.
+        resource: Alias,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
     /// Too many jobs wait for the resource.
     QueueFull {
         /// So many may.
@@ -108,6 +138,22 @@ pub enum Refusal {
     NoRoom(NoRoom),
     /// There is no unfinished job with that id.
     NotUnfinished,
+}
+
+impl Refusal {
+    /// The refusal of a group because of this member.
+    pub(super) fn of_member(member: &JobRequest, refusal: Self) -> Self {
+        Self::Member { resource: member.resource.clone(), refusal: Box::new(refusal) }
+    }
+
+    /// The resource of a group that it is about.
+    pub(super) fn resource(&self) -> Option<Alias> {
+        match self {
+            Self::Member { resource, .. } => Some(resource.clone()),
+            Self::MembersBusy { by } => by.last().map(|job| job.resource.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// What a request would do.

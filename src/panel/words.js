@@ -82,6 +82,7 @@ export function outcome(step) {
 
 const WAITS = {
   turn: "Waits for its turn",
+  stage: "Waits for its stage",
   sidecar: "Waits for a reading from the sidecar",
   active: "Waits for the resource to become ready",
   cooldown: "Waits for the cooldown",
@@ -186,6 +187,8 @@ export const keyState = ({ state }) => KEY_STATES[state] ?? { text: state, tone:
 const ACTIONS = {
   submit_job: "Submit a job",
   cancel_job: "Cancel a job",
+  submit_group: "Submit a group",
+  cancel_group: "Cancel a group",
   create_key: "Create a key",
   revoke_key: "Revoke a key",
   put_policy: "Put a policy",

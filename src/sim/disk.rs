@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::policies::KeptPolicies;
 use crate::clock::Anchor;
 use crate::domain::policy::Decision;
-use crate::domain::{Alias, EventId, HistoryEntry, Job, JobEvent, JobId, LaneRecord, Timestamp};
+use crate::domain::{Alias, EventId, Group, GroupId, HistoryEntry, Job, JobEvent, JobId, LaneRecord, Timestamp};
 use crate::store::{
-    AdmissionRecords, AdoptedLane, Adoption, Epoch, Held, Holder, IdempotencyEntry, LaneChange, Observations,
-    PolicyRecord, RecordChange, UnfinishedJob, Unit,
+    AdmissionRecords, AdoptedGroup, AdoptedLane, Adoption, Epoch, Held, Holder, IdempotencyEntry, LaneChange,
+    Observations, PolicyRecord, RecordChange, UnfinishedJob, Unit,
 };
 
 /// The id of the first version of a job.
@@ -24,6 +24,7 @@ pub struct Disk {
     lanes: BTreeMap<Alias, LaneRecord>,
     order: Vec<JobId>,
     jobs: HashMap<JobId, Arc<Job>>,
+    groups: BTreeMap<GroupId, Group>,
     entries: HashMap<String, IdempotencyEntry>,
     /// The versions of all jobs, in order.
     versions: Vec<JobEvent>,
@@ -55,6 +56,16 @@ impl Disk {
     /// All jobs in order of submission.
     pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
         self.order.iter().map(|id| &self.jobs[id])
+    }
+
+    /// All groups, by their ids.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    /// The group `id`.
+    pub fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(&id)
     }
 
     /// The versions of all jobs, in the order in which they were written.
@@ -94,6 +105,9 @@ impl Disk {
                 self.order.push(event.job.id);
             }
             self.versions.push(event);
+        }
+        for group in unit.groups {
+            self.groups.insert(group.id, Group::clone(&group));
         }
         for (resource, entry) in unit.history {
             self.timelines.entry(resource).or_default().push(entry);
@@ -136,12 +150,19 @@ impl Disk {
         self.unfinished().next().is_some() || self.lanes.values().any(|lane| lane.change.is_some())
     }
 
+    /// The unfinished groups with a member that `is_wanted`, with their jobs.
+    pub(super) fn adopt_groups(&self, is_wanted: impl Fn(&Alias) -> bool) -> Vec<AdoptedGroup> {
+        let groups = self.groups.values().filter(|group| group.end.is_none());
+        let groups = groups.filter(|group| group.members.iter().any(|member| is_wanted(&member.resource)));
+        let adopted = |group: &Group| AdoptedGroup {
+            group: serde_json::from_str(&serde_json::to_string(group).expect("serialisable")).expect("readable"),
+            jobs: self.jobs().filter(|job| is_of(job, group.id)).map(stored).collect(),
+        };
+        groups.map(adopted).collect()
+    }
+
     /// The lane of `resource`, with its unfinished jobs in the form in which they are stored.
     pub(super) fn adopt(&self, resource: &Alias, epoch: Epoch) -> AdoptedLane {
-        let stored = |job: &Arc<Job>| JobEvent {
-            id: 0,
-            job: serde_json::from_str(&serde_json::to_string(job).expect("serialisable")).expect("readable"),
-        };
         let jobs = self.unfinished().filter(|job| job.resource == *resource).map(stored).collect();
         let record = self.lanes.get(resource).cloned().unwrap_or_else(|| LaneRecord::new(resource.clone()));
         AdoptedLane { epoch, record, jobs, policy: self.policies.adopt(resource) }
@@ -157,8 +178,15 @@ impl Disk {
         }
         let others: Vec<&Alias> = self.policies.in_force().filter(|resource| !resources.contains(resource)).collect();
         resources.extend(others);
+        for group in self.groups.values().filter(|group| group.end.is_none()) {
+            for member in &group.members {
+                if !resources.contains(&&member.resource) {
+                    resources.push(&member.resource);
+                }
+            }
+        }
         let lanes = resources.into_iter().zip(1..).map(|(resource, epoch)| self.adopt(resource, epoch));
-        Adoption { lanes: lanes.collect(), restored_at: None }
+        Adoption { lanes: lanes.collect(), groups: self.adopt_groups(|_| true), restored_at: None }
     }
 
     /// What a new process starts with.
@@ -185,4 +213,14 @@ impl Disk {
             finished: self.jobs().filter(|job| job.ended().is_some()).count(),
         }
     }
+}
+
+/// The job as it is read back.
+fn stored(job: &Arc<Job>) -> JobEvent {
+    let job = serde_json::from_str(&serde_json::to_string(job).expect("serialisable")).expect("readable");
+    JobEvent { id: 0, job }
+}
+
+fn is_of(job: &Job, group: GroupId) -> bool {
+    job.membership.as_ref().is_some_and(|membership| membership.group == group)
 }

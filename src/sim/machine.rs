@@ -19,8 +19,8 @@ use crate::clock::{Present, Start, WallWatch};
 use crate::domain::forecast::{History, learn};
 use crate::domain::policy::{Decision, MetricSpec, Name};
 use crate::domain::{
-    Alias, Call, CallId, ChangeAnswer, EventId, HistoryEntry, JobEvent, JobId, JobRequest, Move, Notice, ReadFailure,
-    Reading, ScalingConfig, Timestamp,
+    Alias, Call, CallId, ChangeAnswer, EventId, GroupId, GroupRequest, HistoryEntry, JobEvent, JobId, JobRequest, Move,
+    Notice, ReadFailure, Reading, ScalingConfig, Timestamp,
 };
 use crate::engine::{Answer, Core, Effect, JobChange, ReplyTo};
 use crate::sidecar::RawReading;
@@ -241,6 +241,20 @@ impl<S: Surroundings> Machine<S> {
         id
     }
 
+    /// Submits a request to scale several resources.
+    pub fn submit_group(&mut self, request: GroupRequest, key: Option<SubmitKey>) {
+        let (to, clock) = (self.take_request(), self.clock());
+        self.core.submit_group(request, key, to, clock);
+        self.perform();
+    }
+
+    /// Cancels the group `id`.
+    pub fn cancel_group(&mut self, id: GroupId) {
+        let (to, clock) = (self.take_request(), self.clock());
+        self.core.cancel_group(id, None, to, clock);
+        self.perform();
+    }
+
     /// Cancels the job that [`Machine::submit`] returned the id of.
     pub fn cancel(&mut self, id: JobId) {
         let resource = self.resources[&id].clone();
@@ -451,7 +465,9 @@ impl<S: Surroundings> Machine<S> {
             | Effect::PolicyEnded { .. }
             | Effect::FollowInCircle(_)
             | Effect::SourcesRefused(..)
-            | Effect::PublishPolicy(_) => {}
+            | Effect::PublishPolicy(_)
+            | Effect::PublishGroup(_)
+            | Effect::ForgetGroup(_) => {}
             Effect::PublishDecision(decision) => self.surroundings.decided(now, &decision, &self.disk),
             Effect::PublishJob(event) => self.surroundings.published(now, &event, &self.disk),
             Effect::PublishHistory(resource, entry) => self.surroundings.told(now, &resource, &entry, &self.disk),

@@ -24,14 +24,12 @@ pub const MAX_IDEMPOTENCY_KEYS: usize = 10_000;
 /// What a request needs room for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// The resource it is about.
-    pub resource: Alias,
     /// The API key it was made with.
     pub owner: Option<KeyId>,
     /// The idempotency key it came with.
     pub key: Option<SubmitKey>,
-    /// What it takes if it becomes a job; `None` if it will not.
-    pub job: Option<JobWish>,
+    /// What each job takes that it becomes; all of them get their places, or none does.
+    pub jobs: Vec<JobWish>,
     /// The operator's limits.
     pub limits: Limits,
     /// The present time.
@@ -39,8 +37,10 @@ pub struct Wish {
 }
 
 /// What a new job takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobWish {
+    /// The resource it is about.
+    pub resource: Alias,
     /// [`crate::domain::Job::text_bytes`].
     pub text_bytes: u64,
     /// Whether it supersedes other jobs, one of them perhaps only when a change is resolved, and so takes their places.
@@ -175,36 +175,46 @@ impl Admissions {
                 return Err(NoRoom::TooManyIdempotencyKeys { limit: MAX_IDEMPOTENCY_KEYS });
             }
         }
-        let Some(job) = &wish.job else { return Ok(()) };
-        let (all, of_key) = (wish.limits.active_jobs, wish.limits.jobs_per_key);
-        if !job.supersedes
-            && self.unfinished.len() - self.of_policies.len() + reserved(&|other| other.job.is_some()) >= all
-        {
-            return Err(NoRoom::TooManyJobs { limit: all });
-        }
-        if let Some(owner) = &wish.owner {
-            let used = self.unfinished_of.get(owner).copied().unwrap_or(0);
-            let used = used + reserved(&|other| other.job.is_some() && other.owner == wish.owner);
-            if used >= of_key && !job.supersedes_own {
-                return Err(NoRoom::TooManyJobsOfKey { limit: of_key });
-            }
-        }
-        self.check_text(wish, job.text_bytes)
+        self.check_places(wish)?;
+        self.check_text(wish)
     }
 
-    fn check_text(&self, wish: &Wish, text_bytes: u64) -> Result<(), NoRoom> {
-        let reserved = |counts: &dyn Fn(&Wish) -> bool| -> u64 {
-            let jobs = self.reservations.values().filter(|wish| counts(wish)).filter_map(|wish| wish.job);
-            jobs.map(|job| job.text_bytes).sum()
+    fn check_places(&self, wish: &Wish) -> Result<(), NoRoom> {
+        let reserved = |counts: &dyn Fn(&Wish) -> bool| -> usize {
+            self.reservations.values().filter(|other| counts(other)).map(|other| other.jobs.len()).sum()
+        };
+        let (all, of_key) = (wish.limits.active_jobs, wish.limits.jobs_per_key);
+        let new = wish.jobs.iter().filter(|job| !job.supersedes).count();
+        let used = self.unfinished.len() - self.of_policies.len();
+        if new > 0 && used + reserved(&|_| true) + new > all {
+            return Err(NoRoom::TooManyJobs { limit: all });
+        }
+        let Some(owner) = &wish.owner else { return Ok(()) };
+        let new = wish.jobs.iter().filter(|job| !job.supersedes_own).count();
+        let used = self.unfinished_of.get(owner).copied().unwrap_or(0);
+        if new > 0 && used + reserved(&|other| other.owner == wish.owner) + new > of_key {
+            return Err(NoRoom::TooManyJobsOfKey { limit: of_key });
+        }
+        Ok(())
+    }
+
+    fn check_text(&self, wish: &Wish) -> Result<(), NoRoom> {
+        let reserved = |counts: &dyn Fn(&Wish, &JobWish) -> bool| -> u64 {
+            let jobs = self.reservations.values().flat_map(|other| other.jobs.iter().map(move |job| (other, job)));
+            jobs.filter(|(other, job)| counts(other, job)).map(|(_, job)| job.text_bytes).sum()
         };
         let held = |holder| self.holdings.text_bytes(&holder);
-        let for_resource =
-            held(Holder::Resource(wish.resource.clone())) + reserved(&|other| other.resource == wish.resource);
+        let new: u64 = wish.jobs.iter().map(|job| job.text_bytes).sum();
         let of_owner = wish
             .owner
             .clone()
-            .map_or(0, |owner| held(Holder::Owner(owner)) + reserved(&|other| other.owner == wish.owner));
-        if text_bytes > 0 && for_resource.max(of_owner) + text_bytes > MAX_TEXT_BYTES {
+            .map_or(0, |owner| held(Holder::Owner(owner)) + reserved(&|other, _| other.owner == wish.owner) + new);
+        let is_too_long = |job: &JobWish| {
+            let of_resource =
+                held(Holder::Resource(job.resource.clone())) + reserved(&|_, other| other.resource == job.resource);
+            job.text_bytes > 0 && (of_resource + job.text_bytes).max(of_owner) > MAX_TEXT_BYTES
+        };
+        if wish.jobs.iter().any(is_too_long) {
             return Err(NoRoom::TooMuchText { limit: MAX_TEXT_BYTES });
         }
         Ok(())

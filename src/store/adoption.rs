@@ -2,7 +2,7 @@
 
 use super::epoch::Epoch;
 use super::policy::PolicyRecord;
-use crate::domain::{Alias, JobEvent, LaneRecord, Timestamp};
+use crate::domain::{Alias, Group, JobEvent, LaneRecord, Timestamp};
 
 /// The lanes to be adopted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Adoption {
     /// The lanes: first those with a record, by name, then those with jobs, in the order of their first jobs, then the
     /// others, by name; or in the order in which they were asked for.
     pub lanes: Vec<AdoptedLane>,
+    /// The unfinished groups with a member among these lanes, in order of submission.
+    pub groups: Vec<AdoptedGroup>,
     /// When the store was restored from a backup, if it was: nothing in it tells what was done since the backup and
     /// before this.
     pub restored_at: Option<Timestamp>,
@@ -36,6 +38,15 @@ pub struct AdoptedLane {
     pub jobs: Vec<JobEvent>,
     /// What is kept about its policy, if there is anything.
     pub policy: Option<Box<PolicyRecord>>,
+}
+
+/// A group that is not over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdoptedGroup {
+    /// The group.
+    pub group: Group,
+    /// Its jobs, also those that are over, in order of submission, as in [`AdoptedLane::jobs`].
+    pub jobs: Vec<JobEvent>,
 }
 
 impl Adoption {

@@ -4,6 +4,7 @@
 //! does, such as what becomes of a damaged file, is tried beside it.
 
 mod admissions;
+mod groups;
 mod keys;
 mod observations;
 mod policies;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub(super) use self::admissions::*;
+pub(super) use self::groups::*;
 pub(super) use self::keys::*;
 pub(super) use self::observations::*;
 pub(super) use self::policies::*;
@@ -50,9 +52,11 @@ macro_rules! suite {
             a_refused_unit_takes_its_lanes_and_no_others, a_failed_lane_is_written_again_once_adopted,
             the_latest_adoption_counts, an_adoption_has_unfinished_jobs_in_order, a_record_that_goes_releases_the_lane,
             a_commit_lands_whether_it_is_awaited_or_not, ids_of_versions_have_no_gaps, units_are_durable_in_their_order,
-            limits_on_jobs_count_reservations, jobs_of_policies_take_no_places, limits_on_text_are_per_resource_and_key,
+            limits_on_jobs_count_reservations, the_jobs_of_a_group_get_all_their_places_or_none, jobs_of_policies_take_no_places, limits_on_text_are_per_resource_and_key,
             limits_on_idempotency_keys_are_per_api_key, a_refusal_changes_nothing,
             a_request_waits_for_another_one_with_the_same_key, a_key_with_another_request_is_refused, a_request_is_replayed_after_a_restart_and_for_a_day,
+            an_unfinished_group_is_adopted_with_all_of_its_jobs, a_group_comes_with_its_jobs_or_not_at_all, a_group_goes_with_the_last_of_its_jobs,
+            groups_are_listed_newest_first_by_every_filter,
             what_is_finished_goes_by_age_and_what_is_not_stays, a_busy_resource_does_not_push_out_other_jobs,
             a_busy_key_does_not_push_out_other_jobs, a_job_with_a_live_entry_stays, jobs_that_must_stay_do_not_keep_all_others, too_much_text_makes_room_for_itself,
             timelines_go_by_age, attempts_that_change_nothing_push_out_no_others,

@@ -48,15 +48,15 @@ use crate::domain::{EventId, Retention, Timestamp};
 pub use admissions::{
     AdmissionRecords, Admissions, JobWish, MAX_IDEMPOTENCY_KEYS, NoRoom, Reserved, UnfinishedJob, Wish,
 };
-pub use adoption::{AdoptedLane, Adoption, Which};
+pub use adoption::{AdoptedGroup, AdoptedLane, Adoption, Which};
 pub use epoch::Epoch;
 pub use error::StoreError;
 pub use minutes::minutes;
 pub use observer::Observer;
 pub use policy::{Observations, PolicyChange, PolicyRecord, PolicyState, PolicyWrite, Revision};
 pub use read::{
-    EventFilter, JobCounts, JobFilter, KeysState, LastOutcome, LogPage, MAX_POINTS, Page, Point, Position, Series,
-    StoreReader, begins_after,
+    EventFilter, GroupFilter, JobCounts, JobFilter, KeysState, LastOutcome, LogPage, MAX_POINTS, Page, Point, Position,
+    Series, StoreReader, begins_after,
 };
 pub use retention::{
     ADOPTED_SAMPLES, AuditExcess, DECISION_RETENTION, Excess, Held, Holder, Holdings, KEY_RETENTION, MAX_DEAD_KEYS,

@@ -16,8 +16,8 @@ use super::{Revision, StoreError};
 use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Decision, Name};
 use crate::domain::{
-    AbridgedJob, Alias, AuditEntry, ErrorCode, EventId, HistoryEntry, Job, JobEvent, JobId, KeyRecord, Reach,
-    StateName, Timestamp,
+    AbridgedJob, Alias, AuditEntry, ErrorCode, EventId, GroupId, GroupState, GroupStatus, HistoryEntry, Job, JobEvent,
+    JobId, KeyRecord, Reach, StateName, Timestamp,
 };
 
 /// Which jobs to list.
@@ -33,6 +33,27 @@ impl JobFilter {
     /// Whether `job` as it is here belongs on the list.
     pub fn admits(&self, job: &Job) -> bool {
         self.resources.includes(&job.resource) && (self.states.is_empty() || self.states.contains(&job.state.name()))
+    }
+}
+
+/// Which groups to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupFilter {
+    /// Only those whose members are all among these resources.
+    pub reach: Reach,
+    /// Only those with a member for this resource.
+    pub resource: Option<Alias>,
+    /// In one of these states only; empty means any.
+    pub states: Vec<GroupState>,
+}
+
+impl GroupFilter {
+    /// Whether `status` belongs on the list.
+    pub fn admits(&self, status: &GroupStatus) -> bool {
+        let GroupStatus { group, state, .. } = status;
+        group.members.iter().all(|member| self.reach.includes(&member.resource))
+            && self.resource.as_ref().is_none_or(|resource| group.concerns(resource))
+            && (self.states.is_empty() || self.states.contains(state))
     }
 }
 
@@ -156,6 +177,18 @@ pub trait StoreReader: Send + Sync + 'static {
 
     /// How many jobs are in each state.
     async fn job_counts(&self) -> Result<JobCounts, StoreError>;
+
+    /// The group `id` with what its jobs show.
+    async fn group(&self, id: GroupId) -> Result<Option<GroupStatus>, StoreError>;
+
+    /// At most `size` groups after `after`, newest first. A page with fewer is not the last one, unless it has no `next`: a long
+    /// list is looked through in parts, so that other readers have their turn in between.
+    async fn groups_page(
+        &self,
+        filter: &GroupFilter,
+        after: Option<Position>,
+        size: usize,
+    ) -> Result<Page<GroupStatus>, StoreError>;
 
     /// At most `size` versions after `after` and up to `until`, in order. A page with fewer is not the last one, unless
     /// its `until` is the one asked for: a long log is read in parts, so that other readers have their turn in between.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::domain::{Alias, Job, JobId, KeyId, Retention, RetentionClass};
+use crate::domain::{Alias, GroupId, Job, JobId, KeyId, Retention, RetentionClass};
 
 /// Most versions of jobs in the log, the newest ones, give or take some dozens. At ten for a step and a step in five
 /// minutes, twenty resources that are scaled all the time fill it in a day, and it takes some 50 MB of disk. A follower
@@ -91,6 +91,8 @@ pub struct PrunedJob {
     pub owner: Option<KeyId>,
     /// [`crate::domain::Job::text_bytes`].
     pub text_bytes: u64,
+    /// The group that it belonged to. A group is kept as long as one of its jobs.
+    pub group: Option<GroupId>,
 }
 
 /// Audit entries of one class that are to go, the oldest ones first.

@@ -8,7 +8,7 @@ use super::epoch::Epoch;
 use uuid::Uuid;
 
 use super::policy::PolicyChange;
-use crate::domain::{Alias, AuditEntry, HistoryEntry, Job, KeyId, KeyRecord, LaneRecord, Timestamp};
+use crate::domain::{Alias, AuditEntry, Group, HistoryEntry, Job, KeyId, KeyRecord, LaneRecord, Timestamp};
 
 /// Records that become durable together or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Unit {
     pub lanes: Vec<LaneChange>,
     /// Jobs, new or in a new version, which also goes into the log of versions.
     pub jobs: Vec<Arc<Job>>,
+    /// Groups, new or in a new version; the lanes of all their members are in `lanes`.
+    pub groups: Vec<Arc<Group>>,
     /// Changes of what is kept about policies, in order; of resources whose lanes are in `lanes`.
     pub policies: Vec<PolicyChange>,
     /// What requests with an idempotency key led to.

@@ -620,6 +620,8 @@ fn summary(answer: &Answer) -> String {
         Answer::Refused(Refusal::Busy { by }) => format!("busy with {}", short(by.id)),
         Answer::Policy(answer) => format!("about a policy: {answer:?}"),
         Answer::Refused(refusal) => format!("refused: {refusal:?}"),
+        // The referee asks for none.
+        other => format!("about a group: {other:?}"),
     }
 }
 

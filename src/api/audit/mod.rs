@@ -26,7 +26,7 @@ pub(super) const ROUTES: &[Route] =
 
 /// Read who tried to change something
 ///
-/// Every attempt to submit or cancel a job, or to make or revoke a key, newest first, a page at a time: by whom, from where,
+/// Every attempt to submit or cancel a job or a group, or to make or revoke a key, newest first, a page at a time: by whom, from where,
 /// and what came of it. Of keys that were made and revoked 100,000 entries are kept; of jobs that were accepted and canceled,
 /// 100,000; of what changed nothing, because it was done already, 10,000; of what was refused, 10,000 to owners of keys and
 /// 10,000 to others. The oldest ones go first, and among them those of the key that has most. Requests with a valid key beyond
@@ -99,6 +99,8 @@ pub struct AuditView {
     pub resource: Option<String>,
     /// The id of the job concerned; `null` if there is none.
     pub job: Option<Uuid>,
+    /// The id of the group concerned; `null` if there is none.
+    pub group: Option<Uuid>,
     /// The id of the key concerned; `null` if there is none.
     pub key: Option<String>,
 }
@@ -139,6 +141,7 @@ impl From<&AuditEntry> for AuditView {
             request_id: attempt.request,
             resource: subject.resource.as_ref().map(|resource| resource.as_str().to_owned()),
             job: subject.job,
+            group: subject.group,
             key: subject.key.as_ref().map(|key| key.as_str().to_owned()),
         }
     }

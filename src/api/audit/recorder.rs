@@ -92,6 +92,7 @@ impl AuditRecorder {
             address = caller.address.map(tracing::field::display),
             resource = resource.as_ref().map(|resource| resource.as_str()),
             job = job.as_ref().map(tracing::field::display),
+            group = subject.group.as_ref().map(tracing::field::display),
             about_key = about.as_ref().map(|key| key.as_str()),
             "audit"
         );
@@ -164,6 +165,7 @@ fn subject_in(path: &str) -> Subject {
     let mut parts = path.split('/').skip(2);
     match (parts.next(), parts.next()) {
         (Some("jobs"), Some(id)) => Subject { job: id.parse().ok(), ..Subject::default() },
+        (Some("groups"), Some(id)) => Subject { group: id.parse().ok(), ..Subject::default() },
         (Some("keys"), Some(id)) => Subject { key: id.parse().ok(), ..Subject::default() },
         _ => Subject::default(),
     }
@@ -175,7 +177,9 @@ fn outcome(action: Action, response: &HttpResponse, refused: Option<Code>) -> &'
         Some(Code::RevocationNotWritten) => "pending",
         Some(_) => "refused",
         None if response.headers().contains_key("idempotency-replayed") => "replayed",
-        None if action == Action::SubmitJob && response.status() == StatusCode::OK => "unchanged",
+        None if matches!(action, Action::SubmitJob | Action::SubmitGroup) && response.status() == StatusCode::OK => {
+            "unchanged"
+        }
         None => "accepted",
     }
 }

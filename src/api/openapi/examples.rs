@@ -1,10 +1,12 @@
 //! The examples in the OpenAPI document: one story of a resource, its job, and the keys of its callers. They must fit their
 //! types, which the tests below check.
 
+mod groups;
 mod policies;
 
 use serde_json::{Value, json};
 
+pub use groups::{example_canceled_group, example_group, example_group_events, example_group_plan};
 pub use policies::{
     example_backtest, example_claim, example_decision, example_hold, example_outlook, example_policy,
     example_policy_entry, example_policy_revisions, example_resource_policy,
@@ -34,7 +36,7 @@ pub fn example_job() -> Value {
             "index": 1, "op": "add", "units": 1, "fromCapacity": 1, "toCapacity": 2,
             "sentAt": "2026-01-31T12:00:00.111Z", "resolvedAt": "2026-01-31T12:00:31.420Z", "outcome": "confirmed"
         }],
-        "externalChanges": [], "retargets": [], "retargetCount": 0,
+        "groupId": null, "externalChanges": [], "retargets": [], "retargetCount": 0,
         "settings": example_settings(),
         "reason": "queue depth 812", "labels": {"team": "data"},
         "submittedBy": example_actor(), "canceledBy": null, "error": null, "endingAs": null, "supersededBy": null,
@@ -166,7 +168,7 @@ pub fn example_audit() -> Value {
     let refused = json!({
         "at": "2026-01-31T12:00:05.000Z", "action": "submit_job", "outcome": "refused", "attempts": 1, "code": "authentication_required",
         "actor": null, "address": "192.0.2.7", "requestId": "1b4e28ba-2fa1-41d2-883f-0016d3cca427", "resource": null,
-        "job": null, "key": null
+        "job": null, "group": null, "key": null
     });
     let accepted = json!({
         "at": "2026-01-31T12:00:00.007Z", "outcome": "accepted", "code": null,
@@ -210,7 +212,7 @@ mod tests {
     use crate::api::audit::AuditList;
     use crate::api::keys::{CreatedKey, KeyView, WhoAmI};
     use crate::api::timeline::Timeline;
-    use crate::api::view::{BacktestReport, HoldView, JobView, Plan, Resource};
+    use crate::api::view::{BacktestReport, GroupPlan, GroupView, HoldView, JobView, Plan, Resource};
 
     #[test]
     fn the_examples_are_what_the_types_say() {
@@ -222,6 +224,9 @@ mod tests {
         round_trip::<JobView>(&example_new_job());
         round_trip::<JobView>(&example_canceled_job());
         round_trip::<Plan>(&example_plan());
+        round_trip::<GroupView>(&example_group());
+        round_trip::<GroupView>(&example_canceled_group());
+        round_trip::<GroupPlan>(&example_group_plan());
         round_trip::<Resource>(&example_resource());
         round_trip::<Resource>(&example_listed_resource());
         round_trip::<HoldView>(&example_hold());

@@ -20,22 +20,26 @@ use crate::domain::policy::{
     self, Aggregate, ClaimKind, ConditionCode, DayOfWeek, Direction, ForecastSource, ForecastState, Limiter, Missing,
     Mode, Ready, Trigger,
 };
-use crate::domain::{Action, ActorKind, ErrorCode, OnConflict, Op, Scope, StateName, StepOutcome, WaitReason};
+use crate::domain::{
+    Action, ActorKind, ErrorCode, GroupState, OnConflict, OnFailure, Op, Scope, StateName, StepOutcome, WaitReason,
+};
 use crate::policy::WarningCode;
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 /// What requests may leave out; every other schema is one of answers.
-const REQUESTS: [&str; 28] = [
+const REQUESTS: [&str; 30] = [
     "BacktestPlantOverrides",
     "BandRule",
     "ClaimRenewal",
     "DecisionAlternative",
     "ExpressionRule",
     "FollowRule",
+    "GroupMemberWish",
     "HttpSource",
     "NewBacktest",
     "NewClaim",
+    "NewGroup",
     "NewHold",
     "NewJob",
     "NewKey",
@@ -103,12 +107,15 @@ fn require_all_fields_of_answers(schemas: &mut Schemas) {
     }
 }
 
-/// A new job has either a target or a delta.
+/// A new job has either a target or a delta, and so has a member of a group.
 fn require_one_goal(schemas: &mut Schemas) {
     let by_a_delta = json!({"required": ["delta"], "properties": {"delta": {"type": "integer"}}});
     let no_target = json!({"properties": {"targetCapacity": {"type": "null"}, "delta": {"not": {"const": 0}}}});
     let a_target = json!({"required": ["targetCapacity"], "properties": {"targetCapacity": {"type": "integer"}}});
-    require(schemas, "NewJob", [("if", by_a_delta), ("then", no_target), ("else", a_target)]);
+    for schema in ["NewJob", "GroupMemberWish"] {
+        let conditions = [("if", by_a_delta.clone()), ("then", no_target.clone()), ("else", a_target.clone())];
+        require(schemas, schema, conditions);
+    }
 }
 
 /// A key with the scope `admin` cannot be limited to resources.
@@ -161,6 +168,7 @@ fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "Direction", &meanings::<Direction>());
     explain(schemas, "ForecastSource", &meanings::<ForecastSource>());
     explain(schemas, "ForecastState", &meanings::<ForecastState>());
+    explain(schemas, "GroupState", &meanings::<GroupState>());
     explain(schemas, "JobErrorCode", &meanings::<ErrorCode>());
     explain(schemas, "JobState", &meanings::<StateName>());
     explain(schemas, "KeyState", &meanings::<KeyState>());
@@ -169,6 +177,7 @@ fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "MetricMissingReason", &meanings::<Missing>());
     explain(schemas, "NotReadyReason", &meanings::<NotReadyReason>());
     explain(schemas, "OnConflict", &meanings::<OnConflict>());
+    explain(schemas, "OnFailure", &meanings::<OnFailure>());
     explain(schemas, "PolicyConditionCode", &meanings::<ConditionCode>());
     explain(schemas, "PolicyMode", &meanings::<Mode>());
     explain(schemas, "PolicyWarningCode", &meanings::<WarningCode>());

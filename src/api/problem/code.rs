@@ -54,6 +54,7 @@ codes! {
     OriginRefused "origin_refused" 403 "Pages of other origins may not call the gateway" "Pages of other origins may not call this gateway. allowed_origins can let some of them.";
     ClaimForbidden "claim_forbidden" 403 "The claim is another key's" "Only the key that made a claim, or an admin, can change it.";
     JobNotFound "job_not_found" 404 "No such job" "There is no job 0198c3f2-0000-7000-8000-000000000000. Finished jobs are removed after a while.";
+    GroupNotFound "group_not_found" 404 "No such group" "There is no group 0198c3f2-0000-7000-8000-000000000000. Groups are removed with their last job.";
     ResourceNotFound "resource_not_found" 404 "No such resource" "The sidecar does not know a resource \"wroker\".";
     PolicyNotFound "policy_not_found" 404 "The resource has no policy" "There is no policy for \"worker\".";
     MetricNotFound "metric_not_found" 404 "No such metric" "The policy has no metric \"queu\".";
@@ -68,6 +69,7 @@ codes! {
     PolicyInFile "policy_in_file" 409 "The policy is part of the configuration" "The policy of the resource is given by the gateway's configuration. Change it there.";
     NoPolicy "no_policy" 409 "It takes a policy that acts" "It takes a policy that acts: put one for the resource, with the mode active.";
     JobFinished "job_finished" 409 "The job is over" "Job 0198c3f2-7a00-7000-8000-000000000001 is over: its state is succeeded.";
+    GroupFinished "group_finished" 409 "The group is over" "Group 0198c3f2-7a00-7000-8000-000000000007 is over.";
     KeyConfigured "key_configured" 409 "The API key is part of the configuration" "The key 4fJ2kQ9xZa is given by the gateway's configuration. Take it out there.";
     TooManyKeys "too_many_keys" 409 "There are too many API keys" "1000 keys are good already. Revoke some first.";
     PreconditionFailed "precondition_failed" 412 "The policy is not the one that the caller knows" "The policy of the resource is in revision 8.";

@@ -1,5 +1,8 @@
 //! What the engine and the store refuse or cannot do, as problems.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::{ApiError, Code, FieldErrors};
 use crate::domain::policy::{Direction, Hold, HoldKind};
 use crate::domain::{Actor, Alias, Job, MAX_STEPS};
@@ -42,6 +45,8 @@ impl From<Refusal> for ApiError {
             .at("/stepSize"),
             Refusal::Held(hold) => Self::new(Code::ResourceHeld, held_detail(&hold)),
             Refusal::Busy { by } => Self::new(Code::ResourceBusy, busy_detail(&by)).with_job(by.id),
+            Refusal::MembersBusy { by } => Self::new(Code::ResourceBusy, members_busy_detail(&by)).with_jobs(&by),
+            Refusal::Member { resource, refusal } => Self::from(*refusal).of_member(&resource),
             Refusal::QueueFull { limit } => {
                 Self::new(Code::QueueFull, format!("{limit} jobs are waiting for this resource already."))
             }
@@ -83,6 +88,12 @@ fn held_detail(hold: &Hold) -> String {
 fn busy_detail(job: &Job) -> String {
     let goal = job.target.map_or("by a delta".to_owned(), |target| format!("to {target}"));
     format!("Job {} is scaling \"{}\" {goal}. onConflict says what else can be done.", job.id, job.resource)
+}
+
+fn members_busy_detail(jobs: &[Arc<Job>]) -> String {
+    let resources: BTreeSet<&str> = jobs.iter().map(|job| job.resource.as_str()).collect();
+    let resources: Vec<&str> = resources.into_iter().collect();
+    format!("Unfinished jobs are scaling {}. onConflict says what else can be done.", resources.join(", "))
 }
 
 impl ApiError {

@@ -7,6 +7,7 @@ mod code;
 mod engine;
 
 use std::fmt;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
@@ -81,6 +82,9 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub job: Option<JobLink>,
+    /// The jobs that are in the way of a group, every one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<JobLink>,
 }
 
 /// One thing that is wrong with a request.
@@ -118,6 +122,12 @@ impl FieldErrors {
     /// Adds what is wrong with a setting.
     pub(super) fn add_setting(&mut self, invalid: InvalidSetting) {
         self.add(format!("/{}", invalid.setting.field()), invalid.detail);
+    }
+
+    /// Adds what is wrong with a part of the body, which is at `pointer`.
+    pub(super) fn add_within(&mut self, pointer: &str, Self(errors): Self) {
+        let within = |error: FieldError| FieldError { pointer: format!("{pointer}{}", error.pointer), ..error };
+        self.0.extend(errors.into_iter().map(within));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -168,6 +178,7 @@ impl ApiError {
             errors: Vec::new(),
             sidecar: None,
             job: None,
+            jobs: Vec::new(),
         }))
     }
 
@@ -227,6 +238,39 @@ impl ApiError {
     fn with_job(mut self, id: Uuid) -> Self {
         self.0.job = Some(JobLink::to(id));
         self
+    }
+
+    fn with_jobs(mut self, jobs: &[Arc<Job>]) -> Self {
+        self.0.jobs = jobs.iter().map(|job| JobLink::to(job.id)).collect();
+        self
+    }
+
+    /// The same, said of the member of a group.
+    fn of_member(mut self, resource: &Alias) -> Self {
+        self.0.detail = format!("{resource}: {}", self.0.detail);
+        for error in &mut self.0.errors {
+            error.pointer = format!("/targets/{resource}{}", error.pointer);
+        }
+        self
+    }
+
+    /// There is no such group.
+    pub fn no_such_group(id: &str) -> Self {
+        let id: String = id.chars().take(64).collect();
+        Self::new(Code::GroupNotFound, format!("There is no group {id}. Groups are removed with their last job."))
+    }
+
+    /// The request was answered before, with a group that is no longer kept.
+    pub fn answered_group_gone() -> Self {
+        Self::new(
+            Code::GroupNotFound,
+            "The same request was answered before, with a group that is no longer kept. Nothing was done.",
+        )
+    }
+
+    /// The group cannot be canceled any more.
+    pub fn group_finished(id: Uuid) -> Self {
+        Self::new(Code::GroupFinished, format!("Group {id} is over."))
     }
 
     /// There is no file `name` in `folder`.

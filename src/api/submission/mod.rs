@@ -1,10 +1,12 @@
 //! What a request to scale looks like on the wire, and how it is parsed into what the domain understands.
 
+mod group;
 mod labels;
 mod number;
 #[cfg(test)]
 mod tests;
 
+pub use group::{GroupMemberWish, GroupSubmission, GroupTarget};
 pub(super) use labels::check_text;
 
 use std::collections::BTreeMap;
@@ -82,6 +84,14 @@ impl Submission {
     /// # Errors
     /// Everything in it that does not make sense, at once.
     pub fn parse(self) -> Result<JobRequest, ApiError> {
+        self.read().map_err(ApiError::invalid)
+    }
+
+    /// The same, where more can be wrong besides.
+    ///
+    /// # Errors
+    /// As for [`Submission::parse`].
+    pub(in crate::api) fn read(self) -> Result<JobRequest, FieldErrors> {
         let mut errors = FieldErrors::default();
         let resource = match self.resource.as_str() {
             "" => errors.refuse("/resource", "is required"),
@@ -93,7 +103,7 @@ impl Submission {
         let labels = self.labels.unwrap_or_default();
         labels::check(&mut errors, &labels);
         let (Some(resource), Some(goal), true) = (resource, goal, errors.is_empty()) else {
-            return Err(ApiError::invalid(errors));
+            return Err(errors);
         };
         Ok(JobRequest {
             resource,

@@ -73,6 +73,8 @@ pub struct JobView {
     pub ending_as: Option<StateName>,
     /// The id of the job that took its place; `null` if none did.
     pub superseded_by: Option<Uuid>,
+    /// The id of the group that the job belongs to; `null` if it belongs to none.
+    pub group_id: Option<Uuid>,
     /// When the job was accepted.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: WireTime,
@@ -136,6 +138,7 @@ impl From<&Job> for JobView {
             error,
             ending_as: job.ending.as_ref().map(Ending::name),
             superseded_by: job.superseded_by(),
+            group_id: job.membership.as_ref().map(|membership| membership.group),
             created_at: WireTime(job.created_at),
             started_at: job.started_at.map(WireTime),
             updated_at: WireTime(job.updated_at),

@@ -2,6 +2,7 @@
 
 mod backtest;
 mod decision;
+mod group;
 mod health;
 mod job;
 mod plan;
@@ -19,6 +20,9 @@ use crate::domain::{Alias, Timestamp};
 
 pub use backtest::{BacktestDemand, BacktestPlant, BacktestReport};
 pub use decision::{AlternativeView, DecisionView, MetricStateName, MetricStateView};
+pub use group::{
+    GroupErrorView, GroupList, GroupMemberView, GroupPlan, GroupPlanStage, GroupRestoreView, GroupView, group_path,
+};
 pub use health::{Alive, NotReadyReason, Ready, SidecarContactView};
 pub use job::{
     ActorView, ExternalChangeView, JobErrorView, JobList, JobView, ProgressView, RetargetView, SettingsView,

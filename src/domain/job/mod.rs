@@ -19,6 +19,7 @@ pub use step::{ExternalChange, LastChangeError, Step, StepOutcome};
 use super::access::{Actor, KeyId};
 use super::alias::Alias;
 use super::capacity::Capacity;
+use super::group::Membership;
 use super::job_id::JobId;
 use super::settings::Settings;
 use super::time::Timestamp;
@@ -80,6 +81,9 @@ pub struct Job {
     /// Who canceled it; `None` for a caller without a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canceled_by: Option<Actor>,
+    /// The group that it belongs to, if it belongs to one.
+    #[serde(default, rename = "group", skip_serializing_if = "Option::is_none")]
+    pub membership: Option<Membership>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it must be over.
@@ -148,6 +152,11 @@ impl Job {
         self.submitted_by.as_ref().is_some_and(Actor::is_policy)
     }
 
+    /// Whether it waits for its stage in its group.
+    pub fn awaits_stage(&self) -> bool {
+        self.membership.as_ref().is_some_and(|membership| membership.awaits_stage)
+    }
+
     /// Whether the policy of the resource canceled it, or has it end as canceled.
     pub fn is_canceled_by_policy(&self) -> bool {
         self.canceled_by.as_ref().is_some_and(Actor::is_policy)
@@ -170,6 +179,7 @@ impl Job {
             trace: request.trace,
             submitted_by: request.attempt.and_then(|attempt| attempt.actor),
             canceled_by: None,
+            membership: None,
             created_at: now,
             deadline_at,
             state: JobState::Queued,

@@ -11,7 +11,7 @@ use super::super::job::{Ending, Goal, Job, OnConflict};
 use super::super::job_id::JobId;
 use super::super::waiting::Waiting;
 use super::queue::Queue;
-use super::{Lane, Turn, end_job, words};
+use super::{Lane, Turn, end_job, next_version, words};
 
 /// What becomes of a request to scale a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +50,17 @@ impl Lane {
         if let Goal::Target(target) = goal
             && last.target == Some(target)
             && last.ending.is_none()
+            && last.membership.is_none()
             && at_once
         {
             return Admission::Join(Arc::clone(last));
         }
+        self.admit_member(on_conflict, queue_length)
+    }
+
+    /// What would become of a member of a group, which joins no job.
+    pub fn admit_member(&self, on_conflict: OnConflict, queue_length: usize) -> Admission {
+        let Some(first) = self.jobs_of_people().next() else { return Admission::Accept };
         match on_conflict {
             OnConflict::Reject => Admission::Busy(Arc::clone(first)),
             OnConflict::Queue if self.queued_of_people() >= queue_length => Admission::QueueFull,
@@ -70,7 +77,7 @@ impl Lane {
         let id = job.id;
         turn.note(id, words::accepted(&job));
         turn.record(ResourceEvent::JobAccepted { job: id, goal: job.goal, reason: job.reason.clone() });
-        job.waiting = Some(Waiting::for_turn(job.deadline_at));
+        job.waiting = Some(wait_of_queued(&job));
         self.event(turn, |lane, turn| {
             match on_conflict {
                 OnConflict::Supersede => lane.supersede(id, |_| true, turn),
@@ -82,6 +89,31 @@ impl Lane {
         if self.queue.last().is_some_and(|queued| queued.id == id) {
             turn.outcome.jobs.extend(self.queue.hand_out_last());
         }
+    }
+
+    /// The stage of the queued job `id` has begun. If that changed it, it is among [`super::Outcome::jobs`].
+    pub fn begin_stage(&mut self, id: JobId, turn: &mut Turn) {
+        if !self.queue.jobs().any(|job| job.id == id && job.awaits_stage()) {
+            return;
+        }
+        turn.note(id, "its stage has begun".into());
+        self.event(turn, |lane, _| {
+            lane.queue.for_each(|job| {
+                if job.id == id
+                    && let Some(membership) = &mut Arc::make_mut(job).membership
+                {
+                    membership.awaits_stage = false;
+                }
+            });
+        });
+        // Unless its turn has come at once.
+        self.queue.for_each(|job| {
+            if job.id == id {
+                let waiting = wait_of_queued(job);
+                Arc::make_mut(job).waiting = Some(waiting);
+                turn.outcome.jobs.push(next_version(job, turn.now));
+            }
+        });
     }
 
     /// Ends the unfinished jobs that are `meant`.
@@ -105,6 +137,8 @@ impl Lane {
         if let Some(mut queued) = self.queue.remove(id) {
             Arc::make_mut(&mut queued).canceled_by = by;
             end_job(queued, Ending::Canceled, turn);
+            // One that waited for its stage kept those behind it waiting.
+            self.event(turn, |_, _| {});
             return true;
         }
         let Some(active) = self.active.as_mut().filter(|active| active.id == id) else { return false };
@@ -117,4 +151,8 @@ impl Lane {
         }
         true
     }
+}
+
+fn wait_of_queued(job: &Job) -> Waiting {
+    if job.awaits_stage() { Waiting::for_stage(job.deadline_at) } else { Waiting::for_turn(job.deadline_at) }
 }

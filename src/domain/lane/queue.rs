@@ -38,9 +38,9 @@ impl Queue {
         self.0.push_back(job);
     }
 
-    /// Takes out the one whose turn comes first.
+    /// Takes out the one whose turn comes first, unless it waits for its stage.
     pub fn pop(&mut self) -> Option<Arc<Job>> {
-        self.0.pop_front()
+        self.0.pop_front_if(|job| !job.awaits_stage())
     }
 
     /// Takes out the job `id`.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::Effect;
-use crate::domain::{Alias, Job, JobId};
+use crate::domain::{Alias, Group, Job, JobId};
 use crate::store::{RecordChange, Unit};
 
 /// The units that were handed over, in order; their results come in the same order.
@@ -17,6 +17,8 @@ pub(super) struct PendingUnit {
     pub lanes: Vec<Alias>,
     /// The jobs that are shown once it is durable.
     pub jobs: Vec<Arc<Job>>,
+    /// The groups in it.
+    pub groups: Vec<Arc<Group>>,
     /// What is done after that.
     pub effects: Vec<Effect>,
     /// The lane whose intent is in it.
@@ -33,8 +35,8 @@ impl PendingUnits {
     pub fn push(&mut self, unit: &Unit, effects: Vec<Effect>, intent_of: Option<Alias>) {
         let kept = unit.lanes.iter().filter(|lane| lane.record != RecordChange::Remove);
         let lanes = kept.map(|lane| lane.resource.clone()).collect();
-        let jobs = unit.jobs.clone();
-        self.0.push_back(PendingUnit { lanes, jobs, effects, intent_of, is_evicted: false });
+        let (jobs, groups) = (unit.jobs.clone(), unit.groups.clone());
+        self.0.push_back(PendingUnit { lanes, jobs, groups, effects, intent_of, is_evicted: false });
     }
 
     /// Takes out the oldest one.

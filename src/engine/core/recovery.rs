@@ -25,6 +25,7 @@ impl Core {
         for lane in adoption.lanes {
             self.adopt(lane, now);
         }
+        self.adopt_groups(adoption.groups, &[], now);
         // A policy in the file needs a lane even if its resource never had one.
         let scaling = Arc::clone(&self.scaling);
         for resource in scaling.policies.keys().filter(|resource| self.lane(resource).is_none()).collect::<Vec<_>>() {
@@ -118,7 +119,7 @@ mod tests {
             let jobs = jobs_of.remove(&record.resource).unwrap_or_default();
             AdoptedLane { epoch, record, jobs, policy: None }
         });
-        Adoption { lanes: lanes.collect(), restored_at: None }
+        Adoption { lanes: lanes.collect(), ..Adoption::default() }
     }
 
     fn actor(number: usize) -> Actor {

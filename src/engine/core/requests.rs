@@ -2,8 +2,8 @@
 
 use super::{Core, Effect};
 use crate::domain::{
-    Action, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Goal, Job, JobId, JobRequest, OnConflict, Reading,
-    Subject, Timestamp, estimate,
+    Action, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Goal, GroupId, Job, JobId, JobRequest, OnConflict,
+    Reading, Subject, Timestamp, estimate,
 };
 use crate::engine::requests::{Answer, JobChange, JobPlan, Refusal, ReplyTo, ResourceView};
 use crate::store::Unit;
@@ -101,6 +101,18 @@ pub(super) fn audited(
     verdict: AuditVerdict,
     now: Timestamp,
 ) -> Option<AuditEntry> {
-    let subject = Subject { resource: Some(job.resource.clone()), job: Some(job.id), key: None };
+    let subject = Subject { resource: Some(job.resource.clone()), job: Some(job.id), ..Subject::default() };
+    attempt.map(|attempt| AuditEntry { at: now, attempt, action, subject, verdict })
+}
+
+/// The same for an attempt on a group.
+pub(super) fn audited_group(
+    attempt: Option<Attempt>,
+    action: Action,
+    group: GroupId,
+    verdict: AuditVerdict,
+    now: Timestamp,
+) -> Option<AuditEntry> {
+    let subject = Subject { group: Some(group), ..Subject::default() };
     attempt.map(|attempt| AuditEntry { at: now, attempt, action, subject, verdict })
 }

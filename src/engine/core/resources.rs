@@ -86,7 +86,7 @@ mod tests {
         let lanes = records.zip(1..);
         let lanes =
             lanes.map(|(record, epoch)| AdoptedLane { epoch, record, jobs: Vec::new(), policy: None }).collect();
-        let adoption = Adoption { lanes, restored_at: None };
+        let adoption = Adoption { lanes, ..Adoption::default() };
         Core::recover(Arc::new(ScalingConfig { resources, ..scaling }), adoption, NOW)
     }
 

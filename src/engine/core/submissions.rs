@@ -57,24 +57,25 @@ impl Core {
             // A repeated request gets its answer all the same.
             Err(_) => None,
         };
-        let wish = self.wish(request, key.clone(), job, now);
         let (reply_to, wants_job) = (*reply_to, job.is_some());
+        let wish = self.wish(request, key.clone(), job, now);
         self.submissions.insert(reply_to, Submission { wants_job, ..submission });
         self.effects.push(Effect::Reserve(reply_to, Box::new(wish)));
     }
 
     fn wish(&self, request: &JobRequest, key: Option<SubmitKey>, job: Option<JobWish>, now: Timestamp) -> Wish {
         let owner = submitter_key(request).cloned();
-        Wish { resource: request.resource.clone(), owner, key, job, limits: self.scaling.limits, now }
+        Wish { owner, key, jobs: job.into_iter().collect(), limits: self.scaling.limits, now }
     }
 
     /// What `request` takes as a job. Superseding frees the places of all jobs before it; those of policies have none.
-    fn job_wish(&self, request: &JobRequest) -> JobWish {
+    pub(super) fn job_wish(&self, request: &JobRequest) -> JobWish {
         let lane = self.lane(&request.resource).filter(|_| request.on_conflict == OnConflict::Supersede);
         let superseded = || lane.into_iter().flat_map(|lane| lane.jobs_of_people());
         let key = submitter_key(request);
         let is_own = |job: &Arc<Job>| key.is_some() && job.submitted_with() == key;
         JobWish {
+            resource: request.resource.clone(),
             text_bytes: request.text_bytes(),
             supersedes: superseded().next().is_some(),
             supersedes_own: superseded().any(is_own),
@@ -93,22 +94,7 @@ impl Core {
 
     /// The rules for the resource, and the unfinished job that does the same already.
     pub(super) fn admit(&self, request: &JobRequest) -> Result<(ResourceConfig, Option<Arc<Job>>), Refusal> {
-        let rules = self
-            .scaling
-            .resource(&request.resource)
-            .ok_or_else(|| Refusal::ResourceNotListed { resource: request.resource.clone() })?;
-        let careless = rules.setting_limits.problems(&request.overrides);
-        if !careless.is_empty() {
-            return Err(Refusal::LessCare { problems: careless });
-        }
-        if let Goal::Target(target) = request.goal
-            && !rules.bounds.contains(target)
-        {
-            return Err(Refusal::OutOfBounds { target, bounds: rules.bounds });
-        }
-        if let Some(hold) = self.hold_against(request) {
-            return Err(Refusal::Held(Box::new(hold.clone())));
-        }
+        let rules = self.check_rules(request)?;
         let queue_length = self.scaling.limits.queue_length;
         let lane = self.lane(&request.resource);
         let admission =
@@ -126,10 +112,34 @@ impl Core {
         }
     }
 
+    /// The rules for the resource, which leave room for `request`.
+    pub(super) fn check_rules(&self, request: &JobRequest) -> Result<ResourceConfig, Refusal> {
+        let rules = self
+            .scaling
+            .resource(&request.resource)
+            .ok_or_else(|| Refusal::ResourceNotListed { resource: request.resource.clone() })?;
+        let careless = rules.setting_limits.problems(&request.overrides);
+        if !careless.is_empty() {
+            return Err(Refusal::LessCare { problems: careless });
+        }
+        if let Goal::Target(target) = request.goal
+            && !rules.bounds.contains(target)
+        {
+            return Err(Refusal::OutOfBounds { target, bounds: rules.bounds });
+        }
+        if let Some(hold) = self.hold_against(request) {
+            return Err(Refusal::Held(Box::new(hold.clone())));
+        }
+        Ok(rules)
+    }
+
     /// The answer to [`Effect::Reserve`]; `None` if the store cannot tell.
     pub fn on_reserved(&mut self, reply_to: ReplyTo, decided: Option<Result<Reserved, NoRoom>>, now: Timestamp) {
         if let Some(request) = self.keyed_claims.remove(&reply_to) {
             return self.on_claim_reserved(request, reply_to, decided, now);
+        }
+        if self.on_group_reserved(reply_to, &decided, now) {
+            return;
         }
         let Some(submission) = self.submissions.remove(&reply_to) else { return };
         match decided {
@@ -182,6 +192,7 @@ impl Core {
         for placed in self.placed.remove(resource).unwrap_or_default() {
             self.place(placed, now);
         }
+        self.place_waiting_groups(resource, now);
         for (request, reply_to) in self.changes.remove(resource).unwrap_or_default() {
             self.change_policy(request, reply_to, now);
         }
@@ -195,11 +206,12 @@ impl Core {
         for Placed { submission, reservation } in self.placed.remove(resource).unwrap_or_default() {
             self.give_up(submission.reply_to, reservation);
         }
+        self.give_up_groups(resource);
         let changes = self.changes.remove(resource).unwrap_or_default();
         self.effects.extend(changes.into_iter().map(|(_, reply_to)| Effect::Abandon(reply_to)));
     }
 
-    fn give_up(&mut self, reply_to: ReplyTo, reservation: ReservationId) {
+    pub(super) fn give_up(&mut self, reply_to: ReplyTo, reservation: ReservationId) {
         self.effects.extend([Effect::GiveBack(reservation), Effect::Abandon(reply_to)]);
     }
 

@@ -34,14 +34,27 @@ impl UnlistedLanes {
     /// # Errors
     /// Which limit is reached.
     pub fn admit(&self, resource: &Alias, key: Option<&KeyId>) -> Result<(), Refusal> {
-        if self.made_with.contains_key(resource) {
+        self.admit_all(std::iter::once(resource), key)
+    }
+
+    /// The same for several resources at once.
+    ///
+    /// # Errors
+    /// Which limit is reached.
+    pub fn admit_all<'a>(
+        &self,
+        resources: impl Iterator<Item = &'a Alias>,
+        key: Option<&KeyId>,
+    ) -> Result<(), Refusal> {
+        let new = resources.filter(|resource| !self.made_with.contains_key(*resource)).count();
+        if new == 0 {
             return Ok(());
         }
-        if self.made_with.len() >= MAX_UNLISTED {
+        if self.made_with.len() + new > MAX_UNLISTED {
             return Err(Refusal::TooManyResources { limit: MAX_UNLISTED });
         }
         let of_key = key.and_then(|key| self.of_key.get(key)).copied().unwrap_or(0);
-        if of_key >= MAX_UNLISTED_OF_KEY {
+        if key.is_some() && of_key + new > MAX_UNLISTED_OF_KEY {
             return Err(Refusal::TooManyResourcesOfKey { limit: MAX_UNLISTED_OF_KEY });
         }
         Ok(())

@@ -52,6 +52,21 @@ impl<S: Sidecar> Engine<S> {
                 let reply_to = self.await_answer(Waiting::Change(reply));
                 self.core.change(id, change, &job.job().resource, attempt, reply_to, now);
             }
+            Command::SubmitGroup(request, key, reply) => {
+                let reply_to = self.await_answer(Waiting::Change(reply));
+                self.core.submit_group(*request, key, reply_to, now);
+            }
+            Command::CancelGroup(id, attempt, reply) => {
+                if !self.evicted.is_empty() && self.projections.groups.get(id).is_none() {
+                    return drop(reply.send(Err(lane_unavailable())));
+                }
+                let reply_to = self.await_answer(Waiting::Change(reply));
+                self.core.cancel_group(id, attempt, reply_to, now);
+            }
+            Command::PlanGroup(request, reply) => {
+                let reply_to = self.await_answer(Waiting::Change(reply));
+                self.core.plan_group(*request, reply_to, now);
+            }
             Command::Plan(request, reply) if self.evicted.contains_key(&request.resource) => {
                 drop(reply.send(Err(lane_unavailable())));
             }
@@ -247,6 +262,9 @@ impl Command {
         let why = why.clone();
         match self {
             Self::Submit(_, _, reply) => drop(reply.send(Err(why))),
+            Self::SubmitGroup(_, _, reply) => drop(reply.send(Err(why))),
+            Self::CancelGroup(_, _, reply) => drop(reply.send(Err(why))),
+            Self::PlanGroup(_, reply) => drop(reply.send(Err(why))),
             Self::Change(_, _, _, reply) => drop(reply.send(Err(why))),
             Self::Plan(_, reply) => drop(reply.send(Err(why))),
             Self::Observe(_, _, reply) => drop(reply.send(Err(why))),

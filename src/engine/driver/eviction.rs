@@ -64,6 +64,7 @@ impl<S: Sidecar> Engine<S> {
             self.evicted.remove(&lane.record.resource);
             self.core.adopt(lane, now);
         }
+        self.core.adopt_groups(adoption.groups, &which, now);
     }
 
     pub(super) fn on_adoption_failed(&mut self, which: &[Alias], error: &StoreError) {

@@ -126,6 +126,8 @@ impl<S: Surroundings> Machine<S> {
         self.last_epoch += 1;
         self.owned.insert(resource.clone(), self.last_epoch);
         self.core.adopt(self.disk.adopt(&resource, self.last_epoch), self.clock());
+        let groups = self.disk.adopt_groups(|member| *member == resource);
+        self.core.adopt_groups(groups, &[resource], self.clock());
     }
 
     /// Has those decided that waited for another request.

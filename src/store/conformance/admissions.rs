@@ -21,22 +21,19 @@ fn key_id(name: &str) -> KeyId {
     name.parse().expect("an id")
 }
 
+fn job_wish(resource: &str, text_bytes: u64) -> JobWish {
+    JobWish { resource: alias(resource), text_bytes, supersedes: false, supersedes_own: false }
+}
+
 /// A wish for a job with these bytes of text.
 fn wish(resource: &str, owner: Option<&str>, text_bytes: u64) -> Wish {
-    Wish {
-        resource: alias(resource),
-        owner: owner.map(key_id),
-        key: None,
-        job: Some(JobWish { text_bytes, supersedes: false, supersedes_own: false }),
-        limits: SMALL,
-        now: NOW,
-    }
+    Wish { owner: owner.map(key_id), key: None, jobs: vec![job_wish(resource, text_bytes)], limits: SMALL, now: NOW }
 }
 
 /// A wish with an idempotency key and without a job.
 fn keyed(key: &str, owner: Option<&str>, fingerprint: u8, now: Timestamp) -> Wish {
     let key = SubmitKey::new(owner.map(key_id).as_ref(), key.into(), [fingerprint; 32]);
-    Wish { key: Some(key), job: None, now, ..wish("worker", owner, 0) }
+    Wish { key: Some(key), jobs: Vec::new(), now, ..wish("worker", owner, 0) }
 }
 
 fn entry_of(wish: &Wish, job: u128) -> IdempotencyEntry {
@@ -68,8 +65,8 @@ pub async fn limits_on_jobs_count_reservations(house: &mut dyn House) {
     granted(scene.reserve(wish("c", Some(TWO), 0)).await);
     let last = granted(scene.reserve(wish("c", None, 0)).await);
     assert_eq!(scene.reserve(wish("d", None, 0)).await, Err(NoRoom::TooManyJobs { limit: 4 }));
-    let superseding = JobWish { text_bytes: 0, supersedes: true, supersedes_own: true };
-    let taking_places = granted(scene.reserve(Wish { job: Some(superseding), ..wish("a", Some(ONE), 0) }).await);
+    let superseding = JobWish { supersedes: true, supersedes_own: true, ..job_wish("a", 0) };
+    let taking_places = granted(scene.reserve(Wish { jobs: vec![superseding], ..wish("a", Some(ONE), 0) }).await);
     scene.store.give_back(taking_places);
     // What is used up counts as a job, what is given back does not.
     let unit = Unit { reservation: Some(reservation), ..jobs([by(ONE, job(2, "b"))]) };
@@ -84,6 +81,24 @@ pub async fn limits_on_jobs_count_reservations(house: &mut dyn House) {
     assert_eq!(scene.reserve(wish("c", Some(ONE), 0)).await, too_many_of_key);
     scene.put(jobs([by(ONE, ended(1, Ending::Succeeded, NOW))])).await;
     granted(scene.reserve(wish("c", Some(ONE), 0)).await);
+}
+
+pub async fn the_jobs_of_a_group_get_all_their_places_or_none(house: &mut dyn House) {
+    let scene = Scene::set(house).await;
+    let group = |resources: &[&str], owner| Wish {
+        jobs: resources.iter().map(|resource| job_wish(resource, 0)).collect(),
+        ..wish("a", owner, 0)
+    };
+    let three = ["a", "b", "c"];
+    assert_eq!(scene.reserve(group(&three, Some(ONE))).await, Err(NoRoom::TooManyJobsOfKey { limit: 2 }));
+    let places = granted(scene.reserve(group(&three, None)).await);
+    assert_eq!(scene.reserve(group(&["d", "e"], Some(ONE))).await, Err(NoRoom::TooManyJobs { limit: 4 }));
+    let last = granted(scene.reserve(wish("d", None, 0)).await);
+    scene.store.give_back(last);
+    let unit = Unit { reservation: Some(places), ..jobs([job(1, "a"), job(2, "b"), job(3, "c")]) };
+    scene.put(unit).await;
+    assert_eq!(scene.reserve(group(&["d", "e"], None)).await, Err(NoRoom::TooManyJobs { limit: 4 }));
+    granted(scene.reserve(wish("d", None, 0)).await);
 }
 
 pub async fn jobs_of_policies_take_no_places(house: &mut dyn House) {

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::connection::{explain, open_to_read};
 use super::records::{Unreadable, parse_job, unreadable};
-use super::{SqliteError, backup, lanes, policies};
+use super::{SqliteError, backup, groups, lanes, policies};
 use crate::domain::{Alias, EventId, JobEvent, LaneRecord};
 use crate::store::{AdoptedLane, Adoption, Epoch, Which};
 
@@ -44,9 +44,10 @@ impl LaneReader {
                 let epochs: Vec<Epoch> = resources.iter().map(begin).collect();
                 let snapshot = db.transaction().map_err(failed)?;
                 let lanes = resources.iter().zip(epochs).map(|(resource, epoch)| one(&snapshot, resource, epoch));
-                lanes
-                    .collect::<Result<_, _>>()
-                    .and_then(|lanes| Ok(Adoption { lanes, restored_at: backup::restored_at(&snapshot)? }))
+                lanes.collect::<Result<_, _>>().and_then(|lanes| {
+                    let groups = groups::unfinished_of(&snapshot, resources)?;
+                    Ok(Adoption { lanes, groups, restored_at: backup::restored_at(&snapshot)? })
+                })
             }
         };
         adoption.map_err(|error| unreadable(&self.path, error))
@@ -76,6 +77,11 @@ fn all(db: &Connection, begin: impl Fn(&Alias) -> Epoch) -> Result<Adoption, Unr
     let mut policy_of = policies::read(db)?;
     let is_among = |resource: &&Alias| has_record.contains(*resource) || jobs_of.contains_key(*resource);
     in_order.extend(policy_of.keys().filter(|resource| !is_among(resource)).cloned());
+    let groups = groups::unfinished(db)?;
+    let mut others: BTreeSet<&Alias> =
+        groups.iter().flat_map(|group| &group.group.members).map(|member| &member.resource).collect();
+    others.retain(|resource| !is_among(resource) && !policy_of.contains_key(*resource));
+    in_order.extend(others.into_iter().cloned());
     let unrecorded: Vec<LaneRecord> = in_order.into_iter().map(LaneRecord::new).collect();
     let lanes = recorded.into_iter().chain(unrecorded).map(|record| AdoptedLane {
         epoch: begin(&record.resource),
@@ -84,7 +90,7 @@ fn all(db: &Connection, begin: impl Fn(&Alias) -> Epoch) -> Result<Adoption, Unr
         record,
     });
     let lanes = lanes.collect();
-    Ok(Adoption { lanes, restored_at: backup::restored_at(db)? })
+    Ok(Adoption { lanes, groups, restored_at: backup::restored_at(db)? })
 }
 
 fn one(db: &Connection, resource: &Alias, epoch: Epoch) -> Result<AdoptedLane, Unreadable> {
@@ -94,7 +100,11 @@ fn one(db: &Connection, resource: &Alias, epoch: Epoch) -> Result<AdoptedLane, U
     Ok(AdoptedLane { epoch, record, jobs, policy })
 }
 
-fn read_jobs(db: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<JobEvent>, Unreadable> {
+pub(super) fn read_jobs(
+    db: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<JobEvent>, Unreadable> {
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query(parameters)?;
     let mut jobs = Vec::new();

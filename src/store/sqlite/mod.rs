@@ -19,6 +19,7 @@ mod epochs;
 mod error;
 #[cfg(test)]
 mod fixtures;
+mod groups;
 mod journal;
 mod key_changes;
 mod key_rows;

@@ -3,6 +3,8 @@
 //! A little at a time, so that commits are not held up. Rejected: an index of everything by its age, because each
 //! commit would have to keep it up, for something that is done once a minute and may be late.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
@@ -65,7 +67,11 @@ pub(super) fn remove_old(
 }
 
 /// Finished jobs that no live idempotency key needs.
-const REMOVABLE: &str = "finished_ms IS NOT NULL AND id NOT IN (SELECT job FROM answers)";
+///
+/// A job of a group stays as long as the group is not over or a live idempotency key needs the group.
+const REMOVABLE: &str = "finished_ms IS NOT NULL AND id NOT IN (SELECT job FROM answers) AND (group_id IS NULL OR NOT EXISTS ( \
+    SELECT 1 FROM groups WHERE groups.id = jobs.group_id \
+    AND (ended_ms IS NULL OR groups.id IN (SELECT job FROM answers))))";
 
 /// Removes the jobs that are too old; then those of the resource or API key that has more than its `excess` allows; and
 /// if none of those can be removed, those that are too many, the oldest first.
@@ -94,6 +100,10 @@ fn remove_jobs(
         removed.extend(remove_oldest(db, "finished_ms <= ?2 ORDER BY finished_ms, seq", too_many, i64::MAX)?);
     }
     removed.extend(of_excess);
+    for group in removed.iter().filter_map(|job| job.group).collect::<BTreeSet<_>>() {
+        db.prepare_cached("DELETE FROM groups WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE group_id = ?1)")?
+            .execute([group.to_string()])?;
+    }
     Ok(removed)
 }
 
@@ -134,7 +144,7 @@ fn remove_oldest(
     }
     let sql = format!(
         "DELETE FROM jobs WHERE seq IN (SELECT seq FROM jobs WHERE {REMOVABLE} AND {which} LIMIT ?1) \
-         RETURNING id, resource, owner, text_bytes"
+         RETURNING id, resource, owner, text_bytes, group_id"
     );
     let mut statement = db.prepare_cached(&sql)?;
     let removed = statement.query_map(params![limit as i64, parameter], parse_pruned_job)?;

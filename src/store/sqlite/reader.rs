@@ -28,17 +28,17 @@ use super::queries::{
     piece_end,
 };
 use super::records::{Unreadable, unreadable};
-use super::{policies, samples, series, wal};
+use super::{groups, policies, samples, series, wal};
 use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Decision, Name};
 use crate::domain::{
-    AbridgedJob, Alias, AuditEntry, Ending, EventId, HistoryEntry, JobEvent, JobId, JobState, KeyRecord, StateName,
-    Timestamp,
+    AbridgedJob, Alias, AuditEntry, Ending, EventId, GroupId, GroupStatus, HistoryEntry, JobEvent, JobId, JobState,
+    KeyRecord, StateName, Timestamp,
 };
 use crate::files;
 use crate::store::{
-    EventFilter, JobCounts, JobFilter, KeysState, LastOutcome, LogPage, MAX_REVISIONS, Page, Position, Revision,
-    Series, StoreError, StoreReader, begins_after,
+    EventFilter, GroupFilter, JobCounts, JobFilter, KeysState, LastOutcome, LogPage, MAX_REVISIONS, Page, Position,
+    Revision, Series, StoreError, StoreReader, begins_after,
 };
 
 /// Reads at a time, those of the keys aside. A read takes a processor, and two to four are there.
@@ -168,6 +168,20 @@ impl StoreReader for SqliteReader {
             Ok(counts)
         };
         self.readers.read(read).await
+    }
+
+    async fn group(&self, id: GroupId) -> Result<Option<GroupStatus>, StoreError> {
+        self.readers.read(move |db| groups::find(db, id)).await
+    }
+
+    async fn groups_page(
+        &self,
+        filter: &GroupFilter,
+        after: Option<Position>,
+        size: usize,
+    ) -> Result<Page<GroupStatus>, StoreError> {
+        let filter = filter.clone();
+        self.readers.read(move |db| groups::page(db, &filter, after, size)).await
     }
 
     async fn versions(

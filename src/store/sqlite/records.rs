@@ -49,13 +49,14 @@ pub(super) fn parse_job(row: &Row) -> Result<JobEvent, Unreadable> {
     }
 }
 
-/// A job that was removed, in a row of `id`, `resource`, `owner` and `text_bytes`.
+/// A job that was removed, in a row of `id`, `resource`, `owner`, `text_bytes` and `group_id`.
 pub(super) fn parse_pruned_job(row: &Row) -> rusqlite::Result<PrunedJob> {
     Ok(PrunedJob {
         id: parsed(row, 0)?,
         resource: parsed(row, 1)?,
         owner: parsed_or_null(row, 2)?,
         text_bytes: row.get(3)?,
+        group: parsed_or_null(row, 4)?,
     })
 }
 

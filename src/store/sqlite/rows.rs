@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::decisions::TRIMMED_TOGETHER;
 use super::records::json;
-use super::{decisions, key_rows, lanes, policies, samples};
+use super::{decisions, groups, key_rows, lanes, policies, samples};
 use crate::domain::{
     AbridgedJob, Actor, Alias, AuditEntry, EventId, HistoryEntry, JobEvent, JobId, KeyId, RetentionClass, Timestamp,
 };
@@ -20,6 +20,7 @@ use crate::store::{IdempotencyEntry, MAX_LOGGED_VERSIONS, MAX_TIMELINE, Observat
 pub(super) fn write(db: &Connection, units: &[Unit], first_event: EventId) -> rusqlite::Result<()> {
     let jobs = units.iter().flat_map(|unit| &unit.jobs);
     write_jobs(db, (first_event..).zip(jobs).map(|(id, job)| JobEvent { id, job: Arc::clone(job) }))?;
+    groups::write(db, units)?;
     lanes::write(db, units)?;
     policies::write(db, units.iter().flat_map(|unit| &unit.policies))?;
     for unit in units {
@@ -63,8 +64,8 @@ fn write_jobs(db: &Connection, events: impl Iterator<Item = JobEvent>) -> rusqli
         }
     }
     let mut upsert = db.prepare_cached(
-        "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record, event, owner, text_bytes) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+        "INSERT INTO jobs (id, resource, state, created_at, finished_ms, record, event, owner, text_bytes, group_id) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
          ON CONFLICT (id) DO UPDATE SET state = ?3, finished_ms = ?5, record = ?6, event = ?7",
     )?;
     for Latest { event: JobEvent { id, job }, record } in jobs {
@@ -78,6 +79,7 @@ fn write_jobs(db: &Connection, events: impl Iterator<Item = JobEvent>) -> rusqli
             id,
             job.submitted_with().map(|key| key.as_str()),
             job.text_bytes(),
+            job.membership.as_ref().map(|membership| membership.group.to_string()),
         ])?;
     }
     Ok(())

@@ -314,6 +314,19 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE predictions ADD COLUMN received_ms INTEGER;
 ",
+    // Groups of jobs. As long as a group is not over, its jobs are kept; after that it is kept as long as one of them.
+    "
+    CREATE TABLE groups (
+        seq        INTEGER PRIMARY KEY,
+        id         TEXT    NOT NULL UNIQUE,
+        created_at TEXT    NOT NULL,
+        ended_ms   INTEGER,
+        record     TEXT    NOT NULL
+    );
+    CREATE INDEX groups_unfinished ON groups (seq) WHERE ended_ms IS NULL;
+    ALTER TABLE jobs ADD COLUMN group_id TEXT;
+    CREATE INDEX jobs_by_group ON jobs (group_id, seq) WHERE group_id IS NOT NULL;
+",
 ];
 
 /// The version this release reads and writes.

@@ -320,9 +320,9 @@ impl<J: Journal> Writer<J> {
 /// for whose key is an admin's, and nothing else. That a key was used is no such change.
 fn is_urgent(unit: &Unit) -> bool {
     let changes_keys = unit.keys.iter().any(|change| !matches!(change, KeyChange::Used { .. }));
-    let Unit { lanes, jobs, policies, entries, history, keys: _, audit: _, reservation: _ } = unit;
+    let Unit { lanes, jobs, groups, policies, entries, history, keys: _, audit: _, reservation: _ } = unit;
     let is_else_empty = lanes.is_empty() && jobs.is_empty() && policies.is_empty() && entries.is_empty();
-    changes_keys && is_else_empty && history.is_empty()
+    changes_keys && is_else_empty && groups.is_empty() && history.is_empty()
 }
 
 /// Adds to the groups those that are waiting already; returns the first request that is something else.

@@ -4,6 +4,7 @@ mod clock;
 mod crash;
 mod difficult_sidecar;
 mod driver;
+mod groups;
 mod lanes;
 mod sidecar_check;
 mod sidecar_faults;

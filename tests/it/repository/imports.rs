@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 14] = [
     &["backtest", "metrics"],
     &["audit_file"],
     &["sidecar", "sources", "store"],
-    &["table"],
+    &["group_table", "table"],
     &["access", "feed"],
     &["config"],
     &["telemetry"],

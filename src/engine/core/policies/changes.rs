@@ -34,7 +34,8 @@ impl Core {
         }
         if let Some(key) = &request.key {
             let owner = key_of(&request).cloned();
-            let wish = Wish { resource, owner, key: Some(key.clone()), job: None, limits: self.scaling.limits, now };
+            let (key, jobs) = (Some(key.clone()), Vec::new());
+            let wish = Wish { owner, key, jobs, limits: self.scaling.limits, now };
             self.keyed_claims.insert(reply_to, request);
             return self.effects.push(Effect::Reserve(reply_to, Box::new(wish)));
         }

@@ -336,7 +336,7 @@ impl Scene {
         let jobs = jobs.map(|job| crate::domain::JobEvent { id: 1, job: Arc::clone(job) }).collect();
         let record = self.core.lane(&worker()).map_or_else(|| LaneRecord::new(worker()), |lane| lane.record());
         let lane = AdoptedLane { epoch: 2, record, jobs, policy: Some(Box::new(self.kept.clone())) };
-        let mut adoption = Adoption { lanes: vec![lane], restored_at: None };
+        let mut adoption = Adoption { lanes: vec![lane], ..Adoption::default() };
         adoption.carry_over(here, there);
         self.kept.carry_over(here, there);
         self.now = there;
@@ -766,7 +766,7 @@ impl Scene {
 #[test]
 fn a_policy_in_the_file_acts_from_the_first_start_and_cannot_be_changed() {
     let mut scene = Scene::new();
-    let nothing = Adoption { lanes: Vec::new(), restored_at: None };
+    let nothing = Adoption { lanes: Vec::new(), ..Adoption::default() };
     scene.core = Core::recover(Arc::new(with_file(by_queue())), nothing, NOW);
     scene.wait(60);
     assert_eq!(scene.is_in_file(), Some(true));

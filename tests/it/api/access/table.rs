@@ -56,6 +56,10 @@ enum For {
     ReadJob,
     /// Who may scale the resource of the job.
     ScaleJob,
+    /// Who may look at all resources of the group. To others there is no such group.
+    ReadGroup,
+    /// Who may scale all resources of the group.
+    ScaleGroup,
     Admin,
     /// Keys that may push metrics of the resource.
     PushWorker,
@@ -82,6 +86,12 @@ const TABLE: &[(&str, &str, &str, For, u16)] = &[
     ("GET", "/v1/events", "", For::Read, 200),
     ("GET", "/v1/events?resource=worker", "", For::ReadWorker, 200),
     ("POST", "/v1/plans", r#"{"resource": "worker", "targetCapacity": 3}"#, For::ReadWorker, 200),
+    ("GET", "/v1/groups", "", For::Read, 200),
+    ("POST", "/v1/groups", GROUP, For::ScaleWorker, 409),
+    ("POST", "/v1/groups/plan", GROUP, For::ReadWorker, 409),
+    ("GET", "/v1/groups/{group}", "", For::ReadGroup, 200),
+    ("POST", "/v1/groups/{group}/cancel", "", For::ScaleGroup, 409),
+    ("GET", "/v1/groups/{group}/events", "", For::ReadGroup, 200),
     ("GET", "/v1/resources", "", For::Read, 200),
     ("GET", "/v1/resources/worker", "", For::ReadWorker, 200),
     ("GET", "/v1/resources/worker/timeline", "", For::ReadWorker, 200),
@@ -126,6 +136,12 @@ const TABLE: &[(&str, &str, &str, For, u16)] = &[
     ("GET", "/v1/audit", "", For::Admin, 200),
 ];
 
+/// An id that no job or group has.
+const EXAMPLE_ID: &str = "0198c3f2-7a00-7000-8000-000000000001";
+
+/// A group that is refused, since there is a job in its way. A key for one of its resources is not enough.
+const GROUP: &str = r#"{"targets": {"worker": 7, "other": 7}}"#;
+
 /// A policy that a resource can have whatever else stands about it.
 const POLICY: &str = r#"{"min": 1, "max": 9, "metrics": {"queue": {"source": {"type": "push"}}},
     "rules": [{"name": "queue", "type": "target", "metric": "queue", "perUnit": 1}]}"#;
@@ -143,12 +159,14 @@ fn refusal(shows: Shows, whom: For) -> Option<(u16, &'static str)> {
         (For::PushWorker, PushKey | ScaleKey) => None,
         (For::PushWorker, ScaleKeyElsewhere) => Some((403, "resource_forbidden")),
         (For::PushWorker, ReadKey) => Some((403, "insufficient_scope")),
-        (For::Admin, _) | (_, PushKey) | (For::ScaleWorker | For::ScaleJob, ReadKey) => {
+        (For::Admin, _) | (_, PushKey) | (For::ScaleWorker | For::ScaleJob | For::ScaleGroup, ReadKey) => {
             Some((403, "insufficient_scope"))
         }
         (For::ReadWorker | For::ReadAll | For::ScaleWorker, ScaleKeyElsewhere) => Some((403, "resource_forbidden")),
         (For::ReadJob | For::ScaleJob, ScaleKeyElsewhere) => Some((404, "job_not_found")),
-        (For::Read | For::ReadWorker | For::ReadAll | For::ScaleWorker | For::ReadJob | For::ScaleJob, _) => None,
+        (For::ReadGroup | For::ScaleGroup, ScaleKeyElsewhere) => Some((404, "group_not_found")),
+        (For::Read | For::ReadWorker | For::ReadAll | For::ScaleWorker, _) => None,
+        (For::ReadJob | For::ScaleJob | For::ReadGroup | For::ScaleGroup, _) => None,
     }
 }
 
@@ -182,18 +200,33 @@ impl Keys {
     }
 }
 
+impl Scene {
+    /// A group of the resource that is over.
+    async fn finished_group(&self) -> String {
+        let group = json!({"targets": {"worker": 1}}).to_string();
+        let answer = self.ask(&Raw::with_json("POST", "/v1/groups", group), &self.admin).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        let path = answer.header("location").expect("an address").to_owned();
+        let waited = self.ask(&Raw::get(&path).header("Prefer", "wait=30"), &self.admin).await;
+        assert_eq!(waited.json()["state"], "succeeded", "{}", waited.text());
+        waited.json()["id"].as_str().expect("an id").to_owned()
+    }
+}
+
 #[actix_web::test]
 async fn every_route_for_every_caller() {
     let scene = Scene::start(&UNLIMITED);
     let keys = Keys::make(&scene).await;
     let finished = scene.submit(json!({"resource": "worker", "targetCapacity": 1}), &scene.admin).await;
     while !scene.get(&format!("/v1/jobs/{finished}"), &scene.admin).await.job().state.is_over() {}
+    let group = scene.finished_group().await;
     // A caller who asks for the same joins it.
     scene.submit(json!({"resource": "worker", "targetCapacity": 3, "cooldownSeconds": 86400}), &scene.admin).await;
     for (method, path, body, whom, status) in TABLE {
         for shows in Shows::ALL {
             let victim = scene.key_with("read").await;
-            let path = path.replace("{job}", &finished).replace("{key}", victim.id().as_str());
+            let path = path.replace("{job}", &finished).replace("{group}", &group);
+            let path = path.replace("{key}", victim.id().as_str());
             let mut request =
                 if body.is_empty() { Raw::new(method, &path) } else { Raw::with_json(method, &path, *body) };
             if let Some(key) = keys.of(shows) {
@@ -209,7 +242,7 @@ async fn every_route_for_every_caller() {
                 let challenge = answer.header("www-authenticate").unwrap_or_default();
                 assert_eq!(
                     challenge.contains("Bearer"),
-                    !matches!(code, "resource_forbidden" | "job_not_found"),
+                    !matches!(code, "resource_forbidden" | "job_not_found" | "group_not_found"),
                     "{code}: {challenge}"
                 );
             }
@@ -265,7 +298,7 @@ fn the_table_has_every_route() {
         .iter()
         .map(|(method, path, ..)| {
             let path = path.split('?').next().unwrap_or_default();
-            let path = path.replace("{job}", "0198c3f2-7a00-7000-8000-000000000001").replace("{key}", "4fJ2kQ9xZa");
+            let path = path.replace("{job}", EXAMPLE_ID).replace("{group}", EXAMPLE_ID).replace("{key}", "4fJ2kQ9xZa");
             let pattern = routes.place(&path).and_then(|place| routes.patterns().nth(place)).expect("a route");
             ((*method).to_owned(), pattern.to_owned())
         })
@@ -278,8 +311,10 @@ fn the_table_has_every_route() {
 async fn no_spelling_of_a_path_is_a_way_around() {
     let scene = Scene::start(&UNLIMITED);
     for (method, path, body, whom, _) in TABLE.iter().filter(|(.., whom, _)| !matches!(whom, For::EveryCaller)) {
-        let path =
-            path.replace("{job}", "0198c3f2-7a00-7000-8000-000000000001").replace("{key}", scene.admin.id().as_str());
+        let path = path
+            .replace("{job}", EXAMPLE_ID)
+            .replace("{group}", EXAMPLE_ID)
+            .replace("{key}", scene.admin.id().as_str());
         let (path, query) = path.split_once('?').map_or((path.as_str(), ""), |(path, query)| (path, query));
         let letters = path.char_indices().filter(|(_, letter)| *letter != '/');
         let spellings = letters.map(|(at, letter)| format!("{}%{:02X}{}", &path[..at], letter as u32, &path[at + 1..]));

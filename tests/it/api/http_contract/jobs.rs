@@ -55,7 +55,7 @@ async fn a_job_has_all_its_fields() {
     names.sort();
     assert_eq!(
         names.join(" "),
-        "canceledBy createdAt currentCapacity deadlineAt delta endingAs error externalChanges finishedAt id labels note \
+        "canceledBy createdAt currentCapacity deadlineAt delta endingAs error externalChanges finishedAt groupId id labels note \
         progress reason resource retargetCount retargets settings startCapacity startedAt state steps submittedBy supersededBy targetCapacity updatedAt version \
         waitingFor"
     );

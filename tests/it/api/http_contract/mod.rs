@@ -3,6 +3,7 @@
 
 mod backtests;
 mod conflicts;
+mod groups;
 mod idempotency;
 mod jobs;
 mod policies;

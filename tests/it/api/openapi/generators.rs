@@ -263,7 +263,7 @@ fn defaults_are_stated() {
             }
         }
     }
-    assert_eq!(page_sizes, 6);
+    assert_eq!(page_sizes, 7);
 }
 
 /// A problem that can be the answer to several requests is written down once.
@@ -297,6 +297,7 @@ fn operations_and_contact_have_names() {
         "listAuditEntries",
         "listClaims",
         "listDecisions",
+        "listGroups",
         "listJobs",
         "listKeys",
         "listPolicies",

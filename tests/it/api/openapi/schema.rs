@@ -67,8 +67,10 @@ pub fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec
                 }
                 true
             }
-            "maxProperties" => {
-                value.as_object().is_none_or(|object| object.len() as u64 <= rule.as_u64().expect("a count"))
+            "minProperties" | "maxProperties" => {
+                let limit = rule.as_u64().expect("a count");
+                let fits = |count| if keyword == "minProperties" { count >= limit } else { count <= limit };
+                value.as_object().is_none_or(|object| fits(object.len() as u64))
             }
             "required" => {
                 let names = rule.as_array().expect("names").iter().filter_map(Value::as_str);

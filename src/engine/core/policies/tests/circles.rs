@@ -20,7 +20,7 @@ impl Scene {
         let alias = |name: &str| name.parse::<Alias>().expect("an alias");
         let policies = in_file.iter().map(|(name, document)| (alias(name), Arc::from(policy(document.clone()))));
         let scaling = ScalingConfig { policies: policies.collect(), ..ScalingConfig::default() };
-        self.core = Core::recover(Arc::new(scaling), Adoption { lanes, restored_at: None }, self.now);
+        self.core = Core::recover(Arc::new(scaling), Adoption { lanes, ..Adoption::default() }, self.now);
         self.wait(60);
     }
 
