@@ -14,7 +14,8 @@ use super::policies::POLICED;
 use super::referee::Referee;
 
 /// Fails if the store in `data_dir`, which no process uses now, is damaged, lacks a job that was accepted or a decision
-/// that acted, or has two jobs or two changes of one resource under way. Returns the number of changes under way.
+/// that acted, has half a group, or has two jobs or two changes of one resource under way. Returns the number of changes
+/// under way.
 pub fn examine(data_dir: &Path, referee: &Referee) -> usize {
     if !data_dir.join("scalegate.db").exists() {
         return 0;
@@ -51,6 +52,10 @@ pub fn examine(data_dir: &Path, referee: &Referee) -> usize {
     for sql in [submitted, retargeted] {
         assert_eq!(texts(&db, &sql), [""; 0], "jobs of policies without the decisions that acted");
     }
+    let half = "SELECT groups.id FROM groups, json_each(groups.record, '$.members') AS member \
+                WHERE member.value ->> 'job' NOT IN (SELECT id FROM jobs) \
+                UNION SELECT id FROM jobs WHERE group_id IS NOT NULL AND group_id NOT IN (SELECT id FROM groups)";
+    assert_eq!(texts(&db, half), [""; 0], "groups without all of their jobs, or jobs without their group");
     texts(&db, "SELECT resource FROM lanes WHERE change IS NOT NULL").len()
 }
 

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+use super::groups;
 use super::policies::{self, Promises};
 use super::referee::{Referee, Sight, Submission};
 use super::support::gateway::{PATIENCE, Response, try_send};
-use super::{MOST_UNITS, POLICIES, RESOURCES};
+use super::{GROUPS, MOST_UNITS, POLICIES, RESOURCES};
 use crate::support::dice::Dice;
 
 const CLIENTS: u64 = 8;
@@ -58,6 +59,12 @@ impl Load {
         let client = |number| policies::Client::new(promises, way, seed, POLICIES + number);
         self.clients.spawn_local(client(1).run_claims(Rc::clone(&self.stop)));
         self.clients.spawn_local(client(2).run_load(Rc::clone(&self.stop)));
+    }
+
+    /// Starts the client of groups.
+    pub fn add_groups(&mut self, promises: &groups::Promises, way: &watch::Receiver<Option<SocketAddr>>, seed: u64) {
+        let client = groups::Client::new(promises, way, Dice::for_part(seed, GROUPS));
+        self.clients.spawn_local(client.run(Rc::clone(&self.stop)));
     }
 
     /// Waits until one fails, and fails with it.

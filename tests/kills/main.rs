@@ -6,7 +6,7 @@
 //! process, is never killed, loses requests and answers, and so knows the truth. In the end every job must be over, and
 //! then three records must agree: what the clients were told ([`referee`]), what the gateway says it did, and what
 //! reached the sidecar ([`verdict`]). Two more resources have policies, which clients push metrics to and make claims and holds
-//! on ([`policies`]). A client follows the stream of events all the while, and must have heard
+//! on ([`policies`]). Three others are scaled in groups ([`groups`]). A client follows the stream of events all the while, and must have heard
 //! everything once ([`follower`]).
 //!
 //! `KILLS` sets the number of kills (60), `KILL_SEED` repeats the choices of an earlier run, as far as real processes
@@ -18,6 +18,7 @@ mod support;
 
 mod autopsy;
 mod follower;
+mod groups;
 mod killer;
 mod load;
 mod policies;
@@ -63,6 +64,8 @@ const SETTINGS: [&str; 14] = [
 ];
 /// The part of a run that chooses what clients of policies do.
 const POLICIES: u64 = 100;
+/// The part of a run that chooses what the client of groups does.
+const GROUPS: u64 = 200;
 /// Longest wait for the jobs that are left after the last kill; far more than they take.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -101,6 +104,8 @@ async fn at_random_moments_lose_nothing_and_repeat_nothing() {
     policies::Client::new(&promises, &way, seed, POLICIES).put_policies().await;
     let mut load = Load::start(&referee, &way, seed);
     load.add_policies(&promises, &way, seed);
+    let promised_groups = groups::Promises::default();
+    load.add_groups(&promised_groups, &way, seed);
     tokio::select! {
         () = killer.done() => {}
         () = load.failed() => {}
@@ -110,6 +115,8 @@ async fn at_random_moments_lose_nothing_and_repeat_nothing() {
 
     let address = way.borrow().expect("the last process is ready");
     let ledger = policies::Client::new(&promises, &way, seed, POLICIES).finish().await;
+    // One that is not over may still submit jobs.
+    let groups = groups::outlast(&format!("http://{address}")).await;
     let jobs = outlast(&format!("http://{address}")).await;
     let heard = follower.finish(address, &jobs).await;
     last.kill();
@@ -117,10 +124,15 @@ async fn at_random_moments_lose_nothing_and_repeat_nothing() {
     let records = sidecar.records();
     let tally = verdict::judge(&jobs, &records, &referee);
     ledger.judge(&jobs);
-    println!("{toll}\n{referee}\n{tally}\n{heard}\n{ledger}\nduration: {:.1} s", begin.elapsed().as_secs_f64());
+    let group_tally = groups::judge(&groups, &jobs, &promised_groups.borrow());
+    println!(
+        "{toll}\n{referee}\n{tally}\n{heard}\n{ledger}\n{group_tally}\nduration: {:.1} s",
+        begin.elapsed().as_secs_f64()
+    );
     toll.assert_varied(kills);
     tally.assert_worth_it(kills);
     ledger.assert_worth_it(kills);
+    group_tally.assert_worth_it(kills);
 }
 
 fn number<T: FromStr>(variable: &str) -> Option<T> {
@@ -133,7 +145,7 @@ fn seed_of_the_day() -> u64 {
 }
 
 fn config() -> String {
-    let all = RESOURCES.iter().chain(&policies::POLICED);
+    let all = RESOURCES.iter().chain(&policies::POLICED).chain(&groups::GROUPED);
     all.map(|resource| format!("[resources.{resource}]\nmin = 0\nmax = {MOST_UNITS}\n")).collect()
 }
 

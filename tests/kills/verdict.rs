@@ -13,6 +13,7 @@ use scalegate::domain::{StateName, Timestamp};
 use scalegate::sim::sidecar::{Record, RecordKind};
 use uuid::Uuid;
 
+use super::groups::GROUPED;
 use super::policies::{POLICED, is_of_policy};
 use super::referee::{LABEL, Referee};
 use super::{MOST_UNITS, RESOURCES, SETTLE};
@@ -29,10 +30,11 @@ const FRUITLESS_STEPS: usize = 5;
 pub fn judge(jobs: &[JobView], records: &[Record], referee: &Referee) -> Tally {
     let jobs_by_id: HashMap<Uuid, &JobView> = jobs.iter().map(|job| (job.id, job)).collect();
     assert_eq!(jobs_by_id.len(), jobs.len(), "a job is listed twice");
-    let of_people = jobs_by_id.iter().filter(|(_, job)| !is_of_policy(job)).map(|(id, job)| (*id, *job)).collect();
+    let is_of_person = |job: &JobView| !is_of_policy(job) && job.group_id.is_none();
+    let of_people = jobs_by_id.iter().filter(|(_, job)| is_of_person(job)).map(|(id, job)| (*id, *job)).collect();
     assert_promises_kept(&of_people, referee);
     let mut tally = Tally { jobs: jobs.len(), ..Tally::default() };
-    for resource in RESOURCES.into_iter().chain(POLICED) {
+    for resource in RESOURCES.into_iter().chain(POLICED).chain(GROUPED) {
         let jobs: Vec<&JobView> = jobs.iter().filter(|job| job.resource == resource).collect();
         let requests = requests(records.iter().filter(|record| record.alias.as_str() == resource));
         let history = History::of(&jobs, &requests);

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 
-use scalegate::domain::{Ending, Job};
+use scalegate::domain::{Ending, Group, GroupState, Job, StateName};
 
 use crate::scenario::{ChangeFate, ReadFate};
 
 /// What happens besides requests to the sidecar going wrong.
-const OTHERS: [&str; 41] = [
+const OTHERS: [&str; 47] = [
     "answers given again",
     "cancel",
     "capacity changed by another program",
@@ -28,12 +28,18 @@ const OTHERS: [&str; 41] = [
     "decision: retargeted",
     "decision: submitted",
     "expression in a decision",
+    "group canceled",
+    "group in two stages succeeded",
+    "group refused",
     "hold ended",
     "hold made",
     "job of a policy canceled",
     "kill -9",
     "limits of settings tightened",
     "machine restarted",
+    "member could not be taken back",
+    "member of a group canceled",
+    "member taken back",
     "metric missing in a decision",
     "negative value refused",
     "orderly restart",
@@ -103,6 +109,18 @@ impl Coverage {
             Some(Ending::Failed(error)) => error.code.as_str(),
         };
         *self.endings.entry(ending).or_default() += 1;
+    }
+
+    /// One group's life is over.
+    pub fn group(&mut self, group: &Group) {
+        let Some(end) = &group.end else { return };
+        if end.state == GroupState::Succeeded && group.members.iter().any(|member| member.stage > 0) {
+            self.count("group in two stages succeeded");
+        }
+        for restore in end.members.iter().filter_map(|member| member.restore.as_ref()) {
+            let is_back = restore.state == StateName::Succeeded;
+            self.count(if is_back { "member taken back" } else { "member could not be taken back" });
+        }
     }
 
     /// The kinds of faults, and how often each struck.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use scalegate::domain::{OnConflict, SettingLimits};
 use scalegate::sim::CommitFailure;
 
+use crate::groups;
 use crate::policies;
 use crate::scenario::{
     Act, ChangeFate, Lags, MOST_UNITS, Nature, ReadFate, Scenario, Stamps, Submission, Tightening, Wish,
@@ -21,6 +22,7 @@ impl Scenario {
         let mut acts = acts(&mut dice);
         fail_commits(&mut acts, &mut Dice::for_part(seed, COMMIT_FAILURES));
         policies::draw(&mut nature, &mut acts, &mut Dice::for_part(seed, POLICIES));
+        groups::draw(&mut acts, &mut Dice::for_part(seed, GROUPS));
         Self { nature, acts }
     }
 }
@@ -66,6 +68,9 @@ const COMMIT_FAILURES: u64 = 3;
 
 /// The part of a life that says what is done about policies.
 const POLICIES: u64 = 4;
+
+/// The part of a life that says what is done about groups.
+const GROUPS: u64 = 5;
 
 fn fail_commits(acts: &mut Vec<Act>, dice: &mut Dice) {
     if !dice.percent(30) {

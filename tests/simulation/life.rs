@@ -1,6 +1,7 @@
 //! Living a scenario: everything it says is done to a gateway, and the referee watches.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use scalegate::sim::Machine;
 use scalegate::store::SubmitKey;
 
 use crate::coverage::Coverage;
+use crate::groups::GroupPlan;
 use crate::policies::Ledger;
 use crate::referee::{ALIASES, Referee, Request, Violation};
 use crate::sabotage::Sabotage;
@@ -57,6 +59,7 @@ pub struct Lived {
     tightening: Option<Tightening>,
     restarts: u64,
     submissions: Vec<Submission>,
+    pub groups: Vec<GroupPlan>,
     jobs: Vec<JobId>,
 }
 
@@ -70,7 +73,8 @@ impl Lived {
         }
         let (settle, tightening) = (settle(nature, sabotage), nature.tightening);
         let ledger = Ledger::new(machine.now, scenario.compares_dry_runs());
-        Self { machine, sabotage, ledger, settle, tightening, restarts: 0, submissions: Vec::new(), jobs: Vec::new() }
+        let (submissions, groups, jobs) = (Vec::new(), Vec::new(), Vec::new());
+        Self { machine, sabotage, ledger, settle, tightening, restarts: 0, submissions, groups, jobs }
     }
 
     fn all(&mut self, acts: &[Act]) {
@@ -125,6 +129,7 @@ impl Lived {
         let surroundings = &mut self.machine.surroundings;
         match *act {
             Act::Policy(ref act) => self.perform_on_policy(act),
+            Act::Group(ref act) => self.perform_on_group(act),
             Act::Submit(submission) => {
                 self.submissions.push(submission);
                 self.submit(submission);
@@ -154,6 +159,7 @@ impl Lived {
             }
             Act::Restart { away } => {
                 surroundings.coverage.count("orderly restart");
+                surroundings.groups.is_stopping = true;
                 self.machine.drain();
                 let end = now + REQUEST_TIMEOUT + Duration::from_secs(20);
                 while !self.machine.core().is_quiet() && self.machine.next_at().is_some_and(|at| at <= end) {
@@ -238,7 +244,7 @@ impl Lived {
         self.jobs.push(id);
     }
 
-    fn request_of(&self, submission: &Submission) -> JobRequest {
+    pub fn request_of(&self, submission: &Submission) -> JobRequest {
         let Submission { step_size, cooldown, deadline, settles_slowly, .. } = *submission;
         let settle = settles_slowly.then_some(self.settle * 2);
         JobRequest {
@@ -289,8 +295,7 @@ fn scaling(nature: &Nature, settle: Duration) -> ScalingConfig {
 }
 
 /// The same for the same submission, and hardly for another.
-fn fingerprint(submission: &Submission) -> [u8; 32] {
-    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+pub fn fingerprint(submission: &impl Hash) -> [u8; 32] {
     let mut hasher = DefaultHasher::new();
     submission.hash(&mut hasher);
     let mut fingerprint = [0; 32];

@@ -14,6 +14,7 @@ mod support;
 
 mod coverage;
 mod draw;
+mod groups;
 mod life;
 mod policies;
 mod referee;

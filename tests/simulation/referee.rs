@@ -19,6 +19,7 @@ use scalegate::sim::{BEGIN, Delayed, Disk, Machine, Surroundings, shifted};
 use scalegate::store::Unit;
 
 use crate::coverage::Coverage;
+use crate::groups::{self, GroupWatch};
 use crate::policies::Watch;
 use crate::sabotage::Sabotage;
 use crate::scenario::{MOST_UNITS, RESOURCES, ReadFate, Scenario};
@@ -72,6 +73,7 @@ pub struct Referee {
     pub story: Option<Vec<String>>,
     pub requests: HashMap<ReplyTo, Request>,
     pub policies: Watch,
+    pub groups: GroupWatch,
     /// How far the process's clock is ahead of the true time, in milliseconds.
     pub clock_error: i64,
     /// Whether every change takes the same time and is seen at once.
@@ -123,6 +125,7 @@ impl Referee {
             story: with_story.then(Vec::new),
             requests: HashMap::new(),
             policies: Watch::default(),
+            groups: GroupWatch::default(),
             clock_error: 0,
             is_steady: scenario.is_steady(),
             has_honest_clocks: scenario.has_honest_clocks(),
@@ -175,6 +178,16 @@ impl Referee {
         }
     }
 
+    fn hear_groups(&mut self, violations: impl IntoIterator<Item = Violation>) {
+        violations.into_iter().for_each(|violation| self.demand(false, || violation));
+    }
+
+    /// A job or a group that a client was told of, and that is gone.
+    fn lost(&self, disk: &Disk) -> Option<JobId> {
+        let job = self.promised.iter().find(|id| disk.job(**id).is_none()).copied();
+        job.or_else(|| self.groups.lost(disk))
+    }
+
     /// The process is back; its clock moved on by `clock_gain` more than the time that passed. The operator may ask for
     /// more care from now on.
     pub fn restarted(&mut self, clock: Timestamp, clock_gain: i64, limits: Option<SettingLimits>, disk: &Disk) {
@@ -183,6 +196,7 @@ impl Referee {
             self.coverage.count("limits of settings tightened");
         }
         self.restarted_at = clock;
+        self.groups.is_stopping = false;
         self.table = disk.jobs().map(|job| (job.id, Arc::clone(job))).collect();
         // A client that watches reads up to here from the log.
         self.watched = self.logged;
@@ -194,7 +208,7 @@ impl Referee {
         for arrival in self.arrivals.iter_mut().flatten() {
             arrival.forgiven += gain;
         }
-        let lost = self.promised.iter().find(|id| disk.job(**id).is_none()).copied();
+        let lost = self.lost(disk);
         self.demand(lost.is_none(), || format!("accepted is durable: {lost:?} was promised and is gone"));
     }
 
@@ -204,7 +218,8 @@ impl Referee {
         let patience_ends = |until: Timestamp, since: Timestamp| until.max(since) + GRACE;
         for name in ALIASES.iter() {
             let Some(lane) = machine.core().lane(name) else { continue };
-            let idle_queue = lane.active().is_none() && lane.queue().len() > 0;
+            let is_let_in = lane.queue().next().is_some_and(|first| !first.awaits_stage());
+            let idle_queue = lane.active().is_none() && is_let_in;
             let waiting = lane.active().map(|job| (job.id, job.waiting.as_ref().map(|waiting| waiting.until)));
             let referee = &mut machine.surroundings;
             let restarted_at = referee.restarted_at;
@@ -223,6 +238,8 @@ impl Referee {
         let Machine { surroundings: referee, disk, .. } = machine;
         referee.policies.check_explained(disk);
         referee.hear_policies();
+        let violations = referee.groups.check(disk, is_committed);
+        referee.hear_groups(violations);
         let mut unresolved = [0; RESOURCES.len()];
         let mut of_policies = [0; RESOURCES.len()];
         for job in disk.jobs() {
@@ -265,8 +282,10 @@ impl Referee {
                 }
             }
         }
-        let unjobbed = referee.promised.iter().find(|id| disk.job(**id).is_none()).copied();
-        referee.demand(unjobbed.is_none(), || format!("accepted is durable: {unjobbed:?} is gone"));
+        disk.groups().for_each(|group| referee.coverage.group(group));
+        referee.hear_groups(groups::check_end(disk));
+        let lost = referee.lost(disk);
+        referee.demand(lost.is_none(), || format!("accepted is durable: {lost:?} is gone"));
     }
 
     fn check_history(&mut self, before: &Job, after: &Job) {
@@ -309,6 +328,15 @@ impl Referee {
         let units = self.sidecar.resource(now, index_of(&job.resource)).booked();
         let reached = job.target.is_some_and(|target| target.units() == units);
         self.demand(reached, || format!("success means reached: the capacity is {units} after {job:#?}"));
+    }
+
+    /// A client is told of `job`.
+    fn promise(&mut self, job: &Arc<Job>, disk: &Disk) {
+        let durable = disk.job(job.id).is_some_and(|stored| stored.version >= job.version);
+        self.demand(durable, || format!("accepted is durable: {job:#?} is not on disk"));
+        let shown = self.table.get(&job.id).is_some_and(|shown| shown.version >= job.version);
+        self.demand(shown, || format!("a client that is answered finds the job: {job:#?} is not shown"));
+        self.promised.insert(job.id);
     }
 
     /// Whether something happened that explains the failure.
@@ -431,6 +459,7 @@ impl Surroundings for Referee {
             }
             self.check_cooldown(now, index, job.settings.cooldown);
             self.check_care(now, index, change, job);
+            self.hear_groups(groups::check_sent(job, disk));
         }
         self.check_reading(now, index, change);
         let Changed { answer, fate, arrived, accepted } = self.sidecar.change(now, index, change);
@@ -488,6 +517,8 @@ impl Surroundings for Referee {
             self.demand(job.steps.starts_with(settled), || {
                 format!("the log gives back every version: not {before:#?} from {job:#?}")
             });
+        } else {
+            self.hear_groups(groups::check_new(job, disk));
         }
         let last = std::mem::replace(&mut self.logged, event.id);
         self.demand(event.id == last + 1, || format!("no change is missed: {} follows {last} in the log", event.id));
@@ -541,23 +572,32 @@ impl Surroundings for Referee {
     }
 
     fn answered(&mut self, now: Timestamp, to: ReplyTo, answer: Answer, disk: &Disk) {
+        if let Answer::GroupReplayed { group, .. } = answer {
+            return self.replayed(now, to, group, disk);
+        }
         let request = self.requests.remove(&to);
         self.tell(now, || format!("answer {to}: {}", summary(&answer)));
         if let Answer::Policy(answer) = &answer {
             self.policies.answered(to, answer, shifted(now, self.clock_error));
             self.hear_policies();
         }
-        let (Answer::Created(noted) | Answer::Joined(noted) | Answer::Changed(noted)) = &answer else { return };
-        let job = &noted.job;
-        let durable = disk.job(job.id).is_some_and(|stored| stored.version >= job.version);
-        self.demand(durable, || format!("accepted is durable: {job:#?} is not on disk"));
-        let shown = self.table.get(&job.id).is_some_and(|shown| shown.version >= job.version);
-        self.demand(shown, || format!("a client that is answered finds the job: {job:#?} is not shown"));
-        self.promised.insert(job.id);
+        let promised = match &answer {
+            Answer::Created(noted) | Answer::Joined(noted) | Answer::Changed(noted) => {
+                self.promise(&noted.job, disk);
+                noted.job.id
+            }
+            Answer::GroupCreated(id) | Answer::GroupJoined(id) | Answer::GroupChanged(id) => {
+                self.demand(disk.group(*id).is_some(), || format!("accepted is durable: group {id} is not on disk"));
+                self.groups.promise(*id);
+                *id
+            }
+            Answer::Refused(Refusal::MembersBusy { .. }) => return self.coverage.count("group refused"),
+            _ => return,
+        };
         if let Some(key) = request.and_then(|request| request.key) {
             let known = self.promised_for.get(&key).is_some_and(|(_, at)| now.since(*at) < KEYS_KEPT);
             self.demand(!known, || format!("the same key gets the same answer: {key} was answered before"));
-            self.promised_for.insert(key, (job.id, now));
+            self.promised_for.insert(key, (promised, now));
         }
     }
 
@@ -602,10 +642,10 @@ fn rank(state: &JobState) -> u8 {
     }
 }
 
-/// The number of a job, which is all that its id consists of here; the ids of policies' jobs have more.
+/// The number of a job, which is all that its id consists of here; the ids that the gateway gives out have more.
 pub fn short(id: JobId) -> String {
     let number = id.as_u128();
-    if number < 1 << 64 { format!("job {number}") } else { format!("policy's job {id}") }
+    if number < 1 << 64 { format!("job {number}") } else { format!("job {id}") }
 }
 
 fn told(fate: Option<impl std::fmt::Debug>) -> String {
@@ -620,8 +660,11 @@ fn summary(answer: &Answer) -> String {
         Answer::Refused(Refusal::Busy { by }) => format!("busy with {}", short(by.id)),
         Answer::Policy(answer) => format!("about a policy: {answer:?}"),
         Answer::Refused(refusal) => format!("refused: {refusal:?}"),
-        // The referee asks for none.
-        other => format!("about a group: {other:?}"),
+        Answer::GroupCreated(id) => format!("created group {id}"),
+        Answer::GroupJoined(id) => format!("joined group {id}"),
+        Answer::GroupPlanned { joins } => format!("planned a group, which joins {joins:?}"),
+        Answer::GroupChanged(id) => format!("changed group {id}"),
+        Answer::GroupReplayed { group, .. } => format!("as before: group {group}"),
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Each is broken from outside, in what surrounds the engine, so that the engine needs no hooks for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use scalegate::domain::policy::Mode;
-use scalegate::domain::{JobState, StepOutcome};
+use scalegate::domain::{JobId, JobState, StepOutcome};
 use scalegate::sim::{Machine, Restored};
 use scalegate::store::{RecordChange, Unit};
 
@@ -61,10 +62,16 @@ pub enum Sabotage {
     ForgottenClaims,
     /// A restart does not read which policies the configuration file lays down.
     FileIgnored,
+    /// The store loses the job of a group's last member when the group is accepted.
+    HalfAGroup,
+    /// A restart forgets that members of groups wait for their stage.
+    ForgottenStages,
+    /// A restart forgets groups; their jobs go on alone.
+    ForgottenGroups,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::ResendOnTimeout,
         Self::CooldownInMemoryOnly,
         Self::ActOnReRead,
@@ -88,6 +95,9 @@ impl Sabotage {
         Self::HoldsIgnored,
         Self::ForgottenClaims,
         Self::FileIgnored,
+        Self::HalfAGroup,
+        Self::ForgottenStages,
+        Self::ForgottenGroups,
     ];
 
     /// How the violation begins that is to be noticed.
@@ -112,6 +122,9 @@ impl Sabotage {
             Self::StaleIntent => "never a stale intent",
             Self::HoldsIgnored => "under a hold only what its pin asks for",
             Self::FileIgnored => "the file has the last word",
+            Self::HalfAGroup => "a group is accepted whole",
+            Self::ForgottenStages => "stages never overlap",
+            Self::ForgottenGroups => "every group ends",
         }
     }
 
@@ -148,6 +161,9 @@ impl Sabotage {
             Self::StaleIntent => machine.sends_withdrawn = true,
             Self::PolicyStateInMemoryOnly => machine.disk.forget = Some(forget_policy_states),
             Self::ForgottenClaims => machine.disk.forget = Some(forget_claims),
+            Self::HalfAGroup => machine.disk.corrupt = Some(drop_last_member),
+            Self::ForgottenStages => machine.disk.forget = Some(forget_stages),
+            Self::ForgottenGroups => machine.disk.forget = Some(|restored| restored.adoption.groups.clear()),
             Self::ResendOnTimeout
             | Self::ActOnReRead
             | Self::NoSettleTime
@@ -184,6 +200,20 @@ fn forget_queue(restored: &mut Restored) {
     for lane in &mut restored.adoption.lanes {
         lane.jobs.retain(|event| event.job.state == JobState::Running);
     }
+}
+
+fn forget_stages(restored: &mut Restored) {
+    for event in restored.adoption.lanes.iter_mut().flat_map(|lane| &mut lane.jobs) {
+        if let Some(membership) = &mut Arc::make_mut(&mut event.job).membership {
+            membership.awaits_stage = false;
+        }
+    }
+}
+
+fn drop_last_member(unit: &mut Unit) {
+    let accepted = unit.groups.iter().filter(|group| group.version == 1);
+    let lost: Vec<JobId> = accepted.filter_map(|group| Some(group.members.last()?.job)).collect();
+    unit.jobs.retain(|job| !lost.contains(&job.id));
 }
 
 fn drop_intents(unit: &mut Unit) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use scalegate::domain::{OnConflict, SettingLimits};
 use scalegate::sim::CommitFailure;
 
+use crate::groups::GroupAct;
 use crate::policies::PolicyAct;
 
 /// Resources in every life.
@@ -194,6 +195,7 @@ pub enum Act {
     /// Forgets what can no longer matter.
     CleanUp,
     Policy(PolicyAct),
+    Group(GroupAct),
 }
 
 /// A request to scale.

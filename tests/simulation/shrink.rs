@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::groups::{GroupAct, GroupPlan};
 use crate::life::live;
 use crate::policies::{Plan, PolicyAct};
 use crate::sabotage::Sabotage;
@@ -69,6 +70,13 @@ fn plainer_act(act: &Act) -> Option<Act> {
                 every: *every,
                 times: times / 2,
             }))
+        }
+        Act::Group(GroupAct::Submit(plan)) if plan.key.is_some() => {
+            Some(Act::Group(GroupAct::Submit(GroupPlan { key: None, ..plan.clone() })))
+        }
+        Act::Group(GroupAct::Submit(plan)) if plan.members.len() > 1 => {
+            let members = plan.members[1..].to_vec();
+            Some(Act::Group(GroupAct::Submit(GroupPlan { members, ..plan.clone() })))
         }
         Act::Events(count) if *count > 1 => Some(Act::Events(count - 1)),
         _ => None,
