@@ -5,6 +5,7 @@
 //! looked at, and is sent again whatever it is.
 
 mod failure;
+mod groups;
 mod key;
 mod policies;
 mod server;
@@ -27,7 +28,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-pub use failure::Failure;
+pub use failure::{Failure, Followed};
+pub use groups::SubmittedGroup;
 pub use key::GatewayArgs;
 pub use server::{ServerArgs, ServerUrl};
 pub use subscription::{Heard, Subscription};
@@ -75,7 +77,7 @@ pub struct Submitted {
     pub joined: bool,
 }
 
-/// Which jobs to list.
+/// Which jobs or groups to list.
 #[derive(Clone, Debug, Default)]
 pub struct ListQuery {
     /// Only those for this resource.
@@ -86,6 +88,20 @@ pub struct ListQuery {
     pub page_size: usize,
     /// Where to go on.
     pub page_token: Option<String>,
+}
+
+impl ListQuery {
+    /// The address of that page of the `list`.
+    fn of(&self, list: &str) -> String {
+        let mut path = format!("{list}?pageSize={}", self.page_size);
+        let mut add = |name: &str, value: &str| {
+            path.push_str(&format!("&{name}={}", encoded(value)));
+        };
+        self.resource.iter().for_each(|resource| add("resource", resource));
+        self.states.iter().for_each(|state| add("state", state));
+        self.page_token.iter().for_each(|token| add("pageToken", token));
+        path
+    }
 }
 
 struct Answer {
@@ -224,14 +240,7 @@ impl Client {
     /// # Errors
     /// If the gateway refuses, fails or cannot be reached.
     pub async fn list(&self, query: &ListQuery) -> Result<JobList, Failure> {
-        let mut path = format!("/v1/jobs?pageSize={}", query.page_size);
-        let mut add = |name: &str, value: &str| {
-            path.push_str(&format!("&{name}={}", encoded(value)));
-        };
-        query.resource.iter().for_each(|resource| add("resource", resource));
-        query.states.iter().for_each(|state| add("state", state));
-        query.page_token.iter().for_each(|token| add("pageToken", token));
-        self.read(self.get(&path).await?)
+        self.look_at(&query.of("/v1/jobs")).await
     }
 
     /// Cancels the job `id`.

@@ -2,36 +2,36 @@
 
 use std::process::ExitCode;
 
-use crate::api::view::JobView;
-use crate::domain::StateName;
+use crate::api::view::{GroupView, JobView};
+use crate::domain::{GroupState, StateName};
 
 /// The exit codes, for the end of `--help`.
 pub const HELP: &str = "\
 Exit codes:
-  0  the job succeeded, or the command did what it was told
-  1  the job failed
+  0  the job or group succeeded, or the command did what it was told
+  1  the job or group failed
   2  the command line makes no sense
-  3  the job was canceled or superseded
+  3  the job was canceled or superseded, or the group was canceled
   4  the gateway refused the request
   5  the gateway could not be reached, or answered with an error of its own
-  130  Ctrl-C ended the following; the job goes on";
+  130  Ctrl-C ended the following; the job or group goes on";
 
 /// How a client command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The job succeeded, or the command did what it was told.
+    /// The job or group succeeded, or the command did what it was told.
     Done = 0,
-    /// The job failed, or the command could not do what it was told here, on this machine.
+    /// The job or group failed, or the command could not do what it was told here, on this machine.
     Failed = 1,
     /// The command line makes no sense. The command-line library uses the same code.
     Usage = 2,
-    /// The job was canceled or superseded.
+    /// The job was canceled or superseded, or the group was canceled.
     JobStopped = 3,
     /// The gateway refused the request.
     Refused = 4,
     /// The gateway could not be reached, or answered with an error of its own.
     Unreachable = 5,
-    /// A signal ended the following of a job, which goes on. What shells say of SIGINT.
+    /// A signal ended the following of a job or group, which goes on. What shells say of SIGINT.
     Interrupted = 130,
 }
 
@@ -42,6 +42,17 @@ impl Exit {
             StateName::Succeeded | StateName::Queued | StateName::Running => Self::Done,
             StateName::Failed => Self::Failed,
             StateName::Canceled | StateName::Superseded => Self::JobStopped,
+        }
+    }
+}
+
+impl Exit {
+    /// The same for a command that waited for `group`.
+    pub fn of_group(group: &GroupView) -> Self {
+        match group.state {
+            GroupState::Succeeded | GroupState::Queued | GroupState::Running | GroupState::Restoring => Self::Done,
+            GroupState::Failed => Self::Failed,
+            GroupState::Canceled => Self::JobStopped,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use screen::{Screen, bar_columns};
 
 use self::overdue::Overdue;
-use super::client::{Client, Failure, GatewayArgs, Heard};
+use super::client::{Client, Failure, Followed, GatewayArgs, Heard};
 use super::output::Output;
 use super::words;
 use crate::api::view::JobView;
@@ -48,7 +48,7 @@ pub async fn to_the_end(
     output: &mut Output,
 ) -> Result<JobView, Failure> {
     let mut screen = if json { Screen::quiet(output) } else { Screen::live(output) };
-    let stopped = Failure::Stopped { id: job.id, options: gateway.given() };
+    let stopped = Failure::Stopped { what: Followed::Job(job.id), options: gateway.given() };
     let ended = tokio::select! {
         ended = follow(client, job, args.patience, &mut screen) => ended?,
         () = stop => return Err(stopped),
@@ -92,7 +92,7 @@ async fn follow_with(
                 job = *newer;
             }
             Heard::Ready { back: true, .. } => screen.notice(BACK),
-            Heard::Ready { back: false, .. } | Heard::Other => {}
+            Heard::Ready { back: false, .. } | Heard::Group(_) | Heard::Other => {}
             Heard::Away(failure) => {
                 let patience = words::brief(patience);
                 screen.notice(&format!("{failure}\n  The job is not affected. Trying again for up to {patience}."));

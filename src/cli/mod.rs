@@ -13,6 +13,8 @@ mod demo;
 mod directory;
 mod exit;
 mod follow;
+mod group;
+mod groups;
 mod healthcheck;
 mod hold;
 mod idempotency;
@@ -62,6 +64,8 @@ enum Command {
     Serve(Box<ServeArgs>),
     Demo(Box<demo::DemoArgs>),
     Scale(Box<scale::ScaleArgs>),
+    Group(Box<group::GroupArgs>),
+    Groups(Box<groups::GroupsArgs>),
     Resources(Box<resources::ResourcesArgs>),
     Jobs(Box<jobs::JobsArgs>),
     Cancel(Box<cancel::CancelArgs>),
@@ -101,6 +105,8 @@ impl Cli {
                 Command::Serve(args) => serve::run(*args).await,
                 Command::Demo(args) => demo::run(*args).await,
                 Command::Scale(args) => scale::run(*args).await.into(),
+                Command::Group(args) => group::run(*args).await.into(),
+                Command::Groups(args) => groups::run(*args).await.into(),
                 Command::Jobs(args) => jobs::run(*args).await.into(),
                 Command::Resources(args) => resources::run(*args).await.into(),
                 Command::Cancel(args) => cancel::run(*args).await.into(),

@@ -122,12 +122,6 @@ impl ScaleArgs {
     }
 
     fn submission(&self) -> Result<Submission, Failure> {
-        let mut labels = BTreeMap::new();
-        for (name, value) in &self.labels {
-            if labels.insert(name.clone(), value.clone()).is_some() {
-                return Err(Failure::Usage(format!("--label: {name:?} is given twice")));
-            }
-        }
         let (target_capacity, delta) = match self.target {
             Target::Capacity(units) => (Some(units), None),
             Target::Delta(units) => (None, Some(units)),
@@ -138,14 +132,28 @@ impl ScaleArgs {
             delta,
             on_conflict: self.on_conflict,
             reason: self.reason.clone(),
-            labels: (!labels.is_empty()).then_some(labels),
+            labels: unique_labels(&self.labels)?,
             ..Submission::default()
         };
         Ok(submission.with_settings(&self.settings))
     }
 }
 
-fn parse_label(text: &str) -> Result<(String, String), String> {
+/// The labels that were given, if any were.
+///
+/// # Errors
+/// That one is given twice.
+pub(super) fn unique_labels(given: &[(String, String)]) -> Result<Option<BTreeMap<String, String>>, Failure> {
+    let mut labels = BTreeMap::new();
+    for (name, value) in given {
+        if labels.insert(name.clone(), value.clone()).is_some() {
+            return Err(Failure::Usage(format!("--label: {name:?} is given twice")));
+        }
+    }
+    Ok((!labels.is_empty()).then_some(labels))
+}
+
+pub(super) fn parse_label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a label is written as key=value".to_owned()),

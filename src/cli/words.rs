@@ -204,6 +204,7 @@ pub fn outcome(step: &StepView) -> &str {
 pub fn awaited(waiting: &WaitingView) -> &str {
     match waiting.reason.as_str() {
         "turn" => "its turn",
+        "stage" => "the earlier stages of its group",
         "sidecar" => "a reading from the sidecar",
         "active" => "the resource to become ready",
         "cooldown" => "the cooldown",
@@ -217,6 +218,7 @@ pub fn awaited(waiting: &WaitingView) -> &str {
 pub fn doing(waiting: &WaitingView) -> &str {
     match waiting.reason.as_str() {
         "turn" => "in the queue",
+        "stage" => "waiting for its stage",
         "sidecar" => "reading the capacity",
         "active" => "becoming ready",
         "change" => "change under way",

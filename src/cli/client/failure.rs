@@ -26,13 +26,11 @@ pub enum Failure {
     /// No job has such an id.
     #[error("{0}")]
     NoSuchJob(String),
-    /// The user ended the following of a job.
-    #[error(
-        "The job goes on.\n  Follow it: scalegate jobs {id} --wait{options}\n  Cancel it: scalegate cancel {id}{options}"
-    )]
+    /// The user ended the following of a job or a group.
+    #[error("{}", go_on(.what, .options))]
     Stopped {
-        /// The job.
-        id: Uuid,
+        /// Which one.
+        what: Followed,
         /// The options that say which gateway has it.
         options: String,
     },
@@ -106,6 +104,23 @@ pub enum Failure {
         /// The idempotency key it had.
         key: String,
     },
+}
+
+/// What a command follows to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// The job with this id.
+    Job(Uuid),
+    /// The group with this id.
+    Group(Uuid),
+}
+
+fn go_on(what: &Followed, options: &str) -> String {
+    let (name, follow, cancel) = match what {
+        Followed::Job(id) => ("job", format!("jobs {id} --wait"), format!("cancel {id}")),
+        Followed::Group(id) => ("group", format!("groups {id} --wait"), format!("groups {id} --cancel")),
+    };
+    format!("The {name} goes on.\n  Follow it: scalegate {follow}{options}\n  Cancel it: scalegate {cancel}{options}")
 }
 
 impl Failure {
@@ -245,6 +260,11 @@ impl Failure {
     /// Whether it came too late for the job.
     pub fn is_about_a_finished_job(&self) -> bool {
         self.has_code(Code::JobFinished)
+    }
+
+    /// Whether the group is over, and cannot be canceled any more.
+    pub fn is_about_a_finished_group(&self) -> bool {
+        self.has_code(Code::GroupFinished)
     }
 
     /// Whether the request was one too many in its second, and was not looked at for that.

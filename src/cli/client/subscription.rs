@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::stream::{EventStream, Frame};
 use super::{Client, Failure, MAX_PAUSE};
-use crate::api::view::JobView;
+use crate::api::view::{GroupView, JobView};
 
 /// Pause before the first attempt to connect again, unless the gateway asks for another one, and the shortest it can
 /// ask for: it should be back in seconds.
@@ -66,6 +66,8 @@ pub enum Heard {
     Job(Box<JobView>),
     /// Something else happened to a resource: an entry of its timeline, a decision of its policy, or a change of the policy.
     Other,
+    /// A group, as it is after a change.
+    Group(Box<GroupView>),
     /// The gateway is away. It is tried again. Told once.
     Away(Failure),
 }
@@ -177,6 +179,7 @@ impl<'a> Subscription<'a> {
                 Some(Heard::Ready { resumed, back: self.absence.take().is_some() })
             }
             "job" => Some(Heard::Job(serde_json::from_str(&event.data).map_err(strange)?)),
+            "group" => Some(Heard::Group(serde_json::from_str(&event.data).map_err(strange)?)),
             "end" => return Err(self.ended(&event.data)),
             "timeline" | "decision" | "policy" => Some(Heard::Other),
             // Others come from a later release.

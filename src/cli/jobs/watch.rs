@@ -90,7 +90,7 @@ impl Watch<'_> {
                     }
                 }
                 Heard::Job(job) => self.take(*job),
-                Heard::Other => {}
+                Heard::Group(_) | Heard::Other => {}
                 Heard::Away(failure) => self.away(failure)?,
             }
         }

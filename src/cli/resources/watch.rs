@@ -116,7 +116,7 @@ impl Watch<'_> {
                     }
                     self.fetch().await.err()
                 }
-                Next::Heard(Heard::Job(_) | Heard::Other) => {
+                Next::Heard(Heard::Job(_) | Heard::Group(_) | Heard::Other) => {
                     self.is_stale = true;
                     None
                 }

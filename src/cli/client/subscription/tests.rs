@@ -16,6 +16,7 @@ fn short(heard: &Heard) -> String {
         Heard::Ready { resumed, back } => format!("ready {resumed} {back}"),
         Heard::Job(job) => format!("job {}", job.version),
         Heard::Other => "other".to_owned(),
+        Heard::Group(group) => format!("group v{}", group.version),
         Heard::Away(_) => "away".to_owned(),
     }
 }
