@@ -139,7 +139,7 @@ async fn a_watched_resource_is_told_again_when_it_has_changed_and_not_when_time_
     let told: Vec<String> = captured.out().lines().map(|line| line[11..].to_owned()).collect();
     let expected = [
         "api  ACTIVE, capacity 2",
-        "worker  ACTIVE, capacity 2; job 00000001 running, 2 → 5, 1/4 steps; waiting for cooldown until 12:05:00Z",
+        "worker  ACTIVE, capacity 2; job 00000001 running, 2 → 5, 1/4 steps; waiting for the cooldown until 12:05:00Z",
         "worker  ACTIVE, capacity 3",
         "api  is no longer known",
     ];
