@@ -130,6 +130,11 @@ pub struct Config {
     #[arg(long, env = "SCALEGATE_ONLY_LISTED", help_heading = LIMITS)]
     pub only_listed: bool,
 
+    /// Change members of a group that are due together in one request to the sidecar
+    // Off, because nobody has observed how the platform refuses a part of such a request.
+    #[arg(long, env = "SCALEGATE_GROUPED_CALLS")]
+    pub grouped_calls: bool,
+
     /// How much work is accepted.
     #[command(flatten)]
     pub limits: Limits,
@@ -157,6 +162,7 @@ impl Config {
             policies: self.policies.clone(),
             only_listed: self.only_listed,
             limits: self.limits,
+            grouped_calls: self.grouped_calls,
         }
     }
 }

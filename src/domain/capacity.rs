@@ -76,7 +76,21 @@ impl fmt::Display for Capacity {
 }
 
 /// The direction of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, EnumMessage, VariantArray)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumMessage,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = StepOp)]
 pub enum Op {

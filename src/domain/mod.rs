@@ -47,7 +47,7 @@ pub use job::{
     MAX_STEPS, OnConflict, Retarget, Retargets, StateName, Step, StepOutcome, WaitDeadlines,
 };
 pub use job_id::JobId;
-pub use lane::{Admission, Call, CallId, ChangeAnswer, Lane, LaneRecord, Notice, Outcome, Turn};
+pub use lane::{Admission, Call, CallId, ChangeAnswer, GroupedAnswer, Lane, LaneRecord, Notice, Outcome, Turn};
 pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
 pub use scaling::{Limits, ResourceConfig, Retention, ScalingConfig};
 pub use settings::{

@@ -23,6 +23,8 @@ pub struct ScalingConfig {
     pub only_listed: bool,
     /// How much work is accepted.
     pub limits: Limits,
+    /// Whether changes of members of a group that are due together go to the sidecar in one request.
+    pub grouped_calls: bool,
 }
 
 /// The rules for one resource.
@@ -84,6 +86,7 @@ impl Default for ScalingConfig {
             policies: BTreeMap::new(),
             only_listed: false,
             limits: Limits::DEFAULT,
+            grouped_calls: false,
         }
     }
 }

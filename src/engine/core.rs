@@ -8,9 +8,10 @@
 //! Events: [`Core::submit`], [`Core::submit_group`], [`Core::change`], [`Core::cancel_group`], [`Core::change_policy`],
 //! [`Core::on_metric`], [`Core::on_recorded`], [`Core::on_reserved`], [`Core::adopt`], [`Core::adopt_groups`],
 //! [`Core::on_committed`], [`Core::on_adoption_failed`], [`Core::on_reading`], [`Core::on_observation`],
-//! [`Core::on_change_answer`], [`Core::wake_due`], [`Core::forget`], [`Core::drain`]. After each of them,
-//! [`Core::take_effects`] has what is to be done.
+//! [`Core::on_change_answer`], [`Core::on_grouped_answer`], [`Core::wake_due`], [`Core::forget`], [`Core::drain`]. After each of
+//! them, [`Core::take_effects`] has what is to be done.
 
+mod gathering;
 mod groups;
 mod ids;
 mod lanes;
@@ -26,6 +27,7 @@ mod unlisted;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use gathering::{HeldIntents, Intent};
 use groups::GroupSlots;
 use ids::Ids;
 use lanes::Lanes;
@@ -39,11 +41,24 @@ use super::requests::{Answer, Refusal, ReplyTo};
 use crate::domain::policy::{Assignment, Decision, MetricSpec, Name, PolicyNews};
 use crate::domain::{
     Alias, Call, CallId, ChangeAnswer, ChangeState, EventId, GroupId, GroupStatus, HistoryEntry, JobEvent, JobId, Lane,
-    Notice, Origin, Outcome, ReadFailure, Reading, ResourceEvent, ScalingConfig, Timestamp, Turn,
+    Move, Notice, Origin, Outcome, ReadFailure, Reading, ResourceEvent, ScalingConfig, Timestamp, Turn,
 };
 use crate::policy::Problem;
 use crate::sources::SourceRules;
 use crate::store::{LaneChange, Observations, RecordChange, ReservationId, Unit, Wish};
+
+/// A change that goes into one request with others. Its intent is committed.
+#[derive(Clone, Debug)]
+pub struct GroupedChange {
+    /// The resource.
+    pub resource: Alias,
+    /// Identifies the answer.
+    pub id: CallId,
+    /// The change.
+    pub change: Move,
+    /// On whose behalf.
+    pub origin: Origin,
+}
 
 /// Something the engine is to do.
 #[derive(Debug)]
@@ -74,6 +89,9 @@ pub enum Effect {
         /// On whose behalf.
         origin: Origin,
     },
+    /// Ask the sidecar for these changes, which all add units or all remove them, in one request; [`Core::on_grouped_answer`]
+    /// follows.
+    ChangeTogether(Vec<GroupedChange>),
     /// Make durable what policies observed and decided without acting; [`Core::on_recorded`] follows, and no other before it.
     Record(Vec<Observations>),
     /// Have the sidecar asked for the capacity of a resource that no job reads; [`Core::on_observation`] follows.
@@ -155,6 +173,8 @@ pub struct Core {
     sending: HashMap<CallId, Alias>,
     draining: bool,
     pending: PendingUnits,
+    /// Intents that wait for others.
+    intents: HeldIntents,
     effects: Vec<Effect>,
 }
 
@@ -180,6 +200,7 @@ impl Core {
             sending: HashMap::new(),
             draining: false,
             pending: PendingUnits::default(),
+            intents: HeldIntents::default(),
             effects: Vec::new(),
         }
     }
@@ -204,7 +225,7 @@ impl Core {
     /// When [`Core::wake_due`] is to be called next.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let of_policies = self.standings.next_wake().filter(|_| !self.draining);
-        self.lanes.next_wake().into_iter().chain(of_policies).min()
+        self.lanes.next_wake().into_iter().chain(of_policies).chain(self.intents.next_wake()).min()
     }
 
     /// Number of unfinished jobs.
@@ -214,7 +235,7 @@ impl Core {
 
     /// Whether no change is on its way to the sidecar and no commit to the disk.
     pub fn is_quiet(&self) -> bool {
-        !self.is_changing() && self.pending.is_empty()
+        !self.is_changing() && self.pending.is_empty() && self.intents.is_empty()
     }
 
     /// Whether a change is on its way to the sidecar.
@@ -225,6 +246,7 @@ impl Core {
     /// From now on nothing new is begun: what is on its way is seen through, the rest is left for the next process.
     pub fn drain(&mut self) {
         self.draining = true;
+        self.release_all();
     }
 
     /// The lane of `resource`, if it was scaled lately.
@@ -262,9 +284,7 @@ impl Core {
         self.effects.extend(events);
         self.on_groups_committed(unit.groups, &jobs, now);
         self.effects.extend(unit.effects);
-        if let Some(resource) = unit.intent_of {
-            self.turn(&resource, now, |lane, turn| lane.on_intent_committed(turn));
-        }
+        self.on_intents_committed(&unit.intents_of, now);
     }
 
     /// Gives up a lane, and with it all that was decided since the refused unit, which has these `jobs`. Lanes that share a unit
@@ -273,6 +293,7 @@ impl Core {
         let Some(lane) = self.lanes.remove(resource) else { return };
         self.abandon_standing(resource);
         self.groups.evict(resource);
+        self.abandon_intent(resource);
         let Dependents { jobs: later, lanes } = self.pending.evict(resource);
         let jobs = jobs.iter().copied().chain(later.iter().copied()).chain(lane.jobs().map(|job| job.id)).collect();
         self.sending.retain(|_, changing| changing != resource);
@@ -346,6 +367,7 @@ impl Core {
         while let Some(resource) = self.lanes.take_due(now) {
             self.turn(&resource, now, |lane, turn| lane.on_wake(turn));
         }
+        self.release_due(now);
         self.attend_due(now);
     }
 
@@ -366,7 +388,7 @@ impl Core {
                 self.observations.remove(&resource);
             }
             let lanes = vec![LaneChange { resource, epoch, record: RecordChange::Remove }];
-            self.commit(Unit { lanes, ..Unit::default() }, Vec::new(), None);
+            self.commit(Unit { lanes, ..Unit::default() }, Vec::new());
         }
     }
 
@@ -404,7 +426,11 @@ impl Core {
             let record = if record { RecordChange::Write(Box::new(lane.record())) } else { RecordChange::Keep };
             unit.lanes.push(LaneChange { resource: resource.clone(), epoch, record });
         }
-        self.commit(unit, effects, intent.then(|| resource.clone()));
+        if intent {
+            self.commit_intent(Intent { resource: resource.clone(), unit, effects }, now);
+        } else {
+            self.commit(unit, effects);
+        }
     }
 
     /// Puts what a lane asks for into `unit`, but for its own place there; the effects that wait for the unit.
@@ -435,8 +461,9 @@ impl Core {
         effects
     }
 
-    fn commit(&mut self, unit: Unit, effects: Vec<Effect>, intent_of: Option<Alias>) {
-        self.pending.push(&unit, effects, intent_of);
+    fn commit(&mut self, unit: Unit, effects: Vec<Effect>) {
+        unit.lanes.iter().for_each(|lane| self.release_about(&lane.resource));
+        self.pending.push(&unit, effects, Vec::new());
         self.effects.push(Effect::Commit(unit));
     }
 
@@ -446,6 +473,7 @@ impl Core {
 
     /// An answer may speak of jobs of `resource` whose commit is under way, so it does not overtake it.
     fn after_pending(&mut self, resource: &Alias, effect: Effect) {
+        self.release_about(resource);
         match self.pending.last_about(resource) {
             Some(effects) => effects.push(effect),
             None => self.effects.push(effect),

@@ -35,8 +35,8 @@ use crate::clock::{Clock, WallWatch};
 use crate::domain::forecast::Learned;
 use crate::domain::policy::Name;
 use crate::domain::{
-    Alias, CallId, ChangeAnswer, EventId, Job, JobId, JobRequest, Notice, ReadFailure, Reading, Retention,
-    ScalingConfig, Timestamp,
+    Alias, CallId, ChangeAnswer, EventId, GroupedAnswer, Job, JobId, JobRequest, Notice, ReadFailure, Reading,
+    Retention, ScalingConfig, Timestamp,
 };
 use crate::policy::Problem;
 use crate::sidecar::Sidecar;
@@ -150,6 +150,11 @@ enum Done {
         call: CallId,
         answer: ChangeAnswer,
     },
+    /// A request that changes several resources.
+    ChangedTogether {
+        calls: Vec<(Alias, CallId)>,
+        answer: GroupedAnswer,
+    },
     Observed {
         resource: Alias,
         number: ReadNumber,
@@ -212,7 +217,7 @@ struct Engine<S> {
     tasks: JoinSet<Done>,
     /// The reading on its way for each resource, if there is one.
     reads: HashMap<Alias, (CallId, AbortHandle)>,
-    /// The change on its way for each resource, if there is one.
+    /// The change on its way for each resource alone, if there is one.
     changes: HashMap<Alias, AbortHandle>,
     shared_reads: SharedReads,
     /// The turn to learn a pattern.
@@ -333,6 +338,7 @@ impl<S: Sidecar> Engine<S> {
                 self.changes.remove(&resource);
                 self.core.on_change_answer(&resource, call, answer, now);
             }
+            Done::ChangedTogether { calls, answer } => self.core.on_grouped_answer(calls, answer, now),
             Done::Observed { resource, number, reading } => {
                 let waiters = self.shared_reads.over(&resource, number);
                 if !waiters.is_empty() {
@@ -429,6 +435,7 @@ impl<S: Sidecar> Engine<S> {
             Effect::Adopt(resource) => self.adopt(vec![resource]),
             Effect::Evicted { resource, jobs } => self.evict(resource, jobs),
             Effect::Call { resource, id, call, origin } => self.call(resource, id, call, origin),
+            Effect::ChangeTogether(changes) => self.change_together(changes),
             Effect::Record(observations) => self.record(observations),
             Effect::Observe(resource) => self.observe(resource, None, Waiter::Policy),
             Effect::Learn(resource, assignment) => self.learn(resource, *assignment),

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::sidecar::Sidecar;
 use crate::store::StoreError;
 
-pub use self::core::{Core, Effect};
+pub use self::core::{Core, Effect, GroupedChange};
 pub use driver::{OBSERVE_TIMEOUT, Parts};
 pub use handle::{
     EngineHandle, EngineInbox, Health, PlanError, ResourceStatus, SidecarContact, Submitted, Unavailable,

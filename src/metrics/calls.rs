@@ -23,10 +23,14 @@ pub enum Operation {
     Add,
     /// Fewer.
     Remove,
+    /// More units of several resources.
+    AddTogether,
+    /// Fewer.
+    RemoveTogether,
 }
 
 impl Operation {
-    const ALL: [Self; 4] = [Self::Read, Self::Look, Self::Add, Self::Remove];
+    const ALL: [Self; 6] = [Self::Read, Self::Look, Self::Add, Self::Remove, Self::AddTogether, Self::RemoveTogether];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +38,8 @@ impl Operation {
             Self::Look => "look",
             Self::Add => "add",
             Self::Remove => "remove",
+            Self::AddTogether => "add_together",
+            Self::RemoveTogether => "remove_together",
         }
     }
 
@@ -43,6 +49,7 @@ impl Operation {
         match self {
             Self::Read | Self::Look => &[Ok, NotFound, ErrorAnswer, NoAnswer, GivenUp],
             Self::Add | Self::Remove => &[Ok, Rejected, ErrorAnswer, NoAnswer, NotSent, GivenUp],
+            Self::AddTogether | Self::RemoveTogether => &[Ok, ErrorAnswer, NoAnswer, NotSent, GivenUp],
         }
     }
 }
@@ -93,7 +100,8 @@ impl CallMetrics {
     pub(super) fn register(registry: &Registry, begun: Instant) -> Result<Self, prometheus::Error> {
         let calls = register_int_counter_vec_with_registry!(
             "scalegate_sidecar_calls_total",
-            "Calls to the sidecar by operation (read: for a job; look: for a caller that looks at the resource) and outcome: ok; \
+            "Calls to the sidecar by operation (read: for a job; look: for a caller that looks at the resource; \
+             add_together and remove_together: of several resources) and outcome: ok; \
              not_found: it does not know the resource; rejected: it refuses the change; error_answer: another status, or \
              nonsense; no_answer: refused, timed out or broken off; not_sent: no connection for a change; given_up: the \
              gateway wanted no answer any more.",

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::RawReading;
-use crate::domain::{Capacity, ChangeAnswer, ReadFailure, SidecarAnswer, Status, Timestamp};
+use crate::domain::{Alias, Capacity, ChangeAnswer, GroupedAnswer, ReadFailure, SidecarAnswer, Status, Timestamp};
 
 /// How much of an answer is kept to be shown.
 const MAX_SHOWN_CHARS: usize = 2000;
@@ -31,6 +31,32 @@ pub fn interpret_change(status: u16, body: &[u8]) -> ChangeAnswer {
         400..=499 => ChangeAnswer::Rejected(shown(status, body)),
         _ => unknown(status, body),
     }
+}
+
+/// What an answer says about a request that changes `resources`. 2xx is a yes for those that it lists. The platform carries the
+/// parts out side by side, so that any other answer says nothing: some may have been done. 404 and 405 are what a sidecar says
+/// that has nothing at this path.
+pub fn interpret_grouped_change(status: u16, body: &[u8], resources: &[&Alias]) -> GroupedAnswer {
+    let listed = match status {
+        200..=299 => serde_json::from_slice::<ChangedBody>(body).map(|body| body.resources).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let of = |resource: &&Alias| match listed.iter().any(|part| part.resource_alias == resource.as_str()) {
+        true => ChangeAnswer::Acknowledged,
+        false => unknown(status, body),
+    };
+    GroupedAnswer { answers: resources.iter().map(of).collect(), has_path: !matches!(status, 404 | 405) }
+}
+
+#[derive(Deserialize)]
+struct ChangedBody {
+    resources: Vec<ChangedPart>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangedPart {
+    resource_alias: String,
 }
 
 fn unknown(status: u16, body: &[u8]) -> ChangeAnswer {
@@ -106,6 +132,26 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse_reading(204, good.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn of_a_grouped_change_only_what_is_listed_is_acknowledged() {
+        let [api, web]: [Alias; 2] = ["api", "web"].map(|name| name.parse().expect("an alias"));
+        let answers = |status, body: &str| interpret_grouped_change(status, body.as_bytes(), &[&api, &web]);
+        let lists =
+            r#"{"instanceId":"i","resources":[{"resourceAlias":"web","resourceId":"r"},{"resourceAlias":"db"}]}"#;
+        for status in 100..=599 {
+            let GroupedAnswer { answers, has_path } = answers(status, lists);
+            assert_eq!(has_path, ![404, 405].contains(&status), "{status}");
+            let [of_api, of_web] = &answers[..] else { panic!("one for each, not {answers:?}") };
+            let is_unknown = |answer: &ChangeAnswer| matches!(answer, ChangeAnswer::Unknown { .. });
+            assert!(is_unknown(of_api), "{status}");
+            assert_eq!(is_unknown(of_web), !(200..=299).contains(&status), "{status}");
+        }
+        for nonsense in ["", "{}", "[]", r#"{"resources":{}}"#, r#"{"resources":[{"resourceAlias":1}]}"#] {
+            let is_unknown = |answer: &ChangeAnswer| matches!(answer, ChangeAnswer::Unknown { .. });
+            assert!(answers(200, nonsense).answers.iter().all(is_unknown), "{nonsense}");
+        }
     }
 
     #[test]

@@ -11,9 +11,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{interpret_change, interpret_reading};
+use super::answer::{interpret_change, interpret_grouped_change, interpret_reading};
 use super::{RawReading, Sidecar};
-use crate::domain::{Alias, ChangeAnswer, MAX_DISPATCH, Move, Op, Origin, ReadFailure, SidecarAnswer};
+use crate::domain::{Alias, ChangeAnswer, GroupedAnswer, MAX_DISPATCH, Move, Op, Origin, ReadFailure, SidecarAnswer};
 
 /// Longest wait for an answer, the platform guide's advice. The sidecar asks the platform, which may take its time.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -87,16 +87,41 @@ impl Sidecar for HttpSidecar {
     }
 
     async fn change(&self, resource: &Alias, change: Move, origin: &Origin) -> ChangeAnswer {
-        let (action, field) = match change.op {
-            Op::Add => ("/add", "capacityToBeAdded"),
-            Op::Remove => ("/remove", "capacityToBeRemoved"),
-        };
+        let (action, field) = words(change.op);
         let request = with_trace(self.changes.post(self.url(resource, action)).force_close(), origin);
         match exchange(request, Some(json!({ field: change.units })), self.timeout).await {
             Ok(Answer { status, body }) => interpret_change(status, &body.unwrap_or_else(String::into_bytes)),
             Err(Failure { sent: false, detail }) => ChangeAnswer::NotSent { detail },
             Err(Failure { sent: true, detail }) => ChangeAnswer::Unknown { detail, answer: None },
         }
+    }
+
+    async fn change_together(&self, changes: &[(Alias, Move)], origin: &Origin) -> GroupedAnswer {
+        let Some((_, Move { op, .. })) = changes.first() else {
+            return GroupedAnswer { answers: Vec::new(), has_path: true };
+        };
+        let (action, field) = words(*op);
+        let parts = changes.iter().map(|(resource, change)| json!({"resourceAlias": resource, field: change.units}));
+        let body = json!({"resources": parts.collect::<Vec<Value>>()});
+        let url = format!("{}/resources/capacity{action}", self.base_url);
+        let request = with_trace(self.changes.post(url).force_close(), origin);
+        let failed = |answer: ChangeAnswer| GroupedAnswer { answers: vec![answer; changes.len()], has_path: true };
+        match exchange(request, Some(body), self.timeout).await {
+            Ok(Answer { status, body }) => {
+                let resources: Vec<&Alias> = changes.iter().map(|(resource, _)| resource).collect();
+                interpret_grouped_change(status, &body.unwrap_or_else(String::into_bytes), &resources)
+            }
+            Err(Failure { sent: false, detail }) => failed(ChangeAnswer::NotSent { detail }),
+            Err(Failure { sent: true, detail }) => failed(ChangeAnswer::Unknown { detail, answer: None }),
+        }
+    }
+}
+
+/// The last segment of the path, and the field with the units.
+fn words(op: Op) -> (&'static str, &'static str) {
+    match op {
+        Op::Add => ("/add", "capacityToBeAdded"),
+        Op::Remove => ("/remove", "capacityToBeRemoved"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{RawReading, Sidecar};
-use crate::domain::{Alias, ChangeAnswer, Move, Op, Origin, ReadFailure};
+use crate::domain::{Alias, ChangeAnswer, GroupedAnswer, Move, Op, Origin, ReadFailure};
 use crate::metrics::{CallOutcome, Metrics, Operation};
 
 /// Passes every call on, unchanged, and counts what becomes of it. A call that is dropped halfway counts as given up.
@@ -40,14 +40,29 @@ impl<S: Sidecar> Sidecar for MeteredSidecar<S> {
             Op::Remove => Operation::Remove,
         });
         let answer = self.inner.change(resource, change, origin).await;
-        timer.end(match &answer {
-            ChangeAnswer::Acknowledged => CallOutcome::Ok,
-            ChangeAnswer::Rejected(_) => CallOutcome::Rejected,
-            ChangeAnswer::NotSent { .. } => CallOutcome::NotSent,
-            ChangeAnswer::Unknown { answer: Some(_), .. } => CallOutcome::ErrorAnswer,
-            ChangeAnswer::Unknown { answer: None, .. } => CallOutcome::NoAnswer,
-        });
+        timer.end(outcome_of_change(&answer));
         answer
+    }
+
+    async fn change_together(&self, changes: &[(Alias, Move)], origin: &Origin) -> GroupedAnswer {
+        let is_adding = changes.iter().any(|(_, change)| change.op == Op::Add);
+        let operation = if is_adding { Operation::AddTogether } else { Operation::RemoveTogether };
+        let timer = self.metrics.calls.begin(operation);
+        let answer = self.inner.change_together(changes, origin).await;
+        // It counts as what it is for the worst part of it.
+        let worst = answer.answers.iter().find(|answer| **answer != ChangeAnswer::Acknowledged);
+        timer.end(worst.map_or(CallOutcome::Ok, outcome_of_change));
+        answer
+    }
+}
+
+fn outcome_of_change(answer: &ChangeAnswer) -> CallOutcome {
+    match answer {
+        ChangeAnswer::Acknowledged => CallOutcome::Ok,
+        ChangeAnswer::Rejected(_) => CallOutcome::Rejected,
+        ChangeAnswer::NotSent { .. } => CallOutcome::NotSent,
+        ChangeAnswer::Unknown { answer: Some(_), .. } => CallOutcome::ErrorAnswer,
+        ChangeAnswer::Unknown { answer: None, .. } => CallOutcome::NoAnswer,
     }
 }
 
@@ -95,6 +110,12 @@ mod tests {
                 Some(answer) => answer,
                 None => std::future::pending().await,
             }
+        }
+
+        async fn change_together(&self, changes: &[(Alias, Move)], origin: &Origin) -> GroupedAnswer {
+            let (resource, change) = &changes[0];
+            let last = self.change(resource, *change, origin).await;
+            GroupedAnswer { answers: vec![ChangeAnswer::Acknowledged, last], has_path: true }
         }
     }
 

@@ -10,9 +10,9 @@ mod answer;
 mod http;
 mod metered;
 
-use crate::domain::{Alias, Capacity, ChangeAnswer, Move, Origin, ReadFailure, Status, Timestamp};
+use crate::domain::{Alias, Capacity, ChangeAnswer, GroupedAnswer, Move, Origin, ReadFailure, Status, Timestamp};
 
-pub use answer::{interpret_change, interpret_reading};
+pub use answer::{interpret_change, interpret_grouped_change, interpret_reading};
 pub use http::{HttpSidecar, REQUEST_TIMEOUT};
 pub use metered::MeteredSidecar;
 
@@ -41,4 +41,7 @@ pub trait Sidecar: 'static {
     /// Adds or removes units, once. The request is on its way within [`MAX_DISPATCH`](crate::domain::MAX_DISPATCH), or
     /// the answer is that nothing was sent.
     fn change(&self, resource: &Alias, change: Move, origin: &Origin) -> impl Future<Output = ChangeAnswer>;
+
+    /// Adds units to several resources, or removes some, once and in one request. Otherwise as [`Sidecar::change`].
+    fn change_together(&self, changes: &[(Alias, Move)], origin: &Origin) -> impl Future<Output = GroupedAnswer>;
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Delayed;
 use super::sidecar::{Model, Reply};
-use crate::domain::{Alias, ChangeAnswer, Move, ReadFailure, Timestamp};
-use crate::sidecar::{REQUEST_TIMEOUT, RawReading, interpret_change, interpret_reading};
+use crate::domain::{Alias, ChangeAnswer, GroupedAnswer, Move, ReadFailure, Timestamp};
+use crate::sidecar::{REQUEST_TIMEOUT, RawReading, interpret_change, interpret_grouped_change, interpret_reading};
 
 /// How long the sidecar takes to answer, unless its behaviour adds to it.
 const CALL: Duration = Duration::from_millis(3);
@@ -50,6 +50,28 @@ impl SidecarLink {
         })
         .unwrap_or_else(|| (REQUEST_TIMEOUT, unknown("no answer")))
     }
+
+    /// Asks for `changes`, which all go the same way, in one request; the answer, and how long it takes.
+    pub fn change_together(&mut self, now: Timestamp, changes: &[(Alias, Move)]) -> Delayed<GroupedAnswer> {
+        let count = changes.len();
+        let Some((_, Move { op, .. })) = changes.first().filter(|_| !self.is_down) else {
+            return (CALL, same(ChangeAnswer::NotSent { detail: "connection refused".into() }, count));
+        };
+        let parts: Vec<(Alias, i64)> =
+            changes.iter().map(|(resource, change)| (resource.clone(), change.units.into())).collect();
+        let resources: Vec<&Alias> = changes.iter().map(|(resource, _)| resource).collect();
+        let answer = self.model.change_group(now, *op, &parts);
+        arrival(answer.delay, answer.reply, |reply| match reply {
+            Reply::Response { status, body } => interpret_grouped_change(status, body.as_bytes(), &resources),
+            Reply::ConnectionClosed => same(unknown("connection closed"), count),
+        })
+        .unwrap_or_else(|| (REQUEST_TIMEOUT, same(unknown("no answer"), count)))
+    }
+}
+
+/// The same answer for so many changes.
+fn same(answer: ChangeAnswer, count: usize) -> GroupedAnswer {
+    GroupedAnswer { answers: vec![answer; count], has_path: true }
 }
 
 /// When an answer arrives and what it means, or `None` if the client gives up before.

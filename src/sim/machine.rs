@@ -19,10 +19,10 @@ use crate::clock::{Present, Start, WallWatch};
 use crate::domain::forecast::{History, learn};
 use crate::domain::policy::{Decision, MetricSpec, Name};
 use crate::domain::{
-    Alias, Call, CallId, ChangeAnswer, EventId, GroupId, GroupRequest, HistoryEntry, JobEvent, JobId, JobRequest, Move,
-    Notice, ReadFailure, Reading, ScalingConfig, Timestamp,
+    Alias, Call, CallId, ChangeAnswer, EventId, GroupId, GroupRequest, GroupedAnswer, HistoryEntry, JobEvent, JobId,
+    JobRequest, Move, Notice, ReadFailure, Reading, ScalingConfig, Timestamp,
 };
-use crate::engine::{Answer, Core, Effect, JobChange, ReplyTo};
+use crate::engine::{Answer, Core, Effect, GroupedChange, JobChange, ReplyTo};
 use crate::sidecar::RawReading;
 use crate::store::{Admissions, Epoch, Observations, SubmitKey, Unit, Wish};
 
@@ -40,6 +40,9 @@ pub trait Surroundings {
 
     /// The sidecar is asked to change the capacity of `resource`, which only what is on `disk` can justify.
     fn change(&mut self, now: Timestamp, resource: &Alias, change: Move, disk: &Disk) -> Delayed<ChangeAnswer>;
+
+    /// The sidecar is asked for `changes` in one request, which only what is on `disk` can justify.
+    fn change_together(&mut self, now: Timestamp, changes: &[(Alias, Move)], disk: &Disk) -> Delayed<GroupedAnswer>;
 
     /// The engine asks for `unit` to be made durable.
     fn asked(&mut self, _now: Timestamp, _unit: &Unit) {}
@@ -91,6 +94,9 @@ enum Event {
     RetryDue,
     /// A change is on its way to the sidecar.
     Dispatched(Alias, CallId, Move),
+    /// A request with several changes is on its way to the sidecar.
+    DispatchedTogether(Vec<GroupedChange>),
+    AnsweredTogether(Vec<(Alias, CallId)>, GroupedAnswer),
     Reading(Alias, CallId, Timestamp, Result<RawReading, ReadFailure>),
     Answered(Alias, CallId, ChangeAnswer),
     /// A reading that no job asked for.
@@ -102,6 +108,8 @@ impl Event {
         match self {
             Self::Dispatched(of, ..) | Self::Reading(of, ..) | Self::Answered(of, ..) => of == resource,
             Self::Observed(of, ..) => of == resource,
+            // The other lanes wait for the answer too.
+            Self::DispatchedTogether(_) | Self::AnsweredTogether(..) => false,
             Self::Committed(_) | Self::Recorded(_) | Self::RetryDue => false,
         }
     }
@@ -334,6 +342,13 @@ impl<S: Surroundings> Machine<S> {
                 let (after, answer) = self.surroundings.change(self.now, &resource, change, &self.disk);
                 self.schedule(after, Event::Answered(resource, call, answer));
             }
+            Event::DispatchedTogether(parts) => {
+                let calls = parts.iter().map(|part| (part.resource.clone(), part.id)).collect();
+                let changes: Vec<(Alias, Move)> = parts.into_iter().map(|part| (part.resource, part.change)).collect();
+                let (after, answer) = self.surroundings.change_together(self.now, &changes, &self.disk);
+                self.schedule(after, Event::AnsweredTogether(calls, answer));
+            }
+            Event::AnsweredTogether(calls, answer) => self.core.on_grouped_answer(calls, answer, clock),
             Event::Reading(resource, call, asked_at, raw) => {
                 let reading = raw.map(|raw| self.timed(raw, asked_at));
                 if let Ok(reading) = &reading {
@@ -449,6 +464,10 @@ impl<S: Surroundings> Machine<S> {
             Effect::Call { resource, id, call: Call::Change(change), .. } => {
                 self.surroundings.handed_over(now, &resource, change);
                 self.schedule(self.dispatch_takes, Event::Dispatched(resource, id, change));
+            }
+            Effect::ChangeTogether(parts) => {
+                parts.iter().for_each(|part| self.surroundings.handed_over(now, &part.resource, part.change));
+                self.schedule(self.dispatch_takes, Event::DispatchedTogether(parts));
             }
             Effect::Record(observations) => self.record(observations),
             Effect::Observe(resource) => {

@@ -34,6 +34,20 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// Adds what is in `other`, which has no reservation.
+    pub fn append(&mut self, other: Self) {
+        let Self { lanes, jobs, groups, policies, entries, history, keys, audit, reservation } = other;
+        debug_assert!(reservation.is_none(), "a unit uses up one reservation at the most");
+        self.lanes.extend(lanes);
+        self.jobs.extend(jobs);
+        self.groups.extend(groups);
+        self.policies.extend(policies);
+        self.entries.extend(entries);
+        self.history.extend(history);
+        self.keys.extend(keys);
+        self.audit.extend(audit);
+    }
+
     /// Whether it is about the lanes of all resources whose policies it changes. One that is not can have no owner.
     pub fn covers_policies(&self) -> bool {
         let is_covered = |change: &PolicyChange| self.lanes.iter().any(|lane| lane.resource == change.resource);

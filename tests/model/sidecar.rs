@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use scalegate::domain::{Alias, ChangeAnswer, Move, Op, Origin, ReadFailure, SidecarAnswer, Status};
+use scalegate::domain::{Alias, ChangeAnswer, GroupedAnswer, Move, Op, Origin, ReadFailure, SidecarAnswer, Status};
 use scalegate::sidecar::{RawReading, Sidecar};
 use tokio::sync::{oneshot, watch};
 
@@ -119,5 +119,9 @@ impl Sidecar for Client {
             Ok(answer) => answer,
             Err(_) => std::future::pending().await,
         }
+    }
+
+    async fn change_together(&self, _: &[(Alias, Move)], _: &Origin) -> GroupedAnswer {
+        unreachable!("no job here is one of a group")
     }
 }

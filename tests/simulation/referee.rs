@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use scalegate::domain::policy::Decision;
 use scalegate::domain::{
-    Alias, ChangeAnswer, Ending, ErrorCode, EventId, Goal, HistoryEntry, Job, JobEvent, JobId, JobState, Move, Notice,
-    ReadFailure, ResourceEvent, SettingLimits, Step, StepOutcome, Timestamp,
+    Alias, ChangeAnswer, Ending, ErrorCode, EventId, Goal, GroupedAnswer, HistoryEntry, Job, JobEvent, JobId, JobState,
+    Move, Notice, ReadFailure, ResourceEvent, SettingLimits, Step, StepOutcome, Timestamp,
 };
 use scalegate::engine::{Answer, Refusal, ReplyTo};
 use scalegate::sidecar::{REQUEST_TIMEOUT, RawReading};
@@ -484,6 +484,12 @@ impl Surroundings for Referee {
         answer
     }
 
+    fn change_together(&mut self, now: Timestamp, changes: &[(Alias, Move)], disk: &Disk) -> Delayed<GroupedAnswer> {
+        let parts: Vec<Delayed<ChangeAnswer>> =
+            changes.iter().map(|(resource, change)| self.change(now, resource, *change, disk)).collect();
+        together(parts)
+    }
+
     fn asked(&mut self, _: Timestamp, unit: &Unit) {
         self.policies.asked_to_write(unit);
     }
@@ -680,4 +686,14 @@ fn job_ended(what: &ResourceEvent) -> Option<JobId> {
         ResourceEvent::JobEnded { job, .. } => Some(*job),
         _ => None,
     }
+}
+
+/// The answer to a request with these parts: if all are accepted, so is the request. Otherwise nothing is known of any.
+fn together(parts: Vec<Delayed<ChangeAnswer>>) -> Delayed<GroupedAnswer> {
+    let after = parts.iter().map(|(after, _)| *after).max().unwrap_or_default();
+    let answers: Vec<ChangeAnswer> = parts.into_iter().map(|(_, answer)| answer).collect();
+    let is_certain = answers.iter().all(|answer| *answer == ChangeAnswer::Acknowledged);
+    let unknown = |_| ChangeAnswer::Unknown { detail: "a part failed".into(), answer: None };
+    let answers = if is_certain { answers } else { answers.into_iter().map(unknown).collect() };
+    (after, GroupedAnswer { answers, has_path: true })
 }

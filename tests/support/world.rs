@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, Ending, ErrorCode, Goal, Job, JobEvent, JobId, JobRequest, Move, Notice, OnConflict,
-    ReadFailure, ScalingConfig, Settings, SettingsOverrides, Timestamp,
+    Alias, Capacity, ChangeAnswer, Ending, ErrorCode, Goal, GroupedAnswer, Job, JobEvent, JobId, JobRequest, Move,
+    Notice, OnConflict, ReadFailure, ScalingConfig, Settings, SettingsOverrides, Timestamp,
 };
 use scalegate::engine::{Answer, ReplyTo};
 use scalegate::sidecar::RawReading;
@@ -30,6 +30,10 @@ impl Surroundings for Stage {
 
     fn change(&mut self, now: Timestamp, resource: &Alias, change: Move, _: &Disk) -> Delayed<ChangeAnswer> {
         self.sidecar.change(now, resource, change)
+    }
+
+    fn change_together(&mut self, now: Timestamp, changes: &[(Alias, Move)], _: &Disk) -> Delayed<GroupedAnswer> {
+        self.sidecar.change_together(now, changes)
     }
 
     fn written(&mut self, _: Timestamp, event: &JobEvent, disk: &Disk) {

@@ -41,7 +41,7 @@ use super::waiting::WaitReason;
 pub use admission::Admission;
 use queue::Queue;
 pub use record::LaneRecord;
-pub use response::ChangeAnswer;
+pub use response::{ChangeAnswer, GroupedAnswer};
 pub use turn::{Call, CallId, Notice, Outcome, Turn};
 use watch::WatchedChange;
 
@@ -179,6 +179,15 @@ impl Lane {
             _ => None,
         };
         self.queue.earliest_deadline().into_iter().chain(job_deadline).chain(reading).min()
+    }
+
+    /// Whether it may decide on a change by `at`: it is being read for the active job, or will be.
+    pub fn decides_by(&self, at: Timestamp) -> bool {
+        match self.activity {
+            Activity::Sleeping { until } => self.change.is_none() && until <= at,
+            Activity::Reading { .. } => self.change.is_none(),
+            Activity::Idle | Activity::Committing | Activity::Sending { .. } => false,
+        }
     }
 
     /// The unfinished job `id`.

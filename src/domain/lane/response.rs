@@ -28,6 +28,15 @@ pub enum ChangeAnswer {
     },
 }
 
+/// The sidecar's answer to a request that changes several resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupedAnswer {
+    /// What it says of each change, in their order.
+    pub answers: Vec<ChangeAnswer>,
+    /// Whether the sidecar takes such requests at all, as far as can be told.
+    pub has_path: bool,
+}
+
 impl Lane {
     /// What the sidecar's `answer` to `change` means.
     pub(super) fn on_change_response(

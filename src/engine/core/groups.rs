@@ -147,7 +147,7 @@ impl Core {
         if unit == Unit::default() {
             self.effects.extend(effects);
         } else {
-            self.commit(unit, effects, None);
+            self.commit(unit, effects);
         }
     }
 }

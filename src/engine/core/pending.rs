@@ -21,8 +21,8 @@ pub(super) struct PendingUnit {
     pub groups: Vec<Arc<Group>>,
     /// What is done after that.
     pub effects: Vec<Effect>,
-    /// The lane whose intent is in it.
-    pub intent_of: Option<Alias>,
+    /// The lanes whose intents are in it.
+    pub intents_of: Vec<Alias>,
     /// Whether one of its lanes was evicted since: it cannot become durable any more.
     pub is_evicted: bool,
 }
@@ -32,11 +32,11 @@ impl PendingUnits {
         self.0.is_empty()
     }
 
-    pub fn push(&mut self, unit: &Unit, effects: Vec<Effect>, intent_of: Option<Alias>) {
+    pub fn push(&mut self, unit: &Unit, effects: Vec<Effect>, intents_of: Vec<Alias>) {
         let kept = unit.lanes.iter().filter(|lane| lane.record != RecordChange::Remove);
         let lanes = kept.map(|lane| lane.resource.clone()).collect();
         let (jobs, groups) = (unit.jobs.clone(), unit.groups.clone());
-        self.0.push_back(PendingUnit { lanes, jobs, groups, effects, intent_of, is_evicted: false });
+        self.0.push_back(PendingUnit { lanes, jobs, groups, effects, intents_of, is_evicted: false });
     }
 
     /// Takes out the oldest one.
@@ -88,7 +88,7 @@ mod tests {
         let mut pending = PendingUnits::default();
         for names in [&["a", "b"][..], &["b"], &["c"]] {
             let unit = Unit { lanes: names.iter().map(|name| lane(name)).collect(), ..Unit::default() };
-            pending.push(&unit, Vec::new(), None);
+            pending.push(&unit, Vec::new(), Vec::new());
         }
         let Dependents { lanes, .. } = pending.evict(&lane("a").resource);
         assert_eq!(lanes, [lane("b").resource]);

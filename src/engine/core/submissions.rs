@@ -244,7 +244,7 @@ impl Core {
         };
         let lanes = vec![LaneChange { resource, epoch, record: RecordChange::Keep }];
         let unit = Unit { lanes, audit, entries, reservation: Some(reservation), ..Unit::default() };
-        self.commit(unit, vec![reply], None);
+        self.commit(unit, vec![reply]);
     }
 }
 

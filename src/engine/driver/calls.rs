@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::super::core::GroupedChange;
 use super::{Done, Engine};
 use crate::clock::Clock;
 use crate::domain::{Alias, Call, CallId, Move, Origin, ReadFailure, Reading};
@@ -36,6 +37,18 @@ impl<S: Sidecar> Engine<S> {
         });
         // The lane has no other change on its way.
         self.changes.insert(resource, changing);
+    }
+
+    /// Not given up with one of its lanes, since the others wait for the answer too; a lane that was evicted does not hear it.
+    pub(super) fn change_together(&mut self, changes: Vec<GroupedChange>) {
+        let sidecar = Rc::clone(&self.sidecar);
+        let calls = changes.iter().map(|change| (change.resource.clone(), change.id)).collect();
+        self.tasks.spawn_local(async move {
+            let origin = changes.first().map(|change| change.origin.clone()).unwrap_or_default();
+            let changes: Vec<(Alias, Move)> = changes.into_iter().map(|part| (part.resource, part.change)).collect();
+            let answer = sidecar.change_together(&changes, &origin).await;
+            Done::ChangedTogether { calls, answer }
+        });
     }
 
     pub(super) fn note_contact(&mut self, reading: &Result<Reading, ReadFailure>) {

@@ -5,7 +5,7 @@ use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status};
 use opentelemetry_sdk::trace::Span;
 
 use super::{Traces, ids, own};
-use crate::domain::{Alias, ChangeAnswer, Move, Op, Origin, ReadFailure};
+use crate::domain::{Alias, ChangeAnswer, GroupedAnswer, Move, Op, Origin, ReadFailure};
 use crate::sidecar::{RawReading, Sidecar};
 
 /// A sidecar whose calls are told, and which learns to which span each belongs. If traces are off, it learns what the
@@ -53,6 +53,27 @@ impl<S: Sidecar> Sidecar for Traced<S> {
         call.span.set_attribute(KeyValue::new("scalegate.units", i64::from(change.units)));
         let answer = self.sidecar.change(resource, change, &call.origin).await;
         call.end_change(&answer);
+        answer
+    }
+
+    /// One span, of the first of the resources, on behalf of its job.
+    async fn change_together(&self, changes: &[(Alias, Move)], origin: &Origin) -> GroupedAnswer {
+        let Some((resource, Move { op, .. })) = changes.first() else {
+            return self.sidecar.change_together(changes, origin).await;
+        };
+        let (name, op) = match op {
+            Op::Add => (("POST", "POST resources/capacity/add"), "add"),
+            Op::Remove => (("POST", "POST resources/capacity/remove"), "remove"),
+        };
+        let Some(mut call) = Call::begin(&self.traces, name, resource, origin) else {
+            return self.sidecar.change_together(changes, origin).await;
+        };
+        let resources: Vec<&str> = changes.iter().map(|(resource, _)| resource.as_str()).collect();
+        call.span.set_attribute(KeyValue::new("scalegate.op", op));
+        call.span.set_attribute(KeyValue::new("scalegate.resources", resources.join(" ")));
+        let answer = self.sidecar.change_together(changes, &call.origin).await;
+        let worst = answer.answers.iter().find(|answer| **answer != ChangeAnswer::Acknowledged);
+        call.end_change(worst.unwrap_or(&ChangeAnswer::Acknowledged));
         answer
     }
 }

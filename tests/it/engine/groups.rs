@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, Ending, Goal, Group, GroupRequest, GroupState, JobRequest, Move, OnConflict,
-    OnFailure, Op, ReadFailure, ScalingConfig, SettingsOverrides, SidecarAnswer, StateName, Status, StepOutcome,
-    Timestamp,
+    Alias, Capacity, ChangeAnswer, Ending, Goal, Group, GroupRequest, GroupState, GroupedAnswer, JobRequest, Move,
+    OnConflict, OnFailure, Op, ReadFailure, ScalingConfig, SettingsOverrides, SidecarAnswer, StateName, Status,
+    StepOutcome, Timestamp,
 };
 use scalegate::engine::{Answer, Refusal, ReplyTo};
 use scalegate::sidecar::RawReading;
@@ -51,6 +51,10 @@ impl Surroundings for Plant {
         let after = if change.op == Op::Add { before + change.units } else { before - change.units };
         self.capacities.insert(resource.clone(), after);
         (if self.slow.as_ref() == Some(resource) { SLOW } else { CALL }, ChangeAnswer::Acknowledged)
+    }
+
+    fn change_together(&mut self, _: Timestamp, _: &[(Alias, Move)], _: &Disk) -> Delayed<GroupedAnswer> {
+        unreachable!("by default there are single calls")
     }
 
     fn answered(&mut self, _: Timestamp, to: ReplyTo, answer: Answer, _: &Disk) {

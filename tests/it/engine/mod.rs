@@ -4,6 +4,7 @@ mod clock;
 mod crash;
 mod difficult_sidecar;
 mod driver;
+mod grouped_calls;
 mod groups;
 mod lanes;
 mod sidecar_check;

@@ -10,8 +10,8 @@ use crate::support::guard;
 use scalegate::api::{self, ApiState, ConnectionLimits, HttpServer, ProcessState};
 use scalegate::clock::{Clock, WallWatch, wall_now};
 use scalegate::domain::{
-    Alias, Capacity, ChangeAnswer, Ending, EventId, Goal, Job, JobEvent, JobId, JobRequest, Move, OnConflict, Origin,
-    ReadFailure, Retention, ScalingConfig, Settings, SettingsOverrides, Step, StepOutcome,
+    Alias, Capacity, ChangeAnswer, Ending, EventId, Goal, GroupedAnswer, Job, JobEvent, JobId, JobRequest, Move,
+    OnConflict, Origin, ReadFailure, Retention, ScalingConfig, Settings, SettingsOverrides, Step, StepOutcome,
 };
 use scalegate::engine::{EngineHandle, Parts, Projections, RunningEngine};
 use scalegate::feed::Feed;
@@ -46,6 +46,10 @@ impl Sidecar for NoSidecar {
     }
 
     async fn change(&self, _: &Alias, _: Move, _: &Origin) -> ChangeAnswer {
+        std::future::pending().await
+    }
+
+    async fn change_together(&self, _: &[(Alias, Move)], _: &Origin) -> GroupedAnswer {
         std::future::pending().await
     }
 }

@@ -207,7 +207,7 @@ impl Core {
             reservation: Some(reservation),
             ..Unit::default()
         };
-        self.commit(unit, vec![Effect::Reply(reply_to, Answer::GroupJoined(id))], None);
+        self.commit(unit, vec![Effect::Reply(reply_to, Answer::GroupJoined(id))]);
     }
 
     /// An answer may speak of jobs whose commit is under way, so it does not overtake it.

@@ -154,7 +154,7 @@ impl Core {
         }
         let lanes = vec![LaneChange { resource: resource.clone(), epoch, record: RecordChange::Keep }];
         let unit = Unit { lanes, policies: changes_of(resource, writes), ..unit };
-        self.commit(unit, effects, None);
+        self.commit(unit, effects);
     }
 }
 

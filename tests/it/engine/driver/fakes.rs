@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use scalegate::domain::{
-    Alias, ChangeAnswer, EventId, JobId, Move, Op, Origin, ReadFailure, Retention, Stage, Status, Timestamp,
+    Alias, ChangeAnswer, EventId, GroupedAnswer, JobId, Move, Op, Origin, ReadFailure, Retention, Stage, Status,
+    Timestamp,
 };
 use scalegate::sidecar::{RawReading, Sidecar};
 use scalegate::store::sqlite::{Journal, LaneReader, Opened, SqliteError, SqliteJournal, SqliteStore};
@@ -103,6 +104,14 @@ impl Sidecar for Client {
         }
         behave(&self.sidecar.on_change).await;
         ChangeAnswer::Acknowledged
+    }
+
+    async fn change_together(&self, changes: &[(Alias, Move)], origin: &Origin) -> GroupedAnswer {
+        let mut answers = Vec::new();
+        for (resource, change) in changes {
+            answers.push(self.change(resource, *change, origin).await);
+        }
+        GroupedAnswer { answers, has_path: true }
     }
 }
 
