@@ -9,7 +9,7 @@ use scalegate::domain::{Ending, Group, GroupState, Job, StateName};
 use crate::scenario::{ChangeFate, ReadFate};
 
 /// What happens besides requests to the sidecar going wrong.
-const OTHERS: [&str; 47] = [
+const OTHERS: [&str; 48] = [
     "answers given again",
     "cancel",
     "capacity changed by another program",
@@ -48,6 +48,7 @@ const OTHERS: [&str; 47] = [
     "policy put",
     "policy taken out of the file",
     "refused about a policy",
+    "several resources changed in one request",
     "sidecar up or down",
     "source of a metric failed",
     "status FAILED",

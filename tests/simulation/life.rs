@@ -291,6 +291,7 @@ fn scaling(nature: &Nature, settle: Duration) -> ScalingConfig {
         ..ScalingConfig::default()
     };
     scaling.limits.queue_length = 3;
+    scaling.grouped_calls = nature.seed.is_multiple_of(2);
     scaling
 }
 

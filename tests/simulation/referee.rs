@@ -14,7 +14,7 @@ use scalegate::domain::{
     Move, Notice, ReadFailure, ResourceEvent, SettingLimits, Step, StepOutcome, Timestamp,
 };
 use scalegate::engine::{Answer, Refusal, ReplyTo};
-use scalegate::sidecar::{REQUEST_TIMEOUT, RawReading};
+use scalegate::sidecar::{REQUEST_TIMEOUT, RawReading, interpret_change};
 use scalegate::sim::{BEGIN, Delayed, Disk, Machine, Surroundings, shifted};
 use scalegate::store::Unit;
 
@@ -485,9 +485,19 @@ impl Surroundings for Referee {
     }
 
     fn change_together(&mut self, now: Timestamp, changes: &[(Alias, Move)], disk: &Disk) -> Delayed<GroupedAnswer> {
+        self.coverage.count("several resources changed in one request");
         let parts: Vec<Delayed<ChangeAnswer>> =
             changes.iter().map(|(resource, change)| self.change(now, resource, *change, disk)).collect();
-        together(parts)
+        let (after, answers) = together(parts);
+        let is_unknown = answers.iter().any(|answer| matches!(answer, ChangeAnswer::Unknown { .. }));
+        if is_unknown && self.sabotage == Some(Sabotage::ResendTogether) && self.violation.is_none() {
+            return self.change_together(now, changes, disk);
+        }
+        let answers = match self.sabotage {
+            Some(Sabotage::RefusalOfAll) if is_unknown => answers.into_iter().map(|_| rejected()).collect(),
+            _ => answers,
+        };
+        (after, GroupedAnswer { answers, has_path: true })
     }
 
     fn asked(&mut self, _: Timestamp, unit: &Unit) {
@@ -688,12 +698,21 @@ fn job_ended(what: &ResourceEvent) -> Option<JobId> {
     }
 }
 
-/// The answer to a request with these parts: if all are accepted, so is the request. Otherwise nothing is known of any.
-fn together(parts: Vec<Delayed<ChangeAnswer>>) -> Delayed<GroupedAnswer> {
+/// What the answer to a request with these parts says of each, and when it comes. It lists what was accepted, if the first one
+/// was; otherwise nothing is known of any, unless nothing was sent.
+fn together(parts: Vec<Delayed<ChangeAnswer>>) -> (Duration, Vec<ChangeAnswer>) {
     let after = parts.iter().map(|(after, _)| *after).max().unwrap_or_default();
     let answers: Vec<ChangeAnswer> = parts.into_iter().map(|(_, answer)| answer).collect();
-    let is_certain = answers.iter().all(|answer| *answer == ChangeAnswer::Acknowledged);
-    let unknown = |_| ChangeAnswer::Unknown { detail: "a part failed".into(), answer: None };
-    let answers = if is_certain { answers } else { answers.into_iter().map(unknown).collect() };
-    (after, GroupedAnswer { answers, has_path: true })
+    let is_unsent = answers.iter().all(|answer| matches!(answer, ChangeAnswer::NotSent { .. }));
+    let lists = answers.first() == Some(&ChangeAnswer::Acknowledged);
+    let of = |answer: ChangeAnswer| match answer {
+        ChangeAnswer::NotSent { .. } if is_unsent => answer,
+        ChangeAnswer::Acknowledged if lists => answer,
+        _ => ChangeAnswer::Unknown { detail: "nothing is said of it".into(), answer: None },
+    };
+    (after, answers.into_iter().map(of).collect())
+}
+
+fn rejected() -> ChangeAnswer {
+    interpret_change(409, b"{}")
 }

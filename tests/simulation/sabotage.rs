@@ -68,10 +68,16 @@ pub enum Sabotage {
     ForgottenStages,
     /// A restart forgets groups; their jobs go on alone.
     ForgottenGroups,
+    /// A request that changes several resources is sent again when its outcome is unknown.
+    ResendTogether,
+    /// An answer that is no clear yes to such a request is taken to refuse all of it.
+    RefusalOfAll,
+    /// The intents of such a request are written one by one, and it is sent after the first.
+    FirstIntentOnly,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::ResendOnTimeout,
         Self::CooldownInMemoryOnly,
         Self::ActOnReRead,
@@ -98,15 +104,18 @@ impl Sabotage {
         Self::HalfAGroup,
         Self::ForgottenStages,
         Self::ForgottenGroups,
+        Self::ResendTogether,
+        Self::RefusalOfAll,
+        Self::FirstIntentOnly,
     ];
 
     /// How the violation begins that is to be noticed.
     pub fn breaks(self) -> &'static str {
         match self {
-            Self::ResendOnTimeout => "never twice",
+            Self::ResendOnTimeout | Self::ResendTogether => "never twice",
             Self::CooldownInMemoryOnly | Self::WallClock => "never inside a cooldown",
             Self::ActOnReRead | Self::NoSettleTime => "never on a stale reading",
-            Self::NoIntentRecord => "intended before sent",
+            Self::NoIntentRecord | Self::FirstIntentOnly => "intended before sent",
             Self::CommitsEarly => "accepted is durable",
             Self::ForgottenKeys => "the same key gets the same answer",
             Self::ForgottenQueue | Self::TimersIgnored => "every job ends",
@@ -125,6 +134,7 @@ impl Sabotage {
             Self::HalfAGroup => "a group is accepted whole",
             Self::ForgottenStages => "stages never overlap",
             Self::ForgottenGroups => "every group ends",
+            Self::RefusalOfAll => "step ",
         }
     }
 
@@ -156,6 +166,7 @@ impl Sabotage {
             Self::RepeatedEventIds => machine.disk.forget = Some(|restored| restored.next_event = 1),
             Self::NoTimeline => machine.disk.corrupt = Some(|batch| batch.history.clear()),
             Self::NoIntentRecord => machine.disk.corrupt = Some(drop_intents),
+            Self::FirstIntentOnly => machine.disk.corrupt = Some(drop_later_intents),
             Self::CommitsEarly => machine.commits_early = true,
             Self::TimersIgnored => machine.ignores_timers = true,
             Self::StaleIntent => machine.sends_withdrawn = true,
@@ -165,6 +176,8 @@ impl Sabotage {
             Self::ForgottenStages => machine.disk.forget = Some(forget_stages),
             Self::ForgottenGroups => machine.disk.forget = Some(|restored| restored.adoption.groups.clear()),
             Self::ResendOnTimeout
+            | Self::ResendTogether
+            | Self::RefusalOfAll
             | Self::ActOnReRead
             | Self::NoSettleTime
             | Self::WallClock
@@ -214,6 +227,16 @@ fn drop_last_member(unit: &mut Unit) {
     let accepted = unit.groups.iter().filter(|group| group.version == 1);
     let lost: Vec<JobId> = accepted.filter_map(|group| Some(group.members.last()?.job)).collect();
     unit.jobs.retain(|job| !lost.contains(&job.id));
+}
+
+fn drop_later_intents(unit: &mut Unit) {
+    let mut intents = 0;
+    unit.jobs.retain(|job| {
+        let intends =
+            job.steps.last().is_some_and(|step| step.outcome == StepOutcome::Pending && step.sent_at.is_none());
+        intents += u32::from(intends);
+        !intends || intents == 1
+    });
 }
 
 fn drop_intents(unit: &mut Unit) {
