@@ -82,7 +82,7 @@ export function outcome(step) {
 
 const WAITS = {
   turn: "Waits for its turn",
-  stage: "Waits for its stage",
+  stage: "Waits for the earlier stages of its group",
   sidecar: "Waits for a reading from the sidecar",
   active: "Waits for the resource to become ready",
   cooldown: "Waits for the cooldown",
