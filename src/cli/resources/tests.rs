@@ -164,7 +164,7 @@ async fn one_resource_is_watched_as_json_also_through_an_absence() {
         list(&[again]),
         no_jobs(),
         Reply::Stream(ready(false), Then::Hold),
-        list(&[moved.clone()]),
+        list(std::slice::from_ref(&moved)),
         no_jobs(),
     ];
     let (exit, captured, asked) = watched(replies, &["worker", "--json"], 11).await;
