@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use scalegate::api::view::{GroupList, GroupView, JobView};
 use scalegate::domain::{GroupState, OnFailure, StateName};
+use scalegate::sim::sidecar::{Record, RecordKind};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -166,8 +167,9 @@ async fn all(gateway: &str) -> Vec<GroupView> {
     }
 }
 
-/// Fails if a promise about groups was not kept. `groups` and `jobs` are all there are, and over.
-pub fn judge(groups: &[GroupView], jobs: &[JobView], promised: &Promised) -> Tally {
+/// Fails if a promise about groups was not kept. `groups` and `jobs` are all there are, and over; `records` is what the
+/// sidecar knows.
+pub fn judge(groups: &[GroupView], jobs: &[JobView], records: &[Record], promised: &Promised) -> Tally {
     let jobs: HashMap<Uuid, &JobView> = jobs.iter().map(|job| (job.id, job)).collect();
     let known: HashMap<Uuid, &GroupView> = groups.iter().map(|group| (group.id, group)).collect();
     for (id, body) in promised {
@@ -182,12 +184,24 @@ pub fn judge(groups: &[GroupView], jobs: &[JobView], promised: &Promised) -> Tal
         assert!(job.group_id.is_none_or(|group| known.contains_key(&group)), "a member without its group: {job:#?}");
     }
     let mut tally = Tally { groups: groups.len(), ..Tally::default() };
+    for pair in records.windows(2).filter(|pair| are_of_one_request(&pair[0], &pair[1])) {
+        tally.together += 1;
+        tally.together_with_fault += usize::from(pair[0].fault.is_some());
+    }
     for group in groups {
         judge_group(group, &jobs);
         *tally.endings.entry(group.state.as_str()).or_default() += 1;
         tally.restored += group.members.iter().filter(|member| member.restore.is_some()).count();
     }
     tally
+}
+
+/// Whether two records that follow each other are the two parts of one request.
+fn are_of_one_request(first: &Record, second: &Record) -> bool {
+    let is_change = matches!(first.kind, RecordKind::Add | RecordKind::Remove);
+    is_change
+        && (first.kind, first.at, first.fault) == (second.kind, second.at, second.fault)
+        && first.alias != second.alias
 }
 
 fn judge_group(group: &GroupView, jobs: &HashMap<Uuid, &JobView>) {
@@ -221,17 +235,27 @@ pub struct Tally {
     groups: usize,
     endings: BTreeMap<&'static str, usize>,
     restored: usize,
+    /// Requests with the changes of two members.
+    together: usize,
+    /// Those of them that went wrong.
+    together_with_fault: usize,
 }
 
 impl Tally {
     /// Fails if so little happened that the verdict means nothing.
     pub fn assert_worth_it(&self, kills: usize) {
         assert!(self.groups >= kills / 10, "too little happened: {self}");
+        // One for every ten kills is usual; a short run may be unlucky.
+        assert!(kills < 100 || self.together >= kills / 50, "too few changes of two at once: {self}");
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "groups: {} ({:?}), {} members on their way back", self.groups, self.endings, self.restored)
+        write!(
+            f,
+            "groups: {} ({:?}), {} members on their way back; requests with two changes: {}, {} with a fault",
+            self.groups, self.endings, self.restored, self.together, self.together_with_fault
+        )
     }
 }

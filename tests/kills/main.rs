@@ -6,7 +6,8 @@
 //! process, is never killed, loses requests and answers, and so knows the truth. In the end every job must be over, and
 //! then three records must agree: what the clients were told ([`referee`]), what the gateway says it did, and what
 //! reached the sidecar ([`verdict`]). Two more resources have policies, which clients push metrics to and make claims and holds
-//! on ([`policies`]). Three others are scaled in groups ([`groups`]). A client follows the stream of events all the while, and must have heard
+//! on ([`policies`]). Three others are scaled in groups, two of them in one stage and so in one request where both go the
+//! same way ([`groups`]). A client follows the stream of events all the while, and must have heard
 //! everything once ([`follower`]).
 //!
 //! `KILLS` sets the number of kills (60), `KILL_SEED` repeats the choices of an earlier run, as far as real processes
@@ -45,7 +46,7 @@ const RESOURCES: [&str; 6] = ["api", "batch", "cache", "queue", "web", "worker"]
 /// Largest capacity of each resource; the least is 0.
 const MOST_UNITS: u32 = 8;
 const SETTLE: Duration = Duration::from_millis(300);
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 15] = [
     "--cooldown",
     "400ms",
     "--settle",
@@ -56,6 +57,7 @@ const SETTINGS: [&str; 14] = [
     "30s",
     "--max-queue-length",
     "4",
+    "--grouped-calls",
     // Nothing the referee asks for in the end may have been removed.
     "--keep-finished-count",
     "1000000",
@@ -124,7 +126,7 @@ async fn at_random_moments_lose_nothing_and_repeat_nothing() {
     let records = sidecar.records();
     let tally = verdict::judge(&jobs, &records, &referee);
     ledger.judge(&jobs);
-    let group_tally = groups::judge(&groups, &jobs, &promised_groups.borrow());
+    let group_tally = groups::judge(&groups, &jobs, &records, &promised_groups.borrow());
     println!(
         "{toll}\n{referee}\n{tally}\n{heard}\n{ledger}\n{group_tally}\nduration: {:.1} s",
         begin.elapsed().as_secs_f64()

@@ -36,17 +36,23 @@ enum Fate {
     ListsOne,
     /// The first part is done, and the answer is a refusal.
     HalfRefused,
+    /// Nothing is done, and the answer is a refusal.
+    Refused,
+    /// All is done, and done once more some seconds later, and no answer comes.
+    AppliedTwice,
     /// The sidecar has nothing at this path.
     NoPath,
 }
 
-const FATES: [Fate; 7] = [
+const FATES: [Fate; 9] = [
     Fate::Accepted,
     Fate::AnswerLost,
     Fate::AppliedLate,
     Fate::RequestLost,
     Fate::ListsOne,
     Fate::HalfRefused,
+    Fate::Refused,
+    Fate::AppliedTwice,
     Fate::NoPath,
 ];
 
@@ -119,7 +125,11 @@ impl Surroundings for Plant {
                 Fate::Accepted | Fate::AnswerLost | Fate::ListsOne => self.apply(now, resource, *change),
                 Fate::AppliedLate => self.apply(now + LATE, resource, *change),
                 Fate::HalfRefused if index == 0 => self.apply(now, resource, *change),
-                Fate::HalfRefused | Fate::RequestLost | Fate::NoPath => {}
+                Fate::AppliedTwice => {
+                    self.apply(now, resource, *change);
+                    self.apply(now + LATE, resource, *change);
+                }
+                Fate::HalfRefused | Fate::Refused | Fate::RequestLost | Fate::NoPath => {}
             }
         }
         let listed = if fate == Fate::ListsOne { &resources[..1] } else { &resources[..] };
@@ -129,7 +139,7 @@ impl Surroundings for Plant {
         let lost = ChangeAnswer::Unknown { detail: "connection closed".into(), answer: None };
         let answer = match fate {
             Fate::Accepted | Fate::ListsOne => answer(200),
-            Fate::HalfRefused => answer(409),
+            Fate::HalfRefused | Fate::Refused => answer(409),
             Fate::NoPath => answer(404),
             _ => GroupedAnswer { answers: vec![lost; changes.len()], has_path: true },
         };

@@ -2,6 +2,7 @@
 
 mod clock;
 mod crash;
+mod crash_groups;
 mod difficult_sidecar;
 mod driver;
 mod grouped_calls;
