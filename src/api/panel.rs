@@ -41,6 +41,7 @@ const FILES: &[File] = files! {
     "cards.css" CSS;
     "tables.css" CSS;
     "policies.css" CSS;
+    "groups.css" CSS;
     "icon.svg" SVG;
     "main.js" SCRIPT;
     "api.js" SCRIPT;
@@ -54,6 +55,7 @@ const FILES: &[File] = files! {
     "looking.js" SCRIPT;
     "readiness.js" SCRIPT;
     "fleet.js" SCRIPT;
+    "following.js" SCRIPT;
     "need.js" SCRIPT;
     "outage.js" SCRIPT;
     "advice.js" SCRIPT;
@@ -92,6 +94,11 @@ const FILES: &[File] = files! {
     "views/demands.js" SCRIPT;
     "views/jobs.js" SCRIPT;
     "views/job.js" SCRIPT;
+    "views/groups.js" SCRIPT;
+    "views/group.js" SCRIPT;
+    "views/planned.js" SCRIPT;
+    "views/several.js" SCRIPT;
+    "views/severalwish.js" SCRIPT;
     "views/scale.js" SCRIPT;
     "views/fields.js" SCRIPT;
     "views/wish.js" SCRIPT;

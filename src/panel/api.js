@@ -71,14 +71,16 @@ export const renewClaim = ({ resource: alias, id }, wish) => scaling("POST", sta
 
 export const endClaim = ({ resource: alias, id }) => scaling("DELETE", standing(alias, `claims/${id}`));
 
-/** A page of jobs, newest first. */
-export function jobs({ resource: alias, states = [], pageSize = 50, pageToken }) {
-  const query = new URLSearchParams({ pageSize: String(pageSize) });
+function pageOf({ resource: alias, states = [], pageToken }) {
+  const query = new URLSearchParams({ pageSize: "50" });
   if (alias) query.set("resource", alias);
   for (const state of states) query.append("state", state);
   if (pageToken) query.set("pageToken", pageToken);
-  return get(`/v1/jobs?${query}`);
+  return query;
 }
+
+/** A page of jobs, newest first. */
+export const jobs = (filter) => get(`/v1/jobs?${pageOf(filter)}`);
 
 export const job = (id) => get(`/v1/jobs/${encodeURIComponent(id)}`);
 
@@ -87,25 +89,44 @@ export const cancel = (id) =>
 
 export const plan = async (wish) => (await call("POST", "/v1/plans", { json: wish })).body;
 
-/** Submits a job. Sent again with the same key, it is the same job. */
-export async function submit(wish, idempotencyKey) {
-  const { status, body } = await withScope("scale", () => call("POST", "/v1/jobs", {
-    json: wish,
-    headers: { "Idempotency-Key": idempotencyKey },
-  }));
-  return { job: body, joined: status === 200 };
+async function submitted(path, wish, idempotencyKey) {
+  const { status, body } = await withScope("scale", () =>
+    call("POST", path, { json: wish, headers: { "Idempotency-Key": idempotencyKey } }));
+  return { accepted: body, joined: status === 200 };
 }
+
+/** Submits a job. Sent again with the same key, it is the same job. */
+export const submit = (wish, idempotencyKey) => submitted("/v1/jobs", wish, idempotencyKey);
+
+/** A page of groups, newest first. */
+export const groups = (filter) => get(`/v1/groups?${pageOf(filter)}`);
+
+const groupPath = (id) => `/v1/groups/${encodeURIComponent(id)}`;
+
+export const group = (id) => get(groupPath(id));
+
+export const cancelGroup = (id) => scaling("POST", `${groupPath(id)}/cancel`);
+
+export const planGroup = async (wish) => (await call("POST", "/v1/groups/plan", { json: wish })).body;
+
+/** Submits a group. Sent again with the same key, it is the same group. */
+export const submitGroup = (wish, idempotencyKey) => submitted("/v1/groups", wish, idempotencyKey);
 
 /** Needs no key. Only with a key does the answer tell of the sidecar, and a key that is not good is ignored. */
 export const readiness = async () =>
   (await callOutside("GET", "/readyz", { timeoutMillis: READY_TIMEOUT_MILLIS })).body;
 
-/** Opens the stream of all events. Nothing limits its life but `signal`. */
-export function openEvents(lastEventId, signal) {
+function openAt(path, lastEventId, signal) {
   const headers = { Accept: "text/event-stream" };
   if (lastEventId) headers["Last-Event-ID"] = lastEventId;
-  return openStream("/v1/events", { headers, signal });
+  return openStream(path, { headers, signal });
 }
+
+/** Opens the stream of all events. Nothing limits its life but `signal`. */
+export const openEvents = (lastEventId, signal) => openAt("/v1/events", lastEventId, signal);
+
+/** Opens the stream of a group. */
+export const openGroupEvents = (id, lastEventId, signal) => openAt(`${groupPath(id)}/events`, lastEventId, signal);
 
 /** Who asks, and what is allowed. */
 export const whoami = () => get("/v1/whoami");

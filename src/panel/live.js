@@ -8,6 +8,7 @@
 import * as api from "./api.js";
 import { gatewayNow } from "./clock.js";
 import { EventStream } from "./events.js";
+import { letGo } from "./following.js";
 import {
   entered, eventsMissed, forgetOutdated, forgetRelisting, loadCaller, loadHistory, loadJob, loadPage, loadWhatIsShown, relist, relistSoon,
 } from "./loading.js";
@@ -76,6 +77,7 @@ function take({ type, data }) {
   if (type === "ready") {
     const { resumed } = JSON.parse(data);
     if (!resumed) eventsMissed();
+    store.groupNews += 1;
     recover();
     return reload(resumed);
   }
@@ -84,6 +86,7 @@ function take({ type, data }) {
     putJob(job);
     // An answer may have told of a later version.
     putPlace(store.jobs.get(job.id) ?? job);
+    if (job.groupId) store.groupNews += 1;
     relistSoon();
   }
   if (type === "timeline") {
@@ -144,10 +147,14 @@ function visibilityChanged() {
   clearTimeout(lettingGo);
   if (session.phase === "locked") return;
   if (document.hidden) {
-    lettingGo = setTimeout(() => stream.stop(), KEEP_HIDDEN_MILLIS);
+    lettingGo = setTimeout(() => {
+      stream.stop();
+      letGo();
+    }, KEEP_HIDDEN_MILLIS);
   } else {
     stream.start();
     checkReadiness();
+    loadWhatIsShown();
   }
 }
 
@@ -156,6 +163,7 @@ onSession({
     const last = stream;
     stream = newStream();
     last.stop();
+    letGo();
     clearTimeout(lettingGo);
     stopAsking();
     forgetRelisting();

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { grouped, selection } from "./fleet.js";
+import { follow, letGo } from "./following.js";
 import { placeInLine } from "./line.js";
 import { look, lookOnce } from "./looking.js";
 import { introduce, session } from "./session.js";
@@ -84,6 +85,7 @@ export function loadWhatIsShown() {
     loadStanding(params.alias);
     lookOnce([params.alias]);
   }
+  if (name === "group" && !document.hidden) follow(params.id);
   if (name === "job") {
     const job = store.jobs.get(params.id);
     if (job) loadHistory(job.resource, { unlessLoaded: true });
@@ -137,6 +139,7 @@ export function entered(route, before, isFirst) {
     resource: { resource: route.params.alias, states: [] },
   };
   if (filter[route.name]) showJobs(filter[route.name], isEarly);
+  if (route.name !== "group") letGo();
   if (session.phase === "unknown") return;
   if (route.name === "resource" && route.params.alias !== before.params.alias) look(route.params.alias);
   if (route.name === "job" && !isEarly) loadJob(route.params.id);

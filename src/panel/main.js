@@ -18,7 +18,7 @@ function navigate({ isFirst = false } = {}) {
   draw();
   const isSamePage = before.name === route.name && JSON.stringify(before.params) === JSON.stringify(route.params);
   // Filters change the address, but the view stays where it is.
-  if (isFirst || isSamePage || (before.name === route.name && ["jobs", "resources"].includes(route.name))) return;
+  if (isFirst || isSamePage || (before.name === route.name && ["jobs", "groups", "resources"].includes(route.name))) return;
   window.scrollTo(0, 0);
   root.querySelector("h1")?.focus({ preventScroll: true });
 }

@@ -23,6 +23,7 @@ export class Problem extends Error {
     this.errors = Array.isArray(document.errors) ? document.errors : [];
     this.sidecar = document.sidecar ?? null;
     this.job = document.job ?? null;
+    this.jobs = Array.isArray(document.jobs) ? document.jobs : [];
     this.reason = document.reason ?? null;
     this.retryAfterSeconds = retryAfterSeconds;
   }

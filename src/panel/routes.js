@@ -5,6 +5,15 @@ import { isGroup } from "./need.js";
 export const STATES = ["queued", "running", "succeeded", "failed", "canceled", "superseded"];
 /** Those of a job that is not over. */
 export const UNFINISHED = ["queued", "running"];
+export const GROUP_STATES = ["queued", "running", "restoring", "succeeded", "failed", "canceled"];
+export const UNFINISHED_GROUPS = ["queued", "running", "restoring"];
+
+function filtered(page, { resource = "", states = [] } = {}) {
+  const query = new URLSearchParams();
+  if (resource) query.set("resource", resource);
+  for (const state of states) query.append("state", state);
+  return query.size > 0 ? `#/${page}?${query}` : `#/${page}`;
+}
 
 export const hrefs = {
   resources: "#/",
@@ -12,12 +21,10 @@ export const hrefs = {
   need: (group) => `#/?${new URLSearchParams({ need: group })}`,
   resource: (alias) => `#/resources/${encodeURIComponent(alias)}`,
   job: (id) => `#/jobs/${encodeURIComponent(id)}`,
-  jobs({ resource = "", states = [] } = {}) {
-    const query = new URLSearchParams();
-    if (resource) query.set("resource", resource);
-    for (const state of states) query.append("state", state);
-    return query.size > 0 ? `#/jobs?${query}` : "#/jobs";
-  },
+  jobs: (filter) => filtered("jobs", filter),
+  group: (id) => `#/groups/${encodeURIComponent(id)}`,
+  groups: (filter) => filtered("groups", filter),
+  scaleSeveral: "#/scale-several",
   access: "#/access",
   about: "#/about",
   /** The form filled in as for a job that is over. */
@@ -45,12 +52,14 @@ export function parse(hash) {
   }
   if (first === "resources" && parts.length === 2) return { name: "resource", params: { alias: second } };
   if (first === "jobs" && parts.length === 2) return { name: "job", params: { id: second } };
-  if (["access", "about"].includes(first) && parts.length === 1) return { name: first, params: {} };
+  if (first === "groups" && parts.length === 2) return { name: "group", params: { id: second } };
+  if (["access", "about", "scale-several"].includes(first) && parts.length === 1) return { name: first, params: {} };
   if (first === "scale" && parts.length === 1)
     return { name: "scale", params: { alias: parameters.get("resource") ?? "", again: parameters.get("again") ?? "" } };
-  if (first === "jobs" && parts.length === 1) {
-    const states = parameters.getAll("state").filter((state) => STATES.includes(state));
-    return { name: "jobs", params: { resource: parameters.get("resource") ?? "", states } };
+  if (["jobs", "groups"].includes(first) && parts.length === 1) {
+    const known = first === "jobs" ? STATES : GROUP_STATES;
+    const states = parameters.getAll("state").filter((state) => known.includes(state));
+    return { name: first, params: { resource: parameters.get("resource") ?? "", states } };
   }
   return { name: "nowhere", params: {} };
 }

@@ -30,6 +30,12 @@ const nothing = () => ({
   /** Ids of jobs that the gateway does not have. */
   missing: new Set(),
   jobProblem: null,
+  /** Groups by id, ids of groups that the gateway does not have, and why the one that is looked at is not heard of. */
+  groups: new Map(),
+  missingGroups: new Set(),
+  groupProblem: null,
+  /** How often something was heard that may have changed a group. */
+  groupNews: 0,
   /** By id: what the policy does not do because of a job, as its submission or its cancel was answered. */
   notes: new Map(),
   /** The list that is shown: of the jobs above, those that match and are not older than its last page. */
@@ -109,6 +115,18 @@ export function putJob(job) {
     store.announcement = words.news(job);
   }
   if (store.jobs.size > MAX_JOBS) forgetOldest();
+  changed();
+}
+
+export const isGroupOver = ({ state }) => ["succeeded", "failed", "canceled"].includes(state);
+
+/** Takes a group in, unless a later version of it is known. */
+export function putGroup(group) {
+  const known = store.groups.get(group.id);
+  if (known && known.version >= group.version) return;
+  store.groups.set(group.id, group);
+  store.missingGroups.delete(group.id);
+  if (known && known.state !== group.state && store.route.params.id === group.id) store.announcement = words.groupNews(group);
   changed();
 }
 

@@ -39,6 +39,52 @@ export const news = (job) => CAME_TO_BE[job.state] ?? `The state of the job is $
 
 export const stateName = (name) => STATES[name]?.text ?? name;
 
+const RESTORING = { text: "Restoring", tone: "warn", sign: "swap" };
+
+/** A group's state, or that it will be canceled. */
+export function groupState(group) {
+  if (group.canceled && group.finishedAt === null) return state({ endingAs: "canceled" });
+  return group.state === "restoring" ? RESTORING : state({ state: group.state });
+}
+
+export const groupStateName = (name) => (name === "restoring" ? RESTORING.text : stateName(name));
+
+const GROUP_CAME_TO_BE = {
+  queued: "The group waits.",
+  running: "The group has begun.",
+  restoring: "The group takes back what has moved.",
+  succeeded: "The group has succeeded.",
+  failed: "The group has failed.",
+  canceled: "The group was canceled.",
+};
+
+/** That a group is in another state than before, as a sentence. */
+export const groupNews = (group) => GROUP_CAME_TO_BE[group.state] ?? `The state of the group is ${group.state}.`;
+
+/** What a group does when a member does not reach its target: `[name, what, more]`. */
+export const ON_FAILURE = [
+  ["stop", "Stop", "the others are canceled; a change under way is resolved first"],
+  ["continue", "Continue", "the others go on, and so do later stages"],
+  ["restore", "Restore", "the others are canceled, and what has moved goes back to where it began"],
+];
+
+export const onFailure = (name) => ON_FAILURE.find(([known]) => known === name)?.[1] ?? name;
+
+/** How the way of a member back to where it began does: `{text, tone, sign}`. */
+export function wayBack({ restore, startCapacity }) {
+  const start = format.number(startCapacity);
+  const text = {
+    queued: `Will go back to ${start}`,
+    running: `Goes back to ${start}`,
+    succeeded: `Is back at ${start}`,
+    failed: `Could not be taken back to ${start}`,
+    canceled: `The way back to ${start} was canceled`,
+    superseded: `Another job took the place of the way back to ${start}`,
+  }[restore.state];
+  const { tone, sign } = STATES[restore.state] ?? STATES.canceled;
+  return { text: text ?? `Way back to ${start}: ${restore.state}`, tone, sign };
+}
+
 /** A resource's status; one that was read long ago may have changed. */
 export function resourceStatus({ status: text }, isStale) {
   return isStale && text !== null ? { text, tone: "idle", sign: "question" } : status(text);

@@ -57,6 +57,7 @@ test("axe-core finds nothing on any page, and a phone shows all of it", async ()
   const over = await gateway.submit({ resource: "api", targetCapacity: 2 });
   const going = await gateway.submit({ resource: "ingest", targetCapacity: 50, cooldownSeconds: 60, reason: "queue depth 812" });
   await gateway.submit({ resource: "ingest", targetCapacity: 3, onConflict: "queue" });
+  const group = await gateway.submitGroup({ targets: { web: 2, mail: 50 }, stages: [["web"], ["mail"]], cooldownSeconds: 60 });
   await gateway.putPolicy("api", BAND);
   const { secret } = await gateway.makeKey({ name: "dashboard", scope: "read", expiresInSeconds: 86_400 });
   const pages = {
@@ -78,6 +79,14 @@ test("axe-core finds nothing on any page, and a phone shows all of it", async ()
     wrong: ["#/scale", async (page) => {
       await page.locator("#amount").press("Enter");
       await page.getByText("Enter a target").waitFor();
+    }],
+    groups: ["#/groups", (page) => page.locator("tr[data-group]").first().waitFor()],
+    group: [`#/groups/${group.id}`, (page) => page.locator("[data-member=mail]").waitFor()],
+    "scale several": ["#/scale-several", async (page) => {
+      await page.getByLabel("Resource 1", { exact: true }).fill("ingest");
+      await page.getByLabel("Target 1", { exact: true }).fill("many");
+      await page.getByLabel("Target 1", { exact: true }).press("Enter");
+      await page.getByText("Enter 3, +2 or −1").waitFor();
     }],
     access: ["#/access", (page) => page.locator(".attempts tbody tr").first().waitFor()],
     "new key": ["#/access", (page) => page.getByRole("button", { name: "Create a key" }).click()],

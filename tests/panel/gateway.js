@@ -157,6 +157,8 @@ export class Gateway {
 
   submit = (wish, key) => this.#ask("POST", "/v1/jobs", { body: wish, key });
 
+  submitGroup = (wish) => this.#ask("POST", "/v1/groups", { body: wish });
+
   cancel = (id) => this.#ask("POST", `/v1/jobs/${id}/cancel`);
 
   putPolicy = (alias, policy) => this.#ask("PUT", `/v1/resources/${alias}/policy`, { body: policy });

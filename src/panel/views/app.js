@@ -12,6 +12,8 @@ import * as words from "../words.js";
 import { LOCAL_ZONE, UTC, offset, timeZone, useZone } from "../zone.js";
 import { AboutPage, VERSION, metricsAreOpen } from "./about.js";
 import { AccessPage } from "./access.js";
+import { GroupPage } from "./group.js";
+import { GroupsPage } from "./groups.js";
 import { JobPage } from "./job.js";
 import { JobsPage } from "./jobs.js";
 import { Caller, KeyForm } from "./key.js";
@@ -19,6 +21,7 @@ import { Notice, Sign } from "./parts.js";
 import { ResourcePage } from "./resource.js";
 import { ResourcesPage } from "./overview.js";
 import { ScalePage } from "./scale.js";
+import { SeveralPage } from "./several.js";
 
 export function App() {
   const { route } = store;
@@ -33,7 +36,7 @@ export function App() {
         h("span", { class: "grow" }),
         isAdmitted && h(ConnectionSign),
         isAdmitted && h(Caller),
-        isAdmitted && route.name !== "scale" && h("a", { class: "button primary", href: hrefs.scale(route.params.alias) },
+        isAdmitted && !["scale", "scale-several"].includes(route.name) && h("a", { class: "button primary", href: hrefs.scale(route.params.alias) },
           "Scale"))),
     // Whether the gateway cannot be reached is worth a word before it has answered.
     h("section", { class: "banners", "aria-label": "Notices" }, session.phase !== "locked" && h(Banners), isAdmitted && h(LateRefusal)),
@@ -66,6 +69,7 @@ const Places = ({ route: { name } }) =>
   h("nav", { "aria-label": "Pages" },
     h(NavLink, { href: hrefs.resources, isHere: ["resources", "resource"].includes(name) }, "Resources"),
     h(NavLink, { href: hrefs.jobs(), isHere: ["jobs", "job"].includes(name) }, "Jobs"),
+    h(NavLink, { href: hrefs.groups(), isHere: ["groups", "group", "scale-several"].includes(name) }, "Groups"),
     h(NavLink, { href: hrefs.access, isHere: name === "access" }, "Access"));
 
 const Logo = () =>
@@ -87,6 +91,10 @@ function title() {
   if (name === "resource") return `${params.alias} · scalegate`;
   if (name === "jobs") return "Jobs · scalegate";
   if (name === "scale") return "Scale · scalegate";
+  if (name === "scale-several") return "Scale several · scalegate";
+  if (name === "groups") return "Groups · scalegate";
+  const group = name === "group" && store.groups.get(params.id);
+  if (group) return `${words.groupState(group).text}: group · scalegate`;
   if (name === "access") return "Access · scalegate";
   if (name === "about") return "About · scalegate";
   const job = name === "job" && store.jobs.get(params.id);
@@ -101,6 +109,9 @@ function Page({ route }) {
     case "resource": return h(ResourcePage, { key: params.alias, alias: params.alias });
     case "jobs": return h(JobsPage, params);
     case "job": return h(JobPage, { key: params.id, id: params.id });
+    case "groups": return h(GroupsPage, { key: JSON.stringify(params), ...params });
+    case "group": return h(GroupPage, { key: params.id, id: params.id });
+    case "scale-several": return h(SeveralPage);
     case "scale": return h(ScalePage, { key: `${params.alias} ${params.again}`, alias: params.alias, again: params.again });
     case "access": return h(AccessPage);
     case "about": return h(AboutPage);

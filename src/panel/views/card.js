@@ -78,6 +78,7 @@ export function ResourceState({ resource, job }) {
             h(JobLink, { id: job.id }, `Job ${words.goal(job)}`),
             h(Progress, { job }),
             h("span", { class: "num quiet" }, `${job.progress.percent} %`)),
+          job.groupId && h("p", null, h("a", { href: hrefs.group(job.groupId) }, "Part of a group")),
           // What is left of the cooldown stands below in any case.
           h("p", null, h("span", null, waiting?.text ?? words.state(job).text),
             waiting && job.waitingFor.reason !== "cooldown" && h("span", { class: "quiet num" }, `, ${waiting.left}`)),

@@ -78,13 +78,12 @@ export function GoalFields({ fields, wrong, set }) {
 }
 
 /** What most jobs leave as it is. */
-export function SettingFields({ fields, wrong, set }) {
+export function SettingFields({ fields, wrong, set, conflicts = CONFLICTS, legend = "If the resource has an unfinished job with another target" }) {
   return h(Fragment, null,
     h("div", { class: "field-row" },
       [STEP_SIZE, COOLDOWN].map((of) => h(NumberField, { key: of[0], of, fields, wrong, set }))),
     h(Choice, {
-      legend: "If the resource has an unfinished job with another target", name: "onConflict",
-      value: fields.onConflict, options: CONFLICTS, isList: true, onChoose: (value) => set("onConflict", value),
+      legend, name: "onConflict", value: fields.onConflict, options: conflicts, isList: true, onChoose: (value) => set("onConflict", value),
     }),
     h(Text, {
       name: "reason", fields, set, label: "Reason", wrong: wrong["/reason"], hint: "optional; a note for people",

@@ -144,6 +144,7 @@ function Facts({ job }) {
     h("h2", null, "Details"),
     h("dl", null,
       h(Fact, { name: "Job" }, h("code", { class: "id" }, job.id)),
+      job.groupId && h(Fact, { name: "Group" }, h("a", { href: hrefs.group(job.groupId) }, "Part of a group")),
       h(Fact, { name: "Asked for" }, job.delta === null ? format.number(job.targetCapacity) : format.signed(job.delta)),
       h(Fact, { name: "Capacity" }, format.number(job.currentCapacity)),
       h(Fact, { name: "Submitted" }, h(Time, { at: job.createdAt })),
@@ -158,7 +159,7 @@ function Facts({ job }) {
 }
 
 /** Only where the browser lets a page write to the clipboard; the page has the text in any case. */
-class Copy extends Component {
+export class Copy extends Component {
   state = { copied: false };
   render({ text, what, label, title }, { copied }) {
     if (!navigator.clipboard) return null;

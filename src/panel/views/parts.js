@@ -62,7 +62,9 @@ export function Refusal({ error, fields = [], children }) {
     h("p", null, format.sentence(error.detail)),
     errors.length > 0 && h("ul", null, errors.map(({ pointer, detail }) =>
       h("li", { key: pointer }, h("code", null, pointer), ` ${detail}`))),
-    error.job && h("p", null, h("a", { href: hrefs.job(error.job.id) }, "Open the other job")),
+    error.job && error.jobs.length < 2 && h("p", null, h("a", { href: hrefs.job(error.job.id) }, "Open the other job")),
+    error.jobs.length > 1 && h("ul", null, error.jobs.map((job) =>
+      h("li", { key: job.id }, h("a", { href: hrefs.job(job.id) }, `${job.resource} ${words.goal(job)}`)))),
     h(SidecarAnswer, { answer: error.sidecar }),
     error.retryAfterSeconds && h("p", null, `It may work in ${format.duration(error.retryAfterSeconds)}.`),
     children);
@@ -76,13 +78,16 @@ export const SidecarAnswer = ({ answer }) =>
   answer && h("div", { class: "answer" },
     h("p", null, `The sidecar answered with ${answer.status}:`), h("pre", null, answer.body || "(nothing)"));
 
-export const Progress = ({ job }) => {
-  const { percent } = job.progress;
-  return h("div", {
-    class: `progress tone-${words.state(job).tone}`, role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100,
-    "aria-valuenow": percent, "aria-label": `Progress of ${job.resource} ${words.goal(job)}`,
+export const ProgressBar = ({ percent, tone, label }) =>
+  h("div", {
+    class: `progress tone-${tone}`, role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100,
+    "aria-valuenow": percent, "aria-label": label,
   }, h("div", { style: { width: `${percent}%` } }));
-};
+
+export const Progress = ({ job }) =>
+  h(ProgressBar, {
+    percent: job.progress.percent, tone: words.state(job).tone, label: `Progress of ${job.resource} ${words.goal(job)}`,
+  });
 
 /** Most units that are drawn one by one. */
 const MAX_CELLS = 32;

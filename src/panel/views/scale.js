@@ -1,275 +1,40 @@
-/**
- * The form to scale. It shows the plan before anything is submitted, and sends a submission whose answer was lost again
- * with the same idempotency key, so that it cannot scale twice.
- */
+/** The form to scale one resource. */
 
 import * as api from "../api.js";
-import { Unanswered } from "../request.js";
 import { hrefs } from "../routes.js";
-import { session } from "../session.js";
-import { announce, putJob, resourceOf, store } from "../store.js";
-import { Component, Fragment, h } from "../vendor/preact.mjs";
+import { putJob, resourceOf, store } from "../store.js";
+import { Fragment, h } from "../vendor/preact.mjs";
 import { AdvancedFields, GoalFields, SettingFields } from "./fields.js";
-import { Notice, Refusal } from "./parts.js";
 import { Ends, PlanView } from "./plan.js";
+import { PlannedForm } from "./planned.js";
 import { empty, isComplete, wishOf, wishedFor } from "./wish.js";
 
-/** How often a submission without an answer is sent again before the user is asked, and the wait before each. */
-const RESEND_AFTER_MILLIS = [500, 1_500, 3_000];
+const ONE = {
+  title: "Scale a resource", noun: "job",
+  more: h("p", { class: "quiet" }, h("a", { href: hrefs.scaleSeveral }, "Scale several resources"), " as one piece of work instead."),
+  subject: ({ resource }) => `The job for ${resource}`,
+  // A half of a name is no resource.
+  isComplete: (fields) => isComplete(fields) && resourceOf(fields.resource.trim()) !== null,
+  wishOf, aliases: ({ resource }) => [resource], plan: api.plan, submit: api.submit, plans: (plan) => [plan],
+  put(job) {
+    putJob(job);
+    return hrefs.job(job.id);
+  },
+  Fields: (props) => h(Fragment, null, h(GoalFields, props), h(SettingFields, props), h(AdvancedFields, props)),
+  View: PlanView,
+  Besides: ({ plan, fields }) =>
+    fields.onConflict === "supersede" && !plan?.joins ? h(Ends, { alias: fields.resource.trim() }) : null,
+  Refused: ({ error, fields }) =>
+    error.code === "resource_held" ? h("p", null, h("a", { href: hrefs.resource(fields.resource.trim()) }, "To the hold")) : null,
+};
 
-/** A plan that was made longer ago has times that are over, and may be for a capacity that is no longer. */
-const PLAN_LASTS_MILLIS = 60_000;
-
-/** How long the form has to be left as it is before a plan is made for it. */
-const PLAN_AFTER_MILLIS = 400;
-
-/** What a plan for `alias` is made from, as far as the panel hears of it. */
-const situation = (alias) => ({
-  at: Date.now(),
-  changeCount: store.changeCounts.get(alias),
-  reading: store.readings.get(alias),
-});
-
-/** Why a plan that was made in the situation `then` should not be submitted any more, if so. */
-function outdated(plan, then) {
-  const now = situation(plan.resource);
-  if (now.changeCount !== then.changeCount) return "The resource has changed since.";
-  // Jobs are expected to change the capacity, and are part of the plan.
-  const isIdle = !resourceOf(plan.resource)?.activeJob && !plan.joins;
-  const isOther = now.reading !== then.reading && now.reading?.capacity !== plan.startCapacity;
-  if (isIdle && isOther && now.reading?.capacity !== null) return "The capacity has changed since.";
-  return now.at - then.at > PLAN_LASTS_MILLIS ? "It was made more than a minute ago." : null;
-}
-
-export class ScalePage extends Component {
-  state = {
-    fields: this.#begin(),
-    /** The plan and the wish it is for; gone as soon as the form says something else. */
-    plan: null,
-    wish: null,
-    situation: null,
-    /** Of the submission of that wish. */
-    key: null,
-    busy: null,
-    error: null,
-    wrong: {},
-  };
-  #planHeading = null;
-  #isHere = true;
-  /** The plan that is about to be made, and whether the user waits for one. */
-  #planSoon = null;
-  #isAwaited = false;
-  /** What the latest plan was asked for. */
-  #planned = null;
-
+export function ScalePage({ alias, again }) {
   /** The form of a job that is tried again is filled in with what it asked for. */
-  #begin() {
-    const job = store.jobs.get(this.props.again);
-    return job ? wishedFor(job, resourceOf(job.resource)?.settings) : empty(this.props.alias);
-  }
-
-  componentDidMount() {
-    const { again } = this.props;
-    if (!again || store.jobs.has(again)) return;
-    // A page that was just opened does not know the job. What is typed meanwhile is not overwritten.
-    const { fields } = this.state;
-    const fill = (job) => {
-      putJob(job);
-      if (this.#isHere && this.state.fields === fields) this.setState({ fields: this.#begin() });
-    };
-    // Without an answer the form is as for any other job.
-    api.job(again).then(fill, () => {});
-  }
-
-  componentWillUnmount() {
-    this.#isHere = false;
-    clearTimeout(this.#planSoon);
-  }
-
-  #set(name, value, then) {
-    const forgotten = { plan: null, wish: null, situation: null, key: null, error: null, wrong: {} };
-    this.#isAwaited = false;
-    clearTimeout(this.#planSoon);
-    this.#planSoon = setTimeout(() => this.#planAlong(), PLAN_AFTER_MILLIS);
-    this.setState(({ fields }) => ({ fields: { ...fields, [name]: value }, ...forgotten }), then);
-  }
-
-  /** The plan for what was typed so far. A half of a name is no resource, and what is wrong is told when the user is done. */
-  #planAlong() {
-    const { fields, busy } = this.state;
-    if (busy === "submitting" || !isComplete(fields) || !resourceOf(fields.resource.trim())) return;
-    if (Object.keys(wishOf(fields).wrong).length === 0) this.#plan();
-  }
-
-  /** The user is done: the focus goes to the plan, to what is wrong, or there as soon as it is known. */
-  #finish() {
-    const { plan, error, busy } = this.state;
-    this.#isAwaited = true;
-    if (busy !== null) return;
-    if ((plan && !this.#staleness()) || error) this.#focus();
-    else this.#plan();
-  }
-
-  #focus() {
-    if (!this.#isAwaited) return;
-    this.#isAwaited = false;
-    (document.querySelector('.form [aria-invalid="true"]') ?? this.#planHeading)?.focus();
-  }
-
-  async #plan() {
-    clearTimeout(this.#planSoon);
-    const { fields } = this.state;
-    const { wish, wrong } = wishOf(fields);
-    if (Object.keys(wrong).length > 0) return this.#refuse(wrong, null);
-    this.#planned = fields;
-    this.setState({ busy: "planning", error: null, wrong: {}, plan: null });
-    const before = situation(wish.resource);
-    try {
-      const plan = await api.plan(wish);
-      if (!this.#isHere) return;
-      // A plan for what the form said before would be submitted as what it says now.
-      if (this.state.fields !== fields) return this.#isLate();
-      const key = api.newIdempotencyKey();
-      this.setState({ busy: null, plan, wish, situation: before, key }, () => this.#focus());
-    } catch (error) {
-      if (this.#isHere && this.state.fields !== fields) return this.#isLate();
-      this.#refuse({}, error);
-    }
-  }
-
-  /** The form says something else by now, of which a plan may be under way. */
-  #isLate() {
-    if (this.state.busy === "planning" && this.#planned !== this.state.fields) {
-      this.setState({ busy: null }, () => this.#isAwaited && this.#plan());
-    }
-  }
-
-  async #submit() {
-    const { wish, key } = this.state;
-    this.#isAwaited = true;
-    this.setState({ busy: "submitting", error: null });
-    try {
-      const { job, joined } = await this.#sendUntilAnswered(wish, key);
-      putJob(job);
-      const text = joined
-        ? "An unfinished job does the same already; this is it."
-        : "The job is accepted: it is on disk and will be carried out.";
-      store.flash = { id: job.id, text };
-      announce(text);
-      if (!this.#isHere) return;
-      // A user who is back before the page of the job was drawn finds the form ready for another plan.
-      this.setState({ busy: null, plan: null, wish: null, situation: null, key: null });
-      location.hash = hrefs.job(job.id);
-    } catch (error) {
-      this.#refuse({}, error);
-    }
-  }
-
-  async #sendUntilAnswered(wish, key) {
-    const { identity } = session;
-    for (const wait of RESEND_AFTER_MILLIS) {
-      try {
-        return await api.submit(wish, key);
-      } catch (error) {
-        if (!(error instanceof Unanswered)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, wait));
-        // It must not be sent with another API key.
-        if (session.identity !== identity) return new Promise(() => {});
-      }
-    }
-    return api.submit(wish, key);
-  }
-
-  #refuse(wrong, error) {
-    if (!this.#isHere) return error && this.#refuseLate(error);
-    const pointed = Object.fromEntries((error?.errors ?? []).map(({ pointer, detail }) => [pointer, detail]));
-    this.setState({ busy: null, error, wrong: { ...wrong, ...pointed } }, () => this.#focus());
-  }
-
-  /** A user who has left the page believes that the job is submitted. */
-  #refuseLate(error) {
-    if (this.state.busy !== "submitting") return;
-    const { resource } = this.state.wish;
-    const title = error.status === undefined ? "No answer" : error.title;
-    store.lateRefusal = { title: `The job for ${resource}: ${title}`, detail: error.detail ?? error.message };
-    announce(`The job for ${resource} was not accepted. ${title}.`);
-  }
-
-  /** A submission without an answer is sent again as it is, whatever happened since: it may be what happened. */
-  #staleness() {
-    const { plan, busy, error, situation: then } = this.state;
-    return plan && busy === null && !(error instanceof Unanswered) ? outdated(plan, then) : null;
-  }
-
-  render(_, { fields, plan, busy, error, wrong }) {
-    const staleness = this.#staleness();
-    const onSubmit = (event) => {
-      event.preventDefault();
-      if (busy !== null) return;
-      if (!plan || this.#staleness()) {
-        this.#isAwaited = true;
-        this.#plan();
-      } else if (!session.lacks.has("scale")) this.#submit();
-    };
-    // A plan that came a moment ago is not submitted unseen.
-    const onKeyDown = (event) => {
-      if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
-      event.preventDefault();
-      this.#finish();
-    };
-    const set = (name, value) => this.#set(name, value);
-    return h("div", { class: "page" },
-      h("h1", { tabIndex: -1 }, "Scale a resource"),
-      h("form", { class: "form", noValidate: true, autocomplete: "off", onSubmit, onKeyDown },
-        h("div", { class: "columns" },
-          h("div", { class: "wide card" },
-            h(GoalFields, { fields, wrong, set }),
-            h(SettingFields, { fields, wrong, set }),
-            h(AdvancedFields, { fields, wrong, set })),
-          h("div", { class: "narrow card plan", "aria-busy": String(busy === "planning") },
-            this.#side(plan, busy, error, wrong, staleness)))));
-  }
-
-  #side(plan, busy, error, wrong, staleness) {
-    const retry = error instanceof Unanswered && plan;
-    const isRefused = session.lacks.has("scale");
-    return h(Fragment, null,
-      h("h2", { tabIndex: -1, ref: (element) => (this.#planHeading = element) }, "Plan"),
-      staleness && h(Notice, { tone: "warn", role: "status", title: "This plan is out of date" }, h("p", null, staleness)),
-      plan && h(PlanView, { plan }),
-      this.state.fields.onConflict === "supersede" && !plan?.joins && h(Ends, { alias: this.state.fields.resource.trim() }),
-      !plan && !error && h("p", { class: "quiet" },
-        busy === "planning" ? "Planning…" : "Shows the steps and when they could be taken, before anything is submitted."),
-      h(Refusal, { error, fields: Object.keys(wrong) },
-        error?.code === "resource_busy" && h("div", { class: "actions start" },
-          h("button", { type: "button", onClick: () => this.#instead("queue") }, "Queue instead"),
-          h("button", { type: "button", onClick: () => this.#instead("supersede") }, "Take its place instead")),
-        error?.code === "resource_held" &&
-          h("p", null, h("a", { href: hrefs.resource(this.state.fields.resource.trim()) }, "To the hold")),
-        retry && h("p", null, "Submitting again is safe: the gateway takes it for the same job.")),
-      isRefused && error?.code !== "insufficient_scope" &&
-        h(Notice, { tone: "idle", title: "The key of this tab submits no jobs" },
-          h("p", null, "It is enough for plans. To submit a job takes one with the scope scale.")),
-      h("div", { class: "actions start" },
-        h("button", {
-          type: "submit", class: "primary strong",
-          disabled: busy !== null || (isRefused && plan !== null && !staleness),
-        }, staleness ? "Show a new plan" : label(plan, busy, error, isRefused))),
-      plan && h("p", { class: "quiet" }, "The plan follows what the form says."));
-  }
-
-  #instead(onConflict) {
-    this.#set("onConflict", onConflict, () => {
-      this.#isAwaited = true;
-      this.#plan();
-    });
-  }
-}
-
-/** What the one button does next. */
-function label(plan, busy, error, isRefused) {
-  if (!plan) return busy === "planning" ? "Planning…" : "Show plan";
-  if (busy === "submitting") return "Submitting…";
-  if (error && !isRefused) return "Submit again";
-  return plan.joins ? "Join that job" : "Submit job";
+  const begin = () => {
+    const job = store.jobs.get(again);
+    return job ? wishedFor(job, resourceOf(job.resource)?.settings) : empty(alias);
+  };
+  // A page that was just opened does not know the job.
+  const learn = () => (again && !store.jobs.has(again) ? api.job(again).then(putJob) : undefined);
+  return h(PlannedForm, { kind: ONE, begin, learn });
 }

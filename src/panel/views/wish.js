@@ -49,35 +49,41 @@ const lastingOf = (text) => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : seconds
 /** Whether there is enough in the fields to plan for. */
 export const isComplete = ({ resource, amount }) => resource.trim() !== "" && amount.trim() !== "";
 
+/** Takes a field into a wish, or what is wrong with it. */
+function take({ wish, wrong }, name, text, read, what) {
+  const trimmed = text.trim().replace("−", "-");
+  if (trimmed === "") return;
+  const value = read(trimmed);
+  if (value === null) wrong[`/${name}`] = `Enter ${what}`;
+  else wish[name] = value;
+}
+
 /** The request that the fields describe, and what is wrong with them that the gateway need not tell. */
 export function wishOf(fields) {
   const wish = { resource: fields.resource.trim() };
   const wrong = {};
-  const take = (name, text, read, what) => {
-    const trimmed = text.trim().replace("−", "-");
-    if (trimmed === "") return;
-    const value = read(trimmed);
-    if (value === null) wrong[`/${name}`] = `Enter ${what}`;
-    else wish[name] = value;
-  };
   const goal = fields.goal === "delta" ? "delta" : "targetCapacity";
   if (wish.resource === "") wrong["/resource"] = "Enter a resource";
   if (fields.amount.trim() === "") wrong[`/${goal}`] = goal === "delta" ? "Enter a difference" : "Enter a target";
-  take(goal, fields.amount, wholeOf, "a whole number");
+  take({ wish, wrong }, goal, fields.amount, wholeOf, "a whole number");
+  takeSettings(fields, { wish, wrong });
+  return { wish, wrong };
+}
+
+/** Takes in what is asked for every kind of work: settings, conflicts, reason and labels. */
+export function takeSettings(fields, { wish, wrong }) {
   for (const [name, , , unit] of SETTINGS) {
-    if (unit) take(name, fields[name], lastingOf, "a duration such as 90 s, 5 min or 1h30m");
-    else take(name, fields[name], wholeOf, "a whole number");
+    if (unit) take({ wish, wrong }, name, fields[name], lastingOf, "a duration such as 90 s, 5 min or 1h30m");
+    else take({ wish, wrong }, name, fields[name], wholeOf, "a whole number");
   }
   if (fields.onConflict !== "reject") wish.onConflict = fields.onConflict;
   if (fields.reason.trim() !== "") wish.reason = fields.reason.trim();
   const labels = fields.labels.split("\n").map((line) => line.trim()).filter((line) => line !== "");
-  if (labels.length > 0) {
-    const pairs = labels.map((line) => line.split(/\s*=\s*(.*)/s, 2));
-    const isWrong = pairs.some(([name, value]) => !name || value === undefined);
-    const isTwice = new Set(pairs.map(([name]) => name)).size < pairs.length;
-    if (isWrong) wrong["/labels"] = "Write one name=value per line";
-    else if (isTwice) wrong["/labels"] = "Write each name once";
-    else wish.labels = Object.fromEntries(pairs);
-  }
-  return { wish, wrong };
+  if (labels.length === 0) return;
+  const pairs = labels.map((line) => line.split(/\s*=\s*(.*)/s, 2));
+  const isWrong = pairs.some(([name, value]) => !name || value === undefined);
+  const isTwice = new Set(pairs.map(([name]) => name)).size < pairs.length;
+  if (isWrong) wrong["/labels"] = "Write one name=value per line";
+  else if (isTwice) wrong["/labels"] = "Write each name once";
+  else wish.labels = Object.fromEntries(pairs);
 }
