@@ -3,8 +3,8 @@
 //!
 //! A request reserves its place before the lane's event, and the unit that makes the job durable uses the reservation
 //! up. So a refusal never evicts a lane, and two requests with one key at once never become two jobs: the second one
-//! waits for the outcome of the first. This is the state of one process; it must never be asked for anything that the
-//! records in the store cannot restore.
+//! waits for the outcome of the first. [`Usage`] decides, for every store; [`Admissions`] is the state of a process that has a
+//! store to itself, and must never be asked for anything that the records in the store cannot restore.
 //!
 //! Rejected: counting in the records at each request, because a hundred thousand jobs would be counted for each of
 //! them.
@@ -121,6 +121,49 @@ impl From<&Job> for UnfinishedJob {
     }
 }
 
+/// How much of what is limited is taken, by records and by reservations, as far as it concerns a wish.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Live idempotency keys of the wish's API key, or of callers without one.
+    pub keys_of_owner: usize,
+    /// Unfinished jobs, without those of policies.
+    pub jobs: usize,
+    /// Those of the wish's API key.
+    pub jobs_of_owner: usize,
+    /// Bytes of text that are kept for the resource of each of the wish's jobs, in their order.
+    pub texts_of_resources: Vec<u64>,
+    /// Bytes of text that are kept for the wish's API key.
+    pub text_of_owner: u64,
+}
+
+impl Usage {
+    /// Whether there is room for `wish` beside all this.
+    ///
+    /// # Errors
+    /// What there is no room for.
+    pub fn admits(&self, wish: &Wish) -> Result<(), NoRoom> {
+        if wish.key.is_some() && self.keys_of_owner >= MAX_IDEMPOTENCY_KEYS {
+            return Err(NoRoom::TooManyIdempotencyKeys { limit: MAX_IDEMPOTENCY_KEYS });
+        }
+        let (all, of_key) = (wish.limits.active_jobs, wish.limits.jobs_per_key);
+        let new = wish.jobs.iter().filter(|job| !job.supersedes).count();
+        if new > 0 && self.jobs + new > all {
+            return Err(NoRoom::TooManyJobs { limit: all });
+        }
+        let new = wish.jobs.iter().filter(|job| !job.supersedes_own).count();
+        if wish.owner.is_some() && new > 0 && self.jobs_of_owner + new > of_key {
+            return Err(NoRoom::TooManyJobsOfKey { limit: of_key });
+        }
+        let new: u64 = wish.jobs.iter().map(|job| job.text_bytes).sum();
+        let of_owner = wish.owner.as_ref().map_or(0, |_| self.text_of_owner + new);
+        let mut texts = wish.jobs.iter().zip(&self.texts_of_resources);
+        if texts.any(|(job, held)| job.text_bytes > 0 && (held + job.text_bytes).max(of_owner) > MAX_TEXT_BYTES) {
+            return Err(NoRoom::TooMuchText { limit: MAX_TEXT_BYTES });
+        }
+        Ok(())
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Admissions {
@@ -152,72 +195,45 @@ impl Admissions {
     pub fn reserve(&mut self, wish: &Wish) -> Option<Result<Reserved, NoRoom>> {
         if let Some(key) = &wish.key {
             if let Some(entry) = self.entries.get(&key.key).filter(|entry| is_live(entry, wish.now)) {
-                let is_same = entry.fingerprint == key.fingerprint;
-                let replay = Reserved::Replay { made: entry.made, joined: entry.joined };
-                return Some(if is_same { Ok(replay) } else { Err(NoRoom::KeyReused) });
+                return Some(entry.answers(key));
             }
             if self.reservations.values().filter_map(|other| other.key.as_ref()).any(|other| other.key == key.key) {
                 return None;
             }
         }
-        Some(self.check(wish).map(|()| {
+        Some(self.usage(wish).admits(wish).map(|()| {
             self.last_reservation += 1;
             self.reservations.insert(self.last_reservation, wish.clone());
             Reserved::Granted(self.last_reservation)
         }))
     }
 
-    fn check(&self, wish: &Wish) -> Result<(), NoRoom> {
+    fn usage(&self, wish: &Wish) -> Usage {
         let reserved = |counts: &dyn Fn(&Wish) -> bool| self.reservations.values().filter(|wish| counts(wish)).count();
-        if wish.key.is_some() {
-            let used = self.entries_of.get(&wish.owner).copied().unwrap_or(0);
-            if used + reserved(&|other| other.key.is_some() && other.owner == wish.owner) >= MAX_IDEMPOTENCY_KEYS {
-                return Err(NoRoom::TooManyIdempotencyKeys { limit: MAX_IDEMPOTENCY_KEYS });
-            }
-        }
-        self.check_places(wish)?;
-        self.check_text(wish)
-    }
-
-    fn check_places(&self, wish: &Wish) -> Result<(), NoRoom> {
-        let reserved = |counts: &dyn Fn(&Wish) -> bool| -> usize {
+        let jobs_reserved = |counts: &dyn Fn(&Wish) -> bool| -> usize {
             self.reservations.values().filter(|other| counts(other)).map(|other| other.jobs.len()).sum()
         };
-        let (all, of_key) = (wish.limits.active_jobs, wish.limits.jobs_per_key);
-        let new = wish.jobs.iter().filter(|job| !job.supersedes).count();
-        let used = self.unfinished.len() - self.of_policies.len();
-        if new > 0 && used + reserved(&|_| true) + new > all {
-            return Err(NoRoom::TooManyJobs { limit: all });
-        }
-        let Some(owner) = &wish.owner else { return Ok(()) };
-        let new = wish.jobs.iter().filter(|job| !job.supersedes_own).count();
-        let used = self.unfinished_of.get(owner).copied().unwrap_or(0);
-        if new > 0 && used + reserved(&|other| other.owner == wish.owner) + new > of_key {
-            return Err(NoRoom::TooManyJobsOfKey { limit: of_key });
-        }
-        Ok(())
-    }
-
-    fn check_text(&self, wish: &Wish) -> Result<(), NoRoom> {
-        let reserved = |counts: &dyn Fn(&Wish, &JobWish) -> bool| -> u64 {
+        let texts_reserved = |counts: &dyn Fn(&Wish, &JobWish) -> bool| -> u64 {
             let jobs = self.reservations.values().flat_map(|other| other.jobs.iter().map(move |job| (other, job)));
             jobs.filter(|(other, job)| counts(other, job)).map(|(_, job)| job.text_bytes).sum()
         };
-        let held = |holder| self.holdings.text_bytes(&holder);
-        let new: u64 = wish.jobs.iter().map(|job| job.text_bytes).sum();
-        let of_owner = wish
-            .owner
-            .clone()
-            .map_or(0, |owner| held(Holder::Owner(owner)) + reserved(&|other, _| other.owner == wish.owner) + new);
-        let is_too_long = |job: &JobWish| {
-            let of_resource =
-                held(Holder::Resource(job.resource.clone())) + reserved(&|_, other| other.resource == job.resource);
-            job.text_bytes > 0 && (of_resource + job.text_bytes).max(of_owner) > MAX_TEXT_BYTES
+        let of_owner = |other: &Wish| other.owner == wish.owner;
+        let owner = wish.owner.as_ref();
+        let text_of_resource = |job: &JobWish| {
+            self.holdings.text_bytes(&Holder::Resource(job.resource.clone()))
+                + texts_reserved(&|_, other| other.resource == job.resource)
         };
-        if wish.jobs.iter().any(is_too_long) {
-            return Err(NoRoom::TooMuchText { limit: MAX_TEXT_BYTES });
+        Usage {
+            keys_of_owner: self.entries_of.get(&wish.owner).copied().unwrap_or(0)
+                + reserved(&|other| other.key.is_some() && of_owner(other)),
+            jobs: self.unfinished.len() - self.of_policies.len() + jobs_reserved(&|_| true),
+            jobs_of_owner: owner.and_then(|owner| self.unfinished_of.get(owner)).copied().unwrap_or(0)
+                + jobs_reserved(&of_owner),
+            texts_of_resources: wish.jobs.iter().map(text_of_resource).collect(),
+            text_of_owner: owner.map_or(0, |owner| {
+                self.holdings.text_bytes(&Holder::Owner(owner.clone())) + texts_reserved(&|other, _| of_owner(other))
+            }),
         }
-        Ok(())
     }
 
     /// Gives back a reservation that no unit has used up.

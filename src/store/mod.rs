@@ -29,6 +29,7 @@ mod adoption;
 #[cfg(test)]
 mod conformance;
 mod epoch;
+mod epochs;
 mod error;
 #[cfg(test)]
 mod fixtures;
@@ -36,7 +37,9 @@ mod minutes;
 mod observer;
 mod policy;
 mod read;
+mod recordings;
 mod retention;
+mod series;
 pub mod sqlite;
 mod unit;
 
@@ -46,7 +49,7 @@ use futures_util::future::BoxFuture;
 use crate::domain::{EventId, Retention, Timestamp};
 
 pub use admissions::{
-    AdmissionRecords, Admissions, JobWish, MAX_IDEMPOTENCY_KEYS, NoRoom, Reserved, UnfinishedJob, Wish,
+    AdmissionRecords, Admissions, JobWish, MAX_IDEMPOTENCY_KEYS, NoRoom, Reserved, UnfinishedJob, Usage, Wish,
 };
 pub use adoption::{AdoptedGroup, AdoptedLane, Adoption, Which};
 pub use epoch::Epoch;

@@ -35,13 +35,18 @@ impl Observer {
     }
 
     /// A commit of `units` took so long, and succeeded or not.
-    pub(super) fn committed(&self, units: &[Unit], took: Duration, is_durable: bool) {
-        self.metrics.commits.committed(units.len(), took);
+    pub(super) fn committed<'a>(
+        &self,
+        units: impl Iterator<Item = &'a Unit> + Clone,
+        took: Duration,
+        is_durable: bool,
+    ) {
+        self.metrics.commits.committed(units.clone().count(), took);
         if !is_durable {
             return self.metrics.commits.failed(StoreOperation::Commit);
         }
         if let Some(file) = &self.audit {
-            units.iter().flat_map(|unit| &unit.audit).for_each(|entry| file.append(entry));
+            units.flat_map(|unit| &unit.audit).for_each(|entry| file.append(entry));
         }
     }
 

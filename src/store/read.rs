@@ -16,8 +16,8 @@ use super::{Revision, StoreError};
 use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Decision, Name};
 use crate::domain::{
-    AbridgedJob, Alias, AuditEntry, ErrorCode, EventId, GroupId, GroupState, GroupStatus, HistoryEntry, Job, JobEvent,
-    JobId, KeyRecord, Reach, StateName, Timestamp,
+    AbridgedJob, Alias, AuditEntry, Ending, ErrorCode, EventId, GroupId, GroupState, GroupStatus, HistoryEntry, Job,
+    JobEvent, JobId, JobState, KeyRecord, Reach, StateName, Timestamp,
 };
 
 /// Which jobs to list.
@@ -118,6 +118,25 @@ pub struct LastOutcome {
     pub error: Option<ErrorCode>,
     /// When it ended.
     pub at: Timestamp,
+}
+
+impl LastOutcome {
+    /// What the record of the job with this `id`, which ended, says; or why that makes no sense.
+    pub(super) fn of_record(id: &str, record: &str) -> Result<Self, String> {
+        /// What tells how a job ended, without its steps.
+        #[derive(serde::Deserialize)]
+        struct End {
+            state: JobState,
+            finished_at: Timestamp,
+        }
+        let End { state, finished_at: at } = serde_json::from_str(record).map_err(|error| error.to_string())?;
+        let error = match state {
+            JobState::Ended(Ending::Failed(error)) => Some(error.code),
+            _ => None,
+        };
+        let job = id.parse().map_err(|error: uuid::Error| error.to_string())?;
+        Ok(Self { job, error, at })
+    }
 }
 
 /// How many jobs are in each state, in the order of [`StateName::ALL`].

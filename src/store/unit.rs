@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use super::epoch::Epoch;
 use uuid::Uuid;
 
+use super::admissions::{NoRoom, Reserved};
+use super::epoch::Epoch;
 use super::policy::PolicyChange;
 use crate::domain::{Alias, AuditEntry, Group, HistoryEntry, Job, KeyId, KeyRecord, LaneRecord, Timestamp};
 
@@ -119,6 +120,14 @@ pub struct IdempotencyEntry {
     pub made: Uuid,
     /// When the request was answered.
     pub answered_at: Timestamp,
+}
+
+impl IdempotencyEntry {
+    /// What a request with the same idempotency key is told.
+    pub(super) fn answers(&self, key: &SubmitKey) -> Result<Reserved, NoRoom> {
+        let is_same = self.fingerprint == key.fingerprint;
+        if is_same { Ok(Reserved::Replay { made: self.made, joined: self.joined }) } else { Err(NoRoom::KeyReused) }
+    }
 }
 
 /// An idempotency key with the fingerprint of the request it came with.

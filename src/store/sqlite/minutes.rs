@@ -9,32 +9,13 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::samples_clock::SamplesClock;
 use crate::domain::Timestamp;
+use crate::store::series::Values;
 use crate::store::{MINUTE_RETENTION, RAW_RETENTION, RETIRED_RETENTION};
 
 /// Most series of which a minute is worked out in one go: with a sample each second, twelve thousand rows are read.
 const SERIES_TOGETHER: i64 = 200;
 /// Most samples and minutes of a series that are removed in one go: they lie next to each other.
 const ROWS_TOGETHER: i64 = 2000;
-
-/// Values that are told as one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Values {
-    pub sum: f64,
-    pub most: f64,
-    pub count: u64,
-}
-
-impl Values {
-    pub fn of(value: f64) -> Self {
-        Self { sum: value, most: value, count: 1 }
-    }
-
-    /// These and `other` ones. Finite, however large they are.
-    pub fn and(self, other: Self) -> Self {
-        let sum = (self.sum + other.sum).clamp(f64::MIN, f64::MAX);
-        Self { sum, most: self.most.max(other.most), count: self.count + other.count }
-    }
-}
 
 /// Works out minutes that were over at `now`; whether there are more.
 pub(super) fn work_out(db: &Connection, now: Timestamp) -> rusqlite::Result<bool> {

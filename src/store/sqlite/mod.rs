@@ -15,7 +15,6 @@ mod conformance_tests;
 mod connection;
 mod decisions;
 mod directory;
-mod epochs;
 mod error;
 #[cfg(test)]
 mod fixtures;
@@ -33,7 +32,6 @@ mod policies;
 mod prune;
 mod queries;
 mod reader;
-mod recordings;
 mod records;
 mod reserve;
 mod rows;

@@ -32,8 +32,8 @@ use super::{groups, policies, samples, series, wal};
 use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Decision, Name};
 use crate::domain::{
-    AbridgedJob, Alias, AuditEntry, Ending, EventId, GroupId, GroupStatus, HistoryEntry, JobEvent, JobId, JobState,
-    KeyRecord, StateName, Timestamp,
+    AbridgedJob, Alias, AuditEntry, EventId, GroupId, GroupStatus, HistoryEntry, JobEvent, JobId, KeyRecord, StateName,
+    Timestamp,
 };
 use crate::files;
 use crate::store::{
@@ -313,26 +313,12 @@ fn read_job(db: &Connection, sql: &str, key: impl rusqlite::ToSql) -> Result<Opt
     found.map(event).transpose()
 }
 
-/// What tells how a job ended, without the steps of its record.
-#[derive(serde::Deserialize)]
-struct End {
-    state: JobState,
-    finished_at: Timestamp,
-}
-
 fn read_last_outcome(db: &Connection, resource: &Alias) -> Result<Option<LastOutcome>, Unreadable> {
     let row = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?));
     let mut statement = db.prepare_cached(LAST_OUTCOME_SQL)?;
     let found: Option<(String, String)> = statement.query_row([resource.as_str()], row).optional()?;
     let outcome = |(id, record): (String, String)| {
-        let name = || format!("job {id}");
-        let End { state, finished_at: at } = parse(&record, name)?;
-        let error = match state {
-            JobState::Ended(Ending::Failed(error)) => Some(error.code),
-            _ => None,
-        };
-        let job = id.parse().map_err(|error: uuid::Error| Unreadable::Row(name(), error.to_string()))?;
-        Ok(LastOutcome { job, error, at })
+        LastOutcome::of_record(&id, &record).map_err(|why| Unreadable::Row(format!("job {id}"), why))
     };
     found.map(outcome).transpose()
 }

@@ -9,9 +9,9 @@ use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::SqliteError;
-use super::epochs::Epochs;
 use super::lane_reader::LaneReader;
 use crate::domain::{EventId, Retention, Timestamp};
+use crate::store::epochs::Epochs;
 use crate::store::{
     Admissions, Adoption, Commit, NoRoom, Observations, Pruned, Recording, ReservationId, Reserved, Store, StoreError,
     Unit, Which, Wish,

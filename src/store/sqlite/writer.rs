@@ -19,9 +19,9 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::SqliteError;
 use super::lane_reader::LaneReader;
-use super::recordings::Recordings;
 use super::store::{Failure, Group, Request, Shared, StoreInbox, lock};
 use crate::domain::{Alias, EventId, Retention, Timestamp};
+use crate::store::recordings::Recordings;
 use crate::store::{AdmissionRecords, Excess, KeyChange, Observations, Observer, Pruned, StoreError, Unit, Which};
 
 /// Most units in one transaction: enough that the cost of syncing no longer matters, few enough that the first one does
@@ -269,7 +269,7 @@ impl<J: Journal> Writer<J> {
         self.open(false)?;
         let (begun, first_event) = (Instant::now(), self.next_event);
         let committed = self.journal.commit(units, first_event);
-        self.observer.committed(units, begun.elapsed(), committed.is_ok());
+        self.observer.committed(units.iter(), begun.elapsed(), committed.is_ok());
         committed.map_err(|error| self.fail(error))?;
         self.next_event += units.iter().map(|unit| unit.jobs.len() as EventId).sum::<EventId>();
         Ok(first_event)
@@ -283,7 +283,7 @@ impl<J: Journal> Writer<J> {
         }
         let begun = Instant::now();
         let committed = self.journal.commit_urgently(&urgent);
-        self.observer.committed(&urgent, begun.elapsed(), committed.is_ok());
+        self.observer.committed(urgent.iter(), begun.elapsed(), committed.is_ok());
         committed.inspect_err(|error| tracing::debug!(%error, "nor is there room for a change of API keys")).is_ok()
     }
 

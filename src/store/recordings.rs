@@ -8,8 +8,8 @@ use std::mem::{Discriminant, discriminant};
 
 use tokio::sync::oneshot;
 
+use super::{Observations, StoreError};
 use crate::domain::Alias;
-use crate::store::{Observations, StoreError};
 
 /// Most rows in a piece, unless a single resource has more: a state and a sample each of 256 resources, some milliseconds.
 const PIECE_ROWS: usize = 512;

@@ -1,9 +1,9 @@
-//! Which adoption of each lane counts: only the owner of a lane commits about it.
+//! Which adoption of each lane counts, as far as one process knows: only the owner of a lane commits about it.
 
 use std::collections::HashMap;
 
+use super::{Epoch, RecordChange, Unit, Which};
 use crate::domain::Alias;
-use crate::store::{Epoch, RecordChange, Unit, Which};
 
 /// Which adoption of each lane counts.
 #[derive(Default)]
@@ -16,8 +16,13 @@ impl Epochs {
     /// A lane is adopted.
     pub fn begin(&mut self, resource: &Alias) -> Epoch {
         self.last += 1;
-        self.current.insert(resource.clone(), self.last);
+        self.adopted(resource, self.last);
         self.last
+    }
+
+    /// A lane is adopted, as of an epoch that another one numbers.
+    pub fn adopted(&mut self, resource: &Alias, epoch: Epoch) {
+        self.current.insert(resource.clone(), epoch);
     }
 
     /// The lanes have no owner until they are adopted.
