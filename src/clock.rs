@@ -199,7 +199,7 @@ pub fn wall_now() -> Timestamp {
 /// How long ago the machine was started, counting the time it was suspended, in whole milliseconds: an anchor has no more,
 /// and a clock must not lose the rest from one process to the next.
 #[cfg(target_os = "linux")]
-fn uptime() -> Duration {
+pub fn uptime() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
     // It is never negative.
     let uptime = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
@@ -208,7 +208,7 @@ fn uptime() -> Duration {
 
 /// How long ago this was first asked for: there are no anchors here to compare it with.
 #[cfg(not(target_os = "linux"))]
-fn uptime() -> Duration {
+pub fn uptime() -> Duration {
     static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     FIRST.get_or_init(std::time::Instant::now).elapsed()
 }

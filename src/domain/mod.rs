@@ -18,6 +18,7 @@ mod history;
 mod job;
 mod job_id;
 mod lane;
+mod lease;
 pub mod policy;
 mod reading;
 mod scaling;
@@ -48,6 +49,7 @@ pub use job::{
 };
 pub use job_id::JobId;
 pub use lane::{Admission, Call, CallId, ChangeAnswer, GroupedAnswer, Lane, LaneRecord, Notice, Outcome, Turn};
+pub use lease::{Lease, LeaseHolder, LeaseTerms, LeaseWatch, Moment};
 pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
 pub use scaling::{Limits, ResourceConfig, Retention, ScalingConfig};
 pub use settings::{
