@@ -3,11 +3,11 @@
 //!
 //! [`Store`] writes and [`StoreReader`] reads; beside them stand the rules that hold for every store: what a [`Unit`]
 //! is, who is admitted ([`Admissions`]), and what is kept ([`Holdings`], [`MAX_LOGGED_VERSIONS`] and the like). What
-//! implements the port has a folder of its own: [`sqlite`], which keeps a file. The suite in `conformance.rs` runs
-//! against each.
+//! implements the port has a folder of its own: [`sqlite`], which keeps a file, and [`postgres`], a database that several
+//! gateways share. The suite in `conformance.rs` runs against each.
 //!
 //! The port must never decide anything about scaling, and name no path, no connection and no query, so that another
-//! store can take SQLite's place without the engine or the API noticing. Rejected: a log of events instead of current
+//! store can take the place of one without the engine or the API noticing. Rejected: a log of events instead of current
 //! records, because jobs are small, their records are what readers want, and a log would need snapshots and compaction
 //! of its own.
 //!
@@ -36,6 +36,7 @@ mod fixtures;
 mod minutes;
 mod observer;
 mod policy;
+pub mod postgres;
 mod read;
 mod recordings;
 mod retention;

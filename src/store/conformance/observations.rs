@@ -165,10 +165,10 @@ pub async fn a_batch_that_fails_takes_no_lanes(house: &mut dyn House) {
         let noting = Observations { state: Some(state("s")), ..observed("cursed", cursed, [sample(second, 1.0)]) };
         vec![observed("other", other, [sample(second, 2.0)]), noting]
     };
-    scene.house.curse(true);
+    scene.house.curse(true).await;
     assert!(scene.store.record(batch(1)).await.is_err());
     assert_eq!(scene.results(vec![about("cursed", cursed), about("other", other)]).await, ["good"; 2]);
-    scene.house.curse(false);
+    scene.house.curse(false).await;
     record(&scene, batch(2)).await;
     assert_eq!(scene.results(vec![about("cursed", cursed), about("other", other)]).await, ["good"; 2]);
     for (resource, value) in [("cursed", 1.0), ("other", 2.0)] {

@@ -145,12 +145,12 @@ pub async fn a_policy_is_durable_with_its_job_or_not_at_all(house: &mut dyn Hous
         policies: changes("cursed", [decided(1), Write::State(state("s"))]),
         ..writing(lane("cursed", Some(Stage::Intended)), epoch)
     };
-    scene.house.curse(true);
+    scene.house.curse(true).await;
     let epoch = scene.adopt("cursed").await.epoch;
     assert_eq!(scene.results(vec![unit(epoch)]).await, ["failed"]);
     let AdoptedLane { epoch, jobs, policy, .. } = scene.adopt("cursed").await;
     assert_eq!((jobs.len(), policy), (0, None));
-    scene.house.curse(false);
+    scene.house.curse(false).await;
     assert_eq!(scene.results(vec![unit(epoch)]).await, ["good"]);
     let adopted = scene.restart().await.lanes.remove(0);
     let policy = adopted.policy.expect("one");

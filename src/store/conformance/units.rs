@@ -67,7 +67,7 @@ pub async fn a_unit_comes_back_whole_after_a_restart(house: &mut dyn House) {
 
 pub async fn a_unit_that_fails_leaves_nothing(house: &mut dyn House) {
     let mut scene = Scene::set(house).await;
-    scene.house.curse(true);
+    scene.house.curse(true).await;
     let epoch = scene.adopt("cursed").await.epoch;
     let doomed = full(writing(lane("cursed", None), epoch));
     assert_eq!(scene.results(vec![doomed.clone()]).await, ["failed"]);
@@ -75,7 +75,7 @@ pub async fn a_unit_that_fails_leaves_nothing(house: &mut dyn House) {
     assert_eq!(counts(&scene).await, [0; 5]);
     assert_eq!(scene.restart().await.lanes, []);
     assert_eq!(counts(&scene).await, [0; 5]);
-    scene.house.curse(false);
+    scene.house.curse(false).await;
     let epoch = scene.adopt("cursed").await.epoch;
     scene.put(full(writing(lane("cursed", None), epoch))).await;
     assert_eq!(counts(&scene).await, [2, 2, 2, 1, 1], "it can be tried again");
@@ -117,7 +117,7 @@ pub async fn a_refused_unit_takes_its_lanes_and_no_others(house: &mut dyn House)
 /// A unit fails with three more about its lane on their way: none of them lands. Others can go on.
 pub async fn a_failed_lane_is_written_again_once_adopted(house: &mut dyn House) {
     let scene = Scene::set(house).await;
-    scene.house.curse(true);
+    scene.house.curse(true).await;
     let epoch = scene.adopt("cursed").await.epoch;
     let failing = scene.store.commit(vec![writing(lane("cursed", None), epoch)]);
     let pending: Vec<_> = (1..=3)

@@ -36,7 +36,7 @@ impl House for DataDirectory {
         (store, reader)
     }
 
-    fn curse(&mut self, is_cursed: bool) {
+    async fn curse(&mut self, is_cursed: bool) {
         for table in ["lanes", "policy_states"] {
             let sql = match is_cursed {
                 true => format!(
@@ -50,4 +50,4 @@ impl House for DataDirectory {
     }
 }
 
-suite!(house());
+suite!(Some(house()));
