@@ -134,6 +134,21 @@ export function drawing(history, from, to, jobs, activeJob) {
   return { x, capacity, target, markers: markers.filter(({ at }) => at >= from && at <= to) };
 }
 
+/** A target that was not reached is off the scale beyond so many times all else: it would press the rest together. */
+const MOST_BEYOND = 3;
+const LEAST_BEYOND = 12;
+
+/** The targets that fit into the plot, and marks in the place of those that do not. `missed` are the jobs that did not reach theirs. */
+function cutOff(targets, readings, missed) {
+  const others = targets.filter(([, , job]) => !missed.has(job));
+  const most = Math.max(LEAST_BEYOND / MOST_BEYOND, ...[...readings, ...others].map(([, units]) => units ?? 0));
+  const isBeyond = ([, units, job]) => units !== null && missed.has(job) && units > MOST_BEYOND * most;
+  return {
+    targets: targets.map((piece) => (isBeyond(piece) ? [piece[0], null] : piece)),
+    beyond: targets.filter(isBeyond).map(([at, units]) => ({ at, op: "beyond", from: units, to: units, outcome: "beyond" })),
+  };
+}
+
 const firstTarget = (job) => job?.retargets?.[0]?.from ?? job?.targetCapacity ?? null;
 
 /** The other targets that a policy gave a job since it was accepted. */
@@ -149,6 +164,7 @@ function curves(oldestFirst, jobs, activeJob) {
   const markers = [];
   const accepted = new Map();
   const changes = new Map();
+  const missed = new Set();
   let running = null;
   for (const entry of oldestFirst) {
     const at = Date.parse(entry.at);
@@ -161,9 +177,10 @@ function curves(oldestFirst, jobs, activeJob) {
         break;
       case "job_started":
         running = entry.job;
-        targets.push([at, accepted.get(running) ?? firstTarget(jobs.get(running))], ...retargetsOf(jobs.get(running)));
+        targets.push([at, accepted.get(running) ?? firstTarget(jobs.get(running)), running], ...retargetsOf(jobs.get(running)));
         break;
       case "job_ended":
+        if (entry.state !== "succeeded") missed.add(entry.job);
         if (running === entry.job) {
           targets.push([at, null]);
           running = null;
@@ -186,7 +203,8 @@ function curves(oldestFirst, jobs, activeJob) {
         break;
     }
   }
-  return { readings, targets, markers };
+  const { targets: shown, beyond } = cutOff(targets, readings, missed);
+  return { readings, targets: shown, markers: [...markers, ...beyond] };
 }
 
 /** The value that `steps` (pairs of time and value, in order) have at each of `times`, which are in order. */

@@ -18,9 +18,9 @@ export const ENOUGH_STEPS = 5;
 /** Poll intervals after which a reading is old where a job or a policy has the resource read, and the least time. */
 const STALE_POLLS = 3;
 const STALE_AT_LEAST_MILLIS = 90_000;
-/** How often the panel has each of many idle resources read that it shows, and when such a reading is old. */
+/** How often the panel has each of many idle resources read that it shows, and when such a reading is old: the turn of a page of them takes as long. */
 const IDLE_READ_EVERY_MILLIS = 5 * 60_000;
-const IDLE_STALE_MILLIS = 3 * IDLE_READ_EVERY_MILLIS;
+const IDLE_STALE_MILLIS = 1.5 * IDLE_READ_EVERY_MILLIS;
 
 /** How long the step under way takes and how long nine in ten took, in seconds, if it takes longer; else `null`. */
 export function delay({ stepDurations }, job, now) {
@@ -31,6 +31,11 @@ export function delay({ stepDurations }, job, now) {
   const seconds = (now - Date.parse(step.sentAt)) / 1000;
   return seconds > usual.p90Seconds + job.settings.pollIntervalSeconds ? { seconds, usual: usual.p90Seconds } : null;
 }
+
+/** Whether the policy of a resource decides without a metric that it needs. */
+export const lacksMetric = ({ policy }) =>
+  policy !== null && policy !== undefined && policy.mode !== "off" &&
+  (policy.conditions ?? []).some(({ code }) => ["metric_missing", "source_refused"].includes(code));
 
 export const lastFailure = ({ lastOutcome }) => (lastOutcome?.state === "failed" ? lastOutcome : null);
 

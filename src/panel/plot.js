@@ -131,7 +131,7 @@ export class Plot extends Component {
       ],
       series: [
         {},
-        { scale: "metric", stroke: colour.metric, width: 1, points: { show: false } },
+        { scale: "metric", stroke: colour.metric, width: 1, paths: stepped, points: { show: false } },
         { stroke: colour.run, fill: colour.runSoft, width: 2, paths: stepped, points: { show: false } },
         { stroke: colour.target, width: 1.5, dash: [5, 4], paths: stepped, points: { show: false } },
         { stroke: colour.run, width: 1.5, dash: [2, 2], paths: stepped, points: { show: false } },
@@ -139,7 +139,7 @@ export class Plot extends Component {
       hooks: {
         drawAxes: [(plot) => drawAhead(plot, this.props.drawing.expected ?? [], colour)],
         draw: [
-          (plot) => drawMarkers(plot, this.props.drawing.markers, colour),
+          (plot) => drawMarkers(plot, this.props.drawing.markers, colour, font),
           (plot) => drawNow(plot, this.props.drawing.now ?? null, colour, font),
           (plot) => this.#tellEdges(plot),
         ],

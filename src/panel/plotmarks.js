@@ -1,5 +1,7 @@
 /** What of a plot is no line of uPlot: the signs of changes, what is expected, and the moment that is now. */
 
+import * as format from "./format.js";
+
 /** Half the size of a marker, in CSS pixels. */
 const MARKER = 5;
 
@@ -71,12 +73,16 @@ export function drawNow(plot, now, colour, font) {
   });
 }
 
-export const drawMarkers = (plot, markers, colour) =>
+export const drawMarkers = (plot, markers, colour, font) =>
   within(plot, (ctx, scale) => {
     ctx.lineWidth = 1.5 * scale;
     let room = -Infinity;
     for (const { at, op, from, to, outcome } of markers) {
       const x = plot.valToPos(at, "x", true);
+      if (op === "beyond") {
+        drawBeyond(ctx, { x, top: plot.bbox.top, size: MARKER * scale, text: `target ${format.number(to)}`, colour, font, scale });
+        continue;
+      }
       // Where they would cover each other, only those are drawn that are worth a look.
       if (outcome === "confirmed" && x < room) continue;
       room = x + 2 * MARKER * scale;
@@ -93,6 +99,18 @@ export const drawMarkers = (plot, markers, colour) =>
       ctx.stroke();
     }
   });
+
+/** A target above all that the plot shows: an arrow at its upper edge, and its number. */
+function drawBeyond(ctx, { x, top, size, text, colour, font, scale }) {
+  ctx.fillStyle = colour.target;
+  ctx.beginPath();
+  outline(ctx, "add", x, top + size, size);
+  ctx.closePath();
+  ctx.fill();
+  ctx.font = font.replace("11px", `${11 * scale}px`);
+  ctx.textBaseline = "top";
+  ctx.fillText(text, x + 2 * size, top);
+}
 
 /** A triangle that points where the capacity was to go; a diamond for a change by others. */
 function outline(ctx, op, x, y, size) {

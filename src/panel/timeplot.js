@@ -7,7 +7,7 @@ import { expected, planned } from "./outlook.js";
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 /** The panel chooses no shorter times where something is ahead: nothing would be seen of it. */
-const LEAST_WITH_OUTLOOK = HOUR;
+const LEAST_WITH_OUTLOOK = HOUR / 4;
 const LEAST_WITH_DAY = 6 * HOUR;
 /** Expectations far above all else do not press the rest together. */
 const MOST_ABOVE = 1.25;
@@ -112,7 +112,7 @@ export function describePast(alias, { x, capacity, target, metric = [], metricNa
   const wish = aim === null ? "" : `, target ${format.number(aim)}`;
   const measured = numbers(metric);
   const also = measured.length === 0 ? "" : ` ${metricName} ${ranged(measured)}.`;
-  return `Capacity of ${alias} over ${over}: ${ranged(values)}${wish}; ${markers.length} changes.${also}`;
+  return `Capacity of ${alias} over ${over}: ${ranged(values)}${wish}; ${markers.filter(({ op }) => op !== "beyond").length} changes.${also}`;
 }
 
 const numbers = (values) => values.filter((value) => value !== null && value !== undefined);

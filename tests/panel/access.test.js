@@ -453,7 +453,7 @@ test("the first key closes the gateway, and the tab that made it goes on with it
       await other.getByRole("article", { name: alias }).locator(".capacity-now", { hasText: /^\d+$/ }).waitFor();
     }
     await page.getByText("Every caller who reaches this gateway may do everything").waitFor();
-    await page.locator(".caller", { hasText: "anonymous" }).waitFor();
+    await page.locator(".caller", { hasText: "no key" }).waitFor();
     await page.getByRole("contentinfo").getByRole("link", { name: "Metrics" }).waitFor();
     await page.getByRole("button", { name: "Create a key" }).click();
     await page.getByText("The first key closes the gateway").waitFor();

@@ -60,7 +60,7 @@ test("a reading is old after a few poll intervals where something has the resour
       read: [read(89, 1), read(91, 1), read(149, 50), read(151, 50), read(899, 1, { speed: 10 })],
       failed: [read(1, 50, { readFailure }), read(null, 1), read(null, 1, { readFailure })],
       policy: ["active", "advise", "off"].map((mode) => read(91, 1, { activeJob: null, policy: { mode } })),
-      idle: [91, 899, 901].map((seconds) => read(seconds, 1, { activeJob: null })),
+      idle: [91, 449, 451].map((seconds) => read(seconds, 1, { activeJob: null })),
     };
   });
   assert.deepEqual(found, {
@@ -109,4 +109,32 @@ test("a queued job knows its place and the job ahead", async () => {
     ];
   });
   assert.deepEqual(found, [{ place: 1, ahead: "active" }, { place: 2, ahead: "second" }, { place: 1, ahead: null }, null]);
+});
+
+test("a policy lacks a metric while one of its rules has none, unless it is off", async () => {
+  const found = await within("need.js", ({ lacksMetric }) => {
+    const lacks = (mode, ...codes) => lacksMetric({ policy: { mode, conditions: codes.map((code) => ({ code })) } });
+    return [
+      lacksMetric({ policy: null }), lacks("active"), lacks("active", "held"), lacks("active", "held", "metric_missing"),
+      lacks("advise", "source_refused"), lacks("off", "metric_missing"),
+    ];
+  });
+  assert.deepEqual(found, [false, false, false, true, true, false]);
+});
+
+test("a target that was missed by far is a mark off the scale, and one that was reached or is at work is drawn", async () => {
+  const found = await within("history.js", ({ History, drawing }) => {
+    const at = (second) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
+    const drawn = (targetCapacity, state) => {
+      const history = new History();
+      history.add({ kind: "reading", at: at(0), status: "ACTIVE", capacity: 4, detail: "" });
+      history.add({ kind: "job_accepted", at: at(1), job: "1", targetCapacity, detail: "" });
+      history.add({ kind: "job_started", at: at(2), job: "1", detail: "" });
+      if (state) history.add({ kind: "job_ended", at: at(3), job: "1", state, detail: "" });
+      const { target, markers } = drawing(history, Date.parse(at(0)), Date.parse(at(9)), new Map(), null);
+      return [Math.max(...target), markers.map(({ op, to }) => `${op} ${to}`).join()];
+    };
+    return [drawn(100_000, "failed"), drawn(100_000, "succeeded"), drawn(100_000, null), drawn(12, "failed"), drawn(13, "canceled")];
+  });
+  assert.deepEqual(found, [[0, "beyond 100000"], [100_000, ""], [100_000, ""], [12, ""], [0, "beyond 13"]]);
 });

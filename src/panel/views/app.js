@@ -12,6 +12,7 @@ import * as words from "../words.js";
 import { LOCAL_ZONE, UTC, offset, timeZone, useZone } from "../zone.js";
 import { AboutPage, VERSION, metricsAreOpen } from "./about.js";
 import { AccessPage } from "./access.js";
+import { ScaleLink } from "./asking.js";
 import { GroupPage } from "./group.js";
 import { GroupsPage } from "./groups.js";
 import { JobPage } from "./job.js";
@@ -36,8 +37,7 @@ export function App() {
         h("span", { class: "grow" }),
         isAdmitted && h(ConnectionSign),
         isAdmitted && h(Caller),
-        isAdmitted && !["scale", "scale-several"].includes(route.name) && h("a", { class: "button primary", href: hrefs.scale(route.params.alias) },
-          "Scale"))),
+        isAdmitted && !["scale", "scale-several"].includes(route.name) && h(ScaleLink, { alias: route.params.alias }))),
     // Whether the gateway cannot be reached is worth a word before it has answered.
     h("section", { class: "banners", "aria-label": "Notices" }, session.phase !== "locked" && h(Banners), isAdmitted && h(LateRefusal)),
     h("main", { id: "main", tabIndex: -1 },
@@ -70,7 +70,9 @@ const Places = ({ route: { name } }) =>
     h(NavLink, { href: hrefs.resources, isHere: ["resources", "resource"].includes(name) }, "Resources"),
     h(NavLink, { href: hrefs.jobs(), isHere: ["jobs", "job"].includes(name) }, "Jobs"),
     h(NavLink, { href: hrefs.groups(), isHere: ["groups", "group", "scale-several"].includes(name) }, "Groups"),
-    h(NavLink, { href: hrefs.access, isHere: name === "access" }, "Access"));
+    session.lacks.has("admin")
+      ? h("a", { role: "link", "aria-disabled": "true", title: "Keys and the audit log take a key with the scope admin" }, "Access")
+      : h(NavLink, { href: hrefs.access, isHere: name === "access" }, "Access"));
 
 const Logo = () =>
   h("svg", { class: "logo", viewBox: "0 0 16 16", "aria-hidden": "true" },

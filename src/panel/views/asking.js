@@ -4,6 +4,7 @@ import { newIdempotencyKey } from "../api.js";
 import * as format from "../format.js";
 import { relistSoon } from "../loading.js";
 import { Unanswered } from "../request.js";
+import { hrefs } from "../routes.js";
 import { session } from "../session.js";
 import { announce, store } from "../store.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
@@ -106,6 +107,17 @@ export const ReasonField = ({ fields, wrong, set }) =>
 
 /** Until when, and how far that is: `until 16:00:00, in 2 h`. */
 export const untilWhen = (at, now) => ["until ", format.time(at), format.ahead(Date.parse(at) - now)].join("");
+
+/** To the form to scale, which a key that submits no jobs can still plan with. */
+export function ScaleLink({ alias, isSmall = false }) {
+  const isRefused = session.lacks.has("scale");
+  const what = isRefused ? "Plan" : "Scale";
+  return h("a", {
+    class: isSmall ? "button small" : isRefused ? "button" : "button primary", href: hrefs.scale(alias),
+    "aria-label": isSmall ? `${what} ${alias}` : undefined,
+    title: isRefused ? "The key of this tab submits no jobs, but may see plans" : undefined,
+  }, what);
+}
 
 /** What a key does not allow: buttons with `off` are off and say why, as does `why`, which stands beside them. */
 export function refused(id, what) {

@@ -68,7 +68,7 @@ const AttemptTable = ({ entries }) =>
 const Who = ({ entry: { actor, address, outcome } }) =>
   actor ? h(Actor, { actor })
     : h("span", { class: "quiet" },
-      address === null && outcome !== "omitted" ? "a user of this machine" : "anonymous");
+      address === null && outcome !== "omitted" ? "a user of this machine" : "no key");
 
 function About({ entry: { resource, job, key } }) {
   return h("span", { class: "about" },

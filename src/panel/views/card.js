@@ -11,6 +11,7 @@ import { store } from "../store.js";
 import { Fragment, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
 import { Badge, Gauge, JobLink, Notice, Progress, Sign, Time } from "./parts.js";
+import { ScaleLink } from "./asking.js";
 import { ResourcePlot, currentSpan } from "./plots.js";
 import { PolicyLine } from "./policy.js";
 
@@ -22,7 +23,7 @@ export function Card({ resource, group, job }) {
       h("span", { class: "card-marks" }, h(StatusBadges, { resource })),
       h("span", { class: "card-actions" },
         h(RefreshButton, { alias }),
-        h("a", { class: "button small", href: hrefs.scale(alias), "aria-label": `Scale ${alias}` }, "Scale"))),
+        h(ScaleLink, { alias, isSmall: true }))),
     h(LastFailure, { resource }),
     h(CapacityLine, { resource, job }),
     h(Gauge, { capacity: resource.capacity, target: job?.targetCapacity ?? null, bounds: resource.bounds }),
@@ -83,11 +84,9 @@ export function ResourceState({ resource, job }) {
           h("p", null, h("span", null, waiting?.text ?? words.state(job).text),
             waiting && job.waitingFor.reason !== "cooldown" && h("span", { class: "quiet num" }, `, ${waiting.left}`)),
           late && h("p", { class: "tone-warn toned num" }, h(Sign, { name: "clock" }), words.late(late)))
-      : h("p", { class: "quiet" },
-          resource.activeJob ? h(JobLink, { id: resource.activeJob }, "A job is running") : "No job"),
-    h("p", { class: "doing-facts" },
-      h("span", { class: cooldown > 0 ? "cooldown tone-warn" : "cooldown quiet" },
-        cooldown > 0 ? ["Cooldown ", h("span", { class: "num" }, format.countdown(cooldown))] : "No cooldown"),
+      : resource.activeJob && h("p", { class: "quiet" }, h(JobLink, { id: resource.activeJob }, "A job is running")),
+    (cooldown > 0 || resource.queue.length > 0) && h("p", { class: "doing-facts" },
+      cooldown > 0 && h("span", { class: "cooldown tone-warn" }, "Cooldown ", h("span", { class: "num" }, format.countdown(cooldown))),
       resource.queue.length > 0 && h("a", { href: hrefs.jobs({ resource: resource.resource, states: ["queued"] }) },
         words.queued(resource.queue.length))));
 }

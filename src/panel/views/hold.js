@@ -31,7 +31,7 @@ export class HoldCard extends Component {
     const { off: more, why } = refused("hold-why", "puts and ends no holds");
     return h("section", { class: "card hold", "aria-label": "Hold" },
       h("h2", { tabIndex: -1, ref: (element) => (this.#heading = element ?? this.#heading) }, "Hold"),
-      hold ? h(InForce, { hold }) : h("p", { class: "quiet" }, "Nothing is stopped. A hold refuses new jobs for a time and ends that of the policy."),
+      hold ? h(InForce, { hold }) : h("p", { class: "quiet" }, `Nothing is stopped. A hold refuses new jobs for a time${policyOf(resource) ? " and ends that of the policy" : ""}.`),
       h("div", { class: "actions start" },
         h("button", { type: "button", class: "small", ...more, onClick: () => ask("put") }, hold ? "Replace the hold" : "Hold"),
         hold && h("button", { type: "button", class: "small danger", ...more, onClick: () => ask("end") }, "End the hold")),
@@ -60,7 +60,7 @@ function HoldForm({ resource, onLeave, onDone }) {
     title: `Hold ${alias}`, leave: "Cancel", label: "Hold", empty: emptyHold(), wishOf: holdWishOf,
     pointers: ["/capacity", "/forSeconds", "/until", "/reason"], send: (wish) => api.putHold(alias, wish), onLeave, onDone,
   }, (fields, wrong, set) => [
-    h("p", { key: "what", class: "quiet" }, "They are refused, also yours, and the policy's job ends. Jobs of callers that were accepted before go on."),
+    h("p", { key: "what", class: "quiet" }, `While it lasts, new jobs of all callers are refused, also yours${acts ? ", and the job of the policy ends" : ""}. Jobs of callers that were accepted before go on.`),
     h(Choice, {
       key: "stops", legend: "What is stopped", name: "stops", value: fields.stops, isList: true,
       options: acts ? [...STOPS, PIN] : STOPS, onChoose: (value) => set("stops", value),

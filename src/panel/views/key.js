@@ -96,7 +96,7 @@ export function Caller() {
   if (key === null && caller === null) return null;
   if (key === null) {
     return h("span", { class: "caller" },
-      h("span", { class: "caller-name", title: "This gateway needs no key: every caller may do everything" }, "anonymous"));
+      h("span", { class: "caller-name", title: "This gateway needs no key: every caller may do everything" }, "no key"));
   }
   return h("span", { class: "caller", title: `The key ${idOf(key)}${caller ? `: ${allowance(caller)}` : ""}` },
     h("strong", { class: "caller-name" }, caller?.name || h("code", null, idOf(key))),

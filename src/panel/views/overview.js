@@ -59,7 +59,7 @@ function FirstJob() {
       h("li", null, h("strong", null, "Submit a job here. "), "The form shows the steps before anything happens.",
         h("p", null, h("a", { class: "button primary", href: hrefs.scale() }, "Submit the first job"))),
       h("li", null, h("strong", null, "Or from a container of the service:"), h("pre", null, command)),
-      h("li", null, h("strong", null, "Or from the command line:"), h("pre", null, "scalegate scale worker 3 --wait"))),
+      h("li", null, h("strong", null, "Or from the command line:"), h("pre", null, `scalegate scale worker 3 --wait --server ${location.origin}`))),
     h("p", { class: "quiet" }, "The resource then appears on this page, with its capacity over time. ",
       "A resource that is listed in the configuration file is shown from the start. ",
       h("a", { href: "/docs/" }, "API documentation")));

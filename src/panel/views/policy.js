@@ -30,7 +30,7 @@ export function PolicyLine({ resource }) {
 export function Standing({ resource }) {
   const alias = resource.resource;
   const policy = policyOf(resource);
-  if (!policy) return holdOn(resource) && h(HoldCard, { resource });
+  if (!policy) return h(HoldCard, { resource });
   const text = policyText(alias, policy.revision);
   return h(Fragment, null,
     h("div", { class: "heading" },

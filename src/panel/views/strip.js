@@ -1,6 +1,6 @@
 /** Whether all is well, in one line: gateway, store, sidecar, and the resources by what they need. */
 
-import { counts } from "../need.js";
+import { counts, lacksMetric } from "../need.js";
 import { cause } from "../outage.js";
 import { hrefs } from "../routes.js";
 import { store } from "../store.js";
@@ -29,6 +29,8 @@ function verdict(all) {
   const number = all.filter(({ group }) => group === "failing" || group === "stuck").length;
   if (number > 0) return look("bad", "cross", number === 1 ? "1 resource needs you" : `${number} resources need you`);
   // What is out of order stands beside it, and the banner tells more.
+  const blind = all.filter(({ resource }) => lacksMetric(resource)).length;
+  if (cause() === null && blind > 0) return look("warn", "question", blind === 1 ? "1 policy lacks a metric" : `${blind} policies lack a metric`);
   return cause() === null ? look("good", "check", "All is well") : look("bad", "cross", "Not all is well");
 }
 
