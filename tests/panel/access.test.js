@@ -209,9 +209,14 @@ test("what a key to look does not allow is off, and says why", async () => {
   await page.locator("#amount").press("Enter");
   await page.locator(".plan-goal").waitFor();
   assert.ok(await page.getByRole("button", { name: "Submit job" }).isDisabled());
+  const access = page.getByRole("link", { name: "Access", disabled: true });
+  assert.match(await access.getAttribute("title"), /scope admin/);
+  assert.equal(await access.getAttribute("href"), null);
   complaints.expectAnswer("/v1/keys", 403);
-  await page.getByRole("link", { name: "Access" }).click();
+  await page.goto(`${gateway.url}/#/access`);
   await page.getByText("This page is for admins").waitFor();
+  await page.getByRole("link", { name: "Plan", exact: true }).click();
+  await heading(page, "Scale a resource");
   await close(page);
   await gateway.cancel(id);
 });

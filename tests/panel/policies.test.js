@@ -57,7 +57,11 @@ test("pattern 1: a resource is scaled to a target", async () => {
   await page.goto(`${gateway.url}/#/resources/simple`);
   await shows(page, 2);
   // Where there is no policy, nothing is said of policies.
-  for (const name of ["Hold", "Claims", "Last decision", "Outlook"]) assert.equal(await page.getByRole("region", { name }).count(), 0);
+  await hold(page).getByText("A hold refuses new jobs for a time.").waitFor();
+  await press(page, "Hold");
+  await page.getByRole("dialog").getByText("new jobs of all callers are refused, also yours. Jobs").waitFor();
+  await page.keyboard.press("Escape");
+  for (const name of ["Claims", "Last decision", "Outlook"]) assert.equal(await page.getByRole("region", { name }).count(), 0);
   assert.equal(await page.getByRole("heading", { name: "Decisions" }).count(), 0);
   await close(page);
 });
