@@ -430,6 +430,14 @@ test("an admin makes and revokes keys, and sees who tried what", async () => {
   assert.equal(await attempts.count(), entries.length);
   assert.equal(await page.getByRole("button", { name: "Older entries" }).count(), 0);
 
+  const search = page.getByLabel("Search", { exact: true });
+  await search.fill("revoke a key");
+  await attempts.nth(1).waitFor({ state: "detached" });
+  assert.match(await attempts.first().innerText(), /Revoke a key/);
+  await search.fill("nothing like this");
+  await page.getByText("that were read matches").waitFor();
+  await search.fill("");
+
   // The key of this tab is a key like others.
   complaints.expectAnswer("/v1/resources", 401);
   const { secret: own } = await gateway.makeKey({ name: "own", scope: "admin" });

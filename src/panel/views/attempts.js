@@ -1,13 +1,15 @@
 /** The audit log: who tried to change something, newest first, a page at a time. */
 
 import * as api from "../api.js";
+import * as format from "../format.js";
 import { hrefs } from "../routes.js";
 import { Component, Fragment, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
 import { Actor, Badge, JobLink, Unread, Time } from "./parts.js";
 
 export class Attempts extends Component {
-  state = { entries: null, nextPageToken: null, loading: true, problem: null };
+  /** `query` is looked for in what was read so far. */
+  state = { query: "", entries: null, nextPageToken: null, loading: true, problem: null };
   /** Only the page that was asked for last counts. */
   #asked = 0;
 
@@ -36,19 +38,28 @@ export class Attempts extends Component {
     }
   }
 
-  render(_, { entries, nextPageToken, loading, problem }) {
+  render(_, { query, entries, nextPageToken, loading, problem }) {
     const failed = h(Unread, { error: problem },
       h("p", null, h("button", { type: "button", onClick: () => this.#load() }, "Try again")));
     if (entries === null) return problem ? failed : h("p", { class: "quiet" }, "Loading…");
     if (entries.length === 0) return h("p", { class: "quiet" }, "No caller has tried to change anything yet.");
+    const shown = entries.filter((entry) => textOf(entry).includes(query.trim().toLowerCase()));
     return h(Fragment, null,
-      h(AttemptTable, { entries }),
+      h("div", { class: "filters" }, h("label", null, "Search ",
+        h("input", { type: "search", value: query, onInput: (event) => this.setState({ query: event.currentTarget.value }) }))),
+      shown.length > 0 ? h(AttemptTable, { entries: shown })
+        : h("p", { class: "quiet" }, `None of the ${entries.length} entries that were read matches.`),
       failed,
       nextPageToken && h("p", { class: "more" },
         h("button", { type: "button", disabled: loading, onClick: () => this.#load(nextPageToken) },
           loading ? "Loading…" : "Older entries")));
   }
 }
+
+/** What of an entry can be searched for. */
+const textOf = (entry) =>
+  [entry.actor?.name, entry.actor?.key, words.action(entry), words.verdict(entry).text, entry.code, entry.resource, entry.job, entry.group, entry.key, entry.address, entry.at]
+    .filter(Boolean).join(" ").toLowerCase();
 
 /** On a narrow screen rows are grids, which are no tables any more unless their roles say so. */
 const AttemptTable = ({ entries }) =>
@@ -70,9 +81,10 @@ const Who = ({ entry: { actor, address, outcome } }) =>
     : h("span", { class: "quiet" },
       address === null && outcome !== "omitted" ? "a user of this machine" : "no key");
 
-function About({ entry: { resource, job, key } }) {
+function About({ entry: { resource, job, group, key } }) {
   return h("span", { class: "about" },
     resource && h(Fragment, null, " ", h("a", { href: hrefs.resource(resource) }, resource)),
     job && h(Fragment, null, " ", h(JobLink, { id: job })),
+    group && h(Fragment, null, " ", h("a", { href: hrefs.group(group), title: group }, h("code", null, format.shortId(group)))),
     key && h(Fragment, null, " ", h("code", null, key)));
 }
