@@ -81,7 +81,7 @@ fn millis(duration: Duration) -> i64 {
 /// The lane in a row of all columns.
 pub(in super::super) fn read(row: &Row) -> Result<LaneRecord, Fault> {
     let lane = Named::new("lane", row);
-    let millis = |column| Ok::<_, Fault>(lane.get::<Option<i64>>(column)?);
+    let millis = |column| lane.get::<Option<i64>>(column);
     let wait = |column| {
         let wait = millis(column)?.ok_or_else(|| lane.senseless("a wait is missing"))?;
         Ok::<_, Fault>(Duration::from_millis(read_count(wait)))
