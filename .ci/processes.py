@@ -27,7 +27,8 @@ def target_directory():
 
 def build():
     """Builds the gateway; where its binary is."""
-    subprocess.run(["cargo", "build", "--bin", "scalegate"], cwd=ROOT, check=True)
+    # With a test, so that the crates have the features they were built with for the tests, and nothing is built twice.
+    subprocess.run(["cargo", "build", "--bin", "scalegate", "--test", "model"], cwd=ROOT, check=True)
     return target_directory() / "debug" / "scalegate"
 
 
