@@ -20,6 +20,7 @@ mod finish;
 mod groups;
 mod guard;
 mod health;
+mod hooks;
 mod input;
 mod jobs;
 pub mod keys;
@@ -252,6 +253,7 @@ fn documented(registry: &mut impl HandlerRegistry) {
         .service(demand::get_claim)
         .service(demand::renew_claim)
         .service(demand::delete_claim)
+        .service(hooks::receive_alerts)
         .service(keys::create_key)
         .service(keys::list_keys)
         .service(keys::get_key)
@@ -277,6 +279,7 @@ pub fn routes() -> Routes {
         samples::ROUTES,
         demand::HOLD_ROUTES,
         demand::CLAIM_ROUTES,
+        hooks::ROUTES,
         keys::ROUTES,
         keys::WHOAMI_ROUTES,
         audit::ROUTES,

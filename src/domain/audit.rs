@@ -74,6 +74,8 @@ pub enum Action {
     RenewClaim,
     /// A claim was to be ended.
     DeleteClaim,
+    /// Alerts were to be taken in. What becomes of their claims is recorded for each.
+    ReceiveAlerts,
 }
 
 impl Action {
@@ -93,6 +95,7 @@ impl Action {
             Self::CreateClaim => "create_claim",
             Self::RenewClaim => "renew_claim",
             Self::DeleteClaim => "delete_claim",
+            Self::ReceiveAlerts => "receive_alerts",
         }
     }
 }
@@ -210,7 +213,8 @@ impl AuditEntry {
                 | Action::DeleteHold
                 | Action::CreateClaim
                 | Action::RenewClaim
-                | Action::DeleteClaim => RetentionClass::Obeyed,
+                | Action::DeleteClaim
+                | Action::ReceiveAlerts => RetentionClass::Obeyed,
             },
             (AuditVerdict::Unchanged, _) => RetentionClass::Repeated,
             (AuditVerdict::Refused { .. }, Some(_)) => RetentionClass::Refused,

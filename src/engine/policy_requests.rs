@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::policy::{
-    Claim, ClaimId, Condition, Decision, Foresight, Hold, Name, PinNote, Policy, Prospects, Sample,
+    Alert, Claim, ClaimId, Condition, Decision, Foresight, Hold, Name, PinNote, Policy, Prospects, Sample,
 };
 use crate::domain::{
     Actor, Alias, Attempt, Capacity, JobId, ResourceConfig, Settings, Status, StepDurations, Timestamp,
@@ -62,6 +62,15 @@ pub enum PolicyChangeRequest {
         /// Whether the caller may end claims of others.
         is_admin: bool,
     },
+    /// An alert fires: makes a claim that stands for it, or gives the one that does another end.
+    FireAlert {
+        /// The alert.
+        alert: Alert,
+        /// The claim, as it is if there is none yet.
+        claim: Claim,
+    },
+    /// An alert is resolved: ends the claim that stands for it.
+    ResolveAlert(Alert),
     /// Takes in values of metrics.
     Push(BTreeMap<Name, Vec<Sample>>),
     /// Takes in the prediction of a metric, in place of the one before.
@@ -120,7 +129,7 @@ pub enum PolicyAnswer {
     },
     /// The claim counts, or will.
     Claim(ClaimView),
-    /// The same request made this claim before.
+    /// The same request made this claim before, or it stands for the same alert.
     SameClaim(ClaimView),
     /// The values are taken in.
     Pushed {
@@ -205,6 +214,8 @@ pub enum PolicyRefusal {
     NoClaim,
     /// The same request made a claim before, which has ended.
     SameClaimEnded,
+    /// The alert was resolved already.
+    AlertResolved,
     /// There is no room for its idempotency key.
     NoRoom(NoRoom),
     /// The claim is another key's.

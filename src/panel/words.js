@@ -244,6 +244,7 @@ const ACTIONS = {
   create_claim: "Make a claim",
   renew_claim: "Renew a claim",
   delete_claim: "End a claim",
+  receive_alerts: "Take in alerts",
 };
 
 /** What was tried. */

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::domain::forecast::Prediction;
 use crate::domain::policy::{
-    Beyond, Claim, ClaimKind, Decision, Direction, Hold, HoldKind, Limiter, MetricState, Mode, Name, Opinion, Sample,
-    Says, StageValue, Trigger,
+    Alert, Beyond, Claim, ClaimKind, Decision, Direction, Hold, HoldKind, Limiter, MetricState, Mode, Name, Opinion,
+    Sample, Says, StageValue, Trigger,
 };
 use crate::domain::{
     Action, Actor, Alias, Attempt, AuditEntry, AuditVerdict, Capacity, Change, ChangeState, Ending, ExternalChange,
@@ -192,6 +192,7 @@ pub(super) fn claim(id: u128) -> Claim {
         reason: None,
         by: Some(actor()),
         created_at: NOW,
+        alert: Some(Alert { fingerprint: "c5e1a0b3f7d29846".into(), started_at: NOW }),
     }
 }
 

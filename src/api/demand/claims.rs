@@ -102,7 +102,7 @@ impl NewClaim {
         match (units, until, errors.is_empty()) {
             (Some(units), Some(until), true) => {
                 let (id, kind) = (Uuid::now_v7(), self.kind.unwrap_or_default());
-                Ok(Claim { id, units, kind, from, until, owner, reason, by, created_at: now })
+                Ok(Claim { id, units, kind, from, until, owner, reason, by, created_at: now, alert: None })
             }
             _ => Err(ApiError::invalid(errors)),
         }

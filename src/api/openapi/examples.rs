@@ -1,11 +1,13 @@
 //! The examples in the OpenAPI document: one story of a resource, its job, and the keys of its callers. They must fit their
 //! types, which the tests below check.
 
+mod alerts;
 mod groups;
 mod policies;
 
 use serde_json::{Value, json};
 
+pub use alerts::{example_alert_results, example_notification};
 pub use groups::{example_canceled_group, example_group, example_group_events, example_group_plan};
 pub use policies::{
     example_backtest, example_claim, example_decision, example_hold, example_outlook, example_policy,

@@ -13,6 +13,7 @@ use utoipa::openapi::schema::{Discriminator, Object};
 use utoipa::openapi::{Ref, RefOr, Schema};
 
 use crate::api::audit::AuditOutcome;
+use crate::api::hooks::AlertOutcome;
 use crate::api::keys::KeyState;
 use crate::api::problem::Code;
 use crate::api::view::{MetricStateName, NotReadyReason};
@@ -28,7 +29,9 @@ use crate::policy::WarningCode;
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 /// What requests may leave out; every other schema is one of answers.
-const REQUESTS: [&str; 30] = [
+const REQUESTS: [&str; 32] = [
+    "AlertmanagerAlert",
+    "AlertmanagerNotification",
     "BacktestPlantOverrides",
     "BandRule",
     "ClaimRenewal",
@@ -158,6 +161,7 @@ fn objects(schemas: &mut Schemas) -> impl Iterator<Item = &mut Object> {
 /// Says of every enumeration what its values mean.
 fn explain_all_values(schemas: &mut Schemas) {
     explain(schemas, "ActorKind", &meanings::<ActorKind>());
+    explain(schemas, "AlertOutcome", &meanings::<AlertOutcome>());
     explain(schemas, "AuditAction", &meanings::<Action>());
     explain(schemas, "AuditOutcome", &meanings::<AuditOutcome>());
     explain(schemas, "ClaimKind", &meanings::<ClaimKind>());

@@ -228,6 +228,9 @@ impl ApiError {
             PolicyRefusal::NoClaim => {
                 Self::new(Code::ClaimNotFound, "There is no such claim. A claim is gone when it has ended.")
             }
+            PolicyRefusal::AlertResolved => {
+                Self::new(Code::ClaimNotFound, "The alert was resolved already: the notification is older than that.")
+            }
             PolicyRefusal::SameClaimEnded => Self::new(
                 Code::ClaimNotFound,
                 "The same request was answered before, with a claim that has ended. Nothing was done.",

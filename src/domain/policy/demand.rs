@@ -16,6 +16,7 @@ use super::super::access::Actor;
 use super::super::capacity::Capacity;
 use super::super::settings::Bounds;
 use super::super::time::Timestamp;
+use super::alert::Alert;
 use super::document::{Mode, Policy};
 
 /// Identifies a claim.
@@ -45,6 +46,9 @@ pub struct Claim {
     pub by: Option<Actor>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The alert that it stands for, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<Alert>,
 }
 
 impl Claim {

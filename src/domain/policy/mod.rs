@@ -8,6 +8,7 @@
 //! Missing is not zero: nothing here turns an absent, old or senseless value into a number.
 
 mod act;
+mod alert;
 mod behavior;
 mod climb;
 mod condition;
@@ -34,6 +35,7 @@ mod timer;
 mod windows;
 
 pub use act::Act;
+pub use alert::Alert;
 pub use climb::{Due, Pace};
 pub use condition::{Condition, ConditionCode};
 pub use decide::{Outcome, TOGETHER, decide};

@@ -310,6 +310,7 @@ mod tests {
             reason: None,
             by: None,
             created_at: NOW,
+            alert: None,
         };
         let plan = |kind, asked| planned(&policy(vec![by_queue()]), &[claim(kind, asked)], &start(2, 2), 600);
         assert_eq!(plan(ClaimKind::AtLeast, 4), [(0, 2), (11, 3), (16, 4), (31, 3), (36, 2)]);

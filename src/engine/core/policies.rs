@@ -7,6 +7,7 @@
 //!
 //! Rejected: a task for each policy, because what it waits for could be neither seen nor stored nor simulated.
 
+mod alerts;
 mod changes;
 mod circles;
 mod deciding;
@@ -26,6 +27,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alerts::ResolvedAlerts;
 use recording::Unwritten;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,7 @@ const FIRST_READINGS: Duration = Duration::from_secs(2);
 pub(super) struct Standing {
     pub hold: Option<Hold>,
     pub claims: Vec<Claim>,
+    pub resolved: ResolvedAlerts,
     pub in_force: Option<InForce>,
     /// The number of the last revision, also if that was the end of the policy.
     pub last_revision: u64,

@@ -275,6 +275,7 @@ impl Lived {
             reason: None,
             by: None,
             created_at: self.machine.clock(),
+            alert: None,
         };
         self.ledger.claims.push((resource, claim.clone()));
         self.ask(resource, PolicyChangeRequest::Claim(claim.clone()), Asked::Claim { resource, claim });

@@ -40,13 +40,18 @@ impl Core {
             return self.effects.push(Effect::Reserve(reply_to, Box::new(wish)));
         }
         let PolicyRequest { resource, change, attempt, .. } = request;
+        // Senders of alerts tell of each again and again.
+        let is_alert = matches!(change, PolicyChangeRequest::FireAlert { .. });
         let answer = match change {
             PolicyChangeRequest::Push(samples) => self.push(&resource, samples, now),
             PolicyChangeRequest::Predict { name, points } => self.predict(&resource, name, points, now),
             change => {
                 return match self.make_change(&resource, change, attempt.as_ref(), now) {
                     Err(refusal) => self.after_pending(&resource, refused(reply_to, refusal)),
-                    Ok(change) => self.commit_change(&resource, change, attempt, Unit::default(), reply_to, now),
+                    Ok(change) => {
+                        let recorded = attempt.filter(|_| !(is_alert && change.writes.is_empty()));
+                        self.commit_change(&resource, change, recorded, Unit::default(), reply_to, now);
+                    }
                 };
             }
         };
@@ -74,6 +79,8 @@ impl Core {
                 self.renew_claim(resource, id, until, &claimant(is_admin), now)
             }
             PolicyChangeRequest::EndClaim { id, is_admin } => self.end_claim(resource, id, &claimant(is_admin), now),
+            PolicyChangeRequest::FireAlert { alert, claim } => self.fire_alert(resource, alert, claim, now),
+            PolicyChangeRequest::ResolveAlert(alert) => self.resolve_alert(resource, alert, by, now),
             PolicyChangeRequest::Push(_) | PolicyChangeRequest::Predict { .. } => Err(PolicyRefusal::NoPolicy),
         }
     }
@@ -103,10 +110,12 @@ impl Core {
                 }
             }
             PolicyChangeRequest::EndHold => Some(PolicyRefusal::NoHold),
-            PolicyChangeRequest::RenewClaim { .. } | PolicyChangeRequest::EndClaim { .. } => {
-                Some(PolicyRefusal::NoClaim)
+            PolicyChangeRequest::RenewClaim { .. }
+            | PolicyChangeRequest::EndClaim { .. }
+            | PolicyChangeRequest::ResolveAlert(_) => Some(PolicyRefusal::NoClaim),
+            PolicyChangeRequest::Claim(_) | PolicyChangeRequest::FireAlert { .. } => {
+                Some(PolicyRefusal::NoActivePolicy)
             }
-            PolicyChangeRequest::Claim(_) => Some(PolicyRefusal::NoActivePolicy),
             PolicyChangeRequest::Delete { .. } | PolicyChangeRequest::Push(_) | PolicyChangeRequest::Predict { .. } => {
                 Some(PolicyRefusal::NoPolicy)
             }

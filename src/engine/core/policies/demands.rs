@@ -3,7 +3,7 @@
 use super::super::Core;
 use super::{Change, InForce};
 use crate::domain::policy::{Claim, ClaimId, Hold, HoldKind, Mode, Trigger};
-use crate::domain::{Action, Actor, Alias, AuditVerdict, Timestamp};
+use crate::domain::{Action, Actor, Alias, AuditVerdict, Capacity, Timestamp};
 use crate::engine::policy_requests::{ClaimView, PolicyAnswer, PolicyRefusal};
 use crate::store::PolicyWrite;
 
@@ -52,10 +52,7 @@ impl Core {
         claim: Claim,
         now: Timestamp,
     ) -> Result<Change, PolicyRefusal> {
-        let max = self.active_policy(resource)?.policy.max;
-        if claim.units > max {
-            return Err(PolicyRefusal::ClaimAboveMax { max });
-        }
+        self.check_units(resource, claim.units)?;
         let claims = self.standings.get(resource).map_or(&[][..], |standing| &standing.claims);
         let live = || claims.iter().filter(|claim| now < claim.until);
         if live().count() >= MAX_CLAIMS {
@@ -66,6 +63,12 @@ impl Core {
         }
         self.standings.change(resource, |standing| standing.claims.push(claim.clone()));
         Ok(self.claimed(resource, claim, Action::CreateClaim, now))
+    }
+
+    /// Checks that the policy of `resource` acts and may give so many `units`.
+    pub(super) fn check_units(&self, resource: &Alias, units: Capacity) -> Result<(), PolicyRefusal> {
+        let max = self.active_policy(resource)?.policy.max;
+        if units > max { Err(PolicyRefusal::ClaimAboveMax { max }) } else { Ok(()) }
     }
 
     pub(super) fn renew_claim(
@@ -115,7 +118,7 @@ impl Core {
         }
     }
 
-    fn claimed(&self, resource: &Alias, claim: Claim, action: Action, now: Timestamp) -> Change {
+    pub(super) fn claimed(&self, resource: &Alias, claim: Claim, action: Action, now: Timestamp) -> Change {
         Change {
             writes: vec![PolicyWrite::Claim(claim.clone())],
             action,

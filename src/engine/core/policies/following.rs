@@ -136,7 +136,7 @@ impl Core {
         // The state tells a later process that there was a policy.
         in_force.unwritten.state = true;
         self.standings.change(resource, |standing| {
-            *standing = Standing { hold, claims, in_force: Some(in_force), last_revision };
+            *standing = Standing { hold, claims, in_force: Some(in_force), last_revision, ..Standing::default() };
         });
         self.standings.write_soon(resource, now);
     }
@@ -161,7 +161,9 @@ impl Core {
             in_force.carry_on(state, samples, predictions, now);
             Some(in_force)
         });
-        self.standings.change(resource, |standing| *standing = Standing { hold, claims, in_force, last_revision });
+        self.standings.change(resource, |standing| {
+            *standing = Standing { hold, claims, in_force, last_revision, ..Standing::default() };
+        });
     }
 
     /// Makes the `end` of a policy of `resource` durable, and cancels its job unless another policy takes it over.

@@ -1,5 +1,6 @@
 //! Policies in the core: what they submit, what becomes durable with it, and what a restart finds.
 
+mod alerts;
 mod changing;
 mod circles;
 mod clocks;
@@ -364,6 +365,7 @@ fn claim(id: u128, asked: i64, until: u64) -> Claim {
         reason: None,
         by: None,
         created_at: NOW,
+        alert: None,
     }
 }
 

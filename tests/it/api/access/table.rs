@@ -50,6 +50,8 @@ enum For {
     ReadWorker,
     /// Keys that may look at everything.
     ReadAll,
+    /// Keys that may scale anything.
+    Scale,
     /// Keys that may scale the resource.
     ScaleWorker,
     /// Who may look at the resource of the job. To others there is no such job.
@@ -127,6 +129,7 @@ const TABLE: &[(&str, &str, &str, For, u16)] = &[
         404,
     ),
     ("DELETE", "/v1/resources/worker/claims/0198c3f2-7a00-7000-8000-000000000009", "", For::ScaleWorker, 404),
+    ("POST", "/v1/hooks/alertmanager", r#"{"alerts": []}"#, For::Scale, 200),
     ("DELETE", "/v1/resources/worker/policy", "", For::Admin, 204),
     ("POST", "/v1/keys", r#"{"name": "x", "scope": "read"}"#, For::Admin, 201),
     ("GET", "/v1/keys", "", For::Admin, 200),
@@ -159,14 +162,14 @@ fn refusal(shows: Shows, whom: For) -> Option<(u16, &'static str)> {
         (For::PushWorker, PushKey | ScaleKey) => None,
         (For::PushWorker, ScaleKeyElsewhere) => Some((403, "resource_forbidden")),
         (For::PushWorker, ReadKey) => Some((403, "insufficient_scope")),
-        (For::Admin, _) | (_, PushKey) | (For::ScaleWorker | For::ScaleJob | For::ScaleGroup, ReadKey) => {
+        (For::Admin, _) | (_, PushKey) | (For::Scale | For::ScaleWorker | For::ScaleJob | For::ScaleGroup, ReadKey) => {
             Some((403, "insufficient_scope"))
         }
         (For::ReadWorker | For::ReadAll | For::ScaleWorker, ScaleKeyElsewhere) => Some((403, "resource_forbidden")),
         (For::ReadJob | For::ScaleJob, ScaleKeyElsewhere) => Some((404, "job_not_found")),
         (For::ReadGroup | For::ScaleGroup, ScaleKeyElsewhere) => Some((404, "group_not_found")),
-        (For::Read | For::ReadWorker | For::ReadAll | For::ScaleWorker, _) => None,
-        (For::ReadJob | For::ScaleJob | For::ReadGroup | For::ScaleGroup, _) => None,
+        (For::Read | For::ReadWorker | For::ReadAll | For::ReadJob | For::ReadGroup, _) => None,
+        (For::Scale | For::ScaleWorker | For::ScaleJob | For::ScaleGroup, _) => None,
     }
 }
 

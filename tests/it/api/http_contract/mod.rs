@@ -1,6 +1,7 @@
 //! The HTTP contract, over sockets against the real binary: what callers can rely on when they do everything right, or
 //! are refused for a reason that is not in their request.
 
+mod alertmanager;
 mod backtests;
 mod conflicts;
 mod groups;

@@ -225,6 +225,7 @@ fn claim(count: u32, kind: ClaimKind, from: u64, until: u64) -> Claim {
         reason: Some(Arc::from("batch")),
         by: None,
         created_at: NOW,
+        alert: None,
     }
 }
 
