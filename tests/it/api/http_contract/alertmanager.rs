@@ -64,7 +64,7 @@ async fn a_firing_alert_is_a_claim_until_it_is_resolved() {
     let again = scene.gateway.told_of(&[alert("a", "firing", wants("5"))]).await;
     assert_eq!((outcomes(&again), &again[0]["claim"]), (vec!["renewed"], &made[0]["claim"]));
     let ended = alert("a", "resolved", wants("5"));
-    assert_eq!(outcomes(&scene.gateway.told_of(&[ended.clone()]).await), ["ended"]);
+    assert_eq!(outcomes(&scene.gateway.told_of(std::slice::from_ref(&ended)).await), ["ended"]);
     assert_eq!(scene.gateway.claims().await, Vec::<Value>::new());
     assert_eq!(outcomes(&scene.gateway.told_of(&[ended]).await), ["unchanged"]);
     let late = scene.gateway.told_of(&[alert("a", "firing", wants("5"))]).await;
