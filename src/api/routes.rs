@@ -276,7 +276,7 @@ impl Routes {
 }
 
 /// Answers what no route takes: 405 if the path exists, 404 if it does not.
-pub(super) async fn no_route(routes: actix_web::web::Data<Routes>, request: HttpRequest) -> HttpResponse {
+pub(in crate::api) async fn no_route(routes: actix_web::web::Data<Routes>, request: HttpRequest) -> HttpResponse {
     let path = shortened_path(path_of(&request));
     match routes.methods(path_of(&request)) {
         Some(allowed) if !allowed.contains(&request.method().as_str()) => {

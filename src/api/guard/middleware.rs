@@ -12,7 +12,7 @@ use crate::api::audit::AuditLevel;
 use crate::api::caller::Caller;
 use crate::api::connections::Connection;
 use crate::api::problem::Code;
-use crate::api::routes::{Count, Operation, Routes, path_of};
+use crate::api::routes::{Count, Operation, Routes, no_route, path_of};
 
 /// The middleware.
 pub(in crate::api) async fn guard(
@@ -23,7 +23,7 @@ pub(in crate::api) async fn guard(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let operation = routes.operation(request.method(), path_of(request.request())).copied();
     let Some(Operation { needs, action, .. }) = operation.filter(Operation::needs_key) else {
-        return serve_without_key(&state.guard, operation, request, next).await;
+        return serve_without_key(&state.guard, routes, operation, request, next).await;
     };
     let AccessCheck { caller, is_stranger, rate, denial } = state.guard.check(request.request(), needs).await;
     note_caller(&request, &caller);
@@ -48,10 +48,11 @@ pub(in crate::api) async fn guard(
     Ok(response)
 }
 
-/// Answers what needs no key, or does not exist, at the rate of one address. What is behind a path that is not known here
-/// gets no caller, and so refuses to do anything.
+/// Answers what needs no key, or does not exist, at the rate of one address. What is no operation reaches no handler: actix
+/// would take `GET /v1/groups/plan` for the group called `plan`.
 async fn serve_without_key(
     guard: &Guard,
+    routes: web::Data<Routes>,
     operation: Option<Operation>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -66,9 +67,11 @@ async fn serve_without_key(
     if let Err(rate_exceeded) = counted {
         return Ok(request.into_response(Denial::rate(rate_exceeded).answer()));
     }
-    if operation.is_some() {
-        request.extensions_mut().insert(stranger);
+    if operation.is_none() {
+        let answer = no_route(routes, request.request().clone()).await;
+        return Ok(request.into_response(answer));
     }
+    request.extensions_mut().insert(stranger);
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
