@@ -95,6 +95,7 @@ const FILES: &[File] = files! {
     "views/jobs.js" SCRIPT;
     "views/job.js" SCRIPT;
     "views/groups.js" SCRIPT;
+    "views/filters.js" SCRIPT;
     "views/group.js" SCRIPT;
     "views/planned.js" SCRIPT;
     "views/several.js" SCRIPT;

@@ -7,6 +7,7 @@ import { GROUP_STATES, UNFINISHED_GROUPS, hrefs } from "../routes.js";
 import { isGroupOver, putGroup, store } from "../store.js";
 import { Component, h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
+import { Filters } from "./filters.js";
 import { Badge, ProgressBar, Time, Unread } from "./parts.js";
 
 /** News come in bursts; the list is read once after each. */
@@ -61,7 +62,10 @@ export class GroupsPage extends Component {
       h("div", { class: "heading" }, h("h1", { tabIndex: -1 }, "Groups"), h("span", { class: "grow" }),
         h("a", { class: "button", href: hrefs.scaleSeveral }, "Scale several")),
       h("p", { class: "quiet" }, "A group scales several resources as one piece of work, in stages."),
-      h(Filters, { resource, states }),
+      h(Filters, {
+        resource, states, all: GROUP_STATES, unfinished: UNFINISHED_GROUPS, name: words.groupStateName, href: hrefs.groups,
+        aliases: store.resources?.keys() ?? [],
+      }),
       h(Unread, { error: problem }, h("p", null, h("button", { type: "button", onClick: () => this.#load() }, "Try again"))),
       groups.length > 0 && h(GroupTable, { groups }),
       groups.length === 0 && ids !== null && h(None, { isFiltered: resource !== "" || states.length > 0 }),
@@ -76,27 +80,6 @@ const None = ({ isFiltered }) =>
   isFiltered
     ? h("p", { class: "quiet" }, "No group matches. ", h("a", { href: hrefs.groups() }, "Show all groups"))
     : h("p", { class: "quiet" }, "No groups yet. ", h("a", { href: hrefs.scaleSeveral }, "Scale several resources"), ".");
-
-function Filters({ resource, states }) {
-  const aliases = new Set(store.resources?.keys() ?? []);
-  if (resource) aliases.add(resource);
-  const go = (filter) => (location.hash = hrefs.groups(filter));
-  const isUnfinished = states.length === UNFINISHED_GROUPS.length && UNFINISHED_GROUPS.every((state) => states.includes(state));
-  const toggled = (state) => (states.includes(state) ? states.filter((other) => other !== state) : [...states, state]);
-  const pressed = (isPressed) => ({ type: "button", "aria-pressed": String(isPressed) });
-  return h("div", { class: "filters" },
-    h("label", null, "Resource ",
-      h("select", { value: resource, onChange: (event) => go({ resource: event.currentTarget.value, states }) },
-        h("option", { value: "" }, "All"),
-        [...aliases].sort().map((alias) => h("option", { key: alias, value: alias }, alias)))),
-    h("div", { class: "segments", role: "group", "aria-label": "States" },
-      h("button", { ...pressed(isUnfinished), onClick: () => go({ resource, states: isUnfinished ? [] : UNFINISHED_GROUPS }) },
-        "Unfinished"),
-      GROUP_STATES.map((state) => h("button", {
-        key: state, ...pressed(states.includes(state)), onClick: () => go({ resource, states: toggled(state) }),
-      }, words.groupStateName(state)))),
-    (resource || states.length > 0) && h("a", { href: hrefs.groups() }, "Clear"));
-}
 
 const COLUMNS = [["State", "state"], ["Resources", "goal"], ["Progress", "progress"], ["What for", "note"], ["By", "who"], ["Submitted", "time"]];
 

@@ -8,6 +8,7 @@ import { STATES, UNFINISHED, hrefs } from "../routes.js";
 import { MAX_LISTED, isOver, listedJobs, store } from "../store.js";
 import { h } from "../vendor/preact.mjs";
 import * as words from "../words.js";
+import { Filters } from "./filters.js";
 import { Badge, JobLink, Progress, Time, Unread } from "./parts.js";
 
 export function JobsPage({ resource, states }) {
@@ -15,7 +16,10 @@ export function JobsPage({ resource, states }) {
   const { jobs, isCut } = listedJobs();
   return h("div", { class: "page" },
     h("h1", { tabIndex: -1 }, "Jobs"),
-    h(Filters, { resource, states }),
+    h(Filters, {
+      resource, states, all: STATES, unfinished: UNFINISHED, name: words.stateName, href: hrefs.jobs,
+      aliases: [...(store.resources?.keys() ?? []), ...[...store.jobs.values()].map((job) => job.resource)],
+    }),
     h(Unread, { error: list.problem }, h("p", null, h("button", { type: "button", onClick: loadJobs }, "Try again"))),
     jobs.length > 0 && h(JobTable, { jobs }),
     jobs.length === 0 && list.loaded && h(NoJobs, { isFiltered: resource !== "" || states.length > 0 }),
@@ -31,29 +35,6 @@ const NoJobs = ({ isFiltered }) =>
   isFiltered
     ? h("p", { class: "quiet" }, "No job matches. ", h("a", { href: hrefs.jobs() }, "Show all jobs"))
     : h("p", { class: "quiet" }, "No jobs yet. ", h("a", { href: hrefs.scale() }, "Submit the first one"), ".");
-
-function Filters({ resource, states }) {
-  const aliases = new Set([...(store.resources?.keys() ?? []), ...[...store.jobs.values()].map((job) => job.resource)]);
-  if (resource) aliases.add(resource);
-  const go = (filter) => (location.hash = hrefs.jobs(filter));
-  const isUnfinished = states.length === UNFINISHED.length && UNFINISHED.every((state) => states.includes(state));
-  const toggled = (state) => (states.includes(state) ? states.filter((other) => other !== state) : [...states, state]);
-  return h("div", { class: "filters" },
-    h("label", null, "Resource ",
-      h("select", { value: resource, onChange: (event) => go({ resource: event.currentTarget.value, states }) },
-        h("option", { value: "" }, "All"),
-        [...aliases].sort().map((alias) => h("option", { key: alias, value: alias }, alias)))),
-    h("div", { class: "segments", role: "group", "aria-label": "States" },
-      h("button", {
-        type: "button", "aria-pressed": String(isUnfinished),
-        onClick: () => go({ resource, states: isUnfinished ? [] : UNFINISHED }),
-      }, "Unfinished"),
-      STATES.map((state) => h("button", {
-        key: state, type: "button", "aria-pressed": String(states.includes(state)),
-        onClick: () => go({ resource, states: toggled(state) }),
-      }, words.stateName(state)))),
-    (resource || states.length > 0) && h("a", { href: hrefs.jobs() }, "Clear"));
-}
 
 /** Jobs, newest first. On a narrow screen rows are grids, which are no tables any more unless their roles say so. */
 export function JobTable({ jobs, withoutResource = false }) {
