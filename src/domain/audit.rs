@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::access::{Actor, KeyId};
 use super::alias::Alias;
-use super::group::GroupId;
 use super::job_id::JobId;
+use super::membership::GroupId;
 use super::time::Timestamp;
 
 /// A request to change something, as far as it matters who made it.

@@ -19,6 +19,7 @@ mod job;
 mod job_id;
 mod lane;
 mod lease;
+mod membership;
 pub mod policy;
 mod reading;
 mod scaling;
@@ -39,8 +40,8 @@ pub use change_state::{Change, ChangeState, MAX_DISPATCH, MAX_INTENT_AGE, SentCh
 pub use decide::{MAX_EXTERNAL_CHANGES, MAX_FRUITLESS_STEPS};
 pub use estimate::{CompletionEstimate, PlannedStep, estimate};
 pub use group::{
-    Group, GroupAction, GroupCancellation, GroupEnd, GroupId, GroupJobs, GroupRequest, GroupState, GroupStatus,
-    MAX_MEMBERS, Member, MemberStatus, Membership, OnFailure, RestoreStatus,
+    Group, GroupAction, GroupCancellation, GroupEnd, GroupJobs, GroupRequest, GroupState, GroupStatus, MAX_MEMBERS,
+    Member, MemberStatus, OnFailure, RestoreStatus,
 };
 pub use history::{AbridgedJob, EventId, HistoryEntry, JobEvent, ResourceEvent};
 pub use job::{
@@ -50,6 +51,7 @@ pub use job::{
 pub use job_id::JobId;
 pub use lane::{Admission, Call, CallId, ChangeAnswer, GroupedAnswer, Lane, LaneRecord, Notice, Outcome, Turn};
 pub use lease::{Lease, LeaseHolder, LeaseTerms, LeaseWatch, Moment};
+pub use membership::{GroupId, Membership};
 pub use reading::{ReadFailure, Reading, SidecarAnswer, Status};
 pub use scaling::{Limits, ResourceConfig, Retention, ScalingConfig};
 pub use settings::{

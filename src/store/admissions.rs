@@ -63,6 +63,14 @@ pub enum Reserved {
     },
 }
 
+impl Reserved {
+    /// What a request with `key` is told when `entry` is what that idempotency key led to before.
+    pub(super) fn again(entry: &IdempotencyEntry, key: &SubmitKey) -> Result<Self, NoRoom> {
+        let is_same = entry.fingerprint == key.fingerprint;
+        if is_same { Ok(Self::Replay { made: entry.made, joined: entry.joined }) } else { Err(NoRoom::KeyReused) }
+    }
+}
+
 /// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRoom {
@@ -195,7 +203,7 @@ impl Admissions {
     pub fn reserve(&mut self, wish: &Wish) -> Option<Result<Reserved, NoRoom>> {
         if let Some(key) = &wish.key {
             if let Some(entry) = self.entries.get(&key.key).filter(|entry| is_live(entry, wish.now)) {
-                return Some(entry.answers(key));
+                return Some(Reserved::again(entry, key));
             }
             if self.reservations.values().filter_map(|other| other.key.as_ref()).any(|other| other.key == key.key) {
                 return None;

@@ -39,6 +39,7 @@ mod policy;
 pub mod postgres;
 mod read;
 mod recordings;
+mod requests;
 mod retention;
 mod series;
 pub mod sqlite;

@@ -2,11 +2,11 @@
 //!
 //! A commit is a list of units. Each unit is durable as a whole or not at all, and has a result of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::admissions::{NoRoom, Reserved};
 use super::epoch::Epoch;
 use super::policy::PolicyChange;
 use crate::domain::{Alias, AuditEntry, Group, HistoryEntry, Job, KeyId, KeyRecord, LaneRecord, Timestamp};
@@ -54,6 +54,21 @@ impl Unit {
         let is_covered = |change: &PolicyChange| self.lanes.iter().any(|lane| lane.resource == change.resource);
         self.policies.iter().all(is_covered)
     }
+}
+
+/// Of each lane that `units` are about: the record after the last of them that changes it, `None` if it goes.
+pub(super) fn latest_records<'a>(
+    units: impl IntoIterator<Item = &'a Unit>,
+) -> BTreeMap<&'a Alias, Option<&'a LaneRecord>> {
+    let mut latest = BTreeMap::new();
+    for LaneChange { resource, record, .. } in units.into_iter().flat_map(|unit| &unit.lanes) {
+        match record {
+            RecordChange::Keep => {}
+            RecordChange::Write(record) => drop(latest.insert(resource, Some(&**record))),
+            RecordChange::Remove => drop(latest.insert(resource, None)),
+        }
+    }
+    latest
 }
 
 /// Identifies a reservation.
@@ -120,14 +135,6 @@ pub struct IdempotencyEntry {
     pub made: Uuid,
     /// When the request was answered.
     pub answered_at: Timestamp,
-}
-
-impl IdempotencyEntry {
-    /// What a request with the same idempotency key is told.
-    pub(super) fn answers(&self, key: &SubmitKey) -> Result<Reserved, NoRoom> {
-        let is_same = self.fingerprint == key.fingerprint;
-        if is_same { Ok(Reserved::Replay { made: self.made, joined: self.joined }) } else { Err(NoRoom::KeyReused) }
-    }
 }
 
 /// An idempotency key with the fingerprint of the request it came with.

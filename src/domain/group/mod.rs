@@ -19,7 +19,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use strum::{EnumMessage, VariantArray};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 pub use next::GroupAction;
 pub use status::{GroupState, GroupStatus, MemberStatus, RestoreStatus};
@@ -29,10 +28,8 @@ use super::alias::Alias;
 use super::audit::Attempt;
 use super::job::{Goal, Job, JobRequest};
 use super::job_id::JobId;
+use super::membership::GroupId;
 use super::time::Timestamp;
-
-/// A group's id: a UUIDv7.
-pub type GroupId = Uuid;
 
 /// The jobs of a group that are durable, by their ids.
 pub type GroupJobs = BTreeMap<JobId, Arc<Job>>;
@@ -54,21 +51,6 @@ pub enum OnFailure {
     Continue,
     /// As `stop`; then every member that moved and was not superseded goes back to where it began, the last stage first.
     Restore,
-}
-
-/// What a job has of the group that it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Membership {
-    /// The group.
-    pub group: GroupId,
-    /// The stage of its member, from 0.
-    pub stage: usize,
-    /// Whether it waits for its stage: its lane does not start it, nor any job behind it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub awaits_stage: bool,
-    /// Whether it takes its member back to where it began.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub restores: bool,
 }
 
 /// A resource of a group.

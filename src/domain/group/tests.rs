@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::capacity::{Capacity, Move};
 use super::super::job::{Ending, ErrorCode, JobError, JobState, Step, StepOutcome};
+use super::super::membership::Membership;
 use super::super::settings::Settings;
 use super::*;
 

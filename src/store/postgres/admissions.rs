@@ -13,8 +13,7 @@ use tokio_postgres::{Client, Row};
 use super::batch::{Batch, parameters};
 use super::connections::Connections;
 use super::error::Fault;
-use super::group::short_answer;
-use super::records::{Named, read_count, stored};
+use super::records::{Named, read_count, short_answer, stored};
 use super::replica::Identity;
 use super::transaction::{Promise, begin, commit};
 use crate::domain::Timestamp;
@@ -147,7 +146,7 @@ async fn decide(db: &Client, replica: &str, given_back: Vec<i64>, wish: &Wish) -
     let answers = opening.run(db).await?;
     let [.., known, under_way, usage] = &answers[..] else { return Err(short_answer()) };
     let decided = match (&wish.key, known.first()) {
-        (Some(key), Some(known)) => Some(read_entry(known)?.answers(key)),
+        (Some(key), Some(known)) => Some(Reserved::again(&read_entry(known)?, key)),
         _ if !under_way.is_empty() => None,
         _ => match read_usage(usage)?.admits(wish) {
             Err(refusal) => Some(Err(refusal)),

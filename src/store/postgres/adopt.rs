@@ -3,16 +3,14 @@
 //! A lane that belongs to another replica stays with that one: it is free once that replica has stopped, or was taken for dead.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use tokio_postgres::{Client, Row};
 
 use super::batch::{Batch, parameters, query};
 use super::error::Fault;
-use super::group::short_answer;
 use super::groups;
-use super::records::{Named, read_count};
-use super::rows::{read_lane, samples};
+use super::records::{Named, read_count, short_answer};
+use super::rows::{read_job, read_lane, samples};
 use super::transaction::{Promise, begin, commit};
 use crate::domain::forecast::Prediction;
 use crate::domain::policy::{Claim, Decision, Hold, Name, Sample};
@@ -179,12 +177,6 @@ impl Taken {
 fn is_in_force(policy: &PolicyRecord) -> bool {
     let has_document = policy.revision.as_ref().is_some_and(|revision| revision.document.is_some());
     has_document || policy.state.is_some() || !policy.claims.is_empty() || policy.hold.is_some()
-}
-
-/// The job in a row of `id`, `record` and `event`.
-pub(super) fn read_job(row: &Row) -> Result<JobEvent, Fault> {
-    let job = Named::new("job", row);
-    Ok(JobEvent { id: read_count(job.get(2)?), job: Arc::new(job.record(1)?) })
 }
 
 /// The revision in a row of `resource`, `number`, `at_ms`, `actor` and `document`.

@@ -11,12 +11,11 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::Row;
 
 use super::batch::{Batch, parameters};
 use super::connections::{Connections, Lent};
 use super::error::Fault;
-use super::records::{Named, read_count, stored};
+use super::records::{only, short_answer, stored};
 use super::rows;
 use super::rows::samples;
 use super::transaction::{Owners, Promise, begin, commit, lock_owners};
@@ -179,15 +178,4 @@ pub(super) async fn record(
             Ok(())
         })
         .await
-}
-
-/// The number in the only row of a table.
-pub(super) fn only(rows: &[Row], what: &'static str) -> Result<u64, Fault> {
-    let row = rows.first().ok_or_else(|| Fault::Row(what.to_owned(), "it is missing".to_owned()))?;
-    Named::new(what, row).get(0).map(read_count)
-}
-
-/// That the database answered fewer statements than it was asked.
-pub(super) fn short_answer() -> Fault {
-    Fault::Row("an answer".to_owned(), "it is too short".to_owned())
 }

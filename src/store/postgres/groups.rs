@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use tokio_postgres::Row;
 
-use super::adopt::read_job;
 use super::batch::{Batch, Parameter, parameters};
 use super::error::Fault;
-use super::group::short_answer;
-use super::records::{Named, stored};
+use super::records::{Named, short_answer, stored};
+use super::rows::read_job;
 use super::transaction::{begin_to_read, commit};
 use crate::domain::{Group, GroupId, GroupJobs, GroupState, GroupStatus, JobEvent};
 use crate::store::{AdoptedGroup, GroupFilter, Page, Position};

@@ -10,8 +10,7 @@ use tokio_postgres::Client;
 
 use super::batch::{Batch, parameters, query};
 use super::error::Fault;
-use super::prune::count;
-use super::records::Named;
+use super::records::{Named, count};
 use super::rows::samples::{MinutesDone, second, write_minutes};
 use crate::domain::Timestamp;
 use crate::store::series::Values;

@@ -51,6 +51,7 @@ mod records;
 mod replica;
 #[cfg(test)]
 mod replicas_tests;
+mod requests;
 mod rows;
 mod schema;
 mod series;

@@ -5,13 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
 use super::batch::{Batch, Parameter, parameters, query};
 use super::error::Fault;
-use super::group::short_answer;
 use super::minutes;
-use super::records::{Named, read_count, stored};
+use super::records::{Named, count, read_count, stored};
 use super::transaction::{Promise, begin, commit};
 use crate::domain::{GroupId, KeyId, Retention, RetentionClass, Timestamp};
 use crate::store::{
@@ -261,9 +260,4 @@ async fn remove_history(db: &Client, retention: Retention, now: Timestamp) -> Re
     }
     end(db).await?;
     Ok(samples_left || is_full)
-}
-
-/// The only number in an answer.
-pub(super) fn count(rows: &[Row]) -> Result<i64, Fault> {
-    Named::new("number", rows.first().ok_or_else(short_answer)?).get(0)
 }

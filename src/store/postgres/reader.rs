@@ -14,13 +14,13 @@ use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
 
 use super::address::Address;
-use super::adopt::{read_job, read_prediction, read_revision};
+use super::adopt::{read_prediction, read_revision};
 use super::batch::{Batch, parameters};
 use super::connections::Connections;
 use super::error::{Fault, PostgresError};
-use super::group::{only, short_answer};
 use super::keys::{self, KeysWatch};
-use super::records::{Named, read_count, stored};
+use super::records::{Named, only, read_count, short_answer, stored};
+use super::rows::read_job;
 use super::transaction::{begin_to_read, commit};
 use super::worker::Worker;
 use super::{groups, queries, series};

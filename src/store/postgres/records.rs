@@ -74,3 +74,19 @@ pub(super) fn stored(number: impl TryInto<i64>) -> i64 {
 pub(super) fn read_count(number: i64) -> u64 {
     number.try_into().unwrap_or(0)
 }
+
+/// The number in the only row of a table.
+pub(super) fn only(rows: &[Row], what: &'static str) -> Result<u64, Fault> {
+    let row = rows.first().ok_or_else(|| Fault::Row(what.to_owned(), "it is missing".to_owned()))?;
+    Named::new(what, row).get(0).map(read_count)
+}
+
+/// That the database answered fewer statements than it was asked.
+pub(super) fn short_answer() -> Fault {
+    Fault::Row("an answer".to_owned(), "it is too short".to_owned())
+}
+
+/// The only number in an answer.
+pub(super) fn count(rows: &[Row]) -> Result<i64, Fault> {
+    Named::new("number", rows.first().ok_or_else(short_answer)?).get(0)
+}

@@ -14,12 +14,12 @@ use uuid::Uuid;
 use super::batch::{Batch, parameters};
 use super::connections::Connections;
 use super::error::Fault;
-use super::group::short_answer;
-use super::records::Named;
+use super::records::{Named, short_answer};
+use super::requests::Own;
 use super::transaction::{Promise, begin, commit};
-use super::writer::Request;
 use crate::clock::uptime;
 use crate::domain::{Lease, LeaseHolder, LeaseTerms, LeaseWatch, Moment, Timestamp};
+use crate::store::requests::Request;
 
 /// Raises the counter of a replica, and reads those of all.
 const RENEW: &str = "\
@@ -133,7 +133,7 @@ pub(super) struct Keeper {
     pub identity: Identity,
     pub terms: LeaseTerms,
     /// Is told when the lease is lost.
-    pub writer: mpsc::WeakUnboundedSender<Request>,
+    pub writer: mpsc::WeakUnboundedSender<Request<Own>>,
     /// Is raised when lanes are free.
     pub free: watch::Sender<u64>,
 }
@@ -182,7 +182,7 @@ impl Keeper {
         tracing::warn!(replica, "another replica has taken this one for dead: its resources are given up");
         if let Some(writer) = self.writer.upgrade() {
             // If the other end is gone, there is nothing to be lost.
-            let _ = writer.send(Request::Lost(replica));
+            let _ = writer.send(Request::Own(Own::Lost(replica)));
         }
     }
 

@@ -9,8 +9,7 @@ use tokio_postgres::Client;
 
 use super::batch::{Batch, parameters};
 use super::error::Fault;
-use super::group::short_answer;
-use super::records::{Named, read_count};
+use super::records::{Named, read_count, short_answer};
 use super::rows::samples::{MinutesDone, moment, second};
 use super::transaction::{begin_to_read, commit};
 use crate::domain::policy::Name;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::FutureExt as _;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::address::Address;
@@ -13,17 +12,17 @@ use super::admissions::{Admissions, Ask, Decided};
 use super::connections::Connections;
 use super::error::PostgresError;
 use super::replica::{self, Identity, Keeper, ReplicaFacts};
+use super::requests::Own;
 use super::schema;
 use super::worker::Worker;
-use super::writer::{Group, Request, State, Writer};
+use super::writer::{State, Writer};
 use crate::domain::{Lease, LeaseTerms, Retention, Timestamp};
+use crate::store::requests::Requests;
 use crate::store::{
     Adoption, Commit, NoRoom, Observations, Observer, Pruned, Recording, ReservationId, Reserved, Store, StoreError,
     Unit, Which, Wish,
 };
 
-/// Most commits of units without lanes that wait at a time: several full groups.
-const MAX_WITHOUT_LANES: usize = 4096;
 /// Longest time for one piece of work of the writer: an adoption reads all that there is.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest time for an admission, for which a request waits.
@@ -32,15 +31,12 @@ const ADMISSION_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// See the module's documentation.
-///
-/// The queue is not bounded here but by those who feed it, as that of the store in a file; units without lanes need a permit.
 pub struct PostgresStore {
     /// Carries the tasks as long as this lives.
     _worker: Worker,
-    requests: mpsc::UnboundedSender<Request>,
+    requests: Requests<Own>,
     admissions: mpsc::UnboundedSender<Ask>,
     resolved: Arc<watch::Sender<()>>,
-    permits: Arc<Semaphore>,
     identity: Identity,
     free: watch::Receiver<u64>,
     at: String,
@@ -74,7 +70,7 @@ impl PostgresStore {
         let closed = |_| PostgresError::Slow { at: address.to_string() };
         worker.run(begin).await.map_err(closed)??;
 
-        let (requests, inbox) = mpsc::unbounded_channel();
+        let (requests, inbox) = Requests::channel();
         let (admissions, asked) = mpsc::unbounded_channel();
         let (resolved, (free_sender, free)) = (Arc::new(watch::Sender::default()), watch::channel(0));
         worker.begin(Admissions::new(of_admissions, identity.clone()).run(asked));
@@ -97,15 +93,14 @@ impl PostgresStore {
             state: State::default(),
         };
         worker.begin(writer.run(inbox));
-        let permits = Arc::new(Semaphore::new(MAX_WITHOUT_LANES));
-        Ok(Self { _worker: worker, requests, admissions, resolved, permits, identity, free, at: address.to_string() })
+        Ok(Self { _worker: worker, requests, admissions, resolved, identity, free, at: address.to_string() })
     }
 
     /// Does what it was asked for, gives all lanes up to the other replicas, and asks the database nothing more.
     pub async fn close(&self) {
         let (reply, done) = oneshot::channel();
         // If the task is gone, there is nothing to end.
-        if self.requests.send(Request::Close(reply)).is_ok() {
+        if self.requests.tell(Own::Close(reply)) {
             let _ = done.await;
         }
     }
@@ -123,15 +118,6 @@ impl PostgresStore {
     /// Changes when lanes are free that [`Store::adopt`] with [`Which::All`] would take over.
     pub fn free_lanes(&self) -> watch::Receiver<u64> {
         self.free.clone()
-    }
-
-    async fn ask<T>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(request(reply)).map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
     }
 }
 
@@ -154,31 +140,17 @@ impl Drop for Pending<'_> {
 #[async_trait]
 impl Store for PostgresStore {
     fn commit(&self, units: Vec<Unit>) -> Commit {
-        let (count, (reply, answer)) = (units.len(), oneshot::channel());
-        let all = move |error: fn() -> StoreError| (0..count).map(|_| Err(error())).collect::<Vec<_>>();
-        let permit = match units.iter().all(|unit| unit.lanes.is_empty()) {
-            true => match Arc::clone(&self.permits).try_acquire_owned() {
-                Ok(permit) => Some(permit),
-                Err(_) => return std::future::ready(all(|| StoreError::Congested)).boxed(),
-            },
-            false => None,
-        };
-        // If the task is gone, so is the other end of the answer.
-        let _ = self.requests.send(Request::Commit(Group { units, reply, permit }));
-        async move { answer.await.unwrap_or_else(|_| all(|| StoreError::Closed)) }.boxed()
+        self.requests.commit(units)
     }
 
     fn record(&self, batch: Vec<Observations>) -> Recording {
-        let (reply, answer) = oneshot::channel();
-        // If the task is gone, so is the other end of the answer.
-        let _ = self.requests.send(Request::Record(batch, reply));
-        async move { answer.await.unwrap_or(Err(StoreError::Closed)) }.boxed()
+        self.requests.record(batch)
     }
 
     /// Of lanes that are asked for by name, those that belong to another replica are left out.
     async fn adopt(&self, which: Which) -> Result<Adoption, StoreError> {
         let wanted = which.clone();
-        let taken = self.ask(|reply| Request::Adopt(wanted, reply)).await?;
+        let taken = self.requests.ask(|reply| Own::Adopt(wanted, reply)).await?;
         Ok(taken.read(&which).map_err(|fault| fault.explain(&self.at))?)
     }
 
@@ -205,6 +177,6 @@ impl Store for PostgresStore {
     }
 
     async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
-        self.ask(|reply| Request::Prune(retention, now, reply)).await
+        self.requests.prune(retention, now).await
     }
 }

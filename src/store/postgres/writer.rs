@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use super::admissions::Ask;
@@ -24,39 +24,19 @@ use super::error::Fault;
 use super::group::{self, Admitted, Fate, Tried};
 use super::prune::{self, Counted};
 use super::replica::{self, Identity, ReplicaFacts};
+use super::requests::Own;
 use crate::domain::{Alias, EventId, LeaseTerms, Retention, Timestamp};
 use crate::store::epochs::Epochs;
 use crate::store::recordings::Recordings;
+use crate::store::requests::{Gathered, Request};
 use crate::store::{Observations, Observer, Pruned, StoreError, Unit, Which};
 
-/// Most units in one transaction: enough that the cost of syncing no longer matters, few enough that the first one does not
-/// wait for long.
-const MAX_GROUP: usize = 512;
 /// How long a group is tried while no connection lasts.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 /// For how long after an attempt that took all its time the next ones are not begun.
 const FAIL_FAST: Duration = Duration::from_secs(1);
-
-/// What is asked of the task.
-pub(super) enum Request {
-    Commit(Group),
-    Adopt(Which, oneshot::Sender<Result<Taken, StoreError>>),
-    Record(Vec<Observations>, oneshot::Sender<Result<(), StoreError>>),
-    Prune(Retention, Timestamp, oneshot::Sender<Result<Pruned, StoreError>>),
-    /// The replica was taken for dead under this id.
-    Lost(String),
-    Close(oneshot::Sender<()>),
-}
-
-/// The units of one call.
-pub(super) struct Group {
-    pub units: Vec<Unit>,
-    pub reply: oneshot::Sender<Vec<Result<EventId, StoreError>>>,
-    /// A caller that gives up waiting leaves the commit in the queue; its permit is held until that is done.
-    pub permit: Option<OwnedSemaphorePermit>,
-}
 
 /// The task's own.
 pub(super) struct Writer {
@@ -84,7 +64,7 @@ pub(super) struct State {
 }
 
 impl Writer {
-    pub async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request>) {
+    pub async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request<Own>>) {
         let mut held_back = None;
         loop {
             let next = match held_back.take() {
@@ -94,20 +74,19 @@ impl Writer {
             // A caller may be gone by the time of its answer.
             match next {
                 Some(Request::Commit(group)) => {
-                    let mut groups = vec![group];
-                    held_back = gather(&mut groups, &mut inbox);
-                    let units = groups.iter().flat_map(|group| &group.units);
+                    let (gathered, other) = Gathered::new(group, &mut inbox);
+                    held_back = other;
                     let about: HashSet<Alias> =
-                        units.flat_map(|unit| &unit.lanes).map(|lane| lane.resource.clone()).collect();
+                        gathered.units().flat_map(|unit| &unit.lanes).map(|lane| lane.resource.clone()).collect();
                     self.record_all(|resource| about.contains(resource)).await;
-                    self.commit(groups).await;
+                    self.commit(gathered).await;
                     self.record_some().await;
                 }
                 Some(Request::Record(batch, reply)) => self.state.recordings.add(batch, reply),
-                Some(Request::Adopt(which, reply)) => drop(reply.send(self.adopt(&which).await)),
+                Some(Request::Own(Own::Adopt(which, reply))) => drop(reply.send(self.adopt(&which).await)),
                 Some(Request::Prune(retention, now, reply)) => drop(reply.send(self.prune(retention, now).await)),
-                Some(Request::Lost(replica)) => self.on_lost(&replica).await,
-                Some(Request::Close(reply)) => {
+                Some(Request::Own(Own::Lost(replica))) => self.on_lost(&replica).await,
+                Some(Request::Own(Own::Close(reply))) => {
                     inbox.close();
                     self.close().await;
                     let _ = reply.send(());
@@ -131,7 +110,7 @@ impl Writer {
     }
 
     /// The next request. As long as there is none, what was observed is written.
-    async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
+    async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Request<Own>>) -> Option<Request<Own>> {
         while !self.state.recordings.is_empty() {
             match inbox.try_recv() {
                 Err(mpsc::error::TryRecvError::Empty) => self.record_some().await,
@@ -171,19 +150,11 @@ impl Writer {
 
     // ---- units ------------------------------------------------------------------------------------------------------
 
-    async fn commit(&mut self, groups: Vec<Group>) {
-        let (mut units, mut replies) = (Vec::new(), Vec::new());
-        for Group { units: of_group, reply, permit } in groups {
-            replies.push((reply, of_group.len(), permit));
-            units.extend(of_group);
-        }
-        let all: Vec<&Unit> = units.iter().collect();
-        let mut results = self.results(&all).await.into_iter();
+    async fn commit(&mut self, gathered: Gathered) {
+        let (units, waiting) = gathered.into_units();
+        let results = self.results(&units.iter().collect::<Vec<_>>()).await;
         self.resolved.send_replace(());
-        for (reply, count, _permit) in replies {
-            let of_group: Vec<_> = results.by_ref().take(count).collect();
-            let _ = reply.send(of_group);
-        }
+        waiting.answer(results);
     }
 
     /// Writes those of `units` that come from the owners of their lanes: together, or else one by one.
@@ -374,20 +345,4 @@ impl Writer {
     fn explain(&self, fault: Fault) -> StoreError {
         fault.explain(&self.connections.at).into()
     }
-}
-
-/// Adds to the groups those that are waiting already; returns the first request that is something else.
-fn gather(groups: &mut Vec<Group>, inbox: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
-    let mut units: usize = groups.iter().map(|group| group.units.len()).sum();
-    while units < MAX_GROUP {
-        match inbox.try_recv() {
-            Ok(Request::Commit(group)) => {
-                units += group.units.len();
-                groups.push(group);
-            }
-            Ok(other) => return Some(other),
-            Err(_) => break,
-        }
-    }
-    None
 }

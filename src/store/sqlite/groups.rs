@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Params, Row, params};
 
-use super::lane_reader::read_jobs;
-use super::records::{Unreadable, json, name_of};
+use super::records::{Unreadable, json, name_of, read_jobs};
 use crate::domain::{Alias, Group, GroupId, GroupJobs, GroupState, GroupStatus, JobEvent};
 use crate::store::{AdoptedGroup, GroupFilter, Page, Position, Unit};
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::Connection;
 
 use super::connection::{explain, open_to_read};
-use super::records::{Unreadable, parse_job, unreadable};
+use super::records::{Unreadable, read_jobs, unreadable};
 use super::{SqliteError, backup, groups, lanes, policies};
 use crate::domain::{Alias, EventId, JobEvent, LaneRecord};
 use crate::store::{AdoptedLane, Adoption, Epoch, Which};
@@ -98,18 +98,4 @@ fn one(db: &Connection, resource: &Alias, epoch: Epoch) -> Result<AdoptedLane, U
     let sql = "SELECT id, record, event FROM jobs WHERE resource = ?1 AND state IN ('queued', 'running') ORDER BY seq";
     let (jobs, policy) = (read_jobs(db, sql, [resource.as_str()])?, policies::read_one(db, resource)?.map(Box::new));
     Ok(AdoptedLane { epoch, record, jobs, policy })
-}
-
-pub(super) fn read_jobs(
-    db: &Connection,
-    sql: &str,
-    parameters: impl rusqlite::Params,
-) -> Result<Vec<JobEvent>, Unreadable> {
-    let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query(parameters)?;
-    let mut jobs = Vec::new();
-    while let Some(row) = rows.next()? {
-        jobs.push(parse_job(row)?);
-    }
-    Ok(jobs)
 }

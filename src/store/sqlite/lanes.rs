@@ -4,7 +4,6 @@
 //! Rejected: a record in JSON, as jobs have one, because of the time that a start with very many jobs spends on making
 //! sense of records, a fifth went to those of lanes.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -14,19 +13,12 @@ use serde::de::DeserializeOwned;
 
 use super::records::{Unreadable, json, name_of};
 use crate::domain::{Alias, Capacity, ChangeState, LaneRecord, Op, SentChange, Timestamp};
-use crate::store::{LaneChange, RecordChange, Unit};
+use crate::store::Unit;
+use crate::store::unit::latest_records;
 
 /// Writes each lane as it is after the last of `units`, or removes it if that one does.
 pub(super) fn write(db: &Connection, units: &[Unit]) -> rusqlite::Result<()> {
-    let mut latest: BTreeMap<&Alias, Option<&LaneRecord>> = BTreeMap::new();
-    for LaneChange { resource, record, .. } in units.iter().flat_map(|unit| &unit.lanes) {
-        match record {
-            RecordChange::Keep => {}
-            RecordChange::Write(record) => drop(latest.insert(resource, Some(record))),
-            RecordChange::Remove => drop(latest.insert(resource, None)),
-        }
-    }
-    write_records(db, latest)
+    write_records(db, latest_records(units))
 }
 
 /// Writes `records`, and removes those that are none.

@@ -49,6 +49,21 @@ pub(super) fn parse_job(row: &Row) -> Result<JobEvent, Unreadable> {
     }
 }
 
+/// The jobs that `sql` finds, in rows as [`parse_job`] reads them.
+pub(super) fn read_jobs(
+    db: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<JobEvent>, Unreadable> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut jobs = Vec::new();
+    while let Some(row) = rows.next()? {
+        jobs.push(parse_job(row)?);
+    }
+    Ok(jobs)
+}
+
 /// A job that was removed, in a row of `id`, `resource`, `owner`, `text_bytes` and `group_id`.
 pub(super) fn parse_pruned_job(row: &Row) -> rusqlite::Result<PrunedJob> {
     Ok(PrunedJob {

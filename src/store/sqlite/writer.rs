@@ -19,14 +19,12 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::SqliteError;
 use super::lane_reader::LaneReader;
-use super::store::{Failure, Group, Request, Shared, StoreInbox, lock};
+use super::store::{Failure, Own, Shared, StoreInbox, lock};
 use crate::domain::{Alias, EventId, Retention, Timestamp};
 use crate::store::recordings::Recordings;
+use crate::store::requests::{Gathered, Request};
 use crate::store::{AdmissionRecords, Excess, KeyChange, Observations, Observer, Pruned, StoreError, Unit, Which};
 
-/// Most units in one transaction: enough that the cost of syncing no longer matters, few enough that the first one does
-/// not wait for long.
-const MAX_GROUP: usize = 512;
 /// Pause between two attempts to open a failed store anew.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -106,23 +104,22 @@ struct Writer<J> {
 }
 
 impl<J: Journal> Writer<J> {
-    fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request>) {
+    fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request<Own>>) {
         let mut held_back = None;
         while let Some(request) = held_back.take().or_else(|| self.next(&mut inbox)) {
             // A caller may be gone by the time of its answer.
             match request {
                 Request::Commit(group) => {
-                    let mut groups = vec![group];
-                    held_back = gather(&mut groups, &mut inbox);
-                    let units = groups.iter().flat_map(|group| &group.units);
+                    let (gathered, other) = Gathered::new(group, &mut inbox);
+                    held_back = other;
                     let about: HashSet<&Alias> =
-                        units.flat_map(|unit| &unit.lanes).map(|lane| &lane.resource).collect();
+                        gathered.units().flat_map(|unit| &unit.lanes).map(|lane| &lane.resource).collect();
                     self.record_all(|resource| about.contains(resource));
-                    self.commit(groups);
+                    self.commit(gathered);
                     self.record_some();
                 }
                 Request::Record(batch, reply) => self.recordings.add(batch, reply),
-                Request::Adopt(which, reply) => {
+                Request::Own(Own::Adopt(which, reply)) => {
                     // What cannot be written at present may still be once the store is open again.
                     if lock(&self.shared.failure).is_none() {
                         self.record_all(|resource| match &which {
@@ -134,14 +131,14 @@ impl<J: Journal> Writer<J> {
                     drop(reply.send(self.open(true)));
                 }
                 Request::Prune(retention, now, reply) => drop(reply.send(self.prune(retention, now))),
-                Request::Close => break,
+                Request::Own(Own::Close) => break,
             }
         }
         self.record_all(|_| true);
     }
 
     /// The next request. As long as there is none, what was observed is written.
-    fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
+    fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Request<Own>>) -> Option<Request<Own>> {
         while !self.recordings.is_empty() {
             match inbox.try_recv() {
                 Err(TryRecvError::Empty) => self.record_some(),
@@ -218,17 +215,9 @@ impl<J: Journal> Writer<J> {
         error
     }
 
-    fn commit(&mut self, groups: Vec<Group>) {
-        let (mut units, mut replies) = (Vec::new(), Vec::new());
-        for Group { units: of_group, reply, permit } in groups {
-            replies.push((reply, of_group.len(), permit));
-            units.extend(of_group);
-        }
-        let mut results = self.results(units).into_iter();
-        for (reply, count, _permit) in replies {
-            let of_group: Vec<_> = results.by_ref().take(count).collect();
-            let _ = reply.send(of_group);
-        }
+    fn commit(&mut self, gathered: Gathered) {
+        let (units, waiting) = gathered.into_units();
+        waiting.answer(self.results(units));
     }
 
     /// Commits those of `units` that come from the owners of their lanes.
@@ -323,22 +312,6 @@ fn is_urgent(unit: &Unit) -> bool {
     let Unit { lanes, jobs, groups, policies, entries, history, keys: _, audit: _, reservation: _ } = unit;
     let is_else_empty = lanes.is_empty() && jobs.is_empty() && policies.is_empty() && entries.is_empty();
     changes_keys && is_else_empty && groups.is_empty() && history.is_empty()
-}
-
-/// Adds to the groups those that are waiting already; returns the first request that is something else.
-fn gather(groups: &mut Vec<Group>, inbox: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
-    let mut units: usize = groups.iter().map(|group| group.units.len()).sum();
-    while units < MAX_GROUP {
-        match inbox.try_recv() {
-            Ok(Request::Commit(group)) => {
-                units += group.units.len();
-                groups.push(group);
-            }
-            Ok(other) => return Some(other),
-            Err(_) => break,
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use futures_util::FutureExt as _;
 
 use super::super::fixtures::{self, NOW, alias};
 use super::super::journal::SqliteJournal;
-use super::super::store::{MAX_WITHOUT_LANES, SqliteStore};
+use super::super::store::SqliteStore;
 use super::*;
 use crate::domain::KeyId;
 use crate::metrics::Metrics;
+use crate::store::requests::{MAX_GROUP, MAX_WITHOUT_LANES};
 use crate::store::{Epoch, LaneChange, RecordChange, Store as _, Which};
 
 /// What the journal was asked for, in order.

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio_postgres::Row;
+
 use super::super::batch::{Batch, parameters};
 use super::super::error::Fault;
-use super::super::records::{json, stored};
+use super::super::records::{Named, json, read_count, stored};
 use super::TRIMMED_TOGETHER;
-use crate::domain::{AbridgedJob, EventId, Job, JobId, Timestamp};
+use crate::domain::{AbridgedJob, EventId, Job, JobEvent, JobId, Timestamp};
 use crate::store::MAX_LOGGED_VERSIONS;
 
 const WRITE_VERSIONS: &str = "\
@@ -139,4 +141,10 @@ fn write_jobs(batch: &mut Batch, latest: Vec<Latest>) -> Result<(), Fault> {
         ],
     );
     Ok(())
+}
+
+/// The job in a row of `id`, `record` and `event`.
+pub(in super::super) fn read(row: &Row) -> Result<JobEvent, Fault> {
+    let job = Named::new("job", row);
+    Ok(JobEvent { id: read_count(job.get(2)?), job: Arc::new(job.record(1)?) })
 }

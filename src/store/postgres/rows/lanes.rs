@@ -1,6 +1,5 @@
 //! Lanes as rows: a column each for what earlier changes mean for later ones, and JSON for what is read and written whole.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_postgres::Row;
@@ -8,8 +7,9 @@ use tokio_postgres::Row;
 use super::super::batch::{Batch, parameters};
 use super::super::error::Fault;
 use super::super::records::{Named, json, read_count, stored};
-use crate::domain::{Alias, Capacity, ChangeState, LaneRecord, Op, SentChange, Timestamp};
-use crate::store::{LaneChange, RecordChange, Unit};
+use crate::domain::{Capacity, ChangeState, LaneRecord, Op, SentChange, Timestamp};
+use crate::store::Unit;
+use crate::store::unit::latest_records;
 
 const WRITE: &str = "\
     INSERT INTO lanes (resource, changed_ms, op, cooldown_ms, settle_ms, fresh_from_ms, expected, provisioning_ms, change, \
@@ -21,14 +21,7 @@ const WRITE: &str = "\
 
 /// Writes each lane as it is after the last of `units`, or removes it, and its owner, if that one does.
 pub(super) fn write(batch: &mut Batch, units: &[&Unit]) -> Result<(), Fault> {
-    let mut latest: BTreeMap<&Alias, Option<&LaneRecord>> = BTreeMap::new();
-    for LaneChange { resource, record, .. } in units.iter().flat_map(|unit| &unit.lanes) {
-        match record {
-            RecordChange::Keep => {}
-            RecordChange::Write(record) => drop(latest.insert(resource, Some(record))),
-            RecordChange::Remove => drop(latest.insert(resource, None)),
-        }
-    }
+    let latest = latest_records(units.iter().copied());
     let removed =
         latest.iter().filter(|(_, record)| record.is_none()).map(|(resource, _)| resource.as_str().to_owned());
     let removed: Vec<String> = removed.collect();

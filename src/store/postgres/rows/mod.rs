@@ -21,6 +21,7 @@ use crate::domain::EventId;
 use crate::store::unit::owner_of;
 use crate::store::{IdempotencyEntry, Unit};
 
+pub(super) use jobs::read as read_job;
 pub(super) use lanes::read as read_lane;
 pub(super) use policies::write_observed;
 
