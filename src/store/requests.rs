@@ -28,6 +28,9 @@ pub(super) const MAX_WITHOUT_LANES: usize = 4096;
 /// Where an answer goes. A caller may be gone by then.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
+/// The results of units, in their order.
+type Results = Vec<Result<EventId, StoreError>>;
+
 /// What is asked for.
 pub(super) enum Request<Own> {
     Commit(Group),
@@ -40,7 +43,7 @@ pub(super) enum Request<Own> {
 /// The units of one call.
 pub(super) struct Group {
     units: Vec<Unit>,
-    reply: oneshot::Sender<Vec<Result<EventId, StoreError>>>,
+    reply: oneshot::Sender<Results>,
     /// A caller that gives up waiting leaves the commit in the queue; its permit is held until that is done.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -152,15 +155,15 @@ impl Gathered {
 
 /// Who waits for the results of gathered units.
 pub(super) struct Waiting {
-    callers: Vec<(oneshot::Sender<Vec<Result<EventId, StoreError>>>, usize, Option<OwnedSemaphorePermit>)>,
+    callers: Vec<(oneshot::Sender<Results>, usize, Option<OwnedSemaphorePermit>)>,
 }
 
 impl Waiting {
     /// Tells each caller the results of its units; `results` are those of all, in their order.
-    pub fn answer(self, results: Vec<Result<EventId, StoreError>>) {
+    pub fn answer(self, results: Results) {
         let mut results = results.into_iter();
         for (reply, count, _permit) in self.callers {
-            let of_group: Vec<_> = results.by_ref().take(count).collect();
+            let of_group: Results = results.by_ref().take(count).collect();
             let _ = reply.send(of_group);
         }
     }

@@ -1,7 +1,7 @@
 //! What Alertmanager's webhook sends, and what each alert in it asks for.
 //!
-//! It must take whatever Alertmanager sends, also in later releases: members that are not known are ignored, and an alert that
-//! makes no sense is skipped by itself. Rejected: to refuse the whole notification, because Alertmanager would not send it again,
+//! It must accept every notification of Alertmanager, those of later releases too: unknown members are ignored, and an invalid
+//! alert is skipped alone. Rejected: to refuse the whole notification, because Alertmanager would not send it again,
 //! and one wrong label would keep all alerts of the group from being heard.
 
 use std::collections::BTreeMap;

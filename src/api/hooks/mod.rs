@@ -107,7 +107,7 @@ pub async fn receive_alerts(
     }
     let results = stream::iter(heard).map(|alert| obey(&state, &caller, alert)).buffered(AT_A_TIME);
     let results: Vec<Result<AlertResult, ApiError>> = results.collect().await;
-    // Only now: the others are obeyed whatever became of one.
+    // Only now, so that the failure of one alert does not keep the others from being applied.
     let results = results.into_iter().collect::<Result<Vec<_>, _>>()?;
     for AlertResult { fingerprint, resource, detail, .. } in
         results.iter().filter(|result| result.outcome == AlertOutcome::Skipped)

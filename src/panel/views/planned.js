@@ -195,7 +195,7 @@ export class PlannedForm extends Component {
     announce(`${subject} was not accepted. ${title}.`);
   }
 
-  /** A submission without an answer is sent again as it is, whatever happened since: it may be what happened. */
+  /** A submission without an answer is sent again unchanged: what has changed since may be its own effect. */
   #staleness() {
     const { plan, busy, error, situation: then } = this.state;
     return plan && busy === null && !(error instanceof Unanswered) ? outdated(this.props.kind.plans(plan), then) : null;

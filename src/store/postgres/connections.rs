@@ -1,7 +1,7 @@
 //! Connections to the database: a bounded number for each purpose, opened when they are needed.
 //!
-//! A connection that was not seen through to the end of what it was lent for is closed, never lent again: nobody knows
-//! what its next answer belongs to, or whether a transaction is open on it.
+//! A connection whose work was interrupted is closed and never lent again: its next answer may belong to that work, and a
+//! transaction may still be open on it.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;

@@ -82,7 +82,7 @@ pub(super) async fn write(connections: &Connections, replica: &str, number: i64,
     }
 }
 
-/// What is known once a transaction has its locks.
+/// What a transaction reads when it has its locks.
 struct Opened {
     owners: Owners,
     next_event: EventId,

@@ -17,7 +17,7 @@ pub(super) const SOCKET: &str = ".s.PGSQL.5432";
 pub(super) enum Cut {
     /// The database never hears of the commit.
     BeforeCommit = 1,
-    /// The database commits, and nobody hears of that.
+    /// The database commits, and the replica gets no answer.
     AfterCommit = 2,
 }
 

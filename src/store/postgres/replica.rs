@@ -1,7 +1,7 @@
 //! This replica among the others: its row, the lease that keeps it, and what becomes of those whose leases end.
 //!
-//! A replica that was taken for dead goes on under another id: whatever it sent under the old one is refused, however late it
-//! arrives. It must never tell by the time of the day, its own or the database's, whether a lease is over.
+//! A replica that was taken for dead goes on under another id: a statement sent under the old one is refused, even if it arrives
+//! late. It must never tell by the time of the day, its own or the database's, whether a lease is over.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

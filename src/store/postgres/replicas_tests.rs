@@ -229,7 +229,7 @@ async fn a_change_of_keys_is_noticed_by_all() {
 
 // ---- broken connections -------------------------------------------------------------------------------------------------
 
-/// Ends all connections of replicas to this database, whatever they are at.
+/// Ends all connections of replicas to this database, busy ones too.
 const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
     WHERE datname = current_database() AND application_name = 'scalegate'";
 

@@ -121,7 +121,7 @@ impl PostgresStore {
     }
 }
 
-/// An answer that is waited for. If it comes and nobody takes it, the place that it grants is given back.
+/// An answer that a caller waits for. If the caller is gone when it comes, the place that it grants is given back.
 struct Pending<'a> {
     answer: oneshot::Receiver<Result<Decided, StoreError>>,
     admissions: &'a mpsc::UnboundedSender<Ask>,

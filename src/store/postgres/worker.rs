@@ -28,7 +28,7 @@ impl Worker {
         Ok(Self { handle, _stop: stop })
     }
 
-    /// Begins `task`, which goes on whoever waits for it.
+    /// Begins `task`, which goes on without a caller that waits for it.
     pub fn begin(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.handle.spawn(task));
     }

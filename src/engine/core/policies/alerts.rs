@@ -1,10 +1,10 @@
 //! Alerts: one that fires is a claim, which every notification renews, and which ends when the alert is resolved.
 //!
-//! Notifications come repeatedly, from several senders, and late: what they ask for must come out the same however often and in
-//! whatever order they arrive. A notification that an alert fires must not bring back a claim whose alert was resolved meanwhile,
-//! and a late resolution must not end the claim of a later occurrence. What was resolved is remembered for as long as a claim
-//! lasts, in memory: after a restart a late notification can bring a claim back, which ends by itself. Rejected: to store it,
-//! because it would be written at each resolution for a case that takes a restart within seconds of it.
+//! Notifications come repeatedly, from several senders, and late: their number and order must not change the result. A
+//! notification that an alert fires must not bring back a claim whose alert was resolved meanwhile, and a late resolution
+//! must not end the claim of a later occurrence. What was resolved is remembered for as long as a claim lasts, in memory:
+//! after a restart a late notification can bring a claim back, which ends by itself. Rejected: to store it, because it would
+//! be written at each resolution for a case that takes a restart within seconds of it.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Alerts as claims: however often and in whatever order they are told of.
+//! Alerts as claims: repeated notifications, in any order, have the same result.
 
 use super::*;
 use crate::domain::KeyId;
