@@ -197,9 +197,11 @@ test("times have a zone, and are shown in UTC to a reader who wants that", async
   await fill(page, { "Target capacity": "3", Reason: "half a word" });
   await page.locator(".plan time").first().waitFor();
   await show("UTC");
-  for (const time of await page.locator(".plan time").all()) {
-    assert.ok((await time.innerText()).endsWith((await time.getAttribute("datetime")).slice(11, 19)));
-  }
+  await page.getByText("Times in UTC").waitFor();
+  // All at one moment: the plan is made anew now and then.
+  const times = await page.locator(".plan time").evaluateAll((all) => all.map((time) => [time.innerText, time.dateTime.slice(11, 19)]));
+  assert.notEqual(times.length, 0);
+  for (const [shown, time] of times) assert.ok(shown.endsWith(time), `${shown}, not ${time}`);
   const value = (label) => page.getByLabel(label, { exact: true }).inputValue();
   assert.deepEqual(await Promise.all(["Resource", "Target capacity", "Reason"].map(value)), ["zoned", "3", "half a word"]);
   await close(page);
@@ -445,21 +447,29 @@ test("a job that ends while the list is on its way is not shown as it was before
 });
 
 test("an answer that was overtaken by a newer one is not shown", async () => {
-  const page = await open();
-  await isLive(page);
-  const { answered, release } = await holdAnswers(page, "**/v1/resources", { times: 1 });
-  const { id } = await gateway.submit({ resource: "outrun", targetCapacity: 9 });
-  await answered;
-  const card = page.getByRole("article", { name: "outrun" });
-  await card.locator(".doing-job").waitFor();
-  await gateway.cancel(id);
-  await card.locator(".doing-job").waitFor({ state: "detached" });
-  const late = page.waitForResponse((response) => response.url().endsWith("/v1/resources"));
-  release();
-  await (await late).finished();
-  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
-  assert.equal(await card.locator(".doing-job").count(), 0);
-  await close(page);
+  // So few resources are cards, however many the other tests have made.
+  const few = await Gateway.start(sidecar, GATEWAY);
+  const heard = new Complaints(few.url);
+  try {
+    const page = await open("", { origin: few.url, expected: heard });
+    await isLive(page);
+    const { answered, release } = await holdAnswers(page, "**/v1/resources", { times: 1 });
+    const { id } = await few.submit({ resource: "outrun", targetCapacity: 9 });
+    await answered;
+    const card = page.getByRole("article", { name: "outrun" });
+    await card.locator(".doing-job").waitFor();
+    await few.cancel(id);
+    await card.locator(".doing-job").waitFor({ state: "detached" });
+    const late = page.waitForResponse((response) => response.url().endsWith("/v1/resources"));
+    release();
+    await (await late).finished();
+    await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+    assert.equal(await card.locator(".doing-job").count(), 0);
+    await close(page);
+    assert.deepEqual(heard.list(), []);
+  } finally {
+    await few.stop();
+  }
 });
 
 test("a killed gateway is noticed, and so is its return", async () => {
