@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::api::submission::number;
 use crate::domain::policy::{Alert, Claim, ClaimKind};
 use crate::domain::{Actor, Alias, Capacity, Timestamp};
 
@@ -34,7 +35,8 @@ pub struct AlertmanagerNotification {
     /// The alerts of the group.
     pub alerts: Vec<AlertmanagerAlert>,
     /// How many alerts Alertmanager left out because of its `max_alerts`.
-    pub truncated_alerts: u64,
+    #[serde(deserialize_with = "number::whole")]
+    pub truncated_alerts: Option<i64>,
 }
 
 /// An alert in a notification. Members that are not listed here are ignored.
@@ -49,8 +51,7 @@ pub struct AlertmanagerAlert {
     pub labels: BTreeMap<String, String>,
     /// The annotations. `summary` becomes the reason of the claim.
     pub annotations: BTreeMap<String, String>,
-    /// When the alert began to fire.
-    #[schema(format = DateTime)]
+    /// When the alert began to fire, a time as in RFC 3339. An alert with another text is skipped.
     pub starts_at: String,
     /// Identifies the alert by its labels.
     #[schema(example = "c5e1a0b3f7d29846")]

@@ -101,6 +101,7 @@ pub async fn receive_alerts(
 ) -> Result<HttpResponse, ApiError> {
     let AlertmanagerNotification { alerts, truncated_alerts } = body.0;
     let (heard, surplus) = alerts.split_at(alerts.len().min(MAX_ALERTS));
+    let truncated_alerts = truncated_alerts.unwrap_or(0);
     if truncated_alerts > 0 || !surplus.is_empty() {
         let unheard = surplus.len();
         tracing::warn!(truncated_alerts, unheard, "a notification of Alertmanager has alerts that are not heard");

@@ -2,7 +2,7 @@
 
 mod group;
 mod labels;
-mod number;
+pub(super) mod number;
 #[cfg(test)]
 mod tests;
 

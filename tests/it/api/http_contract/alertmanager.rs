@@ -119,6 +119,12 @@ async fn notifications_have_limits() {
     assert_eq!(results[199]["code"], json!("too_many_claims"));
     let huge = Raw::post(HOOK, notification(&[alert(&"x".repeat(70_000), "firing", wants("1"))]).to_string());
     scene.gateway.refuses(&huge, 413, "body_too_large").await;
+    let uncounted = Raw::post(HOOK, r#"{"alerts": [], "truncatedAlerts": 9223372036854775808}"#);
+    scene.gateway.refuses(&uncounted, 422, "validation_failed").await;
+    for truncated in ["212.0", "212", "null"] {
+        let body = format!(r#"{{"alerts": [], "truncatedAlerts": {truncated}}}"#);
+        assert_eq!(scene.gateway.raw(&Raw::post(HOOK, body)).await.status, 200, "{truncated}");
+    }
     for (body, status, code) in [("[]", 422, "validation_failed"), ("{", 400, "malformed_request")] {
         scene.gateway.refuses(&Raw::post(HOOK, body), status, code).await;
     }
